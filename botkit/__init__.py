@@ -1,13 +1,13 @@
-"""botkit: strategy bots for the BitoPro exchange, the same code in backtest, emulator and live.
+"""botkit: strategy bots for the BitoPro exchange, with the same code in backtest, emulator and live.
 
-What a strategy author needs is here; the rest of the map:
+This package exports what a strategy author needs. The other parts:
 
-    errors.py       errors sorted by what happens next
-    hookspecs.py    every hook, typed; the docstrings are the documentation
-    plugins/        discovery, checks and registries of plugins
-    project/        a configuration with its plugins and its exchange's facts, checked
+    errors.py       errors, sorted by what to do next
+    hookspecs.py    every hook, typed and documented in its docstring
+    plugins/        finds, checks and registers plugins
+    project/        a checked configuration with its plugins and its exchange's facts
     assembly/       the only place that picks concrete classes and wires them
-    model/          values and facts: pairs, exact money, time, events, orders, requests, limits
+    model/          value types: pairs, exact money, time, events, orders, requests, limits
     engine/         the bot, without I/O: turn, strategies, portfolio, risk, router
     sim/            the exchange, without I/O: matching, ledger, fees, rules, rate limits, latency
     exchange/       the real exchange: bitopro/ {sign, wire, rest, stream, adapter}
@@ -15,17 +15,17 @@ What a strategy author needs is here; the rest of the map:
     backtesting/    the driver on simulated time; results and figures
     live/           the driver on wall time, its journal and recording; limits/, telling/
     emulator/       sim behind the exchange's HTTP and WebSocket
-    report/         the HTML report and the summary in the terminal
-    config/         YAML into typed, frozen configuration; errors with file:line
+    report/         the HTML report and the terminal summary
+    config/         turns YAML into a typed, frozen configuration; errors with file:line
     cli/            the commands
-    guide/          the guide's chapters, and what writes its reference
+    guide/          the guide's chapters, and the generator for its reference
 
     |                  | real        | simulated      |
     |------------------|-------------|----------------|
     | who drives time  | `live/`     | `backtesting/` |
     | who answers      | `exchange/` | `sim/`         |
 
-`engine/` stands in the middle and never learns on which side it is.
+`engine/` is in the middle and cannot tell which side it is on.
 """
 
 from botkit.engine.indicators.array_indicator import ArrayIndicator

@@ -1,18 +1,18 @@
-"""Every error botkit raises, sorted by what happens next.
+"""Every error that botkit raises, sorted by what to do next.
 
     BotkitError
-    ├── ConfigError             mend the configuration; nothing was sent
-    │   └── PluginError         mend, remove or block the plugin that is named
-    ├── NotReadyError           a strategy read its history before it was there: move that to on_ready
-    ├── DataError               mend or replace the recorded data that is named
+    ├── ConfigError             fix the configuration; nothing was sent
+    │   └── PluginError         fix, remove or block the named plugin
+    ├── NotReadyError           a strategy read its history too early: do it in on_ready
+    ├── DataError               fix or replace the named data
     └── RequestError            a call to the exchange did not succeed
-        ├── TryAgain            nothing happened there; the same call may be made again
+        ├── TryAgain            the call had no effect; it can be repeated
         │   └── RateLimited     ... after a pause: the exchange counted too many requests
-        ├── Refused             the exchange said no; the same call would be refused again
-        └── OutcomeUnknown      it may or may not have happened: look it up, never send it again
+        ├── Refused             the exchange refused; the same call would be refused again
+        └── OutcomeUnknown      the call may have taken effect: look it up, never send it again
 
-A refused *order* is no exception: a strategy gets an ``Order`` in state REFUSED with the reason, because an
-exception in the middle of a callback would lose the rest of the callback.
+A refused *order* is not an exception: a strategy gets an ``Order`` in state REFUSED with the reason, because an
+exception in the middle of a callback would skip the rest of the callback.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ __all__ = [
 
 
 class BotkitError(Exception):
-    """Base of all errors that botkit raises on purpose."""
+    """Base class of all errors that botkit raises on purpose."""
 
 
 class ConfigError(BotkitError):
-    """The configuration cannot work. Nothing was sent; mend the file and start again."""
+    """The configuration cannot work. Nothing was sent; fix the file and start again."""
 
 
 class PluginError(ConfigError):
-    """A plugin cannot be loaded or contradicts another. Mend it, remove it, or block it by name."""
+    """A plugin cannot be loaded or conflicts with another. Fix it, remove it, or block it by name."""
 
 
 class NotReadyError(BotkitError):
-    """A series was read before its history was there. Move what reads it to ``on_ready``."""
+    """A series was read before its history was available. Read it in ``on_ready`` instead."""
 
 
 class DataError(BotkitError):
-    """Recorded data is missing, damaged or contradicts itself. The message names the file and the row."""
+    """Recorded data is missing, damaged or inconsistent. The message names the file and the row."""
 
 
 class RequestError(BotkitError):
     """A call to the exchange did not succeed.
 
-    ``status`` is the HTTP status, or 0 where no answer was read; ``text`` is the exchange's own sentence.
+    ``status`` is the HTTP status, or 0 if no answer was read; ``text`` is the exchange's own message.
     """
 
     def __init__(self, message: str, *, status: int = 0, text: str = "") -> None:
@@ -64,11 +64,11 @@ class RequestError(BotkitError):
 
 
 class TryAgain(RequestError):
-    """The call had no effect; the same call may be made again."""
+    """The call had no effect and can be repeated."""
 
 
 class RateLimited(TryAgain):
-    """The exchange answered 429. It counted this request too, so wait before the next one."""
+    """The exchange answered 429. It counted this request as well, so wait before the next one."""
 
 
 class Refused(RequestError):
@@ -76,4 +76,4 @@ class Refused(RequestError):
 
 
 class OutcomeUnknown(RequestError):
-    """The call may have taken effect, or may still: look before doing anything else."""
+    """The call may have taken effect, or still may: look it up before doing anything else."""

@@ -1,6 +1,6 @@
-"""Every hook of botkit. The docstrings are the documentation: ``botkit plugins --hooks`` prints them.
+"""All of botkit's hooks, documented in their docstrings, which ``botkit plugins --hooks`` prints.
 
-A plugin is a Python module (or a package's entry point of the group ``botkit``) with functions marked ``@hookimpl``:
+A plugin is a Python module (or a package's entry point in the group ``botkit``) with functions marked ``@hookimpl``:
 
     from botkit import Strategy, hookimpl
 
@@ -10,8 +10,8 @@ A plugin is a Python module (or a package's entry point of the group ``botkit``)
     def botkit_register_strategies(register):
         register("mine", Mine)
 
-The hooks named ``botkit_*`` are called while a bot is put together. The hooks named ``on_*`` are its events: every
-``on_*`` method of a strategy implements one, and a plugin may wrap them with ``@hookimpl(wrapper=True)``.
+Hooks named ``botkit_*`` are called while a bot is assembled. Hooks named ``on_*`` are its events: every ``on_*``
+method of a strategy implements one, and a plugin can wrap them with ``@hookimpl(wrapper=True)``.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ __all__ = [
 
 
 class Register(Protocol):
-    """Offers something under a name that configurations use. A name that is taken is an error."""
+    """Registers something under a name that configurations can use. A duplicate name is an error."""
 
     def __call__(self, name: str, thing: Any, /) -> None: ...
 
 
-# -- putting a bot together -------------------------------------------------------------------------------------------
+# -- assembling a bot -------------------------------------------------------------------------------------------------
 
 
 @hookspec
@@ -87,8 +87,8 @@ def botkit_register_strategies(register: Callable[[str, type[Strategy]], None]) 
 def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None:
     """Offer exchanges: ``register("bitopro", BitoPro())``. A configuration names one under ``exchange:``.
 
-    `botkit.model.adapter` says what its adapter must do, and `botkit.testing.adapter_cases` proves under pytest that it
-    does.
+    `botkit.model.adapter` specifies what its adapter must do, and `botkit.testing.adapter_cases` tests that under
+    pytest.
     """
 
 
@@ -96,7 +96,7 @@ def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None
 def botkit_register_fee_models(
     register: Callable[[str, Callable[[Options, ExchangeFacts], FeeModel]], None],
 ) -> None:
-    """Offer fee models: ``register("rank", factory)``; ``factory(options, facts)`` makes one for an account.
+    """Offer fee models: ``register("rank", factory)``; ``factory(options, facts)`` creates one for an account.
 
     A configuration chooses one with ``fees: {model: NAME, ...}``.
     """
@@ -104,7 +104,7 @@ def botkit_register_fee_models(
 
 @hookspec
 def botkit_register_latency_models(register: Callable[[str, Callable[[Options, int], LatencyModel]], None]) -> None:
-    """Offer latency models: ``register("constant", factory)``; ``factory(options, seed)`` makes one.
+    """Offer latency models: ``register("constant", factory)``; ``factory(options, seed)`` creates one.
 
     A configuration chooses one with ``latency: {model: NAME, ...}``.
     """
@@ -112,7 +112,7 @@ def botkit_register_latency_models(register: Callable[[str, Callable[[Options, i
 
 @hookspec
 def botkit_register_fill_models(register: Callable[[str, Callable[[Options], QueueModel]], None]) -> None:
-    """Offer readings of the queue: ``register("queue", factory)``.
+    """Offer queue models: ``register("queue", factory)``.
 
     A configuration chooses one with ``fills: {model: NAME}``.
     """
@@ -122,19 +122,19 @@ def botkit_register_fill_models(register: Callable[[str, Callable[[Options], Que
 def botkit_register_risk_rules(register: Callable[[str, Callable[[Any], RiskRule]], None]) -> None:
     """Offer risk rules: ``register("max_order_value", factory)``.
 
-    The name is the key under ``risk:`` of a bot or a strategy, and ``factory(value)`` gets what stands there. It
-    raises ValueError with a sentence when the value is of no use.
+    The name is a key under ``risk:`` of a bot or a strategy, and ``factory(value)`` gets the value of that key. It
+    raises ValueError with an explanation if the value is invalid.
     """
 
 
 @hookspec
 def botkit_register_tape_formats(register: Callable[[str, TapeFormat], None]) -> None:
-    """Offer formats of recorded data: ``register("frames", BitoProFrames())``."""
+    """Offer data formats: ``register("frames", BitoProFrames())``."""
 
 
 @hookspec
 def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
-    """Offer ways to tell the user: ``register("apprise", factory)``; a configuration lists them under ``notify:``."""
+    """Offer ways to notify the user: ``register("apprise", factory)``; a configuration lists them under ``notify:``."""
 
 
 @hookspec
@@ -144,17 +144,17 @@ def botkit_add_commands(group: click.Group) -> None:
 
 @hookspec
 def botkit_report_sections(result: Any) -> list[ReportSection]:
-    """Add sections to the report of a backtest; ``result`` is a `botkit.model.results.BacktestResult`."""
+    """Add sections to a backtest's report; ``result`` is a `botkit.model.results.BacktestResult`."""
     return []
 
 
 @hookspec
 def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
-    """Add figures to the metrics of a running bot. ``snapshot`` holds botkit's own; return those to add."""
+    """Add figures to a running bot's metrics. ``snapshot`` has botkit's own; return the figures to add."""
     return {}
 
 
-# -- events of a bot: implemented by strategies, wrapped by plugins ---------------------------------------------------
+# -- a bot's events: implemented by strategies, wrapped by plugins ---------------------------------------------------
 
 
 @hookspec
@@ -164,32 +164,32 @@ def on_start() -> None:
 
 @hookspec
 def on_ready() -> None:
-    """History is there and trading is open: series can be read, and orders placed, from here on."""
+    """History is available and trading is open: series can be read and orders placed from here on."""
 
 
 @hookspec
 def on_trade(trade: Trade) -> None:
-    """A public trade of a pair that the strategy subscribed to with ``subscribe_trades``."""
+    """A public trade in a pair that the strategy subscribed to with ``subscribe_trades``."""
 
 
 @hookspec
 def on_book(book: OrderBook) -> None:
-    """A new order book of a pair that the strategy subscribed to with ``subscribe_book``."""
+    """A new order book for a pair that the strategy subscribed to with ``subscribe_book``."""
 
 
 @hookspec
 def on_ticker(ticker: Ticker) -> None:
-    """New 24-hour figures of a pair that the strategy subscribed to with ``subscribe_ticker``."""
+    """New 24-hour figures for a pair that the strategy subscribed to with ``subscribe_ticker``."""
 
 
 @hookspec
 def on_bar(bar: Bar) -> None:
-    """A bar has ended, in a series that the strategy subscribed to with ``subscribe_bars``."""
+    """A bar ended in a series that the strategy subscribed to with ``subscribe_bars``."""
 
 
 @hookspec
 def on_order(order: Order) -> None:
-    """One of the strategy's orders changed its state."""
+    """One of the strategy's orders changed state."""
 
 
 @hookspec
@@ -199,24 +199,26 @@ def on_fill(fill: Fill) -> None:
 
 @hookspec
 def on_balance(balance: Balance) -> None:
-    """What the strategy has of a currency changed."""
+    """The strategy's balance in a currency changed."""
 
 
 @hookspec
 def on_timer(timer: Timer) -> None:
-    """A timer that the strategy set with ``set_timer`` rang."""
+    """A timer that the strategy set with ``set_timer`` fired."""
 
 
 @hookspec
 def on_connection(connection: Connection) -> None:
-    """A stream was connected, lost, or brought up to date again."""
+    """A stream was connected, lost, or brought up to date."""
 
 
 @hookspec
 def on_params(changed: dict[str, Any]) -> None:
-    """Parameters declared live were changed while running; ``changed`` maps names to new values, already set."""
+    """Parameters declared live were changed during the run; ``changed`` maps names to new values, which are already
+    set.
+    """
 
 
 @hookspec
 def on_stop() -> None:
-    """The bot stops. Orders asked for here are still sent."""
+    """The bot stops. Orders placed here are still sent."""

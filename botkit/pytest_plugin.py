@@ -1,4 +1,4 @@
-"""Fixtures for tests of anything that speaks BitoPro's wire; pytest finds them where botkit is installed.
+"""Fixtures for testing any code that speaks BitoPro's protocol; pytest finds them if botkit is installed.
 
     def test_buys(bitopro_client):
         async def buy():
@@ -12,8 +12,8 @@
         emulator.call(lambda e: e.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1}))
         MyClient(emulator.rest, emulator.account.key, emulator.account.secret).buy()
 
-The emulator runs in a thread of its own, so it serves tests with and without an event loop. The marker takes the
-arguments of `botkit.assembly.emulator.emulator_options`.
+The emulator runs in its own thread, so it serves tests with and without an event loop. The marker takes the arguments
+of `botkit.assembly.emulator.emulator_options`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ __all__ = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", "emulator(**options): how the `emulator` fixture's exchange behaves")
 
 
 @pytest.fixture
 def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
-    """BitoPro on this machine, fresh for the test, on a port of its own."""
-    # here and not above: pytest loads this module in every project that has botkit installed
+    """A new BitoPro emulator on this machine, on its own port."""
+    # imported here because pytest loads this module in every project that has botkit installed
     from botkit.assembly.emulator import emulator_options, make_emulator
     from botkit.emulator.thread import EmulatorThread
 
@@ -53,7 +53,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
 
 @pytest.fixture
 def bitopro_client(emulator: EmulatorThread) -> BitoProClient:
-    """A client of the emulator's first account, not yet open: ``async with bitopro_client as client``."""
+    """A client for the emulator's first account, not yet open: ``async with bitopro_client as client``."""
     from botkit.exchange.bitopro.rest import BitoProClient
 
     account = emulator.account

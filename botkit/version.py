@@ -1,3 +1,12 @@
 """The version of botkit; the build reads it from here."""
 
 __version__ = "0.1.0"
+
+
+def versions() -> dict[str, str]:
+    """What results depend on: botkit, Python and the libraries that compute."""
+    import platform
+    from importlib.metadata import version
+
+    libraries = {name: version(name) for name in ("numpy", "msgspec", "pandas", "pyarrow")}
+    return {"botkit": __version__, "python": platform.python_version(), **libraries}

@@ -1,4 +1,4 @@
-"""Buys for the same sum on a schedule, whatever the price: dollar-cost averaging."""
+"""Buys for a fixed sum on a schedule, whatever the price: dollar-cost averaging."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ _MORNING = "0 9 * * *"
 
 
 class Dca(Strategy):
-    """Buys for `spend` each time the schedule rings, and holds.
+    """Buys for `spend` each time the schedule fires, and holds.
 
-    The same sum buys more coins when they are cheap and fewer when they are dear, so the average price paid is below
-    the market's average price. There is nothing to decide, and that is the point.
+    A fixed sum buys more coins when they are cheap and fewer when they are expensive, so the average price paid is
+    below the market's average price. There is nothing to decide, and that is the point.
 
-    `cron` is minute, hour, day of month, month and day of week, in the time zone of the configuration: `0 9 * * *` is
-    every morning at nine, `30 8 * * 1` is Mondays at half past eight. With `missed: once` a bot that was down when the
-    schedule rang buys once when it is back; with `missed: skip` it waits for the next ring.
+    `cron` is minute, hour, day of month, month and day of week, in the configuration's time zone: `0 9 * * *` is every
+    morning at nine, `30 8 * * 1` is Mondays at half past eight. With `missed: once`, a bot that was down when the
+    schedule fired buys once when it is back; with `missed: skip` it waits for the next time.
     """
 
     pair: Pair
-    spend: float = param(1_000.0, gt=0, doc="quote currency of each purchase")
+    spend: float = param(1_000.0, gt=0, doc="quote currency to spend on each purchase")
     cron: str = param(_MORNING, doc="when to buy: minute, hour, day, month, weekday")
-    missed: Literal["skip", "once"] = param("once", doc="once: make up for missed purchases with one; skip: do not")
-    budget: float | None = param(None, gt=0, doc="stop once this much quote currency is spent; null: never")
+    missed: Literal["skip", "once"] = param("once", doc="once: make up for all missed purchases with one; skip: do not")
+    budget: float | None = param(None, gt=0, doc="stop after spending this much quote currency; null: never")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="refuse to pay more than this above the best ask")
 
     def on_start(self) -> None:
         least = float(self.pair.rules.least_spend)
         if self.spend < least:
-            raise ConfigError(f"spend is {self.spend:g}, and the least purchase of {self.pair} is {least:g}")
-        # The bars are not used, but a backtest needs to know which prices to play.
+            raise ConfigError(f"spend is {self.spend:g}, but the smallest purchase of {self.pair} is {least:g}")
+        # The bars are not used, but a backtest needs to know which prices to replay.
         self.subscribe_bars(self.pair, "1d")
         self.state.setdefault("spent", 0.0)
         try:
@@ -58,7 +58,7 @@ class Dca(Strategy):
 
     def on_order(self, order: Order) -> None:
         if order.is_final and not order.executed:
-            # The next ring tries again. Trying at once would face the same book and the same refusal.
+            # The next timer tries again. An immediate retry would face the same book and the same refusal.
             self.skip(f"a purchase failed: {order.state.value}", reason=order.reason)
             self.log.warning("bought nothing: %s %s", order.state.value, order.reason)
 

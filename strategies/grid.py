@@ -1,4 +1,4 @@
-"""A ladder of resting orders: buys at each step down, sells each purchase one step higher."""
+"""A ladder of resting orders: buys at each step down and sells each purchase one step higher."""
 
 from __future__ import annotations
 
@@ -10,36 +10,35 @@ from typing import Literal
 from botkit import Bar, ConfigError, Fill, Pair, Register, Side, Strategy, hookimpl, param
 
 _BUYS, _SELLS = "grid buy", "grid sell"
-#: bars until a missing order is placed again; doubled each time, up to the second figure
+#: bars until a missing order is placed again; doubles each time, up to the second figure
 _PATIENCE, _PATIENCE_MOST = 1, 64
 
 
 class Grid(Strategy):
     """Divides the prices from `low` to `high` into `cells` and trades each cell separately.
 
-    A cell buys `amount` at its lower line, sells what it got at its upper line, and begins again. So it earns the
-    distance between two lines, less two fees, each time the price goes down through a cell and back up. At the start
-    it buys the coins for the cells above the price (`buy_first`), since a grid must own what it sells.
+    A cell buys `amount` at its lower line, sells what it got at its upper line, and starts over. It earns the distance
+    between the two lines, minus two fees, each time the price goes down through the cell and back up. At the start it
+    buys the coins for the cells above the price (`buy_first`), because a grid must own what it sells.
 
-    It earns while the price swings inside the range. Below the range it sits on coins that lose value: `stop_below`
-    ends the grid there and sells them. Above the range everything is sold, and it waits for the price to come back.
+    The grid earns while the price swings inside the range. Below the range it holds coins that lose value: `stop_below`
+    sells them and ends the grid. Above the range everything is sold, and it waits for the price to come back.
 
-    The distance between two lines must pay two maker fees; a narrower grid is refused, naming the break-even. Bids
-    are post-only. Asks are not: when the price has jumped past a line, its coins are sold there for more.
+    The distance between two lines must pay for two maker fees; a narrower grid is refused, and the message names the
+    break-even. Bids are post-only. Asks are not: if the price has jumped past a line, its coins sell for more.
 
-    The exchange limits the open orders of a pair (200 at BitoPro): a finer grid keeps only the nearest ones
-    resting.
+    The exchange limits a pair's open orders (200 on BitoPro): a finer grid keeps only the nearest orders resting.
     """
 
     pair: Pair
     low: float = param(gt=0, doc="the lowest line")
     high: float = param(gt=0, doc="the highest line")
-    cells: int = param(20, ge=1, le=5_000, doc="steps between low and high")
+    cells: int = param(20, ge=1, le=5_000, doc="number of steps between low and high")
     amount: float = param(gt=0, doc="base currency that each cell trades")
     spacing: Literal["geometric", "arithmetic"] = param("geometric", doc="equal steps in percent, or in price")
     buy_first: bool = param(True, doc="buy the coins for the cells above the price at the start")
     stop_below: float | None = param(None, gt=0, doc="give up and sell when the price falls to this; null: never")
-    max_orders: int | None = param(None, ge=2, doc="most orders to keep resting; null: what the exchange allows")
+    max_orders: int | None = param(None, ge=2, doc="maximum number of resting orders; null: the exchange's limit")
     resolution: str = param("1m", doc="how often to check for missing orders")
 
     def on_start(self) -> None:
@@ -49,8 +48,8 @@ class Grid(Strategy):
         #: line price -> the cell that buys there, and the cell that sells there
         self._buys_at = {line: cell for cell, line in enumerate(self._lines[:-1])}
         self._sells_at = {line: cell for cell, line in enumerate(self._lines[1:])}
-        self._wanted = -1  # orders that should rest; -1: none were placed yet
-        self._placed_at = -1  # the lines that the price was between at the time
+        self._wanted = -1  # how many orders should be resting; -1: none placed yet
+        self._placed_at = -1  # the cell that contained the price when they were placed
         self._patience = self._wait = _PATIENCE
         self._stopping = False
         if self.state.get("lines") != self._lines or self.state.get("amount") != self.amount:
@@ -63,11 +62,11 @@ class Grid(Strategy):
 
     def _make_lines(self) -> list[float]:
         if self.low >= self.high:
-            raise ConfigError(f"low is {self.low:g} and high is {self.high:g}; low must be the smaller one")
+            raise ConfigError(f"low is {self.low:g} and high is {self.high:g}; low must be smaller than high")
         low, high = Decimal(str(self.low)), Decimal(str(self.high))
         lines = []
         for i in range(self.cells + 1):
-            # Decimal powers are rounded correctly everywhere; a float power may differ from machine to machine.
+            # Decimal powers are rounded correctly everywhere; a float power may differ between machines.
             part = Decimal(i) / self.cells
             exact = low * (high / low) ** part if self.spacing == "geometric" else low + (high - low) * part
             lines.append(float((exact / self._tick).to_integral_value() * self._tick))
@@ -76,33 +75,34 @@ class Grid(Strategy):
     def _check_parameters(self) -> None:
         rules = self.pair.rules
         if self.amount < float(rules.least_amount):
-            raise ConfigError(f"amount is {self.amount:g}, and the least order of {self.pair} is {rules.least_amount}")
+            raise ConfigError(
+                f"amount is {self.amount:g}, but the smallest order for {self.pair} is {rules.least_amount}"
+            )
         if self.stop_below is not None and self.stop_below >= self.low:
-            raise ConfigError(f"stop_below is {self.stop_below:g}; it must lie below the lowest line {self.low:g}")
-        # Bought at 1, sold at r, a fee off both: r (1 - fee)^2 must be more than 1.
+            raise ConfigError(f"stop_below is {self.stop_below:g}; it must be below the lowest line {self.low:g}")
+        # Buying at 1 and selling at r, with a fee taken off each, pays if r (1 - fee)^2 is more than 1.
         maker = self.fees(self.pair).maker
         break_even = 1 / (1 - maker) ** 2
         narrowest = min(range(self.cells), key=lambda cell: self._lines[cell + 1] / self._lines[cell])
         lower, upper = self._lines[narrowest], self._lines[narrowest + 1]
         if upper <= lower * break_even:
             raise ConfigError(
-                f"the step from {lower:.10g} to {upper:.10g} is {(upper / lower - 1) * 100:.4g} %, and two fees of "
-                f"{maker * 100:g} % eat {(break_even - 1) * 100:.4g} %, the break-even; {self._remedy(break_even)}"
+                f"the step from {lower:.10g} to {upper:.10g} is {(upper / lower - 1) * 100:.4g} %, but two fees of "
+                f"{maker * 100:g} % cost {(break_even - 1) * 100:.4g} %, the break-even; {self._remedy(break_even)}"
             )
 
     def _remedy(self, break_even: float) -> str:
-        if self.spacing == "arithmetic":  # the top step is the smallest in percent
+        if self.spacing == "arithmetic":  # in percent, the top step is the smallest
             limit = (self.high - self.low) / (self.high * (1 - 1 / break_even))
         else:
             limit = float((Decimal(self.high) / Decimal(self.low)).ln() / Decimal(break_even).ln())
         most = ceil(limit) - 1
         if most < 1:
-            return "no grid between these prices can earn; widen the range"
+            return "no grid between these prices can be profitable; widen the range"
         return f"use at most {most} cells, or a wider range"
 
-    # -- cells ----------------------------------------------------------------------------------------------------
     # Each cell has coins to sell at its upper line (`held`) and an amount to buy at its lower line (`to_buy`), in base
-    # currency. A cell above the price without coins begins to buy once the price is above its lower line.
+    # currency. A cell above the price without coins starts to buy once the price is above its lower line.
 
     @property
     def _held(self) -> list[float]:
@@ -131,7 +131,7 @@ class Grid(Strategy):
                 self._place_orders(bar.close)
 
     def _is_order_missing(self) -> bool:
-        """True when an order was refused, or cancelled by post-only, and it is time to try again."""
+        """True if an order was refused, or cancelled by post-only, and it is time to retry."""
         if len(self.open_orders(self.pair)) == self._wanted:
             self._patience = self._wait = _PATIENCE
             return False
@@ -147,7 +147,7 @@ class Grid(Strategy):
         above = sum(1 for line in self._lines[:-1] if line >= price)
         missing = above * self.amount - self.position(self.pair).sellable
         if self.buy_first and missing >= float(self.pair.rules.least_amount):
-            # the taker's fee comes off the coins, so a little more must be bought
+            # the taker fee is taken from the coins, so buy a little more
             amount = missing / (1 - self.fees(self.pair).taker)
             if amount * price > self.balance(self.pair.quote).available:
                 self.skip(f"too little {self.pair.quote} for the first purchase", needed=amount * price)
@@ -156,7 +156,7 @@ class Grid(Strategy):
         self._finish_opening()
 
     def _finish_opening(self) -> None:
-        """After the first purchase, give the available coins to the cells above the price, the nearest first."""
+        """After the first purchase, distribute the available coins to the cells above the price, nearest first."""
         if self.open_orders(self.pair):
             return
         price = self.last_price(self.pair)
@@ -192,11 +192,11 @@ class Grid(Strategy):
         return allowed if self.max_orders is None else min(allowed, self.max_orders)
 
     def _place_orders(self, price: float) -> None:
-        """Quote the orders nearest to the price, as many as cap and money allow."""
+        """Quote the orders nearest to the price, as many as the cap and the money allow."""
         least = float(self.pair.rules.least_amount)
         asks = [(Side.SELL, self._lines[c + 1], held) for c, held in enumerate(self._held) if held >= least]
-        # A new bid above the price would take, and one at our own ask would trade with ourselves. A bid resting above
-        # the price is just being filled.
+        # A new bid above the price would take, and at our own ask it would trade against ourselves. A bid already
+        # resting above the price is about to be filled.
         resting = {order.price for order in self.open_orders(self.pair) if order.side is Side.BUY}
         lowest_ask = min((line for _, line, _ in asks), default=float("inf"))
         bids = [
@@ -206,7 +206,7 @@ class Grid(Strategy):
         ]
         nearest = sorted(asks + bids, key=lambda row: (abs(row[1] - price), row[1]))
         if len(nearest) > self._cap:
-            self.skip("more lines than orders allowed: only the nearest rest")
+            self.skip("more lines than orders allowed: only the nearest are placed")
         chosen = self._affordable(nearest[: self._cap])
         self._wanted = len(chosen[Side.BUY]) + len(chosen[Side.SELL])
         self._placed_at = bisect_left(self._lines, price)
@@ -214,8 +214,8 @@ class Grid(Strategy):
         self.quote(self.pair, asks=chosen[Side.SELL], tag=_SELLS, post_only=False)
 
     def _affordable(self, rows: list[tuple[Side, float, float]]) -> dict[Side, list[tuple[float, float]]]:
-        """The (price, amount) rows of each side that money and coins cover, in the given order."""
-        # totals, since money locked by our own orders pays for those that stay or replace them
+        """The (price, amount) rows on each side that money and coins cover, in the given order."""
+        # totals, because money locked by our own orders pays for the orders that stay or replace them
         left = {Side.BUY: self.balance(self.pair.quote).total, Side.SELL: self.balance(self.pair.base).total}
         chosen: dict[Side, list[tuple[float, float]]] = {Side.BUY: [], Side.SELL: []}
         for side, line, amount in rows:
@@ -228,13 +228,13 @@ class Grid(Strategy):
         return chosen
 
     def _give_up(self, price: float) -> None:
-        """Below `stop_below`: cancel everything, then sell everything."""
+        """The price is below `stop_below`: cancel everything, then sell everything."""
         if self.state["phase"] != "stopped":
-            self.log.warning("%s has fallen to %g: the grid ends and sells what it holds", self.pair, price)
+            self.log.warning("%s has fallen to %g: the grid ends and sells its coins", self.pair, price)
             self.state["phase"] = "stopped"
             self._withdraw()
         if self.open_orders(self.pair):
-            return  # coins are locked until the last cancel is final
+            return  # coins stay locked until the last cancel is final
         if self.position(self.pair).sellable:
             self.close(self.pair, tag="stop")
         else:
@@ -245,7 +245,7 @@ class Grid(Strategy):
         self.quote(self.pair, tag=_SELLS)
 
     def on_stop(self) -> None:
-        self._stopping = True  # fills until the cancels are final are booked, but place no more orders
+        self._stopping = True  # fills that arrive before the cancels are final are booked, but trigger no new orders
         self._withdraw()
 
 

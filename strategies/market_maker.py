@@ -1,4 +1,4 @@
-"""Quotes both sides of a market and earns the spread, leaning against the inventory it collects."""
+"""Quotes both sides of a market to earn the spread, adjusting its prices to the inventory it collects."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from botkit import Fill, OrderBook, Pair, Register, Strategy, Timer, hookimpl, p
 
 
 class MarketMaker(Strategy):
-    """Keeps a bid below and an ask above the middle of the book.
+    """Keeps a bid below and an ask above the book's mid price.
 
-    When the bid is filled the strategy holds more coins than it wants, so it moves both quotes down: its ask becomes
-    the more attractive one, and the coins leave again. When it holds too few, it moves them up. Quotes are post-only:
-    they never take, so every fill pays the maker's fee.
+    When the bid is filled, the strategy holds more coins than it wants and moves both quotes down: the ask becomes more
+    attractive, and the coins sell. When it holds too few, it moves them up. Quotes are post-only: they never take, so
+    every fill pays only the maker fee.
 
-    A bid and an ask that are both filled earn `spread_bps` and pay the maker's fee twice. It loses when the market
-    runs one way: then only one side is filled, and `inventory` is what bounds the loss.
+    When both a bid and an ask are filled, it earns `spread_bps` and pays two maker fees. It loses when the market runs
+    in one direction: then only one side is filled, and `inventory` limits the loss.
     """
 
     pair: Pair
-    amount: float = param(0.01, gt=0, doc="base currency of each quote")
+    amount: float = param(0.01, gt=0, doc="size of each quote, in base currency")
     spread_bps: float = param(
-        20.0, ge=0.01, lt=10_000, live=True, doc="distance between bid and ask, in basis points of the middle"
+        20.0, ge=0.01, lt=10_000, live=True, doc="distance between bid and ask, in basis points of the mid price"
     )
     skew_bps: float = param(10.0, ge=0, lt=10_000, live=True, doc="how far both quotes move when the inventory is full")
-    inventory: float = param(0.05, gt=0, doc="most base currency to hold away from the target, either way")
+    inventory: float = param(0.05, gt=0, doc="maximum distance from the target holding, in base currency")
     target: float | None = param(
-        None, ge=0, doc="base currency to hold when quotes do not lean; default: the holding at the start"
+        None, ge=0, doc="holding at which quotes are centred, in base currency; default: the holding at the start"
     )
-    tolerance_bps: float = param(2.0, ge=0, doc="a quote this near to the wanted price is left alone")
+    tolerance_bps: float = param(2.0, ge=0, doc="leave a quote in place if it is this close to the wanted price")
     max_age_s: float = param(60.0, gt=0, doc="pull the quotes when the book is older than this")
 
     def on_start(self) -> None:
@@ -43,12 +43,13 @@ class MarketMaker(Strategy):
         self._requote()
 
     def on_fill(self, fill: Fill) -> None:
-        # at once: until the next book the engine would place the same quote again, as if nothing had been bought
+        # at once: otherwise the engine would place the same quote again until the next book, as if nothing had been
+        # bought
         if not self._stopping:
             self._requote()
 
     def _requote(self) -> None:
-        # Our own quotes are in the book. Unless they are taken out, the middle follows our own quotes.
+        # Our own quotes are in the book. If they were left in, the mid price would follow them.
         market = self.book(self.pair, own=False)
         if market.mid is None:
             self.quote(self.pair)
@@ -67,13 +68,13 @@ class MarketMaker(Strategy):
         )
 
     def _bids(self, price: float, held: float) -> list[tuple[float, float]]:
-        # money locked by the present bid pays for the bid that replaces it
+        # money locked by the current bid pays for the bid that replaces it
         affordable = self.balance(self.pair.quote).total / price
-        return self._level(price, "holding the most allowed", self.inventory - held, "bid with", affordable)
+        return self._level(price, "inventory is at its upper limit", self.inventory - held, "bid with", affordable)
 
     def _asks(self, price: float, held: float) -> list[tuple[float, float]]:
         owned = self.balance(self.pair.base).total
-        return self._level(price, "holding the least allowed", self.inventory + held, "offer", owned)
+        return self._level(price, "inventory is at its lower limit", self.inventory + held, "offer", owned)
 
     def _level(self, price: float, full: str, room: float, use: str, owned: float) -> list[tuple[float, float]]:
         least = float(self.pair.rules.least_amount)
@@ -92,7 +93,7 @@ class MarketMaker(Strategy):
 
     def on_stop(self) -> None:
         self._stopping = True
-        self.quote(self.pair)  # no quotes wanted: the engine cancels what rests
+        self.quote(self.pair)  # no quotes: the engine cancels the resting ones
 
 
 @hookimpl

@@ -1,4 +1,6 @@
-"""Keeps several coins at fixed shares of the whole, selling what has run ahead and buying what has fallen behind."""
+"""Keeps several coins at fixed shares of the portfolio, selling those that have risen and buying those that have
+fallen.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +8,21 @@ from botkit import ConfigError, Order, Pair, Register, Strategy, Timer, hookimpl
 
 
 class Rebalance(Strategy):
-    """Trades coins back to their share of the whole when the schedule rings and one has drifted from its weight.
+    """Trades coins back to their weights if one of them has drifted when the schedule fires.
 
-    With `pairs: [btc_twd, eth_twd]` and `weights: [0.4, 0.4]` it wants 40 % of the value in bitcoin, 40 % in ether and
-    keeps the last 20 % in Taiwan dollars. When one share is more than `threshold` away from its weight (0.05 means
-    five percentage points), all of them are brought back: first the sales, then, once their money has arrived, the
-    purchases.
+    With `pairs: [btc_twd, eth_twd]` and `weights: [0.4, 0.4]`, it keeps 40 % of the value in bitcoin, 40 % in ether and
+    the remaining 20 % in Taiwan dollars. When one share is more than `threshold` away from its weight (0.05 means five
+    percentage points), all are brought back: first the sales and then, once their proceeds have arrived, the purchases.
 
     A small threshold trades often and pays many fees; a large one lets the portfolio drift.
     """
 
     pairs: list[Pair]
-    weights: list[float] = param(gt=0, le=1, doc="share of the whole for each pair's coin; what is left stays cash")
+    weights: list[float] = param(gt=0, le=1, doc="portfolio share of each pair's coin; the rest stays in cash")
     threshold: float = param(
-        0.05, ge=0, lt=1, doc="trade when a share is further than this from its weight; a fraction, 0.05 is 5 %"
+        0.05, ge=0, lt=1, doc="trade when a share is further than this from its weight; a fraction: 0.05 is 5 %"
     )
-    cron: str = param("0 9 * * *", doc="when to look: minute, hour, day, month, weekday")
+    cron: str = param("0 9 * * *", doc="when to check: minute, hour, day, month, weekday")
     resolution: str = param("1h", doc="bars to take prices from")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="refuse to trade further than this from the best price")
 
@@ -38,22 +39,26 @@ class Rebalance(Strategy):
 
     def _check_parameters(self) -> None:
         if len(self.weights) != len(self.pairs):
-            raise ConfigError(f"there are {len(self.pairs)} pairs and {len(self.weights)} weights; give each pair one")
+            raise ConfigError(
+                f"there are {len(self.pairs)} pairs and {len(self.weights)} weights; give each pair one weight"
+            )
         if sum(self.weights) > 1 + 1e-9:
-            raise ConfigError(f"the weights add up to {sum(self.weights):g}; they are shares of a whole, so at most 1")
+            raise ConfigError(
+                f"the weights add up to {sum(self.weights):g}; they are shares of the portfolio, so at most 1"
+            )
         if len(set(self.pairs)) < len(self.pairs):
-            raise ConfigError("a pair is named twice")
+            raise ConfigError("a pair is listed twice")
         quotes = sorted({pair.quote for pair in self.pairs})
         if len(quotes) > 1:
             raise ConfigError(f"the pairs are quoted in {' and '.join(quotes)}; they must share one currency")
 
     def _values(self) -> dict[Pair, float] | None:
-        """What each coin is worth, or None while a price is missing."""
+        """What each coin is worth; None while a price is missing."""
         values = {}
         for pair in self.pairs:
             price = self.last_price(pair)
             if price is None:
-                self.skip(f"no price of {pair} yet")
+                self.skip(f"no price for {pair} yet")
                 return None
             values[pair] = self.balance(pair.base).total * price
         return values
@@ -67,7 +72,7 @@ class Rebalance(Strategy):
             return
         whole = sum(values.values()) + self.balance(self._quote).total
         if whole <= 0:
-            self.skip("there is nothing to divide")
+            self.skip("the portfolio is empty")
             return
         drift = max(abs(values[pair] / whole - weight) for pair, weight in zip(self.pairs, self.weights, strict=True))
         if drift <= self.threshold:
@@ -85,12 +90,12 @@ class Rebalance(Strategy):
 
     def on_order(self, order: Order) -> None:
         if order.is_final and not order.executed:
-            self.skip(f"an order came to nothing: {order.state.value}", pair=str(order.pair), reason=order.reason)
+            self.skip(f"an order was not filled: {order.state.value}", pair=str(order.pair), reason=order.reason)
             self.log.warning("%s %s: %s %s", order.side.value, order.pair, order.state.value, order.reason)
         self._buy_when_sold()
 
     def _buy_when_sold(self) -> None:
-        """Once no sale is open, buy what is below its weight."""
+        """Once no sale is open, buy every coin that is below its weight."""
         if not self._selling or self.open_orders():
             return
         self._selling = False

@@ -1,4 +1,4 @@
-"""Buys what has fallen too fast, and sells it when it has recovered."""
+"""Buys coins that have fallen too fast, and sells them when they have recovered."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ from botkit import RSI, Bar, ConfigError, Fill, Pair, Register, Side, Strategy, 
 
 
 class RsiReversion(Strategy):
-    """Buys when the RSI comes back up through `buy_above`, sells when it reaches `sell_above`.
+    """Buys when the RSI rises back through `buy_above`, and sells when it reaches `sell_above`.
 
-    The relative strength index runs from 0 (every close below the one before) to 100 (every close above it). Below 30
-    a market counts as oversold. The strategy does not catch the falling knife: it waits until the RSI has been below
-    the line and is back above it. It holds at most one purchase at a time.
+    The relative strength index runs from 0 (every close is below the previous one) to 100 (every close is above). Below
+    30, a market counts as oversold. The strategy does not catch the falling knife: it waits until the RSI has been
+    below the line and is back above it. It holds at most one purchase at a time.
 
-    It earns in markets that swing. In a market that keeps falling every recovery is a small one and the next low is
-    lower, so each purchase has a stop-loss. The engine checks it at every price, not only at the end of a
-    bar.
+    It earns in markets that swing. In a market that keeps falling, every recovery is small and the next low is lower,
+    so each purchase has a stop-loss. The engine checks it at every price, not only at the end of a bar.
     """
 
     pair: Pair
     resolution: str = param("5m", doc="length of a bar")
-    length: int = param(14, ge=2, le=1_000, doc="bars in the RSI")
+    length: int = param(14, ge=2, le=1_000, doc="number of bars in the RSI")
     buy_above: float = param(30.0, gt=0, lt=100, doc="buy when the RSI rises through this from below")
     sell_above: float = param(60.0, gt=0, lt=100, doc="sell when the RSI is at least this")
-    spend: float = param(20_000.0, gt=0, doc="quote currency of a purchase, or what is left if that is less")
-    stop_loss_pct: float | None = param(3.0, ge=0.1, lt=100, doc="leave at this loss, in percent; null: never")
+    spend: float = param(20_000.0, gt=0, doc="quote currency to spend on a purchase, or whatever is left")
+    stop_loss_pct: float | None = param(3.0, ge=0.1, lt=100, doc="sell at this loss, in percent; null: never")
 
     def on_start(self) -> None:
         if self.sell_above <= self.buy_above:
             raise ConfigError(
                 f"sell_above is {self.sell_above:g} and buy_above is {self.buy_above:g}; it would sell what it has "
-                "just bought, so sell_above must be the higher one"
+                "just bought, so sell_above must be higher"
             )
         self._rsi = self.subscribe_bars(self.pair, self.resolution).attach(RSI(self.length))
         if self.stop_loss_pct is not None:
@@ -40,7 +39,7 @@ class RsiReversion(Strategy):
         if rsi is None or self._rsi.previous is None:
             self.skip("not enough bars for the RSI yet")
         elif self.open_orders(self.pair):
-            self.skip("an order is on its way")
+            self.skip("an order is pending")
         elif self.position(self.pair).sellable:
             if rsi >= self.sell_above:
                 self.close(self.pair, tag="recovered")

@@ -1,4 +1,4 @@
-"""Follows a trend: in the market while the fast moving average is above the slow one."""
+"""Follows a trend: holds the coin while the fast moving average is above the slow one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from botkit import SMA, Bar, ConfigError, Pair, Register, Strategy, hookimpl, pa
 
 
 class SmaCross(Strategy):
-    """Buys when the fast average crosses above the slow one, sells when it crosses below.
+    """Buys when the fast average crosses above the slow one, and sells when it crosses below.
 
-    A moving average is the mean of the last closes. While prices rise, the mean of the last few lies above the mean of
-    the last many. The strategy waits for the moment at which the two change places, so it never trades on the first
-    bar for which both averages exist.
+    A moving average is the mean of the last closes. While prices rise, the mean of a few recent closes is above the
+    mean of many. The strategy waits for the moment when the two change places, so it never trades on the first bar for
+    which both averages exist.
 
-    It earns in long trends. In a market that goes sideways the averages cross again and again, and every crossing
-    costs two fees.
+    It earns in long trends. In a sideways market the averages cross again and again, and every crossing costs two fees.
     """
 
     pair: Pair
     resolution: str = param("1m", doc="length of a bar, such as 1m, 1h or 1d")
-    fast: int = param(10, ge=1, le=5_000, doc="bars in the fast average")
-    slow: int = param(30, ge=2, le=5_000, doc="bars in the slow average")
-    share: float = param(1.0, gt=0, le=1, doc="share of the available quote balance that a purchase spends")
+    fast: int = param(10, ge=1, le=5_000, doc="number of bars in the fast average")
+    slow: int = param(30, ge=2, le=5_000, doc="number of bars in the slow average")
+    share: float = param(1.0, gt=0, le=1, doc="fraction of the available quote balance to spend on a purchase")
 
     def on_start(self) -> None:
         if self.fast >= self.slow:
@@ -34,9 +33,9 @@ class SmaCross(Strategy):
         if not up and not self._fast.crossed_below(self._slow):
             return
         if self.open_orders(self.pair):
-            self.skip("crossed while an order was on its way")
+            self.skip("crossed while an order was pending")
         elif up:
-            # After a touch without a crossing the fast average may leave upwards twice: one purchase is enough.
+            # If the averages touch without crossing, the fast one may move up twice: one purchase is enough.
             if self.position(self.pair).is_flat:
                 self._buy()
             else:
@@ -44,7 +43,7 @@ class SmaCross(Strategy):
         elif self.position(self.pair).sellable:
             self.close(self.pair)
         else:
-            self.skip("crossed down without anything to sell")
+            self.skip("crossed down with nothing to sell")
 
     def _buy(self) -> None:
         spend = self.balance(self.pair.quote).available * self.share

@@ -1,4 +1,4 @@
-"""Trades around a triangle of pairs when the loop ends with more than it began."""
+"""Trades around a triangle of pairs when the loop ends with more than it started with."""
 
 from __future__ import annotations
 
@@ -22,48 +22,52 @@ from botkit import (
 
 
 class Leg(NamedTuple):
-    """One trade of a loop: in ``pair``, from one currency into another."""
+    """One trade in a loop: in ``pair``, from one currency into another."""
 
     pair: Pair
     side: Side
 
     @property
     def source(self) -> str:
-        """The currency it spends."""
+        """The currency that it spends."""
         return self.pair.quote if self.side is Side.BUY else self.pair.base
 
     @property
     def target(self) -> str:
-        """The currency it receives."""
+        """The currency that it receives."""
         return self.pair.base if self.side is Side.BUY else self.pair.quote
 
 
 class Triangular(Strategy):
     """Watches three pairs that form a triangle, such as btc_twd, btc_usdt and usdt_twd, in both directions.
 
-    Taiwan dollars buy bitcoin, the bitcoin buy tether, the tether buy Taiwan dollars; or the other way round. The three
-    prices should fit together. When one of them is out of line by more than three taker fees, one way round pays.
+    Taiwan dollars buy bitcoin, bitcoin buys tether, and tether buys Taiwan dollars; or the other way round. The three
+    prices should be consistent. When one of them is off by more than three taker fees, one direction is profitable.
 
-    The first leg is a limit order at the worst price that still pays, and what it does not get at once is cancelled: a
-    missed chance costs nothing. The second and third leg are market orders for exactly what the leg before brought,
-    because by then it holds coins it does not want. If one of those does not fill, the strategy *recovers*: it
-    sells what is left straight for the home currency, tries again every few seconds, and says so in the log and in the
-    report until it is rid of it. While it holds such coins it starts no new loop.
+    The first leg is a limit order at the worst price that is still profitable. Whatever it does not get at once is
+    cancelled, so a missed chance costs nothing. The second and third legs are market orders for exactly what the
+    previous leg brought, because by then the strategy holds coins it does not want. If one of those does not fill, the
+    strategy
+    *recovers*: it sells the coins directly for the home currency and retries every few seconds. The log and the report
+    say so until the coins are gone. Until then it starts no new loop.
 
-    Prices move while orders travel, so a loop may earn less than computed; `least_profit_bps` is the margin
-    for that.
+    Prices move while orders travel, so a loop may earn less than computed; `least_profit_bps` is the margin for that.
     """
 
     pairs: list[Pair]
     home: str = param("twd", doc="currency in which every loop begins and ends")
-    spend: float = param(gt=0, doc="home currency of the largest loop; smaller ones are tried when the books are thin")
-    least_profit_bps: float = param(10.0, doc="profit to demand of a loop after all fees, in basis points of its spend")
+    spend: float = param(
+        gt=0, doc="home currency to spend on the largest loop; smaller ones are tried if the books are thin"
+    )
+    least_profit_bps: float = param(
+        10.0, doc="least profit of a loop after all fees, in basis points of the amount spent"
+    )
     depth: int = param(5, ge=1, doc="order book depth to use, in levels: 1, 5, 10, 20, 30 or 50")
-    max_age_s: float = param(60.0, gt=0, doc="do nothing when a book is older than this")
+    max_age_s: float = param(60.0, gt=0, doc="do not trade if a book is older than this")
     first_leg_s: float = param(3.0, gt=0, doc="cancel the rest of the first leg after this time")
-    max_slippage_pct: float = param(1.0, gt=0, le=50, doc="bound of the market orders, from the best price")
-    pause_s: float = param(5.0, ge=0, doc="pause after a loop, until the books show what it took")
-    retry_s: int = param(5, ge=1, doc="how often to retry selling what a broken loop left")
+    max_slippage_pct: float = param(1.0, gt=0, le=50, doc="how far market orders may go from the best price")
+    pause_s: float = param(5.0, ge=0, doc="pause after a loop, until the books show its effect")
+    retry_s: int = param(5, ge=1, doc="interval between attempts to sell what a broken loop left")
 
     def on_start(self) -> None:
         self._loops = self._find_loops()
@@ -72,16 +76,16 @@ class Triangular(Strategy):
         self._step = 0
         self._order: Order | None = None
         self._quiet_until = 0
-        #: currency -> what loops have bought and not yet traded on; after a crash this must be sold
+        #: currency -> what loops have bought but not yet traded on; after a crash this must be sold
         self.state.setdefault("held", {})
         for pair in self.pairs:
             self.subscribe_book(pair, depth=self.depth)
         self.set_timer("retry", every_s=self.retry_s)
 
     def _find_loops(self) -> list[list[Leg]]:
-        """The two ways round from home, or an error that says why there are none."""
+        """The two loops that start from home; ConfigError explains why there are none."""
         if len(self.pairs) != 3 or len(set(self.pairs)) != 3:
-            raise ConfigError(f"a triangle has three different pairs, not {', '.join(self.pairs) or 'none'}")
+            raise ConfigError(f"a triangle needs three different pairs, not {', '.join(self.pairs) or 'none'}")
         found = []
         for first in self.pairs:
             loop: list[Leg] = []
@@ -99,12 +103,12 @@ class Triangular(Strategy):
                 found.append(loop)
         if len(found) != 2:
             raise ConfigError(
-                f"{', '.join(self.pairs)} lead no way round from {self.home}; a triangle is for example btc_twd, "
-                "btc_usdt and usdt_twd, and `home` one of its currencies"
+                f"{', '.join(self.pairs)} form no loop from {self.home}; a triangle is for example btc_twd, "
+                "btc_usdt and usdt_twd, with `home` one of its currencies"
             )
         return found
 
-    # -- looking --------------------------------------------------------------------------------------------------
+    # -- finding loops --------------------------------------------------------------------------------------------
 
     def on_book(self, book: OrderBook) -> None:
         if self._order is not None or self.now < self._quiet_until:
@@ -121,18 +125,18 @@ class Triangular(Strategy):
             if self._best_rate(loop, books) < 1 + self.least_profit_bps / 10_000:
                 continue
             spend = min(self.spend, self.balance(self.home).available)
-            for _ in range(5):  # a thin book may pay for a small loop and not for a large one
+            for _ in range(5):  # in a thin book, a small loop may be profitable when a large one is not
                 profit = self._profit(loop, books, spend)
                 if profit is not None and (best is None or profit > best[0]):
                     best = (profit, spend, loop)
                 spend /= 2
         if best is None:
-            self.skip("no way round pays")
+            self.skip("no loop is profitable")
             return
         self._begin(best[2], best[1], books)
 
     def _best_rate(self, loop: list[Leg], books: dict[Pair, BookView]) -> float:
-        """What a very small loop makes of 1, after fees: most books are dismissed by this alone."""
+        """What a very small loop turns 1 into, after fees: this alone rules out most books."""
         rate = 1.0
         for leg in loop:
             view = books[leg.pair]
@@ -142,7 +146,7 @@ class Triangular(Strategy):
         return rate
 
     def _profit(self, loop: list[Leg], books: dict[Pair, BookView], spend: float) -> float | None:
-        """What a loop earns in home currency after fees, or None when it does not earn enough or cannot be filled."""
+        """What a loop earns in home currency after fees; None if it earns too little or cannot be filled."""
         amount = spend
         for leg in loop:
             given = amount
@@ -154,7 +158,7 @@ class Triangular(Strategy):
         return profit if profit > 0 and profit >= spend * self.least_profit_bps / 10_000 else None
 
     def _is_allowed(self, leg: Leg, given: float, got: float) -> bool:
-        """True when the pair's rules allow an order of that size."""
+        """True if the pair's rules allow an order of that size."""
         rules = leg.pair.rules
         if leg.side is Side.BUY:
             return given >= float(rules.least_spend) and got >= float(rules.least_amount)
@@ -191,11 +195,11 @@ class Triangular(Strategy):
         if self._order is None or order.client_id != self._order.client_id or not order.is_final:
             return
         self._order = None
-        if self._loop is None:  # an attempt to recover has ended; the timer looks again
+        if self._loop is None:  # an attempt to recover has ended; the timer retries
             self._pause()
             return
         if self._step == 0 and not order.executed:
-            self._end_loop(f"the first leg got nothing: {order.state.value}")
+            self._end_loop(f"the first leg was not filled: {order.state.value}")
             return
         leg = self._loop[self._step]
         if self._step > 0 and self._worth_selling(leg.source):
@@ -209,20 +213,20 @@ class Triangular(Strategy):
         elif self._step == 2:
             self._end_loop("")
         elif not self._is_enough(self._loop[self._step + 1]):
-            self._end_loop(f"leg {self._step + 1} brought too little to go on with")
+            self._end_loop(f"leg {self._step + 1} brought too little to continue")
         else:
             self._step += 1
             self._order = self._trade(self._loop[self._step], f"leg {self._step + 1}")
 
     def _is_enough(self, leg: Leg) -> bool:
-        """True when what is held of the leg's source makes an order."""
+        """True if the leg's source currency is enough for an order."""
         rules = leg.pair.rules
         return self._held.get(leg.source, 0.0) >= float(
             rules.least_spend if leg.side is Side.BUY else rules.least_amount
         )
 
     def _trade(self, leg: Leg, tag: str) -> Order:
-        """A market order for all that is held of the leg's source; dust of earlier loops goes along."""
+        """Place a market order for all of the leg's source currency, including dust from earlier loops."""
         amount = min(self._held.get(leg.source, 0.0), self.balance(leg.source).available)
         if leg.side is Side.BUY:
             return self.market_buy(leg.pair, spend=amount, max_slippage_pct=self.max_slippage_pct, tag=tag)
@@ -240,7 +244,7 @@ class Triangular(Strategy):
     # -- recovery -------------------------------------------------------------------------------------------------
 
     def _worth_selling(self, currency: str) -> bool:
-        """True when more is held than dust: enough for an order straight for home."""
+        """True if the amount is more than dust: enough for an order directly into home."""
         leg = self._way_home.get(currency)
         return leg is not None and self._is_enough(leg)
 
@@ -254,12 +258,12 @@ class Triangular(Strategy):
             self.skip(f"an order has been {self._order.state.value} for over a minute")
 
     def _recover(self) -> None:
-        """Sell what a loop left, straight for home. Says so each time, until it is sold."""
+        """Sell what a loop left, directly for the home currency, and log this each time until it is sold."""
         for currency in self._stranded():
             if self._order is not None:
                 return
             leg = self._way_home[currency]
-            self.log.warning("holding %.8g %s that no loop wants: %s %s", self._held[currency], currency,
+            self.log.warning("holding %.8g %s left over from a loop: %s %s", self._held[currency], currency,
                              leg.side.value, leg.pair)  # fmt: skip
             self.skip(f"recovering: selling left-over {currency}")
             order = self._trade(leg, "recover")
@@ -268,17 +272,19 @@ class Triangular(Strategy):
 
     def on_stop(self) -> None:
         for currency in self._stranded():
-            self.log.error("stopped while holding %.8g %s that no loop wanted", self._held[currency], currency)
+            self.log.error("stopped while holding %.8g %s left over from a loop", self._held[currency], currency)
             self.skip(f"stopped while holding left-over {currency}")
 
 
 def _levels(leg: Leg, books: dict[Pair, BookView]) -> tuple[Level, ...]:
-    """The side of the book that the leg takes from, best first."""
+    """The side of the book that the leg takes from, best level first."""
     return books[leg.pair].asks if leg.side is Side.BUY else books[leg.pair].bids
 
 
 def _convert(leg: Leg, levels: tuple[Level, ...], given: float) -> tuple[float, float] | None:
-    """(what ``given`` of the source brings before fees, the worst price it touches), or None where the book ends."""
+    """Return (what ``given`` brings in the target currency before fees, the worst price reached), or None if the book
+    is too thin.
+    """
     got, worst = 0.0, 0.0
     for level in levels:
         worst = level.price

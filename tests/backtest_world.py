@@ -1,16 +1,17 @@
-"""Backtests of strategies that a test writes down: what the backtest tests share."""
+"""Shared by the backtest tests: backtests of strategies that a test writes itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.session import run_backtest
 from botkit.model.results import BacktestResult
+from botkit.project.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
-#: real market data beside the checkout; tests skip where it is missing
+#: real market data next to the checkout; tests that need it are skipped if it is missing
 SHARED = ROOT.parent / "shared" / "data"
 
 BACKTEST = """
@@ -21,7 +22,7 @@ BACKTEST = """
 
 
 def write_strategy(folder: Path, body: str, name: str = "scripted") -> Path:
-    """A plugin folder with one strategy: ``body`` is the text of class ``Scripted``, from its parameters on."""
+    """Write a plugin folder with one strategy: ``body`` is the body of the class ``Scripted``."""
     plugins = folder / "plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     lines = "\n".join(f"    {line}" if line else "" for line in body.strip("\n").splitlines())
@@ -46,7 +47,7 @@ def write_config(
     backtest: str = BACKTEST,
     more: str = "",
 ) -> Path:
-    """A configuration of one strategy. ``data`` is the YAML of ``backtest.data``."""
+    """Write a configuration with one strategy. ``data`` is the YAML for ``backtest.data``."""
     path = folder / "bot.yaml"
     path.write_text(
         f"name: test\nexchange: bitopro\nplugins: [{plugins}]\n{more}"
@@ -58,13 +59,13 @@ def write_config(
 
 
 def run(config: Path, *, overrides: Sequence[str] = (), decisions: Path | None = None) -> BacktestResult:
-    """The result of a configuration, in the chosen reading alone."""
-    parts = BacktestParts(Project.load(config, overrides=overrides))
+    """The result for a configuration, only under its own queue assumption."""
+    parts = backtest_parts(Project.load(config, overrides=overrides))
     return run_backtest(parts, decisions_to=decisions, readings=False)
 
 
 def write_candles(path: Path, closes: Sequence[float], *, start_ms: int = 1_704_067_200_000) -> Path:
-    """One-minute candles with these closes; each opens at the close before and reaches one unit further both ways."""
+    """Write one-minute candles with these closes; each opens at the previous close and extends one unit both ways."""
     rows = ["timestamp,open,high,low,close,volume"]
     before = closes[0]
     for i, close in enumerate(closes):

@@ -14,13 +14,13 @@ from botkit.engine import outcome
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
-from botkit.engine.outcome import HistoryWanted, Note, Reply, StrategyFailure
+from botkit.engine.outcome_parts import HistoryWanted, Note, Reply, StrategyFailure
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import BUILT_IN
-from botkit.engine.rooms import EngineSettings, StrategySpec
 from botkit.engine.router.router import Router
+from botkit.engine.settings import EngineSettings, StrategySpec
 from botkit.engine.strategy.base import Strategy
-from botkit.engine.view import StrategyView
+from botkit.engine.view_values import StrategyView
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.exchange.bitopro.wire.statuses import STATUS_STATES
 from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos

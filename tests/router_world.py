@@ -10,7 +10,8 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
-from botkit.engine.router.router import Due, Router
+from botkit.engine.router.reports import Due
+from botkit.engine.router.router import Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
 from botkit.model.order_spec import OrderSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from botkit.backtesting.driver import Driver
-from botkit.model.columns import MergedRows
+from botkit.model.merged_rows import MergedRows
 
 
 class RowByRow(Driver):

@@ -1,4 +1,4 @@
-"""Small made markets and the backtests of bundled strategies on them, through the same assembly as the command line."""
+"""Small handmade markets, and backtests of bundled strategies on them, assembled the same way as the command line's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.session import run_backtest
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, parse_time
 from botkit.model.columns import BookColumns, TradeColumns
 from botkit.model.results import BacktestResult, FillRow, OrderRow
+from botkit.project.project import Project
 from botkit.tape.writer import TapeWriter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +27,7 @@ Levels = Sequence[tuple[float, float]]
 
 
 class Deal(NamedTuple):
-    """A fill in plain figures; ``at`` is the minute since the start in which it happened."""
+    """A fill in plain figures; ``at`` is the minute in which it happened, counted from the start."""
 
     at: int
     side: str
@@ -34,7 +36,7 @@ class Deal(NamedTuple):
 
 
 class Outcome:
-    """A finished run, read the way tests want to."""
+    """A finished run, with accessors for tests."""
 
     def __init__(self, result: BacktestResult, decisions: list[dict[str, Any]]) -> None:
         self.result = result
@@ -46,7 +48,7 @@ class Outcome:
         return [deal(row) for row in self.result.fills]
 
     def fills_of(self, pair: str) -> list[Deal]:
-        """The fills of one pair."""
+        """The fills in one pair."""
         return [deal(row) for row in self.result.fills if row.pair == pair]
 
     @property
@@ -65,13 +67,13 @@ class Outcome:
         return self.result.strategies[0].refusals
 
     def position(self, pair: str) -> float:
-        """What the (first) strategy holds at the end, in base currency."""
+        """The (first) strategy's position at the end, in base currency."""
         rows = [row for row in self.result.strategies[0].positions if row.pair == pair]
         return sum(row.pair.rules.amount(row.lots) for row in rows)
 
 
 def deal(row: FillRow) -> Deal:
-    """The fill in plain figures."""
+    """Convert a fill to plain figures."""
     rules = row.pair.rules
     return Deal((row.time - T0) // NS_PER_MINUTE, row.side, rules.price(row.price_ticks), rules.amount(row.lots))
 
@@ -84,7 +86,7 @@ class World:
         self.sources: list[dict[str, str]] = []
 
     def candles(self, pair: str, closes: Sequence[float], *, step_s: int = 60, volume: float = 1_000) -> None:
-        """Candles that run from close to close; the first opens at its close."""
+        """Write candles that each open at the previous close; the first opens at its own close."""
         rows = ["timestamp,open,high,low,close,volume"]
         before = closes[0]
         for index, close in enumerate(closes):
@@ -101,7 +103,7 @@ class World:
         books: Mapping[str, Sequence[tuple[float, Levels, Levels]]],
         trades: Mapping[str, Sequence[tuple[float, float, float, int]]],
     ) -> None:
-        """Books (second, bids, asks) and trades (second, price, amount, +1 for a buying taker) by pair."""
+        """Write books (second, bids, asks) and trades (second, price, amount, +1 if the taker bought) by pair."""
         path = self.folder / "tape"
         with TapeWriter(path, source="made for a test", recorded="by hand") as writer:
             for pair, rows in books.items():
@@ -113,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """A configuration of one strategy named s, with a round set of costs."""
+        """A configuration with one strategy named s and round costs."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -138,7 +140,7 @@ class World:
         start: str | None = None,
         **sections: Any,
     ) -> Outcome:
-        """Run a strategy on the data; what lies before ``start`` (Taipei's time) serves as its warm-up."""
+        """Run a strategy on the data; data before ``start`` (Taipei time) is its warm-up."""
         path = self.folder / "bot.yaml"
         path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is YAML too
         return run_config(path, self.folder, start=start)
@@ -147,10 +149,10 @@ class World:
 def run_config(
     path: Path, folder: Path, *, overrides: Sequence[str] = (), end_ns: int | None = None, start: str | None = None
 ) -> Outcome:
-    """Run a configuration, without the other readings of the queue. ``end_ns`` cuts the tape there."""
-    parts = BacktestParts(Project.load(path, overrides=overrides), start=start)
+    """Run a configuration under a single queue assumption. ``end_ns`` cuts the tape."""
+    parts = backtest_parts(Project.load(path, overrides=overrides), start=start)
     if end_ns is not None:
-        parts.end = end_ns
+        parts = msgspec.structs.replace(parts, end=end_ns)
     journal = folder / "decisions.jsonl"
     result = run_backtest(parts, decisions_to=journal, readings=False)
     return Outcome(result, [json.loads(line) for line in journal.read_text().splitlines()])

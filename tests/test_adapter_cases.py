@@ -1,4 +1,4 @@
-"""The adapters of this project keep the contract; and the cases notice an adapter that does not."""
+"""This project's adapters fulfil the contract, and the cases detect an adapter that does not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.toy_exchange import LIMITS, ToyAdapter
 
 
 class TestBitoPro(AdapterCases):
-    """Over the emulator, on real sockets."""
+    """Against the emulator, over real sockets."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return emulator_world()
@@ -36,13 +36,13 @@ class TestToy(AdapterCases):
 
 
 class TestSharedByBots(AdapterCases):
-    """A seat at a connection that several bots use cannot be told from an adapter of one's own."""
+    """A share in a connection that several bots use behaves like an adapter of one's own."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return toy_world(lambda venue, clock: FanOut(ToyAdapter(venue, clock)).seat())
 
 
-# -- adapters that break a promise each -----------------------------------------------------------------------------
+# -- adapters that each break one part of the contract --------------------------------------------------------------
 
 
 class Nameless(ToyAdapter):
@@ -50,7 +50,7 @@ class Nameless(ToyAdapter):
 
 
 class Stuttering(ToyAdapter):
-    """Tells the last execution again on every new connection."""
+    """Repeats the last execution on every new connection."""
 
     def _connect(self) -> None:
         super()._connect()
@@ -59,7 +59,7 @@ class Stuttering(ToyAdapter):
 
 
 class Deaf(ToyAdapter):
-    """Keeps executions to itself."""
+    """Does not report executions."""
 
     def tell_account(self, event: Any) -> None:
         if not isinstance(event, TradeReport):
@@ -74,7 +74,7 @@ class Raising(ToyAdapter):
 
 
 class Hopeful(ToyAdapter):
-    """Takes a create without an answer for one that failed."""
+    """Reports a create without an answer as failed."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -82,7 +82,7 @@ class Hopeful(ToyAdapter):
 
 
 class Repeating(ToyAdapter):
-    """Sends a create again whose answer was lost."""
+    """Resends a create whose answer was lost."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -92,7 +92,7 @@ class Repeating(ToyAdapter):
 
 
 class Forgetful(ToyAdapter):
-    """Its listings do not filter by client id, though it says so."""
+    """Claims that listings filter by client id, but they do not."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         if isinstance(request, ListOrders):
@@ -121,7 +121,7 @@ class Timeless(ToyAdapter):
 
 
 class Partial(ToyAdapter):
-    """Takes what it hears of balances for all that there is to know."""
+    """Marks a partial list of balances as a snapshot."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -131,7 +131,7 @@ class Partial(ToyAdapter):
 
 
 class Vague(ToyAdapter):
-    """Acknowledges a cancel without saying of what."""
+    """Acknowledges a cancel without naming the order."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
@@ -142,20 +142,24 @@ class Vague(ToyAdapter):
     ("adapter", "case", "told"),
     [
         (Nameless, "it_connects_and_names_its_streams", "streams .* are connected"),
-        (Stuttering, "a_new_connection_repeats_nothing_and_misses_nothing", "each execution is told|told twice"),
-        (Deaf, "a_limit_order_is_acknowledged_shown_filled_in_parts_and_cancelled", "each execution is told"),
-        (Hopeful, "a_create_whose_answer_is_lost_is_found_again", "without an answer nothing is known"),
+        (
+            Stuttering,
+            "a_new_connection_repeats_nothing_and_misses_nothing",
+            "each execution is reported|reported twice",
+        ),
+        (Deaf, "a_limit_order_is_acknowledged_reported_filled_in_parts_and_cancelled", "each execution is reported"),
+        (Hopeful, "a_create_whose_answer_is_lost_is_found_again", "without an answer the outcome is unknown"),
         (Repeating, "a_create_whose_answer_is_lost_is_found_again", "listed once"),
-        (Forgetful, "a_create_whose_answer_is_lost_is_found_again", "alone"),
-        (Misnumbering, "every_read_is_answered", "has that id"),
-        (Boasting, "batches_are_taken_in_order_where_the_exchange_has_them", "create_batch has a limit"),
+        (Forgetful, "a_create_whose_answer_is_lost_is_found_again", "the listing has only"),
+        (Misnumbering, "every_read_is_answered", "carries that id"),
+        (Boasting, "batches_are_accepted_in_order_if_the_exchange_has_them", "create_batch has a limit"),
         (Unlimited, "every_request_has_an_endpoint_in_the_limit_table", "my_trades"),
         (Timeless, "the_clock_is_measured", "5000 ms ahead"),
         (Partial, "an_open_order_locks_its_value_and_no_more", "snapshot"),
-        (Vague, "a_limit_order_is_acknowledged_shown_filled_in_parts_and_cancelled", "a cancel is answered with"),
+        (Vague, "a_limit_order_is_acknowledged_reported_filled_in_parts_and_cancelled", "the cancel is answered with"),
     ],
 )
-def test_an_adapter_that_breaks_a_promise_is_found_out(adapter: type[ToyAdapter], case: str, told: str) -> None:
+def test_an_adapter_that_breaks_the_contract_is_detected(adapter: type[ToyAdapter], case: str, told: str) -> None:
     class Cases(AdapterCases):
         patience_s = 0.3
 
@@ -166,10 +170,10 @@ def test_an_adapter_that_breaks_a_promise_is_found_out(adapter: type[ToyAdapter]
         getattr(Cases(), f"test_{case}")()
 
 
-def test_an_adapter_that_raises_is_found_out() -> None:
+def test_an_adapter_that_raises_is_detected() -> None:
     class Cases(AdapterCases):
         def world(self) -> AbstractAsyncContextManager[World]:
             return toy_world(Raising)
 
     with pytest.raises(RuntimeError, match="not open"):
-        Cases().test_nothing_is_raised_by_send()
+        Cases().test_send_raises_nothing()

@@ -1,4 +1,4 @@
-"""The architecture is a test: which package may import which, and what the pure part may not touch."""
+"""The architecture as a test: which package may import which, and what pure code must not use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BOTKIT = ROOT / "botkit"
 
-#: the table of the architecture: package -> packages (or modules) of botkit it may import. ``errors`` is open to all.
+#: package -> botkit packages (or modules) that it may import. Every package may import ``errors``.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
@@ -30,21 +30,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
-    # what a configuration means; of who answers and who drives it knows what plugins they ship, and a driver's clock
+    # interprets a configuration; of the venues and drivers it knows only their plugins and a driver's clock
     "project": {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    "cli": {"assembly", "report", "config", "tape", "version", "model", "guide"},
+    "cli": {"assembly", "project", "report", "config", "tape", "version", "model", "guide", "backtesting.kept_runs"},
     "guide": {"config"},
 }
-#: the public face and the place where everything is wired may import all
+#: the public interface and the code that wires everything may import anything
 FREE = {"__init__", "__main__", "assembly", "pytest_plugin"}
 
 PURE = ("model", "engine", "sim")
 FORBIDDEN_MODULES = {"time", "random", "asyncio", "os", "socket", "threading", "uuid", "secrets", "requests", "aiohttp"}
-#: what a pure module may take from a module that is otherwise forbidden, each for a reason
-ALLOWED_NAMES = {("random", "Random")}  # a seeded generator that is handed in or made from a seed
+#: names that a pure module may import from an otherwise forbidden module, each for a reason
+ALLOWED_NAMES = {("random", "Random")}  # a seeded generator, passed in or created from a seed
 
 
 def modules() -> list[Path]:
@@ -57,18 +57,18 @@ def package_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[str, str | None, int]]:
-    """(module, name or None, line) of every import, those inside functions too; type-only ones as well."""
+    """(module, name or None, line) for every import, including those inside functions and type-only ones."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found += [(alias.name, None, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide which package is meant"
+            assert node.level == 0, f"{path}:{node.lineno}: relative imports hide the package"
             found += [(node.module or "", alias.name, node.lineno) for alias in node.names]
     return found
 
 
-def test_every_package_stands_in_the_table() -> None:
+def test_every_package_is_in_the_table() -> None:
     packages = {package_of(path) for path in modules()}
     assert packages - FREE <= set(MAY_IMPORT)
 
@@ -91,7 +91,7 @@ def test_package_imports_only_what_it_may(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PURE)
-def test_pure_packages_touch_no_clock_no_chance_and_no_loop(package: str) -> None:
+def test_pure_packages_use_no_clock_no_randomness_and_no_loop(package: str) -> None:
     wrong = []
     for path in modules():
         if package_of(path) != package:
@@ -103,7 +103,7 @@ def test_pure_packages_touch_no_clock_no_chance_and_no_loop(package: str) -> Non
     assert not wrong, "\n".join(wrong)
 
 
-#: what reads the machine's clock or draws chance by itself
+#: functions that read the machine's clock or draw random numbers on their own
 READS_THE_MACHINE = (
     "time.",
     "uuid.",
@@ -120,9 +120,9 @@ SEEDED = "random.Random"
 
 
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
-    """(line, what) of every stray reading of a clock or of chance; `asyncio`'s loop is the port for waiting."""
+    """(line, what) for every stray use of a clock or randomness; `asyncio`'s loop is the port for waiting."""
     tree, found = ast.parse(source), []
-    origins: dict[str, str] = {}  # what a name in this module stands for
+    origins: dict[str, str] = {}  # what each name in this module refers to
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             origins |= {alias.asname or alias.name: alias.name for alias in node.names}
@@ -140,16 +140,16 @@ def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
 
 
 def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
-    """The full name of what an expression reads from a module; "" for anything else."""
+    """The full name of what an expression reads from a module; "" if it reads nothing."""
     head, _, rest = ast.unparse(node).partition(".")
     return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
 
 
-#: the one place under exchange/ that may: what a client without a bot lives by
+#: the one place under exchange/ that may: defaults for a client without a bot
 MACHINE = BOTKIT / "exchange" / "machine.py"
 
 
-def test_the_way_to_the_exchange_takes_its_clock_and_chance_from_outside() -> None:
+def test_exchange_code_gets_its_clock_and_randomness_from_outside() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in modules()
@@ -173,8 +173,48 @@ def test_the_way_to_the_exchange_takes_its_clock_and_chance_from_outside() -> No
         "import secrets\nsecrets.token_hex(4)",
     ],
 )
-def test_a_stray_reading_of_the_machine_is_noticed(stray: str) -> None:
+def test_a_stray_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
+
+
+#: modules of the pure part that still hold both. The list may only shrink.
+STRUCTS_BESIDE_CLASSES = {
+    f"sim/{name}.py" for name in ("ledger", "market", "order", "publish", "streams", "venue_limits")
+}
+#: bases of classes that are neither: they are never compiled to native classes
+NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
+
+
+def kinds_of_classes(source: str) -> set[str]:
+    """``struct`` and ``class``, as far as a module has them."""
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            bases = {ast.unparse(base).split("[")[0].rpartition(".")[2] for base in node.bases}
+            if "Struct" in bases:
+                found.add("struct")
+            elif not bases & NEITHER and not any(base.endswith("Error") for base in bases):
+                found.add("class")
+    return found
+
+
+def test_modules_that_may_be_compiled_hold_structs_or_plain_classes() -> None:
+    mixed = {
+        path.relative_to(BOTKIT).as_posix()
+        for path in modules()
+        if package_of(path) in PURE and len(kinds_of_classes(path.read_text(encoding="utf-8"))) > 1
+    }
+    assert mixed == STRUCTS_BESIDE_CLASSES
+    assert kinds_of_classes("class A(msgspec.Struct, frozen=True): ...\nclass B(C): ...") == {"struct", "class"}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_botkit_never_imports_strategies() -> None:
@@ -197,15 +237,15 @@ def test_bundled_strategies_import_only_the_public_face() -> None:
     assert not wrong
 
 
-def test_the_top_level_holds_exactly_what_was_agreed() -> None:
+def test_the_top_level_holds_exactly_the_agreed_entries() -> None:
     agreed = {"pyproject.toml", "README.md", "LICENSE", "botkit", "strategies", "configs", "tests", "backtest_data"}
-    # what a user's own runs leave behind is ignored by git and not part of the project
+    # leftovers of a user's own runs are ignored by git and not part of the project
     leftovers = {"build", "dist", "out", "runs", "venv"}
     present = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert {n for n in present - leftovers if not n.endswith(".egg-info")} <= agreed
 
 
-def test_no_package_is_a_drawer_without_a_label() -> None:
+def test_no_package_is_a_catch_all() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     wrong = [str(p.relative_to(ROOT)) for p in modules() if drawers & set(p.stem.split("_"))]
     assert not wrong
@@ -213,9 +253,12 @@ def test_no_package_is_a_drawer_without_a_label() -> None:
 
 # -- the ports of a running bot ---------------------------------------------------------------------------------------
 
-#: where the machine is reached; everything else in ``live`` and ``exchange`` goes through `botkit.live.ports`
-PORT_MODULES = {"live/clock.py", "live/background.py", "live/disk.py", "live/machine.py", "exchange/machine.py"}
-#: what a module outside the ports may not use: module -> names of it, None for all of them
+#: the modules that use the machine; everything else in ``live``, ``exchange`` and ``emulator`` goes through ports
+PORT_MODULES = {
+    *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
+    *("exchange/machine.py", "emulator/clock.py"),
+}
+#: what a module outside the ports must not use: module -> its names, None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
     "random": None,
@@ -228,24 +271,26 @@ STRAY: dict[str, set[str] | None] = {
     "os": {"urandom", "getrandom"},
     "asyncio": {"to_thread"},
 }
-#: ... and in ``live``, where a bot's folder is written, no file either
+#: ... and in ``live``, which writes a bot's folder, no files either
 STRAY_FILES: dict[str, set[str] | None] = {
     "os": {"fsync", "listdir", "open", "remove", "rename", "replace", "scandir", "stat", "unlink"},
     "shutil": None,
     "sqlite3": {"connect"},
 }
 _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink", "write_bytes", "write_text"}
-#: uses that have nothing to do with what a running bot decides. The list may only shrink.
+#: uses that cannot affect a running bot's decisions. The list may only shrink.
 BESIDE_A_BOT: dict[str, set[str]] = {
-    # reads a recording, and the configuration that it was made with, after the run
-    "live/replay.py": {"open", "read_bytes", "read_text"},
-    # the log is for people: nothing is read back from it, and the library's handler opens it
+    # reads a recording after the run
+    "live/replay.py": {"open", "read_text"},
+    # the log is for people: nothing reads it back, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
+    # runs an emulator beside tests that have no event loop
+    "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
 }
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """What each imported name stands for, such as ``{"Random": "random.Random"}``."""
+    """What each imported name refers to, such as ``{"Random": "random.Random"}``."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -258,7 +303,7 @@ def _imported(tree: ast.Module) -> dict[str, str]:
 
 
 def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
-    """``datetime.datetime.now`` for such an expression, "" for others."""
+    """An attribute expression as text, such as ``datetime.datetime.now``; "" for any other expression."""
     if isinstance(node, ast.Name):
         return imported.get(node.id, "")
     if isinstance(node, ast.Attribute):
@@ -268,7 +313,7 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
 
 
 def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
-    """What a module has from the machine past the ports, with the line of the first use."""
+    """What a module uses of the machine without going through the ports, with the line of the first use."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = _imported(tree)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
@@ -293,8 +338,8 @@ def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("package", ["live", "exchange"])
-def test_a_running_bot_reaches_its_machine_through_ports_alone(package: str) -> None:
+@pytest.mark.parametrize("package", ["live", "exchange", "emulator"])
+def test_a_running_bot_uses_its_machine_only_through_ports(package: str) -> None:
     wrong = []
     for path in modules():
         name = path.relative_to(BOTKIT).as_posix()
@@ -307,7 +352,7 @@ def test_a_running_bot_reaches_its_machine_through_ports_alone(package: str) -> 
     assert not wrong, "\n".join(wrong)
 
 
-def test_what_is_looked_for_in_a_module_is_found(tmp_path: Path) -> None:
+def test_stray_uses_in_a_module_are_detected(tmp_path: Path) -> None:
     module = tmp_path / "m.py"
     module.write_text(
         "import os, random, time as t, uuid\nfrom datetime import datetime\nfrom random import Random, choice\n"
@@ -331,11 +376,11 @@ def test_no_port_has_more_than_six_methods() -> None:
 # -- circles and sizes ------------------------------------------------------------------------------------------------
 
 PUBLIC_MOST = 20
-#: classes that may have more, each for a reason
+#: classes that may have more public methods, each for a reason
 FACES = {
-    # what the authors of strategies see is one class, with all they may call
+    # strategy authors use a single class, with everything they may call
     "botkit.engine.strategy.base.Strategy",
-    # one method for each documented endpoint, named as the exchange names it: a list, not a machine
+    # one method per documented endpoint, named as the exchange names it: a list, not logic
     "botkit.exchange.bitopro.rest.BitoProClient",
 }
 PORT_MOST = 6
@@ -350,7 +395,7 @@ def names_of_modules() -> dict[str, Path]:
 
 
 def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports outside of functions, those for type checkers included."""
+    """Imports outside functions, including those for type checkers."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -360,7 +405,7 @@ def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.Impor
 
 
 def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
-    """Module -> modules of ``sources`` that it imports at its top level."""
+    """Module -> modules in ``sources`` that it imports at top level."""
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
         targets: set[str] = set()
@@ -375,7 +420,7 @@ def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
-    """Groups of modules each of which reaches every other, sorted."""
+    """Groups of modules in which each reaches every other, sorted."""
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()
@@ -397,7 +442,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circles(import_graph(sources)) == set()
 
 
-def test_a_circle_for_type_checkers_alone_is_noticed() -> None:
+def test_a_circle_of_type_only_imports_is_detected() -> None:
     hidden = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import A\n"
     sources = {"p.a": "import p.b", "p.b": "from p import c", "p.c": hidden, "p.d": "import p.a"}
     assert circles(import_graph(sources)) == {("p.a", "p.b", "p.c")}
@@ -405,7 +450,7 @@ def test_a_circle_for_type_checkers_alone_is_noticed() -> None:
 
 
 def public_methods(cls: type) -> set[str]:
-    """Methods and properties that a class shows, those of its bases included: mixins hide no size."""
+    """A class's public methods and properties, including inherited ones, so that mixins cannot hide its size."""
     kinds = (FunctionType, property, staticmethod, classmethod)
     return {
         name
@@ -428,12 +473,12 @@ def all_classes() -> dict[str, type]:
 
 def test_no_class_is_large() -> None:
     classes = all_classes()
-    assert len(classes) > 500, "classes are not found any more"
+    assert len(classes) > 500, "the search no longer finds classes"
     assert {name for name, cls in classes.items() if len(public_methods(cls)) > PUBLIC_MOST} == FACES
 
 
 def ports() -> dict[str, int]:
-    """Every Protocol of botkit, and how many methods it asks for."""
+    """Every Protocol in botkit, and how many methods it requires."""
     found = {}
     for name, path in names_of_modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -447,19 +492,19 @@ def ports() -> dict[str, int]:
 
 def test_no_port_is_wide() -> None:
     found = ports()
-    assert len(found) > 10, "protocols are not found any more"
+    assert len(found) > 10, "the search no longer finds protocols"
     assert {name: count for name, count in found.items() if count > PORT_MOST} == {}
 
 
 # -- one door ---------------------------------------------------------------------------------------------------------
 
 
-#: what an engine and the parts of its view are called wherever they are used
+#: the names used for an engine and the parts of its view
 ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
 
 
 def ways_past_the_door(source: str) -> list[tuple[int, str]]:
-    """(line, what) of every reach into an engine: its rooms, or any other private attribute of it or of its view."""
+    """(line, what) for every reach into an engine: its rooms, or any private attribute of it or its view."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
@@ -485,6 +530,6 @@ def test_nothing_outside_reaches_into_the_engine() -> None:
     "way",
     ["engine._stages", "bot.engine._router.due(1)", "self._rooms", "b.engine.rooms", "bot.view._a", "view.money._b"],
 )
-def test_a_way_past_the_door_is_noticed(way: str) -> None:
+def test_a_way_past_the_door_is_detected(way: str) -> None:
     assert ways_past_the_door(way)
     assert not ways_past_the_door("engine.view.orders(), self._engine.turn(None, 0, out), self._out")

@@ -1,4 +1,4 @@
-"""Discovery and order of plugins, each way in which one can be wrong, and events through wrappers."""
+"""Finding and ordering plugins, every way in which one can be wrong, and events through wrappers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def botkit_register_strategies(register):
 
 
 class Base:
-    """Stands for the engine's Strategy, which plugins know by its mark only."""
+    """Stands in for the engine's Strategy, which plugins recognise only by its marker."""
 
     __botkit_strategy__ = True
 
@@ -61,7 +61,7 @@ def load(**arguments: Any) -> Plugins:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Two distributions with entry points, found in an order that is not theirs by name."""
+    """Two distributions with entry points, found in an order other than by name."""
     for distribution, module in (("zeta", "zeta_plugin"), ("alpha", "alpha_plugin")):
         info = tmp_path / "site" / f"{distribution}-1.5.dist-info"
         write(info, "METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
@@ -103,19 +103,19 @@ def test_a_misspelt_name_in_the_environment_is_refused(installed: Path) -> None:
         load(environ_load="zeta_on")
 
 
-def test_folders_are_loaded_once_whatever_they_are_called(tmp_path: Path) -> None:
+def test_a_folder_is_loaded_once_under_any_of_its_names(tmp_path: Path) -> None:
     folder = tmp_path / "p"
     write(folder, "mine.py", STRATEGY.format(name="mine"))
     try:
         (tmp_path / "link").symlink_to(folder, target_is_directory=True)
-    except OSError:  # Windows asks for a privilege
+    except OSError:  # Windows requires a privilege
         write(tmp_path / "link", "_empty.py", "")
     plugins = load(folders=[folder, folder / ".." / "p", tmp_path / "link", folder / "mine.py"])
     assert list(plugins.strategies) == ["mine"]
     assert len(plugins.loaded) == 1
 
 
-def test_a_file_is_imported_once_and_again_when_it_changed(tmp_path: Path) -> None:
+def test_a_file_is_imported_once_and_again_after_a_change(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", "value = [1]\n")
     first = import_file(file)
     assert import_file(file) is first
@@ -210,7 +210,7 @@ HEAD = "from botkit.model.extension import hookimpl\n"
         (HEAD + "@hookimpl\ndef botkit_register_strategies(register):\n    register('a', int)\n", "derived from"),
         (
             HEAD + "@hookimpl\ndef botkit_register_strategies(register):\n    register('a b', int)\n",
-            "a name is letters",
+            "a name may contain letters",
         ),
         (
             HEAD + "@hookimpl\ndef botkit_register_exchanges(register):\n    register('a', object())\n",
@@ -227,7 +227,7 @@ def test_a_plugin_that_would_be_ignored_or_fail_later_is_refused(tmp_path: Path,
     assert "mine" in message
 
 
-def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_plugins_with_the_same_name_are_refused(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a", "mine.py", ""), write(tmp_path / "b", "mine.py", "")
     message = refused(folders=[tmp_path / "a", tmp_path / "b"])
     assert str(first) in message
@@ -269,7 +269,7 @@ def event_error(**methods: Any) -> str:
 
 def test_a_misspelt_callback_is_refused_with_a_suggestion() -> None:
     assert "did you mean `on_trade`?" in event_error(on_trades=lambda self, trade: None)
-    assert "may not start with on_" in event_error(on_hourly=lambda self, bar: None)
+    assert "must not start with on_" in event_error(on_hourly=lambda self, bar: None)
 
 
 def test_callbacks_take_exactly_the_arguments_of_their_event() -> None:
@@ -309,7 +309,7 @@ def test_without_wrappers_the_engine_calls_the_method_itself() -> None:
     assert plugins.callbacks(strategy, "on_bar") is None
 
 
-def test_wrappers_stand_around_one_strategy_at_a_time() -> None:
+def test_wrappers_surround_one_strategy_at_a_time() -> None:
     log: list[str] = []
 
     class Watch:
@@ -339,7 +339,7 @@ def test_wrappers_stand_around_one_strategy_at_a_time() -> None:
     assert plugins.callbacks(first, "on_stop") is None
 
 
-def test_an_error_of_a_strategy_passes_through_its_wrappers() -> None:
+def test_a_strategys_error_passes_through_its_wrappers() -> None:
     class Watch:
         @hookimpl(wrapper=True)
         def on_bar(self, bar: Any) -> Iterator[None]:
@@ -358,7 +358,7 @@ def test_an_error_of_a_strategy_passes_through_its_wrappers() -> None:
         call(1)
 
 
-def test_properties_of_a_strategy_are_not_touched_by_registering_it() -> None:
+def test_registering_a_strategy_does_not_read_its_properties() -> None:
     class Careful(Base):
         @property
         def now(self) -> int:
@@ -377,7 +377,7 @@ def test_released_strategies_make_room_for_another_bot() -> None:
 # -- calls through other hooks ----------------------------------------------------------------------------------------
 
 
-def test_sections_and_metrics_are_asked_in_the_order_of_loading() -> None:
+def test_sections_and_metrics_are_collected_in_loading_order() -> None:
     def plugin(name: str) -> Any:
         class Plugin:
             @hookimpl

@@ -1,4 +1,6 @@
-"""A plugin from outside brings an exchange, a tape format, a fee model, a risk rule, a wrapper and a report section."""
+"""A third-party plugin provides an exchange, a data format, a fee model, a risk rule, a wrapper and a report
+section.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +143,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_backtest_on_an_exchange_a_format_and_models_of_a_plugin(
+def test_a_backtest_runs_on_a_plugins_exchange_format_and_models(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--json"]) == 0
@@ -154,7 +156,7 @@ def test_a_backtest_on_an_exchange_a_format_and_models_of_a_plugin(
     assert "Everybody pays one half." in report
 
 
-def test_the_limits_of_a_plugins_exchange_are_kept(
+def test_the_limits_of_a_plugins_exchange_are_obeyed(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slow = ["--set", "exchange.orders=2", "--set", "risk={}"]
@@ -167,4 +169,4 @@ def test_the_limits_of_a_plugins_exchange_are_kept(
 
 def test_an_exchange_without_limits_is_named(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--set", "exchange.bare=true"]) == 2
-    assert "`elsewhere` gives no rate limit for create_order" in capsys.readouterr().err
+    assert "`elsewhere` has no rate limit for create_order" in capsys.readouterr().err

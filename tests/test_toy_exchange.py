@@ -1,4 +1,4 @@
-"""A foreign exchange comes as a plugin: a bot trades on it, is killed, and starts again over its journal."""
+"""A foreign exchange is a plugin: a bot trades on it, is killed, and restarts from its journal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly import Project
-from botkit.assembly.live import account_access, live_parts
+from botkit.assembly.account import account_access
+from botkit.assembly.live import live_parts
 from botkit.assembly.live_parts import Mode
 from botkit.live.account import read_account
 from botkit.live.bot import Bot
@@ -20,6 +20,7 @@ from botkit.live.starting import start
 from botkit.live.stopping import stop
 from botkit.model.money import UNIT
 from botkit.model.orders import OrderState
+from botkit.project.project import Project
 from tests.live.world import puppet, until
 from tests.toy_exchange import VENUES, ToyVenue
 
@@ -71,7 +72,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
-    """A bot as `botkit run --mode MODE` makes it. The block ends it in order, unless it was killed."""
+    """A bot as created by `botkit run --mode MODE`. Leaving the block stops it cleanly, unless it was killed."""
     async with live_parts(Project.load(config), mode) as parts:
         bot = await start(parts, Notices())
         await until(lambda: puppet(bot).book("gold_usd").best_bid is not None)
@@ -84,15 +85,15 @@ async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
 
 
 async def kill(bot: Bot, venue: ToyVenue) -> None:
-    """The process is gone in the middle of what it did: it turns, sends and writes no more, and its connections are
-    dropped. Only the files that it had open are let go, as the system does."""
+    """End the process abruptly: it takes no more turns, sends and writes nothing more, and its connections are
+    dropped. Only its open files are closed, as the operating system does."""
     venue.connections.clear()
     bot.driver.fault = RuntimeError("killed")
     await bot.driver.close()
     await bot.close()
 
 
-async def test_a_killed_bot_finds_the_order_whose_answer_was_lost_on_an_exchange_that_outlives_it(config: Path) -> None:
+async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config) as bot:
         first = puppet(bot).buy("gold_usd", amount=0.5, price=100)
@@ -106,7 +107,7 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost_on_an_exchange
         await until(lambda: len(venue.orders) == 2)
         assert lost.state is OrderState.SENDING
         await kill(bot, venue)
-    # nobody is there to hear of it
+    # nobody is connected to receive this
     venue.sell(100_00, 10_000_000)
 
     async with running(config) as again:
@@ -128,12 +129,12 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost_on_an_exchange
         assert not again.view.foreign_orders()
         assert sum(fill.lots for fill in again.journal.fills()) == 150_000_000
         money.check()
-    # what a configuration says by default of open orders when a bot stops
+    # the configuration's default for open orders when a bot stops
     assert [row.state for row in venue.orders.values()][-1] is OrderState.CANCELLED
     assert not venue.connections
 
 
-async def test_the_account_is_read_and_a_panic_cancels_one_by_one_where_there_are_no_batches(config: Path) -> None:
+async def test_without_batches_the_account_is_read_and_panic_cancels_one_by_one(config: Path) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config) as bot:
         orders = [puppet(bot).buy("gold_usd", amount=0.1, price=price) for price in (97, 98)]
@@ -150,7 +151,7 @@ async def test_the_account_is_read_and_a_panic_cancels_one_by_one_where_there_ar
         assert {row.state for row in venue.orders.values()} == {OrderState.CANCELLED}
 
 
-async def test_paper_trades_on_the_market_of_a_foreign_exchange(config: Path) -> None:
+async def test_paper_mode_trades_on_a_foreign_exchanges_market(config: Path) -> None:
     venue = VENUES["here"] = ToyVenue(SteadyClock().now)
     async with running(config, "paper") as bot:
         order = puppet(bot).buy("gold_usd", amount=0.01, price=100)

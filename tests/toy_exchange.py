@@ -1,7 +1,7 @@
 """A small exchange in memory, its adapter, and the plugin that lets bots trade on it. It outlives the bots.
 
-One account, one pair, limit orders, one user stream, a fee of 0.1 % of what an order receives. It loses the answer to a
-create, and what the stream would have said of it, when it is told to.
+One account, one pair, limit orders, one user stream, a fee of 0.1 % of what an order receives. On request it loses the
+answer to a create, and the stream's report about it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ FEES = FeeRank(
     rank=0, volume=0, held=0, needs_both=False, maker_e8=100_000, taker_e8=100_000, discounted_maker_e8=100_000,
     discounted_taker_e8=100_000,
 )  # fmt: skip
-#: exchanges by the name that configurations give them
+#: exchanges by the name used in configurations
 VENUES: dict[str, ToyVenue] = {}
 
 
@@ -92,7 +92,7 @@ class ToyVenue:
 
     def create(self, new: OrderSpec) -> OrderAck:
         if new.type is not OrderType.LIMIT or new.side is not Side.BUY:
-            raise Refused("only limit orders that buy are taken")
+            raise Refused("only limit buys are accepted")
         if PAIR.rules.value_units_up(new.price_ticks, new.amount_lots) > self.balances().balances["usd"][1]:
             raise Refused("not enough usd")
         row = OrderReport(
@@ -114,7 +114,7 @@ class ToyVenue:
         return CancelAck(((str(PAIR), order_id),))
 
     def sell(self, ticks: int, lots: int) -> None:
-        """Somebody sells to whoever bids at least ``ticks``."""
+        """Somebody sells to every bid of at least ``ticks``."""
         for row in [row for row in self.orders.values() if row.state in RESTING_STATES and row.price_ticks >= ticks]:
             part = min(lots, row.original_lots - row.executed_lots)
             if not part:
@@ -153,7 +153,7 @@ class ToyVenue:
 
 
 class ToyAdapter:
-    """The way to it (`botkit.model.adapter.Adapter`)."""
+    """Connects to the exchange (`botkit.model.adapter.Adapter`)."""
 
     account_streams: tuple[str, ...] = ("user",)
     limits = LIMITS
@@ -274,7 +274,7 @@ class ToyAdapter:
 
 
 class Toy:
-    """The exchange under the name ``toy``; ``venue`` in the configuration says which."""
+    """The exchange registered as ``toy``; ``venue`` in the configuration selects one."""
 
     name = "toy"
 

@@ -14,15 +14,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from botkit.assembly import Project
-from botkit.assembly.live import account_access
-from botkit.assembly.operating import without_strategies
+from botkit.assembly.account import account_access
 from botkit.errors import BotkitError
 from botkit.live.clock import REAL_CLOCK
 from botkit.live.guard import Guard
 from botkit.live.journal import Journal
 from botkit.live.panic import OwnOrders, PanicResult, panic
 from botkit.live.state_folder import StateFolder
+from botkit.project.project import Project
+from botkit.project.without_strategies import without_strategies
 
 
 def start_guard(

@@ -1,29 +1,37 @@
-"""The wiring of running bots: emulator, paper and live, from the same configuration as a backtest."""
+"""Running bots: at an emulator, on paper, and with real money, from the same configuration as a backtest."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from botkit.assembly import Project
-from botkit.assembly.inside import emulator_inside, inside_account
-from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode
-from botkit.assembly.shared_bots import SharedBots
-from botkit.config.real_money import check_real_money, is_loopback
+from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.assembly.live_parts import LiveParts, Mode, make_parts
+from botkit.config.addresses import check_emulator, chosen_address
+from botkit.config.money import paper_balances
+from botkit.config.real_money import check_real_money
 from botkit.config.secrets import resolve_account
-from botkit.errors import BotkitError, ConfigError, RequestError
-from botkit.live.clock import SteadyClock
-from botkit.live.limits.rate_limited_reads import RateLimitedReads
-from botkit.live.limits.sharing import ALONE, rate_limited_reads, venue_name
+from botkit.errors import BotkitError, ConfigError
+from botkit.exchange.paper import MARKET_READS, PaperAdapter
+from botkit.live.clock import DriverClock, SteadyClock
+from botkit.live.limits.sharing import ALONE, Ledger, rate_limited_reads, venue_name
+from botkit.live.market_access import read_pairs
+from botkit.live.parts import by_account, introduced
 from botkit.live.ports import Machine
+from botkit.live.shared_bots import SharedBots
 from botkit.live.state_folder import StateFolder, account_label
-from botkit.model.clock import NS_PER_S
+from botkit.model.adapter import Adapter
 from botkit.model.limits import PAIRS_ENDPOINT
-from botkit.model.requests import Ending
-from botkit.project.connect import connect
+from botkit.model.pairs import Pair
+from botkit.project.connect import connect, market_key
+from botkit.project.project import Project
+from botkit.project.several import LimitsAgreement, check_one_account
+
+Address = tuple[str | None, str | None]
 
 
 @contextlib.asynccontextmanager
@@ -58,28 +66,23 @@ async def parts_of(
 
     Raises ConfigError listing the mistakes of all configurations.
     """
-    shared = SharedBots(len(projects), machine)
+    bots = _Bots(len(projects), machine)
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
-        inside = [project for project in projects if mode == "emulator" and not any(_address(project, rest, ws))]
-        emulator = await stack.enter_async_context(emulator_inside(inside, speed)) if inside else None
+        embedded = [p for p in projects if mode == "emulator" and not any(chosen_address(p.config, rest, ws))]
+        emulator = await stack.enter_async_context(_emulator(embedded, speed)) if embedded else None
         for project in projects:
-            address = _address(project, rest, ws)
+            address = chosen_address(project.config, rest, ws)
             try:
-                if project in inside:
-                    parts = _inside(project, emulator, shared)
+                if project in embedded:
+                    parts = bots.embedded(project, emulator)
                 elif mode == "emulator":
-                    parts = await _elsewhere(project, *address, speed, environ, shared)
+                    parts = await bots.at_emulator(project, address, speed, environ)
                 elif mode == "paper":
-                    from botkit.assembly.paper import paper_parts
-
-                    await refresh_pairs(project, *address, shared)
-                    parts = paper_parts(project, *address, shared)
+                    parts = await bots.on_paper(project, address)
                 else:
-                    check_real_money(project.loaded, *address)
-                    await refresh_pairs(project, *address, shared)
-                    parts = _real(project, *address, environ, shared)
+                    parts = await bots.real(project, address, environ)
             except BotkitError as error:
                 problems.append(error)
             else:
@@ -88,194 +91,163 @@ async def parts_of(
             raise problems[0]
         if problems:
             raise ConfigError("\n".join(map(str, problems)))
-        shared.introduce()
-        yield found
+        known: dict[str, LiveParts] = {}
+        for members in by_account(found):
+            check_one_account([parts.project for parts in members])
+            known |= {parts.name: parts for parts in introduced(members)}
+        yield [known[parts.name] for parts in found]
 
 
-def _address(project: Project, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
-    """REST and WebSocket addresses: of the command line, or else of the configuration."""
-    return rest or project.config.exchange.rest, ws or project.config.exchange.ws
+def _emulator(projects: Sequence[Project], speed: float | None) -> Any:
+    from botkit.assembly.embedded import embedded_emulator  # a bot with real money needs no emulator in its memory
+
+    return embedded_emulator(projects, speed)
 
 
-async def refresh_pairs(project: Project, rest: str | None, ws: str | None, shared: SharedBots) -> None:
-    """Read the pairs' rules from the exchange; those that ship with botkit may be old. Raises ConfigError."""
-    fresh = shared.pairs.get((project.config.exchange.name, rest))
-    if fresh is None:
-        clock = SteadyClock.of(shared.machine.clock)
-        adapter = connect(project, None, rest, ws, clock, public=True, random=shared.machine.random)
-        await adapter.open()
-        reads = rate_limited_reads(
-            adapter,
-            project.facts.limits,
-            project.config.limits.ledger,
-            endpoints=(PAIRS_ENDPOINT,),
-            venue=venue_name(project.facts, rest),
-            clock=clock,
+class _Bots:
+    """Wires the bots of one command, each in its mode."""
+
+    def __init__(self, size: int, machine: Machine | None) -> None:
+        self._shared = SharedBots(size, machine)
+        self._limits = LimitsAgreement()
+        #: read from each exchange once for all bots
+        self._pairs: dict[object, Mapping[str, Pair]] = {}
+
+    def embedded(self, project: Project, emulator: Any) -> LiveParts:
+        """At the emulator in this process."""
+        from botkit.assembly.embedded import embedded_account
+
+        return self._simulated(
+            project,
+            embedded_account(project.config.name),
+            (emulator.rest, emulator.ws),
+            emulator.clock,
+            folder="inside",
+            is_new_world=True,
         )
-        try:
-            async with reads, reads.slot(PAIRS_ENDPOINT) as slot:
-                fresh = await adapter.pairs()
-                slot.outcome = Ending.OK
-        except RequestError as error:
-            raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
-        finally:
-            await adapter.close()
-        shared.pairs[project.config.exchange.name, rest] = fresh
-    project.take_pairs(fresh)
 
-
-# -- the emulator -----------------------------------------------------------------------------------------------------
-
-
-def _inside(project: Project, emulator: Any, shared: SharedBots) -> LiveParts:
-    account, clock = inside_account(project.config.name), emulator.clock
-    section, address = project.config.emulator, (emulator.rest, emulator.ws)
-    return LiveParts(
-        project,
-        "emulator",
-        adapter=shared.adapter(
-            project,
-            lambda: connect(project, account, *address, clock, random=shared.machine.random),
-            address=address,
-            account=account.email,
-        ),
-        clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", "inside", shared.machine.disk),
-        fees=project.config.simulated_fees[0],
-        latest_accept_s=section.latest_accept_s,
-        address=address,
-        is_new_world=True,
-        account=account.email,
-        ledger=shared.ledger(project, emulator.rest, clock, is_private=True),
-        machine=shared.machine,
-    )
-
-
-async def _elsewhere(
-    project: Project,
-    rest: str | None,
-    ws: str | None,
-    speed: float | None,
-    environ: Mapping[str, str],
-    shared: SharedBots,
-) -> LiveParts:
-    for name, url in (("rest", rest), ("ws", ws)):
-        if url is None:
-            raise ConfigError(f"an emulator elsewhere needs both addresses; --{name} is missing")
-        if not is_loopback(url):
-            raise ConfigError(f"--{name} {url}: mode emulator reaches this machine alone; use --mode live for others")
-    from botkit.emulator.ask_clock import emulator_clock
-
-    assert rest is not None
-    account = resolve_account(project.loaded, environ, section="emulator.account")
-    section = project.config.emulator
-    clock = shared.clocks.get(rest) or shared.clocks.setdefault(rest, await emulator_clock(rest, speed))
-    address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
-    parts = LiveParts(
-        project,
-        "emulator",
-        adapter=shared.adapter(
-            project,
-            lambda: connect(project, account, rest, ws, clock, random=shared.machine.random),
-            address=(rest, ws),
-            account=account.email,
-        ),
-        clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", address, shared.machine.disk),
-        fees=project.config.simulated_fees[0],
-        latest_accept_s=section.latest_accept_s,
-        address=(rest, ws),
-        account=account.email,
-        ledger=shared.ledger(project, venue_name(project.facts, rest), clock),
-        machine=shared.machine,
-    )
-    shared.add(project, parts, rest, account.email)
-    return parts
-
-
-# -- real money -------------------------------------------------------------------------------------------------------
-
-
-def _real(
-    project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str], shared: SharedBots
-) -> LiveParts:
-    account = resolve_account(project.loaded, environ)
-    venue = venue_name(project.facts, rest)
-    clock = shared.clocks.setdefault(venue, SteadyClock.of(shared.machine.clock))
-    parts = LiveParts(
-        project,
-        "live",
-        adapter=shared.adapter(
-            project,
-            lambda: connect(project, account, rest, ws, clock, random=shared.machine.random),
-            address=(rest, ws),
-            account=account.email,
-        ),
-        clock=clock,
-        folder=StateFolder.of(project.config.name, "live", account_label(account.email), shared.machine.disk),
-        fees=project.config.live.fees,
-        latest_accept_s=project.config.live.latest_accept_s,
-        address=(rest, ws),
-        account=account.email,
-        ledger=shared.ledger(project, venue, clock),
-        machine=shared.machine,
-    )
-    shared.add(project, parts, venue, account.email)
-    return parts
-
-
-# -- other processes --------------------------------------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def account_access(
-    project: Project,
-    mode: str,
-    *,
-    rest: str | None = None,
-    ws: str | None = None,
-    environ: Mapping[str, str] = os.environ,
-    hurries: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-) -> AsyncIterator[RateLimitedReads]:
-    """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
-    `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
-    rest, ws = _address(project, rest, ws)
-    # keys of one must never reach the other
-    if mode == "emulator" and (rest is None or not is_loopback(rest)):
-        raise ConfigError("which emulator? give its address on this machine, such as --rest http://127.0.0.1:8080/v3")
-    if mode == "live" and rest is not None and is_loopback(rest):
-        raise ConfigError(f"{rest} is on this machine; use --mode emulator for an emulator")
-    if mode == "live":
-        account: Any = resolve_account(project.loaded, environ)
-    elif project.config.emulator.account is not None:
-        account = resolve_account(project.loaded, environ, section="emulator.account")
-    else:
-        from botkit.emulator.options import DEFAULT_ACCOUNT
-
-        status = StateFolder.of(project.config.name, "emulator", "inside").read_status() or {}
-        is_inside = rest is not None and rest in status.get("address", ())
-        account = inside_account(project.config.name) if is_inside else DEFAULT_ACCOUNT
-    ledger, clock = project.config.limits.ledger, SteadyClock()
-    if mode == "emulator":
+    async def at_emulator(
+        self, project: Project, address: Address, speed: float | None, environ: Mapping[str, str]
+    ) -> LiveParts:
+        """At an emulator in another process of this machine."""
+        rest, ws = check_emulator(*address)
         from botkit.emulator.ask_clock import emulator_clock
 
-        assert rest is not None
-        with contextlib.suppress(ConfigError):  # its requests give a better error if it does not answer
-            ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
-    adapter = connect(project, account, rest, ws, clock)
-    latest_s = project.config.live.latest_accept_s if mode == "live" else project.config.emulator.latest_accept_s
-    access = rate_limited_reads(
-        adapter,
-        project.facts.limits,
-        ledger,
-        endpoints=OUTSIDE_ROUTER,
-        venue=venue_name(project.facts, rest),
-        clock=clock,
-        account=account.email,
-        latest_ns=int(latest_s * NS_PER_S),
-        hurries=hurries,
-        say=say,
-    )
-    async with adapter, access:
-        yield access
+        account = resolve_account(project.loaded, environ, section="emulator.account")
+        clock = self._shared.clocks.get(rest) or self._shared.clocks.setdefault(rest, await emulator_clock(rest, speed))
+        place = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
+        return self._simulated(project, account, (rest, ws), clock, folder=place)
+
+    def _simulated(
+        self,
+        project: Project,
+        account: Any,
+        address: Address,
+        clock: DriverClock,
+        *,
+        folder: str,
+        is_new_world: bool = False,
+    ) -> LiveParts:
+        return make_parts(
+            project,
+            "emulator",
+            adapter=self._adapter(project, account, address, clock),
+            clock=clock,
+            folder=self._folder(project, "emulator", folder),
+            fees=project.config.simulated_fees[0],
+            latest_accept_s=project.config.emulator.latest_accept_s,
+            address=address,
+            account=account.email,
+            is_new_world=is_new_world,
+            ledger=self._ledger(project, address, clock, is_private=is_new_world),
+            machine=self._shared.machine,
+        )
+
+    async def on_paper(self, project: Project, address: Address) -> LiveParts:
+        """On the exchange's own market data, with the simulated exchange in this process. It needs no account."""
+        await self._refresh_pairs(project, address)
+        config, section = project.config, project.config.emulator
+        clock = self._clock(project, address)
+        kernel = make_kernel(
+            project,
+            pairs=project.priced_pairs(),
+            balances=paper_balances(config, project.currency),
+            fees=project.fee_model(*config.simulated_fees),
+            latency=project.latency_model(config.backtest.latency, "backtest.latency", config.seed),
+            queue=project.queue_model(section.fills, "emulator.fills"),
+            slippage=section.slippage,
+            seed=config.seed,
+        )
+        market = self._adapter(project, None, address, clock, public=True)
+        return make_parts(
+            project,
+            "paper",
+            adapter=PaperAdapter(market, kernel, clock, account=ACCOUNT, speed=clock.speed),
+            clock=clock,
+            folder=self._folder(project, "paper", "paper"),
+            fees=config.simulated_fees[0],
+            latest_accept_s=section.latest_accept_s,
+            address=address,
+            is_new_world=True,
+            # market reads are real and count against this address; everything else stays in this process
+            ledger=self._ledger(project, address, clock),
+            endpoints=MARKET_READS,
+            machine=self._shared.machine,
+        )
+
+    async def real(self, project: Project, address: Address, environ: Mapping[str, str]) -> LiveParts:
+        """At the exchange, with real money."""
+        check_real_money(project.loaded, *address)
+        await self._refresh_pairs(project, address)
+        account = resolve_account(project.loaded, environ)
+        clock = self._clock(project, address)
+        return make_parts(
+            project,
+            "live",
+            adapter=self._adapter(project, account, address, clock),
+            clock=clock,
+            folder=self._folder(project, "live", account_label(account.email)),
+            fees=project.config.live.fees,
+            latest_accept_s=project.config.live.latest_accept_s,
+            address=address,
+            account=account.email,
+            ledger=self._ledger(project, address, clock),
+            machine=self._shared.machine,
+        )
+
+    # -- what bots of one exchange share --------------------------------------------------------------------------
+
+    def _clock(self, project: Project, address: Address) -> DriverClock:
+        return self._shared.clock(venue_name(project.facts, address[0]))
+
+    def _adapter(self, project: Project, account: Any, address: Address, clock: DriverClock, **more: Any) -> Adapter:
+        make = partial(connect, project, account, *address, clock, random=self._shared.machine.random, **more)
+        return self._shared.adapter(make, market_key(project, address), "" if account is None else account.email)
+
+    def _ledger(self, project: Project, address: Address, clock: DriverClock, *, is_private: bool = False) -> Ledger:
+        venue = venue_name(project.facts, address[0])
+        shares = not is_private and clock.speed == 1  # else no other process can be at that exchange
+        self._limits.check(project, venue, shares=shares)
+        named = project.config.limits.ledger
+        return named if shares and named != ALONE else self._shared.ledger(venue, clock)
+
+    def _folder(self, project: Project, mode: Mode, account: str) -> StateFolder:
+        return StateFolder.of(project.config.name, mode, account, self._shared.machine.disk)
+
+    async def _refresh_pairs(self, project: Project, address: Address) -> None:
+        """Take the pairs' rules from the exchange; those that ship with botkit may be old. Raises ConfigError."""
+        name, facts = project.config.exchange.name, project.facts
+        fresh = self._pairs.get((name, address[0]))
+        if fresh is None:
+            clock = SteadyClock.of(self._shared.machine.clock)
+            adapter = connect(project, None, *address, clock, public=True, random=self._shared.machine.random)
+            reads = rate_limited_reads(
+                adapter,
+                facts.limits,
+                project.config.limits.ledger,
+                endpoints=(PAIRS_ENDPOINT,),
+                venue=venue_name(facts, address[0]),
+                clock=clock,
+            )
+            fresh = self._pairs[name, address[0]] = await read_pairs(adapter, reads, facts.name)
+        project.take_pairs(fresh)

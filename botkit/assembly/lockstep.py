@@ -6,44 +6,35 @@ import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
-from botkit.backtesting.plan import Plan
-from botkit.backtesting.session import begin_of, history_before, run_backtest
+from botkit.assembly.backtest import backtest_parts
+from botkit.backtesting.history import history_before
+from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.plan import tape_plan
+from botkit.backtesting.session import begin_of, run_backtest
 from botkit.config.secrets import AccountKeys
 from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.engine import Engine
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.live.lockstep import HeldClock, Lockstep, LockstepResult
 from botkit.live.replay import DecisionDifference, compare
-from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.extension import FeeModel
+from botkit.model.clock import Nanos
 from botkit.project.connect import connect
-from botkit.tape.feed import StreamKey
+from botkit.project.data import one_tape
+from botkit.project.project import Project
 
 #: files of the decisions of the run over the wire (named like a backtest's) and of the backtest
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
 _EMAIL = "lockstep@botkit.local"
 
 
-def lockstep_engine(parts: BacktestParts, decisions: DecisionLog, fees: FeeModel) -> Engine:
-    """The bot of a configuration's backtest: the same pairs, seed and client ids."""
-    project = parts.project
-    return make_engine(
-        project,
-        pairs=parts.pairs,
-        decisions=decisions,
-        seed=parts.seed,
-        latest_accept_ns=project.config.backtest.latest_accept_s * NS_PER_S,
-        fee_rates=lambda pair, now: fees.rates(now),
-        bar_grace_ns=default_bar_grace_ns(project),
-        first_client_id=parts.first_client_id,
-    )
-
-
 async def run_lockstep(
-    parts: BacktestParts, start: Nanos, end: Nanos, priced: Iterable[str], decisions_to: Callable[[bytes], object]
+    project: Project,
+    parts: BacktestParts,
+    start: Nanos,
+    end: Nanos,
+    priced: Iterable[str],
+    decisions_to: Callable[[bytes], object],
 ) -> LockstepResult:
     """Run a backtest's bot from ``start`` to ``end`` against an emulator of its tape, over real HTTP and WebSocket.
 
@@ -51,16 +42,15 @@ async def run_lockstep(
 
     Raises ConfigError where the data is not one tape, and LockstepError.
     """
-    project = parts.project
     section = project.config.backtest
     # one fee model for bot and exchange, as in a backtest: if ranks follow the volume, the bot knows its own
-    fees = project.fee_model(section.fees, "backtest.fees")
+    fees = parts.fees()
     # a key's nonces only grow within a process, so a second run from the same start needs a key of its own
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
         accounts=(account,),
         balances=parts.balances,
-        market=_tape(parts),
+        market=one_tape(project),
         market_span=(start, end),
         lockstep=True,
         start=start - 2,
@@ -68,19 +58,16 @@ async def run_lockstep(
         fees=fees,
         latency=project.latency_model(section.latency, "backtest.latency", parts.seed),
         queue=project.queue_model(section.fills, "backtest.fills"),
-        max_book_age_s=project.config.max_book_age_s,
+        max_book_age_s=parts.max_book_age_s,
     )
     decisions = DecisionLog(decisions_to)
     async with Emulator(project.facts, options) as emulator:
         clock = HeldClock(start - 1)
-        engine = lockstep_engine(parts, decisions, fees)
+        engine = parts.engine(decisions, fees)
         key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
         adapter = connect(project, key, emulator.rest, emulator.ws, clock)
         assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
-        keys: list[StreamKey] = []
-        for pair in priced:
-            keys += [(pair, "books", None), (pair, "trades", None)]
-        plan = Plan(dict.fromkeys(priced, "market"), tuple(keys), start, end)
+        plan = tape_plan(priced, start, end)
         lockstep = Lockstep(
             engine,
             adapter,
@@ -111,8 +98,8 @@ async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResu
 
     Both runs' decisions are written into ``out``. Raises BotkitError.
     """
-    parts = BacktestParts(project)
-    _tape(parts)
+    one_tape(project)
+    parts = backtest_parts(project)
     out.mkdir(parents=True, exist_ok=True)
     expected = run_backtest(parts, decisions_to=out / BACKTEST_DECISIONS, readings=False)
     on_candles = [pair for pair in project.bot_pairs() if "candles" in expected.data.kinds.get(pair, "")]
@@ -123,15 +110,7 @@ async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResu
         )
     with (out / DECISIONS).open("wb") as file:
         result = await run_lockstep(
-            BacktestParts(project), expected.start, expected.end, expected.data.kinds, file.write
+            project, backtest_parts(project), expected.start, expected.end, expected.data.kinds, file.write
         )
     recorded, replayed = ((out / name).read_text("ascii").splitlines() for name in (BACKTEST_DECISIONS, DECISIONS))
     return result, compare(recorded, replayed, len(recorded), is_whole=True).difference
-
-
-def _tape(parts: BacktestParts) -> Path:
-    """The one tape that an emulator can serve. Raises ConfigError."""
-    sources = parts.project.config.backtest.data
-    if len(sources) == 1 and sources[0].path.is_dir():
-        return sources[0].path
-    raise ConfigError("--lockstep: the emulator serves one tape; let `backtest.data` name the folder of one")

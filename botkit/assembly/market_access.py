@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from botkit.assembly import assemble_plugins
 from botkit.live.market_access import MarketAccess, RateLimitedReads
+from botkit.project.plugins import assemble_plugins
 
 __all__ = ["MarketAccess", "RateLimitedReads", "market_access"]
 

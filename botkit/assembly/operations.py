@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from botkit.assembly import Project
-from botkit.assembly.live import account_access
-from botkit.assembly.operating import account_of, stopped_books, without_strategies
-from botkit.config.essentials import load_essentials
+from botkit.assembly.account import account_access
 from botkit.live.account import account_lines, read_account
-from botkit.live.capital import move_stopped, parse_amounts
+from botkit.live.capital import kept_positions, move_stopped, parse_amounts
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
@@ -16,29 +13,23 @@ from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, panic
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.summary import stopped_lines, summary_lines
-from botkit.project.several import load_projects
 
 __all__ = [
     "Journal",
     "JournalError",
     "OwnOrders",
-    "Project",
     "StateFolder",
     "account_access",
     "account_lines",
-    "account_of",
     "ask",
     "hold_back",
+    "kept_positions",
     "ledger_usage",
-    "load_essentials",
-    "load_projects",
     "move_stopped",
     "panic",
     "parse_amounts",
     "read_account",
-    "stopped_books",
     "stopped_lines",
     "summary_lines",
     "this_machine",
-    "without_strategies",
 ]

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
-from botkit.assembly import Project
-from botkit.config.secrets import resolve_account, resolve_text
-from botkit.errors import ConfigError
+from botkit.config.secrets import SecretOptions, credentials
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
 from botkit.live.telling.display import Display
@@ -17,6 +14,7 @@ from botkit.live.telling.logs import LogFile, Redactor
 from botkit.live.telling.notify import Channel, policy_of
 from botkit.live.telling.outputs import BotOutputs
 from botkit.model.clock import day_start
+from botkit.project.project import Project
 
 __all__ = ["Display", "bot_outputs"]
 
@@ -34,14 +32,16 @@ def bot_outputs(
     Everything is checked: an address that no notifier understands, or a log that cannot be written, is a ConfigError
     before anything is traded.
     """
-    config, wired = project.config, _Notifiers(project, environ)
-    secrets = wired.secrets | _credentials(project, mode, environ)
+    config = project.config
+    options = SecretOptions(project.loaded, environ)
+    channels = [_channel(project, index, options) for index in range(len(config.notify))]
+    secrets = options.found | credentials(project.loaded, mode, environ)
     log = None
     if config.log.file is not None:
         bot = None if is_alone else config.name
         log = LogFile(config.log.file, level=config.log.level, secrets=secrets, bot=bot)
     return BotOutputs(
-        wired.channels,
+        channels,
         title=config.name if mode == "live" else f"{config.name} ({mode})",
         day_start=partial(day_start, zone=config.zone),
         redactor=Redactor(secrets),
@@ -51,46 +51,12 @@ def bot_outputs(
     )
 
 
-class _Notifiers:
-    """The notifiers of a configuration, and what must not stand in any output."""
-
-    def __init__(self, project: Project, environ: Mapping[str, str]) -> None:
-        self._project = project
-        self.secrets: set[str] = set()
-        self.channels = self._channels(environ)
-
-    def _channels(self, environ: Mapping[str, str]) -> list[Channel]:
-        loaded, channels = self._project.loaded, []
-        for index, section in enumerate(self._project.config.notify):
-            place = f"notify.{index}"
-            factory = self._project.plugins.pick("notifiers", section.use, loaded.where(f"{place}.use")).thing
-            resolved = self._resolved(section.options, environ, place)
-            try:
-                policy, options = policy_of(section.level, resolved)
-                channels.append(Channel(section.use, factory(options), policy))
-            except (ValueError, TypeError) as error:
-                raise loaded.error(place, Redactor(self.secrets).clean(str(error))) from None
-        return channels
-
-    def _resolved(self, value: Any, environ: Mapping[str, str], place: str) -> Any:
-        """Options with every ``${NAME}`` filled in; what was filled in is a secret from here on."""
-        if isinstance(value, dict):
-            return {key: self._resolved(item, environ, f"{place}.{key}") for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._resolved(item, environ, f"{place}.{index}") for index, item in enumerate(value)]
-        if not isinstance(value, str):
-            return value
-        text = resolve_text(self._project.loaded, environ, value, place)
-        if text != value or "://" in text:  # an address of a notifier holds its token, filled in or not
-            self.secrets.add(text)
-        return text
-
-
-def _credentials(project: Project, mode: str, environ: Mapping[str, str]) -> set[str]:
-    """What must not stand in any output: of the one account that this mode uses."""
-    section = "account" if mode == "live" else "emulator.account"
+def _channel(project: Project, index: int, options: SecretOptions) -> Channel:
+    section, place, loaded = project.config.notify[index], f"notify.{index}", project.loaded
+    factory = project.plugins.pick("notifiers", section.use, loaded.where(f"{place}.use")).thing
+    resolved = options.resolve(section.options, place)
     try:
-        account = resolve_account(project.loaded, environ, section=section)
-    except ConfigError:
-        return set()  # where the mode needs it, its own wiring says so
-    return {account.key, account.secret}
+        policy, own = policy_of(section.level, resolved)
+        return Channel(section.use, factory(own), policy)
+    except (ValueError, TypeError) as error:
+        raise loaded.error(place, Redactor(options.found).clean(str(error))) from None

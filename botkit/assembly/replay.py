@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import cast
 
-import msgspec
-
-from botkit.assembly import Project
-from botkit.assembly.live_parts import LiveParts
-from botkit.config.schema import FeesConfig
+from botkit.assembly.live_parts import engine_maker
 from botkit.engine.decisions import DecisionLog
 from botkit.live.limits.recorded_slots import replayed_pools
-from botkit.live.replay import Replay, StoppedClock, Verdict, check_unchanged, read_header, verdict_on
-from botkit.live.state_folder import StateFolder
-from botkit.model.adapter import Adapter
-from botkit.model.clock import NS_PER_S
-from botkit.model.pairs import Pair, PairRules
+from botkit.live.replay import Replay, Verdict, read_header, verdict_on
+from botkit.project.recipe import recorded_fees, recorded_project
 
 
 def replay_run(run: Path, config: Path | None = None) -> Verdict:
@@ -26,28 +17,13 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     Raises ReplayError where there is no run, ConfigError where the configuration changed or is gone.
     """
     header = read_header(run)
-    path = config or Path(header["config"])
-    if config is None:
-        check_unchanged(path, header["config_sha256"])
-    with contextlib.chdir(header["folder"]) if Path(header["folder"]).is_dir() else contextlib.nullcontext():
-        project = Project.load(path, overrides=header["overrides"])
-    rules = {name: msgspec.convert(found, PairRules) for name, found in header["pairs"].items()}
-    project.pairs = {**project.pairs, **{name: Pair(name, found) for name, found in rules.items()}}
-    clock = StoppedClock(header["speed"])
-    leased = None
-    if header.get("shared") is not None:
-        leased = replayed_pools(project.facts.limits, header["shared"])
-    parts = LiveParts(
-        project,
-        header["mode"],
-        adapter=cast(Adapter, None),  # nothing is sent
-        clock=clock,
-        folder=StateFolder(run),
-        fees=msgspec.convert(header["fees"], FeesConfig, strict=False),
-        latest_accept_s=header["latest_accept_ns"] / NS_PER_S / max(1.0, clock.speed),
-        leased=leased,
-    )
+    project = recorded_project(header, config)
+    pools = header["shared"]
+    leased = None if pools is None else replayed_pools(project.facts.limits, pools)
+    section = "live.fees" if header["mode"] == "live" else project.config.simulated_fees[1]
+    fees = project.fee_model(recorded_fees(header), section)
+    make = engine_maker(project, fees, speed=header["speed"], latest_accept_ns=header["latest_accept_ns"])
     lines: list[str] = []
     decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))
-    engine = parts.engine(decisions, header["first_client_id"])
+    engine = make(decisions, header["first_client_id"], leased)
     return verdict_on(Replay(engine, run, project.pairs), run, decisions, lines)

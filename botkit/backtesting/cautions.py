@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from botkit.backtesting.plan import FeeCurrencies, Plan
-from botkit.model.pairs import Pair
+from botkit.backtesting.metrics import missing_ratios
+from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.plan import Plan
+from botkit.engine.view import EngineView
+from botkit.errors import ConfigError
 from botkit.model.results import Caution
-from botkit.tape.feed import Feed
+from botkit.sim.kernel import Kernel
 
 
 def _without_books(plan: Plan) -> list[str]:
@@ -15,45 +18,30 @@ def _without_books(plan: Plan) -> list[str]:
     return sorted(pair for pair in plan.sources if pair not in has_books)
 
 
-def missing_slippage(plan: Plan, slippage: object) -> str | None:
-    """Why a run cannot be without ``slippage``, where none is given: candles carry no spread."""
+def check_slippage(plan: Plan, parts: BacktestParts) -> None:
+    """Candles carry no spread, so a run on them must say what a taker pays beyond the price. Raises ConfigError."""
     bare = _without_books(plan)
-    if not bare or slippage is not None:
-        return None
-    return (
-        f"the data of {', '.join(bare)} carries no order book, so `slippage` must be given: what a market "
-        'order pays beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it'
-    )
+    if bare and parts.slippage is None:
+        raise ConfigError(
+            f"{parts.section}: the data of {', '.join(bare)} carries no order book, so `slippage` must be given: what "
+            'a market order pays beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it'
+        )
 
 
-def cautions(
-    plan: Plan,
-    feed: Feed,
-    pairs: Mapping[str, Pair],
-    *,
-    fees: FeeCurrencies | None,
-    lacks_coin: str | None,
-    slips: bool,
-    delays: bool,
-) -> list[Caution]:
-    """What makes a result too good to be true.
-
-    ``fees``: what fees depend on, None where they depend on no price. ``lacks_coin`` says that the account does not
-    hold the coin that shall pay them. ``slips``: market orders pay more than the price. ``delays``: orders take time to
-    arrive.
-    """
-    found = []
+def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
+    """What makes a result too good to be true, as far as configuration and data tell."""
+    feed, fees, found = parts.feed, parts.fee_currencies, []
     used = {(pair, kind) for pair, kind, _ in plan.keys}
     if any(entry["synthetic"] for entry in feed.describe() if (entry["pair"], entry["kind"]) in used):
         found.append(Caution("the data is a synthetic market: the result says nothing about any real one"))
-    if _without_books(plan) and not slips:
+    if _without_books(plan) and not parts.slippage:
         found.append(Caution("slippage is zero: market orders fill at the recorded price, which no market offers"))
     found += [Caution(note, grave=False) for note in feed.notes()]
-    if lacks_coin is not None:
-        found.append(Caution(lacks_coin))
-    if fees is not None:
+    if parts.lacks_coin is not None:
+        found.append(Caution(parts.lacks_coin))
+    if fees is not None and fees.is_certain:
         priced = {pair for pair, _, _ in plan.keys}
-        lacking = [name for name in fees.wanted(plan.sources, pairs) if name not in priced]
+        lacking = [name for name in fees.wanted(plan.sources, parts.pairs) if name not in priced]
         if fees.coin and any(name.startswith(f"{fees.coin}_") for name in lacking):
             found.append(
                 Caution(
@@ -68,6 +56,48 @@ def cautions(
                     f"{fees.volume} (rank: auto, bito: true) stay at the full rate of the lower rank"
                 )
             )
-    if not delays:
+    if not parts.is_delayed:
         found.append(Caution("latency is zero: orders arrive the moment they are placed"))
+    return found
+
+
+def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
+    """What happened at the simulated exchange and would not, or not so, at the real one. ``gaps_filled``: intervals of
+    a tape without a candle."""
+    found = []
+    if kernel.limits.refused:
+        found.append(Caution(f"the simulated exchange refused {kernel.limits.refused} requests over its rate limits"))
+    large = kernel.large_fills
+    if large:
+        found.append(
+            Caution(
+                f"{large} market {'fill' if large == 1 else 'fills'} took more than 10 % of the bar's volume; "
+                "in reality that would cost more"
+            )
+        )
+    if gaps_filled:
+        found.append(Caution(f"{gaps_filled} intervals without a candle were taken as intervals without trades", False))
+    return found
+
+
+def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Caution]:
+    """What the bot withheld, missed or gave up, and figures that its days cannot carry."""
+    found = []
+    for pair, count in view.checks.withheld().items():
+        found.append(
+            Caution(
+                f"{pair}: {count} market events were withheld from the bot, since their prices fitted nothing before "
+                "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
+            )
+        )
+    for market in view.markets():
+        if market.late_trades:
+            many = "1 trade" if market.late_trades == 1 else f"{market.late_trades} trades"
+            why = "came after their bar had closed and are in no bar; a longer `bar_grace_ms` waits for them"
+            found.append(Caution(f"{market.pair}: {many} {why}", False))
+    missing = missing_ratios(daily_returns)
+    if missing is not None:
+        found.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
+    if view.halted is not None:
+        found.append(Caution(f"the bot was halted: {view.halted}"))
     return found

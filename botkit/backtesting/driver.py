@@ -15,12 +15,14 @@ from typing import NoReturn
 
 from botkit.backtesting.contiguous import GapFiller
 from botkit.engine.engine import Engine
-from botkit.engine.outcome import HistoryWanted, Outcome, StrategyFailure
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import HistoryWanted, StrategyFailure
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows, TradeColumns
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Trade
 from botkit.model.inputs import AccountEvents, History, Input, Stop
+from botkit.model.merged_rows import MergedRows
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
@@ -75,8 +77,11 @@ class Driver:
 
     def turn(self, given: Input | None, now: Nanos) -> None:
         """Take one turn and carry out its outcome."""
+        changes = self.engine.changes
+        before = changes.count
         self.engine.turn(given, now, self._out)
-        self._leave(now)
+        if changes.count != before:
+            self._leave(now)
 
     def _leave(self, now: Nanos) -> None:
         out = self._out
@@ -86,8 +91,9 @@ class Driver:
         if out.failures:
             raise_failure(out.failures[0])
         wanted = list(out.history)
-        if out.states or out.fills or out.withheld or out.notes or out.requests or wanted or out.streams or out.halts:
+        if out.fills or out.withheld or out.notes:
             self._observe(out, now)
+        if out.states or out.fills or out.withheld or out.notes or out.requests or wanted or out.streams or out.halts:
             out.clear()
         if wanted:
             self.turn(self._history(wanted, now), now)
@@ -116,7 +122,7 @@ class Driver:
             at: int = received.item(row)
             if changes.count != seen:  # else the engine wants to be woken when it wanted before
                 seen, wake = changes.count, engine.wake_at()
-            due = kernel.next_moment
+            due = kernel.next_news  # the bot may run ahead of what it cannot know yet
             if due is not None and due <= at and (wake is None or due <= wake) and not (prints and prints[0].at < due):
                 self._publish(due)
             elif wake is not None and wake < at and not (prints and prints[0].at < wake):
@@ -140,14 +146,16 @@ class Driver:
                     self._leave(received.item(row - 1))
 
     def _publish(self, due: Nanos) -> None:
+        engine, changes, out = self.engine, self.engine.changes, self._out
         for publication in self.kernel.advance(due, pause=True):
             event = publication.event
             if isinstance(event, Trade):
                 self._prints.append(publication)
             elif publication.account is None or publication.account == self.account:
-                given = AccountEvents(event) if isinstance(event, tuple) else event
-                self.engine.turn(given, publication.at, self._out)
-                self._leave(publication.at)
+                before = changes.count
+                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
+                if changes.count != before:
+                    self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
         """Whether the next of our executions comes before a row received at ``at``: trades of one moment are ordered by

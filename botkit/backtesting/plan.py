@@ -7,15 +7,17 @@ strategy trades but that value something are read from whatever data there is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from botkit.engine.market.bars import can_build
 from botkit.engine.money.valuation import Valuation
-from botkit.engine.view import MarketView
+from botkit.engine.view_values import MarketView
 from botkit.errors import ConfigError, DataError
 from botkit.model.clock import NS_PER_MINUTE, Nanos, format_time
+from botkit.model.extension import ExchangeFacts, FeeModel
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
@@ -69,6 +71,18 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     volume: str
     coin: str = ""
+    #: False for a plugin's fee model that does not say whether it depends on them
+    is_certain: bool = True
+
+    @classmethod
+    def of(cls, fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> FeeCurrencies | None:
+        """The currencies that a fee model depends on; None if it depends on no price."""
+        pays_in_coin = fees.uses_discount and balances.get(facts.discount_currency)
+        coin = facts.discount_currency if pays_in_coin else ""
+        counts_volume: bool | None = getattr(fees, "counts_volume", None)
+        if not coin and counts_volume is False:
+            return None
+        return cls(facts.volume_currency, coin, is_certain=bool(coin or counts_volume))
 
     def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
         """The pairs whose prices the fees of a run on ``sources`` depend on."""
@@ -89,9 +103,10 @@ def make_plan(
     start: Nanos | None,
     end: Nanos | None,
     fees: FeeCurrencies | None = None,
+    zone: tzinfo = UTC,
 ) -> Plan:
     """Choose streams and span. ``resolutions`` are those of the bars wanted of each pair; ``held`` the currencies
-    to value. Raises DataError or ConfigError that says what the data lacks."""
+    to value. Raises DataError or ConfigError that says what the data lacks, with times in ``zone``."""
     chosen: dict[str, Source] = {}
     keys: list[StreamKey] = []
     for pair, source in sources.items():
@@ -113,33 +128,24 @@ def make_plan(
     traded = [info for info in spans if info.pair in chosen]
     first = min(_begin(info) for info in traded) if start is None else start
     last = max(info.end for info in traded) + 1 if end is None else end
-    if start is not None or end is not None:
-        _check_asked(spans, start, end)
-    if first >= last:
-        raise DataError(
-            f"the backtest would run from {format_time(first)} to {format_time(last)}, which is not a span; the data: "
-            + "; ".join(f"{i.label} from {format_time(i.start)} to {format_time(i.end)}" for i in spans)
-        )
     for info in spans:
         if info.end < first or info.start >= last:
             raise DataError(
-                f"{info.label} runs from {format_time(info.start)} to {format_time(info.end)}, and the backtest "
-                f"from {format_time(first)} to {format_time(last)}; change `from` and `to`, or the data"
+                f"the backtest goes from {format_time(first, zone)} to {format_time(last, zone)}, but the data of "
+                f"{info.label} from {format_time(_begin(info), zone)} to {format_time(info.end, zone)}; "
+                "change --from and --to, or the data"
             )
+    assert first < last, (first, last)  # else one of the streams would lie outside
     return Plan(chosen, tuple(keys), first, last)
 
 
-def _check_asked(spans: Sequence[StreamInfo], start: Nanos | None, end: Nanos | None) -> None:
-    """Check that the requested span overlaps the data."""
-    for info in spans:
-        if start is not None and start > info.end:
-            raise DataError(
-                f"the backtest begins at {format_time(start)}, but {info.label} ends {format_time(info.end)}"
-            )
-        if end is not None and end <= _begin(info):
-            raise DataError(
-                f"the backtest ends at {format_time(end)}, but {info.label} begins {format_time(_begin(info))}"
-            )
+def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
+    """The plan of a run on books and trades of each pair, whatever there is of them."""
+    names = tuple(pairs)
+    keys: list[StreamKey] = []
+    for name in names:
+        keys += [(name, "books", None), (name, "trades", None)]
+    return Plan(dict.fromkeys(names, "market"), tuple(keys), start, end)
 
 
 def partial_streams(feed: Feed, plan: Plan) -> list[str]:

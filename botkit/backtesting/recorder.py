@@ -11,7 +11,8 @@ import numpy as np
 from botkit.backtesting.downsample import CandleSampler, FloatArray, TimeArray
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.metrics import fill_rows
-from botkit.engine.outcome import Outcome, Withheld
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Withheld
 from botkit.engine.view import EngineView
 from botkit.model.clock import Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns

@@ -7,31 +7,28 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import tzinfo
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from botkit.backtesting.cautions import cautions, cautions_of_bot, cautions_of_exchange, check_slippage
 from botkit.backtesting.driver import Driver, raise_failure
+from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
-from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
-from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, partial_streams, wanted_sources
+from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
+from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
-from botkit.backtesting.running_bar import running_bar
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.engine import Engine
-from botkit.engine.market.bars import BarBuilder
 from botkit.engine.market.watch import BOOK_DEPTH
-from botkit.engine.outcome import HistoryWanted, Outcome
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
-from botkit.model.clock import NS_PER_DAY, Nanos
-from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
-from botkit.model.events import Bar
-from botkit.model.inputs import Begin, History, PastBars, Restore
+from botkit.model.clock import Nanos
+from botkit.model.columns import MarketColumns
+from botkit.model.inputs import Begin, History, Restore
 from botkit.model.money import from_units
 from botkit.model.orders import OrderState, OrderType
-from botkit.model.pairs import Pair
-from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import (
     BacktestResult,
     Caution,
@@ -39,10 +36,8 @@ from botkit.model.results import (
     OrderRow,
     PositionRow,
     QueueReading,
-    RouterUse,
     StrategyRow,
 )
-from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
 #: figures worth comparing between readings of the queue
@@ -58,61 +53,17 @@ SLICE_ROWS = 1_000_000
 Tell = Callable[[str, str, Nanos], None]
 
 
-class Parts(Protocol):
-    """Makes the bot and the exchange of a run; implemented by `botkit.assembly`."""
-
-    account: str
-    name: str
-    seed: int
-    max_book_age_s: int
-    zone: tzinfo
-    currency: str
-    pairs: Mapping[str, Pair]
-    feed: Feed
-    balances: Mapping[str, int]
-    start: Nanos | None
-    end: Nanos | None
-    reading: str
-    config_text: str
-    strategy_uses: Mapping[str, str]
-    fee_currencies: FeeCurrencies | None
-    versions: Mapping[str, str]
-
-    def strategy_pairs(self) -> Mapping[str, Sequence[Pair]]:
-        """The pairs among each strategy's parameters."""
-        ...
-
-    def check(self, plan: Plan) -> None:
-        """Refuse what the configuration lacks for this plan, such as slippage for candles."""
-        ...
-
-    def engine(self, decisions: DecisionLog) -> Engine:
-        """A new bot."""
-        ...
-
-    def kernel(self, reading: str) -> Kernel:
-        """A new exchange, under a reading of the queue."""
-        ...
-
-    def cautions(self, plan: Plan) -> list[Caution]:
-        """Doubts about the result that the configuration causes."""
-        ...
-
-    def assumptions(self, kernel: Kernel) -> list[str]:
-        """The models' sentences about what they assume."""
-        ...
-
-
 class _Run:
     """One run under one reading of the queue."""
 
-    def __init__(self, parts: Parts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
+    def __init__(self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
         self.parts = parts
         self._tell = tell
         self._unkept: dict[str, str] = {}
         self.decisions = decisions
-        self.kernel = kernel = parts.kernel(reading)
-        self.engine = engine = parts.engine(decisions)
+        fees = parts.fees()
+        self.kernel = kernel = parts.kernel(reading, fees)
+        self.engine = engine = parts.engine(decisions, fees)
         view, out = engine.view, Outcome()
         at = begin_of(parts)
         engine.turn(Restore(balances=parts.balances), at, out)
@@ -123,7 +74,7 @@ class _Run:
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
-        parts.check(plan)
+        check_slippage(plan, parts)
         for market in markets:
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
                 depth = market.book_depth or BOOK_DEPTH
@@ -166,6 +117,7 @@ class _Run:
             start=parts.start,
             end=parts.end,
             fees=parts.fee_currencies,
+            zone=parts.zone,
         )
 
     def _history(self, wanted: Sequence[HistoryWanted], now: Nanos) -> History:
@@ -204,84 +156,15 @@ def _collecting_seldom() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def begin_of(parts: Parts) -> Nanos:
+def begin_of(parts: BacktestParts) -> Nanos:
     """The time of ``on_start``: ``from``, or else the first row of any stream of the strategies' pairs."""
     if parts.start is not None:
         return parts.start
-    return first_moment(parts.feed, [pair for pairs in parts.strategy_pairs().values() for pair in pairs])
-
-
-def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """The last finished bars before a time, and the open ones so far, from the recorded candles or trades."""
-    bars = []
-    for item in wanted:
-        # A run on candles still gets the candle that ends just now as a row. A run on trades does not: there it
-        # is history.
-        end = now if item.pair in plan.candle_pairs else now + 1
-        found = bars_before(feed, item.pair, item.resolution, item.count, end)
-        running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
-        bars.append(PastBars(item.pair, item.resolution, tuple(found), running))
-    return History(
-        bars=tuple(bars),
-        candle_pairs=plan.candle_pairs,
-        kinds=frozenset((pair, kind) for pair, kind, _ in plan.keys),
-    )
-
-
-def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
-    """The last ``count`` bars that ended before a moment, built from the finest candles that reach back that far, or
-    from trades if there are no such candles."""
-    target = fixed_length(resolution) or 31 * NS_PER_DAY
-    for finer in RESOLUTIONS:
-        info = feed.stream(pair, "candles", finer)
-        if info is None or info.start >= before:
-            continue
-        if RESOLUTIONS.index(finer) > RESOLUTIONS.index(resolution):
-            break
-        start = max(info.start, before - (count + 2) * target)
-        builder = BarBuilder(pair, resolution, grace_ns=0)
-        bars: list[Bar] = []
-        rules = pair.rules
-        for piece in feed.slices([(pair, "candles", finer)], start, before):
-            for columns in piece.columns:
-                assert isinstance(columns, CandleColumns)
-                for i in range(len(columns)):
-                    bars += builder.on_candle(
-                        int(columns.time[i]),
-                        rules.price(int(columns.open[i])),
-                        rules.price(int(columns.high[i])),
-                        rules.price(int(columns.low[i])),
-                        rules.price(int(columns.close[i])),
-                        rules.amount(int(columns.lots[i])),
-                        finer,
-                    )
-        bars += builder.close_due(before - 1)  # the row of one that ends just then is not read here
-        return bars[-count:]
-    return _bars_of_trades(feed, pair, resolution, count, before)
-
-
-def _bars_of_trades(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
-    info = feed.stream(pair, "trades", None)
-    if info is None or info.start >= before:
-        return []
-    target = fixed_length(resolution) or 31 * NS_PER_DAY
-    start = max(info.start, before - (count + 2) * target)
-    builder = BarBuilder(pair, resolution, grace_ns=0)
-    bars: list[Bar] = []
-    rules = pair.rules
-    for piece in feed.slices([(pair, "trades", None)], start, before):
-        for columns in piece.columns:
-            assert isinstance(columns, TradeColumns)
-            rows = zip(columns.time.tolist(), columns.ticks.tolist(), columns.lots.tolist(), strict=True)
-            for time_ns, ticks, lots in rows:
-                bars += builder.on_trade(time_ns, rules.price(ticks), rules.amount(lots))
-    bars += builder.close_due(before)
-    # the first may be partial: the rows read begin somewhere within it
-    return bars[1:][-count:]
+    return first_moment(parts.feed, [pair for pairs in parts.strategy_pairs.values() for pair in pairs])
 
 
 def run_backtest(
-    parts: Parts,
+    parts: BacktestParts,
     *,
     decisions_to: Path | None = None,
     progress: Callable[[str, float], None] | None = None,
@@ -327,7 +210,11 @@ def _without_logs() -> Iterator[None]:
 
 
 def _one(
-    parts: Parts, reading: str, decisions: DecisionLog, progress: Callable[[str, float], None] | None, tell: Tell
+    parts: BacktestParts,
+    reading: str,
+    decisions: DecisionLog,
+    progress: Callable[[str, float], None] | None,
+    tell: Tell,
 ) -> _Run:
     run = _Run(parts, reading, decisions, tell)
     run.run(None if progress is None else lambda share: progress(reading, share))
@@ -382,8 +269,8 @@ def _result(run: _Run) -> BacktestResult:
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
         indicators=view.lines(),
         router=use,
-        assumptions=parts.assumptions(run.kernel),
-        warnings=_cautions(run, use),
+        assumptions=run.kernel.assumptions(),
+        warnings=_cautions(run),
         dust=_dust(view),
         versions=dict(parts.versions),
     )
@@ -435,43 +322,15 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
     )
 
 
-def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
-    cautions = run.parts.cautions(run.plan)
-    cautions += [Caution(sentence, False) for sentence in partial_streams(run.parts.feed, run.plan)]
-    cautions += [Caution(sentence) for sentence in run.holes.sentences()]
-    if use.refused_by_exchange:
-        cautions.append(
-            Caution(f"the simulated exchange refused {use.refused_by_exchange} requests over its rate limits")
-        )
-    large = run.kernel.large_fills
-    if large:
-        cautions.append(
-            Caution(
-                f"{large} market {'fill' if large == 1 else 'fills'} took more than 10 % of the bar's volume; "
-                "in reality that would cost more"
-            )
-        )
-    filled = sum(filler.filled for filler in run.driver.gap_fillers.values())
-    if filled:
-        cautions.append(Caution(f"{filled} intervals without a candle were taken as intervals without trades", False))
-    for pair, count in run.engine.view.checks.withheld().items():
-        cautions.append(
-            Caution(
-                f"{pair}: {count} market events were withheld from the bot, since their prices fitted nothing before "
-                "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
-            )
-        )
-    for market in run.engine.view.markets():
-        if market.late_trades:
-            many = "1 trade" if market.late_trades == 1 else f"{market.late_trades} trades"
-            why = "came after their bar had closed and are in no bar; a longer `bar_grace_ms` waits for them"
-            cautions.append(Caution(f"{market.pair}: {many} {why}", False))
-    missing = missing_ratios(run.recorder.curve.daily_returns())
-    if missing is not None:
-        cautions.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
-    if run.engine.view.halted is not None:
-        cautions.append(Caution(f"the bot was halted: {run.engine.view.halted}"))
-    return cautions
+def _cautions(run: _Run) -> list[Caution]:
+    parts, plan, view = run.parts, run.plan, run.engine.view
+    return [
+        *cautions(plan, parts),
+        *(Caution(sentence, False) for sentence in partial_streams(parts.feed, plan)),
+        *(Caution(sentence) for sentence in run.holes.sentences()),
+        *cautions_of_exchange(run.kernel, sum(filler.filled for filler in run.driver.gap_fillers.values())),
+        *cautions_of_bot(view, run.recorder.curve.daily_returns()),
+    ]
 
 
 def _dust(view: EngineView) -> list[str]:

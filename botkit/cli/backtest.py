@@ -20,15 +20,17 @@ from botkit.cli.screen import screen
 @click.option(
     "--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31 or 2025-01-31T09:00."
 )
-@click.option("--to", "end", help="End; a date means the whole day.")
+@click.option("--to", "end", help="End; a date includes the whole day.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for report and files.  [default: out/NAME/N]")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of latency draws and the strategies' random numbers.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the report and files.  [default: out/NAME/N]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Seed for random latencies and for strategies' random numbers."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option(
     "--readings/--no-readings",
     default=True,
-    help="Also run an optimistic and a pessimistic reading of the queue.  [default: readings]",
+    help="Also run with an optimistic and a pessimistic queue model.  [default: readings]",
 )
 def backtest(
     config: Path,
@@ -41,15 +43,15 @@ def backtest(
     as_json: bool,
     readings: bool,
 ) -> None:
-    """Run the bot of CONFIG on recorded data and write a report.
+    """Backtest the bot in CONFIG on recorded data and write a report.
 
     Runs are numbered and kept: out/NAME/1, out/NAME/2 and so on; out/NAME/latest is the newest, and `botkit runs` lists
     them. A folder given with --out is replaced.
 
     The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
-    the same that `botkit run` uses.
+    the same as in `botkit run`.
     """
-    from botkit.assembly import backtest_into
+    from botkit.assembly.backtest import backtest_into
     from botkit.report import print_summary
 
     quieten_log(["warning"])
@@ -77,7 +79,7 @@ def backtest(
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str, float], None] | None]:
-    """A progress bar on standard error, if that is a terminal."""
+    """A progress bar on standard error, if it is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None

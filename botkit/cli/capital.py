@@ -19,10 +19,10 @@ _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=
 
 @click.group()
 def capital() -> None:
-    """Give a strategy money that belongs to no strategy, or take it back. Works whether the bot runs or
-    not, and counts neither as profit nor as loss.
+    """Give a strategy money that belongs to no strategy, or take it back. Works whether or not the bot is running, and
+    counts as neither profit nor loss.
 
-    STRATEGY is one that has `capital:`, or `pool` for what all the others share.
+    STRATEGY is one that has `capital:`, or `pool` for the part that all other strategies share.
     """
 
 
@@ -42,12 +42,13 @@ def add(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None)
 @_AMOUNTS
 @_MODE
 def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
-    """Take back money that STRATEGY has available; what its orders lock stays."""
+    """Take back money that STRATEGY has available; money locked by its orders stays."""
     _move(config, strategy, amounts, mode, -1)
 
 
 def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int) -> None:
-    from botkit.assembly.operations import ask, move_stopped, parse_amounts, stopped_books, without_strategies
+    from botkit.assembly.operations import ask, kept_positions, move_stopped, parse_amounts
+    from botkit.project.without_strategies import stopped_books, without_strategies
 
     units = {currency: sign * change for currency, change in parse_amounts(amounts).items()}
     folder = state_folder_of(config, mode)
@@ -56,11 +57,12 @@ def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | Non
         return
     if folder.path.name in ("inside", "paper"):
         raise ConfigError(
-            "this bot does not run, and its simulated account starts over with it at the next start; change "
+            "this bot is not running, and its simulated account is reset at every start; change "
             "`capital:` in the configuration"
         )
     emulated = folder.path.parent.name == "emulator"
-    # the bot's own time, which on an emulator is not the machine's; `botkit why` counts back from it
+    # the bot's own time, which on an emulator differs from the machine's; `botkit why` counts back from it
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
-    project = without_strategies(config)  # the whole of it: whose capital is whose must be right
-    click.echo(move_stopped(folder, stopped_books(project, folder), project.pairs, strategy, units, now))
+    project = without_strategies(config)  # the complete configuration, because every strategy's capital matters
+    books = stopped_books(project, kept_positions(folder))
+    click.echo(move_stopped(folder, books, project.pairs, strategy, units, now))

@@ -21,20 +21,20 @@ def config() -> None:
 @_SET
 def check(file: Path, overrides: tuple[str, ...]) -> None:
     """Check a configuration: its text, plugins, strategies and parameters. Sends nothing."""
-    from botkit.assembly import Project
+    from botkit.project.project import Project
 
     project = Project.load(file, overrides=overrides)
     project.check_money()
     names = ", ".join(strategy.label for strategy in project.config.strategies)
-    click.echo(f"{file}: good; {project.config.name} on {project.config.exchange.name} with {names}")
+    click.echo(f"{file}: OK; {project.config.name} on {project.config.exchange.name} with {names}")
 
 
 @config.command()
 @_FILE
 @_SET
-@click.option("--json", "as_json", is_flag=True, help="Print JSON rows of key, value and origin.")
+@click.option("--json", "as_json", is_flag=True, help="Print rows of key, value and origin as JSON.")
 def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Print the resolved configuration with the origin of each value. Secrets are hidden."""
+    """Print the resolved configuration and where each value comes from. Secrets are hidden."""
     from botkit.config.load import load_config
     from botkit.config.show import origin_rows, resolved_yaml
 
@@ -47,9 +47,9 @@ def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @config.command()
 def schema() -> None:
-    """Print the JSON Schema of configurations, for editors.
+    """Print the JSON Schema for configurations, for use in editors.
 
-    Save it beside your configurations and start each with `# yaml-language-server: $schema=botkit.schema.json`.
+    Save it next to your configurations and start each with `# yaml-language-server: $schema=botkit.schema.json`.
     """
     from botkit.config.json_schema import json_schema
 

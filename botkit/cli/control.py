@@ -1,4 +1,4 @@
-"""Commands for a running bot, from another terminal: stop, panic, pause, resume, set, account."""
+"""Commands that control a running bot from another terminal: stop, panic, pause, resume, set, account."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 
 def state_folder_of(config: Path, mode: str | None) -> Any:
-    """The state folder of the bot of CONFIG, whose name alone is needed. A mistake in the file is said."""
-    from botkit.assembly.operations import StateFolder, load_essentials
+    """The state folder of the bot in CONFIG. Only its name is needed, so errors in the file are just reported."""
+    from botkit.assembly.operations import StateFolder
+    from botkit.config.essentials import load_essentials
 
     found = load_essentials(config)
     if found.problem is not None:
-        click.echo(f"warning: {found.problem.splitlines()[0]}; going on without what cannot be read", err=True)
+        click.echo(f"warning: {found.problem.splitlines()[0]}; continuing without what cannot be read", err=True)
     return StateFolder.find(found.loaded.config.name, mode)
 
 
@@ -34,7 +35,7 @@ def state_folder_of(config: Path, mode: str | None) -> Any:
 @_CONFIG
 @_MODE
 def stop(config: Path, mode: str | None) -> None:
-    """Stop the running bot of CONFIG cleanly, like Ctrl-C."""
+    """Stop the running bot in CONFIG cleanly, like Ctrl-C."""
     from botkit.assembly.operations import ask
 
     folder = state_folder_of(config, mode)
@@ -46,7 +47,7 @@ def stop(config: Path, mode: str | None) -> None:
 @click.argument("strategy")
 @_MODE
 def pause(config: Path, strategy: str, mode: str | None) -> None:
-    """Stop STRATEGY from placing new orders, and cancel its open ones. A restart does not lift the pause."""
+    """Stop STRATEGY from placing new orders, and cancel its open ones. The pause survives a restart."""
     from botkit.assembly.operations import ask
 
     folder = state_folder_of(config, mode)
@@ -58,7 +59,7 @@ def pause(config: Path, strategy: str, mode: str | None) -> None:
 @click.argument("strategy", required=False)
 @_MODE
 def resume(config: Path, strategy: str | None, mode: str | None) -> None:
-    """Lift a halt of the bot (panic, loss limit, breaker), or the pause of STRATEGY."""
+    """Lift a halt on the bot (panic, loss limit, breaker), or STRATEGY's pause."""
     from botkit.assembly.operations import Journal, ask
 
     folder = state_folder_of(config, mode)
@@ -103,7 +104,7 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
     except yaml.YAMLError:
         value = text
     if not isinstance(value, (str, int, float, bool, list, type(None))):
-        raise ConfigError(f"{assignment!r}: the value is not a number, text or list")
+        raise ConfigError(f"{assignment!r}: the value must be a number, text or list")
     folder = state_folder_of(config, mode)
     click.echo(ask(folder, "set", strategy=strategy, name=name, value=value))
 
@@ -114,20 +115,21 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
 @click.option("--own", is_flag=True, help="Cancel only this bot's own orders.")
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
-    """Halt the bot durably and cancel everything on its account.
+    """Halt the bot durably and cancel every order on its account.
 
-    Works while the bot runs, hangs or is dead. Orders that are not this bot's are listed first, and cancelled too
-    unless you pass --own. `botkit resume` lifts the halt.
+    Works whether the bot runs, hangs or is dead. Orders that this bot did not create are listed first, and cancelled
+    too unless you pass --own. `botkit resume` lifts the halt.
     """
-    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, account_of, hold_back
+    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, hold_back
     from botkit.assembly.operations import panic as run_panic
+    from botkit.project.without_strategies import account_of
 
     folder = state_folder_of(config, mode)
     mode = folder.path.parent.name
     if mode == "paper":
-        raise ConfigError("a paper account lives inside its bot; use `botkit stop`")
+        raise ConfigError("a paper account exists only inside its bot; use `botkit stop`")
     if folder.path.name == "inside" and folder.holder() is None:
-        raise ConfigError("the emulator ended with its bot, and its orders with it: nothing is open")
+        raise ConfigError("the emulator and its orders ended with the bot: nothing is open")
     status = folder.read_status() or {}
     address = status.get("address")
     if not isinstance(address, list) or len(address) != 2:
@@ -146,9 +148,9 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     try:
         project = account_of(config)
     except BotkitError as error:
-        own_way = " A bot that runs cancels its own orders now." if folder.holder() is not None else ""
+        own_way = " The running bot is now cancelling its own orders." if folder.holder() is not None else ""
         raise ConfigError(
-            f"the account cannot be reached, so nothing was cancelled from here: {error}.{own_way}"
+            f"the account cannot be reached, so this command cancelled nothing: {error}.{own_way}"
         ) from None
 
     async def main() -> int:
@@ -165,9 +167,9 @@ def _told(result: Any) -> int:
         click.echo("STILL OPEN:\n  " + "\n  ".join(result.left), err=True)
         return 1
     if result.left is None:
-        click.echo("the exchange could not be read; look at its own page for open orders", err=True)
+        click.echo("the exchange could not be read; check its website for open orders", err=True)
         return 1
-    click.echo(f"{result.cancelled} orders cancelled, none left")
+    click.echo(f"{result.cancelled} orders cancelled, none still open")
     return 0
 
 
@@ -177,12 +179,13 @@ def _told(result: Any) -> int:
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
-    """Prove that the account's key works, by reading only: balances, open orders, and a guess at the fee rank."""
-    from botkit.assembly.operations import StateFolder, account_access, account_lines, account_of, read_account
+    """Check that the account's key works, reading only: balances, open orders, and an estimate of the fee rank."""
+    from botkit.assembly.operations import StateFolder, account_access, account_lines, read_account
+    from botkit.project.without_strategies import account_of
 
     project = account_of(config)
     if mode == "emulator" and rest is None:
-        with contextlib.suppress(ConfigError):  # a bot that has never run has met no emulator
+        with contextlib.suppress(ConfigError):  # a bot that has never run has no emulator
             address = (StateFolder.find(project.config.name, mode).read_status() or {}).get("address")
             rest = address[0] if isinstance(address, list) and address else None
 

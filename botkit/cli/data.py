@@ -1,4 +1,4 @@
-"""``botkit data``: import, describe, check and measure recorded data, and make the synthetic market."""
+"""``botkit data``: import, describe, check and measure recorded data, and generate the synthetic market."""
 
 from __future__ import annotations
 
@@ -25,34 +25,36 @@ from botkit.model.pairs import Pair
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _PATH = click.argument("path", type=click.Path(path_type=Path))
-_PAIR = click.option("--pair", help="The pair of a CSV file, such as btc_usdt.")
-_KIND = click.option("--kind", help="The file's format: candles, trades or frames, or a plugin's.")
-_RESOLUTION = click.option("--resolution", help="The resolution of candles, such as 1m.")
+_PAIR = click.option("--pair", help="The pair in a CSV file, such as btc_usdt.")
+_KIND = click.option("--kind", help="The file's format: candles, trades, frames, or one from a plugin.")
+_RESOLUTION = click.option("--resolution", help="The candles' resolution, such as 1m.")
 _TRADES = click.option(
     "--trades",
     type=click.Choice(["list", "single"]),
-    help="Frames: each TRADE frame repeats the recent trades (list), or holds one trade (single). Default: as found.",
+    help="Each TRADE frame repeats recent trades (list) or holds one trade (single). Default: detected.",
 )
 
-_SORT = click.option("--sort", is_flag=True, help="Take the rows of a CSV file in any order, such as newest first.")
-_ZONE = click.option("--timezone", metavar="ZONE", help="Of a CSV file's times that do not say theirs, such as UTC.")
+_SORT = click.option("--sort", is_flag=True, help="Accept CSV rows in any order, such as newest first.")
+_ZONE = click.option("--timezone", metavar="ZONE", help="Time zone for CSV times without an offset, such as UTC.")
 
 _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What the commands need from outside: the exchange's pairs, and the formats that plugins offer."""
+    """What the commands need from outside: the exchange's pairs, and the formats that plugins provide."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
 
 
 def _world() -> Surroundings:
-    """The world that the caller put into the context, else the exchange's facts and the installed plugins."""
+    """The surroundings that the caller put into the context; by default the exchange's facts and the installed
+    plugins.
+    """
     handed = click.get_current_context().find_object(Surroundings)
     if handed is not None:
         return handed
-    from botkit.assembly import assemble_plugins, tape_formats
+    from botkit.project.plugins import assemble_plugins, tape_formats
 
     plugins = assemble_plugins(None, installed_only=True)
     return Surroundings(plugins.exchanges["bitopro"].thing.facts({}).pairs, tape_formats(plugins))
@@ -67,7 +69,7 @@ def data() -> None:
 
 
 def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """Guess the format of a file by its name, and of a CSV file by its header."""
+    """Guess a file's format from its name, or for a CSV file from its header."""
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
         from botkit.tape.csv_columns import CsvFile
@@ -78,7 +80,7 @@ def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
         (len(ending), kind) for kind, reader in formats.items() for ending in reader.endings if name.endswith(ending)
     ]
     if not fitting:
-        raise DataError(f"{path}: no format reads files with this name; name one with --kind ({', '.join(formats)})")
+        raise DataError(f"{path}: no format reads files with this name; choose one with --kind ({', '.join(formats)})")
     return max(fitting)[1]
 
 
@@ -90,13 +92,13 @@ def _file_source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
         raise DataError(f"{path} does not exist")
     chosen = kind or _guess_kind(path, world.formats)
     if chosen not in world.formats:
-        raise DataError(f"--kind {chosen}: no plugin offers it; choose one of {', '.join(sorted(world.formats))}")
+        raise DataError(f"--kind {chosen}: no such format; choose one of {', '.join(sorted(world.formats))}")
     given = {name: value for name, value in options.items() if value is not None}
     return FileSource(path, world.formats[chosen], world.pairs, given)
 
 
 def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
-    """The source at a path: a folder is a tape, anything else one file read through a format."""
+    """The source at a path: a folder is a tape, anything else is a single file read through a format."""
     from botkit.tape.feed import TapeSource
 
     if path.is_dir():
@@ -117,8 +119,8 @@ def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 @_TRADES
 @_SORT
 @_ZONE
-@click.option("--drop-doubled", is_flag=True, help="Leave out candles that equal the one before in every value.")
-@click.option("--source", "origin", default="", help="Where the data comes from; noted in the tape's manifest.")
+@click.option("--drop-doubled", is_flag=True, help="Skip candles that are exact copies of the previous one.")
+@click.option("--source", "origin", default="", help="Where the data comes from; stored in the tape's manifest.")
 @_JSON
 def import_file(
     file: Path,
@@ -135,7 +137,7 @@ def import_file(
 ) -> None:
     """Turn FILE (CSV candles or trades, or recorded frames) into a tape.
 
-    Rows of a pair must be later than those the tape has already. On an error the tape stays as it was.
+    A pair's rows must be later than those the tape already has. If there is an error, the tape is left unchanged.
     """
     from botkit.tape.tape import Tape
     from botkit.tape.writer import TapeWriter
@@ -168,7 +170,7 @@ def import_file(
         return
     for label, rows in imported.items():
         missing = gaps.get(label, 0)
-        click.echo(f"{label}: {rows:,} rows into {out}" + (f", {_counted(missing, 'gap')}" if missing else ""))
+        click.echo(f"{label}: {rows:,} rows added to {out}" + (f", {_counted(missing, 'gap')}" if missing else ""))
     for note in notes:
         click.echo(f"note: {note}")
 
@@ -199,7 +201,7 @@ def info(
     timezone: str | None,
     as_json: bool,
 ) -> None:
-    """Show what PATH (a tape or one file) holds: spans, rows, gaps, duplicate rows, crossed books."""
+    """Show the contents of PATH (a tape or a file): spans, rows, gaps, duplicate rows, crossed books."""
     from botkit.tape.checks import inspect
 
     how = {"pair": pair, "resolution": resolution, "trades": trades, "sort": sort or None, "timezone": timezone}
@@ -225,7 +227,7 @@ def info(
     for name, value in described.items():
         if value not in ("", None, [], False):
             style = "bold yellow" if name == "synthetic" else None
-            text = "yes: an invented market, not recorded data" if name == "synthetic" else _plain(value)
+            text = "yes: generated, not recorded" if name == "synthetic" else _plain(value)
             console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("stream", "from (UTC)", "to (UTC)"):
@@ -295,9 +297,9 @@ def check(
     timezone: str | None,
     as_json: bool,
 ) -> int:
-    """Check PATH (a tape or one file). Exit code 1 if something is wrong.
+    """Check PATH (a tape or a file). Exit code 1 if something is wrong.
 
-    Errors are missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible
+    Errors are: missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible
     prices, and a tape whose files differ from its manifest.
     """
     from botkit.tape.checks import check_contents, inspect
@@ -310,7 +312,7 @@ def check(
     options: dict[str, Any] = {"pair": pair, "resolution": resolution, "trades": trades}
     options |= {"sort": sort or None, "timezone": timezone}
     if not path.is_dir():
-        options["doubled"] = "drop"  # count all of them instead of refusing the first
+        options["doubled"] = "drop"  # count them all instead of refusing the first
     try:
         source = _source(path, kind, options)
         synthetic = source.synthetic
@@ -341,8 +343,8 @@ def check(
         for sentence in (*sentences, *(f"note: {note}" for note in notes)):
             click.echo(sentence)
         if not sentences:
-            label = " of a synthetic market" if synthetic else ""
-            click.echo(f"{path}: good; {rows:,} rows in {streams} streams{label}")
+            label = " (synthetic market)" if synthetic else ""
+            click.echo(f"{path}: OK; {rows:,} rows in {streams} streams{label}")
     return 1 if sentences else 0
 
 
@@ -359,7 +361,7 @@ def check(
 def spread(
     path: Path, pair: str | None, kind: str | None, trades: str | None, sizes: tuple[str, ...], as_json: bool
 ) -> None:
-    """Measure spread and depth of the books at PATH and what market orders cost, to choose `slippage`."""
+    """Measure the spread and depth of the books in PATH and the cost of market orders, to choose `slippage`."""
     from botkit.tape.spread import measure_spread
 
     try:
@@ -369,7 +371,7 @@ def spread(
     source = _source(path, kind, {"pair": pair, "trades": trades})
     pairs = [pair.lower()] if pair else [s.pair for s in source.streams if s.kind == "books"]
     if not pairs:
-        raise DataError(f"{path} has no books; candles and trades show no spread")
+        raise DataError(f"{path} has no books, and candles and trades do not show the spread")
     reports = [measure_spread(source, name, values) for name in pairs]
     if as_json:
         rows = [{**msgspec.to_builtins(report), "slippage": report.slippage} for report in reports]
@@ -377,7 +379,7 @@ def spread(
         return
     console = screen()
     if source.synthetic:
-        console.print("synthetic: an invented market; measure your own recordings", style="bold yellow")
+        console.print("synthetic data: measure your own recordings instead", style="bold yellow")
     for report in reports:
         table = Table("", "5 %", "25 %", "median", "75 %", "95 %", title=f"{report.pair}: {report.books:,} books")
         table.add_row("spread, bps", *(f"{v:.2f}" for v in report.spread_bps))
@@ -399,8 +401,8 @@ def spread(
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The tape to create; a synthetic one is replaced."
 )
-@click.option("--seed", type=int, help="Each number makes a different market.")
-@click.option("--start", help="First minute, such as 2025-01-01, in --timezone.")
+@click.option("--seed", type=int, help="Each number gives a different market.")
+@click.option("--start", help="First minute, such as 2025-01-01, in the time zone of --timezone.")
 @TYPED_ZONE
 @click.option("--days", type=click.IntRange(1, 3660), help="Days of one-minute candles.")
 @click.option("--hours", type=click.IntRange(0, 10_000), help="Hours of books and trades at the end.")
@@ -414,9 +416,9 @@ def synthetic(
     hours: int | None,
     as_json: bool,
 ) -> None:
-    """Generate a tape of an invented market. Equal options give equal rows on any machine.
+    """Generate a tape of a synthetic market. Equal options give equal rows on any machine.
 
-    With --out alone it makes the tape that botkit ships as backtest_data.
+    With only --out, it generates the tape that ships with botkit as backtest_data.
     """
     from botkit.tape.bundle import DEFAULT_DAYS, DEFAULT_HOURS, DEFAULT_SEED, DEFAULT_START, write_synthetic
 

@@ -1,4 +1,4 @@
-"""``botkit download``: candles over REST into a tape, within the exchange's rate limits."""
+"""``botkit download``: read candles over REST into a tape, within the exchange's rate limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from botkit.assembly.market_access import MarketAccess, RateLimitedReads
     from botkit.model.columns import CandleColumns, IntArray
 
-#: candles per request: about 1 MB of answer
+#: candles per request: an answer of about 1 MB
 _CANDLES_A_REQUEST = 8_000
 _CANDLES = GetCandles.endpoint
 _UTC = ZoneInfo("UTC")
@@ -39,7 +39,7 @@ ShowShare = Callable[[float], None]
 
 
 class Downloaded(msgspec.Struct):
-    """What was downloaded of one pair; ``missing`` counts the buckets of the span that the exchange left out."""
+    """What was downloaded for one pair; ``missing`` counts the buckets in the span that the exchange left out."""
 
     pair: str
     resolution: str
@@ -52,16 +52,20 @@ class Downloaded(msgspec.Struct):
 
 @click.command()
 @click.argument("pairs", nargs=-1, required=True, metavar="PAIR...")
-@click.option("--resolution", type=click.Choice(RESOLUTIONS), default="1m", show_default=True, help="Of the candles.")
-@click.option("--from", "start", help="First day or moment, in --timezone.  [default: where the tape ends]")
-@click.option("--to", "end", help="End; a bare date is included.  [default: now]")
+@click.option(
+    "--resolution", type=click.Choice(RESOLUTIONS), default="1m", show_default=True, help="Candle resolution."
+)
+@click.option(
+    "--from", "start", help="First day or time, in the time zone of --timezone.  [default: where the tape ends]"
+)
+@click.option("--to", "end", help="End; a date includes the whole day.  [default: now]")
 @TYPED_ZONE
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or continue.")
 @click.option("--rest", help="REST address to use instead, such as an emulator's.")
 @click.option(
     "--ledger",
     metavar="URL",
-    help="Shared rate limits: redis://HOST:PORT/0, or none.  [default: shared with the bots of this machine]",
+    help="Shared rate limits: redis://HOST:PORT/0, or none.  [default: shared with the bots on this machine]",
 )
 @click.option("--exchange", default="bitopro", show_default=True, help="The exchange.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -77,7 +81,7 @@ def download(
     exchange: str,
     as_json: bool,
 ) -> None:
-    """Download candles of PAIRs into the tape OUT. It needs no account.
+    """Download candles for each PAIR into the tape OUT. No account is needed.
 
     It continues where the tape ends, so you can stop it at any time and run it every day. The exchange leaves out
     intervals without trades; they are noted as gaps, and a backtest shows them as empty bars.
@@ -102,7 +106,7 @@ def download(
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> Nanos:
     try:
-        # a date as an end means the whole day
+        # a date as the end includes the whole day
         time = moment(text, zone, end=option == "--to")
     except ValueError as error:
         raise DataError(f"{option}: {error}") from None
@@ -128,21 +132,21 @@ class _Job:
             known = Tape.open(self._out, self._access.facts.pairs).stream(pair, "candles", self._resolution)
         if known is None:
             if given is None:
-                raise DataError(f"{self._out} has no {pair} candles {self._resolution} yet; give a start with --from")
+                raise DataError(f"{self._out} has no {pair} candles {self._resolution} yet; set a start with --from")
             begin = bucket_start(given, self._resolution)
             return begin if begin == given else bucket_end(begin, self._resolution)
         held_from = bucket_start(known.start - 1, self._resolution)
         if given is not None and given < held_from:
             raise DataError(
                 f"{self._out} begins with {format_time(held_from, self._zone)} for {known.label}; a tape only grows at "
-                f"its end: leave --from out to go on at {format_time(known.end, self._zone)}, or choose another folder"
+                f"its end: omit --from to continue at {format_time(known.end, self._zone)}, or choose another folder"
             )
         return known.end
 
     async def run(
         self, spans: Sequence[tuple[Pair, Nanos, Nanos]], progress: Callable[[str], ShowShare]
     ) -> list[Downloaded]:
-        """Download every span, pair by pair: they share one rate limit, and a tape has one writer."""
+        """Download all spans, one pair at a time: they share one rate limit, and a tape has one writer."""
         async with self._access.adapter, self._access.reads(_CANDLES) as reads:
             return [
                 await self._pair(reads, pair, start, end, progress(f"{pair} {self._resolution}"))
@@ -151,7 +155,7 @@ class _Job:
 
     async def _pair(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
-        last_end = start  # end of the last candle, or the start of the span
+        last_end = start  # end of the last candle, or start of the span
         for lower, upper in _ranges(self._resolution, start, end):
             candles = await self._ask(reads, pair, lower, upper)
             result.requests += 1
@@ -172,7 +176,7 @@ class _Job:
 
         answer = await reads.ask(make, _CANDLES)
         assert isinstance(answer.body, tuple)
-        return answer.body  # type: ignore[return-value]  # the request's own kind of answer
+        return answer.body  # type: ignore[return-value]  # the answer type that belongs to the request
 
     def _write(self, pair: Pair, candles: Sequence[Candle]) -> None:
         from botkit.tape.writer import TapeWriter
@@ -186,7 +190,7 @@ class _Job:
             recorded="botkit download: candles as the exchange made them, without those of buckets in which nothing "
             "was traded; received at the end of their bucket",
             command=shlex.join(["botkit", "download", pair, "--resolution", self._resolution]),
-            notes=(f"downloaded from {where} and not from {self._access.facts.name} itself",) if self._rest else (),
+            notes=(f"downloaded from {where}, not from {self._access.facts.name} itself",) if self._rest else (),
         ) as writer:
             writer.write(_columns(pair, self._resolution, candles))
 
@@ -200,7 +204,7 @@ def _ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, 
 
 
 def _buckets(resolution: str, start: Nanos, end: Nanos) -> int:
-    """Whole buckets between two times; ``start`` is the start of one."""
+    """The number of whole buckets between two times; ``start`` is the start of a bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return max(0, (end - start) // length)
@@ -218,7 +222,7 @@ def _columns(pair: Pair, resolution: str, candles: Sequence[Candle]) -> CandleCo
     rules = pair.rules
 
     def steps(figures: Iterable[float], decimals: int) -> IntArray:
-        # each float came from an integer by one division, so rounding restores the integer
+        # each float came from an integer by a single division, so rounding restores the integer
         return np.array([round(figure * 10**decimals) for figure in figures], dtype=np.int64)
 
     return CandleColumns(
@@ -246,13 +250,13 @@ def _told(result: Downloaded, out: Path, zone: ZoneInfo) -> str:
     span = f"from {_minute(result.start, zone)} to {_minute(result.end, zone)}"
     text = f"{label}: {result.candles:,} {span} in {out}"
     if result.missing:
-        text += f"; the exchange left out {result.missing:,} without trades"
+        text += f"; the exchange left out {result.missing:,} intervals without trades"
     return text
 
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str], ShowShare]]:
-    """A progress bar for each pair on standard error, if that is a terminal."""
+    """A progress bar for each pair on standard error, if it is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda label: lambda share: None

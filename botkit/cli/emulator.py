@@ -1,4 +1,4 @@
-"""``botkit emulator``: serve the exchange on this machine."""
+"""``botkit emulator``: run an emulator of the exchange on this machine."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ class _WithFaults(click.Command):
     """A command whose help lists the kinds of faults below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One section per place where a fault can strike."""
+        """One section for each place where a fault can occur."""
         from botkit.assembly.emulator import FAULT_KINDS
 
         for place, kinds in FAULT_KINDS.items():
-            with formatter.section(f"Faults of {place}"):
+            with formatter.section(f"Faults in {place}"):
                 formatter.write_dl(list(kinds.items()))
 
 
 @click.command(name="emulator", cls=_WithFaults)
-@click.option("--port", type=int, default=0, help="0 (the default) takes a free one.")
+@click.option("--port", type=int, default=0, help="Port; 0 (the default) picks a free one.")
 @click.option("--host", default="127.0.0.1", hidden=True)
-@click.option("--account", "accounts", metavar="EMAIL:KEY:SECRET", multiple=True, help="An account; may be repeated.")
-@click.option("--balance", metavar="twd=1000000,btc=1", help="Opening balances of every account.")
+@click.option("--account", "accounts", metavar="EMAIL:KEY:SECRET", multiple=True, help="An account; can be repeated.")
+@click.option("--balance", metavar="twd=1000000,btc=1", help="Opening balances for every account.")
 @click.option("--market", default="synthetic", show_default=True, help="synthetic, or the folder of a recorded tape.")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="Factor of the exchange's clock.")
+@click.option(
+    "--speed", type=float, default=1.0, show_default=True, help="How many times faster than real time the clock runs."
+)
 @click.option("--lockstep", is_flag=True, help="Stop the clock; only POST /_emulator/step moves it.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for everything random.")
 @click.option("--history-days", type=float, default=2.0, show_default=True, help="Days of candles before the start.")
 @click.option("--switch", "switches", metavar="NAME=VALUE", multiple=True, help="NAME=VALUE; `help` lists them.")
-@click.option("--as", "as_set", metavar="documented|observed", help="Set every switch as in this set.")
+@click.option("--as", "as_set", metavar="documented|observed", help="Set every switch to this preset.")
 @click.option("--fault", "faults", metavar="JSON", multiple=True, help='Such as {"kind":"lost_answer","share":0.01}.')
 def emulator(
     port: int,
@@ -59,9 +61,10 @@ def emulator(
 ) -> None:
     """Serve BitoPro's REST and WebSocket interfaces on this machine, with a market to trade on.
 
-    Prints one line of JSON when ready, and runs until interrupted. It listens on loopback only.
+    Prints one line of JSON when ready, and runs until interrupted. It listens only on loopback.
 
-    Every fault takes where (an endpoint or a stream), count, skip, share (a chance, drawn from the seed) and for_s.
+    Every fault accepts where (an endpoint or a stream), count, skip, share (a probability, drawn from the seed) and
+    for_s.
     """
     from botkit.assembly.emulator import emulator_options, help_lines, make_emulator
 
@@ -69,9 +72,9 @@ def emulator(
         click.echo("\n".join(help_lines()))
         return
     if host not in ("127.0.0.1", "localhost"):
-        raise ConfigError(f"--host {host}: the emulator serves this machine only, on 127.0.0.1")
+        raise ConfigError(f"--host {host}: the emulator only listens on 127.0.0.1")
     if not 0 <= port <= 65_535:
-        raise ConfigError(f"--port {port}: from 0 to 65535; 0 takes a free one")
+        raise ConfigError(f"--port {port}: must be 0 to 65535; 0 picks a free one")
     options = emulator_options(
         accounts=accounts,
         balance=balance,
@@ -94,18 +97,21 @@ def _fault(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError):
-        raise ConfigError(f'--fault {text[:60]}: write it as JSON, {{"kind": "lost_answer", "count": 1}}') from None
+        raise ConfigError(
+            f'--fault {text[:60]}: write it as JSON such as {{"kind": "lost_answer", "count": 1}}'
+        ) from None
 
 
 async def _serve(made: Emulator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM"):
-        # Windows event loops take no signal handlers; there an interrupt ends the loop anyway
+        # Windows event loops do not support signal handlers; there an interrupt ends the loop anyway
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
     async with made:
-        # everything created so far lives until the process ends: spare the collector from walking it each time
+        # everything created so far lives until the process ends: keep the garbage collector from traversing it each
+        # time
         gc.collect()
         gc.freeze()
         ready = msgspec.json.encode({"ready": True, "rest": made.rest, "ws": made.ws})

@@ -15,7 +15,7 @@ from botkit.cli.screen import screen
 def guide(topic: str | None) -> None:
     """List the guide's chapters, or show the chapter TOPIC.
 
-    A terminal gets formatted text in a pager; a pipe or a file gets the Markdown as it is.
+    A terminal gets formatted text in a pager; a pipe or a file gets plain Markdown.
     """
     from botkit.guide import CHAPTERS, chapter
 

@@ -1,4 +1,6 @@
-"""``botkit journal``: a bot's journal: its orders and fills, what is open and what is of unknown outcome."""
+"""``botkit journal``: show a bot's journal: its orders and fills, and which orders are open or have an unknown
+outcome.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,23 @@ from botkit.cli.control import state_folder_of
 from botkit.model.clock import format_time
 from botkit.model.csv_cells import inert
 
-#: columns whose text is a strategy's or the exchange's
+#: columns whose text comes from a strategy or the exchange
 _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if it ran in several.")
+@click.option(
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
+)
 @click.option("--last", default=20, show_default=True, type=click.IntRange(min=0), help="Orders and fills to show.")
 @click.option("--export", type=click.Choice(["csv"]), help="Write orders.csv and fills.csv instead.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder for --export.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
-    """Show the journal of the bot of CONFIG. Works while it runs."""
-    from botkit.assembly.operations import Journal, account_of
+    """Show the journal of the bot in CONFIG. Works while the bot runs."""
+    from botkit.assembly.operations import Journal
+    from botkit.project.without_strategies import account_of
 
     folder = state_folder_of(config, mode)
     project = account_of(config)
@@ -77,7 +82,7 @@ def _order_line(row: dict[str, Any]) -> str:
 
 
 def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
-    """The journal's integers, with the exact amounts they stand for."""
+    """The journal's integers converted to exact amounts."""
     from botkit.model.money import format_units
 
     pair = pairs.get(row["pair"])

@@ -1,4 +1,4 @@
-"""``botkit limits``: the exchange's rate limits, the source of every figure, and where sources disagree."""
+"""``botkit limits``: the exchange's rate limits, every figure's source, and where sources disagree."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Wind
 
 @click.command(name="limits")
 @click.argument("config", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--exchange", "exchange_name", default="bitopro", show_default=True, help="Exchange, without CONFIG.")
-@click.option("--strict", is_flag=True, help="Show what `limits: strict` uses: every figure of every source at once.")
+@click.option(
+    "--exchange", "exchange_name", default="bitopro", show_default=True, help="Exchange, if no CONFIG is given."
+)
+@click.option(
+    "--strict", is_flag=True, help="Show the limits under `limits: strict`, which obeys every source at once."
+)
 @click.option(
     "--choose",
     "choices",
     metavar="ROW=CHOICE",
     multiple=True,
-    help="Show what a choice under `limits:` gives, such as create_batch=archive or public=1200.",
+    help="Show the effect of a setting under `limits:`, such as create_batch=archive or public=1200.",
 )
-@click.option("--usage", "shows_usage", is_flag=True, help="Show how much of them all running bots use together.")
+@click.option("--usage", "shows_usage", is_flag=True, help="Show how much of the limits all running bots use together.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def limits(
     config: Path | None,
@@ -36,18 +40,18 @@ def limits(
     shows_usage: bool,
     as_json: bool,
 ) -> None:
-    """Show the rate limits that botkit keeps, and where each figure comes from.
+    """Show the rate limits that botkit obeys, and each figure's source.
 
-    With CONFIG, those that the bot of CONFIG keeps. With --usage, how full the windows are that bots share
-    on this machine, or through the ledger of CONFIG.
+    With CONFIG, show the limits for that bot. With --usage, show how full the windows are that bots share on this
+    machine, or through CONFIG's ledger.
     """
     if shows_usage:
         _show_usage(config, as_json)
         return
     if strict and choices:
-        raise click.UsageError("--strict chooses for every row; leave --choose out, or choose ROW=strict")
+        raise click.UsageError("--strict applies to every row; omit --choose, or use --choose ROW=strict")
     if config is not None and (strict or choices):
-        raise click.UsageError("CONFIG makes the choice; leave --strict and --choose out")
+        raise click.UsageError("CONFIG sets the limits; omit --strict and --choose")
     options: dict[str, Any] = {}
     if strict:
         options["limits"] = "strict"
@@ -77,7 +81,7 @@ def _show_usage(config: Path | None, as_json: bool) -> None:
 
 
 def usage_row(window: dict[str, Any]) -> dict[str, Any]:
-    """One row of a shared window, from the parts of its key ``venue|scope=whose|counter|...``."""
+    """One row for a shared window, built from the parts of its key ``venue|scope=whose|counter|...``."""
     venue, scope, counter, _ = window["key"].split("|")
     return {
         "venue": venue,
@@ -95,7 +99,7 @@ def usage_row(window: dict[str, Any]) -> dict[str, Any]:
 
 def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
     """One row for each window in use."""
-    shown = Table(title=f"Use of the rate limits, by {name}", header_style="bold")
+    shown = Table(title=f"Use of rate limits, according to {name}", header_style="bold")
     for column in ("exchange", "counter", "per"):
         shown.add_column(column)
     for column in ("limit", "held", "of these leased", "used", "bots"):
@@ -117,23 +121,26 @@ def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _of_exchange(name: str, options: dict[str, Any]) -> LimitTable:
-    # here and not above: `botkit --help` should not load every plugin
-    from botkit.assembly import assemble_plugins
+    # imported here because `botkit --help` should not load every plugin
+    from botkit.project.plugins import assemble_plugins
 
     exchange: Exchange = assemble_plugins(installed_only=True).pick("exchanges", name, "--exchange").thing
     return exchange.facts(options).limits
 
 
 def _of_config(path: Path) -> LimitTable:
-    from botkit.assembly import assemble_plugins, exchange_facts
     from botkit.config.load import load_config
+    from botkit.project.plugins import assemble_plugins
+    from botkit.project.project import exchange_facts
 
     loaded = load_config(path)
     return exchange_facts(loaded, assemble_plugins(loaded)).limits
 
 
 def limits_as_data(table: LimitTable) -> dict[str, Any]:
-    """What ``--json`` prints: per endpoint the windows in force, every documented figure, and whether they disagree."""
+    """The output of ``--json``: for each endpoint the windows in force, every documented figure, and whether they
+    disagree.
+    """
     return {
         "endpoints": [
             {
@@ -157,11 +164,11 @@ def limits_as_data(table: LimitTable) -> dict[str, Any]:
 
 
 def limits_as_table(table: LimitTable) -> Table:
-    """One row for each counter: the calls it counts, what botkit keeps, and every documented figure."""
+    """One row per counter: the calls it counts, the limit that botkit obeys, and every documented figure."""
     pools: dict[str, list[EndpointLimit]] = {}
     for row in table.endpoints.values():
         pools.setdefault(row.pool, []).append(row)
-    shown = Table(title="Rate limits, one row for each counter", header_style="bold", show_lines=True)
+    shown = Table(title="Rate limits, one row per counter", header_style="bold", show_lines=True)
     shown.add_column("counter", no_wrap=True)
     shown.add_column("counts", overflow="fold")
     shown.add_column("kept")
@@ -177,7 +184,7 @@ def limits_as_table(table: LimitTable) -> Table:
 
 
 def legend(table: LimitTable) -> list[str]:
-    """The sources, and notes on rows whose sources disagree; rich markup."""
+    """The sources, and notes on rows where they disagree, as rich markup."""
     lines = ["[bold]Sources[/bold]"]
     lines += [f"  {source}: {about}" for source, about in _sources(table).items()]
     notes: dict[str, str] = {}
@@ -196,21 +203,21 @@ def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
         row, equals, value = choice.partition("=")
         if not equals or not row or not value:
             raise click.BadParameter(
-                f"{choice!r} is not ROW=CHOICE, such as create_batch=archive", param_hint="--choose"
+                f"{choice!r} is not of the form ROW=CHOICE, such as create_batch=archive", param_hint="--choose"
             )
         parsed[row] = int(value) if value.isascii() and value.isdigit() else value
     return parsed
 
 
 def _counted(rows: list[EndpointLimit]) -> str:
-    """The calls that a counter counts; many are shortened to endpoint names."""
+    """The calls that a counter counts; a long list is shortened to endpoint names."""
     if len(rows) > 2:
         return ", ".join(row.endpoint for row in rows)
     return "\n".join(f"{row.method} {row.path}" for row in rows)
 
 
 def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
-    """``1,200 in 60 s per ip and account``: scopes of one size on one line."""
+    """``1,200 in 60 s per ip and account``: scopes with the same limit share a line."""
     scopes: dict[tuple[int, int], list[str]] = {}
     for window in windows:
         scopes.setdefault((window.requests, window.per_s), []).append(window.scope.value)

@@ -1,6 +1,6 @@
-"""The command line's frame: commands are imported when they are used, and errors are one clean line.
+"""The command line's frame: commands are imported when used, and errors are printed as plain lines.
 
-Exit codes: 0 done, 1 the command found something (`data check`), 2 a user's mistake, 130 interrupted.
+Exit codes: 0 done, 1 the command found a problem (`data check`), 2 a user error, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import click
 from botkit.errors import BotkitError
 from botkit.version import __version__
 
-#: command -> (module with a click command of that name, what it does). Not imported for --help or --version.
+#: command -> (module with a click command of that name, help text). Not imported for --help or --version.
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
-    "runs": ("botkit.cli.runs", "List the backtests that are kept."),
+    "runs": ("botkit.cli.runs", "List past backtests."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
     "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),
     "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),
@@ -29,12 +29,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("botkit.cli.replay", "Run a bot again on recorded inputs and compare its decisions."),
     "stop": ("botkit.cli.control", "Stop a running bot cleanly."),
     "panic": ("botkit.cli.control", "Halt a bot and cancel everything."),
-    "resume": ("botkit.cli.control", "Lift a halt of the bot or the pause of a strategy."),
+    "resume": ("botkit.cli.control", "Lift a bot's halt or a strategy's pause."),
     "pause": ("botkit.cli.control", "Stop a strategy from placing new orders."),
     "set": ("botkit.cli.control", "Change a live parameter of a running bot."),
     "capital": ("botkit.cli.capital", "Give a strategy more money, or take it back."),
-    "account": ("botkit.cli.control", "Prove that a key works, by reading only."),
-    "emulator": ("botkit.cli.emulator", "Serve the exchange on this machine."),
+    "account": ("botkit.cli.control", "Check that an API key works, without changing anything."),
+    "emulator": ("botkit.cli.emulator", "Run an emulator of the exchange on this machine."),
     "record": ("botkit.cli.record", "Record the exchange's market data into a tape."),
     "download": ("botkit.cli.download", "Download candles into a tape."),
     "data": ("botkit.cli.data", "Import, check and describe recorded data."),
@@ -49,18 +49,18 @@ TRACEBACK_VARIABLE = "BOTKIT_TRACEBACK"
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when the command is used; plugins are loaded for an unknown command or --help."""
+    """Imports a command's module when the command is used; loads plugins for --help and for unknown commands."""
 
     _asked_plugins = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """botkit's own commands in their order, then those of plugins by name."""
+        """botkit's own commands in a fixed order, then plugins' commands by name."""
         self._ask_plugins()
         own = [name for name, (module, _) in COMMANDS.items() if importlib.util.find_spec(module) is not None]
         return own + sorted(set(self.commands) - set(COMMANDS))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import and return the command; None if neither botkit nor a plugin has it."""
+        """Import and return a command; None if neither botkit nor a plugin has it."""
         module, _ = COMMANDS.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is not None:
             command: click.Command = getattr(importlib.import_module(module), name)
@@ -69,7 +69,7 @@ class LazyGroup(click.Group):
         return self.commands.get(name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands for --help, without importing them."""
+        """List the commands for --help without importing them."""
         rows = []
         for name in self.list_commands(ctx):
             command = self.commands.get(name)
@@ -80,15 +80,15 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def _ask_plugins(self) -> None:
-        if self._asked_plugins or importlib.util.find_spec("botkit.assembly") is None:
+        if self._asked_plugins:
             return
         self._asked_plugins = True
-        from botkit.assembly import assemble_plugins  # plugin commands need all of botkit, `--version` does not
+        from botkit.project.plugins import assemble_plugins  # plugin commands need all of botkit; `--version` does not
 
         try:
-            # not ./strategies: asking for help should not run files that the user did not name
+            # not ./strategies: showing help should not run files that the user did not name
             assemble_plugins(None, installed_only=True).add_commands(self)
-        except BotkitError as error:  # a broken plugin must not break botkit's own help
+        except BotkitError as error:  # a broken plugin must not break botkit's help
             click.echo(f"warning: {error}", err=True)
 
 
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(error: BotkitError) -> int:
-    """Print an expected error in plain lines; the traceback only on request."""
+    """Print an expected error in plain lines, with the traceback only on request."""
     if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
         traceback.print_exception(error)
     for line in str(error).splitlines() or [type(error).__name__]:
@@ -132,7 +132,7 @@ def _told(error: BotkitError) -> int:
 
 
 def _use_utf8() -> None:
-    """Make a Windows console print UTF-8; no effect elsewhere or on the streams of tests."""
+    """Make a Windows console print UTF-8; does nothing on other systems or to the streams that tests use."""
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
         if encoding != "utf8" and hasattr(stream, "reconfigure"):

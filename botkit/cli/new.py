@@ -1,4 +1,4 @@
-"""``botkit new strategy NAME``: a working strategy to start from, with its configuration and test."""
+"""``botkit new strategy NAME``: create a working strategy to start from, with its configuration and test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
 
 @click.group(name="new")
 def new() -> None:
-    """Write something new from a template."""
+    """Create files from a template."""
 
 
 @new.command()
@@ -26,11 +26,11 @@ def new() -> None:
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    show_default="the working directory",
+    show_default="the current directory",
     help="Folder that holds strategies/, configs/ and tests/.",
 )
 def strategy(name: str, folder: Path) -> None:
-    """Write strategies/NAME.py, configs/NAME.yaml and tests/test_NAME.py. Overwrites nothing."""
+    """Create strategies/NAME.py, configs/NAME.yaml and tests/test_NAME.py. Never overwrites a file."""
     written = write_strategy(name, folder)
     for path in written:
         click.echo(f"wrote {path}")
@@ -38,7 +38,7 @@ def strategy(name: str, folder: Path) -> None:
 
 
 def write_strategy(name: str, folder: Path) -> list[Path]:
-    """Write the three files and return their paths. Raises ConfigError for a bad name or files that exist."""
+    """Write the three files and return their paths. Raises ConfigError for an invalid name or if a file exists."""
     if not _NAME.match(name) or keyword.iskeyword(name) or len(name) > 50:
         proposal = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
         hint = f"; write {proposal}" if _NAME.match(proposal) and not keyword.iskeyword(proposal) else ""
@@ -53,12 +53,12 @@ def write_strategy(name: str, folder: Path) -> list[Path]:
     }
     present = [str(path) for path in files if path.exists()]
     if present:
-        raise ConfigError(f"{', '.join(present)} exists already; choose another name, or remove it first")
+        raise ConfigError(f"{', '.join(present)} already exists; choose another name, or remove the file first")
     templates = resources.files("botkit.cli").joinpath("templates")
     for path, template in files.items():
         text = templates.joinpath(template).read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x" does not overwrite a file that appeared meanwhile; newline gives the same bytes on every system
+        # "x" never overwrites a file created in the meantime; newline gives the same bytes on every system
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text.replace("@name@", name).replace("@Title@", title))
     return list(files)

@@ -16,13 +16,13 @@ from botkit.cli.screen import screen
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--hooks", is_flag=True, help="Print every hook with its documentation.")
 def plugins(config: Path | None, as_json: bool, hooks: bool) -> None:
-    """List the plugins that are loaded: all installed ones, and those that CONFIG names.
+    """List the loaded plugins: all installed ones, and those that CONFIG names.
 
-    Without CONFIG, plugins of ./strategies are listed. BOTKIT_LOAD_PLUGINS restricts which installed plugins load:
-    a comma-separated list of names; empty loads none.
+    Without CONFIG, plugins in ./strategies are listed. BOTKIT_LOAD_PLUGINS, a comma-separated list of names, restricts
+    which installed plugins load; empty loads none.
     """
-    from botkit.assembly import assemble_plugins
     from botkit.config.load import load_config
+    from botkit.project.plugins import assemble_plugins
 
     loaded = assemble_plugins(load_config(config) if config is not None else None)
     rows: list[dict[str, Any]] = loaded.describe_hooks() if hooks else loaded.describe()
@@ -47,12 +47,12 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
         registering = {f"botkit_register_{kind}" for kind in row["offers"]}
         offers += [f"hook: {hook}" for hook in row["hooks"] if hook not in registering]
         table.add_row(row["name"], origin, "blocked" if row["blocked"] else "\n".join(offers) or "nothing", row["file"])
-    # markup off: a file name may contain brackets
+    # no markup: a file name may contain brackets
     screen().print(table, markup=False, highlight=False)
 
 
 def print_hooks(rows: list[dict[str, Any]]) -> None:
-    """Signatures and docstrings, one after the other."""
+    """Signatures and docstrings, one after another."""
     for row in rows:
         click.secho(row["signature"], bold=True)
         for line in row["text"].splitlines():

@@ -1,4 +1,4 @@
-"""``botkit record``: the exchange's public streams into a tape, until stopped."""
+"""``botkit record``: record the exchange's public streams into a tape, until stopped."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from botkit.tape.raw_frames import RawFrames
     from botkit.tape.recorder import Recorder
 
-DEPTHS = ("1", "5", "10", "20", "30", "50")  # what the exchange serves
-#: with the time a sync takes, a kill then loses less than a second of rows
+DEPTHS = ("1", "5", "10", "20", "30", "50")  # the depths that the exchange serves
+#: together with the time a sync takes, a kill then loses less than a second of rows
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
-#: warn if the clock was moved by more than this
+#: warn if the clock is moved by more than this
 _DRIFT_TOLD_S = 5
 
 
@@ -38,8 +38,8 @@ _DRIFT_TOLD_S = 5
 @click.option(
     "--duration", callback=duration_s, metavar="TIME", help="Stop after 90s, 30m, 2h or 7d.  [default: until Ctrl-C]"
 )
-@click.option("--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Book levels a side.")
-@click.option("--raw", is_flag=True, help="Also keep every frame as received, under OUT/raw.")
+@click.option("--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Book levels per side.")
+@click.option("--raw", is_flag=True, help="Also save every frame as received, in OUT/raw.")
 @click.option("--rest", help="REST address to use instead, such as an emulator's.")
 @click.option("--ws", help="WebSocket address to use instead, such as an emulator's.")
 @click.option("--exchange", default="bitopro", show_default=True, help="The exchange.")
@@ -55,11 +55,11 @@ def record(
     exchange: str,
     as_json: bool,
 ) -> int:
-    """Record books and trades of PAIRS into the tape OUT. It needs no account.
+    """Record books and trades of PAIRS into the tape OUT. No account is needed.
 
-    Rows reach the disk within a second, whatever happens; spans where some may be missing are marked as gaps. The tape
-    can be backtested at once, even while recording. Started again, it continues the same tape. Exit code
-    1 when nothing was received.
+    Rows reach the disk within a second, whatever happens; spans in which some may be missing are marked as gaps. The
+    tape can be backtested at once, even while recording. Running the command again continues the same tape. Exit code 1
+    if nothing was received.
     """
     from botkit.assembly.market_access import market_access
     from botkit.tape.raw_frames import RawFrames
@@ -69,22 +69,22 @@ def record(
     access = market_access(exchange, rest=rest, ws=ws, frame_tap=frames.take if frames else None)
     wanted = list(dict.fromkeys(access.pair(name) for name in pairs.split(",") if name.strip()))
     if not wanted:
-        raise click.UsageError("--pairs names no pair; write for example --pairs btc_twd,eth_twd")
+        raise click.UsageError("--pairs is empty; write for example --pairs btc_twd,eth_twd")
     where = ws or rest
     recorder = Recorder(
         out,
         wanted,
         known=access.facts.pairs,
         depth=int(depth),
-        source=f"{exchange}'s public streams" + (f" as served at {where}" if where else ""),
+        source=f"{exchange}'s public streams" + (f" as served by {where}" if where else ""),
         exchange=exchange,
         synthetic=access.is_synthetic,
         command=shlex.join(["botkit", "record", "--pairs", ",".join(wanted), "--depth", depth]),
-        notes=(f"recorded from {where} and not from {exchange} itself",) if where else (),
+        notes=(f"recorded from {where}, not from {exchange} itself",) if where else (),
     )
     tell = _teller(quiet=as_json)
     for sentence in recorder.open(access.clock.now()):
-        tell(f"found after an earlier run: {sentence}")
+        tell(f"left by an earlier run: {sentence}")
     session = _Session(access, recorder, frames, tell)
     try:
         if frames is not None:
@@ -92,7 +92,7 @@ def record(
         with _status(quiet=as_json) as show:
             asyncio.run(session.run(wanted, int(depth), duration, show))
     finally:
-        # after a failure too: write what was recorded; what cannot be written stays in the journal
+        # also after a failure: convert what was recorded; anything that cannot be written stays in the journal
         told = recorder.close()
         if frames is not None:
             frames.close()
@@ -102,13 +102,13 @@ def record(
     else:
         for sentence in told:
             tell(sentence)
-        hint = f"; look at it with `botkit data info {out}`" if recorder.rows else ""
+        hint = f"; inspect it with `botkit data info {out}`" if recorder.rows else ""
         click.echo(f"{out}: {_counted(recorder)}{hint}")
     return 0 if recorder.rows else 1
 
 
 class _Session:
-    """One run of the recorder over a connection."""
+    """One run of the recorder on one connection."""
 
     def __init__(
         self, access: MarketAccess, recorder: Recorder, frames: RawFrames | None, tell: Callable[[str], None]
@@ -120,7 +120,7 @@ class _Session:
         self._writing: asyncio.Task[None] | None = None
 
     async def run(self, pairs: Sequence[Any], depth: int, length_s: float | None, show: Callable[[str], None]) -> None:
-        """Record until the time is up or a signal arrives. Raises whatever made recording impossible."""
+        """Record until time is up or a signal arrives. Raises whatever stopped the recording."""
         clock, adapter = self._access.clock, self._access.adapter
         end = None if length_s is None else clock.now() + round(length_s * NS_PER_S)
         with _signals(self._stop.set):
@@ -142,7 +142,7 @@ class _Session:
     def _sink(self, event: Any) -> None:
         try:
             self._recorder.take(event, self._access.clock.now())
-        except Exception as error:  # a full disk would end the stream, and with it the recording, without a word
+        except Exception as error:  # otherwise a full disk would silently end the stream and the recording
             self._failure = self._failure or error
             self._stop.set()
             return
@@ -150,15 +150,15 @@ class _Session:
             self._tell_connection(event)
 
     def _sync(self) -> None:
-        """Sync in a separate thread: pings must be answered while the disk is slow."""
+        """Sync in a separate thread: pings must be answered even while the disk is slow."""
         self._recorder.sync()
         if self._frames is not None:
             self._frames.sync()
 
     def _write_finished_days(self) -> None:
-        """Write finished days in the background: it may take seconds, and rows must keep reaching the disk."""
+        """Write finished days in the background: it may take seconds, and new rows must still reach the disk."""
         if self._writing is not None and self._writing.done():
-            self._writing.result()  # raises the exception of the task
+            self._writing.result()  # raises the task's exception
             self._writing = None
         if self._writing is None and self._recorder.has_finished_days:
             self._writing = asyncio.create_task(self._write_aside())
@@ -177,9 +177,7 @@ class _Session:
         drift_s = self._access.clock.drift_ns() / NS_PER_S
         if abs(drift_s) > _DRIFT_TOLD_S and not self._drift_told:
             self._drift_told = True
-            self._tell(
-                f"this machine's clock was set by {drift_s:+.0f} s; receive times go on as before until a restart"
-            )
+            self._tell(f"this machine's clock was set by {drift_s:+.0f} s; receive times ignore this until a restart")
 
 
 def _counted(recorder: Recorder) -> str:
@@ -191,13 +189,13 @@ def _counted(recorder: Recorder) -> str:
 
 
 def _teller(*, quiet: bool) -> Callable[[str], None]:
-    """A function that prints events on standard error, one per line."""
+    """Return a function that prints events on standard error, one per line."""
     return (lambda sentence: None) if quiet else (lambda sentence: click.echo(sentence, err=True))
 
 
 @contextmanager
 def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """The status: one refreshed line in a terminal, one line a minute in a file."""
+    """The status: one refreshed line in a terminal, or one line a minute in a file."""
     console = Console(stderr=True)
     if quiet:
         yield lambda text: None

@@ -16,11 +16,12 @@ import click
 def replay(run: Path, config: Path | None, as_json: bool) -> int:
     """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
-    Sends and writes nothing. Exit code 0 if every decision is the same, 1 if one differs; the first is shown.
+    Sends nothing and writes nothing. Exit code 0 if every decision matches, 1 if one differs; the first difference is
+    shown.
     """
     from botkit.assembly.replay import replay_run
 
-    logging.disable(logging.CRITICAL)  # strategies logged all this in the run itself
+    logging.disable(logging.CRITICAL)  # strategies already logged all this during the run
     try:
         verdict = replay_run(run, config)
     finally:
@@ -33,12 +34,12 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
         click.echo(json.dumps({"equal": found is None, **figures, "difference": difference}))
         return 0 if found is None else 1
     if verdict.ends_early:
-        click.echo("the recording ends before the run does: it reached its limit (log.record_mb)")
+        click.echo("the recording ends before the run did: it reached its limit (log.record_mb)")
     if found is None:
-        more = f"; {verdict.unflushed} more were not written before its end" if verdict.unflushed else ""
-        click.echo(f"equal: all {verdict.decisions:,} decisions of the run were repeated{more}")
+        more = f"; {verdict.unflushed} more were not written before the run ended" if verdict.unflushed else ""
+        click.echo(f"equal: the replay repeated all {verdict.decisions:,} of the run's decisions{more}")
         return 0
-    click.echo(f"line {found.line} of decisions.jsonl differs, after {verdict.decisions:,} that are the same")
+    click.echo(f"line {found.line} of decisions.jsonl differs after {verdict.decisions:,} equal decisions")
     click.echo(f"  run:    {found.recorded or '(nothing more)'}")
     click.echo(f"  replay: {found.replayed or '(nothing more)'}")
     return 1

@@ -47,17 +47,17 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 )
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 @click.option("--ws", metavar="URL", help="WebSocket address.")
-@click.option("--speed", type=click.FloatRange(min=0.01, max=10_000), help="Speed of the emulator. Default: 60.")
+@click.option("--speed", type=click.FloatRange(min=0.01, max=10_000), help="The emulator's speed. Default: 60.")
 @click.option("--duration", type=Duration(), help="Stop after this time, such as 30s or 4h.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
 @click.option(
     "--lockstep",
     is_flag=True,
-    help="Run the backtest, then the same bot over HTTP and WebSocket on the same tape, and compare every decision.",
+    help="Run a backtest, then the same bot over HTTP and WebSocket on the same tape, and compare every decision.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for --lockstep. Default: out/CONFIG-lockstep.")
-@click.option("--adopt", "orphans", flag_value="adopt", help="Leave orders of removed strategies open.")
-@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel orders of removed strategies.")
+@click.option("--adopt", "orphans", flag_value="adopt", help="Leave removed strategies' orders open.")
+@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel removed strategies' orders.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics on 127.0.0.1.")
 @click.option("--plain", is_flag=True, help="Print plain lines, even in a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
@@ -76,21 +76,22 @@ def run(
     plain: bool,
     as_json: bool,
 ) -> int:
-    """Run the bot of CONFIG until it is stopped, or several bots in one process.
+    """Run the bot in CONFIG until it is stopped, or several bots in one process.
 
-    Without --mode it starts an emulator of the exchange and trades against it: no account, no key, a synthetic
-    market at sixty times the speed of a real one.
+    Without --mode it starts an emulator of the exchange and trades against that: no account, no key, a synthetic market
+    at sixty times real speed.
 
-    Several bots share connections and rate limits. One that fails, or is stopped, leaves the others running.
+    Several bots share connections and rate limits. If one fails or is stopped, the others keep running.
 
-    Exit code 1 if a bot failed, a strategy was stopped before the end, or orders that should have been
-    cancelled are still open.
+    Exit code 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are still open.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
-            raise click.UsageError("--lockstep runs the span of one backtest on its own emulator, without a speed")
+            raise click.UsageError(
+                "--lockstep repeats a backtest of one bot on its own emulator; it takes --out, --set, --json"
+            )
         return _lockstep(configs[0], out, overrides, as_json=as_json)
-    from botkit.assembly.operations import load_projects
+    from botkit.project.several import load_projects
 
     projects = load_projects(configs, overrides=overrides)
     quieten_log([project.config.log.level for project in projects])
@@ -114,8 +115,8 @@ def run(
 
 def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
     """Compare a run over the wire with the backtest. Exit code 1 if a decision differs."""
-    from botkit.assembly import Project
     from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
+    from botkit.project.project import Project
 
     quieten_log(["warning"])
     folder = out or Path("out") / f"{config.stem}-lockstep"
@@ -127,18 +128,18 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
         row = {"equal": found is None, "journal_sha256": result.sha256, **figures, "difference": different}
         click.echo(json.dumps(row))
     elif found is None:
-        counted = f"{result.answers:,} answers and {result.frames:,} frames were read from sockets"
-        click.echo(f"equal: all {result.decisions:,} decisions are the backtest's; {counted}")
+        counted = f"{result.answers:,} answers and {result.frames:,} frames came through sockets"
+        click.echo(f"equal: all {result.decisions:,} decisions match the backtest; {counted}")
         click.echo(f"journal_sha256 {result.sha256}; {folder / DECISIONS}")
     else:
-        click.echo(f"line {found.line} of {DECISIONS} differs, after {found.line - 1:,} that are the same")
+        click.echo(f"line {found.line} of {DECISIONS} differs after {found.line - 1:,} equal decisions")
         click.echo(f"  backtest: {found.recorded or '(nothing more)'}")
         click.echo(f"  wire:     {found.replayed or '(nothing more)'}")
     return 0 if found is None else 1
 
 
 def _with_loop(main: Callable[[], Any]) -> Any:
-    """Run with uvloop if it is installed; it makes every step a quarter faster."""
+    """Run with uvloop if it is installed; it speeds up every step by a quarter."""
     factory = None
     with contextlib.suppress(ImportError):
         import uvloop  # type: ignore[import-not-found,unused-ignore]
@@ -221,7 +222,7 @@ def _show_end(output: Output, summaries: Sequence[dict[str, Any]], *, as_json: b
 
 
 class _Lines:
-    """Plain lines of one bot, prefixed with its name if there are several."""
+    """One bot's plain lines, prefixed with its name if there are several bots."""
 
     def __init__(self, output: Output, name: str, *, as_json: bool, console: Any) -> None:
         self._output = output
@@ -230,25 +231,25 @@ class _Lines:
         self._console = console
 
     def say(self, text: str) -> None:
-        """Print a line, unless only the JSON object is wanted."""
+        """Print a line, unless only the JSON object was requested."""
         if self._as_json:
             return
         # the opening line names the bot anyway
         line = text if text.startswith(self._prefix) else self._prefix + text
-        # printed past the console, it would land in the middle of the live screen
+        # printed without the console, it would land in the middle of the live screen
         self._output.line(line, console=self._console)
 
     def say_notice(self, level: str, text: str) -> None:
-        """Print a notice for the user on standard error."""
+        """Print a message for the user on standard error."""
         if level != "info" or not self._as_json:
             self._output.line(f"{self._prefix}{level}: {text}", err=True)
 
 
 class _Signals:
-    """The first SIGINT or SIGTERM stops all bots cleanly; the second quits now and lists what is open.
+    """The first SIGINT or SIGTERM stops all bots cleanly; the second quits at once and lists open orders.
 
-    A closed terminal (SIGHUP; on Windows, SIGBREAK) counts as a first signal only: shell and system may both
-    send one, so a second is no request to quit now.
+    A closed terminal (SIGHUP; on Windows, SIGBREAK) only counts as a first signal: both the shell and the system may
+    send one, so a second does not mean "quit at once".
     """
 
     def __init__(self, keepers: Sequence[Any]) -> None:
@@ -259,7 +260,7 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._on(number, self.asked)
         hangup = getattr(signal, "SIGHUP", None) or getattr(signal, "SIGBREAK", None)
-        # nohup ignores SIGHUP, and it stays ignored
+        # nohup makes a process ignore SIGHUP, and it must stay ignored
         if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
             self._on(hangup, self.hung_up)
 
@@ -267,11 +268,11 @@ class _Signals:
         loop = asyncio.get_running_loop()
         try:
             loop.add_signal_handler(number, call)
-        except NotImplementedError:  # Windows: signals arrive between two steps of the interpreter
+        except NotImplementedError:  # on Windows, signals arrive between two interpreter steps
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
     def asked(self) -> None:
-        """A signal asks the bots to stop."""
+        """A signal requests a clean stop."""
         self._count += 1
         for keeper in self._keepers:
             if self._count == 1:

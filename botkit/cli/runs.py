@@ -1,4 +1,4 @@
-"""``botkit runs``: the backtests that are kept, one a line."""
+"""``botkit runs``: list past backtests, one per line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from botkit.model.clock import to_datetime
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Where they are.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder with the runs."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summaries as a JSON list.")
 def runs(name: str | None, out: Path, as_json: bool) -> None:
-    """List the backtests that are kept, of the bot NAME or of all."""
-    from botkit.assembly.kept_runs import kept_runs
+    """List past backtests, for the bot NAME or for all bots."""
+    from botkit.backtesting.kept_runs import kept_runs
 
     found = kept_runs(out, name)
     if as_json:
@@ -31,7 +33,7 @@ def runs(name: str | None, out: Path, as_json: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
     if not found:
-        click.echo(f"no backtest{f' of {name}' if name else ''} is kept in {out}; `botkit backtest CONFIG` makes one")
+        click.echo(f"{out} has no backtest{f' of {name}' if name else ''}; run one with `botkit backtest CONFIG`")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("run", "finished", "from", "to"):

@@ -1,4 +1,4 @@
-"""Notices of a bot to its user on standard error while a command runs."""
+"""Prints a bot's messages to its user on standard error while a command runs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Sequence
 
 import click
 
-#: how often sentences that differ only in numbers are printed; after that they are counted
+#: how often messages that differ only in numbers are printed; after that they are counted
 _LIKE_MAX = 5
 _KINDS_MAX = 200
 _FIGURES = re.compile(r"\d[\d,._]*")
 
 
 class Said:
-    """Prints what strategies say in a backtest, one line each; repeats are counted."""
+    """Prints what strategies report during a backtest, one line each; repeats are counted."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
     def tell(self, level: str, text: str, when: str = "") -> None:
-        """Print a warning or an error, with its time in the run if it has one."""
+        """Print a warning or an error, with its time in the run if known."""
         kind = _FIGURES.sub("#", text)
         if kind not in self._counts and len(self._counts) >= _KINDS_MAX:
             kind = "(others)"
@@ -30,14 +30,14 @@ class Said:
             click.echo(f"{level}: {when}{' ' if when else ''}{text}", err=True)
 
     def end(self) -> None:
-        """Print how many were left out."""
+        """Print how many messages were left out."""
         for kind, count in self._counts.items():
             if count > _LIKE_MAX:
-                click.echo(f"... and {count - _LIKE_MAX:,} more like: {kind}", err=True)
+                click.echo(f"... and {count - _LIKE_MAX:,} more like this: {kind}", err=True)
 
 
 def quieten_log(levels: Sequence[str]) -> None:
-    """Keep log records off the terminal: notices say what matters, log files get the rest."""
+    """Keep log records off the terminal: the bot's messages say what matters, log files get the rest."""
     logger = logging.getLogger("botkit")
     names = logging.getLevelNamesMapping()
     logger.setLevel(min(names[level.upper()] for level in levels))

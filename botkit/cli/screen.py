@@ -1,4 +1,4 @@
-"""Where commands print: the terminal, or a pipe, where no line is cut to a width."""
+"""Where commands print: a terminal, or a pipe, in which no line is cut."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from rich.console import Console
 
 log = logging.getLogger("botkit.cli")
 
-#: width in columns of tables that go into a file or another program
+#: table width in columns for output into a file or another program
 _PIPE_WIDTH = 140
 
 
 def screen() -> Console:
-    """A console on standard output: as wide as the terminal, or wide enough for every table in a pipe."""
+    """A console on standard output: as wide as the terminal, or in a pipe wide enough for every table."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
 class Output:
-    """Standard output and standard error of a command that must survive losing them: its terminal may close, the
-    disk may be full, the program that reads them may have ended.
+    """Standard output and standard error for a command that must survive losing them: the terminal may close, the disk
+    may fill up, the reading program may end.
 
-    What cannot be printed is dropped, and the log says so once. Every line is tried, since a disk may have room again
-    later.
+    Lines that cannot be printed are dropped, which is logged once. Every line is still tried, because a full disk may
+    get space again.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
 
     def line(self, text: str, *, err: bool = False, console: Console | None = None) -> None:
-        """Print a line, through ``console`` if one is drawing a screen. Never raises OSError."""
+        """Print a line, through ``console`` if it is drawing a live screen. Never raises OSError."""
         try:
             if console is None:
                 click.echo(text, err=err)
@@ -46,8 +46,9 @@ class Output:
             self.dropped += 1
 
     def close(self) -> None:
-        """Drop what is still buffered and cannot be written. Python would otherwise try once more at
-        exit, complain, and set its own exit code."""
+        """Drop buffered text that cannot be written. Otherwise Python would try again at exit, complain, and set its
+        own exit code.
+        """
         for stream in (sys.stdout, sys.stderr):
             if stream is None:
                 continue

@@ -18,7 +18,7 @@ from botkit.model.reasons import grouped
 _Lines = Callable[[dict[str, Any]], list[str]]
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-#: how many reasons are shown per strategy, the most frequent first
+#: how many reasons to show per strategy, most frequent first
 _REASONS_SHOWN = 20
 _MODE = click.option(
     "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
@@ -30,9 +30,9 @@ _MODE = click.option(
 @_MODE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(config: Path, mode: str | None, as_json: bool) -> int:
-    """Show the orders, money, streams and limits of the bot of CONFIG.
+    """Show the orders, money, streams and limits of the bot in CONFIG.
 
-    Exit code 3 if it does not run, 1 if it runs but one of its strategies was stopped.
+    Exit code 3 if it is not running, 1 if it runs but one of its strategies was stopped.
     """
     from botkit.assembly.operations import stopped_lines, summary_lines
 
@@ -58,7 +58,9 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
 
 
 def _figures(found: dict[str, Any], stopped_lines: _Lines, summary_lines: _Lines) -> tuple[list[str], list[str]]:
-    """(the strategies that were stopped, everything else) of what a bot left, perhaps one of another botkit."""
+    """Return (stopped strategies, everything else) from the status file, which another botkit version may have
+    written.
+    """
     try:
         stopped = stopped_lines(found)
         if "strategies" not in found:
@@ -74,13 +76,13 @@ def _figures(found: dict[str, Any], stopped_lines: _Lines, summary_lines: _Lines
 
 
 def _standing(status: dict[str, Any]) -> str:
-    """Whether the bot runs, and if not, the time of the figures shown."""
+    """Whether the bot runs, and if not, when the figures shown were written."""
     if status["running"]:
         return f"running, process {status['pid']}"
     if status.get("ended"):
         return f"not running, ended ({status['ended']})"
     if isinstance(status.get("time"), int):
-        return f"not running, and it did not stop cleanly; this is how it was at {format_time(status['time'])}"
+        return f"not running, did not stop cleanly; last status from {format_time(status['time'])}"
     return "not running"
 
 
@@ -90,7 +92,7 @@ def _standing(status: dict[str, Any]) -> str:
 @click.option("--since", default="1d", show_default=True, metavar="DURATION", help="Such as 30m, 1h or 7d.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
-    """Show why the bot of CONFIG did not trade: skips and refusals of each strategy, most frequent first."""
+    """Show why the bot in CONFIG did not trade: each strategy's skips and refusals, most frequent first."""
     from botkit.assembly.operations import Journal, stopped_lines
 
     match = _SINCE.match(since)
@@ -104,7 +106,7 @@ def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     stopped, _ = _figures(found, stopped_lines, lambda found: [])
     journal = Journal.open(folder.journal, read_only=True)
     try:
-        # counted back from the bot's own clock, which differs from the machine's on an emulator
+        # counted back from the bot's own clock, which on an emulator differs from the machine's
         rows = journal.reasons_since(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
         notes = journal.notes(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
     finally:

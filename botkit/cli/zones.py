@@ -1,4 +1,4 @@
-"""The time zone of dates that a user types: the default of configurations, in all commands."""
+"""The time zone for dates that a user types; all commands share the configuration's default."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 import click
 
-#: what `timezone:` of a configuration is, too
+#: also the default of `timezone:` in a configuration
 DEFAULT_ZONE = "Asia/Taipei"
 
 
 class Zone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A time zone by its name."""
+    """A time zone, given by name."""
 
     name = "zone"
 
@@ -23,15 +23,15 @@ class Zone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         try:
             return ZoneInfo(str(value))
         except (KeyError, ValueError, OSError):
-            self.fail(f"{value!r} is no time zone; write one such as {DEFAULT_ZONE} or UTC", param, ctx)
+            self.fail(f"{value!r} is not a time zone; write one such as {DEFAULT_ZONE} or UTC", param, ctx)
 
 
-#: for commands that take dates and no configuration
+#: for commands that take dates but no configuration
 TYPED_ZONE = click.option(
     "--timezone",
     type=Zone(),
     default=DEFAULT_ZONE,
     show_default=True,
     metavar="ZONE",
-    help="Zone of the given dates.",
+    help="Time zone of the given dates.",
 )

@@ -1,9 +1,9 @@
 """Decodes nodes into typed structs by their annotations, and reports every mistake with file and line.
 
-msgspec.convert stops at the first mistake, knows no line, and suggests nothing. So this module walks the
-annotations itself. A struct may declare more: ``rest_field`` names the field that
-takes unknown keys (options of plugins), ``from_text`` reads a bare word as the whole section, ``only_text`` says that
-only a bare word is allowed, and ``__post_init__`` may raise `FieldError` to blame one field.
+msgspec.convert stops at the first mistake, knows no line numbers and suggests nothing, so this module walks the
+annotations itself. A struct can declare more: ``rest_field`` names the field that takes unknown keys (plugins'
+options), ``from_text`` parses a bare word as the whole section, ``only_text`` allows nothing but a bare word, and
+``__post_init__`` can raise `FieldError` to blame one field.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ import msgspec
 
 from botkit.config.source import Node, exact_figure, resolve_plain, spelling_hint
 
-#: nobody reads a hundred mistakes at once
+#: nobody reads a hundred error messages at once
 PROBLEMS_MAX = 20
 
 MISSING = object()
 
-#: sections that hold secrets: ``${NAME}`` is allowed there, and their values are never shown
+#: sections that may contain secrets: ``${NAME}`` is allowed there, and their values are never shown
 _SECRET_SECTIONS = (("account",), ("emulator", "account"), ("notify",))
 
 
 class FieldError(ValueError):
-    """Raised by a struct's ``__post_init__``: ``path`` leads from the struct to the field that is wrong."""
+    """Raised by a struct's ``__post_init__``; ``path`` leads from the struct to the bad field."""
 
     def __init__(self, path: str | tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
@@ -41,14 +41,14 @@ class FieldError(ValueError):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """The range of a number, for types that msgspec.Meta cannot bound (Decimal). ``above`` is exclusive."""
+    """A number's range, for types that msgspec.Meta cannot bound (Decimal). ``above`` is exclusive."""
 
     least: int | None = None
     most: int | None = None
     above: int | None = None
 
     def complaint(self, value: Decimal | int | float) -> str | None:
-        """What is wrong with ``value``, or None."""
+        """What is wrong with ``value``; None if it is within the range."""
         if self.least is not None and value < self.least:
             return f"must be at least {self.least}"
         if self.above is not None and value <= self.above:
@@ -64,27 +64,29 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"
-    return f"known are: {', '.join(names)}" if names else "nothing is known here"
+    return f"use one of: {', '.join(names)}" if names else "no keys are allowed here"
 
 
 def is_secret(path: Sequence[str]) -> bool:
-    """Whether a value at this path may be a secret."""
+    """True if a value at this path may be a secret."""
     return any(tuple(path[: len(section)]) == section for section in _SECRET_SECTIONS)
 
 
 class Decoder:
-    """Reads nodes and collects mistakes. ``problems`` are complete sentences, one per line."""
+    """Reads nodes and collects mistakes. ``problems`` are complete messages, one per line."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
 
     def problem(self, where: str, text: str) -> Any:
-        """Note a mistake and return MISSING, the placeholder for a value that could not be read."""
+        """Record a mistake and return MISSING, the placeholder for a value that could not be read."""
         self.problems.append(f"{where}: {text}")
         return MISSING
 
     def decode(self, node: Node, kind: Any, name: str) -> Any:
-        """The node as a value of type ``kind``, or MISSING after noting problems. ``name`` appears in the messages."""
+        """Decode the node to type ``kind``; returns MISSING after recording problems. ``name`` appears in the
+        messages.
+        """
         base, metas = _unwrap(kind)
         value = self._decode_base(node, base, name)
         if value is MISSING:
@@ -104,7 +106,7 @@ class Decoder:
         if origin is Literal:
             return self._literal(node, get_args(kind), name)
         if node.value == "" and not node.quoted:
-            # a section whose lines are all commented out sets nothing
+            # a section with all its lines commented out sets nothing
             if origin is tuple:
                 return ()
             if origin is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
@@ -123,7 +125,9 @@ class Decoder:
     def _scalar(self, node: Node, kind: Any, name: str) -> Any:
         if not isinstance(node.value, str):
             what = "a list" if isinstance(node.value, list) else "a mapping"
-            return self.problem(node.where, f"`{name}` is {what}, but {_WANTED[kind]} is wanted; write one value")
+            return self.problem(
+                node.where, f"`{name}` is {what}, but {_WANTED[kind]} is expected; write a single value"
+            )
         text = node.value
         plain = text if node.quoted else resolve_plain(text)
         if kind is type(None):
@@ -145,7 +149,7 @@ class Decoder:
     def _path(self, node: Node, text: str, name: str) -> Any:
         if not text.strip() or "\0" in text:
             return self.problem(
-                node.where, f"`{name}` is {_shown(node, name)}, but a path is wanted; name a file or folder"
+                node.where, f"`{name}` is {_shown(node, name)}, but a path is expected; name a file or folder"
             )
         return resolve_path(text, node.source.base)
 
@@ -154,7 +158,7 @@ class Decoder:
         mend = None if node.quoted and kind is bool else spelling_hint(text)
         if mend is None:
             mend = "remove the quotes" if node.quoted and text in ("true", "false") else _MEND[kind]
-        return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but {_WANTED[kind]} is wanted; {mend}")
+        return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but {_WANTED[kind]} is expected; {mend}")
 
     def _literal(self, node: Node, choices: tuple[str, ...], name: str) -> Any:
         if isinstance(node.value, str) and node.value in choices:
@@ -169,28 +173,30 @@ class Decoder:
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         fitting = [kind for kind in kinds if _fits(node, _unwrap(kind)[0])]
         if not fitting and get_origin(kinds[0]) is Literal and isinstance(node.value, str):
-            return self._literal(node, get_args(kinds[0]), name)  # likelier misspelt than misplaced
+            return self._literal(node, get_args(kinds[0]), name)  # more likely misspelt than misplaced
         for index, kind in enumerate(fitting or kinds):
             before = len(self.problems)
             value = self.decode(node, kind, name)
             if value is not MISSING or index == len(fitting or kinds) - 1:
                 return value
             del self.problems[before:]
-        raise AssertionError("a union has at least one kind")
+        raise AssertionError("a union has at least one member")
 
     def _list(self, node: Node, kind: Any, name: str) -> Any:
         if not isinstance(node.value, list):
-            if getattr(kind, "from_text", None) is not None:  # an item that one word can express needs no brackets
+            if (
+                getattr(kind, "from_text", None) is not None
+            ):  # an item that can be written as one word needs no brackets
                 item = self.decode(node, kind, name)
                 return item if item is MISSING else (item,)
-            return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is wanted; write [...]")
+            return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is expected; write [...]")
         items = [self.decode(item, kind, f"{name}[{index}]") for index, item in enumerate(node.value)]
         return MISSING if any(item is MISSING for item in items) else tuple(items)
 
     def _mapping(self, node: Node, key_kind: Any, value_kind: Any, name: str) -> Any:
         if not isinstance(node.value, dict):
             return self.problem(
-                node.where, f"`{name}` is {_shown(node, name)}, but a mapping is wanted; write {{key: value}}"
+                node.where, f"`{name}` is {_shown(node, name)}, but a mapping is expected; write {{key: value}}"
             )
         _, metas = _unwrap(key_kind)
         result: dict[str, Any] = {}
@@ -198,7 +204,7 @@ class Decoder:
         for key, child in node.value.items():
             complaint = next(filter(None, (_complaint(meta, key) for meta in metas)), None)
             if complaint:
-                self.problem(node.key_where(key), f"the key `{key}` of `{name}`: {complaint}")
+                self.problem(node.key_where(key), f"the key `{key}` in `{name}`: {complaint}")
                 failed = True
                 continue
             value = self.decode(child, value_kind, f"{name}.{key}")
@@ -207,7 +213,7 @@ class Decoder:
         return MISSING if failed else result
 
     def _untyped(self, node: Node, name: str) -> Any:
-        """Plain data for a plugin to interpret; an ambiguous spelling is refused even here."""
+        """Plain data for a plugin to interpret; ambiguous spellings are refused even here."""
         value = node.value
         if isinstance(value, list):
             items = [self._untyped(item, f"{name}[{index}]") for index, item in enumerate(value)]
@@ -218,7 +224,7 @@ class Decoder:
         if node.quoted:
             return value
         plain = resolve_plain(value)
-        # 22:22 is allowed: no number is written like that, and times of day are often written bare
+        # 22:22 is allowed: it is never a number, and times of day are often written bare
         hint = spelling_hint(value) if isinstance(plain, str) and ":" not in value else None
         if hint is not None:
             return self.problem(
@@ -235,10 +241,10 @@ class Decoder:
             return self._shorthand(node, kind, name)
         if getattr(kind, "only_text", False):
             return self.problem(
-                node.where, f"`{name}` is {_shown(node, name)}, but a name is wanted; write one word or path"
+                node.where, f"`{name}` is {_shown(node, name)}, but a name is expected; write one word or path"
             )
         if not isinstance(node.value, dict):
-            return self.problem(node.where, f"`{name}` is a list, but a mapping is wanted; write key: value lines")
+            return self.problem(node.where, f"`{name}` is a list, but a mapping is expected; write key: value lines")
         hints = field_types(kind)
         rest: str | None = getattr(kind, "rest_field", None)
         values: dict[str, Any] = {}
@@ -253,7 +259,7 @@ class Decoder:
                 extra[key] = self.decode(child, _rest_type(hints[rest][1]), label)
             else:
                 place = f" in `{name}`" if name else ""
-                self.problem(node.key_where(key), f"the key `{key}` is not known{place}; {suggestion(key, hints)}")
+                self.problem(node.key_where(key), f"unknown key `{key}`{place}; {suggestion(key, hints)}")
         for key in missing_fields(kind, values):
             place = f"`{name}`" if name else "the file"
             self.problem(node.where, f"`{key}` is missing in {place}; add a line `{key}: ...`")
@@ -268,7 +274,7 @@ class Decoder:
         text = str(node.value)
         if from_text is None or (not node.quoted and resolve_plain(text) is None):
             what = "empty" if node.value == "" else _shown(node, name)
-            return self.problem(node.where, f"`{name}` is {what}, but a mapping is wanted; write key: value lines")
+            return self.problem(node.where, f"`{name}` is {what}, but a mapping is expected; write key: value lines")
         try:
             return from_text(text, node.source.base)
         except (ValueError, RuntimeError, OSError) as error:
@@ -292,25 +298,25 @@ class Decoder:
 
 @functools.cache  # resolving annotations takes a millisecond per struct
 def field_types(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
-    """Key of the file -> (attribute, annotation) of a struct's fields, in their order."""
+    """For each of a struct's fields, in order: key in the file -> (attribute, annotation)."""
     hints = typing.get_type_hints(kind, include_extras=True)
     pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
     return {key: (field, hints[field]) for key, field in pairs}
 
 
 def missing_fields(kind: type[msgspec.Struct], values: dict[str, Any]) -> list[str]:
-    """Keys without a default that were not given."""
+    """Keys without a default that were not set."""
     return [field.encode_name for field in msgspec.structs.fields(kind) if field.required and field.name not in values]
 
 
 def resolve_path(text: str, base: Path) -> Path:
-    """A path of a configuration: ``~`` is the home folder, a relative one starts at the file's folder.
+    """Resolve a path from a configuration: ``~`` is the home folder; a relative path starts at the file's folder.
 
     Raises ValueError for text that cannot be a path.
     """
     if not text.strip() or "\0" in text:
-        raise ValueError("a path is wanted; name a file or folder")
-    # realpath, since normpath would change the meaning of a `..` behind a symbolic link
+        raise ValueError("a path is expected; name a file or folder")
+    # realpath, because normpath would change the meaning of a `..` after a symbolic link
     return Path(os.path.realpath(base / Path(text).expanduser() if text[0] == "~" else base / text))
 
 
@@ -327,7 +333,7 @@ def _rest_type(hint: Any) -> Any:
 
 
 def _fits(node: Node, kind: Any) -> bool:
-    """Whether the node looks like this member of a union."""
+    """True if the node looks like this member of a union."""
     origin = get_origin(kind)
     if isinstance(node.value, list):
         return origin is tuple
@@ -349,7 +355,7 @@ def _complaint(meta: Any, value: Any) -> str | None:
         if not re.fullmatch(meta.pattern, value):  # `$` alone would accept a trailing newline
             lower = value.lower()
             if lower != value and re.fullmatch(meta.pattern, lower):
-                return f"it is written in small letters; write {lower}"
+                return f"it must be in lower case; write {lower}"
             return str((meta.extra or {}).get("wanted", f"it must match {meta.pattern}"))
         return None
     return None
@@ -395,7 +401,7 @@ _MEND: dict[Any, str] = {
     int: "write a whole number such as 100",
     float: "write a plain number such as 12.5",
     Decimal: "write a plain number such as 12.5",
-    str: "put it in quotes if it is meant as text",
+    str: "put it in quotes if it is text",
     Path: "name a file or folder",
     type(None): "write null",
 }

@@ -1,7 +1,7 @@
-"""What the commands for a running bot need of its configuration, even while somebody is editing the file.
+"""What commands for a running bot need from its configuration, even while somebody is editing the file.
 
-`botkit panic` needs the bot's name and its account, and a mistake in another section must not stand in its way. So
-sections that cannot be read are left out, and what is wrong with them is said.
+`botkit panic` needs the bot's name and its account, and a mistake in another section must not prevent it. Sections that
+cannot be read are therefore left out, and the errors in them are reported.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from botkit.errors import ConfigError
 
 _NAME = re.compile(r"""^name:[ \t]*["']?([A-Za-z0-9_-]{1,64})\b""", re.ASCII | re.MULTILINE)
 _SIZE_MAX = 1_000_000
-#: stands in for strategies that cannot be read: nothing here makes one
+#: stands in for strategies that cannot be read: nothing here creates one
 _NO_STRATEGIES = "[{use: none}]"
-#: where several sections contradict each other, these alone are kept
+#: if several sections contradict each other, only these are kept
 _LEAST = ("name", "exchange", "account", "emulator", "limits", "plugins")
 
 
 class Essentials(msgspec.Struct, frozen=True):
-    """A configuration without what cannot be read of it. ``problem``: what that is, None for a whole one.
+    """A configuration without its unreadable parts. ``problem`` describes those; None if there are none.
 
-    ``is_readable`` False: the file is no YAML at all, and only the bot's name is known.
+    ``is_readable`` is False if the file is not YAML at all; then only the bot's name is known.
     """
 
     loaded: LoadedConfig
@@ -37,7 +37,7 @@ class Essentials(msgspec.Struct, frozen=True):
 
 
 def load_essentials(path: Path) -> Essentials:
-    """Read what can be read. Raises ConfigError where there is no such file or it names no bot."""
+    """Read what can be read. Raises ConfigError if the file does not exist or does not give the bot's name."""
     try:
         return Essentials(load_config(path))
     except ConfigError as error:
@@ -60,7 +60,7 @@ def load_essentials(path: Path) -> Essentials:
 
 
 def _sound_sections(root: Node) -> dict[str, Node]:
-    """The sections that are right by themselves."""
+    """The sections that are valid on their own."""
     found = {}
     hints = field_types(BotConfig)
     for key, child in root.value.items() if isinstance(root.value, dict) else ():
@@ -73,7 +73,7 @@ def _sound_sections(root: Node) -> dict[str, Node]:
 
 
 def _name_alone(path: Path, problem: str) -> Node:
-    """The name from a file that is no YAML (or not at the moment). Raises ConfigError with ``problem``."""
+    """The name from a file that is not valid YAML, perhaps only for now. Raises ConfigError with ``problem``."""
     try:
         with path.open("rb") as file:
             text = file.read(_SIZE_MAX).decode("utf-8", "replace")

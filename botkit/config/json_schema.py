@@ -1,4 +1,4 @@
-"""The configuration as JSON Schema, so that editors complete and check it: ``botkit config schema``."""
+"""The configuration as JSON Schema, so that editors can complete and check it: ``botkit config schema``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIGURE = r"^[-+]?[0-9]{1,20}(\.[0-9]{1,18})?$"
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a configuration file."""
+    """The JSON Schema (2020-12) for a configuration file."""
     structs = _structs(BotConfig, {})
     (root,), definitions = msgspec.json.schema_components(
         [BotConfig], schema_hook=_custom, ref_template="#/$defs/{name}"
@@ -54,7 +54,9 @@ def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, typ
 
 
 def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Allow what the reader accepts beyond msgspec's own rules: options of plugins, and a bare word for a section."""
+    """Allow what the reader accepts beyond msgspec's own rules: plugins' options, and a bare word in place of a
+    section.
+    """
     rest = getattr(kind, "rest_field", None)
     if rest is not None:
         definition["properties"].pop(rest)
@@ -74,7 +76,7 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
 
 
 def _takes_one_item(annotation: Any) -> bool:
-    """Whether this is a list whose only item may be written without brackets."""
+    """True for a list whose only item may be written without brackets."""
     if get_origin(annotation) is tuple:
         return getattr(get_args(annotation)[0], "from_text", None) is not None
     return any(_takes_one_item(part) for part in getattr(annotation, "__args__", ()))
@@ -94,7 +96,7 @@ def _bound(field: dict[str, Any], bound: Bound) -> None:
 
 
 def _figures(value: Any) -> Any:
-    """Allow numbers bare or quoted, and a list's only item without brackets."""
+    """Allow numbers with or without quotes, and a list's only item without brackets."""
     if isinstance(value, list):
         return [_figures(item) for item in value]
     if not isinstance(value, dict):

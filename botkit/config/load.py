@@ -1,4 +1,6 @@
-"""Loads a configuration: the file, then the ``--set`` arguments, then the types; remembers where each value is from."""
+"""Loads a configuration: the file, then the ``--set`` arguments, then the types; remembers where each value comes
+from.
+"""
 
 from __future__ import annotations
 
@@ -21,31 +23,31 @@ DEFAULT = "default"
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration and where its values come from."""
+    """A configuration, and where its values come from."""
 
     config: BotConfig
     path: Path
     root: Node
-    #: the ``--set`` arguments, without those that set a secret
+    #: the ``--set`` arguments, except those that set a secret
     overrides: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"LoadedConfig({str(self.path)!r})"  # the nodes may hold secrets
+        return f"LoadedConfig({str(self.path)!r})"  # the nodes may contain secrets
 
     def where(self, dotted: str) -> str:
-        """``configs/x.yaml:7`` of a value such as ``strategies.0.params.fast``.
+        """``configs/x.yaml:7`` for a value such as ``strategies.0.params.fast``.
 
-        A value that the file does not set has the place of the nearest section around it.
+        For a value that the file does not set, this is the place of the nearest enclosing section.
         """
         return self._nearest(_steps(dotted)).where
 
     def origins(self) -> dict[str, str]:
-        """Dotted path of every value of the configuration -> ``file:line``, ``--set ...`` or ``default``."""
+        """Dotted path of every value -> ``file:line``, ``--set ...`` or ``default``."""
         return {".".join(path): self._origin(path, value) for path, value in leaves(plain_config(self.config))}
 
     @property
     def plugin_folders(self) -> tuple[Path, ...]:
-        """Folders and files of plugins; without ``plugins:``, ./strategies of the working directory if any."""
+        """Folders and files with plugins; without ``plugins:``, ./strategies in the current directory if it exists."""
         if self.config.plugins is None:
             default = Path("strategies")
             return (default,) if default.is_dir() else ()
@@ -53,11 +55,11 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plugin_modules(self) -> tuple[str, ...]:
-        """Dotted modules of plugins."""
+        """Dotted modules with plugins."""
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:
-        """A ConfigError at the place of a value: ``file:line: message``."""
+        """A ConfigError located at a value: ``file:line: message``."""
         return ConfigError(f"{self.where(dotted)}: {message}")
 
     def _nearest(self, path: tuple[str, ...]) -> Node:
@@ -83,7 +85,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedConfig:
     """Read a configuration and apply ``--set`` arguments such as ``sma.fast=12`` or ``backtest.slippage=0.001``.
 
-    Raises ConfigError whose message has a line ``file:line: what, why; how to mend`` for every mistake.
+    Raises ConfigError whose message has one line ``file:line: what, why; how to fix it`` for every mistake.
     """
     path = Path(path)
     root = read_source(path)
@@ -106,10 +108,12 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedCon
 
 
 def named_after_file(config: BotConfig, path: Path) -> BotConfig:
-    """The bot with its file's name. Raises ConfigError where that makes no name."""
+    """The bot named after its file. Raises ConfigError if the file's name does not give a valid one."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
     if not name:
-        raise ConfigError(f"{path}:1: the bot has no name and the file's gives none; add a line `name: my-bot`")
+        raise ConfigError(
+            f"{path}:1: the bot has no name, and none can be made from the file's; add a line `name: my-bot`"
+        )
     return msgspec.structs.replace(config, name=name)
 
 
@@ -124,7 +128,7 @@ def _override(root: Node, text: str) -> Node:
         text = f"{key}=..."  # from here on the value appears in errors and origins
     source = Source(f"--set {text}", Path.cwd(), is_file=False)
     if not equals or not all(steps):
-        raise ConfigError(f"--set {text}: not of the form key=value; write one such as sma.fast=12")
+        raise ConfigError(f"--set {text}: this is not of the form key=value, such as sma.fast=12")
     node = parse_text(value, source)
     sections = field_types(BotConfig)
     if steps[0] not in sections:
@@ -135,7 +139,7 @@ def _override(root: Node, text: str) -> Node:
                 f"{suggestion(steps[0], [*labels, *sections])}"
             )
         if len(steps) < 2:
-            raise ConfigError(f"--set {text}: name the parameter too, such as {steps[0]}.fast=12")
+            raise ConfigError(f"--set {text}: also name the parameter, such as {steps[0]}.fast=12")
         steps = ("strategies", str(labels.index(steps[0])), "params", *steps[1:])
     elif steps[0] == "strategies" and len(steps) > 1 and steps[1] in (labels := _strategy_labels(root)):
         steps = ("strategies", str(labels.index(steps[1])), *steps[2:])
@@ -143,9 +147,10 @@ def _override(root: Node, text: str) -> Node:
 
 
 def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Assign ``--set`` arguments to several files: one that names a strategy goes to the file with that strategy.
+    """Assign ``--set`` arguments to several files: an argument that names a strategy goes to the file with that
+    strategy.
 
-    One that matches no file goes to all, so that loading reports the mistake. Raises ConfigError.
+    An argument that matches no file goes to all of them, so that loading reports the mistake. Raises ConfigError.
     """
     labels = [_strategy_labels(read_source(path)) for path in paths]
     found: list[list[str]] = [[] for _ in paths]
@@ -178,11 +183,13 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
     if isinstance(value, list):
         index = int(step) if re.fullmatch(r"[0-9]{1,6}", step, re.ASCII) else -1
         if not 0 <= index < len(value):
-            raise ConfigError(f"--set {text}: {step!r} is none of the {len(value)} entries of the list; count from 0")
+            raise ConfigError(
+                f"--set {text}: {step!r} is not an index into the list of {len(value)} entries; count from 0"
+            )
         items = [*value]
         items[index] = _replaced(value[index], tuple(rest), leaf, text)
         return msgspec.structs.replace(node, value=items)
-    # a mapping replaces a bare word or nothing: `fees.maker` may be set although the file has no fees
+    # a mapping replaces a bare word or nothing: `fees.maker` can be set even if the file has no fees
     fields = dict(value) if isinstance(value, dict) else {}
     lines = dict(node.key_lines)
     if step not in fields:
@@ -234,7 +241,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """A configuration as plain data under the keys of the file, with options of plugins as written."""
+    """The configuration as plain data under the file's keys, with plugins' options as written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):
@@ -258,7 +265,9 @@ def plain_config(value: Any) -> Any:
 def leaves(
     value: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool | int | float | Decimal | str | None]]:
-    """(path, value) of every scalar in plain data; empty lists and mappings count too (as text ``[]`` and ``{}``)."""
+    """(path, value) for every scalar in plain data; empty lists and mappings are included (as text ``[]`` and
+    ``{}``).
+    """
     if isinstance(value, dict) and value:
         for key, item in value.items():
             yield from leaves(item, (*path, key))

@@ -1,4 +1,4 @@
-"""The money that a configuration speaks of: what an account begins with, and who counts the same coins."""
+"""The money in a configuration: opening balances, and claims that count the same coins twice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from botkit.errors import ConfigError
 from botkit.model.money import UNIT, format_units
 from botkit.model.pairs import Pair
 
+_ON_PAPER = 1_000_000
+
 
 def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dict[str, int] | None:
-    """What an account begins with, in units: what is ``given``, or else capital and reserve; None without either."""
+    """An account's opening balances in units: ``given``, or else capital plus reserve; None if neither is set."""
     if given is not None:
         return {currency: int(amount * UNIT) for currency, amount in given.items()}
     total: dict[str, int] = {currency: int(amount * UNIT) for currency, amount in config.reserve.items()}
@@ -22,14 +24,33 @@ def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dic
     return total or None
 
 
+def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
+    """A backtest account's opening balances in units. Raises ConfigError if the configuration has none."""
+    found = opening_units(loaded.config, loaded.config.backtest.balances)
+    if found is None:
+        raise loaded.error("backtest", f'there is no money to trade with; add `balances: {{{currency}: "1000000"}}`')
+    return found
+
+
+def emulator_balances(config: BotConfig) -> dict[str, int] | None:
+    """An emulator account's opening balances: those under `emulator`, or else those for backtests."""
+    return opening_units(config, config.emulator.balances or config.backtest.balances)
+
+
+def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
+    """A paper account's opening balances: as for the emulator, or else a useful default."""
+    found = emulator_balances(config)
+    return found if found is not None else {currency: _ON_PAPER * UNIT}
+
+
 class Claim:
-    """What one bot's configuration claims of an account. ``pairs`` are those of each strategy, in its order."""
+    """What one bot's configuration claims from an account. ``pairs`` lists each strategy's pairs, in order."""
 
     def __init__(self, loaded: LoadedConfig, currency: str, pairs: Sequence[Sequence[Pair]]) -> None:
         self.loaded = loaded
         self.currency = currency
         strategies = loaded.config.strategies
-        #: the currencies of which strategies take what the account has, all of it or a share
+        #: the currencies for which strategies use the account's whole balance, or a share of it
         self.divided = {
             currency
             for strategy, named in zip(strategies, pairs, strict=True)
@@ -44,10 +65,10 @@ class Claim:
 
 
 def check_shared_money(claims: Sequence[Claim]) -> None:
-    """Refuse configurations of one account that would count the same money twice. Raises ConfigError.
+    """Refuse configurations for one account that would count the same money twice. Raises ConfigError.
 
-    Strategies without `capital`, and those with a percentage, divide what the account has, less the `reserve`; they
-    know nothing of other bots.
+    Strategies without `capital`, or with a percentage, divide the account's balance less the `reserve`; they know
+    nothing of other bots.
     """
     problems = []
     for index, claim in enumerate(claims):
@@ -57,7 +78,7 @@ def check_shared_money(claims: Sequence[Claim]) -> None:
                 example = claim.currency if claim.currency in common else common[-1]
                 problems.append(
                     f"{claim.loaded.where('strategies')} and {other.loaded.where('strategies')}: both trade with "
-                    f"what the same account has of {', '.join(common)}, and would count it twice; give their "
+                    f"the same account's {', '.join(common)} and would count it twice; give their "
                     f'strategies a `capital` of their own, such as {{{example}: "50000"}}'
                 )
         given: dict[str, int] = {}

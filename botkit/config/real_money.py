@@ -1,25 +1,18 @@
-"""What a bot with real money must have in its configuration."""
+"""What a configuration must contain before a bot may trade with real money."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
+from botkit.config.addresses import is_loopback
 from botkit.config.load import LoadedConfig
 from botkit.errors import ConfigError
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-#: the limits that a bot with real money must have, and an example of each
+#: the limits that a bot with real money must have, with an example of each
 _NEEDED_RULES = {
     "max_order_value": "{twd: 10000}",
     "max_position": '{btc: "0.01"}',
     "max_daily_loss": "{twd: 3000}",
     "price_collar_pct": "5",
 }
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
-    return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
 def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> None:
@@ -31,7 +24,9 @@ def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> 
     for rule, example in _NEEDED_RULES.items():
         everywhere = all(rule in strategy.risk for strategy in config.strategies)
         if rule not in config.risk and not everywhere:
-            problems.append(f"{loaded.where('risk')}: real orders need `risk: {{{rule}: {example}}}`, your own figure")
+            problems.append(
+                f"{loaded.where('risk')}: real orders need `risk: {{{rule}: {example}}}`, with a figure of your own"
+            )
     for url in (rest, ws):
         if url is not None and is_loopback(url):
             problems.append(f"{url} is on this machine; use --mode emulator for an emulator")

@@ -1,8 +1,8 @@
-"""The schema of a configuration: typed, frozen, unknown keys refused.
+"""The configuration's schema: typed and frozen; unknown keys are refused.
 
 One file serves backtest, emulator and live. The descriptions here are the documentation: ``botkit config schema``
-prints them as JSON Schema, so that editors show them. Numbers are exact (`decimal.Decimal`), paths are relative to the
-file they are in.
+prints them as JSON Schema, so that editors show them. Numbers are exact (`decimal.Decimal`), and paths are relative to
+the file that contains them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import msgspec
 from msgspec import Meta
 
 from botkit.config.decode import Bound, FieldError, resolve_path, suggestion
-from botkit.model.clock import NS_PER_DAY, Nanos, is_date_only, parse_time, to_datetime
+from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos, is_date_only, parse_time, to_datetime
 from botkit.model.events import MAX_BOOK_AGE_S
 from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-_NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it names folders and journal rows too)"
-#: names that no folder can have on Windows; a bot's name becomes a folder
+_NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it is also used for folders and journal rows)"
+#: names that no folder can have on Windows, because a bot's name becomes a folder
+_BAR_GRACE_MS, _LATE_TRADE_MS = 2_000, 200
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 Name: TypeAlias = Annotated[str, Meta(pattern=_NAME_PATTERN, extra={"wanted": _NAME_WANTED})]
@@ -44,18 +45,18 @@ _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
 
 def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """A ``from`` or ``to`` in nanoseconds; a bare date as an ``end`` means the whole day. Raises ValueError."""
+    """A ``from`` or ``to`` in nanoseconds; as an ``end``, a date includes the whole day. Raises ValueError."""
     if text is None:
         return None
     try:
         time = parse_time(text, zone)
         if end and is_date_only(text):
-            # midnight of the next day on the zone's own clock: a day may have 23 or 25 hours
+            # the next midnight on the zone's own clock: a day may have 23 or 25 hours
             noon_next = time + NS_PER_DAY + NS_PER_DAY // 2
 
             return parse_time(to_datetime(noon_next, zone).strftime("%Y-%m-%d"), zone)
     except OverflowError:
-        raise ValueError(f"{text!r} is outside the years that can be calculated with") from None
+        raise ValueError(f"{text!r} is outside the supported range of years") from None
     return time
 
 
@@ -71,12 +72,12 @@ def _zone_suggestion(text: str) -> str:
 def _check_slippage(slippage: Decimal | None) -> None:
     if slippage is not None and not 0 <= slippage <= Decimal("0.1"):
         raise FieldError(
-            "slippage", f"{slippage} would be {slippage * 100:f} %; slippage is a fraction, 0.0002 is 0.02 %"
+            "slippage", f"{slippage} would be {slippage * 100:f} %; slippage is a fraction: 0.0002 is 0.02 %"
         )
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all sections."""
+    """Base class of all sections."""
 
 
 # -- who and where ----------------------------------------------------------------------------------------------------
@@ -87,16 +88,16 @@ class ExchangeConfig(_Section, frozen=True, kw_only=True):
 
     rest_field: ClassVar[str] = "options"
 
-    name: Annotated[Name, Meta(description="Name of the exchange, such as bitopro.")] = "bitopro"
-    rest: Annotated[str | None, Meta(description="Base URL of the REST interface, if not the exchange's own.")] = None
-    ws: Annotated[str | None, Meta(description="Base URL of the WebSocket, if not the exchange's own.")] = None
-    options: Annotated[dict[str, Any], Meta(description="Any other option of the exchange's plugin.")] = {}
+    name: Annotated[Name, Meta(description="The exchange's name, such as bitopro.")] = "bitopro"
+    rest: Annotated[str | None, Meta(description="REST base URL, if not the exchange's own.")] = None
+    ws: Annotated[str | None, Meta(description="WebSocket base URL, if not the exchange's own.")] = None
+    options: Annotated[dict[str, Any], Meta(description="Any other option for the exchange's plugin.")] = {}
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> ExchangeConfig:
         """``exchange: bitopro``."""
         if not re.match(_NAME_PATTERN, text):
-            raise ValueError(f"{text!r} is not the name of an exchange; write one such as bitopro")
+            raise ValueError(f"{text!r} is not an exchange name; write one such as bitopro")
         return cls(name=text)
 
     def __post_init__(self) -> None:
@@ -116,7 +117,7 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> PluginPlace:
-        """A dotted name without a folder of that name is a module; anything else is a path."""
+        """A dotted name is a module, unless a folder has that name; anything else is a path."""
         path = resolve_path(text, base)
         dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text) is not None and not text.endswith(".py")
         if dotted and not path.is_dir():
@@ -127,28 +128,29 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountConfig(_Section, frozen=True, kw_only=True):
-    """The account at the exchange. ``${NAME}`` is taken from the environment or ``secrets_file`` when it is needed."""
+    """The account at the exchange. ``${NAME}`` is read from the environment or ``secrets_file`` when it is needed."""
 
-    email: Annotated[str, Meta(description="E-mail of the account.")]
+    email: Annotated[str, Meta(description="The account's e-mail address.")]
     key: Annotated[str, Meta(description="API key; write ${NAME}.")]
     secret: Annotated[str, Meta(description="API secret; write ${NAME}.")]
     secrets_file: Annotated[
         Path | None, Meta(description="File of NAME=value lines that only you can read (mode 0600).")
     ] = None
     created: Annotated[
-        str | None, Meta(description="Day on which the key was made; one without IP addresses ends 365 days later.")
+        str | None,
+        Meta(description="Date on which the key was created; a key without IP addresses expires after 365 days."),
     ] = None
 
     @property
     def key_day(self) -> date | None:
-        """The day on which the key was made."""
+        """The date on which the key was created."""
         return None if self.created is None else date.fromisoformat(self.created)
 
     def __post_init__(self) -> None:
         try:
-            self.key_day  # noqa: B018 - it is read for its complaint
+            self.key_day  # noqa: B018 - read only for its ValueError
         except ValueError:
-            raise FieldError("created", f"{self.created!r} is no day; write one such as 2026-01-31") from None
+            raise FieldError("created", f"{self.created!r} is not a date; write one such as 2026-01-31") from None
 
     def __repr__(self) -> str:
         return "AccountConfig(hidden)"
@@ -163,19 +165,19 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
     """One strategy of the bot."""
 
     name: Annotated[
-        Name | None, Meta(description="Name in this bot, in reports and in `--set`. Default: the same as `use`.")
+        Name | None, Meta(description="Name within this bot, in reports and for `--set`. Default: the same as `use`.")
     ] = None
     use: Annotated[str, Meta(description="Registered name of the strategy, such as sma_cross.")]
     params: Annotated[dict[str, Any], Meta(description="Parameters, as the strategy's class declares them.")] = {}
     capital: Annotated[
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
         Meta(
-            description='Its own sub-account: {twd: "50000"}, or 40% of each currency. '
+            description='A sub-account of its own: {twd: "50000"}, or 40% of each currency. '
             "Default: it shares what the others leave."
         ),
     ] = None
     risk: Annotated[
-        dict[str, Any], Meta(description="Risk rules of this strategy; the stricter of bot and strategy wins.")
+        dict[str, Any], Meta(description="Risk rules for this strategy; the stricter of bot and strategy wins.")
     ] = {}
     on_stop: Annotated[
         OnStop | None, Meta(description="What happens to its orders when the bot stops. Default: live.on_stop.")
@@ -183,12 +185,12 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Its name in the bot: ``name``, or else ``use``."""
+        """Its name within the bot: ``name``, or else ``use``."""
         return self.name or self.use
 
     @property
     def capital_percent(self) -> int | None:
-        """The figure of ``capital: 40%``, or None."""
+        """The percentage in ``capital: 40%``, or None."""
         if not isinstance(self.capital, str):
             return None
         match = _PERCENT.match(self.capital)
@@ -201,7 +203,8 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
             percent = self.capital_percent
             if percent is None or not 0 < percent <= 100:
                 raise FieldError(
-                    "capital", f'{self.capital!r} is not a capital; write {{twd: "50000"}} or a whole share such as 40%'
+                    "capital",
+                    f'{self.capital!r} is not valid; write {{twd: "50000"}} or a whole percentage such as 40%',
                 )
 
 
@@ -209,23 +212,23 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
 
 
 class FeesConfig(_Section, frozen=True, kw_only=True):
-    """Fees of the simulated exchange: rates of your own, a rank of the exchange's table, or a plugin's model."""
+    """Fees on the simulated exchange: your own rates, a rank in the exchange's table, or a plugin's model."""
 
     rest_field: ClassVar[str] = "options"
 
     model: Annotated[
-        str | None, Meta(description="Fee model of a plugin. Default: `fixed` with rates, else `rank`.")
+        str | None, Meta(description="A plugin's fee model. Default: `fixed` if rates are set, otherwise `rank`.")
     ] = None
-    maker: Annotated[Decimal | None, Meta(description="Rate of a maker as a fraction: 0.001 is 0.1 %.")] = None
-    taker: Annotated[Decimal | None, Meta(description="Rate of a taker as a fraction: 0.002 is 0.2 %.")] = None
+    maker: Annotated[Decimal | None, Meta(description="Maker rate as a fraction: 0.001 is 0.1 %.")] = None
+    taker: Annotated[Decimal | None, Meta(description="Taker rate as a fraction: 0.002 is 0.2 %.")] = None
     rank: Annotated[
-        int | Literal["auto"] | None, Meta(description="Rank of the exchange's fee table; auto follows the volume.")
+        int | Literal["auto"] | None, Meta(description="Rank in the exchange's fee table; auto follows the volume.")
     ] = None
-    bito: Annotated[bool | None, Meta(description="Pay fees in BITO, at a discount, while there is some.")] = None
-    options: Annotated[dict[str, Any], Meta(description="Any other option of the fee model.")] = {}
+    bito: Annotated[bool | None, Meta(description="Pay fees in BITO at a discount while the account has some.")] = None
+    options: Annotated[dict[str, Any], Meta(description="Any other option for the fee model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(name of the fee model, its options). Without any choice: rank 0 of the exchange's table."""
+        """(fee model, its options). By default, rank 0 in the exchange's table."""
         given = {"maker": self.maker, "taker": self.taker, "rank": self.rank, "bito": self.bito}
         options = {key: value for key, value in given.items() if value is not None} | self.options
         if self.model is not None:
@@ -237,21 +240,21 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for field, rate in (("maker", self.maker), ("taker", self.taker)):
             if rate is not None and not 0 <= rate <= Decimal("0.05"):
-                raise FieldError(field, f"{rate} would be {rate * 100:f} %; fees are fractions, 0.002 is 0.2 %")
+                raise FieldError(field, f"{rate} would be {rate * 100:f} %; fees are fractions: 0.002 is 0.2 %")
         if self.model is not None:
             return
         if (self.maker is None) != (self.taker is None):
             absent = "maker" if self.maker is None else "taker"
-            raise FieldError((), f"`{absent}` is missing; give maker and taker, or a rank")
+            raise FieldError((), f"`{absent}` is missing; set maker and taker, or a rank")
         if self.maker is not None and self.rank is not None:
-            raise FieldError("rank", "fees are either rates of your own or a rank; remove one")
+            raise FieldError("rank", "fees are either your own rates or a rank; remove one")
         if self.options:
             key = next(iter(self.options))
             raise FieldError(
                 key, f"not known without a `model`; {suggestion(key, ('maker', 'taker', 'rank', 'bito', 'model'))}"
             )
         if isinstance(self.rank, int) and not 0 <= self.rank <= 99:
-            raise FieldError("rank", f"{self.rank} is not a rank; write 0, the lowest, or a higher one, or auto")
+            raise FieldError("rank", f"{self.rank} is not a rank; write 0 (the lowest) or higher, or auto")
 
 
 class LatencyConfig(_Section, frozen=True, kw_only=True):
@@ -259,19 +262,24 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
 
     rest_field: ClassVar[str] = "options"
 
-    model: Annotated[str | None, Meta(description="Latency model of a plugin. Default: constant.")] = None
+    model: Annotated[str | None, Meta(description="A plugin's latency model. Default: constant.")] = None
     order_ms: Annotated[Milliseconds, Meta(description="From sending a request to its arrival.")] = Decimal(100)
     answer_ms: Annotated[Milliseconds, Meta(description="From the exchange's answer to its arrival.")] = Decimal(100)
     feed_ms: Annotated[
-        Milliseconds, Meta(description="From a market event to its arrival; for tapes without receive times.")
+        Milliseconds, Meta(description="From a market event to its arrival, for tapes without receive times.")
     ] = Decimal(0)
     options: Annotated[dict[str, Any], Meta(description="Any further options for the latency model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(name of the latency model, its options); milliseconds are ints where they are whole, else floats."""
+        """(latency model, its options); milliseconds are ints if whole, otherwise floats."""
         given = {"order_ms": self.order_ms, "answer_ms": self.answer_ms, "feed_ms": self.feed_ms}
         times = {key: int(value) if value == int(value) else float(value) for key, value in given.items()}
         return self.model or "constant", times | self.options
+
+    @property
+    def is_delayed(self) -> bool:
+        """True if orders and answers take time."""
+        return self.model is not None or bool(self.order_ms) or bool(self.answer_ms)
 
     @property
     def feed_ns(self) -> Nanos:
@@ -287,12 +295,12 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
 
 
 class FillsConfig(_Section, frozen=True, kw_only=True):
-    """How a resting order's place in the queue is estimated. A bare word is the model."""
+    """How to estimate a resting order's queue position. A bare word is the model."""
 
     rest_field: ClassVar[str] = "options"
 
     model: Annotated[str, Meta(description="Fill model: queue, optimistic, pessimistic, or a plugin's.")] = "queue"
-    options: Annotated[dict[str, Any], Meta(description="Any other option of the fill model.")] = {}
+    options: Annotated[dict[str, Any], Meta(description="Any other option for the fill model.")] = {}
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> FillsConfig:
@@ -300,16 +308,20 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
         return cls(model=text)
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(name of the fill model, its options)."""
+        """(fill model, its options)."""
         return self.model, dict(self.options)
+
+    def under(self, reading: str) -> FillsConfig:
+        """This section under another queue assumption: unchanged, or with that assumption and no options."""
+        return self if reading == self.model else FillsConfig(model=reading)
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """The exchange's rate limits: which documented figure applies where documents disagree. ``strict``: the lowest."""
+    """Which documented figure of the exchange's rate limits to use if documents disagree. ``strict``: the lowest."""
 
     rest_field: ClassVar[str] = "rows"
 
-    strict: Annotated[bool, Meta(description="Keep the strictest documented figure of every endpoint.")] = False
+    strict: Annotated[bool, Meta(description="Obey the strictest documented figure for every endpoint.")] = False
     ledger: Annotated[
         str | None,
         Meta(
@@ -318,13 +330,15 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
         ),
     ] = None
     batching: Annotated[bool, Meta(description="Send waiting orders in batches.")] = True
-    rows: Annotated[dict[str, Any], Meta(description="Endpoint id: the source to follow, or requests per window.")] = {}
+    rows: Annotated[
+        dict[str, Any], Meta(description="Endpoint id: the source to follow, or a number of requests per window.")
+    ] = {}
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> LimitsConfig:
         """``limits: strict``."""
         if text != "strict":
-            raise ValueError(f"{text!r} is not known; write strict, or a mapping of endpoints")
+            raise ValueError(f"{text!r} is not valid; write strict, or a mapping of endpoints")
         return cls(strict=True)
 
 
@@ -332,21 +346,23 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
 
 
 class DataSource(_Section, frozen=True, kw_only=True):
-    """A tape (a folder), or one recorded file. A bare path is used for all pairs."""
+    """A tape (a folder) or a single file. A bare path is used for all pairs."""
 
-    path: Annotated[Path, Meta(description="Folder of a tape, or a file; relative to this file.")]
-    pair: Annotated[PairName | None, Meta(description="Use it for this pair only; a CSV file needs it.")] = None
+    path: Annotated[Path, Meta(description="A tape's folder, or a file; relative to this file.")]
+    pair: Annotated[PairName | None, Meta(description="Use the data for this pair only; required for a CSV file.")] = (
+        None
+    )
     kind: Annotated[
-        str | None, Meta(description="candles, trades, frames or another format. Default: by the file's suffix.")
+        str | None, Meta(description="candles, trades, frames or another format. Default: by file name.")
     ] = None
-    resolution: Annotated[str | None, Meta(description="Resolution of a file of candles, such as 1m.")] = None
-    sort: Annotated[bool, Meta(description="Take the rows of a CSV file in any order, such as newest first.")] = False
+    resolution: Annotated[str | None, Meta(description="Resolution of a file with candles, such as 1m.")] = None
+    sort: Annotated[bool, Meta(description="Accept CSV rows in any order, such as newest first.")] = False
     timezone: Annotated[
-        str | None, Meta(description="Of a CSV file's times that do not say theirs, such as UTC or Asia/Taipei.")
+        str | None, Meta(description="Time zone for CSV times without an offset, such as UTC or Asia/Taipei.")
     ] = None
     trades: Annotated[
         Literal["list", "single"] | None,
-        Meta(description="Whether frames repeat the last trades (list) or hold one (single). Default: as found."),
+        Meta(description="Whether frames repeat recent trades (list) or hold one (single). Default: detected."),
     ] = None
 
     @classmethod
@@ -369,9 +385,9 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     from_: Annotated[str | None, Meta(description="Start, such as 2025-01-31 or 2025-01-31T09:00, in `timezone`.")] = (
         None
     )
-    to: Annotated[str | None, Meta(description="End; a date means the whole day.")] = None
+    to: Annotated[str | None, Meta(description="End; a date includes the whole day.")] = None
     balances: Annotated[
-        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: the sum of capital and reserve.")
+        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: capital plus reserve.")
     ] = None
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
@@ -380,10 +396,12 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     ] = None
     latency: Annotated[LatencyConfig, Meta(description="Latency.")] = LatencyConfig()
     fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
-    latest_accept_s: Annotated[int, Bound(least=0), Meta(description="How late the exchange may act on a request.")] = 2
+    latest_accept_s: Annotated[
+        int, Bound(least=0), Meta(description="How late the exchange may still act on a request.")
+    ] = 2
 
     def span(self, zone: ZoneInfo) -> tuple[Nanos | None, Nanos | None]:
-        """(start, end) in nanoseconds, end exclusive; None where the data decides."""
+        """(start, end) in nanoseconds, end exclusive; None means that the data decides."""
         return moment(self.from_, zone), moment(self.to, zone, end=True)
 
     def __post_init__(self) -> None:
@@ -393,19 +411,23 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
 class EmulatorConfig(_Section, frozen=True, kw_only=True):
     """How the local emulator of the exchange runs, and how a bot connects to one."""
 
-    account: Annotated[AccountConfig | None, Meta(description="Account at an emulator that runs elsewhere.")] = None
+    account: Annotated[AccountConfig | None, Meta(description="Account at an external emulator.")] = None
     market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
-    speed: Annotated[float, Bound(above=0, most=10_000), Meta(description="Factor of the emulator's clock.")] = 1.0
+    speed: Annotated[
+        float,
+        Bound(above=0, most=10_000),
+        Meta(description="How many times faster than real time the emulator's clock runs."),
+    ] = 1.0
     balances: Annotated[
-        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: those of backtest.")
+        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: as under backtest.")
     ] = None
-    fees: Annotated[FeesConfig | None, Meta(description="Fees. Default: those of backtest.")] = None
+    fees: Annotated[FeesConfig | None, Meta(description="Fees. Default: as under backtest.")] = None
     slippage: Annotated[Decimal | None, Meta(description="As under backtest.")] = None
-    latency: Annotated[LatencyConfig, Meta(description="Latency added to the real one.")] = LatencyConfig(
+    latency: Annotated[LatencyConfig, Meta(description="Latency added to the real latency.")] = LatencyConfig(
         order_ms=Decimal(0), answer_ms=Decimal(0)
     )
     fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
-    latest_accept_s: Annotated[int, Bound(least=0), Meta(description="How late it may act on a request.")] = 2
+    latest_accept_s: Annotated[int, Bound(least=0), Meta(description="How late it may still act on a request.")] = 2
 
     def __post_init__(self) -> None:
         _check_slippage(self.slippage)
@@ -420,12 +442,12 @@ class LiveConfig(_Section, frozen=True, kw_only=True):
         Meta(description="A second process cancels everything if the bot is silent this long."),
     ] = None
     on_stop: Annotated[OnStop, Meta(description="What happens to open orders when the bot stops.")] = "cancel"
-    latest_accept_s: Annotated[int, Bound(least=1), Meta(description="How late the exchange may act on a request.")] = (
-        900
-    )
+    latest_accept_s: Annotated[
+        int, Bound(least=1), Meta(description="How late the exchange may still act on a request.")
+    ] = 900
     fees: Annotated[
         FeesConfig,
-        Meta(description="What your account pays, promotions too: {maker: 0, taker: 0.002}. Default: rank 0."),
+        Meta(description="Your account's fees, including promotions: {maker: 0, taker: 0.002}. Default: rank 0."),
     ] = FeesConfig()
 
 
@@ -434,8 +456,8 @@ class NotifyConfig(_Section, frozen=True, kw_only=True):
 
     rest_field: ClassVar[str] = "options"
 
-    use: Annotated[str, Meta(description="Registered name of the notifier.")]
-    level: Annotated[Literal["info", "warning", "error", "breaker"], Meta(description="Lowest level sent.")] = "info"
+    use: Annotated[str, Meta(description="The notifier's registered name.")]
+    level: Annotated[Literal["info", "warning", "error", "breaker"], Meta(description="Lowest level to send.")] = "info"
     options: Annotated[dict[str, Any], Meta(description="Any other option; write secrets as ${NAME}.")] = {}
 
     @classmethod
@@ -444,7 +466,7 @@ class NotifyConfig(_Section, frozen=True, kw_only=True):
         return cls(use=text)
 
     def __repr__(self) -> str:
-        return f"NotifyConfig(use={self.use!r}, hidden)"  # its options hold tokens
+        return f"NotifyConfig(use={self.use!r}, hidden)"  # its options contain tokens
 
     __str__ = __repr__
 
@@ -453,23 +475,23 @@ class LogConfig(_Section, frozen=True, kw_only=True):
     """The log. A bare word is its level."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level to log.")] = "info"
-    file: Annotated[Path | None, Meta(description="Also write it here.")] = None
+    file: Annotated[Path | None, Meta(description="Also write the log to this file.")] = None
     record_mb: Annotated[
         int,
         Bound(least=1),
-        Meta(description="Space for recordings (`botkit replay`) in MB: old runs go first, then recording stops."),
+        Meta(description="Space for recordings (`botkit replay`) in MB: old runs are deleted, then recording stops."),
     ] = 1024
     journal_days: Annotated[
         int,
         Bound(least=1),
-        Meta(description="Days that final orders without a fill stay in the journal; fills stay for ever."),
+        Meta(description="Days that final orders without fills stay in the journal; fills stay forever."),
     ] = 7
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> LogConfig:
         """``log: debug``."""
         if text not in ("debug", "info", "warning", "error"):
-            raise ValueError(f"{text!r} is no level; write one of debug, info, warning, error")
+            raise ValueError(f"{text!r} is not a level; write one of debug, info, warning, error")
         return cls(level=text)  # type: ignore[arg-type]
 
 
@@ -480,39 +502,41 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     """A bot: its strategies, its rules, and how it is tested and run."""
 
     name: Annotated[
-        Name, Meta(description="Name of the bot; its state is kept under it. Default: the file's name.")
+        Name, Meta(description="The bot's name, under which its state is stored. Default: the file's name.")
     ] = ""
     exchange: Annotated[ExchangeConfig, Meta(description="The exchange, by name.")] = ExchangeConfig()
     plugins: Annotated[
         tuple[PluginPlace, ...] | None,
-        Meta(description="Folders, files or modules of plugins. Default: ./strategies of the working directory."),
+        Meta(description="Folders, files or modules with plugins. Default: ./strategies in the current directory."),
     ] = None
-    block: Annotated[tuple[str, ...], Meta(description="Names of plugins not to load.")] = ()
-    account: Annotated[AccountConfig | None, Meta(description="The account; needed in paper and live mode only.")] = (
+    block: Annotated[tuple[str, ...], Meta(description="Plugins not to load.")] = ()
+    account: Annotated[AccountConfig | None, Meta(description="The account; needed only in paper and live mode.")] = (
         None
     )
     strategies: Annotated[tuple[StrategyConfig, ...], Meta(description="The bot's strategies, run in this order.")]
-    risk: Annotated[dict[str, Any], Meta(description="Risk rules of the whole bot, by name.")] = {}
+    risk: Annotated[dict[str, Any], Meta(description="Risk rules for the whole bot, by name.")] = {}
     currency: Annotated[
-        Currency | None, Meta(description="Currency of all values. Default: the quote of the first pair.")
+        Currency | None, Meta(description="Valuation currency. Default: the first pair's quote currency.")
     ] = None
-    timezone: Annotated[str, Meta(description="Zone of trading days, timers and times in this file.")] = "Asia/Taipei"
+    timezone: Annotated[str, Meta(description="Time zone for trading days, timers and times in this file.")] = (
+        "Asia/Taipei"
+    )
     reserve: Annotated[dict[Currency, Amount], Meta(description='Never traded: {btc: "1"}.')] = {}
     amount_step: Annotated[
         Literal["amountPrecision", "basePrecision"] | dict[PairName, Literal["amountPrecision", "basePrecision"]],
-        Meta(description="The step of order amounts, for all pairs or by pair."),
+        Meta(description="The step for order amounts, for all pairs or by pair."),
     ] = "basePrecision"
     bar_grace_ms: Annotated[
         Annotated[int, Bound(least=0, most=3_600_000)] | None,
-        Meta(description="How long a bar waits for late trades. Default: 2000, and 0 on a tape of candles."),
+        Meta(description="How long a bar waits for late trades. Default: 2000, or 0 on a tape of candles."),
     ] = None
     max_book_age_s: Annotated[
         Annotated[int, Bound(least=1, most=86_400)],
-        Meta(description="Market orders are refused while the book is older than this."),
+        Meta(description="Refuse market orders while the book is older than this."),
     ] = MAX_BOOK_AGE_S
-    seed: Annotated[Seed, Meta(description="Seed of everything random.")] = 0
-    limits: Annotated[LimitsConfig, Meta(description="Rate limits: strict, or choices by endpoint.")] = LimitsConfig()
-    backtest: Annotated[BacktestConfig, Meta(description="How it is backtested.")] = BacktestConfig()
+    seed: Annotated[Seed, Meta(description="Seed for everything random.")] = 0
+    limits: Annotated[LimitsConfig, Meta(description="Rate limits: strict, or settings by endpoint.")] = LimitsConfig()
+    backtest: Annotated[BacktestConfig, Meta(description="How to backtest the bot.")] = BacktestConfig()
     emulator: Annotated[EmulatorConfig, Meta(description="The local emulator of the exchange.")] = EmulatorConfig()
     live: Annotated[LiveConfig, Meta(description="Trading with real money.")] = LiveConfig()
     notify: Annotated[tuple[NotifyConfig, ...], Meta(description="Ways to notify you.")] = ()
@@ -525,18 +549,28 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def simulated_fees(self) -> tuple[FeesConfig, str]:
-        """Fees of the started emulator and of paper trading, with their section: `emulator`, or else `backtest`."""
+        """Fees for the emulator that botkit starts and for paper trading, with their section: `emulator`, or else
+        `backtest`.
+        """
         if self.emulator.fees is not None:
             return self.emulator.fees, "emulator.fees"
         return self.backtest.fees, "backtest.fees"
 
+    def bar_grace_ns(self, speed: float = 1.0) -> Nanos:
+        """How long a bar built from trades waits for late ones, on a clock with this speed: trades are late in machine
+        time, however fast an emulator's time runs.
+        """
+        if self.bar_grace_ms is not None:
+            return self.bar_grace_ms * NS_PER_MS
+        return max(_BAR_GRACE_MS * NS_PER_MS, int(_LATE_TRADE_MS * NS_PER_MS * speed))
+
     def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
-        """The amount step of a pair, as `botkit.model.pairs.pairs_from_wire` takes it."""
+        """A pair's amount step, as accepted by `botkit.model.pairs.pairs_from_wire`."""
         choice = self.amount_step.get(pair) if isinstance(self.amount_step, dict) else self.amount_step
         return "amount" if choice == "amountPrecision" else "base"
 
     def strategy(self, label: str) -> StrategyConfig:
-        """The strategy of that name. Raises KeyError."""
+        """The strategy with that name. Raises KeyError."""
         for strategy in self.strategies:
             if strategy.label == label:
                 return strategy
@@ -575,13 +609,13 @@ class BotConfig(_Section, frozen=True, kw_only=True):
             if percent > 100:
                 raise FieldError(
                     ("strategies", index, "capital"),
-                    f"the shares add up to {percent} %; lower them to 100 % or less in all",
+                    f"the shares add up to {percent} %; lower them to a total of at most 100 %",
                 )
 
     def _check_zone(self) -> None:
         try:
             ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError):  # OSError, since "Asia" is a folder of the zone database
+        except (KeyError, ValueError, OSError):  # OSError, because "Asia" is a folder in the zone database
             raise FieldError(
                 "timezone", f"{self.timezone!r} is not a time zone; {_zone_suggestion(self.timezone)}"
             ) from None

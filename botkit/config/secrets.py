@@ -1,4 +1,4 @@
-"""Secrets: taken from the environment or a private file when a mode needs them, and shown nowhere.
+"""Secrets: read from the environment or a private file when a mode needs them, and never shown.
 
 A configuration names them as ``${NAME}``. Nothing here prints a value, and errors name places, never contents.
 """
@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -37,9 +38,9 @@ class AccountKeys(msgspec.Struct, frozen=True):
 
 
 def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section: str = "account") -> AccountKeys:
-    """The credentials of ``account:``, or of ``emulator.account``; the environment wins over ``secrets_file``.
+    """The credentials in ``account:`` or ``emulator.account``; the environment takes precedence over ``secrets_file``.
 
-    Raises ConfigError when the section or a named secret is missing, or when a file with secrets can be read by others.
+    Raises ConfigError if the section or a named secret is missing, or if others can read a file with secrets.
     """
     config = loaded.config.account if section == "account" else loaded.config.emulator.account
     if config is None:
@@ -51,12 +52,36 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
     return AccountKeys(*(resolver.value(field) for field in ("email", "key", "secret")))
 
 
-def resolve_text(loaded: LoadedConfig, environ: Mapping[str, str], text: str, where: str) -> str:
-    """Text of ``notify:`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
+def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> set[str]:
+    """The credentials of the account that a mode uses, which must not appear in any output."""
+    section = "account" if mode == "live" else "emulator.account"
+    try:
+        account = resolve_account(loaded, environ, section=section)
+    except ConfigError:
+        return set()  # if the mode needs the account, its own wiring reports this
+    return {account.key, account.secret}
 
-    ``where`` is the dotted path of the text, for errors.
-    """
-    return _Resolver(loaded, environ, loaded.config.account, "account").substitute(text, where)
+
+class SecretOptions:
+    """Options of ``notify:`` with each ``${NAME}`` read from the environment or the account's ``secrets_file``."""
+
+    def __init__(self, loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
+        self._resolver = _Resolver(loaded, environ, loaded.config.account, "account")
+        #: the values filled in, which must not appear in any output
+        self.found: set[str] = set()
+
+    def resolve(self, value: Any, where: str) -> Any:
+        """Resolve options, or a single option, at a dotted path. Raises ConfigError."""
+        if isinstance(value, dict):
+            return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(item, f"{where}.{index}") for index, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        text = self._resolver.substitute(value, where)
+        if text != value or "://" in text:  # a notifier's address contains its token, filled in or not
+            self.found.add(text)
+        return text
 
 
 class _Resolver:
@@ -73,13 +98,13 @@ class _Resolver:
         text: str = getattr(self.config, field)
         where = f"{self.section}.{field}"
         if field == "secret" and _REFERENCE.search(text) is None and self.loaded.where(where).startswith("--set"):
-            # other users can see the arguments of a process
-            raise self.loaded.error(where, "a secret does not belong on a command line; write ${NAME}")
+            # other users can see a process's arguments
+            raise self.loaded.error(where, "a secret must not be on the command line; write ${NAME}")
         if field == "secret" and _REFERENCE.search(text) is None:
             check_private(self.loaded.path, self.loaded.where(where))
         result = self.substitute(text, where)
         if not result or not result.isprintable():
-            raise self.loaded.error(where, "the value is empty or has characters that cannot be sent; correct it")
+            raise self.loaded.error(where, "the value is empty or contains characters that cannot be sent; correct it")
         return result
 
     def substitute(self, text: str, where: str) -> str:
@@ -87,7 +112,7 @@ class _Resolver:
 
     def lookup(self, name: str, where: str) -> str:
         if not _NAME.match(name):
-            raise self.loaded.error(where, f"${{{name}}} does not name a variable; write one such as ${{BITOPRO_KEY}}")
+            raise self.loaded.error(where, f"${{{name}}} is not a variable name; write one such as ${{BITOPRO_KEY}}")
         if name in self.environ:
             return self.environ[name]
         path = self.config.secrets_file if self.config is not None else None
@@ -104,11 +129,13 @@ class _Resolver:
 
 
 def read_secrets(path: Path, where: str) -> dict[str, str]:
-    """NAME=value lines of a file that only its owner can read; ``#`` starts a comment line. Raises ConfigError."""
+    """Read NAME=value lines from a file that only its owner can read; ``#`` starts a comment line. Raises
+    ConfigError.
+    """
     check_private(path, where)
     try:
         if path.stat().st_size > _SIZE_MAX:
-            raise ConfigError(f"{where}: {path} is too large for a file of secrets; name the right file")
+            raise ConfigError(f"{where}: {path} is too large to be a secrets file; name the right file")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"{where}: {path} cannot be read as UTF-8 text; check the path and its permissions") from None
@@ -117,11 +144,11 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.match(line)
-        if match is None:  # the line itself may be the secret: it is not shown
-            raise ConfigError(f"{path}:{number}: not of the form NAME=value; mend the line")
+        if match is None:  # the line itself may be the secret, so it is not shown
+            raise ConfigError(f"{path}:{number}: this line is not of the form NAME=value; fix it")
         name, value = match[1], match[2]
         if name in values:
-            raise ConfigError(f"{path}:{number}: {name} stands here a second time; keep one of them")
+            raise ConfigError(f"{path}:{number}: {name} is set a second time; keep one of the lines")
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
         values[name] = value
@@ -129,7 +156,7 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
 
 
 def check_private(path: Path, where: str) -> None:
-    """Refuse a file with secrets that others may read. On Windows, without such modes, any file passes."""
+    """Refuse a file with secrets that others can read. On Windows, which has no such modes, every file passes."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -138,5 +165,5 @@ def check_private(path: Path, where: str) -> None:
         raise ConfigError(f"{where}: {path} is not a regular file; name a file of NAME=value lines")
     if os.name == "posix" and mode & 0o077:
         raise ConfigError(
-            f"{where}: {path} holds secrets and can be read by others (mode {mode & 0o777:04o}); run: chmod 600 {path}"
+            f"{where}: {path} contains secrets and others can read it (mode {mode & 0o777:04o}); run: chmod 600 {path}"
         )

@@ -1,4 +1,4 @@
-"""The configurations of one command: what keeps their bots apart."""
+"""The configurations given to one command, and conflicts between them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from botkit.config.load import LoadedConfig
 
 
 def clashes(all_loaded: Sequence[LoadedConfig]) -> list[str]:
-    """What two of them must not share: their names, and their log files. A sentence for each."""
+    """Messages about what two configurations must not share: names and log files."""
     problems = []
     names: dict[str, LoadedConfig] = {}
     logs: dict[Path, LoadedConfig] = {}
     for loaded in all_loaded:
         config = loaded.config
-        # folders by these names are the same where the file system does not tell upper from lower case
+        # on file systems that ignore case, folders with these names are the same
         first = names.setdefault(config.name.lower(), loaded)
         if first is not loaded:
             problems.append(
-                f"{loaded.where('name')}: {first.where('name')} is named {config.name!r} too, and a bot's state "
-                "is kept under its name; give one of them another `name`"
+                f"{loaded.where('name')}: {first.where('name')} is also named {config.name!r}, and a bot's state "
+                "is stored under its name; give one of them another `name`"
             )
         if config.log.file is not None:
             other = logs.setdefault(config.log.file.absolute(), loaded)
             if other is not loaded:
                 problems.append(
-                    f"{loaded.where('log.file')}: {other.where('log.file')} writes the same file; give each bot "
-                    "a log of its own"
+                    f"{loaded.where('log.file')}: {other.where('log.file')} writes to the same file; give each bot "
+                    "its own log"
                 )
     return problems

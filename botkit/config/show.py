@@ -1,6 +1,6 @@
-"""Writes a configuration back as YAML: every value in force and its origin, without secrets.
+"""Writes a configuration as YAML: every value in force with its origin, without secrets.
 
-The text loads to an equal configuration, except for what is hidden.
+Loading the text gives an equal configuration, except for hidden values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botkit.config.source import resolve_plain, spelling_hint
 
 HIDDEN = "(hidden)"
 
-#: keys of secret sections that are safe to show
+#: keys in secret sections that are safe to show
 _HARMLESS = {"use", "level", "secrets_file"}
 _REFERENCE = re.compile(r"(\$\{[A-Za-z0-9_]*\})+\Z", re.ASCII)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n"}
@@ -23,7 +23,7 @@ _BARE = re.compile(r"[A-Za-z0-9./_][A-Za-z0-9./_%-]*\Z", re.ASCII)
 
 
 def resolved(loaded: LoadedConfig) -> dict[str, Any]:
-    """The whole configuration as plain data, secrets hidden (``${NAME}`` stays, since it reveals nothing)."""
+    """The whole configuration as plain data, secrets hidden (``${NAME}`` stays, because it reveals nothing)."""
     result = _hide(plain_config(loaded.config), ())
     assert isinstance(result, dict)
     return result
@@ -64,7 +64,7 @@ def _hide(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _write(value: Any, path: tuple[str, ...], lines: list[tuple[str, str]], origins: dict[str, str]) -> None:
-    """Append (text, origin) of every line of a non-empty mapping or list."""
+    """Append (text, origin) for every line of a non-empty mapping or list."""
     indent = "  " * len(path)
     items = value.items() if isinstance(value, dict) else ((str(index), item) for index, item in enumerate(value))
     for key, item in items:
@@ -101,5 +101,5 @@ def _scalar(value: Any) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # not json.dumps: JSON writes characters beyond 16 bits as two surrogates, which YAML reads as two characters
+    # not json.dumps: it writes characters beyond 16 bits as two surrogates, which YAML reads as two characters
     return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

@@ -1,10 +1,10 @@
-"""Reads YAML into plain nodes that remember their line, without YAML's surprising spellings.
+"""Parses YAML into plain nodes that remember their line, without YAML's surprising conversions.
 
-PyYAML's loaders keep the last of two equal keys, read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and unfold
-300 bytes of aliases into millions of leaves. So only its parser is used, and this module decides what its events mean:
-plain ``null``, ``true``, ``false``, integers and decimals mean what they look like, all other text is text, and numbers
-stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and second documents are refused; size and depth are
-capped.
+PyYAML's loaders keep the last of two equal keys, read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and expand
+300 bytes of aliases into millions of leaves. Therefore only its parser is used, and this module decides what its events
+mean: plain ``null``, ``true``, ``false``, integers and decimals mean what they look like, all other text is text, and
+numbers stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and second documents are refused; size and
+depth are limited.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?\Z", re.ASCII)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where text came from: a file, or one ``--set`` on the command line. Relative paths in it start at ``base``."""
+    """Where text came from: a file, or one ``--set`` argument. Relative paths in it start at ``base``."""
 
     name: str
     base: Path
@@ -46,16 +46,16 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """One value of the file: a scalar, a list of nodes or a mapping of nodes, and its line.
+    """One value in the file: a scalar, a list of nodes or a mapping of nodes, with its line.
 
-    ``quoted``: the text was in quotes, which decides whether it may be a number, true or false.
+    ``quoted``: the text was in quotes, which decides whether it can be a number, true or false.
     """
 
     value: str | list[Node] | dict[str, Node]
     source: Source
     line: int
     quoted: bool = False
-    #: lines of the keys of a mapping, for errors about a key
+    #: the lines of a mapping's keys, for errors about a key
     key_lines: dict[str, int] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -63,19 +63,19 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def where(self) -> str:
-        """``configs/sma.yaml:7``, or the whole ``--set`` argument."""
+        """``configs/sma.yaml:7``, or the complete ``--set`` argument."""
         return place(self.source, self.line)
 
     def key_where(self, key: str) -> str:
-        """The place of a key of this mapping."""
+        """The place of a key in this mapping."""
         if key in self.key_lines:
             return place(self.source, self.key_lines[key])
-        # --set put this key here: the mapping may be the file's, the value is not
+        # if --set added this key, the mapping is from the file but the value is not
         return self.value[key].where if isinstance(self.value, dict) and key in self.value else self.where
 
 
 def place(source: Source, line: int) -> str:
-    """A position as errors and origins show it."""
+    """A position as shown in errors and origins."""
     return f"{source.name}:{line}" if source.is_file else source.name
 
 
@@ -84,8 +84,8 @@ def read_source(path: Path) -> Node:
     try:
         if path.stat().st_size > SIZE_MAX:
             raise ConfigError(
-                f"{path}: the file is larger than {SIZE_MAX:,} bytes, which no configuration needs; "
-                "put recorded data into separate files, named under `backtest: data:`"
+                f"{path}: the file is larger than {SIZE_MAX:,} bytes, too large for a configuration; "
+                "put recorded data into separate files and list them under `backtest: data:`"
             )
         data = path.read_bytes()
     except FileNotFoundError:
@@ -93,7 +93,7 @@ def read_source(path: Path) -> Node:
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # Windows reports a folder as a lack of permission
+        if path.is_dir():  # Windows reports a folder as a missing permission
             raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: the file cannot be read ({reason}); check its permissions") from None
@@ -106,12 +106,12 @@ def read_source(path: Path) -> Node:
     node = parse_text(text, source)
     if not isinstance(node.value, dict):
         what = "empty" if node.value == "" else "not a mapping"
-        raise ConfigError(f"{node.where}: the file is {what}; it must hold lines such as `name: my-bot`")
+        raise ConfigError(f"{node.where}: the file is {what}; it must contain lines such as `name: my-bot`")
     return node
 
 
 def parse_text(text: str, source: Source) -> Node:
-    """Parse one YAML document. Raises ConfigError with the position of what is not allowed."""
+    """Parse one YAML document. Raises ConfigError with the position of whatever is not allowed."""
     if len(text) > SIZE_MAX:
         raise ConfigError(f"{source.name}: the text is longer than {SIZE_MAX:,} characters; shorten it")
     try:
@@ -121,21 +121,21 @@ def parse_text(text: str, source: Source) -> Node:
         line = mark.line + 1 if mark is not None else 1
         what = ", ".join(part for part in (error.context, error.problem) if part)
         lines = text.splitlines()
-        # braces within { } end the mapping, so that a bare ${NAME} works on a line of its own only
+        # braces within { } end the mapping, so a bare ${NAME} works only on a line of its own
         bare = "${" in lines[line - 1] if line <= len(lines) else False
         mend = "put ${NAME} in quotes within { }" if bare else "check indentation, colons and quotes"
         raise ConfigError(f"{place(source, line)}: this is not valid YAML ({what}); {mend}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position if isinstance(error.position, int) else 0) + 1
         raise ConfigError(
-            f"{place(source, line)}: the text holds a control character that YAML does not allow; remove it"
+            f"{place(source, line)}: the text contains a control character that YAML does not allow; remove it"
         ) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # such as an escape beyond Unicode
         raise ConfigError(f"{source.name}: this is not valid YAML ({error}); check escapes and quotes") from None
 
 
 class _Builder:
-    """Turns the parser's events into nodes. Recursion is bounded by DEPTH_MAX."""
+    """Turns the parser's events into nodes. DEPTH_MAX limits the recursion."""
 
     def __init__(self, source: Source, events: Iterator[Any]) -> None:
         self.source = source
@@ -146,7 +146,9 @@ class _Builder:
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
-                    raise self.error(event, "a second document starts here", "one file holds one bot; remove the `---`")
+                    raise self.error(
+                        event, "a second document starts here", "a file holds only one bot; remove the `---`"
+                    )
                 root = self.node(next(self.events), 0)
         return root if root is not None else Node("", self.source, 1)
 
@@ -158,11 +160,11 @@ class _Builder:
         if event.anchor is not None:
             raise self.error(event, f"the anchor &{event.anchor} is not allowed", "remove it and write values out")
         if event.tag is not None:
-            raise self.error(event, f"the tag {event.tag} is not allowed", "remove it; text may stand in quotes")
+            raise self.error(event, f"the tag {event.tag} is not allowed", "remove it; text may be in quotes")
         line = event.start_mark.line + 1
         if isinstance(event, yaml.ScalarEvent):
             if any("\ud800" <= character <= "\udfff" for character in event.value):
-                raise self.error(event, "half a character (a surrogate) is escaped here", "write the character itself")
+                raise self.error(event, "this escapes half a character (a surrogate)", "write the character itself")
             return Node(event.value, self.source, line, quoted=event.style is not None)
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Node] = []
@@ -190,7 +192,7 @@ class _Builder:
             if key.value in fields:
                 raise self.error(
                     key_event,
-                    f"the key `{key.value}` stands here a second time, first on line {lines[key.value]}",
+                    f"the key `{key.value}` appears a second time; the first is on line {lines[key.value]}",
                     "keep one of them",
                 )
             lines[key.value] = key.line
@@ -207,14 +209,16 @@ def _last_text(fields: dict[str, Node]) -> str:
 
 
 def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
-    """Whether a key is the second part of a number such as 1,000,000: three digits after a value ending in digits."""
+    """True if a key is the second part of a number such as 1,000,000: three digits after a value that ends in
+    digits.
+    """
     if key.quoted or not isinstance(key.value, str) or not re.fullmatch(r"[0-9]{3}(\.[0-9]+)?", key.value):
         return False
     return re.fullmatch(r"[-+]?[0-9]{1,3}", _last_text(fields)) is not None
 
 
 def plain_value(node: Node) -> Any:
-    """The node as plain data, for when no type is declared: None, bool, int, Decimal, str, list, dict.
+    """The node as plain data if no type is declared: None, bool, int, Decimal, str, list, dict.
 
     Text in quotes stays text; a bare decimal becomes an exact Decimal.
     """
@@ -227,7 +231,9 @@ def plain_value(node: Node) -> Any:
 
 
 def resolve_plain(text: str) -> bool | int | Decimal | str | None:
-    """The value of a bare word: null (or nothing), true, false, an integer, a plain decimal; anything else is text."""
+    """The value of a bare word: null (or nothing), true, false, an integer, or a plain decimal; anything else is
+    text.
+    """
     if text in ("", "null"):
         return None
     if text == "true":
@@ -242,15 +248,16 @@ def resolve_plain(text: str) -> bool | int | Decimal | str | None:
 
 
 def exact_figure(text: str) -> int | Decimal | None:
-    """The exact number that a text (bare or quoted) spells, or None if it is not a plain number."""
+    """The exact number that a text (with or without quotes) represents; None if it is not a plain number."""
     value = resolve_plain(text)
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 def spelling_hint(text: str) -> str | None:
-    """What to write instead of a spelling that other YAML readers take for a bool or number; None for any other text.
+    """What to write instead of a spelling that other YAML readers would read as a bool or number; None for any other
+    text.
 
-    ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000", ``22:22`` and ``1e3`` likewise.
+    ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000"; likewise for ``22:22`` and ``1e3``.
     """
     if exact_figure(text) is not None:
         return None
@@ -260,9 +267,9 @@ def spelling_hint(text: str) -> str | None:
     if lower in ("true", "false", "null") and text != lower:
         return f"write {lower}"
     if text == "~":
-        return "write null, or leave the line out"
+        return "write null, or omit the line"
     if match := _LEADING_ZERO.match(text):
-        return f"write {match[1]} (a leading zero means octal to some readers)"
+        return f"write {match[1]} (some readers take a leading zero for octal)"
     if _BASED.match(text):
         return "write the number in decimal digits"
     if _EXPONENT.match(text):

@@ -1,12 +1,12 @@
 """BitoPro on this machine: `botkit.sim` behind the exchange's HTTP and WebSocket protocols.
 
-server     the shell: HTTP, sockets and time; `Emulator`
+server     the shell (class `Emulator`): HTTP, sockets and time
 venue      the exchange behind it, without I/O
-sources    the market: synthetic and endless, or a tape; companions: pairs that the synthetic market does not make
+sources    the market: endless and synthetic, or a tape; companions: pairs that the synthetic market lacks
 public, private, wallet, orders, tables      the endpoints
-hub, sockets      who listens to which stream, and the frames
-auth, routes, replies, rows      headers, paths, answers, rows of the wire
-switches   what the documents leave open;  faults   what goes wrong;  control   /_emulator/
+hub, sockets      stream subscribers, and their frames
+auth, routes, replies, rows      headers, paths, answers, wire rows
+switches   behaviour that the documents leave open;  faults   injected errors;  control   /_emulator/
 
     from botkit.assembly.emulator import make_emulator
 

@@ -11,9 +11,9 @@ from botkit.errors import ConfigError
 
 
 async def emulator_clock(rest: str, speed: float | None) -> EmulatorClock:
-    """The clock of an emulator elsewhere, read from it, since its time may run faster than the machine's.
+    """Read the clock of an emulator elsewhere, whose time may run faster than the machine's.
 
-    Raises ConfigError where none answers.
+    Raises ConfigError if no emulator answers.
     """
     url = urlsplit(rest)
     try:

@@ -1,7 +1,8 @@
-"""Who sent a request: the three headers, checked as they were received.
+"""Authenticates requests: the three headers, checked exactly as received.
 
-The signature covers the text of the payload header, in whichever base64 alphabet; only then is it decoded. Key order,
-blanks, and an empty or missing identity are tolerated, since real clients send all of these (API 2.2).
+The signature covers the text of the payload header, in either base64 alphabet; the header is decoded only after that
+check. Any key order, white space, and an empty or missing identity are accepted, because real clients send all of these
+(API 2.2).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.model.clock import NS_PER_MS, Nanos
 
-#: how many signatures of POSTs the strict switch remembers, to refuse repetitions
+#: how many POST signatures the strict switch remembers, to refuse repeats
 _REMEMBERED = 10_000
 
 
@@ -47,10 +48,10 @@ class Authenticator:
     def admit(
         self, headers: Mapping[str, str], body: bytes | None, now: Nanos, machine_now: Nanos | None = None
     ) -> str:
-        """The account's email. ``body`` is None for GET, DELETE and WebSocket upgrades. Raises RefusedError.
+        """Return the account's email. ``body`` is None for GET, DELETE and WebSocket upgrades. Raises RefusedError.
 
-        ``machine_now`` is given where the exchange's time runs faster than the machine's: a client that knows nothing
-        of it is on the machine's.
+        ``machine_now`` is set if the exchange's time runs faster than the machine's, because a client that does not
+        know this uses the machine's time.
         """
         email, payload, signature = self._verified(headers)
         if body is None:

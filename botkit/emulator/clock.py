@@ -1,4 +1,4 @@
-"""The emulator's time: the machine's own, run faster by a factor, or held and moved by hand (lockstep)."""
+"""The emulator's clock: the machine's time sped up by a factor, or held and moved by hand (lockstep)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,22 @@ from collections.abc import Callable
 from botkit.model.clock import Nanos
 
 
+class MachineTime:
+    """The machine's own time, which only this module reads; a simulation hands the emulator its own."""
+
+    #: nanoseconds since the epoch; may be set forward or back
+    wall_ns = staticmethod(time.time_ns)
+    #: nanoseconds of a counter that is never adjusted
+    monotonic_ns = staticmethod(time.monotonic_ns)
+
+
+MACHINE_TIME = MachineTime()
+
+
 class EmulatorClock:
     """Starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
 
-    ``monotonic`` is the machine's steady counter: setting the machine's time of day does not move the exchange's.
+    ``monotonic`` is the machine's steady counter: changing the machine's time of day does not move the exchange's.
     """
 
     def __init__(
@@ -25,7 +37,7 @@ class EmulatorClock:
         self._since = monotonic()
 
     def now(self) -> Nanos:
-        """The time at the exchange, in nanoseconds since the epoch. It never goes back."""
+        """The exchange's time, in nanoseconds since the epoch. It never goes back."""
         if self.held:
             return self._from
         passed = self._monotonic() - self._since
@@ -42,7 +54,7 @@ class EmulatorClock:
         self.held = True
 
     def resume(self, speed: float | None = None) -> None:
-        """Run again from where it stands."""
+        """Let the clock run again from its current time."""
         self._from = self.now()
         self._since = self._monotonic()
         self.speed = self.speed if speed is None else speed

@@ -1,7 +1,7 @@
 """Markets for the pairs that the synthetic market lacks, each modelled on a pair that it has.
 
-A companion's rows are those of its model, prices multiplied and amounts divided by a factor. Pairs against another
-currency than the model's are divided by that currency's price at the time, so that there is no arbitrage.
+A companion's rows are its model's rows with prices multiplied and amounts divided by a factor. If its quote currency
+differs from the model's, prices are also divided by that currency's current price, so that there is no arbitrage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.pairs import Pair
 
 
 class Model(msgspec.Struct, frozen=True):
-    """price = the model pair's price x ``factor``, divided by the price of the pair ``by`` where one is named."""
+    """price = the model pair's price x ``factor``, divided by the price of the pair ``by`` if one is set."""
 
     pair: str
     factor: float
@@ -49,14 +49,14 @@ _Floats = npt.NDArray[np.float64]
 
 
 class Companions:
-    """Draws the companions' rows from those of the synthetic market, chunk by chunk."""
+    """Derives the companions' rows from the synthetic market's, chunk by chunk."""
 
     def __init__(self, pairs: Mapping[str, Pair]) -> None:
         self._pairs = {name: pair for name, pair in pairs.items() if name in MODELS}
-        self._mids: dict[str, float] = {}  # the last price of the pairs that others are divided by
+        self._mids: dict[str, float] = {}  # the last price of each pair used as a divisor
 
     def rows(self, columns: list[MarketColumns]) -> list[MarketColumns]:
-        """The companions' rows of a chunk of the synthetic market's."""
+        """The companions' rows for a chunk of the synthetic market."""
         books = {str(part.pair): part for part in columns if isinstance(part, BookColumns)}
         candles = {str(part.pair): part for part in columns if isinstance(part, CandleColumns)}
         found: list[MarketColumns] = []
@@ -80,14 +80,14 @@ class Companions:
         return found
 
     def _factor(self, pair: Pair, model: Model, part: TradeColumns | BookColumns, by: BookColumns | None) -> _Floats:
-        """The factor of the model's ticks, row by row."""
+        """The factor for the model's ticks, row by row."""
         shift = 10.0 ** (pair.rules.price_decimals - part.pair.rules.price_decimals)
         factor = np.full(len(part), model.factor * shift)
         if not model.by:
             return factor
         last = self._mids.get(model.by)
         if by is None:
-            assert last is not None, "candles, or books of the pair that is divided by, come first"
+            assert last is not None, "candles, or books of the divisor pair, must come first"
             return factor / last
         mids = _mid(by)
         rows = np.searchsorted(by.received, part.received, side="right") - 1
@@ -116,7 +116,7 @@ def _mid(books: BookColumns) -> _Floats:
 
 
 def _lots(pair: Pair, model_pair: Pair, lots: IntArray, model: Model) -> IntArray:
-    """Amounts of equal worth, in whole display steps, at least one."""
+    """Amounts of equal value, in whole display steps, at least one."""
     step = int(10 ** (pair.rules.amount_decimals - pair.rules.display_decimals))
     shift = 10.0 ** (pair.rules.amount_decimals - model_pair.rules.amount_decimals)
     scaled: IntArray = (lots * (shift / model.factor) / step).astype(np.int64)
@@ -126,7 +126,7 @@ def _lots(pair: Pair, model_pair: Pair, lots: IntArray, model: Model) -> IntArra
 
 def _trades(pair: Pair, part: TradeColumns, factor: _Floats, model: Model) -> TradeColumns:
     ticks = np.maximum(1, np.floor(part.ticks * factor)).astype(np.int64)
-    # where a tick is wide, buys and sells must not meet on one price: asks were moved up, so are purchases
+    # with wide ticks, buys and sells must not meet at one price: asks are moved up, so move purchases up as well
     ticks = ticks + (part.side > 0)
     return TradeColumns(pair, part.received, part.time, ticks, _lots(pair, part.pair, part.lots, model), part.side)
 
@@ -136,7 +136,7 @@ def _books(pair: Pair, part: BookColumns, factor: _Floats, model: Model) -> Book
     column = factor[:, None]
     bids = np.floor(part.bid_ticks * column).astype(np.int64)
     asks = np.floor(part.ask_ticks * column).astype(np.int64) + 1
-    # levels that fall on one tick are spread to the next free ones
+    # levels that fall on the same tick are spread to the next free ones
     bids = np.minimum.accumulate(bids + step, axis=1) - step
     asks = np.maximum.accumulate(asks - step, axis=1) + step
     there_bid, there_ask = (part.bid_lots > 0) & (bids > 0), part.ask_lots > 0

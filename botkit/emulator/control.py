@@ -1,23 +1,23 @@
-"""The control interface under ``/_emulator/``: for tests and drivers, on loopback alone.
+"""The control interface under ``/_emulator/``: for tests and drivers, on loopback only.
 
     curl -s $E/_emulator/state                                   accounts, orders, balances, market, sockets
     curl -s $E/_emulator/counters                                requests, refusals, busiest window by endpoint
     curl -s $E/_emulator/time                                    the exchange's time, its speed, whether it is held
     curl -s $E/_emulator/switches                                the value of every switch
-    curl -s $E/_emulator/faults                                  faults in force, kinds, how often each struck
+    curl -s $E/_emulator/faults                                  active faults, all kinds, how often each occurred
     curl -s -X POST $E/_emulator/faults -d '{"kind": "lost_answer", "where": "create_order", "count": 1}'
     curl -s -X POST $E/_emulator/faults -d '{"kind": "storm_429", "for_s": 30, "share": 0.5}'
-    curl -s -X DELETE $E/_emulator/faults                        lift all; /_emulator/faults/3 lifts one
+    curl -s -X DELETE $E/_emulator/faults                        remove all; /_emulator/faults/3 removes one
     curl -s -X POST $E/_emulator/cut                             cut every WebSocket
     curl -s -X POST $E/_emulator/deposit -d '{"account": "a@b.c", "currency": "twd", "amount": "1000"}'
     curl -s -X POST $E/_emulator/hold                            stop the clock (lockstep)
     curl -s -X POST $E/_emulator/step -d '{"until": 1790300000000000000}'
-    curl -s -X POST $E/_emulator/resume -d '{"speed": 60}'       let it run on
+    curl -s -X POST $E/_emulator/resume -d '{"speed": 60}'       let it run again
 
-``$E`` is ``http://127.0.0.1:PORT``. ``step`` carries time to the first moment up to ``until`` (ns) at which anything
-is delivered and answers ``{"now", "received", "delivered": [...]}``: answers by the number of their request, frames by
-their eventID, in the order in which a bot must take them. ``"requests": n`` waits for the nth request since the start
-to arrive; ``"whole": true`` goes on to ``until``.
+``$E`` is ``http://127.0.0.1:PORT``. ``step`` advances time to the first moment up to ``until`` (ns) at which anything
+is delivered and answers ``{"now", "received", "delivered": [...]}``: answers by their request's number, frames by their
+eventID, in the order in which a bot must process them. ``"requests": n`` first waits for the nth request since the
+start; ``"whole": true`` continues to ``until``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _STEP_MOST = 1 << 62
 
 
-class _Step(msgspec.Struct, forbid_unknown_fields=True):
+class _StepBody(msgspec.Struct, forbid_unknown_fields=True):
     until: int
     requests: int | None = None
     whole: bool = False
@@ -59,19 +59,19 @@ class _Resume(msgspec.Struct, forbid_unknown_fields=True):
 
 async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
     """Answer a control request: 200 with JSON, 400 with ``{"error"}``, 403 for another Host, 404."""
-    # a web page that a browser has open could otherwise reach loopback under a name of its own
+    # otherwise a web page open in a browser could reach loopback under its own host name
     host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
     if host not in _HOSTS or request.headers.get("Origin"):
-        return _json({"error": "the control interface answers to loopback alone"}, 403)
+        return _json({"error": "the control interface only answers on loopback"}, 403)
     parts = request.path.strip("/").split("/")[1:]
     body = await request.read() or b"{}"
     try:
         found = await _route(emulator, request.method, parts, body)
     except TimeoutError:
-        return _json({"error": "the requests that the step waits for did not arrive"}, 408)
+        return _json({"error": "the requests that this step waits for did not arrive"}, 408)
     except (BotkitError, ValueError, TypeError) as error:
         return _json({"error": str(error)}, 400)
-    return _json({"error": f"no {request.method} {request.path} here"}, 404) if found is None else _json(found)
+    return _json({"error": f"there is no {request.method} {request.path}"}, 404) if found is None else _json(found)
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
@@ -107,9 +107,9 @@ async def _route(emulator: Emulator, method: str, parts: list[str], body: bytes)
 async def _deed(emulator: Emulator, verb: str, body: bytes) -> Any:
     match verb:
         case "step":
-            step = msgspec.json.decode(body, type=_Step)
+            step = msgspec.json.decode(body, type=_StepBody)
             if not 0 <= step.until < _STEP_MOST:
-                raise ValueError("until is a time in nanoseconds")
+                raise ValueError("until must be a time in nanoseconds")
             now, told = await emulator.step(step.until, requests=step.requests, whole=step.whole, still=step.still)
             return {"now": now, "received": emulator.received, "delivered": told}
         case "hold":
@@ -119,7 +119,7 @@ async def _deed(emulator: Emulator, verb: str, body: bytes) -> Any:
         case "resume":
             resume = msgspec.json.decode(body, type=_Resume)
             if resume.speed is not None and not 0 < resume.speed <= 100_000:
-                raise ValueError("speed is a factor above 0")
+                raise ValueError("speed must be a factor above 0")
             emulator.clock.resume(resume.speed)
             return _time(emulator)
         case "cut":
@@ -135,7 +135,7 @@ def _deposit(emulator: Emulator, deposit: _Deposit) -> Any:
     units = to_units(deposit.amount)
     currency = deposit.currency.lower()
     if currency not in emulator.venue.currencies or units <= 0:
-        raise ValueError(f"{deposit.amount} {deposit.currency}: a positive amount of a listed currency")
+        raise ValueError(f"{deposit.amount} {deposit.currency}: use a positive amount of a listed currency")
     made = emulator.wallet.deposit(deposit.account, currency, units)
     if not emulator.clock.held:
         emulator.advance(emulator.venue.now)
@@ -148,7 +148,7 @@ def _time(emulator: Emulator) -> dict[str, Any]:
 
 
 def counters(emulator: Emulator) -> dict[str, Any]:
-    """Requests, refusals and the busiest window by endpoint; totals of frames."""
+    """Requests, refusals and the busiest window for each endpoint; frame totals."""
     limits = emulator.venue.limits
     return {
         "received": emulator.received,
@@ -159,7 +159,7 @@ def counters(emulator: Emulator) -> dict[str, Any]:
 
 
 def state(emulator: Emulator) -> dict[str, Any]:
-    """The books: balances, open orders and totals of every account; the market; sockets. No key, no secret."""
+    """Balances, open orders and totals for every account; the market; sockets. Never keys or secrets."""
     venue = emulator.venue
     accounts = {}
     for email, rows in venue.rows.items():

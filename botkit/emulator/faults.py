@@ -1,7 +1,7 @@
-"""Faults injected by seed or on command into requests, endpoints or the whole exchange.
+"""Faults injected on command or at random into requests, sockets or the whole exchange.
 
-A fault has a kind, a place, and a frequency: ``count`` times, with the chance ``share``, until ``for_s``
-seconds of the exchange's time have passed. Draws are keyed by seed, fault and request number, so a run can be repeated.
+A fault has a kind, a place and a frequency: ``count`` times, with probability ``share``, for ``for_s`` seconds of the
+exchange's time. Random draws are keyed by seed, fault and request number, so a run can be repeated.
 """
 
 from __future__ import annotations
@@ -18,54 +18,60 @@ from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.sim.draws import keyed
 
-#: kind -> what it does, and what ``value`` means if the kind has one
+#: kind -> its effect, including the meaning of ``value`` if it has one
 REQUEST_KINDS: Final[dict[str, str]] = {
     "delay_request": "arrives `value` ms late, plus up to `jitter` ms",
     "delay_answer": "is answered `value` ms late, plus up to `jitter` ms",
     "lost_request": "never arrives; the connection stays open without an answer",
-    "lost_answer": "is done, but never answered",
-    "late_arrival": "the connection is reset at once and the request is carried out `value` ms later",
-    "error_before": "is answered with the status `value` (default 503), and nothing is done",
-    "error_after": "is done, and answered with the status `value` (default 502) all the same",
-    "forbidden": "is answered 403, as to a key without the right for it, and nothing is done",
-    "storm_429": "is answered 429, and nothing is done",
-    "garbage": "is done, and answered 200 with a page of HTML",
-    "truncated": "is done, and half of the answer's JSON is sent",
-    "slow_body": "is done, and the answer drips out over `value` ms (default 5000)",
-    "reset": "the connection is reset before anything is done",
-    "reset_after": "is done, and the connection is reset in place of an answer",
-    "redirect": "is answered 307 to the address `put`, and nothing is done",
-    "unfiltered": "is done as if it named no client id",
-    "lagging": "is done, but rows made in the last `value` ms are missing from the listing",
-    "shuffled": "is done, and the rows of the listing come in any order",
-    "altered": "is done, and what `find` (a regular expression) matches in the answer becomes `put`",
-    "huge": "is done, and answered with `value` MB (default 10)",
+    "lost_answer": "is carried out, but never answered",
+    "late_arrival": "the connection is reset at once, and the request is carried out `value` ms later",
+    "error_before": "is answered with the status `value` (default 503) and not carried out",
+    "error_after": "is carried out, but answered with the status `value` (default 502)",
+    "forbidden": "is answered 403, as for a key without permission, and not carried out",
+    "storm_429": "is answered 429 and not carried out",
+    "garbage": "is carried out, and answered 200 with an HTML page",
+    "truncated": "is carried out, and only half of the answer's JSON is sent",
+    "slow_body": "is carried out, and the answer arrives slowly over `value` ms (default 5000)",
+    "reset": "the connection is reset before the request is carried out",
+    "reset_after": "is carried out, and the connection is reset instead of an answer",
+    "redirect": "is answered with a 307 to the address `put` and not carried out",
+    "unfiltered": "is carried out as if it had no client id",
+    "lagging": "is carried out, but the listing lacks rows created in the last `value` ms",
+    "shuffled": "is carried out, and the listing's rows come in random order",
+    "altered": "is carried out, and every match of `find` (a regular expression) in the answer becomes `put`",
+    "huge": "is carried out, and the answer is padded to `value` MB (default 10)",
 }
 STREAM_KINDS: Final[dict[str, str]] = {
-    "ws_silence": "nothing is sent any more on the sockets it strikes, not even pings",
+    "ws_silence": "nothing more is sent on affected sockets, not even pings",
     "ws_close": "the socket is closed with the code `value` (default 1001)",
     "ws_abort": "the connection is cut without a close frame",
     "ws_drop": "the frame is not sent",
     "ws_duplicate": "the frame is sent twice",
     "ws_reorder": "the frame is sent after the next one",
     "ws_garbage": "the frame is cut in half",
-    "ws_altered": "what `find` (a regular expression) matches in the frame becomes `put`",
-    "ws_huge": "the frame is filled up to `value` MB (default 10)",
+    "ws_altered": "every match of `find` (a regular expression) in the frame becomes `put`",
+    "ws_huge": "the frame is padded to `value` MB (default 10)",
 }
 PING_KINDS: Final[dict[str, str]] = {
-    "ws_deaf": "the pong to a ping counts as missing, and the socket is cut",
+    "ws_deaf": "a ping's pong counts as missing, and the socket is cut",
 }
 HANDSHAKE_KINDS: Final[dict[str, str]] = {
     "ws_refuse": "the upgrade is answered with the status `value` (default 503)",
-    "ws_redirect": "the upgrade is answered 307 to the address `put`",
+    "ws_redirect": "the upgrade is answered with a 307 to the address `put`",
 }
 GLOBAL_KINDS: Final[dict[str, str]] = {
-    "clock_skew": "the exchange's Date and its check of nonces are `value` ms ahead",
+    "clock_skew": "the exchange's Date header and nonce check are `value` ms ahead",
     "maintenance": "the pair `where` is suspended",
-    "key_expired": "every signed request is answered 401, and the switch key_expiry_streams says what open streams do",
+    "key_expired": "every signed request is answered 401; key_expiry_streams (a switch) decides about open streams",
 }
 _SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
 KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
+#: place -> kind of fault -> what it does
+FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
+    "requests": REQUEST_KINDS,
+    "sockets": _SOCKET_KINDS,
+    "the whole exchange": GLOBAL_KINDS,
+}
 #: kinds that need these fields
 _NEEDS: Final = {
     "redirect": ("put",),
@@ -77,9 +83,9 @@ _NEEDS: Final = {
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair of a maintenance.
+    """One fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair under maintenance.
 
-    ``put`` may refer to groups of ``find``, as in `re.sub`.
+    ``put`` can refer to groups in ``find``, as in `re.sub`.
     """
 
     kind: str
@@ -99,7 +105,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Faults:
-    """The faults in force."""
+    """The active faults."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -108,7 +114,7 @@ class Faults:
         self.fired: dict[str, int] = {}
 
     def add(self, spec: Mapping[str, Any], now: Nanos) -> Fault:
-        """Put a fault in force. Raises ConfigError."""
+        """Activate a fault. Raises ConfigError."""
         try:
             fault = msgspec.convert(dict(spec), Fault)
         except msgspec.ValidationError as error:
@@ -121,16 +127,18 @@ class Faults:
             )
         places = STREAMS if fault.kind in _SOCKET_KINDS else ENDPOINTS
         if fault.kind not in GLOBAL_KINDS and fault.where != "*" and fault.where not in places:
-            raise ConfigError(f"fault: {fault.kind} strikes {fault.where!r}, which is none of {', '.join(places)}")
+            raise ConfigError(f"fault: {fault.kind} cannot affect {fault.where!r}; use one of {', '.join(places)}")
         if not 0 <= fault.share <= 1:
-            raise ConfigError(f"fault: share is {fault.share}; it is a chance from 0 to 1")
+            raise ConfigError(f"fault: share is {fault.share}; it must be a probability from 0 to 1")
         for name in _NEEDS.get(fault.kind, ()):
             if getattr(fault, name) is None:
-                raise ConfigError(f"fault: {fault.kind} needs {name}: what it strikes {KINDS[fault.kind]}")
+                raise ConfigError(f"fault: {fault.kind} needs {name} ({KINDS[fault.kind]})")
         try:
             re.sub(fault.find or "", fault.put or "", "")
         except (re.error, IndexError) as error:
-            raise ConfigError(f"fault: find {fault.find!r} and put {fault.put!r} do not fit: {error}") from None
+            raise ConfigError(
+                f"fault: find {fault.find!r} and put {fault.put!r} do not work together: {error}"
+            ) from None
         self._count += 1
         fault.id, fault.seen, fault.fired = self._count, 0, 0
         fault.until = None if fault.for_s is None else now + int(fault.for_s * NS_PER_S)
@@ -138,13 +146,13 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int | None = None) -> list[Fault]:
-        """Lift one fault, or all; returns the lifted ones."""
+        """Remove one fault, or all; returns the removed ones."""
         gone = [fault for fault in self.rules if fault_id is None or fault.id == fault_id]
         self.rules = [fault for fault in self.rules if fault not in gone]
         return gone
 
     def strike(self, place: str, kinds: Mapping[str, str], now: Nanos) -> list[Fault]:
-        """The faults that strike this request or frame."""
+        """The faults that affect this request or frame."""
         struck = []
         for fault in self.rules:
             if fault.kind not in kinds or fault.where not in ("*", place):
@@ -165,19 +173,19 @@ class Faults:
         return keyed(self._seed, 1000 + fault.id, number) / 2**64
 
     def draw(self, fault: Fault, number: int) -> float:
-        """A number from 0 to 1, equal whenever the same fault strikes for the same time."""
+        """A number from 0 to 1, the same whenever the same fault occurs for the nth time."""
         return self._draw(fault, -fault.seen * 100_003 - number)
 
     def wait_ms(self, fault: Fault) -> float:
-        """How long a delay lasts: its value and a part of its jitter."""
+        """How long a delay lasts: its value plus part of its jitter."""
         return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
 
     def has_expired(self, now: Nanos) -> bool:
-        """Whether the accounts' keys are refused."""
+        """True if the accounts' keys are refused."""
         return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
-        """How far faults move the exchange's clock ahead, in ms."""
+        """How far faults shift the exchange's clock ahead, in ms."""
         return sum(
             int(fault.value or 0)
             for fault in self.rules

@@ -1,6 +1,6 @@
-"""Keeps track of who listens to which stream, and builds the frames for each.
+"""Keeps track of stream subscribers, and builds their frames.
 
-Each frame is built once for all its listeners. Only books differ, by their number of levels.
+Each frame is built once for all subscribers. Only books differ, by their number of levels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from botkit.emulator.rows import balance_row, level_rows, uuid_of
 from botkit.emulator.venue import Delivery, EmulatedVenue
-from botkit.exchange.bitopro.wire.account import OrderRow
+from botkit.exchange.bitopro.wire.account import OwnOrderRow
 from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS, StreamPath
 from botkit.exchange.bitopro.wire.frames import (
@@ -40,16 +40,17 @@ _HISTORY_ROWS = 100
 
 
 class Outlet(Protocol):
-    """A socket, or anything else that takes frames."""
+    """A socket, or anything else that accepts frames."""
 
     def push(self, frame: bytes) -> None:
-        """Send a frame, later and in order."""
+        """Queue a frame, to be sent in order."""
         ...
 
 
 class Subscriber:
-    """One socket on one stream. ``pairs`` maps a public stream's pairs to the levels wanted; ``account`` is for private
-    ones."""
+    """One socket on one stream. ``pairs`` maps a public stream's pairs to their number of levels; ``account`` is for
+    private streams.
+    """
 
     __slots__ = ("account", "outlet", "pairs", "shown", "stream")
 
@@ -62,7 +63,7 @@ class Subscriber:
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was delivered, for lockstep: an answer (``request`` is its number) or a frame (``event_id``)."""
+    """A delivery in lockstep: an answer (``request`` is its number) or a frame (``event_id``)."""
 
     at: Nanos
     kind: str
@@ -73,14 +74,16 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str = ""
     request: int = 0
     status: int = 0
-    #: frames of one number (not 0) belong to one match: together they are one input of the bot
+    #: frames with the same number (not 0) belong to one match: together they are one input to the bot
     group: int = 0
 
 
 def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
-    """The pairs of a public stream's URL with their levels; None where the exchange would not upgrade.
+    """The pairs and levels in a public stream's URL; None if the exchange would refuse the upgrade.
 
-    An unknown pair makes a path invalid, but is silently left out of ``?pairs=``; a wrong number of levels becomes 5.
+    An unknown pair makes a path invalid, but is silently dropped from ``?pairs=``; an unsupported number of levels
+    becomes
+    5.
     """
     in_query = not path_part and bool(query_pairs)
     wanted: dict[str, int] = {}
@@ -97,15 +100,15 @@ def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -
 
 
 class Hub:
-    """Turns deliveries into frames. ``on_frame`` is called with each, for lockstep."""
+    """Turns deliveries into frames. In lockstep, ``on_frame`` is called with each."""
 
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._public: dict[tuple[str, str], list[Subscriber]] = {}
         self._private: dict[tuple[str, str], list[Subscriber]] = {}
         self._events = 0
-        self._at: Nanos = 0  # of the frame made last
-        self._group = 0  # of the delivery that is being sent
+        self._at: Nanos = 0  # of the last frame built
+        self._group = 0  # of the delivery being sent
         self._ticker_at: dict[str, Nanos] = {}
         self._active_final = venue.switches.on("active_final")
         self._last_is_range = venue.switches["ticker_range"] == "last"
@@ -117,7 +120,7 @@ class Hub:
     # -- listeners ------------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
-        """Add a socket, and push at once what the exchange pushes first."""
+        """Add a socket, and push what the exchange sends first."""
         self.sockets += 1
         stream = subscriber.stream.id
         now = self._venue.now
@@ -166,7 +169,7 @@ class Hub:
     # -- deliveries -----------------------------------------------------------------------------------------------
 
     def deliver(self, deliveries: list[Delivery]) -> None:
-        """Send deliveries to the listeners, in order; answers go to the requests that wait for them."""
+        """Send deliveries to subscribers, in order; answers go to their waiting requests."""
         if not self.sockets:
             for delivery in deliveries:
                 if delivery.kind == ACCOUNT_EVENTS and isinstance(delivery.item, Answer):
@@ -305,7 +308,7 @@ class Hub:
         at: Nanos,
     ) -> ActiveOrdersFrame | HistoryOrdersFrame:
         rows = self._venue.rows[account]
-        by_pair: dict[str, list[OrderRow]] = {}
+        by_pair: dict[str, list[OwnOrderRow]] = {}
         for report in reversed(reports):
             of_pair = by_pair.setdefault(str(report.pair), [])
             if len(of_pair) < _HISTORY_ROWS or kind is ActiveOrdersFrame:
@@ -325,7 +328,7 @@ def _rounded(levels: Levels, unit: int) -> Levels:
 
 
 def stream_of(path: str) -> tuple[StreamPath, str] | None:
-    """The stream of a path below the WebSocket base, and what follows it; None for a path of no stream."""
+    """The stream for a path below the WebSocket base, and the rest of the path; None if no stream matches."""
     path = path.rstrip("/")
     for stream in STREAMS.values():
         if stream.private:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from botkit.model.money import to_units
 #: default balances of an account, in coins by currency
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
-#: most speed: beyond it the market cannot be generated in time
+#: the highest speed: beyond it the market cannot be generated in time
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
@@ -25,9 +25,9 @@ _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 
 
 class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """An account: its email, key and secret, and what it holds (units of 1e-8 by lowercase currency).
+    """An account: its email, key and secret, and its balances (units of 1e-8 by lowercase currency).
 
-    ``fees`` is a model of its own, since ranks follow an account's volume; None takes the emulator's.
+    ``fees`` is a fee model of its own, because ranks follow an account's volume; None uses the emulator's.
     """
 
     email: str
@@ -41,7 +41,7 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
         return f"EmulatorAccount({self.email!r})"
 
 
-#: the account of an emulator that was started without one
+#: the account of an emulator started without one
 DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-key", secret="emulator-secret")
 
 
@@ -111,6 +111,26 @@ def parse_balances(text: str) -> dict[str, int]:
             raise ConfigError(f"--balance {part}: a balance is not negative")
         balances[currency] = units
     return balances
+
+
+def emulator_options(
+    *,
+    accounts: Sequence[str] = (),
+    balance: str | None = None,
+    switches: Sequence[str] | Mapping[str, str] = (),
+    as_set: str | None = None,
+    **more: Any,
+) -> EmulatorOptions:
+    """Options from texts: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` are other fields.
+
+    Raises ConfigError.
+    """
+    return EmulatorOptions(
+        accounts=tuple(parse_account(text) for text in accounts),
+        balances=None if balance is None else parse_balances(balance),
+        switches=choose(switches, as_set),
+        **more,
+    )
 
 
 def check_options(options: EmulatorOptions) -> None:

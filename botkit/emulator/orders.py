@@ -1,6 +1,6 @@
-"""Turns the body of a create into an order of the model, and refuses what the exchange refuses before its rules apply.
+"""Turns the body of a create into a model order, and refuses what the exchange refuses before its rules apply.
 
-Texts are the exchange's where they are known (API 3.2); those marked assumed follow their pattern.
+Error texts are the exchange's where known (API 3.2); those marked assumed follow the same pattern.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONDITIONS: Final = {condition.value: condition for condition in Condition}
 
 
 def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
-    """The pair of a path or body, in either case. Raises RefusedError."""
+    """The pair in a path or body, in upper or lower case. Raises RefusedError."""
     pair = pairs.get(name.lower())
     if pair is None:
         raise RefusedError(f"Unsupported trading pair {name.lower()}.")
@@ -31,7 +31,7 @@ def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
 
 
 def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool = False) -> OrderSpec:
-    """The order that a body asks for. Raises RefusedError with the exchange's sentence."""
+    """The order that a body describes. Raises RefusedError with the exchange's message."""
     side = _SIDES.get(body.action.upper())
     kind = _TYPES.get(body.type.upper())
     if side is None:
@@ -43,7 +43,7 @@ def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool 
     force = (body.time_in_force or "GTC").upper()
     if force not in ("GTC", "POST_ONLY"):
         raise RefusedError("Wrong parameter: timeInForce")
-    client_id = body.client_id or 0  # 0 is sent for none
+    client_id = body.client_id or 0  # 0 means none
     if not 0 <= client_id <= CLIENT_ID_MAX:
         raise RefusedError("Wrong parameter: clientId")  # assumed (Q16)
     rules = pair.rules
@@ -94,7 +94,7 @@ def _number(text: str | None, what: str, decimals: int) -> int:
 
 
 def _share(percentage: int, side: Side, pair: Pair, account: Account) -> int:
-    """A sell of a share of what is available, rounded down (Q27)."""
+    """The amount of a sell that gives a percentage of the available balance, rounded down (Q27)."""
     if side is not Side.SELL or not 1 <= percentage <= 100:
         raise RefusedError("Wrong parameter: percentage")
     return pair.rules.lots_of_units(account.available(pair.base) * percentage // 100)

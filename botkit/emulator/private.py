@@ -1,6 +1,7 @@
-"""The private endpoints: translate a signed request into the model's request, and the answer into the wire format.
+"""The private endpoints: each translates a signed request into a model request, and the answer into the wire format.
 
-Each handler returns two functions: one makes the request, one formats the answer. The request runs when it arrives.
+Each handler returns two functions: one creates the request, one formats the answer. The request is executed when it
+arrives.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from botkit.exchange.bitopro.wire.account import (
     CancelReply,
     CreateBatchReply,
     CreateReply,
-    OrderRow,
     OrdersReply,
+    OwnOrderRow,
     OwnTradeRow,
     OwnTradesReply,
 )
@@ -56,14 +57,14 @@ Work: TypeAlias = tuple[Make, Word]
 CheckTime: TypeAlias = Callable[[int], None]
 
 _ORDER_IDS_MAX = 1000
-_ALL = 10**9  # rows: filters of the wire come after those of the model
+_ALL = 10**9  # rows: the wire's filters apply after the model's
 _WINDOW_MS = 90 * NS_PER_DAY // NS_PER_MS
 _KINDS: Final = {"ALL": None, "OPEN": {-1, 0, 1}, "DONE": {2, 3}}
 UNKNOWN_ORDER: Final = "Invalid order id."
 
 
 class PrivateDesk:
-    """Translates private requests of one venue."""
+    """Translates private requests for one venue."""
 
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
@@ -280,7 +281,7 @@ class PrivateDesk:
 
         return make, word
 
-    def _orders(self, rows: list[OrderRow]) -> HttpReply:
+    def _orders(self, rows: list[OwnOrderRow]) -> HttpReply:
         return ok(OrdersReply(data=tuple(rows) if rows or not self._null_lists else None))
 
     def _my_trades(self, account: str, names: Names, query: Query) -> Work:
@@ -310,7 +311,7 @@ class PrivateDesk:
         return make, word
 
     def _window(self, query: Query) -> tuple[Nanos, Nanos]:
-        """startTimestamp and endTimestamp; a window of more than 90 days is cut at its beginning."""
+        """startTimestamp and endTimestamp; a window longer than 90 days is shortened at its start."""
         now_ms = self._venue.now // NS_PER_MS + 1
         end = whole_number(query, "endTimestamp", max(now_ms, 0), 0, 10**14)
         start = whole_number(query, "startTimestamp", max(end - _WINDOW_MS, 0), 0, 10**14)
@@ -340,7 +341,7 @@ def _only(answer: Answer) -> OrderReport:
 
 
 def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderReport]:
-    """From the row with that id on, inclusive (Q23); ids do not grow with time."""
+    """Rows from the one with that id onward, inclusive (Q23); ids do not grow with time."""
     if not cursor:
         return reports
     place = next((i for i, report in enumerate(reports) if report.order_id == cursor), len(reports))
@@ -350,7 +351,7 @@ def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderRe
 def _match_acks(
     acks: tuple[object, ...], orders: tuple[OrderSpec, ...], rows: AccountRows
 ) -> list[tuple[int, OrderAck]]:
-    """(place in the request, acknowledgement): in best effort the exchange leaves out those it refused."""
+    """(index in the request, acknowledgement); with best effort, the exchange omits orders that it refused."""
     found: list[tuple[int, OrderAck]] = []
     place = 0
     for ack in acks:

@@ -33,14 +33,16 @@ Query: TypeAlias = Mapping[str, str]
 Names: TypeAlias = Mapping[str, str]
 PublicHandler: TypeAlias = Callable[[EmulatedVenue, Names, Query], HttpReply]
 
-#: levels kept for merging when a scale is asked for
+#: levels kept for merging if a scale is requested
 _DEEP = 200
-_OTC_SPREAD = 0.008  # each way; 0.8 to 2.3 % were seen between the two prices
+_OTC_SPREAD = 0.008  # each way; the two prices were observed 0.8 to 2.3 % apart
 _LATEST_S = 10**10
 
 
 def whole_number(query: Query, name: str, default: int | None, least: int, most: int) -> int:
-    """An integer of the query. Raises RefusedError if it is not one, out of range, or missing without a default."""
+    """An integer from the query. Raises RefusedError if it is not an integer, out of range, or missing without a
+    default.
+    """
     text = query.get(name, "")
     if not text:
         if default is None:
@@ -119,7 +121,7 @@ def order_book(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     for levels, up in ((book.bid_levels, False), (book.ask_levels, True)):
         coarse = merged(levels, by, up=up)[:limit]
         if scale > decimals:
-            # 26 tens are 260: below the point nothing is left
+            # 26 tens make 260: no decimals are left
             coarse = tuple((ticks * int(10 ** (scale - decimals)), lots) for ticks, lots in coarse)
         sides.append(level_rows(coarse, pair, price_decimals=max(decimals - scale, 0)))
     return ok(OrderBookReply(bids=sides[0], asks=sides[1]))
@@ -148,7 +150,7 @@ def _eight(text: str) -> str:
 
 
 def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /trading-history/{pair}: ascending, the running candle included, none for buckets without trades (Q22)."""
+    """GET /trading-history/{pair}: ascending, with the unfinished candle, without buckets that had no trades (Q22)."""
     pair = find_pair(names["pair"], venue.pairs)
     resolution = query.get("resolution", "")
     if resolution not in RESOLUTIONS:
@@ -177,7 +179,7 @@ def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpRep
 
 
 def otc_price(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /price/otc/{currency}: the desk sells above the last price in TWD and buys below it."""
+    """GET /price/otc/{currency}: the desk sells above the last TWD price and buys below it."""
     currency = names["currency"].lower()
     last = venue.last_price(f"{currency}_twd")
     if last is None:

@@ -1,4 +1,4 @@
-"""An answer of the exchange before it becomes HTTP: a status and a body."""
+"""The exchange's answer before it becomes HTTP: a status and a body."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from botkit.exchange.bitopro.wire.errors import encode_error
 
 
 class HttpReply(msgspec.Struct, frozen=True):
-    """What goes back."""
+    """An answer's status and body."""
 
     status: int
     body: bytes
 
 
 class RefusedError(Exception):
-    """A request is refused with a status and the exchange's sentence."""
+    """Refuses a request with a status and the exchange's message."""
 
     def __init__(self, text: str, status: int = 422) -> None:
         super().__init__(text)
@@ -27,17 +27,17 @@ class RefusedError(Exception):
 
     @property
     def reply(self) -> HttpReply:
-        """As an answer."""
+        """The refusal as an answer."""
         return refusal(self.status, self.text)
 
 
 def ok(value: Any) -> HttpReply:
-    """200 with a struct of the wire."""
+    """200 with a wire struct."""
     return HttpReply(200, encode(value))
 
 
 def refusal(status: int, text: str) -> HttpReply:
-    """A refusal in the exchange's shape."""
+    """A refusal in the exchange's format."""
     return HttpReply(status, encode_error(status, text))
 
 

@@ -1,10 +1,10 @@
-"""The simulated exchange's reports as rows of the wire."""
+"""Converts the simulated exchange's reports to wire rows."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.frames import UserTradeRow
 from botkit.exchange.bitopro.wire.market import LevelRow
 from botkit.exchange.bitopro.wire.statuses import status_of
@@ -21,7 +21,7 @@ _TYPES: Final = {OrderType.LIMIT: "LIMIT", OrderType.MARKET: "MARKET", OrderType
 
 
 def fixed(value: int, decimals: int) -> str:
-    """``value`` x 10^-decimals with all of its decimals: (4250, 4) is ``0.4250``."""
+    """``value`` x 10^-decimals with all its decimals: (4250, 4) is ``0.4250``."""
     if not decimals:
         return str(value)
     digits = str(value).rjust(decimals + 1, "0")
@@ -29,7 +29,7 @@ def fixed(value: int, decimals: int) -> str:
 
 
 def at_least(value: int, decimals: int, shown: int) -> str:
-    """``value`` x 10^-decimals without trailing zeros behind the first ``shown`` decimals."""
+    """``value`` x 10^-decimals without trailing zeros after the first ``shown`` decimals."""
     text = fixed(value, decimals)
     return (
         text[: len(text) - decimals + shown] + text[len(text) - decimals + shown :].rstrip("0")
@@ -39,7 +39,7 @@ def at_least(value: int, decimals: int, shown: int) -> str:
 
 
 class Executed:
-    """What one order's executions sum up to: fee in the currency it received, fee in BITO, ticks x lots, lots."""
+    """The sums of one order's executions: fee in the currency received, fee in BITO, ticks x lots, lots."""
 
     __slots__ = ("bito_units", "fee_units", "lots", "ticks_lots")
 
@@ -48,7 +48,7 @@ class Executed:
 
 
 class AccountRows:
-    """Rows of one account. Fees are summed from its executions, since an order's report has none."""
+    """One account's rows. Fees are summed from executions, because an order's report has none."""
 
     def __init__(self, account: Account, *, whole_seconds: bool, fee_scaled: bool) -> None:
         self.account = account
@@ -74,27 +74,29 @@ class AccountRows:
             sums.lots += trade.lots
 
     def stamp_ms(self, time: Nanos) -> int:
-        """A stamp of an order, in milliseconds."""
+        """An order's timestamp, in milliseconds."""
         unit = self._unit_ms
         return time // NS_PER_MS // unit * unit
 
     def order(
         self, report: OrderReport, *, stream: bool = False, stamp: bool = True, seconds: bool = False
-    ) -> OrderRow:
-        """An order's row; ``stream`` spells the client id as the streams do, ``seconds`` stamps in seconds (Q9)."""
+    ) -> OwnOrderRow:
+        """An order's row. ``stream`` spells the client id as streams do; ``seconds`` gives timestamps in seconds
+        (Q9).
+        """
         self._catch_up()
         pair, rules = report.pair, report.pair.rules
         sums = self._executed.get(report.order_id)
         average = "0"
         if sums is not None and sums.lots:
-            # two digits finer than a tick; the exchange's own rounding is not documented
+            # two digits finer than a tick; how the exchange rounds is not documented
             average = format_scaled(divide_half_up(sums.ticks_lots * 100, sums.lots), rules.price_decimals + 2)
         is_buy = report.side is Side.BUY
         created, updated = self.stamp_ms(report.created), self.stamp_ms(report.updated)
         if seconds:
             created, updated = created // 1000, updated // 1000
         is_stop = report.type is OrderType.STOP_LIMIT
-        return OrderRow(
+        return OwnOrderRow(
             id=report.order_id,
             pair=str(pair),
             price="0" if report.type is OrderType.MARKET else rules.price_text(report.price_ticks),
@@ -115,13 +117,13 @@ class AccountRows:
             updated_timestamp=updated,
             stop_price=rules.price_text(report.stop_ticks) if is_stop else None,
             condition=report.condition.value if is_stop and report.condition is not None else None,
-            client_id=None if stream else report.client_id or None,  # 0 is sent for none
+            client_id=None if stream else report.client_id or None,  # 0 means none
             client_id_stream=(report.client_id or None) if stream else None,
             timestamp=updated if stamp else None,
         )
 
     def own_trade(self, trade: TradeReport) -> OwnTradeRow:
-        """An execution as the listing shows it: ``feeSymbol`` names the base currency on sells too (API 6.10)."""
+        """An execution as in the listing: ``feeSymbol`` names the base currency even for sells (API 6.10)."""
         rules = trade.pair.rules
         stamp = trade.time // NS_PER_MS
         named = trade.fee_currency if trade.fee_currency == "bito" else trade.pair.base
@@ -140,7 +142,7 @@ class AccountRows:
         )
 
     def user_trade(self, trade: TradeReport) -> UserTradeRow:
-        """An execution as the stream shows it."""
+        """An execution as in the stream."""
         rules = trade.pair.rules
         order = self.account.orders[trade.order_id]
         second = trade.time // NS_PER_S
@@ -164,13 +166,13 @@ class AccountRows:
 
 
 def seq_of(pair: Pair, order_id: str) -> str:
-    """The ``seq`` of an order: its pair without underscore and ten digits."""
+    """An order's ``seq``: its pair without underscore, and ten digits."""
     digits = int(order_id.removeprefix("SL-"))
     return f"{pair.base.upper()}{pair.quote.upper()}{1_000_000_000 + keyed(0, _SEQ, digits) % 9_000_000_000}"
 
 
 def uuid_of(kind: int, key: int, seed: int = 0) -> str:
-    """A UUID (version 4 by its look) that depends on nothing but its arguments."""
+    """A UUID (formatted as version 4) that depends only on the arguments."""
     high, low = keyed(seed, kind, key), keyed(seed, kind + 100, key)
     variant = 0x8000 | low >> 50
     variant = 0x8000 | low >> 50
@@ -178,7 +180,7 @@ def uuid_of(kind: int, key: int, seed: int = 0) -> str:
 
 
 def balance_row(currency: str, total: int, available: int) -> BalanceRow:
-    """A currency's row. ``stake`` is a holding programme's figure, always 0 here (Q20)."""
+    """A currency's row. ``stake`` belongs to a holding programme and is always 0 here (Q20)."""
     return BalanceRow(
         currency=currency, amount=format_units(total), available=format_units(available), stake="0", tradable=True
     )
@@ -187,9 +189,9 @@ def balance_row(currency: str, total: int, available: int) -> BalanceRow:
 def level_rows(
     levels: tuple[tuple[int, int], ...], pair: Pair, *, shown: int | None = None, price_decimals: int | None = None
 ) -> tuple[LevelRow, ...]:
-    """Levels with their running totals. ``shown`` decimals of amounts for rounded ones, None for exact ones.
+    """Levels with their running totals. Rounded amounts have ``shown`` decimals; None means exact.
 
-    ``count`` is 1 throughout: a recorded book does not say how many orders make a level.
+    ``count`` is always 1: a recorded book does not say how many orders make up a level.
     """
     rules = pair.rules
     decimals, amount_decimals = (
@@ -209,7 +211,9 @@ def level_rows(
 
 
 def merged(levels: tuple[tuple[int, int], ...], by: int, *, up: bool) -> tuple[tuple[int, int], ...]:
-    """Levels merged to prices that are multiples of ``by`` ticks: bids down, asks up (assumed). Ticks are of ``by``."""
+    """Levels merged to prices that are multiples of ``by`` ticks: bids down, asks up (assumed). Results are in units of
+    ``by`` ticks.
+    """
     amounts: dict[int, int] = {}
     for ticks, lots in levels:
         price = -(-ticks // by) if up else ticks // by

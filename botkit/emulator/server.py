@@ -1,10 +1,10 @@
-"""The emulator's shell: sockets, HTTP and time around `EmulatedVenue`, which has none of them.
+"""The emulator's shell: sockets, HTTP and a clock around `EmulatedVenue`, which has none of them.
 
     async with Emulator(facts) as emulator:
         BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
 
-While the clock runs, the exchange follows it. While it is held (lockstep) the exchange stands still, and
-private requests wait for `step`, which moves it to the next moment at which anything is delivered.
+While the clock runs, the exchange follows it. While it is held (lockstep), the exchange does not move, and private
+requests wait for `step`, which advances it to the next moment at which anything is delivered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from types import TracebackType
@@ -21,7 +20,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from botkit.emulator.auth import Authenticator
-from botkit.emulator.clock import EmulatorClock
+from botkit.emulator.clock import MACHINE_TIME, EmulatorClock, MachineTime
 from botkit.emulator.faults import HANDSHAKE_KINDS, REQUEST_KINDS, Fault, Faults
 from botkit.emulator.hub import Hub, Subscriber, Told, parse_pairs, stream_of
 from botkit.emulator.options import EmulatorOptions
@@ -53,21 +52,25 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.emulator")
 
 HOST = "127.0.0.1"
-#: bytes of one header: the payload of a PUT holds its whole body, and a thousand orders may be cancelled at once
+#: bytes per header: a PUT's payload contains its whole body, and a thousand orders may be cancelled at once
 _HEADER_MAX = 128 * 1024
-_NAP_S = 0.02  # the longest sleep between two looks at the market
+_FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
+_NAP_S = 0.02  # the longest sleep between two market updates
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
 
 class Emulator:
-    """BitoPro on this machine. ``facts`` are the exchange's pairs, limits and fees."""
+    """BitoPro on this machine: ``facts`` are its pairs, limits and fees, ``machine`` is whose time passes."""
 
-    def __init__(self, facts: ExchangeFacts, options: EmulatorOptions | None = None) -> None:
+    def __init__(
+        self, facts: ExchangeFacts, options: EmulatorOptions | None = None, *, machine: MachineTime = MACHINE_TIME
+    ) -> None:
         self.options = options = options or EmulatorOptions()
-        machine_now = time.time_ns()
+        self.machine = machine
+        machine_now = machine.wall_ns()
         source, start = _source(facts, options, machine_now)
         self.venue = EmulatedVenue(facts, options, source, start)
-        self.clock = EmulatorClock(start, options.speed, held=options.lockstep)
+        self.clock = EmulatorClock(start, options.speed, held=options.lockstep, monotonic=machine.monotonic_ns)
         self.faults = Faults(options.seed)
         for spec in options.faults:
             self.add_fault(spec)
@@ -77,7 +80,7 @@ class Emulator:
         self.private = PrivateDesk(self.venue)
         self.rest = self.ws = ""
         self.port = 0
-        #: REST requests that were taken up, in order; lockstep counts by it
+        #: how many REST requests have been received, in order; lockstep counts by it
         self.received = 0
         self._arrived = asyncio.Condition()
         self._told: list[Told] = []
@@ -164,7 +167,7 @@ class Emulator:
         return min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
 
     def advance(self, to: Nanos | None = None) -> None:
-        """Advance the exchange to a moment (default: now) and send its deliveries."""
+        """Advance the exchange to a time (default: now) and send its deliveries."""
         deliveries = self.venue.advance(self.clock.now() if to is None else to, pause=self.clock.held)
         if deliveries:
             self.hub.deliver(deliveries)
@@ -182,12 +185,12 @@ class Emulator:
         still: bool = False,
         patience_s: float = 10.0,
     ) -> tuple[Nanos, list[Told]]:
-        """Lockstep: carry time to the first moment up to ``until`` at which anything is delivered, and deliver it.
+        """Lockstep: advance time to the first moment up to ``until`` at which anything is delivered, and deliver it.
 
-        ``requests`` waits first until so many REST requests have been received since the start. ``whole`` goes on to
-        ``until``. ``still`` only waits: where orders arrive at once, more of them may belong before what comes next.
-        Returns (the time it is then, what was delivered, in order) once all frames are written. Raises ConfigError
-        when the clock runs, and TimeoutError when the requests do not arrive.
+        ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
+        to ``until``. ``still`` only waits: if orders arrive instantly, more of them may belong before the next
+        delivery. Returns (the new time, the deliveries in order) once all frames are written. Raises ConfigError if the
+        clock is running, and TimeoutError if the requests do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -197,7 +200,8 @@ class Emulator:
                     await asyncio.wait_for(
                         self._arrived.wait_for(lambda: self.received >= requests), timeout=patience_s
                     )
-            # deliveries since the last step (a refusal, first frames of a socket) happened now: no time passes first
+            # deliveries since the last step (a refusal, a socket's first frames) happened now, so no time passes before
+            # them
             while (whole or not self._told) and not (still and self.venue.is_paused):
                 at = self.venue.next_at()
                 here = until if at is None else max(min(at, until), self.clock.now())
@@ -214,13 +218,13 @@ class Emulator:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def add_fault(self, spec: Mapping[str, object]) -> Fault:
-        """Put a fault in force (`botkit.emulator.faults` lists the kinds). Raises ConfigError."""
+        """Activate a fault (`botkit.emulator.faults` lists the kinds). Raises ConfigError."""
         fault = self.faults.add(spec, self.venue.now)
         if fault.kind == "maintenance":
             pair = self.venue.pairs.get(fault.where.lower())
             if pair is None:
                 self.faults.remove(fault.id)
-                raise ConfigError(f"fault: maintenance of {fault.where!r}, which is no pair")
+                raise ConfigError(f"fault: maintenance for {fault.where!r}, which is not a pair")
             self.venue.set_maintenance(pair, on=True)
         if fault.kind == "key_expired":
             for socket in [socket for socket in self._sockets if socket.is_private]:
@@ -231,7 +235,7 @@ class Emulator:
         return fault
 
     def remove_faults(self, fault_id: int | None = None) -> int:
-        """Lift one fault or all; how many there were."""
+        """Remove one fault or all; return how many were removed."""
         gone = self.faults.remove(fault_id)
         for fault in gone:
             if fault.kind == "maintenance":
@@ -252,7 +256,7 @@ class Emulator:
             if path.startswith("/ws/"):
                 return await self._stream(request, path[3:])
             if path.startswith("/_emulator"):
-                from botkit.emulator.control import control  # it needs this module's class
+                from botkit.emulator.control import control  # it imports this module
 
                 return await control(self, request)
         except web.HTTPException as error:
@@ -291,7 +295,7 @@ class Emulator:
     async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> HttpReply:
         """Carry out a request. ``query`` replaces the request's own."""
         if not self.clock.held and not route[0].private:
-            self.advance()  # a private request carries the exchange to its own arrival
+            self.advance()  # a private request advances the exchange to its own arrival
         found = self._begin(request, route, body, request.query if query is None else query)
         if self.clock.held:
             if isinstance(found, HttpReply):
@@ -310,7 +314,7 @@ class Emulator:
         account, refused = "", None
         if endpoint.private:
             skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
-            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
             try:
                 if self.faults.rules and self.faults.has_expired(now):
                     raise RefusedError(UNAUTHORIZED, 401)
@@ -344,7 +348,7 @@ class Emulator:
             if not self.clock.held:
                 self.advance(now)
             return self._wallet(endpoint, account, names, query, body)
-        machine = time.time_ns() if self.clock.speed != 1.0 else None
+        machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
         skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
         make, word = self.private.work(
             endpoint, account, names, query, body, now, lambda stamp: self.gate.check_time(stamp, skewed, machine)
@@ -384,7 +388,7 @@ class Emulator:
     async def _faulty(
         self, request: web.BaseRequest, route: Route, body: bytes, struck: dict[str, Fault]
     ) -> web.StreamResponse:
-        """Carry out a request hit by faults: on its way, before or after it takes effect, or on the way back."""
+        """Carry out a request affected by faults: on its way, before or after it takes effect, or on the way back."""
         faults = self.faults
         if "delay_request" in struck:
             await self._wait_ms(faults.wait_ms(struck["delay_request"]))
@@ -456,7 +460,7 @@ class Emulator:
         found = stream_of(unquote(path))
         response = web.WebSocketResponse(autoping=False, max_msg_size=64 * 1024)
         if found is None or not response.can_prepare(request).ok:
-            return web.Response(status=200)  # as seen on the wire: 200 and no upgrade
+            return web.Response(status=200)  # as observed on the wire: 200 and no upgrade
         stream, rest = found
         if self.faults.rules:
             for fault in self.faults.strike(stream.id, HANDSHAKE_KINDS, self.venue.now):
@@ -466,7 +470,7 @@ class Emulator:
         account: str | None = None
         pairs: dict[str, int] = {}
         if stream.private:
-            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
             now = self.clock.now() + self.faults.skew_ms(self.venue.now) * NS_PER_MS
             try:
                 if self.faults.has_expired(self.venue.now):
@@ -500,7 +504,7 @@ class Emulator:
         return len(self._sockets)
 
     def cut_sockets(self) -> int:
-        """Cut every WebSocket without a close frame; how many there were."""
+        """Cut every WebSocket without a close frame; return how many there were."""
         count = len(self._sockets)
         for socket in list(self._sockets):
             socket.abort()
@@ -512,13 +516,13 @@ def _redirect(fault: Fault) -> web.Response:
 
 
 def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[MarketSource, Nanos]:
-    """The market, and the moment at which the emulator starts."""
+    """The market, and the time at which the emulator starts."""
     if options.market is not None:
         tape = TapeMarket(options.market, facts.pairs, options.market_span)
         if options.lockstep:
             return tape, options.start if options.start is not None else tape.start - 1
         start = options.start if options.start is not None else machine_now
-        # by whole minutes, so that the tape's candles stay where they are within the hour's minutes
+        # shift by whole minutes, so that the tape's candles still start on full minutes
         tape.shift_ns = (start - tape.start) // NS_PER_MINUTE * NS_PER_MINUTE
         tape.known_until = tape.start + tape.shift_ns
         return tape, start
@@ -528,7 +532,13 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
+    # the market begins with a whole minute and has all its books within two seconds: a little earlier, or an emulator
+    # that is started in those seconds has an empty market at first
     source = SyntheticSource(
-        facts.pairs, seed=options.seed, start=start, history_days=options.history_days, speed=options.speed
+        facts.pairs,
+        seed=options.seed,
+        start=start if options.lockstep else start - _FIRST_BOOKS_NS,
+        history_days=options.history_days,
+        speed=options.speed,
     )
     return source, start

@@ -1,4 +1,4 @@
-"""One WebSocket of a client: a bounded queue of frames, the exchange's pings, and the faults that strike it."""
+"""One WebSocket to a client: a bounded queue of frames, the exchange's pings, and the faults that affect it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from botkit.emulator.spoiling import alter, lengthen
 from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.model.clock import Nanos
 
-#: most frames waiting for a client that does not read; beyond it the connection is cut, as an exchange would do
+#: how many frames may wait for a client that does not read; beyond that the connection is cut, as an exchange would do
 QUEUE_MAX = 20_000
-#: seconds between pings, seconds without a pong after which the socket is cut (Q18)
+#: seconds between pings, and seconds without a pong before the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
-#: bytes that are joined into one write, and may wait in the connection's own buffer
+#: how many bytes are joined into one write, and may wait in the connection's own buffer
 _WRITE_MAX = 256 * 1024
 
 
 def _header(length: int) -> bytes:
-    """The beginning of a whole, unmasked text frame."""
+    """The start of a complete, unmasked text frame."""
     if length < 126:
         return bytes((0x81, length))
     if length < 65_536:
@@ -32,7 +32,7 @@ def _header(length: int) -> bytes:
 
 
 class Socket:
-    """Sends what is pushed, in order, until the client is gone."""
+    """Sends pushed frames, in order, until the client is gone."""
 
     def __init__(
         self, response: web.WebSocketResponse, request: web.BaseRequest, stream_id: str, faults: Faults,
@@ -101,11 +101,11 @@ class Socket:
 
     @property
     def is_private(self) -> bool:
-        """Whether it shows what is an account's."""
+        """True if it carries an account's data."""
         return STREAMS[self._stream_id].private
 
     def silence(self) -> None:
-        """Send nothing any more; the connection stays open."""
+        """Stop sending; the connection stays open."""
         self._queue.clear()
         self._silent = True
 
@@ -125,7 +125,7 @@ class Socket:
                     await self._ws.pong(message.data)
                 elif message.type is WSMsgType.PONG:
                     self._pong_at = asyncio.get_running_loop().time()
-                # what a client sends is ignored: the URL is the subscription
+                # anything a client sends is ignored: the URL is the subscription
         except (TimeoutError, ConnectionError):
             pass
         finally:
@@ -154,7 +154,7 @@ class Socket:
     async def _send_joined(self) -> None:
         """Write all waiting frames at once: one system call per frame would take most of the time.
 
-        Frames of a server are not masked, so a frame is its length and its text (RFC 6455, 5.2).
+        A server's frames are not masked, so a frame is just its length and its text (RFC 6455, 5.2).
         """
         queue = self._queue
         while queue:

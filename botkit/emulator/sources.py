@@ -1,4 +1,4 @@
-"""Where the emulator's market comes from: the endless synthetic one, or a recorded tape."""
+"""The emulator's market data: the endless synthetic market, or a recorded tape."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _Columns = TypeVar("_Columns", bound=MarketColumns)
 class MarketSource(Protocol):
     """Rows in order of receive time, a chunk at a time."""
 
-    #: what it is, for the state
+    #: a description, shown in the state
     name: str
-    #: an invented market
+    #: the market is invented
     synthetic: bool
     #: True once there is nothing more to come
     ended: bool
-    #: every row received before this moment was handed out
+    #: every row received before this time has been returned
     known_until: Nanos
 
     def history(self) -> list[CandleColumns]:
@@ -40,16 +40,16 @@ class MarketSource(Protocol):
         ...
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """The next rows, so that all rows received before ``until`` are known; some may be received later."""
+        """Return the next rows, so that all rows received before ``until`` are known; some may be received later."""
         ...
 
     def is_wire(self, pair: str) -> bool:
-        """True when the pair's books were recorded from the exchange's stream, and so have its rhythm already."""
+        """True if the pair's books were recorded from the exchange's stream and so already have its rhythm."""
         ...
 
 
 class SyntheticSource:
-    """The synthetic market with ``history_days`` of candles before ``start``. Equal for equal seed and start."""
+    """The synthetic market with ``history_days`` of candles before ``start``. Equal seed and start give equal rows."""
 
     synthetic = True
 
@@ -62,13 +62,13 @@ class SyntheticSource:
         begin = start // NS_PER_MINUTE * NS_PER_MINUTE - minutes * NS_PER_MINUTE
         self._market = SyntheticMarket(pairs, seed=seed, start=begin)
         self._minutes = minutes
-        # where time runs fast, more at once: handing 42 streams on costs more than making their rows
+        # use larger chunks if time runs fast: distributing 42 streams costs more than generating their rows
         self._chunk = _CHUNK * max(1, int(speed / 15))
         self._companions = Companions({name: pair for name, pair in pairs.items() if name not in PAIRS})
         self.known_until: Nanos = begin
 
     def is_wire(self, pair: str) -> bool:
-        """Never: this market is finer than any stream."""
+        """Always False: this market is finer than any stream."""
         return False
 
     def history(self) -> list[CandleColumns]:
@@ -81,31 +81,31 @@ class SyntheticSource:
         return found
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """Books and trades of all pairs."""
+        """Books and trades for all pairs."""
         found: list[MarketColumns] = []
         while self.known_until <= until:
-            # always so many seconds at once, so that a companion's rows do not depend on who asks when
+            # always the same number of seconds, so that a companion's rows do not depend on the caller's timing
             rows = self._market.advance(self.known_until + self._chunk)
-            # a row may be received later than the last generated second, but none before it is missing
+            # a row may be received after the last generated second, but none before it is missing
             self.known_until = self._market.time
             found += rows + self._companions.rows(rows)
         return found
 
 
 class TapeMarket:
-    """A recorded tape with books or trades, or a span of it; ``shift_ns`` is added to all of its times."""
+    """A recorded tape with books or trades, or part of it; ``shift_ns`` is added to all times."""
 
     def __init__(self, path: Path, pairs: Mapping[str, Pair], span: tuple[Nanos, Nanos] | None = None) -> None:
-        # reading tapes loads pyarrow, which a synthetic market does without
+        # imported here because reading tapes loads pyarrow, which a synthetic market does not need
         from botkit.tape.feed import Feed, TapeSource
 
         if not path.exists():
-            raise ConfigError(f"--market {path}: there is no such tape; give the folder of one, or synthetic")
+            raise ConfigError(f"--market {path}: there is no such tape; use a tape's folder, or synthetic")
         source = TapeSource(path, pairs)
         self._feed: Feed = Feed([source])
         streams = [info for info in self._feed.streams if info.kind in ("books", "trades")]
         if not streams:
-            raise ConfigError(f"--market {path}: it holds no books and no trades; candles alone are for backtests")
+            raise ConfigError(f"--market {path}: it has no books or trades; candles alone are only for backtests")
         self.name, self.synthetic = f"tape {source.name}", source.synthetic
         self.ended = False
         self.start = min(info.start for info in streams)
@@ -119,7 +119,7 @@ class TapeMarket:
         self.known_until: Nanos = self.start
 
     def is_wire(self, pair: str) -> bool:
-        """What the tape says of its books."""
+        """What the tape says about its books."""
         return self._feed.is_wire(pair)
 
     def history(self) -> list[CandleColumns]:
@@ -147,7 +147,7 @@ class TapeMarket:
 
 
 def _shifted(columns: _Columns, by: Nanos) -> _Columns:
-    """The rows at other times, received and stamped."""
+    """The rows with all times shifted, both received and stamped."""
     if not by:
         return columns
     return msgspec.structs.replace(columns, received=columns.received + by, time=columns.time + by)

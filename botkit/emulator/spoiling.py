@@ -1,4 +1,4 @@
-"""Applies faults to a correct answer or frame: fields changed, rows missing, far too long."""
+"""Applies faults to a correct answer or frame: changed fields, missing rows, excessive length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MB: Final = 2**20
 
 
 def spoil_answer(body: bytes, struck: Mapping[str, Fault], faults: Faults, now: Nanos) -> bytes:
-    """The body of an answer as the faults leave it."""
+    """An answer's body after the faults are applied."""
     if "lagging" in struck:
         newest = now - int((struck["lagging"].value or 0) * NS_PER_MS)
         body = _with_rows(body, lambda rows: [row for row in rows if _made(row) <= newest])
@@ -31,12 +31,12 @@ def spoil_answer(body: bytes, struck: Mapping[str, Fault], faults: Faults, now: 
 
 
 def alter(text: bytes, fault: Fault) -> bytes:
-    """The text with what `find` matches replaced."""
+    """The text with every match of `find` replaced."""
     return re.sub(fault.find or "", fault.put or "", text.decode()).encode()
 
 
 def lengthen(text: bytes, fault: Fault) -> bytes:
-    """The text padded with white space, which leaves the JSON the same."""
+    """The text padded with white space, which does not change the JSON."""
     return text.ljust(int((fault.value or 10) * _MB))
 
 

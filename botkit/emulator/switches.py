@@ -1,6 +1,7 @@
-"""Switches for what the exchange's documents leave open or contradict; each names its question (QUESTIONS.md).
+"""Switches for behaviour that the exchange's documents leave open or contradict; each names its question
+(QUESTIONS.md).
 
-``--as documented`` takes every switch at what the documents say, ``--as observed`` at what was seen on the wire.
+``--as documented`` sets every switch to what the documents say, ``--as observed`` to what was observed on the wire.
 """
 
 from __future__ import annotations
@@ -43,33 +44,33 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "nonce", "any", "increasing", "any",
-            "any nonce within the skew window, or only increasing ones; then a repeated signed POST is 409 too (Q3)",
+            "any nonce within the skew window, or only increasing ones, with 409 for a repeated signed POST (Q3)",
             ("any", "increasing"),
         ),
-        _number("skew_window_s", 60, 60, 60, "how far nonce and timestamp may lie from the clock, else 409 (Q4)",
+        _number("skew_window_s", 60, 60, 60, "how far nonce and timestamp may be from the clock; otherwise 409 (Q4)",
                 1, 86_400),
         Switch(
             "identity", "any", "registered", "any",
-            "the identity of a signed GET or DELETE: any (empty or missing too), or the account's email (API 2.2)",
+            "the identity in a signed GET or DELETE: any, even empty or missing, or the account's email (API 2.2)",
             ("any", "registered"),
         ),
         Switch(
             "key_expiry_streams", "close", "close", "close",
-            "when the fault key_expired begins: private streams are cut, or say nothing more (Q36)",
+            "when the fault key_expired starts, private streams are cut or fall silent (Q36)",
             ("close", "silent"),
         ),
         Switch(
             "order_ids_filter", "off", "off", "off",
-            "the listing of all orders takes `orderIDs`, up to 1000 with commas, and then no times (Q35)", _ON_OFF,
+            "the listing of all orders takes `orderIDs`, up to 1000, and then ignores times (Q35)", _ON_OFF,
         ),
-        Switch("rate_limits", "on", "on", "on", "enforce the table of rate limits; off only counts (Q5)", _ON_OFF),
+        Switch("rate_limits", "on", "on", "on", "enforce the rate limits; off only counts requests (Q5)", _ON_OFF),
         Switch(
             "active_final", "on", "on", "off",
             "the active-orders stream also pushes an order's final state (Q6)", _ON_OFF,
         ),
         Switch(
             "batch", "all_or_nothing", "all_or_nothing", "all_or_nothing",
-            "a batch with a bad order is refused whole, or its good orders are taken (Q7)",
+            "a batch with a bad order is refused entirely, or its good orders are accepted (Q7)",
             ("all_or_nothing", "best_effort"),
         ),
         Switch(
@@ -78,7 +79,7 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "open_orders_seconds", "off", "off", "on",
-            "the open-orders listing stamps in seconds in place of milliseconds (Q9)", _ON_OFF,
+            "timestamps in the open-orders listing are in seconds instead of milliseconds (Q9)", _ON_OFF,
         ),
         Switch(
             "user_trade_fee_scaled", "off", "on", "off",
@@ -91,27 +92,27 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "whole_seconds", "off", "off", "on",
-            "stamps of orders are whole seconds times 1000 (API 4)", _ON_OFF,
+            "order timestamps are whole seconds times 1000 (API 4)", _ON_OFF,
         ),
         Switch(
             "keepalive", "documented", "documented", "observed",
-            "ping every 20 s and cut after 5 s without pong, or every 1 s and cut after 60 s (Q18)",
+            "ping every 20 s and cut after 5 s without a pong, or every 1 s and after 60 s (Q18)",
             ("documented", "observed"),
         ),
         _number("book_cadence_ms", 1000, 1000, 200,
-                "the least time between two frames of one book; recorded ones keep theirs (Q19)", 10, 60_000),
+                "the least time between frames of a book; recorded books keep their own (Q19)", 10, 60_000),
         Switch(
             "repeat_books", "off", "off", "on",
-            "books are now and then pushed again unchanged (Q19)", _ON_OFF,
+            "unchanged books are sometimes pushed again (Q19)", _ON_OFF,
         ),
-        _number("trades_rows", 50, 50, 50, "rows of the list of recent trades (Q21)", 1, 1000),
+        _number("trades_rows", 50, 50, 50, "number of rows in the list of recent trades (Q21)", 1, 1000),
         Switch("null_lists", "off", "off", "on", "empty lists of orders and trades are null (Q29)", _ON_OFF),
         Switch(
             "ticker_range", "day", "day", "last",
-            "high and low of TICKER frames: of 24 hours, or the last price as seen on the wire (API 11.2)",
+            "high and low in TICKER frames: over 24 hours, or the last price as observed (API 11.2)",
             ("day", "last"),
         ),
-        Switch("bad_request", "422", "400", "422", "the status of a malformed request (Q24)", ("422", "400")),
+        Switch("bad_request", "422", "400", "422", "the status for a malformed request (Q24)", ("422", "400")),
     )
 }  # fmt: skip
 
@@ -131,14 +132,14 @@ class Switches(msgspec.Struct, frozen=True):
         return self.values[name] == "on"
 
     def number(self, name: str) -> int:
-        """The value of a switch that is a number."""
+        """The value of a numeric switch."""
         return int(self.values[name])
 
 
 def choose(choices: Iterable[str] | Mapping[str, str] = (), as_set: str | None = None) -> Switches:
-    """Every switch at its default, or at a set's value, then the ``name=value`` choices. Raises ConfigError."""
+    """Set every switch to its default or a preset, then apply the ``name=value`` choices. Raises ConfigError."""
     if as_set is not None and as_set not in SETS:
-        raise ConfigError(f"--as {as_set}: there are {' and '.join(SETS)}")
+        raise ConfigError(f"--as {as_set}: use {' or '.join(SETS)}")
     values = {name: switch.default if as_set is None else getattr(switch, as_set) for name, switch in SWITCHES.items()}
     pairs = choices.items() if isinstance(choices, Mapping) else [_split(choice) for choice in choices]
     for name, value in pairs:
@@ -169,7 +170,7 @@ def _checked(switch: Switch, value: str) -> str:
 
 
 def help_lines() -> list[str]:
-    """What ``--switch help`` prints: name, values with the default first, and what it is about."""
+    """The output of ``--switch help``: name, values with the default first, and what the switch is about."""
     lines = []
     for switch in SWITCHES.values():
         values = "|".join(switch.values) if switch.values else f"{switch.least}..{switch.most}"

@@ -1,6 +1,6 @@
-"""Tables that the exchange publishes and that nothing in botkit computes with: currencies, transfers, fee ranks.
+"""Tables that the exchange publishes but botkit does not compute with: currencies, transfers, fee ranks.
 
-Figures of coins that no document names are of the right order of magnitude and modelled.
+For coins not named in the documents, figures are estimates of the right order of magnitude.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from botkit.model.money import format_units, to_units
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """One way to move a currency. ``label`` stands behind the currency's name in the table, "" for its own chain."""
+    """One way to transfer a currency. ``label`` follows the currency's name in the table; "" for its own chain."""
 
     protocol: str
     label: str
@@ -34,7 +34,7 @@ class Chain(msgspec.Struct, frozen=True):
 
 
 _OWN: Final = Chain("MAIN", "", "0.1", "1", "100000", "200000", "12")
-#: chains of the currencies that documents name; the others have one of their own
+#: the chains of currencies named in the documents; every other currency has its own chain
 CHAINS: Final[dict[str, tuple[Chain, ...]]] = {
     "twd": (Chain("MAIN", "", "15", "100", "1000000", "2000000", "0"),),
     "btc": (Chain("MAIN", "", "0.0001", "0.0005", "50", "100", "3"),),
@@ -47,12 +47,12 @@ CHAINS: Final[dict[str, tuple[Chain, ...]]] = {
 
 
 def chains_of(currency: str) -> tuple[Chain, ...]:
-    """How a currency can be moved; the first is the default."""
+    """How a currency can be transferred; the first chain is the default."""
     return CHAINS.get(currency, (_OWN,))
 
 
 def currency_rows(currencies: Iterable[str]) -> tuple[CurrencyRow, ...]:
-    """The rows of /provisioning/currencies: one a protocol."""
+    """The rows of /provisioning/currencies: one per protocol."""
     return tuple(
         CurrencyRow(
             currency=currency.upper() + (f" ({chain.label})" if chain.label else ""),
@@ -115,7 +115,7 @@ def transfer_limits(level: int) -> tuple[TransferLimitRow, ...]:
 
 
 def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
-    """``tradingFeeRate``. Rank 0 names the volume below which it holds, the others the volume from which."""
+    """``tradingFeeRate``. For rank 0 the volume is the upper limit, for all others the lower limit."""
     rows = []
     for index, rank in enumerate(ranks):
         first = index == 0 and len(ranks) > 1
@@ -141,5 +141,5 @@ def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
 
 
 def units(text: str) -> int:
-    """A figure of these tables in units of 1e-8."""
+    """A figure from these tables in units of 1e-8."""
     return to_units(text)

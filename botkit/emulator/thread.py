@@ -1,4 +1,4 @@
-"""An emulator in its own thread: for tests and programs without an event loop, or with a short-lived one."""
+"""An emulator in its own thread, for tests and programs without an event loop, or with a short-lived one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class EmulatorThread:
     """Starts an emulator in a thread: ``with EmulatorThread(make_emulator) as emulator: emulator.rest``.
 
-    ``make`` is called in that thread. `call` runs something on the emulator there, since it must not be used from
-    elsewhere.
+    ``make`` is called in that thread. Use `call` to run something on the emulator, which must not be used from other
+    threads.
     """
 
     def __init__(self, make: Callable[[], Emulator]) -> None:
@@ -60,7 +60,9 @@ class EmulatorThread:
         asyncio.run(serve())
 
     def call(self, work: Callable[[Emulator], T | Awaitable[T]], timeout_s: float = 30.0) -> T:
-        """Run ``work`` (a function or a coroutine function of the emulator) in its thread; what it returns."""
+        """Run ``work`` (a function or coroutine function that takes the emulator) in its thread and return the
+        result.
+        """
         assert self._loop is not None
 
         async def there() -> Any:
@@ -77,12 +79,12 @@ class EmulatorThread:
 
     @property
     def rest(self) -> str:
-        """Base address of REST."""
+        """The base address for REST."""
         return self._running.rest
 
     @property
     def ws(self) -> str:
-        """Base address of the streams."""
+        """The base address for streams."""
         return self._running.ws
 
     @property

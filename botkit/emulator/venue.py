@@ -1,6 +1,6 @@
-"""The exchange behind the wire, without I/O: the simulated exchange, its market, and what it delivers to whom and when.
+"""The exchange without I/O: the simulated exchange, its market, and what it delivers to whom and when.
 
-Time is handed in. `submit` gives it a private request; `advance` carries time and returns `Delivery` objects in the
+Time is passed in. `submit` gives it a private request; `advance` moves time and returns `Delivery` objects in the
 documented total order: by time, then answers and account events, books, trades; then by pair.
 """
 
@@ -32,7 +32,7 @@ from botkit.sim.order import AccountSetup
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES
 from botkit.sim.venue_limits import VenueLimits
 
-#: address of every request: the emulator binds to loopback only
+#: the address of every request: the emulator binds to loopback only
 ADDRESS = "127.0.0.1"
 #: how far ahead of the clock the market is generated
 _AHEAD: Nanos = 4 * NS_PER_S
@@ -42,11 +42,11 @@ OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """Something that becomes known at ``at``: to an account, or (``account`` None) to everybody.
+    """Something that becomes known at ``at``: to one account, or to everybody if ``account`` is None.
 
-    For public trades ``item`` is the pair alone, and ``trades`` the list of recent ones, newest first, where it is
-    worth a frame: a frame repeats the list, so of several trades in one go not each needs one. For an answer ``item``
-    is the answer. Deliveries of one ``group`` (not 0) belong to one match, though each is a frame of its own.
+    For public trades, ``item`` is just the pair. ``trades`` is the list of recent trades, newest first, if this
+    delivery gets a frame: a frame repeats the list, so not every trade in a burst needs one. For an answer, ``item`` is
+    the answer. Deliveries with the same ``group`` (not 0) belong to one match, although each has its own frame.
     """
 
     at: Nanos
@@ -58,12 +58,12 @@ class Delivery(msgspec.Struct, frozen=True):
     group: int = 0
 
 
-#: what became known, by its place in the total order, and the trade that it is, if it is one
+#: what became known, its place in the total order, and the trade if it is one
 _Found: TypeAlias = tuple[Nanos, int, str, int, Delivery, TradeRow | None]
 
 
 class _Tape:
-    """Recorded trades of one pair on their way to the public list."""
+    """One pair's recorded trades on their way to the public list."""
 
     __slots__ = ("_rows", "next_at", "pair")
 
@@ -94,7 +94,7 @@ class _Tape:
 
 
 class EmulatedVenue:
-    """See the module. ``facts`` are the exchange's pairs, limits and fees."""
+    """The emulated exchange. ``facts`` are its pairs, limits and fees."""
 
     def __init__(self, facts: ExchangeFacts, options: EmulatorOptions, source: MarketSource, start: Nanos) -> None:
         self.facts = facts
@@ -109,9 +109,9 @@ class EmulatedVenue:
         for account in options.all_accounts():
             unknown = sorted(set(account.balances) - set(self.currencies))
             if unknown:
-                raise ConfigError(f"--balance {unknown[0]}: the exchange lists no such currency")
+                raise ConfigError(f"--balance {unknown[0]}: the exchange does not list this currency")
         self.accounts = {account.email: account for account in options.all_accounts()}
-        assert len(self.accounts) == len(options.all_accounts()), "two accounts with one email"
+        assert len(self.accounts) == len(options.all_accounts()), "two accounts share an email"
         self.kernel = Kernel(
             pairs=self.pairs,
             accounts={
@@ -124,7 +124,7 @@ class EmulatedVenue:
             },
             queue=options.queue or Queue(),
             latency=options.latency or Constant({}),
-            limits=None,  # counted below, since requests that never reach the kernel count too
+            limits=None,  # counted below, because requests that never reach the kernel count as well
             book_cadence_ms=switches.number("book_cadence_ms"),
             max_book_age_s=options.max_book_age_s,
             seed=options.seed,
@@ -145,8 +145,8 @@ class EmulatedVenue:
         self._trades_max = switches.number("trades_rows")
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
-        self._tape_next: Nanos = _NEVER  # the earliest of them
-        # readers of the stream align each list with the one before, so half of it must overlap to be safe
+        self._tape_next: Nanos = _NEVER  # the earliest of all tapes
+        # readers align each list with the previous one, so to be safe half of it must overlap
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
         self._groups = 0
@@ -162,28 +162,28 @@ class EmulatedVenue:
 
     @property
     def now(self) -> Nanos:
-        """The time reached so far."""
+        """The current time."""
         return self.kernel.now
 
     @property
     def market_name(self) -> str:
-        """What the market is."""
+        """A description of the market."""
         return self._source.name
 
     @property
     def is_synthetic(self) -> bool:
-        """True where the market is an invented one."""
+        """True if the market is invented."""
         return self._source.synthetic
 
     @property
     def market_ended(self) -> bool:
-        """Whether a tape has no more rows: from then on books stand still."""
+        """True if a tape has no more rows: from then on, books no longer change."""
         return self._source.ended
 
     # -- the market -----------------------------------------------------------------------------------------------
 
     def _note_last(self, candles: CandleColumns) -> None:
-        """The public list begins with the last prices of the history, so that it is not empty at the start."""
+        """Start the public list with the history's last prices, so that it is not empty at first."""
         pair = self.pairs[candles.pair]
         for minute, close, lots in list(
             zip(candles.time.tolist(), candles.close.tolist(), candles.lots.tolist(), strict=True)
@@ -211,13 +211,13 @@ class EmulatedVenue:
     # -- what a shell calls ---------------------------------------------------------------------------------------
 
     def submit(self, account: str, make: Callable[[int], Request], now: Nanos, on_answer: OnAnswer) -> None:
-        """Give the exchange a request of an account, made from its number. Its answer comes out of `advance`."""
+        """Submit a request for an account, created from its number by ``make``. `advance` returns the answer."""
         self._request_id += 1
         self._answers[self._request_id] = on_answer
         self.kernel.submit(account, make(self._request_id), now)
 
     def answer(self, delivery: Delivery) -> None:
-        """Hand an answer to whoever waits for it."""
+        """Pass an answer to the request that waits for it."""
         assert isinstance(delivery.item, Answer)
         on_answer = self._answers.pop(delivery.item.request_id, None)
         if on_answer is not None:
@@ -231,12 +231,13 @@ class EmulatedVenue:
 
     @property
     def is_paused(self) -> bool:
-        """True between the books and the trades of a moment."""
+        """True between the books and the trades of one moment."""
         return self.kernel.is_paused
 
     def advance(self, to: Nanos, *, pause: bool = False) -> list[Delivery]:
-        """Carry time to ``to``; what became known by then, in order. With ``pause`` it may stop after the books of a
-        moment, where orders arrive at once, and `next_at` is that moment still."""
+        """Advance time to ``to`` and return what became known by then, in order. With ``pause``, it may stop after a
+        moment's books if orders arrive instantly; `next_at` then still returns that moment.
+        """
         if self._source.known_until < to + _AHEAD:
             self._load(to)
         found: list[_Found] = []
@@ -258,7 +259,7 @@ class EmulatedVenue:
                     told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event, group=group)
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         if self.kernel.is_paused:
-            to = self.kernel.now - 1  # the trades of this moment come after what the bot sends now
+            to = self.kernel.now - 1  # this moment's trades come after what the bot sends now
         due = list(self._tapes.items()) if self._tape_next <= to else []
         for name, tape in due:
             if tape.next_at is not None and tape.next_at <= to:
@@ -274,7 +275,7 @@ class EmulatedVenue:
         return self._listed(found)
 
     def _listed(self, found: list[_Found]) -> list[Delivery]:
-        """Put the trades into the lists of recent ones. A burst that one list does not hold goes out in several."""
+        """Add the trades to the lists of recent trades. A burst too long for one list is sent as several."""
         last = {row[2]: index for index, row in enumerate(found) if row[5] is not None}
         untold = dict.fromkeys(last, 0)
         deliveries = []
@@ -291,11 +292,11 @@ class EmulatedVenue:
     # -- reads ----------------------------------------------------------------------------------------------------
 
     def recent_trades(self, pair: Pair) -> tuple[TradeRow, ...]:
-        """The public list, newest first, as the streams spell it."""
+        """The public list, newest first, as streams spell it."""
         return tuple(self._lists[pair])
 
     def publish_books(self, pair: Pair, depth: int) -> None:
-        """Push the pair's books from now on, the best ``depth`` levels a side."""
+        """Push the pair's books from now on, with the best ``depth`` levels per side."""
         self.kernel.publish_books(pair, depth, is_wire=self._source.is_wire(pair))
 
     def book(self, pair: Pair, depth: int) -> OrderBook:
@@ -303,7 +304,7 @@ class EmulatedVenue:
         return self.kernel.book(pair, depth)
 
     def candles(self, pair: Pair, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """(bucket, [open, high, low, close, lots]), the running one included."""
+        """(bucket, [open, high, low, close, lots]), including the unfinished candle."""
         return self.kernel.candle_history(pair).rows(resolution, start, end)
 
     def ticker(self, pair: Pair, *, fresh: bool = False) -> TickerRow:
@@ -332,7 +333,7 @@ class EmulatedVenue:
         return row
 
     def last_price(self, name: str) -> float | None:
-        """The last price of a pair in its quote currency, or None."""
+        """A pair's last price in its quote currency, or None."""
         pair = self.pairs.get(name)
         if pair is None:
             return None
@@ -343,13 +344,13 @@ class EmulatedVenue:
         return None if ticks is None else pair.rules.price(ticks)
 
     def set_maintenance(self, pair: Pair, *, on: bool) -> None:
-        """Suspend trading of a pair, or resume it."""
+        """Suspend or resume trading in a pair."""
         changed = pair.with_rules(msgspec.structs.replace(pair.rules, maintenance=on))
         self.pairs[pair] = changed
         self.kernel.pairs[pair] = changed
 
     def figures(self) -> Mapping[str, object]:
-        """Totals for the state: orders and executions by account."""
+        """Totals for the state: orders and executions per account."""
         return {
             email: {
                 "orders": len(rows.account.orders),
@@ -381,5 +382,5 @@ def _trade_row(pair: Pair, time: Nanos, ticks: int, lots: int, side: int) -> Tra
 
 
 def _eight(value: int, decimals: int) -> str:
-    """With eight fixed decimals, as tickers and trades are in REST."""
+    """Format with eight fixed decimals, as REST tickers and trades have them."""
     return fixed(value * int(10 ** (8 - decimals)), 8)

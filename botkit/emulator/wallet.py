@@ -1,4 +1,6 @@
-"""Deposits and withdrawals of the emulator's accounts. A withdrawal debits at once and passes through its statuses."""
+"""Deposits and withdrawals for the emulator's accounts. A withdrawal debits at once, then passes through its
+statuses.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ from botkit.sim.draws import keyed
 from botkit.sim.rules import balance_refusal
 
 _TRANSFER_IDS = 13
-#: a withdrawal's statuses by its age: asked for, under way, done
+#: how long a withdrawal stays in each status: requested, processing, done
 _WAITS: Nanos = 2 * NS_PER_S
 _UNDER_WAY: Nanos = 10 * NS_PER_S
 _WINDOW_MS = 90 * NS_PER_DAY // NS_PER_MS
 
 
 class Transfer(msgspec.Struct):
-    """A deposit or a withdrawal. Amounts in units of 1e-8; ``total`` is what the balance changed by."""
+    """A deposit or a withdrawal. Amounts are in units of 1e-8; ``total`` is the change in the balance."""
 
     number: int
     currency: str
@@ -47,17 +49,17 @@ class Transfer(msgspec.Struct):
 
     @property
     def total_units(self) -> int:
-        """Net amount and fee."""
+        """The net amount plus the fee."""
         return self.amount_units + self.fee_units
 
     @property
     def serial(self) -> str:
-        """Its serial: the date and a number."""
+        """The serial: the date and a number."""
         kind = "TW" if self.currency == "twd" else "BW"
         return f"{to_datetime(self.created):%Y%m%d}{kind}{self.number % 100_000_000:08d}"
 
     def status(self, now: Nanos) -> str:
-        """Where it stands."""
+        """Its current status."""
         age = now - self.created
         if self.is_deposit or age >= _UNDER_WAY:
             return "COMPLETE"
@@ -65,7 +67,7 @@ class Transfer(msgspec.Struct):
 
 
 class Wallet:
-    """The transfers of all accounts."""
+    """All accounts' transfers."""
 
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
@@ -146,7 +148,7 @@ class Wallet:
         raise RefusedError("Invalid withdraw id.")  # assumed
 
     def withdraw(self, account: str, names: Names, body: WithdrawBody) -> HttpReply:
-        """POST /wallet/withdraw/{currency}: ``amount`` is debited, the fee is taken out of it."""
+        """POST /wallet/withdraw/{currency}: ``amount`` is debited, with the fee deducted from it."""
         venue, currency = self._venue, self._currency(names)
         protocol = (body.protocol or chains_of(currency)[0].protocol).upper()
         chain = next((chain for chain in chains_of(currency) if chain.protocol == protocol), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botkit.engine.market.book import walk
 from botkit.engine.orders.orphans import Orphans
-from botkit.engine.outcome import Reply
+from botkit.engine.outcome_parts import Reply
 from botkit.engine.rooms import BotRooms
 from botkit.engine.strategy.parameters import set_live_parameter
 from botkit.engine.strategy.record import StrategyRecord

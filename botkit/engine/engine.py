@@ -21,13 +21,13 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.outcome import Outcome
 from botkit.engine.risk.review import RiskDesk
-from botkit.engine.rooms import BotRooms, EngineSettings, FindCallback, StrategySpec
+from botkit.engine.rooms import BotRooms, FindCallback
 from botkit.engine.router.router import Router
+from botkit.engine.settings import EngineSettings, StrategySpec
 from botkit.engine.spans import Spans
 from botkit.engine.stages import Stages
 from botkit.engine.view import EngineView
 from botkit.model.clock import Nanos
-from botkit.model.columns import MergedRows
 from botkit.model.events import (
     BalanceReport,
     Candle,
@@ -58,6 +58,7 @@ from botkit.model.inputs import (
     Stop,
 )
 from botkit.model.limits import SlotsChanged
+from botkit.model.merged_rows import MergedRows
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 
@@ -153,9 +154,18 @@ class Engine:
         rooms.outbox.out = out
         if given is None:
             rooms.agenda.ring(now)
-        else:
-            clock.events += 1
-            self._handlers[type(given)](given, now)
+            self._finish(now, out)
+            return
+        clock.events += 1
+        before, slot = rooms.changes.count, rooms.router_slot
+        self._handlers[type(given)](given, now)
+        if (
+            rooms.changes.count == before
+            and slot.is_known
+            and slot.due is None
+            and not (rooms.callbacks.mailbox or rooms.past.is_wanting or self._stages.reads_history)
+        ):
+            return  # nobody was concerned, and nothing waited for a turn
         self._finish(now, out)
 
     def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
@@ -187,16 +197,21 @@ class Engine:
         """Deliver what the turn caused, then collect the requests that may leave. Repeats until nothing new is
         caused.
         """
-        rooms, slot = self._rooms, self._rooms.router_slot
+        rooms, router, slot = self._rooms, self._router, self._rooms.router_slot
         callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
         while True:
             # a look at what waits costs nothing, and in most turns nothing does
-            if (callbacks.mailbox and callbacks.is_open) or quoter.dirty or targets.dirty or protector.again:
+            if callbacks.mailbox and callbacks.is_open:
+                callbacks.deliver()
+            if quoter.dirty or targets.dirty or protector.again:
                 rooms.work_off()
-            due = slot.due if slot.is_known else slot.ask()
-            if due is None or due > now:
-                break
+            if router.express is None:
+                due = slot.due if slot.is_known else slot.ask()
+                if due is None or due > now:
+                    break
             out.requests += rooms.desk.collect(now)
+        if rooms.agreement.is_unsettled:
+            rooms.agreement.settle()
         if rooms.router.alarms or rooms.has_refused:
             rooms.end_of_turn()
         if rooms.past.is_wanting or self._stages.reads_history:

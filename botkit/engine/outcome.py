@@ -2,99 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from botkit.engine.agenda import Changes
-from botkit.model.clock import Nanos
+from botkit.engine.outcome_parts import (
+    Comparison,
+    Halted,
+    HistoryWanted,
+    Level,
+    Note,
+    Reply,
+    StrategyFailure,
+    StreamWanted,
+    Withheld,
+)
 from botkit.model.events import Fill
 from botkit.model.orders import Order, OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Ending, Request
-
-Level = Literal["info", "warning", "error"]
-
-
-class Note(msgspec.Struct, frozen=True):
-    """A sentence for the user. With a ``kind`` it is kept in the journal too."""
-
-    level: Level
-    text: str
-    kind: str = ""
-    #: a strategy wrote it with ``self.log``, so it is already in the log
-    is_logged: bool = False
-
-
-class StrategyFailure(msgspec.Struct, frozen=True):
-    """A strategy raised, or had to be stopped. ``where`` is the file and line; ``text`` the traceback."""
-
-    strategy: str
-    callback: str
-    where: str
-    error: str
-    text: str
-    time: Nanos
-    #: it refused its parameters (ConfigError in on_start): a user's mistake, where a traceback does not help
-    is_config: bool = False
-
-
-class Withheld(msgspec.Struct, frozen=True):
-    """The price of a withheld trade or candle, and when it arrived."""
-
-    pair: Pair
-    time: Nanos
-    price: float
-
-
-class StreamWanted(msgspec.Struct, frozen=True):
-    """A strategy subscribed: ``kind`` is trades, books, tickers or bars; ``depth`` the levels of a book a side."""
-
-    pair: Pair
-    kind: Literal["trades", "books", "tickers", "bars"]
-    depth: int = 0
-    resolution: str = ""
-
-
-class HistoryWanted(msgspec.Struct, frozen=True):
-    """A series needs this many finished bars from before the start."""
-
-    pair: Pair
-    resolution: str
-    count: int
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """A difference between the books and the exchange, as a sentence for the user."""
-
-    kind: Literal["order", "balance"]
-    text: str
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The books were compared with the exchange. ``began`` is when the comparison was requested."""
-
-    began: Nanos
-    differences: tuple[Difference, ...] = ()
-    foreign: int = 0
-    #: currency -> units that somebody else added or took; they count as unassigned
-    adopted: tuple[tuple[str, int], ...] = ()
-    #: orders of ours that the journal does not know though it was asked for (`botkit.model.inputs.Unwritten`)
-    unwritten: tuple[str, ...] = ()
-
-
-class Halted(msgspec.Struct, frozen=True):
-    """The bot halted itself: ``kind`` is loss or breaker."""
-
-    kind: Literal["loss", "breaker"]
-    reason: str
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """The result of a command: a value, or a sentence saying why not."""
-
-    value: Any = None
-    refusal: str | None = None
 
 
 class Outcome:
@@ -130,7 +55,7 @@ class Outcome:
         self.comparisons: list[Comparison] = []
         #: why a comparison could not be made (it is tried again), and how the request for it ended
         self.compare_failures: list[tuple[str, Ending]] = []
-        #: pairs whose stream of books shows nothing though the book moves on
+        #: pairs whose book stream stays silent although the book changes
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
         #: the end of `CancelOrphans`: the cancelled ids, or a sentence saying why not
@@ -165,16 +90,6 @@ class Outbox:
         self._changes = changes
         self.out = Outcome()
 
-    def order(self, order: Order) -> None:
-        """An order entered a state."""
-        self._changes.count += 1
-        self.out.states.append((order, order.state))
-
-    def fill(self, fill: Fill) -> None:
-        """An execution was booked."""
-        self._changes.count += 1
-        self.out.fills.append(fill)
-
     def note(self, level: Level, text: str, kind: str = "") -> None:
         """Notify the user; with a ``kind``, also journal the note."""
         self._changes.count += 1
@@ -196,12 +111,12 @@ class Outbox:
         self.out.streams.append(stream)
 
     def compare_failed(self, why: str, ending: Ending) -> None:
-        """The books could not be compared with the exchange's."""
+        """The bot could not be reconciled with the exchange."""
         self._changes.count += 1
         self.out.compare_failures.append((why, ending))
 
     def compared(self, comparison: Comparison) -> None:
-        """The books were compared with the exchange."""
+        """The bot was reconciled with the exchange."""
         self._changes.count += 1
         self.out.comparisons.append(comparison)
 

@@ -7,11 +7,8 @@ state, a fill, a price, a failed strategy) come here and are passed on in a fixe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, tzinfo
 from functools import partial
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from botkit.engine.agenda import Agenda, BotClock, Changes
 from botkit.engine.decisions import DecisionLog
@@ -31,9 +28,10 @@ from botkit.engine.orders.reconcile import Reconciliation
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.orders.targets import Targets
-from botkit.engine.outcome import Comparison, Outbox
+from botkit.engine.outcome import Outbox
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router
+from botkit.engine.settings import EngineSettings, StrategySpec
 from botkit.engine.strategy.base import Strategy, bind
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.context import Context, Rooms
@@ -42,8 +40,8 @@ from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.events import MAX_BOOK_AGE_S, Balance, BalanceReport, Fill, OrderReport
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
 from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
@@ -56,36 +54,11 @@ REJECTIONS_MAX = 10
 #: by then the balances changed by an execution have arrived
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 _REFUSED = OrderState.REFUSED
+_REJECTED = OrderState.REJECTED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
 #: finds a function for (strategy, callback's name); None: the plain method
 FindCallback = Callable[[Strategy, str], Callback | None]
-
-
-class StrategySpec(msgspec.Struct, frozen=True):
-    """A strategy instance to run: its name in the configuration and its checked parameters."""
-
-    name: str
-    strategy: Strategy
-    parameters: Mapping[str, Any]
-
-
-class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings fixed at construction."""
-
-    zone: tzinfo = UTC
-    seed: int = 0
-    first_client_id: int = 1
-    #: how long a bar waits for late trades after its end
-    bar_grace_ns: Nanos = 2_000 * NS_PER_MS
-    #: a book older than this is not traded on
-    max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
-    #: how long after an abort the exchange may still act on an order request
-    latest_accept_ns: Nanos = 2_000 * NS_PER_MS
-    #: for a running bot: its clock speed relative to the machine's; None: no checks, as in a backtest
-    watch_speed: float | None = None
-    #: keep the values of attached indicators over the whole run, for the report's charts
-    draws_indicators: bool = False
 
 
 class BotRooms:
@@ -187,7 +160,7 @@ class BotRooms:
             )
         self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
         self.router_slot = agenda.slot("router", router.next_due, _nothing)
-        router.take_listener(self.router_slot.changed, self.router_slot.set)
+        router.take_listener(self.router_slot.changed, self.changes)
         risk.expected_price = self._expected_price
         rooms = Rooms(
             clock=self.clock,
@@ -255,17 +228,19 @@ class BotRooms:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def _order_changed(self, order: Order) -> None:
-        self.outbox.order(order)
-        if order.state in _ACCEPTED:
+        state = order.state
+        self.changes.count += 1
+        self.outbox.out.states.append((order, state))
+        if state in _ACCEPTED:
             self._rejections = 0
-        elif order.state is OrderState.REJECTED:
+        elif state is _REJECTED:
             self._rejections += 1
             if self._rejections == REJECTIONS_MAX and self.watch is not None:
                 self._trip(f"the exchange rejected {REJECTIONS_MAX} orders in a row, the last one: {order.reason}")
         record = self.records.get(order.strategy)
         if record is None:
             return
-        if order.state is _REFUSED:
+        if state is _REFUSED:
             record.refused(order.reason)
             self.has_refused = True
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
@@ -279,14 +254,18 @@ class BotRooms:
         if self.protector.watches:
             self.protector.order_changed(order)
         if record.active:
-            self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
+            if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
+                self.callbacks.notify(record, "on_order", order)  # no execution that it could disagree with
+            else:
+                self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
     def _filled(self, fill: Fill) -> None:
         record = self.records.get(fill.order.strategy)
         if record is None:
             return
         record.fills_count += 1
-        self.outbox.fill(fill)
+        self.changes.count += 1
+        self.outbox.out.fills.append(fill)
         if self.protector.watches:
             self.protector.filled(fill)
         self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
@@ -371,10 +350,10 @@ class BotRooms:
         """Handle balances from the account's stream."""
         if not self.has_begun:
             return  # before that they are asked for
-        # balance frames of the last executions may still be on their way, so these may be too low
-        quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
-        self.portfolio.balances.compare(report, now, quiet=quiet)
-        if self.gate.shortage is not None or self.portfolio.balances.may_be_short:
+        if self.gate.shortage is not None or not self.portfolio.balances.is_as_expected(report):
+            # balance frames of the last executions may still be on their way, so these may be too low
+            quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
+            self.portfolio.balances.compare(report, now, quiet=quiet)
             self.watch_shortages()
         if self._balance_listeners != ():
             self.tell_balances(report.balances)
@@ -395,23 +374,19 @@ class BotRooms:
                     self.callbacks.notify(record, "on_balance", balance)
 
     def watch_shortages(self) -> None:
-        """Halt new orders while the account has less of a coin than its strategies own together."""
+        """Halt new orders while the account holds less of a coin than its strategies own between them."""
         shortage = "; ".join(map(str, self.portfolio.balances.shortages())) or None
         if shortage != self.gate.shortage:
             if shortage is None:
-                self.outbox.note("info", "the account has all that its strategies own; new orders go on")
+                self.outbox.note("info", "the account holds all that its strategies own again; new orders are allowed")
             elif self.gate.shortage is None:
-                self.outbox.note("error", f"no new orders but those that reduce: {shortage}")
+                self.outbox.note("error", f"only orders that reduce a position are allowed: {shortage}")
             self.gate.shortage = shortage
             self.decisions.note("shortage", self.clock.now, shortage or "over")
 
     def compare(self, now: Nanos, given: Compare) -> None:
-        """Compare the books with the exchange, unless a comparison is running. ``hold`` blocks new orders until one
-        started now has ended.
-        """
-        if given.hold is not None:
-            self.gate.hold = given.hold
-        elif self.comparison is not None and not self.comparison.is_done:
+        """Reconcile with the exchange, unless a comparison is running."""
+        if self.comparison is not None and not self.comparison.is_done:
             return
         self.comparison = Reconciliation(
             now=now,
@@ -420,15 +395,8 @@ class BotRooms:
             desk=self.desk,
             portfolio=self.portfolio,
             outbox=self.outbox,
-            on_done=self._compared,
             unwritten=given.unwritten,
         )
-
-    def _compared(self, comparison: Comparison) -> None:
-        self.outbox.compared(comparison)
-        assert self.comparison is not None
-        if comparison.began == self.comparison.began:
-            self.gate.hold = None
 
     # -- strategies -----------------------------------------------------------------------------------------------
 

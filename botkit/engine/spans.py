@@ -19,8 +19,9 @@ from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import Nanos
-from botkit.model.columns import BookColumns, CandleColumns, MergedRows, TradeColumns
+from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, OrderBook, Trade
+from botkit.model.merged_rows import MergedRows
 
 
 class Spans:
@@ -43,6 +44,13 @@ class Spans:
         self._risk = risk
         self._protector = protector
         self._blocks = BlockCache()
+        # the rows of one stream in a row, and in one block, in which the last span stopped: the next one goes on there
+        self._rows: MergedRows | None = None
+        self._columns: MarketColumns | None = None
+        self._block: Any = None
+        self._market: PairMarket | None = None
+        self._first = self._until = 0  # their positions
+        self._offset = 0  # a row's position less its index in the block, or for books in the stream
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
         """One row as an event for a turn."""
@@ -54,29 +62,46 @@ class Spans:
         before = self._changes.count
         position = begin
         while position < end and self._changes.count == before:
-            columns, row, until = rows.at(position)
-            until = min(until, end)
+            if not self._first <= position < self._until or rows is not self._rows:
+                self._find(rows, position)
+            columns, offset = self._columns, self._offset
             if isinstance(columns, BookColumns):
+                row = position - offset
                 self._clock.now = int(columns.received[row])
                 self._markets.on_book(self._blocks.event_at(columns, row), self._clock.now)  # type: ignore[arg-type]
                 position += 1
             else:
-                block = self._blocks.get(columns, row)
-                first = row - block.start
-                last = min(len(block.events), first + until - position)
-                position += self._block(self._markets.of(columns.pair), block, columns, first, last)
+                until = self._until if self._until < end else end
+                position += self._take_some(position - offset, until - offset)
         return position - begin
 
-    def _block(
-        self, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
-    ) -> int:
-        """Rows ``begin`` to ``end`` of a block, or the first of them; how many were taken in."""
-        feeds = market.bar_feeds
+    def _find(self, rows: MergedRows, position: int) -> None:
+        """Find the stream, the block and the market of a position."""
+        columns, row, until = rows.at(position)
+        self._rows, self._columns, self._first = rows, columns, position
+        if isinstance(columns, BookColumns):
+            self._offset, self._until = position - row, until
+            return
+        self._block = block = self._blocks.get(columns, row)
+        self._market = self._markets.of(columns.pair)
+        self._offset = position - row + block.start
+        self._until = min(until, self._offset + len(block.events))
+
+    def _take_some(self, begin: int, end: int) -> int:
+        """Rows ``begin`` to ``end`` of the block, or the first of them; how many were taken in."""
+        market, block, columns = self._market, self._block, self._columns
+        assert market is not None
+        feeds, last = market.bar_feeds, market.last.price
         if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
             end = begin + 1  # the first trade determines when its bar ends, and the driver must know that
-        if market.last.price is None or self._protector.watches:
-            return self._row_by_row(block, begin, end if market.last.price is not None else begin + 1)
-        end = begin if market.doubts else block.calm_until(begin, end, market.last.price)
+        if last is None or self._protector.watches:
+            return self._row_by_row(block, begin, end if last is not None else begin + 1)
+        if market.doubts:
+            end = begin
+        elif 0 < begin < block.calm_end and last == block.price_list[begin - 1]:
+            end = min(end, block.calm_end)  # the row before is still the last price
+        else:
+            end = block.calm_until(begin, end, last)
         if end == begin:  # it may be withheld: then later rows are compared with another price
             return self._row_by_row(block, begin, begin + 1)
         if self._risk.has_loss_limits:
@@ -89,8 +114,8 @@ class Spans:
             taken = self._row_by_row(block, begin, end) if feeds else self._trades(market, block, begin, end)
         elif not feeds:
             taken = self._skip(market, block, end, end - begin)
-        elif len(feeds) == 1 and columns.resolution in feeds:
-            taken = self._bars(market, feeds[columns.resolution], block, begin, end)
+        elif len(feeds) == 1 and (feed := feeds.get(columns.resolution)) is not None:  # type: ignore[union-attr]
+            taken = self._bars(market, feed, block, begin, end)
         else:
             taken = self._row_by_row(block, begin, end)
         if self._risk.has_drawdowns:

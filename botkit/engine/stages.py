@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from botkit.engine.orders.reads import Reads
-from botkit.engine.outcome import HistoryWanted
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.strategy.parameters import set_live_parameter
 from botkit.engine.strategy.past_reads import PastReads
@@ -24,7 +24,7 @@ class Stages:
     def __init__(self, rooms: BotRooms, reads: Reads) -> None:
         self._rooms = rooms
         self._reads = reads
-        #: the exchange is asked for the history that series want, not the driver
+        #: True if the exchange, not the driver, supplies the history that series need
         self.reads_history = False
         rooms.gate.is_starting = True
 
@@ -61,7 +61,7 @@ class Stages:
             portfolio.open(balances)
 
     def compare(self, given: Compare, now: Nanos) -> None:
-        """Compare the books with the exchange's."""
+        """Reconcile with the exchange."""
         self._rooms.compare(now, given)
 
     def begin(self, given: Begin, now: Nanos) -> None:

@@ -5,63 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from botkit.engine.money.positions import Position
-from botkit.engine.outcome import StreamWanted
+from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.rooms import BotRooms
-from botkit.engine.router.figures import Usage
+from botkit.engine.router.reports import Usage
+from botkit.engine.view_values import MarketView, PositionView, StrategyView
 from botkit.model.clock import Nanos
-from botkit.model.events import OrderBook, OrderReport
+from botkit.model.events import OrderReport
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 from botkit.model.results import IndicatorLine, RouterUse
-
-
-class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy: whether it runs, and its counts. ``halted`` is why it places no new orders."""
-
-    name: str
-    active: bool
-    stopped_because: str
-    halted: str | None
-    orders: int
-    fills: int
-    skips: Mapping[str, int]
-    refusals: Mapping[str, int]
-    last_skip: Mapping[str, Mapping[str, Any]]
-
-
-class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy's position in a pair; money in the pair's quote currency."""
-
-    pair: Pair
-    amount_units: int
-    amount: float
-    average_entry: float
-    realised: float
-    unrealised: float
-    is_flat: bool
-
-    @property
-    def lots(self) -> int:
-        """The amount in whole lots."""
-        return self.pair.rules.lots_of_units(self.amount_units)
-
-
-class MarketView(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair: its last price, its book and when that arrived (0: never), and its subscriptions."""
-
-    pair: Pair
-    last: float | None
-    book: OrderBook
-    book_seen: Nanos
-    book_depth: int
-    resolutions: tuple[str, ...]
-    #: True if trades, books or tickers are subscribed to, not only bars
-    is_listened_to: bool
-    #: trades that arrived after their bar had closed, for the resolution with the most
-    late_trades: int
 
 
 class MoneyView:
@@ -162,7 +115,7 @@ class ChecksView:
 
     @property
     def is_comparing(self) -> bool:
-        """True while the books are being compared with the exchange."""
+        """True while the bot is being reconciled with the exchange."""
         comparison = self._rooms.comparison
         return comparison is not None and not comparison.is_done
 

@@ -1,6 +1,6 @@
-"""What a client lives by where nobody hands it a clock and a source of chance. A bot always does.
+"""The machine's clock and randomness, for clients that are not given their own. Bots always are.
 
-Nothing else under ``exchange`` reads the machine: so a bot can run on a loop whose time a test carries.
+Nothing else under ``exchange`` reads either, so a test can run a bot on a loop with virtual time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botkit.model.clock import Nanos
 
 
 class SystemClock:
-    """The machine's own time of day."""
+    """The machine's clock."""
 
     def now(self) -> Nanos:
         """Nanoseconds since the epoch, UTC."""
@@ -22,12 +22,12 @@ class SystemClock:
 
 
 def system_random() -> Random:
-    """Chance that differs with every start."""
+    """Randomness that differs at every start."""
     return Random()
 
 
 def thread_lock() -> AbstractContextManager[object]:
-    """What only one thread of the process may do at a time, in a ``with`` block."""
+    """A lock for use in a ``with`` block: only one thread of the process can hold it."""
     return threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Paper trading: an exchange's own market data as it comes, orders answered by a simulated exchange in this process."""
+"""Paper trading: market data comes from a real exchange, and orders go to a simulated one in this process."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, GetBook, GetCandles, Request
 from botkit.model.venue import Venue
 
-#: what a bot on paper asks the exchange itself
+#: the requests that a paper bot sends to the exchange itself
 MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
-#: levels of a book that the simulated exchange keeps
+#: book levels that the simulated exchange keeps
 _DEPTH = 50
 
 
 class PaperAdapter:
     """Market data from ``market``, orders to ``venue``; the bot sees one exchange (`botkit.model.adapter`).
 
-    What it is shown of the market is what the exchange sent; its own orders are matched against that, and never move
-    it. The account has no streams that could be lost: its events do not leave the process.
+    The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and
+    do not affect it. The account has no streams that could be lost, because its events do not leave the process.
     """
 
     account_streams = ()
 
     def __init__(self, market: Adapter, venue: Venue, clock: Clock, *, account: str, speed: float = 1.0) -> None:
-        """``account`` is the bot's name at the venue; ``clock`` runs at ``speed`` times the machine's."""
+        """``account`` is the bot's name at the venue; ``clock`` runs at ``speed`` times the machine's pace."""
         self._market = market
         self._venue = venue
         self._clock = clock
@@ -77,16 +77,16 @@ class PaperAdapter:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the exchange can do: the simulated one does all of it."""
+        """The exchange's capabilities; the simulated one supports them all."""
         return self._market.capabilities
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time less that of the exchange which sends the market data."""
+        """This machine's time minus the time of the exchange that sends the market data."""
         return self._market.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their rules as the exchange gives them now. Raises RequestError."""
+        """The pairs and their current rules, read from the exchange. Raises RequestError."""
         return await self._market.pairs()
 
     # -- events in ------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class PaperAdapter:
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """The account's events are the simulated exchange's; all others are the market's."""
+        """The account's events come from the simulated exchange, all others from the market."""
         if account:
             self._sink = sink
 
@@ -116,7 +116,7 @@ class PaperAdapter:
             self._market.watch(on_market, books=dict(books or {}), trades=trades, tickers=tickers, account=False)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Give the market's streams a new connection."""
+        """Reconnect the market's streams."""
         if kind != "account":
             self._market.reconnect(kind)
 
@@ -127,7 +127,7 @@ class PaperAdapter:
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Reads of the market go to the exchange, all else to the simulated one. Raises nothing but CancelledError."""
+        """Market reads go to the exchange, everything else to the simulated one. Raises nothing but CancelledError."""
         if not self._is_open:
             return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
         if request.endpoint in MARKET_READS:

@@ -1,4 +1,4 @@
-"""One table for each section of a configuration file, generated from the types that read it."""
+"""One table for each section of a configuration file, generated from the types that parse it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _WORDS: dict[Any, str] = {
 
 
 def configuration_tables() -> str:
-    """Markdown tables of all sections, the outermost first."""
+    """Markdown tables for all sections, outermost first."""
     titles: dict[type[msgspec.Struct], str] = {}
     _collect(BotConfig, "The file", titles)
     return "\n".join(_table(kind, title) for kind, title in titles.items())
 
 
 def _collect(kind: type[msgspec.Struct], title: str, found: dict[type[msgspec.Struct], str]) -> None:
-    """Every section that the keys of ``kind`` lead to, with its place in the file."""
+    """Collect every section that the keys of ``kind`` lead to, with its place in the file."""
     if kind in found:
         found[kind] += f", {title}"
         return
@@ -83,7 +83,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _words(annotation: Any) -> str:
-    """The type of a value in words."""
+    """A value's type in words."""
     if annotation in _WORDS:
         return _WORDS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)

@@ -1,8 +1,8 @@
 """Writes the generated parts of the guide: ``python -m botkit.guide.reference``.
 
-``reference.md`` is generated whole, from the docstrings of the public modules. ``configuration.md`` is written by hand
-down to `MARKER`; below it is one table for each section of a configuration. tests/guide/test_reference.py compares both
-with the code.
+``reference.md`` is generated entirely, from the docstrings of the public modules. ``configuration.md`` is handwritten
+down to `MARKER`; below it is one generated table per section of a configuration. tests/guide/test_reference.py compares
+both with the code.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ from botkit.guide.configuration_tables import configuration_tables
 
 __all__ = ["MARKER", "PUBLIC_MODULES", "configuration_chapter", "reference_chapter", "write"]
 
-#: the public modules and what each is for; a name outside them, or not in their ``__all__``, may change at any time
+#: the public modules with their purpose; names outside them, or not in their ``__all__``, may change at any time
 PUBLIC_MODULES: dict[str, str] = {
     "botkit": "Everything a strategy needs.",
     "botkit.errors": "Errors, sorted by what happens next.",
     "botkit.hookspecs": "The hooks that plugins implement.",
-    "botkit.model.extension": "What plugins hand over through the hooks.",
+    "botkit.model.extension": "What plugins provide through the hooks.",
     "botkit.model.adapter": "What a bot needs from its exchange.",
     "botkit.model.clock": "Time in nanoseconds.",
     "botkit.model.columns": "Market data as NumPy columns.",
+    "botkit.model.merged_rows": "Rows of several streams as one stream.",
     "botkit.model.events": "What happens: market data, fills, balances.",
     "botkit.model.inputs": "Everything that can enter a bot.",
     "botkit.model.limits": "Rate limits.",
     "botkit.model.money": "Exact money.",
     "botkit.model.moment": "The order of inputs with equal times.",
-    "botkit.model.order_spec": "What a strategy asked for with an order.",
+    "botkit.model.order_spec": "An order as a strategy requested it.",
     "botkit.model.orders": "Orders and their states.",
     "botkit.model.pairs": "Pairs and the exchange's rules for them.",
-    "botkit.model.percent": "Percent, basis points and fractions told apart.",
-    "botkit.model.csv_cells": "Text in CSV files that no spreadsheet runs.",
+    "botkit.model.percent": "Telling percent, basis points and fractions apart.",
+    "botkit.model.csv_cells": "Text that is safe in CSV files opened as spreadsheets.",
     "botkit.model.reasons": "Why strategies did not trade, by kind.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
     "botkit.model.resolutions": "Lengths of bars.",
     "botkit.model.results": "The result of a backtest.",
     "botkit.model.venue": "A simulated exchange that a bot can run against.",
     "botkit.pytest_plugin": "Fixtures for tests against the emulator.",
-    "botkit.testing.adapter_cases": "Proves that an adapter keeps its contract.",
+    "botkit.testing.adapter_cases": "Tests that an adapter fulfils its contract.",
 }
 
 MARKER = "<!-- Below this line: python -m botkit.guide.reference -->"
@@ -57,7 +58,7 @@ _HEAD = """# Reference
 <!-- Written by python -m botkit.guide.reference; change the docstrings instead. -->
 
 Every public name, module by module. Prices are in quote currency, amounts in base currency and times in nanoseconds
-since the epoch (UTC), unless a line says otherwise.
+since the epoch (UTC), unless stated otherwise.
 """
 
 _HERE = Path(__file__).parent
@@ -72,7 +73,7 @@ def reference_chapter() -> str:
         module = importlib.import_module(name)
         parts.append(f"## {name}\n\n{about}\n")
         source = _Source(module)
-        # botkit re-exports much of botkit.model: each name is described once
+        # botkit re-exports much of botkit.model: each name is described only once
         elsewhere = {public: written.get(id(getattr(module, public))) for public in module.__all__}
         if name != "botkit":
             elsewhere |= {public: module_of(public) for public in module.__all__ if public in source.imported}
@@ -100,7 +101,7 @@ def module_of(public: str) -> str:
 
 
 def configuration_chapter() -> str:
-    """The text of ``configuration.md``: what was written by hand, and the tables."""
+    """The text of ``configuration.md``: the handwritten part and the tables."""
     head, marker, _ = (_HERE / "configuration.md").read_text(encoding="utf-8").partition(MARKER)
     assert marker, "configuration.md has lost its marker"
     return f"{head}{MARKER}\n\n{configuration_tables()}"
@@ -115,7 +116,7 @@ def write() -> list[Path]:
 
 
 class _Source:
-    """What only a module's source shows: the ``#:`` comments of its constants, and how their values are spelt."""
+    """What only a module's source shows: the ``#:`` comments on its constants, and how their values are written."""
 
     def __init__(self, module: ModuleType) -> None:
         text = inspect.getsource(module)
@@ -142,10 +143,10 @@ class _Source:
 
 
 def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
-    """Heading, signature and documentation of one name."""
+    """The heading, signature and documentation of one name."""
     heading = f"### {module}.{name}\n"
-    thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a fixture of pytest
-    is_alias = name in source.values  # such as Nanos, which is int: Python's own docstring would say nothing here
+    thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a pytest fixture
+    is_alias = name in source.values  # such as Nanos, which is int: int's docstring would be useless here
     if inspect.isclass(thing) and not is_alias:
         return "\n".join([heading, _class(name, thing)])
     if inspect.isroutine(thing) and not is_alias:
@@ -163,7 +164,7 @@ def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
 
 
 def _comment_of(name: str) -> str:
-    """The ``#:`` comment of a constant that one public module takes from another."""
+    """The ``#:`` comment on a constant that one public module takes from another."""
     for other in PUBLIC_MODULES:
         if other != "botkit":
             comment = _Source(importlib.import_module(other)).comments.get(name)
@@ -208,7 +209,7 @@ def _function(value: Any) -> Any:
 
 
 def _fields(kind: type[msgspec.Struct]) -> list[str]:
-    """``name: type = default`` of a struct's fields, as they are spelt."""
+    """``name: type = default`` for a struct's fields, as written in the source."""
     spelt = {name: text for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
     parts = []
     for field in msgspec.structs.fields(kind):
@@ -222,7 +223,7 @@ def _fields(kind: type[msgspec.Struct]) -> list[str]:
 
 
 def _signature(thing: Any, *, method: bool = False) -> str:
-    """A signature with its annotations as they are spelt; ``method`` leaves out the first parameter."""
+    """A signature with its annotations as written; ``method`` leaves out the first parameter."""
     try:
         signature = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -237,7 +238,7 @@ def _signature(thing: Any, *, method: bool = False) -> str:
         stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
         part = "*" * stars + parameter.name
         if parameter.annotation is not parameter.empty:
-            annotation = parameter.annotation  # of a field of a named tuple it is wrapped
+            annotation = parameter.annotation  # for a named tuple's field it is wrapped
             part += f": {getattr(annotation, '__forward_arg__', annotation)}"
         if parameter.default is not parameter.empty:
             part += f" = {_value(parameter.default)}"

@@ -10,13 +10,15 @@ import contextlib
 import logging
 
 from botkit.engine.engine import Engine
-from botkit.engine.outcome import Outcome, Reply
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Reply
 from botkit.live.comparing import Comparisons
 from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.latch import Latch
+from botkit.live.limits.leases import SharedLimits
 from botkit.live.notices import Notices
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence
@@ -50,12 +52,15 @@ class Bot:
         journal: Journal,
         persistence: Persistence,
         files: RunFiles,
+        shared: SharedLimits | None,
     ) -> None:
+        """``shared``: the windows that it shares with other bots; None if it is alone."""
         self.parts = parts
         self.notices = notices
         self.journal = journal
         self.persistence = persistence
         self.files = files
+        self.shared = shared
         self.view = engine.view
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
@@ -73,9 +78,7 @@ class Bot:
         self._tells_orders = False
         self.watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
         self.journal_watch = JournalWatch(journal, notices.tell)
-        self.comparisons = Comparisons(
-            notices, self.note, say=self.say, others=tuple(parts.siblings), speed=parts.clock.speed
-        )
+        self.comparisons = Comparisons(notices, self.note, say=self.say, others=parts.siblings, speed=parts.clock.speed)
         self.standstill = Standstill(self._woke, lambda: self.comparisons.began, speed=parts.clock.speed)
         self.driver = LiveDriver(
             engine,
@@ -114,7 +117,7 @@ class Bot:
                 self.comparisons.suspect(now)
 
     def _refuse_key(self, words: str) -> None:
-        """Nothing that needs the key leaves from here on; a bot that runs halts for good."""
+        """Send nothing more that needs the key, and halt a running bot until it is resumed."""
         if self.driver.key_refusal is not None:
             return
         self.driver.key_refusal = why = key_refused(words, self.parts.address[0])
@@ -124,7 +127,7 @@ class Bot:
             self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # after the turn that is going on
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
-        # it is adopted as an outside change, which an overtaken frame is not
+        # a comparison adopts an outside change of the balance; a frame that was merely overtaken must not be adopted
         for event in given.events:
             if type(event) is BalanceReport and self.started_at and not self.view.has_live_orders:
                 account = self.view.money.account
@@ -152,8 +155,8 @@ class Bot:
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",
-                f"the stream showed no book of {pair} for long, although it had changed; it was read, and the stream "
-                "of books is connected again",
+                f"the order book of {pair} changed, but its stream stayed silent; the book was read by request, and "
+                "the stream reconnects",
             )
             self.streams.reconnect("books")
         for halt in out.halts:
@@ -169,8 +172,8 @@ class Bot:
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():
             self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
-        if self.parts.shared is not None and self.driver.journal_fault is not None:
-            self.parts.shared.disown()  # from here on cancels and reads leave without a journal row
+        if self.shared is not None and self.driver.journal_fault is not None:
+            self.shared.disown()  # from here on cancels and reads leave without a journal row
         if self.view.is_trading and not self.happened.is_set():
             self.happened.set()
 
@@ -192,8 +195,8 @@ class Bot:
     def _woke(self, slept_s: float) -> None:
         self.notices.tell(
             "warning",
-            f"the bot stood still for {slept_s:,.0f} s (the machine slept, or the process was stopped); it connects "
-            "again and sends no new order until its books are compared with the exchange's",
+            f"the bot stood still for {slept_s:,.0f} s (the machine slept, or the process was suspended); it "
+            "reconnects, and sends no new order until it is reconciled with the exchange",
         )
         self.note("standstill", f"{slept_s:.0f} s")
         self.streams.reconnect()  # a connection that died meanwhile would go unnoticed for another half minute
@@ -245,8 +248,8 @@ class Bot:
         """Release everything. Orders stay as they are: `botkit.live.stopping.stop` withdraws them first."""
         await self.driver.close()
         self.watchdog.stop()
-        if self.parts.shared is not None:
-            await self.parts.shared.stop()
+        if self.shared is not None:
+            await self.shared.stop()
         try:
             await self.parts.adapter.close()
         except Exception:

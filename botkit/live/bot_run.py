@@ -75,7 +75,7 @@ class BotRun:
         bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
             self._say(self._opening(bot))
-            lacks_coin = self.parts.no_discount(bot.view.money.account)
+            lacks_coin = self.parts.lacks_coin(bot.view.money.account)
             if lacks_coin is not None:
                 self._notices.tell("warning", lacks_coin)
             guarding = self._guarding()

@@ -75,6 +75,17 @@ def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
     return _told(money.capital_given(target), target, units)
 
 
+def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
+    """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
+    journal = Journal.open(folder.journal, read_only=True)
+    try:
+        with journal.reading("document portfolio"):
+            positions = (journal.document("portfolio") or {}).get("positions", {})
+            return {name: list(pairs) for name, pairs in positions.items()}
+    finally:
+        journal.close()
+
+
 def move_stopped(
     folder: StateFolder,
     portfolio: Portfolio,
@@ -91,6 +102,8 @@ def move_stopped(
     try:
         journal = Journal.open(folder.journal, disk=folder.disk)
         try:
+            if journal.damage is not None:
+                raise JournalError(f"{journal.damage}; start the bot, which halts, and look at its books first")
             document = journal.document("portfolio")
             if document is None:
                 raise ConfigError(
@@ -124,8 +137,8 @@ def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str
             portfolio.relock(order)
         elif order.strategy == target:
             return (
-                f"orders of {target}, which the configuration has no more, may still be open; start the bot once with "
-                "--cancel (end them) or --adopt (leave them standing)"
+                f"orders of {target}, no longer in the configuration, may still be open; start the bot once with "
+                "--cancel (cancel them) or --adopt (leave them open)"
             )
     return None
 

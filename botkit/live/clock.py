@@ -50,10 +50,11 @@ class SteadyClock:
 
     speed = 1.0
 
-    def __init__(self, *, wall: Callable[[], int] = time.time_ns, counter: Callable[[], int] = counter_ns) -> None:
-        self._wall = wall
-        self._counter = counter
-        self._offset = wall() - counter()
+    def __init__(self, *, wall: Callable[[], int] | None = None, counter: Callable[[], int] | None = None) -> None:
+        """``wall`` and ``counter`` are this machine's unless others are given."""
+        self._wall = wall or REAL_CLOCK.wall_ns
+        self._counter = counter or REAL_CLOCK.counter_ns
+        self._offset = self._wall() - self._counter()
 
     @classmethod
     def of(cls, clock: MachineClock) -> SteadyClock:

@@ -1,10 +1,11 @@
-"""Decides when to compare the books with the exchange: every minute, after a stream outage, and on suspicion."""
+"""Decides when to reconcile with the exchange: every minute, after a stream outage, and on suspicion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from botkit.engine.outcome import Comparison, Outcome, Reply
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Comparison, Reply
 from botkit.live.notices import Notices
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import Compare, Input, Unwritten
@@ -89,7 +90,7 @@ class Comparisons:
             if self.first is None:
                 self.first = comparison
             if self._is_told:
-                self._notices.tell("info", "the books were compared with the exchange's again")
+                self._notices.tell("info", "the bot is reconciled with the exchange again")
             self._failures, self._is_told = 0, False
             self._tell(comparison)
         if self._is_under_way or not self._again:
@@ -104,14 +105,14 @@ class Comparisons:
             self._is_told = True
             self._notices.tell(
                 "warning",
-                f"the books cannot be compared with the exchange's: {why}; it is tried again every second, and until "
-                "then the streams alone are believed",
+                f"the bot cannot be reconciled with the exchange: {why}; retrying every second, and relying on the "
+                "streams alone until then",
             )
 
     def _tell(self, comparison: Comparison) -> None:
         for difference in comparison.differences:
             if difference.kind == "balance" and self._others:
-                continue  # the account changes with every fill of theirs; a shortage still halts
+                continue  # each of their fills changes the account; a shortage still halts
             self._notices.tell("warning", difference.text)
             self._note("difference", difference.text)
         siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""

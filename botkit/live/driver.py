@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from botkit.engine.engine import Engine
-from botkit.engine.outcome import Outcome, Reply
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Reply
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock
 from botkit.live.journal_rows import JournalError
@@ -49,7 +50,7 @@ _STEPS_TO_SOCKET = 2
 _GATHER_S = 0.02
 #: how often to retry a journal that cannot be written
 _RETRY_S = 1.0
-_WRITTEN_AGAIN = "it could not be written for a while; what is missing never left this machine, but for cancels"
+_WRITTEN_AGAIN = "it could not be written for a while; nothing was sent meanwhile but cancels"
 #: most market events to queue while the bot is busy; beyond that the oldest books of a pair are dropped for newer ones
 EVENTS_MAX = 20_000
 _BOOKS = 2
@@ -179,9 +180,7 @@ class LiveDriver:
         if replies:
             return replies[0]
         return Reply(
-            refusal="the bot has stopped"
-            if self.fault is None
-            else f"the bot has met a fault of its own: {self.fault!r}"
+            refusal="the bot has stopped" if self.fault is None else f"the bot hit an internal error: {self.fault!r}"
         )
 
     def _turn(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
@@ -215,7 +214,7 @@ class LiveDriver:
             raise
         except BaseException as error:
             # an assertion in the engine failed: its books can no longer be trusted, so it sends nothing more
-            log.exception("the bot has met a fault of its own and ends")
+            log.exception("the bot hit an internal error and ends")
             self.fault = error
             self.ended.set()
         finally:

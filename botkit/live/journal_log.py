@@ -61,7 +61,7 @@ class Place(msgspec.Struct, frozen=True):
     is_open: bool = True
 
 
-class Heading(msgspec.Struct, frozen=True, kw_only=True):
+class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
     """A segment's first record. ``after`` is where the records of the segment before end: what may stand behind was
     never acknowledged."""
 
@@ -90,7 +90,7 @@ class Tail(msgspec.Struct):
     damage: str | None = None
 
 
-_heading_decoder = msgspec.msgpack.Decoder(Heading)
+_heading_decoder = msgspec.msgpack.Decoder(LogHeading)
 
 
 def segment_path(path: Path, segment: int) -> Path:
@@ -162,7 +162,7 @@ class JournalLog:
         return self.place
 
     def _heading(self) -> bytes:
-        heading = Heading(
+        heading = LogHeading(
             botkit_journal_log=FORMAT,
             log=self._log,
             segment=self._segment,
@@ -240,7 +240,7 @@ class _Found(msgspec.Struct, frozen=True):
 class _Begun(msgspec.Struct, frozen=True):
     """A segment that has a heading, and where its first record begins."""
 
-    heading: Heading
+    heading: LogHeading
     number: int
     first: int
 
@@ -250,10 +250,10 @@ def read_tail(path: Path, files: Files, place: Place) -> Tail:
 
     Raises OSError, and JournalError for a log of a newer botkit.
     """
-    return _Reading(path, files, place).read()
+    return _TailReading(path, files, place).read()
 
 
-class _Reading:
+class _TailReading:
     def __init__(self, path: Path, files: Files, place: Place) -> None:
         self._path = path
         self._place = place

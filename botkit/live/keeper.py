@@ -156,9 +156,9 @@ class Keeper:
             self._moved_s = moved_s
             bot.notices.tell(
                 "warning",
-                f"this machine's time of day was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; "
-                "the bot goes on by its own count, which nobody sets. If that is the wrong one, the exchange's answers "
-                "will show it, and a restart fixes it",
+                f"this machine's clock was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; the bot "
+                "keeps its own time, which that does not change. If its own time is the wrong one, the exchange's "
+                "answers will show it: then restart the bot",
             )
 
     @staticmethod
@@ -168,10 +168,10 @@ class Keeper:
         if strike is None:
             return
         text = (
-            f"the guard cancelled {strike.cancelled} of this bot's orders at {format_time(strike.time)}, when it had "
-            f"been silent for {strike.silent_s:,.0f} s"
+            f"the guard cancelled {strike.cancelled} of this bot's orders at {format_time(strike.time)}, after the bot "
+            f"had been silent for {strike.silent_s:,.0f} s"
         )
-        bot.notices.tell("warning", f"{text}; the books are compared with the exchange's")
+        bot.notices.tell("warning", f"{text}; the bot is reconciled with the exchange")
         bot.note("guard", text)
         bot.comparisons.at_once()
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 
-from botkit.engine.outcome import Reply
+from botkit.engine.outcome_parts import Reply
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.notices import Notices
@@ -53,8 +53,8 @@ class Latch:
         if self._to_write is not None:
             self._notices.tell(
                 "error",
-                f"the halt could not be written to {self._folder.path}: it is tried again, and until then a restart "
-                "would forget it",
+                f"the halt could not be written to {self._folder.path}; retrying. Until it is written, a restart would "
+                "forget the halt",
             )
         with contextlib.suppress(JournalError):  # the journal watch reports that it cannot be written
             self._journal.note("halt", reason, self._now())

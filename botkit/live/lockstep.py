@@ -17,7 +17,8 @@ import msgspec
 
 from botkit.engine.engine import Engine
 from botkit.engine.market.watch import BOOK_DEPTH
-from botkit.engine.outcome import HistoryWanted, Outcome
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.errors import BotkitError
 from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.adapter import BitoProAdapter

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from botkit.errors import ConfigError
+from botkit.errors import ConfigError, RequestError
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.limits.sharing import rate_limited_reads, venue_name
+from botkit.model.adapter import Adapter
 from botkit.model.clock import Nanos
 from botkit.model.extension import Exchange, ExchangeFacts
+from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.pairs import Pair
+from botkit.model.requests import Ending
 
 _ASK_S = 5.0
 
@@ -73,6 +76,21 @@ class MarketAccess:
         return found
 
 
+async def read_pairs(adapter: Adapter, reads: RateLimitedReads, exchange: str) -> Mapping[str, Pair]:
+    """The pairs and their rules as an exchange lists them now, over a connection that is not open yet. Raises
+    ConfigError."""
+    await adapter.open()
+    try:
+        async with reads, reads.slot(PAIRS_ENDPOINT) as slot:
+            pairs = await adapter.pairs()
+            slot.outcome = Ending.OK
+            return pairs
+    except RequestError as error:
+        raise ConfigError(f"the pairs of {exchange} cannot be read: {error}") from None
+    finally:
+        await adapter.close()
+
+
 def _is_synthetic(address: str | None) -> bool:
     """Ask an address on this machine whether it is an emulator with a synthetic market."""
     url = urlsplit(address or "")
@@ -86,4 +104,4 @@ def _is_synthetic(address: str | None) -> bool:
         return False
 
 
-__all__ = ["MarketAccess", "RateLimitedReads"]
+__all__ = ["MarketAccess", "RateLimitedReads", "read_pairs"]

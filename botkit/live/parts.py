@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, tzinfo
-from random import Random
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.engine.router.leased import LeasedPools
 from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.limits.sharing import LimitSharing
 from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
@@ -22,8 +25,8 @@ from botkit.model.pairs import Pair
 OnStop = Literal["keep", "cancel", "flatten"]
 
 
-class BotParts(Protocol):
-    """Builds the parts of a running bot; implemented by `botkit.assembly`."""
+class BotParts(msgspec.Struct, frozen=True, kw_only=True):
+    """The values of a running bot's configuration, its surroundings, and what makes its engine."""
 
     name: str
     mode: str
@@ -43,38 +46,54 @@ class BotParts(Protocol):
     recording_bytes_max: int
     #: how long orders that ended without a fill stay in the journal
     unfilled_kept_ns: Nanos
-    random: Random
     #: REST and WebSocket addresses, for a second process that must reach the same exchange
     address: tuple[str | None, str | None]
     #: True if the exchange ends with the bot (the embedded emulator), so that an earlier journal does not apply
     is_new_world: bool
     #: the day on which the account's key was made, where the configuration says so
     key_day: date | None
-    #: windows that the bot made last shares with others; None: it is alone
-    shared: SharedLimits | None
+    sharing: LimitSharing
+    #: what makes the same engine again in a replay, as plain JSON values without secrets
+    recipe: Mapping[str, Any]
     #: other bots of this process on the same account, by name
-    siblings: Sequence[str]
+    siblings: tuple[str, ...] = ()
     #: their starting points for client ids; None if there are no other bots
-    client_ids: ClientIdPlaces | None
+    client_ids: ClientIdPlaces | None = None
+    #: a new engine, not started: (decision log, first client id, shared counters)
+    engine: Callable[[DecisionLog, int, LeasedPools | None], Engine]
+    #: a warning if simulated fees should be paid in a coin that this account does not hold
+    lacks_coin: Callable[[Mapping[str, int]], str | None]
 
-    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> RateLimitedReads:
-        """A sender outside the engine's router, within the same windows: for use before start-up and after an engine
-        fault.
-        """
-        ...
+    def outside_router(
+        self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
+    ) -> RateLimitedReads:
+        """A sender outside the engine's router, for use before start-up and after an engine fault."""
+        return self.sharing.outside_router(self.adapter, hurries=hurries, say=say)
 
-    def share_limits(self) -> None:
-        """Create the windows that the next bot shares with others, as ``shared``."""
-        ...
+    def recorded_as(self, shared: SharedLimits | None, first_client_id: int) -> dict[str, Any]:
+        """The header of a recording, with what only this start knows."""
+        pools = None if shared is None else list(shared.leased.pools)
+        return {**self.recipe, "shared": pools, "first_client_id": first_client_id}
 
-    def no_discount(self, account: Mapping[str, int]) -> str | None:
-        """A warning if simulated fees should be paid in a coin that the account does not hold."""
-        ...
 
-    def recorded_as(self) -> Mapping[str, Any]:
-        """What is needed to rebuild the same engine, as plain JSON values without secrets."""
-        ...
+AnyParts = TypeVar("AnyParts", bound=BotParts)
 
-    def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new engine, not started, that counts its requests in ``shared``, if set."""
-        ...
+
+def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
+    """The bots of one process, those of one account together; accounts that are nobody's ("") apart."""
+    groups: dict[object, list[AnyParts]] = {}
+    for one in parts:
+        account = one.sharing.account
+        groups.setdefault((one.sharing.venue, account) if account else one.name, []).append(one)
+    return list(groups.values())
+
+
+def introduced(bots: list[AnyParts]) -> list[AnyParts]:
+    """Bots of one account that know each other."""
+    if len(bots) < 2:
+        return bots
+    ids, names = ClientIdPlaces(), [one.name for one in bots]
+    return [
+        msgspec.structs.replace(one, client_ids=ids, siblings=tuple(name for name in names if name != one.name))
+        for one in bots
+    ]

@@ -30,7 +30,8 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.live")
 
-FORMAT = 2
+#: raised whenever an input gets another shape
+FORMAT = 3
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 

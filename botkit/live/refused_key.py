@@ -1,5 +1,4 @@
-"""The exchange does not accept the account's key (401): every signed request would be answered so. And when that is to
-be expected."""
+"""An account's key that the exchange does not accept (401 on every signed request), or that expires soon."""
 
 from __future__ import annotations
 
@@ -8,34 +7,37 @@ from datetime import date
 #: kind of the halt that follows; it leaves open orders as they are, since nothing can be done about them
 KEY_HALT = "key"
 REFUSED_STATUS = 401
-#: a key that is tied to no IP address ends so many days after it was made
+#: a key without a list of IP addresses expires this many days after it was created
 KEY_DAYS = 365
-#: how many days before that it is said
+#: days before expiry on which to warn
 _WARNED_DAYS = (30, 7, 0)
 
 
 def key_refused(words: str, address: str | None) -> str:
-    """What it means and what to do, in a sentence. ``words`` are the exchange's, ``address`` is its REST address."""
+    """A sentence on what a 401 means and what to do. ``words`` are the exchange's, ``address`` is its REST address."""
     where = f" at {address}" if address else ""
     said = f" ({words})" if words else ""
     return (
-        f"the exchange{where} does not accept the account's key{said}: the key was deleted or has expired, the secret "
-        "is not the key's, or it is another exchange's; check the address, the key and this machine's clock"
+        f"the exchange{where} does not accept the account's key{said}: the key was deleted, has expired or belongs to "
+        "another exchange, or the secret does not match it; check the address, the key and this machine's clock"
     )
 
 
 def key_ends_soon(created: date, today: date, told: int | None) -> tuple[str, int] | None:
-    """(what to say about a key that ends soon, the step that it belongs to); None where nothing is to be said.
+    """(a warning that the key expires soon, its step); None if no warning is due.
 
-    ``told`` is the step that was said last: each is said once a run.
+    ``told`` is the step of the last warning: each is given once a run.
     """
     left = KEY_DAYS - (today - created).days
     step = min((days for days in _WARNED_DAYS if left <= days), default=None)
     if step is None or (told is not None and step >= told):
         return None
-    when = f"ends in {left} days" if left > 1 else "ends within a day" if left >= 0 else "should have ended by now"
+    if left > 1:
+        when = f"expires in {left} days"
+    else:
+        when = "expires within a day" if left >= 0 else "should have expired by now"
     return (
-        f"the account's key was made on {created.isoformat()} and {when}, unless it is tied to IP addresses; make "
-        "another, tie it to this machine's address, and put its day into `account: {created: ...}`",
+        f"the account's key was created on {created.isoformat()} and {when}, unless it is bound to IP addresses; "
+        "create another, bind it to this machine's address, and put its date into `account: {created: ...}`",
         step,
     )

@@ -7,7 +7,6 @@ that reads a clock, its own random numbers, or the network.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import zlib
@@ -20,7 +19,7 @@ import msgspec
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
-from botkit.errors import BotkitError, ConfigError
+from botkit.errors import BotkitError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.recording import CLOSED, FORMAT, FULL, HEADER, INPUTS, SIZE_BYTES
 from botkit.live.run_files import DECISIONS
@@ -244,34 +243,11 @@ def _is_json(line: str) -> bool:
     return False
 
 
-def check_unchanged(path: Path, sha256: str) -> None:
-    """Raise ConfigError if a run's configuration is missing or has changed."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); give --config") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ConfigError(f"{path}: the configuration has changed since the run; give --config {path} to replay anyway")
-
-
-class StoppedClock:
-    """The clock of a bot whose time comes from a recording."""
-
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
-
-    def now(self) -> int:
-        """Nobody asks."""
-        return 0
-
-
 __all__ = [
     "DecisionDifference",
     "Replay",
     "ReplayError",
-    "StoppedClock",
     "Verdict",
-    "check_unchanged",
     "compare",
     "read_header",
     "verdict_on",

@@ -1,4 +1,4 @@
-"""Blocks trading after a standstill (sleep, a stopped process, a long block) until the books are compared.
+"""Blocks trading after a standstill (sleep, a stopped process, a long block) until the bot is reconciled.
 
 The bot's clock goes on meanwhile (`botkit.live.clock`), so everything it holds is stale: prices, balances, and
 connections that may be dead without having been closed. So no new order passes the last gate until the streams have
@@ -48,7 +48,7 @@ class Standstill:
         if self._compared_at() >= self._woke_at:
             self._woke_at = None
             return None
-        return f"the bot stood still for {self._slept_s:,.0f} s; its books are compared with the exchange's first"
+        return f"the bot stood still for {self._slept_s:,.0f} s; it must be reconciled with the exchange first"
 
     def _look(self, now: Nanos) -> None:
         if self._beat_at is None or now - self._beat_at < self._limit:

@@ -4,7 +4,7 @@ open      lock the folder, read the journal, connect what sending needs
 make      the engine with its driver, the recording, the windows shared with other bots
 restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
-settle    orders of strategies that are gone, then the books compared with the exchange's
+settle    orders of strategies that are gone, then the bot reconciled with the exchange
 begin     on_start, history, on_ready
 """
 
@@ -92,8 +92,9 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     if parts.is_new_world:
         remove_journal(parts.folder.journal, parts.folder.disk)
         parts.folder.clear_halt()
+    machine = parts.machine
     journal = Journal.open(
-        parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background, random=parts.random
+        parts.folder.journal, disk=parts.folder.disk, background=machine.background, random=machine.random
     )
     stack.callback(journal.close)
     await parts.adapter.open()
@@ -108,11 +109,12 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
         write_off(journal)
     elif not journal.is_new:
         unwritten = unwritten_orders(journal)
-    first, until = journal.lease_ids(parts.random)
+    random = parts.machine.random  # client ids may start anywhere; no comparison depends on it
+    first, until = journal.lease_ids(random)
     if parts.client_ids is not None:
-        apart = parts.client_ids.claim(parts.name, first, parts.random)
+        apart = parts.client_ids.claim(parts.name, first, random)
         if apart != first:
-            first, until = journal.lease_ids(parts.random, after=apart)
+            first, until = journal.lease_ids(random, after=apart)
     return Opened(
         journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now(), unwritten, losses
     )
@@ -127,22 +129,22 @@ def _losses(what: str) -> str:
 
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
-    parts.share_limits()  # the recording stores which windows are shared
+    shared = parts.sharing.windows()
     files = RunFiles(
         opened.run_folder,
-        {**parts.recorded_as(), "first_client_id": opened.first_client_id},
+        parts.recorded_as(shared, opened.first_client_id),
         parts.recording_bytes_max,
         lambda text: notices.tell("warning", text),
         parts.folder.disk,
     )
-    engine = parts.engine(files.decisions, opened.first_client_id)
-    persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.random)
-    return Bot(parts, notices, engine, opened.journal, persistence, files)
+    engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
+    persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
+    return Bot(parts, notices, engine, opened.journal, persistence, files, shared)
 
 
 async def _share_limits(bot: Bot, opened: Opened) -> None:
     """Join the other processes that share the same windows. Nothing is sent before that."""
-    parts, shared = bot.parts, bot.parts.shared
+    shared = bot.shared
     before = predecessor(opened.journal, opened.began - _WINDOWS)
     keep_identity(opened.journal, shared)
     if shared is None:
@@ -155,7 +157,6 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
         raise StartRefused(str(error)) from None
     if before is not None:
         await shared.succeed(before)
-    assert parts.shared is shared
 
 
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
@@ -177,8 +178,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if gone and orphans == "refuse":
         strategies = ", ".join(sorted({order.strategy for order in gone}))
         raise StartRefused(
-            f"{len(gone)} open orders belong to {strategies}, which the configuration has no more. Put the strategy "
-            "back, or start once with --cancel (end them) or --adopt (leave them standing, as foreign orders)"
+            f"{len(gone)} open orders belong to {strategies}, no longer in the configuration. Put the strategy back, "
+            "or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
         )
     kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
@@ -251,8 +252,8 @@ def _refuse_key(bot: Bot, words: str) -> NoReturn:
 async def _plain_answer(bot: Bot) -> Answer | None:
     """What the exchange says to a plain request; None where it says nothing."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
-        async with asyncio.timeout(_REASON_S), bot.parts.aside() as aside:
-            return await aside.send(GetBalances(id=-1))
+        async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
+            return await reads.send(GetBalances(id=-1))
     return None
 
 
@@ -270,7 +271,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if bot.comparisons.first is None:
         waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(
-            f"the books could not be compared with the exchange's{waited}: "
+            f"the bot could not be reconciled with the exchange{waited}: "
             f"{bot.comparisons.last_failure or 'some orders could not be read'}. Nothing was traded; check the address "
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"

@@ -116,12 +116,13 @@ class StateFolder:
         except OSError as error:
             raise FolderUnusable(
                 f"the state folder {self.path} cannot be written ({error.strerror}), and a bot without a journal may "
-                f"not trade; mend that, or set {STATE_VARIABLE} to another place"
+                f"not trade; make it writable, or point {STATE_VARIABLE} at another folder"
             ) from None
         if self._lock is None:
             holder = self.disk.holder(self._lock_path) or "unknown"
             raise AlreadyRunning(
-                f"this bot runs already, as process {holder}; stop it with `botkit stop`, or give this one another name"
+                f"this bot is already running, as process {holder}; stop it with `botkit stop`, or give this one "
+                "another name"
             )
 
     def unlock(self) -> None:

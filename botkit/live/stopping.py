@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from botkit.live.bot import Bot
 from botkit.model.inputs import Flatten, Stop
@@ -31,14 +32,14 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
     standing = [order for order in bot.view.open_orders() if order.order_id and order.strategy not in keep]
     if not standing:
         return
-    async with bot.parts.aside(hurries=True, say=lambda text: bot.notices.tell("warning", text)) as aside:
+    async with bot.parts.outside_router(hurries=True, say=partial(bot.notices.tell, "warning")) as sender:
         size = bot.parts.adapter.capabilities.batch_cancel_max
         for start in range(0, len(standing), size or 1):
             part = standing[start : start + (size or 1)]
             request: Request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
             if not size:
                 request = CancelOrder(id=-1 - start, pair=part[0].pair, order_id=part[0].order_id)
-            answer = await aside.send(request, urgent=True)
+            answer = await sender.send(request, urgent=True)
             if answer.outcome is not Ending.OK:
                 bot.notices.tell(
                     "error", f"{len(part)} orders could not be cancelled: {answer.text}; see `botkit panic`"

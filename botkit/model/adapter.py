@@ -1,26 +1,26 @@
-"""The contract between a bot and an exchange: what an adapter must do, in full.
+"""The contract between a bot and an exchange: everything an adapter must do.
 
-An adapter carries one account's requests to an exchange and brings events back. It is three ports in one object:
+An adapter carries one account's requests to an exchange and brings events back. It combines three ports:
 
-    Lifetime        open it, close it; an async context manager
-    StreamSource    the streams of the account and of the market: events in
-    RequestSender   requests out, one answer each; what the exchange can do, and its rate limits
+    Lifetime        opens and closes it; an async context manager
+    StreamSource    the account's and the market's streams: events in
+    RequestSender   requests out, one answer each; the exchange's capabilities and rate limits
 
-`botkit.exchange.bitopro` has one for BitoPro, `botkit.exchange.paper` one whose orders never leave the process, and
-``tests/toy_exchange.py`` a small one to start from. A plugin provides its own through `Exchange.connect`
+`botkit.exchange.bitopro` has one for BitoPro, `botkit.exchange.paper` has one whose orders never leave the process,
+and ``tests/toy_exchange.py`` is a small one to start from. A plugin provides its own through `Exchange.connect`
 (`botkit.model.extension`), and `botkit.testing.adapter_cases` tests it against this contract under pytest.
 
 What a bot relies on beyond the signatures:
 
 * **One request, one call, one answer.** An adapter never retries a request and sends none on its own: every request
-  counts against a limit, and the bot's router grants the slots. After an outage the bot asks for what it missed.
+  counts toward a limit, and the bot's router grants the slots. After an outage the bot requests what it missed.
 * **No answer is not a refusal.** Between the first byte and a clear answer the outcome is UNKNOWN, and the bot looks
   the order up. NOT_SENT means that no byte was written, REFUSED that the exchange refused the request, RATE_LIMITED
-  that it refused because there were too many.
-* **Each execution reaches the sink once**, as a `TradeReport`. Order reports may repeat; they give the current state. A
-  report may overtake the answer to the request that caused it.
-* **Money is integers** (ticks, lots, units of 1e-8), and times are the exchange's timestamps, in nanoseconds UTC.
-* **A state is one of `REPORTED_STATES`**: an adapter maps its exchange's own codes.
+  that the exchange refused it for exceeding a rate limit.
+* **Each execution reaches the sink once**, as a `TradeReport`. Order reports may repeat; each gives the current state.
+  A report may arrive before the answer to the request that caused it.
+* **Money is in integers** (ticks, lots, units of 1e-8), and times are the exchange's timestamps, in nanoseconds UTC.
+* **A state is one of `REPORTED_STATES`**: an adapter maps its exchange's own codes to them.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
 AdapterEvent: TypeAlias = MarketEvent | AccountEvent | Connection
-#: takes an event; returns at once and does not raise
+#: receives an event; it must return at once and must not raise
 Sink: TypeAlias = Callable[[AdapterEvent], None]
-#: what a stream carries, named as in the arguments of `StreamSource.watch`
+#: what a stream carries, named after the arguments of `StreamSource.watch`
 StreamKind: TypeAlias = Literal["books", "trades", "tickers", "account"]
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What an exchange can do beyond single limit and market orders.
 
-    ``batch_create_max`` and ``batch_cancel_max``: the most orders in one `CreateBatch` or `CancelBatch`; 0 if there is
-    no such call, and then the limit table has no ``create_batch`` or ``cancel_batch`` either.
-    ``cancel_all``: it has a call that cancels every order of the account. ``stop_orders``: it takes stop-limit orders.
-    ``find_by_client_id``: `ListOrders` can filter by client id; if not, it returns all orders of the pair and time.
-    Orders in listings and reports carry their client id either way.
+    ``batch_create_max`` and ``batch_cancel_max``: the most orders in one `CreateBatch` or `CancelBatch`; 0 if the
+    exchange has no such call, in which case the limit table has no ``create_batch`` or ``cancel_batch`` either.
+    ``cancel_all``: one call can cancel all of the account's orders. ``stop_orders``: it accepts stop-limit orders.
+    ``find_by_client_id``: `ListOrders` can filter by client id; if not, it returns every order in the pair and time
+    span. Orders in listings and reports carry their client id in either case.
     """
 
     batch_create_max: int = 0
@@ -64,11 +64,11 @@ class Lifetime(Protocol):
     """Opened once, closed once."""
 
     async def open(self) -> None:
-        """Get ready to send; nothing has to be sent yet. Raises ConfigError for settings that cannot work."""
+        """Get ready to send, without necessarily sending anything. Raises ConfigError if the settings cannot work."""
         ...
 
     async def close(self) -> None:
-        """Close every stream and connection. Requests still waiting for an answer are cancelled."""
+        """Close every stream and connection. Requests still awaiting an answer are cancelled."""
         ...
 
     async def __aenter__(self) -> Self:
@@ -83,13 +83,13 @@ class Lifetime(Protocol):
 
 
 class StreamSource(Protocol):
-    """Events in. Every stream reconnects by itself and reports its state in `Connection` events."""
+    """Events in. Every stream reconnects by itself and reports its state as `Connection` events."""
 
     @property
     def account_streams(self) -> tuple[str, ...]:
-        """The names of the account's streams, as in their `Connection` events.
+        """The names of the account's streams, as used in their `Connection` events.
 
-        A bot trades once all of them have reported CONNECTED. Empty where no connection can be lost, as within one
+        A bot trades once all of them have reported CONNECTED. Empty if no connection can be lost, as within one
         process.
         """
         ...
@@ -103,32 +103,32 @@ class StreamSource(Protocol):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Open streams; their events go to ``sink`` until `close`. Further calls add streams.
+        """Open streams and send their events to ``sink`` until `close`. Further calls add streams.
 
-        ``books`` gives the minimum depth of each pair, in levels per side. A public stream sends one `Connection` for
+        ``books`` gives the minimum depth for each pair, in levels per side. A public stream sends one `Connection` for
         each of its pairs, an account stream one without a pair. ``account``, set at most once, adds the account's
         orders, executions and balances.
 
-        A lost connection reports LOST and reconnects: CONNECTED if the bot must ask for what it missed, followed by
-        RESYNCHRONISED once the adapter knows that nothing is missing. STALE means that the stream is up but cannot be
-        trusted.
+        A stream that loses its connection reports LOST and reconnects. It then reports CONNECTED if the bot must
+        request what it missed, followed by RESYNCHRONISED once the adapter knows that nothing is missing. STALE means
+        that the stream is up but cannot be trusted.
         """
         ...
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the streams of one kind, or all of them: the current connection may be silently dead."""
+        """Reconnect the streams of one kind, or all of them, in case the current connection is silently dead."""
         ...
 
 
 class Sender(Protocol):
-    """The one part of an adapter that most callers need."""
+    """The only part of an adapter that most callers need."""
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once and return how it ended: one `Answer` with the request's id.
+        """Send a request once and return its `Answer`, which carries the request's id.
 
-        `Answer` lists which body belongs to which request. ``urgent`` requests (cancels, and orders that reduce a
-        position) must not wait behind others. A request that the exchange has no call for is REFUSED; before `open` and
-        after `close` everything is NOT_SENT.
+        `Answer` lists the body for each kind of request. ``urgent`` requests (cancels, and orders that reduce a
+        position) must not wait behind others. A request that the exchange has no call for is REFUSED; before `open`
+        and after `close` every request is NOT_SENT.
 
         Raises nothing but CancelledError, after which the outcome is unknown.
         """
@@ -136,11 +136,11 @@ class Sender(Protocol):
 
 
 class RequestSender(Sender, Protocol):
-    """Requests out, and what is known about the exchange that takes them."""
+    """Requests out, and facts about the exchange that receives them."""
 
     @property
     def limits(self) -> LimitTable:
-        """Its rate limits: one row for each ``endpoint`` that its requests use."""
+        """The exchange's rate limits: one row for each ``endpoint`` that its requests use."""
         ...
 
     @property
@@ -150,13 +150,13 @@ class RequestSender(Sender, Protocol):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time less the exchange's, as of the last answer; None before the first. It may be off by a
-        second if the exchange's clock is no finer.
+        """This machine's time minus the exchange's, as of the last answer; None before the first. It may be off by a
+        second if the exchange's clock only counts seconds.
         """
         ...
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their rules as the exchange gives them now, by lowercase name; endpoint
+        """The pairs and their current rules, by lowercase name, read from the exchange; uses the endpoint
         `botkit.model.limits.PAIRS_ENDPOINT`.
 
         Raises a RequestError that says what to do next (`botkit.errors`).
@@ -165,7 +165,7 @@ class RequestSender(Sender, Protocol):
 
 
 class Adapter(Lifetime, StreamSource, RequestSender, Protocol):
-    """An account's way to an exchange and back."""
+    """Connects one account to an exchange."""
 
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""Time as botkit knows it: an integer of nanoseconds since 1970-01-01 UTC.
+"""Time as botkit represents it: an integer, nanoseconds since 1970-01-01 UTC.
 
-Integers, because a float of seconds cannot resolve a nanosecond of today's date, and because equal inputs must give
-equal decisions on any machine. Nothing in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is an argument.
+A float of seconds cannot resolve a nanosecond of today's date, and equal inputs must give equal decisions on any
+machine. Nothing in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is an argument.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 class Clock(Protocol):
-    """Where a driver reads the time. The real clock, an emulator's scaled one, or one that a test moves by hand."""
+    """Where a driver reads the time: the real clock, an emulator's scaled clock, or a test's manual clock."""
 
     def now(self) -> Nanos:
         """The time of day, in nanoseconds since the epoch, UTC."""
@@ -49,14 +49,14 @@ class Clock(Protocol):
 
 
 def to_datetime(time: Nanos, zone: tzinfo = UTC) -> datetime:
-    """The moment as a datetime in ``zone``; digits below a microsecond are dropped."""
+    """The time as a datetime in ``zone``, truncated to microseconds."""
     seconds, rest = divmod(time, NS_PER_S)
-    # timestamp() arithmetic on floats loses microseconds; divmod on integers does not
+    # float arithmetic, as in timestamp(), loses microseconds; divmod on integers does not
     return datetime.fromtimestamp(seconds, zone).replace(microsecond=rest // NS_PER_US)
 
 
 def from_datetime(moment: datetime) -> Nanos:
-    """An aware datetime as nanoseconds since the epoch; a naive one is refused, since it could be in any time zone."""
+    """Convert an aware datetime to nanoseconds since the epoch. A naive datetime is ambiguous, so it is refused."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone; add one, such as +08:00 or Z")
     delta = moment - _EPOCH
@@ -64,15 +64,15 @@ def from_datetime(moment: datetime) -> Nanos:
 
 
 def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
-    """Midnight in ``zone`` that begins the trading day of ``now``."""
+    """The midnight in ``zone`` that starts the trading day containing ``now``."""
     midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return from_datetime(midnight)
 
 
 def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
-    """Read an ISO 8601 date or time; one without an offset is read in ``zone``.
+    """Parse an ISO 8601 date or time; one without an offset is taken to be in ``zone``.
 
-    Raises ValueError that quotes the text and says what is accepted.
+    Raises ValueError quoting the text and naming the accepted forms.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
@@ -86,7 +86,7 @@ def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
 
 
 def is_date_only(text: str) -> bool:
-    """True for a date without a time, such as ``2025-01-31``; as the end of a range it includes the whole day."""
+    """True for a date without a time, such as ``2025-01-31``. As the end of a range it includes the whole day."""
     return _DATE_ONLY.match(text.strip()) is not None
 
 

@@ -1,14 +1,12 @@
-"""Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receive time.
+"""Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receipt.
 
-Integers (ticks, lots, nanoseconds) are the source of truth; floats are derived from them for strategies. ``received``
-is the tape's time axis: when the recorder received the row, and when a backtest matches against it and delivers it.
-``time`` is the exchange's own timestamp and only assigns trades to bars.
+Integers (ticks, lots, nanoseconds) are the source of truth; the floats that strategies see are derived from them.
+``received`` is the tape's time axis: when the recorder received the row, and so when a backtest matches and delivers
+it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -17,15 +15,7 @@ import numpy.typing as npt
 
 from botkit.model.pairs import Pair
 
-__all__ = [
-    "BookColumns",
-    "CandleColumns",
-    "IntArray",
-    "MarketColumns",
-    "MergedRows",
-    "SideArray",
-    "TradeColumns",
-]
+__all__ = ["BookColumns", "CandleColumns", "IntArray", "MarketColumns", "SideArray", "TradeColumns"]
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 SideArray: TypeAlias = npt.NDArray[np.int8]
@@ -54,7 +44,7 @@ class TradeColumns(msgspec.Struct, frozen=True):
 
 
 class BookColumns(msgspec.Struct, frozen=True):
-    """Book snapshots: arrays of shape (rows, depth), best level first, absent levels with 0 lots and 0 ticks."""
+    """Book snapshots: arrays of shape (rows, depth), best level first; missing levels have 0 lots and 0 ticks."""
 
     kind: ClassVar[str] = "books"
     pair: Pair
@@ -70,7 +60,7 @@ class BookColumns(msgspec.Struct, frozen=True):
 
     @property
     def depth(self) -> int:
-        """Levels per side that a row can hold."""
+        """How many levels per side a row can hold."""
         return int(self.bid_ticks.shape[1])
 
     def rows(self, start: int, stop: int) -> BookColumns:
@@ -121,45 +111,3 @@ class CandleColumns(msgspec.Struct, frozen=True):
 
 
 MarketColumns: TypeAlias = TradeColumns | BookColumns | CandleColumns
-
-
-class MergedRows:
-    """Rows of several streams in the one total order: by time, then kind, then pair, then row.
-
-    ``streams`` must be sorted by kind and pair (`botkit.model.moment.rank`); rows of a stream are already in order of
-    receive time. Positions count over all rows together; ``received`` holds the time of each.
-    """
-
-    __slots__ = ("_runs", "_starts", "received")
-
-    def __init__(self, streams: Sequence[MarketColumns]) -> None:
-        full = [columns for columns in streams if len(columns)]
-        #: position of the first row of each run of rows of one stream, and (stream, row) of it
-        self._starts: list[int] = []
-        self._runs: list[tuple[MarketColumns, int]] = []
-        if len(full) <= 1:
-            self.received: IntArray = full[0].received if full else np.empty(0, np.int64)
-            self._starts, self._runs = [0] * len(full), [(columns, 0) for columns in full]
-            return
-        times = np.concatenate([columns.received for columns in full])
-        source = np.repeat(np.arange(len(full)), [len(columns) for columns in full])
-        order = np.argsort(times, kind="stable")
-        self.received = times[order]
-        ordered = source[order]
-        starts = np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1))
-        lengths = np.diff(np.append(starts, len(ordered)))
-        done = [0] * len(full)
-        self._starts = starts.tolist()
-        for which, length in zip(ordered[starts].tolist(), lengths.tolist(), strict=True):
-            self._runs.append((full[which], done[which]))
-            done[which] += length
-
-    def __len__(self) -> int:
-        return len(self.received)
-
-    def at(self, position: int) -> tuple[MarketColumns, int, int]:
-        """(stream, row in it, position after the last row of the same stream in a row) of a position."""
-        index = bisect_right(self._starts, position) - 1
-        columns, first = self._runs[index]
-        end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self.received)
-        return columns, first + position - self._starts[index], end

@@ -1,14 +1,15 @@
-"""Text in a CSV file that a spreadsheet shows and does not run."""
+"""Makes text safe in a CSV file: a spreadsheet displays it instead of evaluating it."""
 
 from __future__ import annotations
 
 __all__ = ["inert"]
 
-#: a cell that begins with one of these is a formula to a spreadsheet
+#: a spreadsheet takes a cell that begins with one of these for a formula
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def inert(text: str) -> str:
-    """The text, with an apostrophe before it where a spreadsheet would take it for a formula. For tags, reasons and
-    names alone: a figure may begin with a minus."""
+    """Prefix text with an apostrophe if a spreadsheet would take it for a formula. Only for tags, reasons and names:
+    a figure may begin with a minus.
+    """
     return "'" + text if text.startswith(_RUNS) else text

@@ -1,12 +1,12 @@
-"""Events: small immutable values that the exchange, real or simulated, sends to the bot.
+"""Events: small immutable values that the bot receives from the exchange, real or simulated.
 
 Market events (`Trade`, `OrderBook`, `Ticker`, `Candle`) and account events (`OrderReport`, `TradeReport`,
-`BalanceReport`, `Connection`) go into ``Engine.turn``; strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`, `Fill`,
-`Balance`, `Timer` and `Connection`.
+`BalanceReport`, `Connection`) enter through ``Engine.turn``; strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`,
+`Fill`, `Balance`, `Timer` and `Connection`.
 
-Figures that a strategy reads are floats in base or quote currency; ``.exact`` has the same names as Decimals. Account
-events carry integers (ticks, lots, units of 1e-8), since money is exact. ``time`` is the exchange's own timestamp in
-nanoseconds; the ``now`` of a turn is when the bot received the event.
+Figures for strategies are floats in base or quote currency; ``.exact`` has the same names as Decimals. Account
+events carry integers (ticks, lots, units of 1e-8), because money is exact. ``time`` is the exchange's own timestamp in
+nanoseconds; a turn's ``now`` is when the bot received the event.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ __all__ = [
 
 
 def _decimal(value: float, decimals: int) -> Decimal:
-    # the float came from an integer of 10^-decimals, so rounding there gives that integer back exactly
+    # the float came from an integer of 10^-decimals, so rounding recovers that integer exactly
     return Decimal(round(value * 10**decimals)).scaleb(-decimals)
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """A public trade. ``side`` is the taker's side, or None if the source does not say."""
+    """A public trade. ``side`` is the taker's side, or None if the source does not give it."""
 
     pair: Pair
     time: Nanos
@@ -74,14 +74,14 @@ class Level(msgspec.Struct, frozen=True, gc=False):
     amount: float
 
 
-#: by default, the bot does not trade on a book older than this
+#: the oldest book the bot trades on by default
 MAX_BOOK_AGE_S = 300
 
 
 class OrderBook(msgspec.Struct, frozen=True):
-    """A full snapshot of the best levels; bids from the highest price down, asks from the lowest up.
+    """A full snapshot of the best levels; bids in descending, asks in ascending order of price.
 
-    Held as integers: ``bid_levels`` and ``ask_levels`` are tuples of (ticks, lots).
+    Stored as integers: ``bid_levels`` and ``ask_levels`` are tuples of (ticks, lots).
     """
 
     pair: Pair
@@ -103,24 +103,24 @@ class OrderBook(msgspec.Struct, frozen=True):
 
     @property
     def best_bid(self) -> float | None:
-        """Highest bid price, or None on an empty side."""
+        """Highest bid price, or None if there are no bids."""
         return self.pair.rules.price(self.bid_levels[0][0]) if self.bid_levels else None
 
     @property
     def best_ask(self) -> float | None:
-        """Lowest ask price, or None on an empty side."""
+        """Lowest ask price, or None if there are no asks."""
         return self.pair.rules.price(self.ask_levels[0][0]) if self.ask_levels else None
 
     @property
     def mid(self) -> float | None:
-        """Halfway between best bid and best ask, or None while a side is empty."""
+        """Halfway between best bid and best ask, or None if a side is empty."""
         if not self.bid_levels or not self.ask_levels:
             return None
         return (self.bid_levels[0][0] + self.ask_levels[0][0]) / (2 * int(10**self.pair.rules.price_decimals))
 
     @property
     def spread_bps(self) -> float | None:
-        """Best ask less best bid, in basis points of the mid, or None while a side is empty."""
+        """Best ask minus best bid, in basis points of the mid, or None if a side is empty."""
         if not self.bid_levels or not self.ask_levels:
             return None
         bid, ask = self.bid_levels[0][0], self.ask_levels[0][0]
@@ -141,7 +141,7 @@ class OrderBook(msgspec.Struct, frozen=True):
 
 
 class Ticker(msgspec.Struct, frozen=True, gc=False):
-    """24-hour figures of a pair. ``change_pct`` is in percent; ``is_buyer`` is true if the taker of the last trade
+    """A pair's 24-hour figures. ``change_pct`` is in percent; ``is_buyer`` is true if the taker of the last trade
     bought.
     """
 
@@ -167,7 +167,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candle(msgspec.Struct, frozen=True, gc=False):
-    """A finished candle as the source reports it, received at its end. Strategies see it as a `Bar`."""
+    """A finished candle as the source reports it, received when it ends. Strategies see it as a `Bar`."""
 
     pair: Pair
     resolution: str
@@ -182,7 +182,8 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
 class Bar(msgspec.Struct, frozen=True, gc=False):
     """A finished bar. ``time`` is the start of its bucket; ``volume`` is in base currency.
 
-    ``empty`` marks an interval without trades: flat at the last close, volume 0, both live and in a backtest.
+    ``empty`` marks an interval without trades: all prices are the last close and the volume is 0, live as in a
+    backtest.
     """
 
     pair: Pair
@@ -206,10 +207,10 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The exchange's own row of one of the account's orders, from a stream or from a listing.
+    """The exchange's own row for one of the account's orders, from a stream or a listing.
 
     ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to them.
-    ``original_lots`` of a market buy is meaningless until it is final (Q12), so only ``executed_lots`` and
+    A market buy's ``original_lots`` means nothing until the order is final (Q12), so only ``executed_lots`` and
     ``executed_units`` (quote) are used.
     """
 
@@ -230,13 +231,13 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     updated: Nanos = 0
 
     def __post_init__(self) -> None:
-        assert self.state in REPORTED_STATES, f"no exchange reports an order as {self.state.value}"
+        assert self.state in REPORTED_STATES, f"{self.state.value} is not a state that an exchange reports"
 
 
 class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One execution of one of the account's orders. ``fee_currency`` is derived from the side, never from feeSymbol.
 
-    ``trade_id`` identifies it within its source only: the stream's matchID is not the listing's tradeId.
+    ``trade_id`` is unique only within its source: the stream's matchID is not the listing's tradeId.
     """
 
     pair: Pair
@@ -252,9 +253,9 @@ class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class BalanceReport(msgspec.Struct, frozen=True):
-    """The account's balances that changed: currency -> (total units, available units).
+    """The account's changed balances: currency -> (total units, available units).
 
-    ``snapshot`` marks a full list: a currency that is missing from it has a zero balance.
+    ``snapshot`` marks a full list: any currency not in it has a zero balance.
     """
 
     balances: dict[str, tuple[int, int]]
@@ -264,8 +265,8 @@ class BalanceReport(msgspec.Struct, frozen=True):
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
     """Part or all of one of a strategy's orders was executed.
 
-    ``value`` is price x amount in quote currency; ``fee`` is in ``fee_currency``. Keyed by (order, ``executed_lots``),
-    the cumulative executed amount after this fill.
+    ``value`` is price x amount in quote currency; ``fee`` is in ``fee_currency``. Identified by (order,
+    ``executed_lots``), the order's total executed lots after this fill.
     """
 
     order: Order
@@ -313,7 +314,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Balance(msgspec.Struct, frozen=True, gc=False):
-    """What a strategy has of one currency: ``available`` to spend, ``locked`` in its orders, and their sum."""
+    """A strategy's balance in one currency: ``available`` to spend, ``locked`` in its orders, and their sum."""
 
     currency: str
     available_units: int
@@ -321,12 +322,12 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def available(self) -> float:
-        """What can be spent now."""
+        """The amount that can be spent now."""
         return self.available_units / 10**8
 
     @property
     def locked(self) -> float:
-        """What open, queued and unknown orders lock."""
+        """The amount locked by open, queued and unknown orders."""
         return self.locked_units / 10**8
 
     @property
@@ -345,7 +346,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False):
-    """A strategy's timer fired. ``due`` is when it should have; ``missed`` counts the firings skipped before it."""
+    """A strategy's timer fired. ``due`` is the scheduled time; ``missed`` counts the firings skipped before it."""
 
     name: str
     due: Nanos
@@ -362,10 +363,10 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A stream connected, dropped, or caught up again. ``pair`` is None for the account's streams.
+    """A stream connected, dropped, or caught up. ``pair`` is None for the account's streams.
 
-    ``gap``: rows of this stream from before this moment may be missing for good. ``is_refused``: it was lost for good,
-    since the exchange does not accept the account's key.
+    ``gap``: rows from before this moment may be missing for good. ``is_refused``: the stream is gone for good because
+    the exchange does not accept the account's key.
     """
 
     state: ConnectionState

@@ -1,6 +1,6 @@
-"""What plugins implement: the marker for hook implementations and the protocols behind each kind of plugin.
+"""What plugins implement: the marker for hook implementations, and the protocol for each kind of plugin.
 
-The hooks themselves are in `botkit.hookspecs`; these are the types that a plugin provides through them.
+The hooks are in `botkit.hookspecs`; these are the types that plugins provide through them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
     "no_discount",
 ]
 
-#: ``@hookimpl`` marks a plugin's function as the implementation of a hook
+#: ``@hookimpl`` marks a plugin's function as a hook implementation
 hookimpl = pluggy.HookimplMarker("botkit")
 hookspec = pluggy.HookspecMarker("botkit")
 
@@ -52,9 +52,9 @@ Options: TypeAlias = Mapping[str, Any]
 class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the exchange's fee table. Rates are integers of 1e-8 (0.002 is 200_000).
 
-    ``volume`` is the 30-day volume in whole units of the facts' ``volume_currency``, ``held`` the holding in whole
-    units of their ``discount_currency``; ``needs_both`` if one of them alone is not enough. The discounted rates apply
-    to fees paid in the ``discount_currency``.
+    ``volume`` is the 30-day volume that a rank needs, in whole units of the facts' ``volume_currency``; ``held`` is the
+    holding it needs, in whole units of their ``discount_currency``. A rank needs either, or both if ``needs_both``. The
+    discounted rates apply to fees paid in the ``discount_currency``.
     """
 
     rank: int
@@ -68,12 +68,12 @@ class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about an exchange without asking it: its pairs and rules, its rate limits, its fees.
+    """What is known about an exchange without connecting to it: pairs and their rules, rate limits, fees.
 
-    ``fee_ranks`` has one row if everybody pays the same; if it is empty, the configuration's ``fees`` must give the
-    rates, and no bot runs live. ``volume_currency`` is the one that ranks count volume in, ``discount_currency`` the
-    one that pays fees at a discount ("" for none). ``address`` is the exchange's default address: processes that use
-    the same address share its rate-limit windows.
+    ``fee_ranks`` has one row if everybody pays the same fees. If it is empty, the configuration's ``fees`` must give
+    the rates, and no bot runs live. Ranks count volume in ``volume_currency``; fees paid in ``discount_currency`` (""
+    for none) are discounted. ``address`` is the exchange's default address: processes with the same address share its
+    rate-limit windows.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exchange(Protocol):
-    """An exchange that bots can trade on. A plugin registers one under its name."""
+    """An exchange that bots can trade on. A plugin registers it under a name."""
 
     name: str
 
@@ -95,12 +95,11 @@ class Exchange(Protocol):
         ...
 
     def connect(self, options: Options) -> Adapter:
-        """An adapter for one account, not yet open (`botkit.model.adapter` is its contract). Backtests never call it.
+        """Return an adapter for one account, not yet open (see `botkit.model.adapter`). Backtests never call this.
 
-        ``options`` is the ``exchange:`` section, to which the program adds ``account`` (email, key, secret; empty
-        without one), ``rest`` and ``ws`` (addresses, None for the exchange's own), ``clock`` and its ``speed``,
-        ``random`` (the only source of randomness), ``pairs``, and ``public`` if only market data is needed. Raises
-        ConfigError.
+        ``options`` is the ``exchange:`` section, to which botkit adds ``account`` (email, key, secret; empty if there
+        is none), ``rest`` and ``ws`` (addresses, None for the exchange's own), ``clock`` and its ``speed``, ``random``
+        (the only source of randomness), ``pairs``, and ``public`` if only market data is needed. Raises ConfigError.
         """
         ...
 
@@ -109,7 +108,7 @@ class Exchange(Protocol):
 
 
 class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
-    """Fee rates in force, as integers of 1e-8, and where the figures come from.
+    """The fee rates in force, as integers of 1e-8, and their source.
 
     The discounted rates apply to fees paid in the exchange's ``discount_currency``.
     """
@@ -132,11 +131,11 @@ class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeeModel(Protocol):
-    """The fees that an account pays. One instance per account; it may follow the account's volume."""
+    """The fees an account pays. Each account has its own instance, which may follow its volume."""
 
-    #: sentences for the report
+    #: assumptions that the report states
     assumptions: tuple[str, ...]
-    #: True when fees are paid in the exchange's ``discount_currency`` while the account has enough of it
+    #: True if fees are paid in the exchange's ``discount_currency`` while the account has enough of it
     uses_discount: bool
 
     def rates(self, now: Nanos) -> FeeRates:
@@ -149,7 +148,7 @@ class FeeModel(Protocol):
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """The caution for fees paid in a coin that the account does not hold; None if it holds some."""
+    """The caution for fees to be paid in a coin that the account does not hold; None if it holds some."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -161,7 +160,7 @@ def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int
 
 class LatencyModel(Protocol):
     """How long things take, in nanoseconds. Random draws are keyed by client id or row, so the order of calls does not
-    matter.
+    matter. A model that returns the same figure for every key may set ``is_constant = True``: it is asked only once.
     """
 
     assumptions: tuple[str, ...]
@@ -180,20 +179,20 @@ class LatencyModel(Protocol):
 
 
 class QueueModel(Protocol):
-    """Estimates a resting order's place in the queue from recorded snapshots and trades. All amounts are in lots."""
+    """Estimates a resting order's queue position from recorded snapshots and trades. All amounts are in lots."""
 
     assumptions: tuple[str, ...]
 
     def on_arrival(self, shown: int) -> int:
-        """The lots ahead of a new order, when ``shown`` lots are recorded at its price."""
+        """The lots ahead of a new order when the recorded book shows ``shown`` lots at its price."""
         ...
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """The lots ahead once a snapshot shows ``shown`` lots at the price."""
+        """The lots ahead after a snapshot that shows ``shown`` lots at the price."""
         ...
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """(lots still ahead, how many of ``lots`` are left for the order) after a trade at the price.
+        """Return (lots still ahead, how many of ``lots`` are left for the order) after a trade at the price.
 
         More than ``lots`` may be left: the simulated exchange caps the fill only by the order's size, so a model that
         always fills the whole order returns a larger number here.
@@ -201,11 +200,11 @@ class QueueModel(Protocol):
         ...
 
     def on_through(self, lots: int) -> int:
-        """How many of the ``lots`` of a trade beyond its price the order may take."""
+        """How many of ``lots`` the order may take when a trade of that size prints beyond its price."""
         ...
 
     def on_cross(self, lots: int) -> int:
-        """How many of the ``lots`` that the other side shows at or beyond its price the order may take."""
+        """How many of ``lots`` the order may take when the other side shows that many at or beyond its price."""
         ...
 
 
@@ -213,10 +212,10 @@ class QueueModel(Protocol):
 
 
 class OrderCounts(Protocol):
-    """The orders of a strategy, or of the whole bot, as a risk rule sees them, without the one under review."""
+    """A risk rule's view of the orders of a strategy or the whole bot, excluding the order under review."""
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Unfilled lots of live and queued orders on one side; unknown orders count as live."""
+        """Unfilled lots of live and queued orders on one side; an unknown order counts as live."""
         ...
 
     def open_orders(self, pair: Pair | None = None) -> int:
@@ -231,14 +230,14 @@ class OrderCounts(Protocol):
 class RiskView(Protocol):
     """What a risk rule may read: one strategy's figures, or the whole bot's for a rule at bot level.
 
-    ``orders`` counts its orders.
+    ``orders`` counts the orders in the same scope.
     """
 
     now: Nanos
     orders: OrderCounts
 
     def pairs(self) -> Sequence[Pair]:
-        """The pairs it trades, in the order of the configuration."""
+        """The pairs in scope, in the configuration's order."""
         ...
 
     def last_price(self, pair: Pair) -> float | None:
@@ -246,15 +245,15 @@ class RiskView(Protocol):
         ...
 
     def expected_price(self, order: Order) -> float | None:
-        """The average price that a taker order would get from the visible book, or None without one."""
+        """The average price that a taker order would get from the visible book; None without a book."""
         ...
 
     def position_lots(self, pair: Pair) -> int:
-        """Net amount held in the pair, in lots."""
+        """The net position in the pair, in lots."""
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices; None while a price is missing."""
+        """Convert units of one currency into another at last prices; None if a price is missing."""
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:
@@ -263,7 +262,7 @@ class RiskView(Protocol):
 
 
 class RiskRule(Protocol):
-    """May veto an order before it reaches the router. The first refusal wins."""
+    """Can veto an order before it reaches the router. The first refusal wins."""
 
     def review(self, order: Order, view: RiskView) -> str | None:
         """The reason to refuse the order, or None to let it pass."""
@@ -274,13 +273,13 @@ class RiskRule(Protocol):
 
 
 class TapeFormat(Protocol):
-    """Reads one kind of file into columns."""
+    """Reads one kind of data file into columns."""
 
-    #: file name endings that it reads, such as ``.frames.jsonl``
+    #: the file name endings it reads, such as ``.frames.jsonl``
     endings: tuple[str, ...]
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's rows, a bounded chunk at a time, in order of receive time.
+        """Yield the file's rows in order of receipt, in chunks of limited size.
 
         Raises DataError naming the file and the row.
         """
@@ -288,7 +287,7 @@ class TapeFormat(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells the user something outside the terminal."""
+    """Notifies the user outside the terminal."""
 
     def notify(self, level: Literal["info", "warning", "error", "breaker"], title: str, text: str) -> None:
         """Send one message. It may be slow: it is called outside the trading loop."""

@@ -1,7 +1,7 @@
-"""Everything that can enter the bot, each a small type: what happens outside, the stages of a run, and commands.
+"""Everything that can enter the bot, each a small type: outside events, the stages of a run, and commands.
 
-The engine has one way in, `botkit.engine.engine.Engine.turn`, which takes one of these. A recording of a run is the
-list of them with their times, so anything that can affect a decision must be one of these types.
+The engine has one entry point, `botkit.engine.engine.Engine.turn`, which takes one of these. A recording of a run is a
+list of inputs with their times, so anything that can affect a decision must be one of these types.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 
-# -- what the world says ----------------------------------------------------------------------------------------------
+# -- outside events ---------------------------------------------------------------------------------------------------
 
 
 class AccountEvents(msgspec.Struct, frozen=True):
     """What the account's streams delivered at one moment: executions, order states and balances, in order of arrival.
 
-    All parts of one match belong in one of these. Money counts at once; strategies are notified when the states of
-    their orders agree with the executions.
+    All parts of one match belong in a single `AccountEvents`. Money counts at once; strategies are notified when the
+    states of their orders agree with the executions.
     """
 
     events: tuple[OrderReport | TradeReport | BalanceReport, ...]
@@ -46,14 +46,14 @@ class AccountEvents(msgspec.Struct, frozen=True):
 
 
 class RestoredOrder(msgspec.Struct, frozen=True):
-    """An order of an earlier run, with the (price ticks, lots) of its booked executions."""
+    """An order from an earlier run, with the (price ticks, lots) of its booked executions."""
 
     order: Order
     executions: tuple[tuple[int, int], ...] = ()
 
 
 class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of an earlier run, from its journal. ``answered`` is None if no answer was journaled."""
+    """A request from an earlier run, read from its journal. ``answered`` is None if no answer was journaled."""
 
     endpoint: str
     sent: Nanos
@@ -62,32 +62,32 @@ class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bot owns and remembers. The first input of every run; ConfigError if it does not fit the settings.
+    """What the bot owns and remembers: the first input of every run. ConfigError if it does not fit the settings.
 
-    ``balances`` (units by currency) opens the books of a first start, ``books`` restores those of an earlier run. With
-    neither, the first `Compare` opens them with the account's balances.
+    On a first start, ``balances`` (units by currency) opens the books; later, ``books`` restores them. With neither,
+    the first `Compare` opens the books with the account's balances.
     """
 
     balances: Mapping[str, int] | None = None
     books: Mapping[str, Any] | None = None
     orders: tuple[RestoredOrder, ...] = ()
-    #: what each strategy kept: its ``state``, the rings of its timers, the best prices of protected positions
+    #: each strategy's saved data: its ``state``, its timers' due times, the best prices of its protected positions
     kept: Mapping[str, Mapping[str, Any]] = {}
-    #: (strategy, parameter, value) set during an earlier run
+    #: (strategy, parameter, value) for each parameter set during an earlier run
     parameters: tuple[tuple[str, str, Any], ...] = ()
     sends: tuple[SentBefore, ...] = ()
-    #: strategies that are halted, and why
+    #: halted strategies, each with the reason
     halts: Mapping[str, str] = {}
-    #: why the whole bot is halted, if it is
+    #: why the whole bot is halted; None if it is not
     halted: str | None = None
-    #: that halt leaves open orders as they are
+    #: True if that halt leaves open orders in place
     keeps_orders: bool = False
 
 
 class Unwritten(msgspec.Struct, frozen=True):
-    """Which orders of the bot its journal cannot know: created after ``since``, with a client id from ``first_id`` up
-    to, and not including, ``end_id``. At the exchange there is none of them, unless the journal lost what was written
-    last."""
+    """The bot's orders that its journal may be missing: created after ``since``, with a client id of at least
+    ``first_id`` and below ``end_id``. The exchange has none of them unless the end of the journal was lost.
+    """
 
     since: Nanos
     first_id: int
@@ -95,19 +95,18 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Compare the books with the exchange. The outcome of a later turn reports what was found.
+    """Reconcile with the exchange. The outcome of a later turn reports what was found.
 
-    ``hold``, if set, is why no new order may leave until that is done. ``unwritten``: look for these orders too.
+    ``unwritten``: also look for these orders.
     """
 
-    hold: str | None = None
     unwritten: Unwritten | None = None
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """Run every strategy's ``on_start``. The outcome names the streams and the history that they need.
+    """Run every strategy's ``on_start``. The outcome names the streams and the history that the strategies need.
 
-    ``reads_history``: the bot reads the history from the exchange itself and trades once it has it; otherwise a
+    ``reads_history``: the bot reads the history from the exchange itself and then starts to trade; otherwise a
     `History` follows.
     """
 
@@ -115,7 +114,9 @@ class Begin(msgspec.Struct, frozen=True):
 
 
 class PastBars(msgspec.Struct, frozen=True):
-    """Finished bars of one pair and resolution from before the start, oldest first, and the ``running`` one so far."""
+    """One pair's finished bars from before the start, in one resolution, oldest first; ``running`` is the unfinished
+    bar.
+    """
 
     pair: Pair
     resolution: str
@@ -124,10 +125,10 @@ class PastBars(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, trading opens.
+    """Bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, and trading opens.
 
-    ``candle_pairs`` get their bars from candles without gaps, so no timer has to close them. ``kinds``, if set, are the
-    only (pair, kind) that the run reads: subscribing to another later is an error.
+    ``candle_pairs`` get their bars from candles without gaps, so no timer has to close them. ``kinds``, if set, lists
+    every (pair, kind) that the run reads; subscribing to any other later is an error.
     """
 
     bars: tuple[PastBars, ...] = ()
@@ -138,21 +139,21 @@ class History(msgspec.Struct, frozen=True):
 class Stop(msgspec.Struct, frozen=True):
     """The run ends: run every ``on_stop``, then cancel all orders except those of the strategies in ``keep``.
 
-    Without ``withdraws``, orders stay as they are, as at the end of a backtest.
+    If ``withdraws`` is False, orders stay as they are, as at the end of a backtest.
     """
 
     withdraws: bool = False
     keep: frozenset[str] = frozenset()
 
 
-# -- what the user or a guard says ------------------------------------------------------------------------------------
+# -- commands from the user or a guard --------------------------------------------------------------------------------
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Take no new orders and cancel the open ones; only orders that reduce a position still leave. ``level``: a
-    strategy, or None for the bot.
+    """Take no new orders and cancel the open ones; only orders that reduce a position may still leave.
 
-    ``keeps_orders``: of the bot, leave the open ones as they are.
+    ``level`` is a strategy, or None for the whole bot. ``keeps_orders``, for the whole bot only, leaves open orders in
+    place.
     """
 
     reason: str
@@ -161,19 +162,19 @@ class Halt(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Halt one strategy by hand."""
+    """Halt one strategy on the user's command."""
 
     strategy: str
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Lift the halt of the bot (None) or of one strategy. The day's loss counts from here."""
+    """Lift the halt on the bot (None) or on one strategy. The daily loss is counted from here."""
 
     level: str | None = None
 
 
 class SetParameter(msgspec.Struct, frozen=True):
-    """Set a parameter that is declared ``live``. The reply is the checked value."""
+    """Set a parameter declared ``live``. The reply is the validated value."""
 
     strategy: str
     name: str
@@ -181,50 +182,50 @@ class SetParameter(msgspec.Struct, frozen=True):
 
 
 class MoveCapital(msgspec.Struct, frozen=True):
-    """Give a strategy or the pool unassigned units of currencies; negative amounts take them back."""
+    """Give unassigned units of currencies to a strategy or the pool; negative amounts take them back."""
 
     target: str
     units: Mapping[str, int]
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancel whichever of these orders are still open; their strategies no longer exist. The outcome says when."""
+    """Cancel any of these orders that are still open; their strategies no longer exist. The outcome reports the end."""
 
     orders: tuple[Order, ...]
 
 
 class Flatten(msgspec.Struct, frozen=True):
-    """Sell what a strategy holds, as far as the visible book can absorb it. The reply lists why parts were refused."""
+    """Sell a strategy's holdings, as far as the visible book can absorb them. The reply lists refusals and reasons."""
 
     strategy: str
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """Drop orders that were final before ``before``, so that a bot can run for months."""
+    """Drop orders that became final before ``before``, so that a bot can run for months."""
 
     before: Nanos
 
 
 class JournalFailed(msgspec.Struct, frozen=True):
-    """The journal cannot be written (``why``), so no new order leaves; None means that it works again."""
+    """The journal cannot be written because of ``why``, so no new order leaves. None means that it works again."""
 
     why: str | None
 
 
-#: what an `AccountEvents` may hold
+#: the types that an `AccountEvents` may hold
 ACCOUNT_EVENTS = (OrderReport, TradeReport, BalanceReport)
 
-#: what the world says
+#: outside events
 WorldInput: TypeAlias = (
     MarketEvent | AccountEvents | OrderReport | TradeReport | BalanceReport | Answer | Connection | SlotsChanged
 )
 #: the stages of a run
 StageInput: TypeAlias = Restore | Compare | Begin | History | Stop
-#: what the user or a guard says
+#: commands from the user or a guard
 CommandInput: TypeAlias = (
     Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | Flatten | Forget | JournalFailed
 )
-#: everything that `botkit.engine.engine.Engine.turn` takes
+#: everything that `botkit.engine.engine.Engine.turn` accepts
 Input: TypeAlias = WorldInput | StageInput | CommandInput
 
 #: every type of `Input`, in the order above

@@ -1,7 +1,7 @@
-"""The exchange's documented rate limits as data: every figure with its source, and the one in use.
+"""The exchange's documented rate limits as data: every figure with its source, and the figure in use.
 
-The documents contradict each other in places. An endpoint's ``use`` is what the router respects and the simulated venue
-enforces; ``documented`` keeps every figure found, the strictest first, so that a user can see and choose.
+The exchange's documents contradict each other in places. The router respects an endpoint's ``use`` limit and the
+simulated venue enforces it; ``documented`` lists every figure found, strictest first, for the user to choose from.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = [
     "WindowLimit",
 ]
 
-#: the endpoint that reads the pairs and their rules before a bot runs
+#: the endpoint that returns the pairs and their rules, read before a bot runs
 PAIRS_ENDPOINT = "trading_pairs"
 
-#: endpoints that a bot needs at any exchange; `create_batch` and `cancel_batch` are used if a table has both
+#: endpoints that a bot needs on any exchange; `create_batch` and `cancel_batch` are used if a table has both
 NEEDED_ENDPOINTS = (
     "create_order",
     "cancel_order",
@@ -42,14 +42,14 @@ NEEDED_ENDPOINTS = (
 
 
 class Scope(enum.Enum):
-    """Whose requests a window counts."""
+    """Whose requests count toward a window."""
 
     IP = "ip"
     ACCOUNT = "account"
 
 
 class WindowLimit(msgspec.Struct, frozen=True):
-    """At most ``requests`` in any ``per_s`` seconds, counted per scope."""
+    """At most ``requests`` in any ``per_s`` seconds, counted separately for each scope."""
 
     requests: int
     per_s: int
@@ -57,14 +57,14 @@ class WindowLimit(msgspec.Struct, frozen=True):
 
     @property
     def length(self) -> Nanos:
-        """Length of the window in nanoseconds."""
+        """The window's length in nanoseconds."""
         return self.per_s * NS_PER_S
 
 
 class DocumentedLimit(msgspec.Struct, frozen=True):
-    """One figure as one document gives it. ``scope`` is the document's own word, such as ``ip_and_account``.
+    """One figure as stated in one document. ``scope`` is the document's own term, such as ``ip_and_account``.
 
-    ``source`` is short enough to write in a configuration; ``about`` describes it.
+    ``source`` is short enough to write in a configuration; ``about`` describes the document.
     """
 
     requests: int
@@ -77,9 +77,9 @@ class DocumentedLimit(msgspec.Struct, frozen=True):
 class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one endpoint.
 
-    ``pool`` names the counter that its requests share: the endpoint's own id, the pool of all endpoints without a limit
-    of their own (``public`` or ``private``), or the endpoint it shares a counter with. ``windows`` are the windows of
-    that pool in which a request takes a slot, one per scope.
+    ``pool`` names the counter that its requests share: the endpoint's own id, the pool for endpoints without a limit
+    of their own (``public`` or ``private``), or the endpoint it shares a counter with. ``windows`` are that pool's
+    windows, one per scope; a request takes a slot in each.
     """
 
     endpoint: str
@@ -93,12 +93,12 @@ class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_disputed(self) -> bool:
-        """True when documents give different figures."""
+        """True if documents give different figures."""
         return len({(d.requests, d.per_s) for d in self.documented}) > 1
 
 
 class LimitTable(msgspec.Struct, frozen=True):
-    """The limits of every endpoint, by endpoint id. An exchange's table holds at least `NEEDED_ENDPOINTS`."""
+    """The limits of every endpoint, by endpoint id. Every exchange's table includes all of `NEEDED_ENDPOINTS`."""
 
     endpoints: dict[str, EndpointLimit]
 
@@ -107,14 +107,14 @@ class LimitTable(msgspec.Struct, frozen=True):
 
 
 class SlotsChanged(msgspec.Struct, frozen=True):
-    """What a bot may use, from now on, of the windows that it shares with other processes.
+    """A bot's new share of the rate-limit windows that it shares with other processes.
 
-    ``leased``: by counter (`EndpointLimit.pool`), all slots that the ledger has leased to this bot since it started,
-    less those that it returned unused. Those that its router has not taken are free; together with the router's own
-    count this determines what `botkit.engine.router.leased.LeasedPools` answers until the next input of this type.
+    ``leased``: for each counter (`EndpointLimit.pool`), the slots that the ledger has leased to this bot since it
+    started, less those returned unused. Slots that the router has not taken are free. With the router's own count,
+    this determines what `botkit.engine.router.leased.LeasedPools` answers until the next input of this type.
 
-    ``until``: when the leases end, in nanoseconds of the bot's clock; ``cancels_until``: the same for leases that only
-    cancels need, which last longer. ``number`` counts up.
+    ``until``: when the leases end, in nanoseconds of the bot's clock. ``cancels_until``: the same for leases reserved
+    for cancels, which last longer. ``number`` counts up.
     """
 
     number: int

@@ -1,6 +1,6 @@
-"""Exact money. Currencies are integers of 1e-8 ("units"), prices integer ticks, amounts integer lots.
+"""Exact money. Money is held in integer units of 1e-8, prices in integer ticks, amounts in integer lots.
 
-Python's integers never overflow; int64 would: 1e16 lots times 3e6 ticks is 3e22. Text becomes a number only
+Python's integers never overflow, but int64 would: 1e16 lots times 3e6 ticks is 3e22. Text becomes a number only
 through :func:`parse_decimal`, because ``Decimal`` also accepts ``NaN``, ``1_000``, ``1e999999999`` and Arabic digits.
 """
 
@@ -37,7 +37,7 @@ _PLAIN = re.compile(r"[+-]?(\d{1,20})(\.\d{1,18})?\Z", re.ASCII)
 
 
 def parse_decimal(text: str, what: str = "number") -> Decimal:
-    """Read a plain decimal such as ``12.5``: ASCII digits without exponent, at most 20 before and 18 after the point.
+    """Parse a plain decimal such as ``12.5``: ASCII digits, no exponent, at most 20 before and 18 after the point.
 
     Raises ValueError naming ``what`` and the text.
     """
@@ -47,9 +47,9 @@ def parse_decimal(text: str, what: str = "number") -> Decimal:
 
 
 def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool = False) -> int:
-    """A plain decimal such as ``12.5`` as an integer of 10^-decimals, without going through Decimal.
+    """Parse a plain decimal such as ``12.5`` into an integer of 10^-decimals, without going through Decimal.
 
-    Digits beyond ``decimals`` must be zeros, or are dropped (toward zero) with ``floor``.
+    Digits beyond ``decimals`` must be zeros, unless ``floor`` is set, which drops them (toward zero).
     Raises ValueError naming ``what`` and the text.
     """
     whole, _, fraction = text.partition(".")
@@ -70,9 +70,9 @@ def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool 
 
 
 def to_decimal(value: Number, what: str = "number") -> Decimal:
-    """The number exactly as written: a float by its shortest spelling (0.1 is 0.1), text as a plain decimal.
+    """Convert a number exactly as written: a float by its shortest repr (0.1 is 0.1), text as a plain decimal.
 
-    Raises ValueError for anything not finite, and TypeError for anything that is not a number (such as True or None).
+    Raises ValueError for infinity and NaN, and TypeError for anything that is not a number, such as True or None.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise TypeError(f"{what} must be a number, not {value!r}")
@@ -80,21 +80,21 @@ def to_decimal(value: Number, what: str = "number") -> Decimal:
         return parse_decimal(value.strip(), what)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+            raise ValueError(f"{what} is {value!r}, which is not a finite number")
         return Decimal(repr(value))
     result = Decimal(value)
     if not result.is_finite():
-        raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+        raise ValueError(f"{what} is {value!r}, which is not a finite number")
     return result
 
 
 def to_units(value: Number, what: str = "amount") -> int:
-    """Units of 1e-8, rounded down (toward zero) below that."""
+    """The value in units of 1e-8, rounded toward zero."""
     return int(to_decimal(value, what) * UNIT)
 
 
 def from_units(units: int) -> Decimal:
-    """The exact Decimal of an integer of 1e-8."""
+    """The exact Decimal value of an amount in units of 1e-8."""
     return Decimal(units).scaleb(-UNIT_DECIMALS)
 
 
@@ -115,25 +115,25 @@ def format_units(units: int) -> str:
 
 
 def divide_half_up(numerator: int, denominator: int) -> int:
-    """Integer division of non-negative numbers, halves up: how the exchange is assumed to round fees (Q31)."""
+    """Integer division of non-negative numbers, rounding halves up. The exchange is assumed to round fees so (Q31)."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
 def divide_up(numerator: int, denominator: int) -> int:
-    """Integer division rounded up."""
+    """Integer division, rounding up."""
     return -(-numerator // denominator)
 
 
 def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
-    """How many steps of 10^-decimals ``value`` is, rounded up or down.
+    """The number of steps of 10^-decimals in ``value``, rounded up or down.
 
-    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2, and must not be rounded
+    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2 and must not be rounded
     down to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or TypeError for anything that is
     not a finite number.
     """
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+            raise ValueError(f"{what} is {value!r}, which is not a finite number")
         scaled = value * int(10**decimals)
         nearest = round(scaled)
         if abs(scaled - nearest) <= max(1e-6, 4 * math.ulp(scaled)):

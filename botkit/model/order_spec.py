@@ -1,7 +1,7 @@
-"""One order as it was asked for, described once.
+"""An order as requested, described once.
 
-Everything that describes an order takes its fields from here: the request and its body, the journal row, the decision
-line, the CSV and the page. What became of the order is in `botkit.model.orders.Order`.
+Every other description of an order takes its fields from here: the request and its body, the journal row, the decision
+line, the CSV and the page. What happened to the order is in `botkit.model.orders.Order`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Side(enum.Enum):
     BUY = "buy"
     SELL = "sell"
 
-    __hash__ = object.__hash__  # members are singletons; Enum's own hash is a Python call at every look-up
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash costs a Python call for each look-up
 
     @property
     def sign(self) -> int:
@@ -56,8 +56,8 @@ class OrderType(enum.Enum):
     __hash__ = object.__hash__
 
 
-# These are read several times in the life of every order. In Python 3.11, reading a member from its class goes through
-# the metaclass's ``__getattr__`` and costs as much as eight empty calls; a global costs nothing.
+# Every order reads these several times. In Python 3.11, reading a member from its class goes through the metaclass's
+# ``__getattr__`` and costs as much as eight empty calls; a global costs next to nothing.
 BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 LIMIT: Final = OrderType.LIMIT
@@ -66,21 +66,21 @@ STOP_LIMIT: Final = OrderType.STOP_LIMIT
 
 
 class Condition(enum.Enum):
-    """When a stop order triggers: the last price compared with its stop price."""
+    """When a stop order triggers, comparing the last price with its stop price."""
 
     AT_LEAST = ">="
     AT_MOST = "<="
 
 
 class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One order as it was asked for, rounded to the pair's steps. A market buy has ``spend_units`` of quote instead of
+    """An order as requested, rounded to the pair's steps. A market buy has ``spend_units`` of quote instead of
     ``amount_lots``.
 
-    The exchange receives the client id, the pair, the side, the type, the figures, the condition and ``post_only``; the
-    rest stays in the bot.
+    The exchange receives the client id, pair, side, type, figures, condition and ``post_only``; the rest stays in the
+    bot.
     """
 
-    #: 1 to 2147483646: the label that identifies an order (API documentation, clientId)
+    #: 1 to 2147483646: the label that identifies an order (clientId in the API documentation)
     client_id: int
     pair: Pair
     side: Side
@@ -92,14 +92,14 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     condition: Condition | None = None
     post_only: bool = False
     strategy: str = ""
-    #: when it was asked for
+    #: when the strategy requested it
     created: Nanos = 0
-    #: when it is dropped from the queue or cancelled; None: never
+    #: when it is dropped from the queue or cancelled; None for never
     expires: Nanos | None = None
-    #: how far through the visible book a market order may go, in percent
+    #: how far into the visible book a market order may reach, in percent
     max_slippage_pct: float | None = None
     tag: str = ""
-    #: it can only make the position smaller, so halts do not block it
+    #: it can only shrink the position, so halts do not block it
     reduces: bool = False
-    #: it is a level of a `quote`; after a restart the quote of its pair and tag owns it again
+    #: it is one level of a `quote`; after a restart, the quote with the same pair and tag takes it over
     is_quote: bool = False

@@ -1,4 +1,4 @@
-"""Orders: their states, the one table of transitions, and the handle a strategy holds.
+"""Orders: their states, the only table of transitions, and the handle that a strategy holds.
 
     intent ──> REFUSED                       rules or risk said no; nothing was sent
        └────> QUEUED ──> EXPIRED             waited in the router past its deadline; nothing was sent
@@ -10,7 +10,7 @@
                            └──> UNTRIGGERED ──> OPEN ──> PARTLY_FILLED ──> FILLED
                                      └───────────┴───────────┴──> CANCELLED / POST_ONLY_CANCELLED
 
-A CANCELLED order may be partly filled; an exchange with a separate code for that still reports it as CANCELLED.
+A CANCELLED order may be partly filled; if an exchange has a separate code for that, it still becomes CANCELLED.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ __all__ = [
 
 
 class OrderState(enum.Enum):
-    """Where an order stands, as far as the bot knows."""
+    """An order's state, as far as the bot knows."""
 
     REFUSED = "refused"
     QUEUED = "queued"
@@ -81,15 +81,15 @@ _S = OrderState
 _FINAL_AT_EXCHANGE = {_S.FILLED, _S.CANCELLED, _S.POST_ONLY_CANCELLED}
 _RESTING = {_S.UNTRIGGERED, _S.OPEN, _S.PARTLY_FILLED}
 
-#: for each state, the states that may follow it. Anything else is a bug and fails an assertion.
+#: for each state, the states that may follow. Any other transition is a bug and fails an assertion.
 TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     _S.REFUSED: frozenset(),
     _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.REFUSED, _S.NOT_SENT}),
     _S.EXPIRED: frozenset(),
-    # A push can overtake the answer to the create, so any state at the exchange may follow SENDING directly.
+    # A push can arrive before the answer to the create, so SENDING can lead directly to any state at the exchange.
     _S.SENDING: frozenset({_S.NOT_SENT, _S.REJECTED, _S.UNKNOWN} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.NOT_SENT: frozenset(),
-    # A 4xx that took effect after all, or a late arrival: the order protocol adopts what it finds.
+    # The order arrived late, or took effect despite a 4xx: the bot then adopts whatever it finds.
     _S.REJECTED: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
     _S.UNKNOWN: frozenset({_S.ABSENT, _S.REJECTED} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.ABSENT: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
@@ -108,15 +108,15 @@ LIVE_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN} | _RESTING)
 #: states in which the order is known to be at the exchange
 RESTING_STATES: Final = frozenset(_RESTING)
 
-#: states in which an exchange can show an order; all others are the bot's own view of it
+#: states in which an exchange can show an order; the others exist only within the bot
 REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:
-    """One order of a strategy: what was asked for (``spec``), and what has become of it. Only the engine writes it.
+    """One order of a strategy: what was requested (``spec``), and what happened to it. Only the engine writes to it.
 
-    ``price`` and ``amount`` are what was asked for after rounding; ``executed`` is what has been filled. A market buy
-    has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
+    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is what has been filled. A market
+    buy has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
     """
 
     __slots__ = (
@@ -151,7 +151,7 @@ class Order:
 
     def __init__(self, spec: OrderSpec) -> None:
         self.spec = spec
-        # copies, since they are read a hundred times in an order's life and a property costs a call
+        # copied because they are read a hundred times in an order's life, and a property costs a call
         self.client_id: Final = spec.client_id
         self.strategy: Final = spec.strategy
         self.pair: Final = spec.pair
@@ -193,12 +193,12 @@ class Order:
 
     @property
     def amount(self) -> float:
-        """The amount asked for, in base currency; 0.0 for a market buy, which has ``spend``."""
+        """The requested amount, in base currency; 0.0 for a market buy, which has ``spend``."""
         return self.pair.rules.amount(self.amount_lots)
 
     @property
     def spend(self) -> float:
-        """What a market buy spends, in quote currency; 0.0 for every other order."""
+        """What a market buy spends, in quote currency; 0.0 for any other order."""
         return self.spend_units / 10**8
 
     @property
@@ -213,7 +213,7 @@ class Order:
 
     @property
     def average_price(self) -> float:
-        """The average price of what was filled, 0.0 before the first fill."""
+        """The average price of the filled amount, 0.0 before the first fill."""
         if not self.executed_lots:
             return 0.0
         return (self.executed_units / 10**8) / self.pair.rules.amount(self.executed_lots)
@@ -235,7 +235,7 @@ class Order:
 
     @property
     def is_refused(self) -> bool:
-        """True if rules or risk refused the order before it was sent."""
+        """True if the exchange's rules or a risk rule refused the order before it was sent."""
         return self.state is OrderState.REFUSED
 
     @property
@@ -246,14 +246,14 @@ class Order:
     # -- what the engine writes -----------------------------------------------------------------------------------
 
     def shrink_to(self, lots: int) -> None:
-        """Reduce the amount before sending: a replacement whose old order has been filled meanwhile."""
+        """Reduce the amount before sending, because the order that this one replaces has been partly filled."""
         assert not self.sent, self
         assert 0 <= lots <= self.amount_lots, (self, lots)
         self.spec = msgspec.structs.replace(self.spec, amount_lots=lots)
         self.amount_lots = lots
 
     def move(self, state: OrderState, now: Nanos, reason: str = "") -> None:
-        """Move to ``state``, which the table must allow."""
+        """Move to ``state``, which `TRANSITIONS` must allow."""
         assert state in TRANSITIONS[self.state], f"{self!r}: {self.state.value} -> {state.value} is not a transition"
         self.state = state
         self.updated = now
@@ -289,7 +289,7 @@ class ExactOrder:
 
     @property
     def amount(self) -> Decimal:
-        """Amount asked for, in base currency."""
+        """Requested amount, in base currency."""
         return self._order.pair.rules.exact_amount(self._order.amount_lots)
 
     @property
@@ -309,6 +309,6 @@ class ExactOrder:
 
     @property
     def average_price(self) -> Decimal:
-        """Average price of the fills, 0 before the first."""
+        """Average fill price, 0 before the first fill."""
         executed = self.executed
         return from_units(self._order.executed_units) / executed if executed else Decimal(0)

@@ -1,4 +1,4 @@
-"""Trading pairs and the exchange's rules for each: what a price, an amount and an order may be."""
+"""Trading pairs and the exchange's rules for their prices, amounts and orders."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = [
 
 #: more decimals than any currency uses
 _DECIMALS_MAX = 18
-#: powers of ten by exponent: a look-up costs a third of computing one, and every order needs a dozen
+#: powers of ten by exponent: a look-up takes a third of the time, and every order needs a dozen
 _TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
 class PairRules(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchange's rules for orders of one pair, from ``GET /provisioning/trading-pairs``.
+    """The exchange's rules for one pair's orders, from ``GET /provisioning/trading-pairs``.
 
     Prices are integer *ticks* of 10^-price_decimals, amounts integer *lots* of 10^-amount_decimals, money integer
     *units* of 1e-8.
 
-    ``amount_step`` lots is the smallest step of an order's amount. It is 1 (basePrecision) unless the configuration
-    selects the coarser amountPrecision: the documents do not say which of the two order entry enforces (Q11).
+    Order amounts are multiples of ``amount_step`` lots. It is 1 (basePrecision) unless the configuration selects the
+    coarser amountPrecision: the documents do not say which of the two applies to orders (Q11).
     """
 
     price_decimals: int  # quotePrecision
     amount_decimals: int  # basePrecision
-    display_decimals: int  # amountPrecision: the streams' books round amounts to it
+    display_decimals: int  # amountPrecision: books on the streams round amounts to it
     least_lots: int  # minLimitBaseAmount
     most_lots: int  # maxLimitBaseAmount
     least_spend_units: int  # minMarketBuyQuoteAmount
@@ -45,13 +45,13 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_wire(cls, row: Mapping[str, Any], *, amount_step: Literal["base", "amount"] = "base") -> PairRules:
-        """Read one row of trading-pairs, where figures are strings. Raises ValueError or KeyError on a bad row."""
+        """Parse one row of trading-pairs, whose figures are strings. Raises ValueError or KeyError for a bad row."""
         amount_decimals = int(row["basePrecision"])
         display_decimals = int(row["amountPrecision"])
         for decimals in (amount_decimals, display_decimals, int(row["quotePrecision"])):
-            # powers of ten are computed from these: a precision of a million digits would exhaust the memory
+            # these become exponents of ten: a precision of a million digits would exhaust the memory
             if not 0 <= decimals <= _DECIMALS_MAX:
-                raise ValueError(f"a precision of {str(decimals)[:20]} decimals; 0 to {_DECIMALS_MAX} make sense")
+                raise ValueError(f"a precision of {str(decimals)[:20]} decimals is not between 0 and {_DECIMALS_MAX}")
         step = 10 ** max(0, amount_decimals - display_decimals) if amount_step == "amount" else 1
 
         def lots(key: str) -> int:
@@ -100,23 +100,23 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     # -- numbers into steps ---------------------------------------------------------------------------------------
 
     def ticks(self, price: Number, *, up: bool) -> int:
-        """A price in ticks. An order's price is rounded in the user's favour: a buy down, a sell up."""
+        """A price in ticks, rounded up or down. Orders round in the user's favour: a buy down, a sell up."""
         return steps_of(price, self.price_decimals, up=up, what="price")
 
     def lots(self, amount: Number) -> int:
-        """An amount in lots, rounded down to a step that an order may have."""
+        """An amount in lots, rounded down to a step that the exchange accepts."""
         lots = steps_of(amount, self.amount_decimals, up=False, what="amount")
         return lots - lots % self.amount_step
 
     def spend_units(self, spend: Number) -> int:
-        """A quote amount in units, rounded down to quotePrecision, as a market buy's amount must be."""
+        """A quote amount in units, rounded down to quotePrecision as market buys require."""
         steps = steps_of(spend, self.price_decimals, up=False, what="spend")
         return steps * _TEN[UNIT_DECIMALS - self.price_decimals]
 
     # -- steps into numbers ---------------------------------------------------------------------------------------
 
     def price(self, ticks: int) -> float:
-        """The float nearest to that many ticks: one correctly rounded division, so it is the same on every machine."""
+        """The float nearest to that many ticks: one correctly rounded division, so the same on every machine."""
         return ticks / _TEN[self.price_decimals]
 
     def amount(self, lots: int) -> float:
@@ -132,11 +132,11 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return Decimal(lots).scaleb(-self.amount_decimals)
 
     def price_text(self, ticks: int) -> str:
-        """The price as the wire spells it, without trailing zeros."""
+        """The price as written on the wire, without trailing zeros."""
         return format_scaled(ticks, self.price_decimals)
 
     def amount_text(self, lots: int) -> str:
-        """The amount as the wire spells it, without trailing zeros."""
+        """The amount as written on the wire, without trailing zeros."""
         return format_scaled(lots, self.amount_decimals)
 
     def base_units(self, lots: int) -> int:
@@ -144,24 +144,24 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return lots * _TEN[UNIT_DECIMALS - self.amount_decimals]
 
     def lots_of_units(self, units: int) -> int:
-        """Units of the base currency in lots, rounded down to a whole order step."""
+        """Units of the base currency in lots, rounded down to a whole amount step."""
         lots = units // _TEN[UNIT_DECIMALS - self.amount_decimals]
         return lots - lots % self.amount_step
 
     def value_units(self, ticks: int, lots: int) -> int:
-        """What ``lots`` are worth at ``ticks``, in quote units. Rounded down once, the same for buyer and seller."""
+        """The value of ``lots`` at ``ticks``, in quote units. Rounded down once, the same for buyer and seller."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
 
     def value_units_up(self, ticks: int, lots: int) -> int:
-        """What must be locked for a limit buy, in quote units: rounded up, so that a lock always covers its fills."""
+        """What a limit buy must lock, in quote units: rounded up, so that the lock always covers its fills."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else -(-product // _TEN[-shift])
 
     def lots_for_value(self, ticks: int, value_units: int) -> int:
-        """The most lots that ``value_units`` of quote pay for at ``ticks``."""
+        """The most lots that ``value_units`` of quote can buy at ``ticks``."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         # v >= floor(t*l*10^s)  <=>  l <= ((v+1)*10^-s - 1) / t  for s < 0, and l <= v / (t*10^s) otherwise
         lots = value_units // (ticks * _TEN[shift]) if shift >= 0 else ((value_units + 1) * _TEN[-shift] - 1) // ticks
@@ -169,9 +169,9 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pair(str):
-    """A trading pair such as ``btc_twd``: its name as text, plus its currencies and rules.
+    """A trading pair such as ``btc_twd``: a string with its currencies and rules attached.
 
-    It compares and hashes as its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are the same.
+    It compares and hashes as its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are equivalent.
     """
 
     __slots__ = ("base", "quote", "rules")
@@ -195,19 +195,19 @@ class Pair(str):
         return Pair, (str(self), self.rules)
 
     def with_rules(self, rules: PairRules) -> Pair:
-        """The same pair under other rules."""
+        """The same pair with different rules."""
         return Pair(str(self), rules)
 
 
 def pairs_from_wire(
     rows: Iterable[Mapping[str, Any]], *, amount_step: Literal["base", "amount"] = "base"
 ) -> dict[str, Pair]:
-    """The exchange's trading-pairs rows as pairs by lowercase name."""
+    """Convert the exchange's trading-pairs rows into pairs by lowercase name."""
     pairs = {}
     for row in rows:
         name = str(row["pair"]).lower()
         base, _, quote = name.partition("_")
         if not base or not quote:
-            raise ValueError(f"{name[:40]!r} is not the name of a pair such as btc_twd")
+            raise ValueError(f"{name[:40]!r} is not a pair name such as btc_twd")
         pairs[name] = Pair(name, PairRules.from_wire(row, amount_step=amount_step))
     return pairs

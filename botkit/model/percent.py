@@ -1,7 +1,7 @@
-"""One convention of units: plain names are fractions (0.02 is 2 %), ``_pct`` is percent, ``_bps`` basis points.
+"""One convention for units: plain names are fractions (0.02 is 2 %), ``_pct`` is percent, ``_bps`` basis points.
 
-A fraction under a name that says percent is a hundred times too small, and goes unnoticed until it costs money. So
-figures that can only be fractions are refused, naming the intended figure.
+A fraction passed as a percentage is a hundred times too small, and nobody notices until it costs money. Figures that
+can only be fractions are therefore refused, with a message that names the intended figure.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from botkit.model.money import Number, to_decimal
 
 __all__ = ["check_bps", "check_pct", "looks_like_fraction", "looks_tiny"]
 
-#: percentages below this are taken for fractions: no stop, target or collar is that close, as fees are several times
-#: that
+#: percentages below this are taken for fractions: fees alone are several times larger, so no sensible stop, target or
+#: collar is this close
 _LEAST_PCT = Decimal("0.1")
-#: below this they are accepted with a warning
+#: below this they are accepted, but with a warning
 _DOUBTFUL_PCT = Decimal("0.5")
 _LEAST_BPS = Decimal("0.01")
 
 
 def check_pct(name: str, value: Number | None, *, below: int | None = None) -> None:
-    """Check a distance in percent; None means no distance. Raises ValueError with the remedy."""
+    """Check a distance in percent; None means no distance. Raises ValueError naming the remedy."""
     if value is None:
         return
     pct = _number(name, value, "percent such as 2")
@@ -30,35 +30,35 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
         raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
     if pct < _LEAST_PCT:
         meant = _times(pct, 100)
-        raise ValueError(f"{name} is {value}, which is {value} %; percent are wanted here: write {meant} for {meant} %")
+        raise ValueError(f"{name} is {value}, which means {value} %; write {meant} for {meant} %")
     if below is not None and pct >= below:
         raise ValueError(f"{name} is {value}; it must be below {below} %")
 
 
 def looks_like_fraction(value: Number | None) -> bool:
-    """True for a percentage that is possible but more likely a fraction: 0.2, where 20 % may have been meant."""
+    """True for a percentage that is valid but more likely meant as a fraction: 0.2, where 20 % may be intended."""
     return value is not None and _LEAST_PCT <= to_decimal(value) < _DOUBTFUL_PCT
 
 
 def looks_tiny(value: Number | None) -> bool:
-    """True for percent so small that a fraction may have been meant: 0.01, where 1 % was."""
+    """True for a percentage so small that a fraction may have been intended: 0.01 for 1 %."""
     return value is not None and 0 < to_decimal(value) < _LEAST_PCT
 
 
 def check_bps(name: str, value: Number) -> None:
-    """Check a distance in basis points. Raises ValueError with the remedy."""
+    """Check a distance in basis points. Raises ValueError naming the remedy."""
     bps = _number(name, value, "basis points such as 5")
     if bps < 0:
-        raise ValueError(f"{name} is {value}; it is 0 or more basis points")
+        raise ValueError(f"{name} is {value}; it must be 0 or more basis points")
     if 0 < bps < _LEAST_BPS:
         raise ValueError(
-            f"{name} is {value}; basis points are wanted here: write {_times(bps, 10_000)} for {_times(bps, 100)} %"
+            f"{name} is {value}; this setting is in basis points: write {_times(bps, 10_000)} for {_times(bps, 100)} %"
         )
 
 
 def _number(name: str, value: Number, what: str) -> Decimal:
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; it is a number of {what}")
+        raise ValueError(f"{name} is {value}; it must be a number of {what}")
     try:
         return to_decimal(value, name)
     except TypeError:

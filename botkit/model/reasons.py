@@ -1,4 +1,4 @@
-"""Why strategies did not trade, by kind: sentences that differ only in their figures are one reason."""
+"""Why strategies did not trade, by kind: messages that differ only in their figures count as one reason."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Mapping
 
 __all__ = ["FIGURE", "grouped", "kind_of"]
 
-#: a free-standing figure: 12.5, -3, 1,000,000, 0.05%; not the 5 of "5m" or "sma_5"
+#: a stand-alone figure: 12.5, -3, 1,000,000, 0.05%; not the 5 in "5m" or "sma_5"
 _FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
-#: replaces a figure in a kind of reason
+#: stands in for a figure in a kind of reason
 FIGURE = "…"
 
 
 def kind_of(reason: str) -> str:
-    """The reason with every figure in it as ``…``."""
+    """The reason with every figure replaced by ``…``."""
     return _FIGURE.sub(FIGURE, reason)
 
 
 def grouped(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by kind, the most frequent first. A kind seen in only one wording keeps its figures."""
+    """Counts by kind, most frequent first. A kind with only one wording keeps its figures."""
     kinds: dict[str, int] = {}
     wordings: dict[str, list[str]] = {}
     for reason, count in counts.items():

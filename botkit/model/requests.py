@@ -1,7 +1,7 @@
-"""The bot's requests to the exchange, and the answers.
+"""The bot's requests to the exchange and the exchange's answers.
 
-Every request names the *endpoint* whose documented rate limit it counts against (`botkit.model.limits`). The engine's
-router creates a request when it grants the slot; ``id`` is unique within a run and comes back in the `Answer`.
+Every request names the *endpoint* whose documented rate limit it counts toward (`botkit.model.limits`). The engine's
+router creates a request when it grants a slot; ``id`` is unique within a run and is repeated in the `Answer`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """POST /orders/{pair}. ``timestamp`` is t0: the time of the grant, which goes into the body."""
+    """POST /orders/{pair}. ``timestamp`` is t0, the time when the router granted the slot; it goes into the body."""
 
     endpoint: ClassVar[str] = "create_order"
     id: int
@@ -57,7 +57,7 @@ class CreateBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """DELETE /orders/{pair}/{orderId}. ``client_id`` is for the bot's own books; only the order id is sent."""
+    """DELETE /orders/{pair}/{orderId}. ``client_id`` is for the bot's own records; only the order id is sent."""
 
     endpoint: ClassVar[str] = "cancel_order"
     id: int
@@ -67,7 +67,7 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CancelBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """PUT /orders: cancel several orders by id. ``client_ids`` are in the order of ``orders``."""
+    """PUT /orders: cancel several orders by id. ``client_ids`` follow the sequence of ``orders``."""
 
     endpoint: ClassVar[str] = "cancel_batch"
     id: int
@@ -76,7 +76,9 @@ class CancelBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelAll(msgspec.Struct, frozen=True, kw_only=True):
-    """DELETE /orders/all, or DELETE /orders/{pair}. Also cancels orders that are not ours, so only panic sends it."""
+    """DELETE /orders/all, or DELETE /orders/{pair}. Also cancels orders that the bot did not create, so only panic
+    sends it.
+    """
 
     endpoint: ClassVar[str] = "cancel_all"
     id: int
@@ -93,7 +95,9 @@ class GetOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /orders/all/{pair} with statusKind=ALL, created in ``start`` <= time < ``end``; ``client_id`` filters."""
+    """GET /orders/all/{pair} with statusKind=ALL: orders created in ``start`` <= time < ``end``, optionally only
+    those with ``client_id``.
+    """
 
     endpoint: ClassVar[str] = "all_orders"
     id: int
@@ -113,7 +117,7 @@ class ListOpenOrders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListTrades(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /orders/trades/{pair}: the account's executions, of one order or of a time span."""
+    """GET /orders/trades/{pair}: the account's executions, for one order or for a time span."""
 
     endpoint: ClassVar[str] = "my_trades"
     id: int
@@ -141,8 +145,8 @@ class GetBook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``; with ``running``, also the
-    unfinished one.
+    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``; ``running`` includes the
+    unfinished candle.
     """
 
     endpoint: ClassVar[str] = "trading_history"
@@ -171,28 +175,26 @@ Request: TypeAlias = (
 
 
 class Ending(enum.Enum):
-    """How a request ended, as far as the bot knows."""
+    """How a request ended, as far as the bot can tell."""
 
-    OK = "ok"  # 200 with a body that fits the request
-    REFUSED = "refused"  # a 4xx: the exchange says it did nothing
-    RATE_LIMITED = "rate_limited"  # 429: refused, and counted
-    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx, garbage: it may have happened, or may still happen
-    NOT_SENT = "not_sent"  # no byte was written: it did not happen and was not counted
+    OK = "ok"  # 200, with a body that matches the request
+    REFUSED = "refused"  # a 4xx: the exchange says that it did nothing
+    RATE_LIMITED = "rate_limited"  # 429: refused, but counted toward the limit
+    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx, garbage: it may have taken effect, or still may
+    NOT_SENT = "not_sent"  # no byte was written: it had no effect and was not counted
 
-    __hash__ = object.__hash__  # as in `botkit.model.orders`: a look-up without a Python call
+    __hash__ = object.__hash__  # avoids a Python call for each look-up
 
 
 class OrderAck(msgspec.Struct, frozen=True, gc=False):
-    """The exchange accepted an order. ``client_id`` is its echo, None if the exchange sent none."""
+    """The exchange accepted an order. ``client_id`` is echoed by the exchange; None if it sent none."""
 
     order_id: str
     client_id: int | None
 
 
 class CancelAck(msgspec.Struct, frozen=True):
-    """The exchange accepted the cancel of these orders. That does not prove that they are dead; a push or a read
-    does.
-    """
+    """The exchange accepted the cancel of these orders. Only a push or a read proves that they are dead."""
 
     orders: tuple[tuple[str, str], ...]  # (lowercase pair, order id)
 
@@ -212,11 +214,11 @@ AnswerBody: TypeAlias = (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a request ended, at the ``now`` of the turn that it comes in. ``text`` is the exchange's own sentence.
-    ``status`` 401 says that the account's key is not accepted.
+    """How a request ended. It takes effect at the ``now`` of its turn; ``text`` is the exchange's own message.
+    ``status`` 401 means that the account's key is not accepted.
 
-    ``body`` is a tuple of reports for a listing, an `OrderAck` for a create, a tuple of those in the order of the
-    request for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.
+    ``body`` is a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck` in request order
+    for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.
     """
 
     request_id: int

@@ -1,6 +1,6 @@
-"""Candle resolutions of the exchange and their buckets.
+"""The exchange's candle resolutions and their buckets.
 
-Source: the exchange's trading-history documentation. Buckets of a day, week (Monday) and month start at midnight UTC.
+Source: the exchange's trading-history documentation. Days, weeks (from Monday) and months start at midnight UTC.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _MONDAY = 4 * NS_PER_DAY  # 1970-01-05, the first Monday after the epoch
 
 
 def check_resolution(text: str) -> str:
-    """The resolution itself; ValueError listing the valid ones otherwise."""
+    """Return the resolution unchanged. Raises ValueError listing the valid ones."""
     if text not in RESOLUTIONS:
-        raise ValueError(f"{text!r} is not a resolution of the exchange; use one of {', '.join(RESOLUTIONS)}")
+        raise ValueError(f"{text!r} is not a resolution that the exchange offers; use one of {', '.join(RESOLUTIONS)}")
     return text
 
 
 def fixed_length(resolution: str) -> Nanos | None:
-    """Length of a bucket, or None for months, which vary."""
+    """Length of a bucket in nanoseconds, or None for months, which vary."""
     if resolution == "1M":
         return None
     match = _TEXT.match(resolution)
@@ -54,7 +54,7 @@ def bucket_start(time: Nanos, resolution: str) -> Nanos:
 
 
 def bucket_end(start: Nanos, resolution: str) -> Nanos:
-    """End of the bucket that starts at ``start``, that is, the start of the next."""
+    """End of the bucket that starts at ``start``: the start of the next bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return start + length

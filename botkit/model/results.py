@@ -1,8 +1,8 @@
-"""The result of a backtest as plain data: the driver fills it in, `backtest.outputs` and `report` show it.
+"""A backtest's result as plain data: the driver fills it in; `backtest.outputs` and `report` present it.
 
 Rows keep integers (ticks, lots, units of 1e-8) so that files are exact; figures summed over currencies are floats in
-the run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined figure (the Sharpe ratio of a
-single day) is None, never NaN, since JSON has no NaN.
+the run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined figure, such as the Sharpe ratio
+of a single day, is None and never NaN, because JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 Figure: TypeAlias = float | int | str | None
 
-#: the figures that every summary has, in the order they are written; more may follow
+#: the figures in every summary, in the order they are written; more may follow
 SUMMARY_KEYS = (
     "strategy",
     "currency",
@@ -68,7 +68,7 @@ SUMMARY_KEYS = (
 
 
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
-    """One order at the end of a run: what was asked for, and what became of it. ``sent`` is 0 if it was never sent."""
+    """One order at the end of a run: what was requested and what came of it. ``sent`` is 0 if it was never sent."""
 
     spec: OrderSpec
     sent: Nanos
@@ -81,7 +81,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """The row of an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
+        """The row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -95,7 +95,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class FillRow(msgspec.Struct, frozen=True, gc=False):
-    """One fill. ``value`` and ``fee_value`` are in the valuation currency at that moment."""
+    """One fill. ``value`` and ``fee_value`` are in the valuation currency, converted at the time of the fill."""
 
     time: Nanos
     strategy: str
@@ -115,7 +115,7 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, fill: Fill, value: float, fee_value: float) -> FillRow:
-        """The row of a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
+        """The row for a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
         order = fill.order
         return cls(
             fill.time,
@@ -144,7 +144,7 @@ class Curve(msgspec.Struct):
 
 
 class PriceCandles(msgspec.Struct):
-    """Prices of one pair for a chart, by start of bucket in ascending order; buckets are ``width`` nanoseconds long."""
+    """One pair's prices for a chart, ordered by bucket start; buckets are ``width`` nanoseconds long."""
 
     pair: Pair
     width: Nanos
@@ -158,9 +158,9 @@ class PriceCandles(msgspec.Struct):
 
 
 class IndicatorLine(msgspec.Struct):
-    """A line on a pair's price chart: an attached indicator, or what a strategy plotted.
+    """A line on a pair's price chart: an attached indicator, or values that a strategy plotted.
 
-    ``pane`` is "price", or the name of a separate pane below it. Times ascend; on the chart, a point belongs to the
+    ``pane`` is "price", or the name of a separate pane below. Times ascend; on the chart, a point is drawn at the
     candle that contains it.
     """
 
@@ -170,14 +170,14 @@ class IndicatorLine(msgspec.Struct):
     pane: str
     times: list[Nanos]
     values: list[float]
-    #: which of several values this is, such as "upper" of Bollinger bands
+    #: which of an indicator's values this is, such as "upper" for Bollinger bands
     field: str = ""
 
 
 class Drawdown(msgspec.Struct, frozen=True):
-    """The deepest fall of equity below an earlier peak: ``fraction`` of the peak, and when.
+    """The largest fall in equity from an earlier peak, as a ``fraction`` of the peak, with its times.
 
-    ``recovered`` is when equity first reached the peak again, None if it never did.
+    ``recovered`` is when equity first reached the peak again; None if it never did.
     """
 
     fraction: float = 0.0
@@ -187,7 +187,7 @@ class Drawdown(msgspec.Struct, frozen=True):
 
 
 class DayRow(msgspec.Struct, frozen=True):
-    """The equity at the end of one calendar day of the run. ``end`` is midnight, or the end of the run.
+    """Equity at the end of one calendar day of the run. ``end`` is midnight, or the end of the run.
 
     ``return_`` is None for a partial first or last day.
     """
@@ -199,7 +199,7 @@ class DayRow(msgspec.Struct, frozen=True):
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a strategy held of a pair at the end. Amounts in lots, money in quote currency."""
+    """A strategy's position in one pair at the end. Amounts are in lots, money in quote currency."""
 
     pair: Pair
     lots: int
@@ -209,9 +209,9 @@ class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StrategyRow(msgspec.Struct, kw_only=True):
-    """One strategy of the bot. Money is in the valuation currency.
+    """One strategy's results. Money is in the valuation currency.
 
-    ``skips`` and ``refusals`` count reasons: why it did not trade.
+    ``skips`` and ``refusals`` count the reasons why the strategy did not trade.
     """
 
     name: str
@@ -231,14 +231,14 @@ class StrategyRow(msgspec.Struct, kw_only=True):
     positions: list[PositionRow] = msgspec.field(default_factory=list)
     skips: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    stopped: str = ""  # why it was stopped early, with the traceback's last line
+    stopped: str = ""  # why it stopped early, with the last line of the traceback
 
 
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What the router did at one endpoint.
+    """How the router used one endpoint.
 
     ``peak_use`` is the highest use of any of its windows, as a fraction of the documented ``limit`` (such as "1,200 in
-    60 s per account"). Waits cover only orders that had to wait, in milliseconds.
+    60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
     """
 
     endpoint: str
@@ -254,18 +254,18 @@ class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterUse(msgspec.Struct, kw_only=True):
-    """The router's part of a run: how many orders waited for a slot, how long, and where."""
+    """How the router behaved during a run: how many orders waited for a slot, how long, and where."""
 
     endpoints: list[EndpointUse] = msgspec.field(default_factory=list)
     orders_delayed: int = 0
     max_queue_ms: float = 0.0
     batched: int = 0
     dropped: int = 0
-    refused_by_exchange: int = 0  # 429 answers; the slot rule makes it 0
+    refused_by_exchange: int = 0  # 429 answers; always 0 while the router keeps to its slots
 
 
 class DataDescription(msgspec.Struct, kw_only=True):
-    """The recorded data of a run. ``kinds`` names each pair's source: {"btc_usdt": "candles 1m"}."""
+    """The recorded data that a run used. ``kinds`` names each pair's source: {"btc_usdt": "candles 1m"}."""
 
     path: str
     start: Nanos
@@ -278,7 +278,7 @@ class DataDescription(msgspec.Struct, kw_only=True):
 
 
 class QueueReading(msgspec.Struct, kw_only=True):
-    """The run's figures under one reading of the queue. ``figures`` has the keys of a summary."""
+    """The run's figures under one queue assumption. ``figures`` has the same keys as a summary."""
 
     name: str
     chosen: bool
@@ -286,14 +286,14 @@ class QueueReading(msgspec.Struct, kw_only=True):
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """Something the reader must know before believing the result. ``grave`` ones are shown in red."""
+    """Something the reader must know before trusting the result. ``grave`` cautions are shown in red."""
 
     text: str
     grave: bool = True
 
 
 class BacktestResult(msgspec.Struct, kw_only=True):
-    """A finished backtest."""
+    """The result of a finished backtest."""
 
     name: str
     currency: str

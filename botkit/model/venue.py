@@ -1,4 +1,4 @@
-"""A simulated exchange as its callers see it: market data and requests in, timed events and answers out."""
+"""A simulated exchange from the outside: market data and requests in, timed events and answers out."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from botkit.model.requests import Answer, Request
 
 
 class Published(Protocol):
-    """Something that became known: to one account, or to everybody if ``account`` is None."""
+    """Something that became known to one account, or to everybody if ``account`` is None."""
 
     @property
     def account(self) -> str | None:
-        """The account it belongs to."""
+        """The account concerned."""
         ...
 
     @property
     def events(self) -> Sequence[Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade]:
-        """One event, or everything that a match did to an account."""
+        """One event, or everything that a match did to one account."""
         ...
 
 
@@ -29,19 +29,19 @@ class Venue(Protocol):
     """Matches requests against the market data it is given. It reads no clock: `advance` moves its time."""
 
     def load(self, columns: MarketColumns) -> None:
-        """Add the next rows of market data. Raises ValueError for rows older than those it has."""
+        """Add the next rows of market data. Raises ValueError for rows older than those already loaded."""
         ...
 
     def submit(self, account: str, request: Request, now: Nanos) -> None:
-        """Send a request for an account. The answer comes out of `advance`."""
+        """Send a request for an account. `advance` returns the answer."""
         ...
 
     def advance(self, to: Nanos) -> Sequence[Published]:
-        """Run everything up to and including ``to``; returns what became known by then, in order."""
+        """Process everything up to and including ``to``; return what became known by then, in order."""
         ...
 
     def next_at(self) -> Nanos | None:
-        """The earliest time at which something may become known; None if nothing will by itself."""
+        """The earliest time at which something may become known; None if only new input can cause it."""
         ...
 
 

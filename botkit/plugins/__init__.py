@@ -1,10 +1,11 @@
-"""Discovery of plugins, and what they offer, resolved once at start.
+"""Finds plugins and what they offer, resolved once at start.
 
-Order: built-in, entry points of the group ``botkit`` (by distribution and name, so that it does not depend on the
-machine), then the folders and modules of the configuration. Every failure is a `PluginError` that names the plugin, the
-file and the remedy: a misspelt hook, a doubled name, a plugin that cannot be imported, a callback that is no event.
+Loading order: built-in plugins, entry points in the group ``botkit`` (sorted by distribution and name, so that it does
+not depend on the machine), then the configuration's folders and modules. Every failure is a `PluginError` that names
+the plugin, the file and the remedy: a misspelt hook, a duplicate name, a plugin that cannot be imported, a callback
+that is not an event.
 
-`discovery` finds and imports, `checks` refuses what cannot work, `registry` holds what was offered and calls hooks.
+`discovery` finds and imports, `checks` refuses what cannot work, `registry` holds what is offered and calls hooks.
 """
 
 from botkit.plugins.checks import check_event_methods

@@ -1,6 +1,7 @@
-"""What a plugin or a strategy gets wrong silently, refused aloud: misspelt hooks, forgotten marks, odd arguments.
+"""Reports plugin and strategy mistakes that would otherwise pass silently: misspelt hooks, missing markers, wrong
+arguments.
 
-Pluggy calls what matches and ignores the rest, so that a callback with a letter missing would just never run.
+Pluggy calls what matches and ignores the rest, so a misspelt callback would simply never run.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _MARK = "botkit_impl"
 
 
 def check_plugin(name: str, thing: Any, file: str) -> None:
-    """Refuse hook implementations that are not what a hook is. Raises PluginError."""
+    """Refuse functions that look like hook implementations but are not valid ones. Raises PluginError."""
     for attribute in dir(thing):
-        # a plugin's attributes may be anything; only those of routines are looked at
+        # a plugin's attributes may be anything; only functions are examined
         function = inspect.getattr_static(thing, attribute, None)
         if isinstance(function, (staticmethod, classmethod)):
             function = function.__func__
@@ -53,7 +54,7 @@ def _check_hook(name: str, hook: str, function: Callable[..., Any], options: dic
         if options.get("optionalhook"):
             return
         raise PluginError(
-            f"{where}: `{hook}` of the plugin `{name}` is no hook; {did_you_mean(hook, HOOKS)} "
+            f"{where}: `{hook}` of the plugin `{name}` is not a hook; {did_you_mean(hook, HOOKS)} "
             "(`botkit plugins --hooks` describes them)"
         )
     arguments = [n for n in inspect.signature(function).parameters if n != "self"]
@@ -65,15 +66,15 @@ def _check_hook(name: str, hook: str, function: Callable[..., Any], options: dic
         )
     if hook in EVENTS and not (options.get("wrapper") or options.get("hookwrapper")):
         raise PluginError(
-            f"{where}: the plugin `{name}` implements the event `{hook}`, which only strategies do; to stand around "
-            "the strategies' callbacks write @hookimpl(wrapper=True) and `return (yield)`"
+            f"{where}: the plugin `{name}` implements the event `{hook}`, which only strategies can; to wrap "
+            "the strategies' callbacks, write @hookimpl(wrapper=True) and `return (yield)`"
         )
 
 
 def check_event_methods(cls: type, file: str) -> None:
-    """Refuse public ``on_*`` methods of a strategy's class that no event would call, or not with these arguments.
+    """Refuse a strategy's public ``on_*`` methods that no event would call, or would call with other arguments.
 
-    Raises PluginError with the method's line and a suggestion. ``file`` stands in for a line that is not known.
+    Raises PluginError with the method's line and a suggestion. ``file`` is used if the line is not known.
     """
     for owner in reversed(cls.__mro__):
         if owner is object or "__botkit_strategy__" in vars(owner):
@@ -84,10 +85,10 @@ def check_event_methods(cls: type, file: str) -> None:
 
 
 def check_hidden_names(cls: type, file: str) -> None:
-    """Refuse methods and attributes of a strategy's class that would replace what every strategy has: an own ``close``
-    would silently take the place of the order call. Parameters are looked at where they are read.
+    """Refuse a strategy's methods and attributes that would replace something every strategy has: its own ``close``
+    would silently replace the order call. Parameters are checked where they are read.
 
-    Raises PluginError with the method's line. ``file`` stands in for a line that is not known.
+    Raises PluginError with the method's line. ``file`` is used if the line is not known.
     """
     base = next((owner for owner in cls.__mro__ if "__botkit_strategy__" in vars(owner)), None)
     if base is None:
@@ -110,8 +111,8 @@ def _check_event_method(cls: type, name: str, value: Any, file: str) -> None:
     where = _line(value, file)
     if name not in EVENTS:
         raise PluginError(
-            f"{where}: `{name}` of the strategy `{cls.__name__}` is no event; {did_you_mean(name, EVENTS)} "
-            "A method that `subscribe_bars(..., on=...)` names may not start with on_: rename it if it is one"
+            f"{where}: `{name}` of the strategy `{cls.__name__}` is not an event; {did_you_mean(name, EVENTS)} "
+            "A method passed to `subscribe_bars(..., on=...)` must not start with on_: rename it"
         )
     if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value) or inspect.isgeneratorfunction(value):
         raise PluginError(
@@ -120,7 +121,7 @@ def _check_event_method(cls: type, name: str, value: Any, file: str) -> None:
         )
     if not inspect.isfunction(value):
         raise PluginError(
-            f"{where}: `{name}` of the strategy `{cls.__name__}` is no plain method; "
+            f"{where}: `{name}` of the strategy `{cls.__name__}` is not a plain method; "
             f"write `def {name}({', '.join(('self', *HOOKS[name]))})`"
         )
     parameters = list(inspect.signature(value).parameters.values())[1:]
@@ -128,7 +129,7 @@ def _check_event_method(cls: type, name: str, value: Any, file: str) -> None:
     odd = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if tuple(p.name for p in needed) != HOOKS[name] or odd:
         raise PluginError(
-            f"{where}: `{name}` of the strategy `{cls.__name__}` must take exactly these arguments, by these names: "
+            f"{where}: `{name}` of the strategy `{cls.__name__}` must take exactly these arguments, under these names: "
             f"write `def {name}({', '.join(('self', *HOOKS[name]))})`"
         )
 

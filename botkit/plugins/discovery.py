@@ -1,4 +1,4 @@
-"""Where plugins come from, and how one is imported: built-in, entry points, files of folders, dotted modules."""
+"""Finds plugins and imports them: built-in ones, entry points, files in folders, dotted modules."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Origin = Literal["built-in", "entry point", "folder", "module"]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that was found and not imported yet. ``file`` is where it lies, or its name before it is imported."""
+    """A plugin that was found but not imported yet. ``file`` is its path, or its name if it has not been imported."""
 
     name: str
     origin: Origin
@@ -37,7 +37,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def built_in(plugins: Iterable[tuple[str, Any]]) -> Iterator[Candidate]:
-    """The plugins that botkit brings along, already imported."""
+    """The plugins that ship with botkit, already imported."""
     for name, thing in plugins:
         yield Candidate(name=name, origin="built-in", file=file_of(thing), load=partial(_itself, thing))
 
@@ -49,7 +49,7 @@ def _itself(thing: Any) -> Any:
 def entry_points(environ_load: str | None) -> Iterator[Candidate]:
     """Installed plugins, sorted by distribution and name.
 
-    ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all, a comma-separated list only those it names.
+    ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all, a comma-separated list only those named.
     """
     found = []
     for point in importlib.metadata.entry_points(group=GROUP):
@@ -69,7 +69,7 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
             yield Candidate(
                 name=name,
                 origin="entry point",
-                file=f"{value} of {distribution or 'an unnamed distribution'}",
+                file=f"{value} from {distribution or 'an unnamed distribution'}",
                 load=point.load,
                 distribution=distribution,
                 version=version,
@@ -77,17 +77,17 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Plugin files of folders (sorted; those that start with _ are none) and single files, each real file once."""
+    """Plugin files in folders (sorted; names starting with _ are ignored) and single files, each real file once."""
     seen: set[Path] = set()
     for folder in folders:
         if not folder.exists():
-            raise PluginError(f"{folder}: there is no such folder of plugins; mend `plugins:`, or create the folder")
+            raise PluginError(f"{folder}: this plugin folder does not exist; fix `plugins:`, or create the folder")
         if folder.is_dir():
             files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_") and file.is_file())
         elif folder.suffix == ".py":
             files = [folder]
         else:
-            raise PluginError(f"{folder}: a plugin is a .py file or a folder of such files; mend `plugins:`")
+            raise PluginError(f"{folder}: a plugin is a .py file or a folder of such files; fix `plugins:`")
         for file in files:
             real = file.resolve()
             if real not in seen:
@@ -96,25 +96,24 @@ def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a folder of plugins that nobody named, and that others could put a file into: it would be run. Raises
-    PluginError. Where rights are kept in another way than by POSIX, any folder passes."""
+    """Refuse a plugin folder that the configuration does not name and to which others can write: its files would be
+    run. Raises PluginError. On systems without POSIX permissions, every folder passes.
+    """
     if os.name != "posix":
         return
     for path in (folder, *sorted(folder.glob("*.py"))):
         found = path.stat()
         if found.st_uid not in (os.geteuid(), 0):
-            why, mend = f"belongs to another user ({found.st_uid})", "look what is in it"
+            why, mend = f"belongs to another user ({found.st_uid})", "check its contents"
         elif found.st_mode & 0o002 or (found.st_mode & 0o020 and not _is_own_group(found.st_gid)):
-            why, mend = f"can be written by others (mode {found.st_mode & 0o777:04o})", f"run: chmod go-w {path}"
+            why, mend = f"is writable by others (mode {found.st_mode & 0o777:04o})", f"run: chmod go-w {path}"
         else:
             continue
-        raise PluginError(
-            f"{path} {why}, and its code would be run; {mend}, or name the folder yourself under `plugins:`"
-        )
+        raise PluginError(f"{path} {why}, and its code would be run; {mend}, or name the folder under `plugins:`")
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether a group is the user's alone, as many systems make one for each user."""
+    """True if the group belongs to the user alone, as on systems that create one group per user."""
     import grp
     import pwd
 
@@ -135,10 +134,10 @@ _imported: dict[Path, tuple[bytes, ModuleType]] = {}
 
 
 def import_file(file: Path) -> ModuleType:
-    """Import a plugin's file under a module name of its own, once as long as its text stays the same.
+    """Import a plugin's file under a module name of its own; it is imported again only if its text changes.
 
-    Not through the import system's cache of compiled files: that one compares whole seconds and sizes, and would run
-    the old text of a file that was edited quickly.
+    This bypasses the import system's cache of compiled files, which compares whole seconds and sizes and would run the
+    old text of a file that was edited quickly.
     """
     real = file.resolve()
     text = real.read_bytes()
@@ -152,7 +151,7 @@ def import_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     code = compile(text, str(real), "exec", dont_inherit=True)
     before = sys.modules.get(name)
-    sys.modules[name] = module  # annotations and pickles look their module up there
+    sys.modules[name] = module  # annotations and pickles look up their module there
     try:
         exec(code, module.__dict__)
     except BaseException:
@@ -166,21 +165,21 @@ def import_file(file: Path) -> ModuleType:
 
 
 def import_candidate(candidate: Candidate) -> Any:
-    """The plugin's module or object. Raises PluginError naming the plugin, the file and line, and the remedy."""
+    """Return the plugin's module or object. Raises PluginError naming the plugin, the file and line, and the remedy."""
     try:
         return candidate.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # sys.exit() at the top of a plugin must not end botkit without a word
+    except BaseException as error:  # a plugin that calls sys.exit() must not end botkit silently
         where = error_place(error, candidate.file)
         raise PluginError(
             f"{where}: the plugin `{candidate.name}` cannot be imported: {in_words(error)}; "
-            f"mend it, or block it with `block: [{candidate.name}]`"
+            f"fix it, or block it with `block: [{candidate.name}]`"
         ) from error
 
 
 def error_place(error: BaseException, file: str) -> str:
-    """``file:line`` of the last frame of the error in ``file``, or where its syntax is wrong."""
+    """``file:line`` of the error's last frame in ``file``, or of its syntax error."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno or 1}"
     real = str(Path(file).resolve()) if file.endswith(".py") else ""
@@ -197,7 +196,7 @@ def error_place(error: BaseException, file: str) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """The error in one line."""
+    """The error on one line."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = " ".join(str(error).split())
@@ -207,7 +206,7 @@ def in_words(error: BaseException) -> str:
 
 
 def file_of(thing: Any) -> str:
-    """The file of a module, class or object, or its name where there is none."""
+    """The file of a module, class or object; its name if it has no file."""
     if isinstance(thing, ModuleType):
         return getattr(thing, "__file__", None) or thing.__name__
     module = sys.modules.get(getattr(thing, "__module__", None) or type(thing).__module__)
@@ -215,9 +214,9 @@ def file_of(thing: Any) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A suggestion, or what there is."""
+    """A suggestion, or the list of known words."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"
-    return f"there are: {', '.join(names)}" if names else "there are none"
+    return f"known: {', '.join(names)}" if names else "none are known"

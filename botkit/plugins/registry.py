@@ -1,4 +1,4 @@
-"""What the loaded plugins offer, and the calls through their hooks."""
+"""What the loaded plugins offer, and calls to their hooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.plugins import discovery
 from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_hidden_names, check_plugin
 from botkit.plugins.discovery import Candidate, Origin, did_you_mean, error_place, file_of, import_candidate, in_words
 
-#: what can be registered by name -> the hook that does it
+#: what can be registered by name -> the hook that registers it
 KINDS = {
     "strategies": "botkit_register_strategies",
     "exchanges": "botkit_register_exchanges",
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """Something a plugin offers under a name."""
+    """Something that a plugin offers under a name."""
 
     name: str
     thing: Any
@@ -44,7 +44,7 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that is at work."""
+    """A plugin in use."""
 
     name: str
     origin: Origin
@@ -55,10 +55,12 @@ class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BotPluginManager(pluggy.PluginManager):
-    """Pluggy's manager, for which the callbacks that a strategy overrides are hook implementations without a mark."""
+    """Pluggy's manager, extended: the callbacks that a strategy overrides count as hook implementations without a
+    marker.
+    """
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        """Pluggy's own rule for plugins; for a strategy, its own ``on_*`` methods and nothing else."""
+        """For plugins, pluggy's own rule; for a strategy, only its own ``on_*`` methods."""
         if is_strategy(plugin):
             if name not in EVENTS or not _overrides(type(plugin), name):
                 return None
@@ -69,7 +71,7 @@ class BotPluginManager(pluggy.PluginManager):
 
 
 class Plugins:
-    """The loaded plugins and what they offer: one registry a kind, by name, in the order of registration."""
+    """The loaded plugins and what they offer: one registry per kind, by name, in order of registration."""
 
     def __init__(self) -> None:
         self.manager = BotPluginManager("botkit")
@@ -94,12 +96,12 @@ class Plugins:
         other = next((plugin for plugin in self.loaded if plugin.name == candidate.name), None)
         if other is not None:
             raise PluginError(
-                f"{candidate.file}: a second plugin is named `{candidate.name}`; the first is {other.file}: "
-                f"rename one of them, or leave one folder out of `plugins:` (`block: [{candidate.name}]` blocks both)"
+                f"{candidate.file}: another plugin is also named `{candidate.name}`: {other.file}; "
+                f"rename one of them, or remove one folder from `plugins:` (`block: [{candidate.name}]` blocks both)"
             )
         thing = import_candidate(candidate)
         if self.manager.is_registered(thing):
-            return  # the same module by two ways, such as an entry point and `plugins:`
+            return  # the same module found twice, such as by an entry point and by `plugins:`
         file = candidate.file if candidate.origin == "folder" else file_of(thing)
         check_plugin(candidate.name, thing, file)
         try:
@@ -118,7 +120,7 @@ class Plugins:
         )
 
     def collect(self) -> None:
-        """Call the registering hooks, plugin by plugin in the order of loading. Raises PluginError."""
+        """Call the registration hooks, one plugin at a time, in loading order. Raises PluginError."""
         self.manager.check_pending()
         for kind, hook in KINDS.items():
             for plugin, call in self._each(hook):
@@ -132,13 +134,13 @@ class Plugins:
             if not isinstance(name, str) or not _NAME.match(name):
                 raise PluginError(
                     f"{plugin.file}: the plugin `{plugin.name}` offers a {what} under {name!r}; "
-                    "a name is letters, digits, - and _"
+                    "a name may contain letters, digits, - and _"
                 )
             if name in registry:
                 other = registry[name]
                 raise PluginError(
                     f"{plugin.file}: the {what} `{name}` is offered twice, by the plugin `{other.plugin}` "
-                    f"({other.file}) and by `{plugin.name}`; rename one, or block a plugin by its name"
+                    f"({other.file}) and by `{plugin.name}`; rename one, or block one of the plugins"
                 )
             if kind == "strategies":
                 _check_strategy(name, thing, plugin)
@@ -152,7 +154,7 @@ class Plugins:
             elif not callable(thing):
                 raise PluginError(
                     f"{plugin.file}: the {what} `{name}` of the plugin `{plugin.name}` must be a function or class "
-                    f"that makes one, not {thing!r}"
+                    f"that creates one, not {thing!r}"
                 )
             registry[name] = Registration(name, thing, plugin.name, plugin.file)
 
@@ -172,11 +174,13 @@ class Plugins:
         if unoffered is not None:
             hint = unoffered
         elif not registry and kind == "strategies":
-            hint = "no plugin offers any; name their folder under `plugins:`, or start in the folder above ./strategies"
+            hint = (
+                "no plugin offers any; name their folder under `plugins:`, or run this in the folder above ./strategies"
+            )
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
 
     def _unoffered(self, name: str) -> str | None:
-        """What to do about a strategy's class that a plugin's file defines and does not register."""
+        """The remedy if a plugin's file defines this strategy class without registering it; otherwise None."""
         offered = {registration.thing for registration in self.strategies.values()}
         found: dict[str, tuple[type, str]] = {}
         for plugin in self.loaded:
@@ -192,16 +196,16 @@ class Plugins:
             return None
         cls, file = found[meant or next(iter(found))]
         return (
-            f"{file} defines the class `{cls.__name__}` but offers it under no name; add to the file: "
+            f"{file} defines the class `{cls.__name__}` but does not register it; add to the file: "
             f'@hookimpl  def botkit_register_strategies(register): register("{name}", {cls.__name__})'
         )
 
     def report_sections(self, result: Any) -> list[ReportSection]:
-        """What plugins add to a report. Raises PluginError naming the plugin that failed."""
+        """The sections that plugins add to a report. Raises PluginError naming the plugin that failed."""
         return [section for _, call in self._each("botkit_report_sections") for section in _first(call(result=result))]
 
     def metrics(self, snapshot: dict[str, float]) -> dict[str, float]:
-        """What plugins add to the metrics."""
+        """The metrics that plugins add."""
         added: dict[str, float] = {}
         for _, call in self._each("botkit_metrics"):
             for figures in call(snapshot=dict(snapshot)):
@@ -214,9 +218,9 @@ class Plugins:
             call(group=group)
 
     def _each(self, hook: str) -> Iterator[tuple[LoadedPlugin, Callable[..., Any]]]:
-        """The plugins that implement a hook, in order of loading, each with a call that reaches it alone.
+        """The plugins that implement a hook, in loading order, each with a function that calls only that plugin.
 
-        Wrappers of other plugins stand around each of the calls.
+        Wrappers from other plugins surround each call.
         """
         caller = getattr(self.manager.hook, hook)
         plain = [impl.plugin for impl in caller.get_hookimpls() if not (impl.wrapper or impl.hookwrapper)]
@@ -234,7 +238,7 @@ class Plugins:
             except BaseException as error:
                 raise PluginError(
                     f"{error_place(error, plugin.file)}: `{hook}` of the plugin `{plugin.name}` failed: "
-                    f"{in_words(error)}; mend it, or block it with `block: [{plugin.name}]`"
+                    f"{in_words(error)}; fix it, or block it with `block: [{plugin.name}]`"
                 ) from error
 
         return call
@@ -242,25 +246,29 @@ class Plugins:
     # -- events ---------------------------------------------------------------------------------------------------
 
     def register_strategy(self, strategy: Any, name: str) -> None:
-        """Register an instance: its ``on_*`` methods become hook implementations. All before the first `callbacks`."""
+        """Register an instance: its ``on_*`` methods become hook implementations. Must precede the first `callbacks`
+        call.
+        """
         assert is_strategy(strategy), strategy
         assert not self._calls, "strategies are registered before calls are resolved"
         self.manager.register(strategy, name=f"strategy:{name}")
         self._instances.append(strategy)
 
     def release_strategies(self) -> None:
-        """Forget the instances of an earlier bot, so that another can be put together from the same plugins."""
+        """Forget an earlier bot's instances, so that another bot can be assembled from the same plugins."""
         for instance in self._instances:
             self.manager.unregister(instance)
         self._instances.clear()
         self._calls.clear()
 
     def has_wrappers(self, hook: str) -> bool:
-        """Whether a plugin wraps an event, so that its calls go through pluggy."""
+        """True if a plugin wraps an event, so that its calls go through pluggy."""
         return any(impl.wrapper or impl.hookwrapper for impl in getattr(self.manager.hook, hook).get_hookimpls())
 
     def call_through(self, hook: str, strategy: Any) -> Callable[..., Any]:
-        """A function of the event's arguments, by position, that runs the wrappers around this strategy's callback."""
+        """A function that takes the event's positional arguments and runs the wrappers around this strategy's
+        callback.
+        """
         others = [instance for instance in self._instances if instance is not strategy]
         caller = self.manager.subset_hook_caller(hook, others)
         names = HOOKS[hook]
@@ -272,7 +280,7 @@ class Plugins:
         return call
 
     def callbacks(self, strategy: Any, hook: str) -> Callable[..., Any] | None:
-        """`call_through` where a plugin wraps the event, else None: then the engine calls the method itself."""
+        """`call_through` if a plugin wraps the event; otherwise None, and the engine calls the method itself."""
         key = (id(strategy), hook)
         try:
             return self._calls[key]
@@ -284,7 +292,7 @@ class Plugins:
     # -- describing -----------------------------------------------------------------------------------------------
 
     def describe(self) -> list[dict[str, Any]]:
-        """One row a plugin: name, origin, file, distribution, version, hooks, offers (kind -> names), blocked."""
+        """One row per plugin: name, origin, file, distribution, version, hooks, offers (kind -> names), blocked."""
         rows = []
         for plugin in self.loaded:
             callers = self.manager.get_hookcallers(plugin.thing) or []
@@ -298,7 +306,7 @@ class Plugins:
 
     @staticmethod
     def describe_hooks() -> list[dict[str, str]]:
-        """One row a hook: name, signature, text (its docstring)."""
+        """One row per hook: name, signature, text (its docstring)."""
         rows = []
         for name in HOOKS:
             function = getattr(hookspecs, name)
@@ -315,10 +323,10 @@ def load_plugins(
     environ_load: str | None = None,
     builtin: Sequence[tuple[str, ModuleType | object]] = (),
 ) -> Plugins:
-    """Find, import, check and ask all plugins: built-in, installed, then those of folders and modules.
+    """Find, import, check and register all plugins: built-in, installed, then those in folders and modules.
 
-    ``block`` names plugins that are not even imported; ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS (None where
-    it is not set). Raises PluginError naming the plugin, the file and the remedy.
+    Plugins named in ``block`` are not even imported; ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS (None if it
+    is not set). Raises PluginError naming the plugin, the file and the remedy.
     """
     plugins = Plugins()
     candidates = [
@@ -330,7 +338,7 @@ def load_plugins(
     known = {candidate.name for candidate in candidates}
     for name in block:
         if name not in known:
-            raise PluginError(f"`block` names the plugin `{name}`, which is not there; {did_you_mean(name, known)}")
+            raise PluginError(f"`block` names the plugin `{name}`, which does not exist; {did_you_mean(name, known)}")
     for candidate in candidates:
         if candidate.name in block:
             plugins.blocked.append(candidate)
@@ -341,12 +349,14 @@ def load_plugins(
 
 
 def is_strategy(thing: Any) -> bool:
-    """Whether an object is an instance of a strategy, known by its mark: nothing here imports the engine."""
+    """True if an object is a strategy instance, recognised by a marker attribute because nothing here imports the
+    engine.
+    """
     return not isinstance(thing, (type, ModuleType)) and getattr(type(thing), "__botkit_strategy__", False) is True
 
 
 def _overrides(cls: type, name: str) -> bool:
-    """Whether a class brings a method of its own in place of the base's, which does nothing."""
+    """True if a class overrides the base's method, which does nothing."""
     for owner in cls.__mro__:
         if name in vars(owner):
             return "__botkit_strategy__" not in vars(owner)

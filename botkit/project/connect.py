@@ -1,7 +1,8 @@
-"""The way to the exchange that a configuration names."""
+"""Connects to the exchange that a configuration names."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from random import Random
 from typing import Any
 
@@ -11,10 +12,16 @@ from botkit.model.extension import Exchange
 from botkit.project.project import Project
 
 
+def market_key(project: Project, address: object) -> Hashable:
+    """What must be equal for two bots to share a connection. Adapters count in lots, so these must be equal as well."""
+    config = project.config
+    return address, config.exchange.name, repr(config.exchange.options), repr(config.amount_step)
+
+
 def connect(
     project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
 ) -> Adapter:
-    """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
+    """Return an adapter for the configuration's exchange, not yet open. ``more`` are further options for its plugin."""
     found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
     exchange: Exchange = found.thing
     return exchange.connect(

@@ -1,21 +1,23 @@
-"""The recorded data that a configuration's backtest reads, and the span of it."""
+"""The recorded data for a configuration's backtest, and its time span."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from botkit.config.schema import DataSource, moment
 from botkit.errors import ConfigError
 from botkit.model.clock import Nanos
+from botkit.model.pairs import Pair
 from botkit.project.plugins import tape_formats
 from botkit.project.project import Project
 from botkit.tape.feed import Feed, FeedSource, FileSource, OneKind, TapeSource, format_of
 
 
 def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float = 0) -> Feed:
-    """The recorded data of a configuration as one feed. Raises DataError or ConfigError."""
+    """A configuration's recorded data as one feed. Raises DataError or ConfigError."""
     formats = tape_formats(project.plugins)
     opened: list[FeedSource] = []
     wanted = [str(pair) for pair in project.bot_pairs()]
@@ -30,7 +32,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
         reader = formats.get(name)
         if reader is None:
             known = ", ".join(formats)
-            raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is no format; there are {known}")
+            raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is not a format; use one of {known}")
         options: dict[str, Any] = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
         if source.resolution is not None:
             options["resolution"] = source.resolution
@@ -46,8 +48,60 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
     return Feed(opened, feed_ms=feed_ms)
 
 
-def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """A time given on the command line. Raises ConfigError naming the option."""
+def backtest_feed(project: Project, data: Path | None) -> Feed:
+    """The data for a backtest: ``data`` from the command line, or else what the configuration names.
+
+    Raises DataError or ConfigError.
+    """
+    section = project.config.backtest
+    sources: Sequence[DataSource] = section.data
+    if data is not None:
+        if not data.exists():
+            raise ConfigError(f"--data {data}: there is no such file or folder; check the path")
+        sources = (DataSource(path=data),)
+    if not sources:
+        raise project.loaded.error("backtest", "there is no data to run on; add `data: PATH`, or use --data PATH")
+    return open_feed(project, sources, feed_ms=float(section.latency.feed_ms))
+
+
+def pairs_with_data(project: Project, feed: Feed) -> dict[str, Pair]:
+    """The pairs that strategies name, and those in the data."""
+    named = [str(pair) for pair in project.bot_pairs()]
+    read = {stream.pair for stream in feed.streams}
+    return {name: project.pairs[name] for name in dict.fromkeys([*named, *(p for p in project.pairs if p in read)])}
+
+
+def one_tape(project: Project) -> Path:
+    """The backtest's single tape, which an emulator can serve. Raises ConfigError."""
+    sources = project.config.backtest.data
+    if len(sources) == 1 and sources[0].path.is_dir():
+        return sources[0].path
+    raise ConfigError("--lockstep: the emulator serves one tape; set `backtest.data` to the folder of one tape")
+
+
+def emulator_tape(project: Project) -> Path | None:
+    """The tape that the emulator plays; None for the synthetic market."""
+    market = project.config.emulator.market
+    if market == "synthetic":
+        return None
+    path = Path(market)
+    return path if path.is_absolute() else (project.loaded.path.parent / path).resolve()
+
+
+def asked_span(project: Project, start: str | None, end: str | None) -> tuple[Nanos | None, Nanos | None]:
+    """The span of a backtest: from the command line, or else from the configuration. Raises ConfigError."""
+    zone, section = project.config.zone, project.config.backtest
+    begin, until = section.span(zone)
+    if start is not None:
+        begin = _asked_moment("--from", start, zone)
+    if end is not None:
+        until = _asked_moment("--to", end, zone, end=True)
+    if begin is not None and until is not None and until <= begin:
+        raise ConfigError(f"the end of the backtest, {end or section.to}, is not after its start")
+    return begin, until
+
+
+def _asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
     try:
         return moment(text, zone, end=end)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The plugins of a configuration, those that ship with botkit among them."""
+"""A configuration's plugins, including those that ship with botkit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from botkit.plugins.discovery import check_own, did_you_mean
 from botkit.sim import plugin as sim_plugin
 from botkit.tape import plugin as tape_plugin
 
-#: plugins that ship with botkit, in the order of their calls. Never strategies.
+#: plugins that ship with botkit, in the order in which they are called. Never strategies.
 BUILT_IN: tuple[tuple[str, Any], ...] = (
     ("botkit.risk", engine_plugin),
     ("botkit.sim", sim_plugin),
@@ -29,9 +29,9 @@ BUILT_IN: tuple[tuple[str, Any], ...] = (
 
 
 def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool = False) -> Plugins:
-    """The plugins of a configuration; without one, the built-in and installed ones and those of ./strategies.
+    """Load a configuration's plugins; without one, the built-in and installed plugins and those in ./strategies.
 
-    ``installed_only`` leaves ./strategies out: asking for help should not run files that the user did not name.
+    ``installed_only`` leaves out ./strategies: showing help should not run files that the user did not name.
     """
     environ_load = os.environ.get("BOTKIT_LOAD_PLUGINS")
     if loaded is None:
@@ -41,7 +41,7 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
             check_own(folder)
         return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
     _check_modules(loaded)
-    if loaded.config.plugins is None:  # nobody named the folder: it is where the command was given
+    if loaded.config.plugins is None:  # nobody named this folder: it is in the current directory
         for folder in loaded.plugin_folders:
             check_own(folder)
     return load_plugins(
@@ -54,20 +54,20 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
 
 
 def _check_modules(loaded: LoadedConfig) -> None:
-    """A bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError where it is neither."""
+    """Check that each bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError if not."""
     for index, place in enumerate(loaded.config.plugins or ()):
         top = (place.module or "").partition(".")[0]
         if not top or find_spec(top) is not None:
             continue
         node = loaded.path.absolute().parent
         folders = [entry.name for entry in node.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_"))]
-        hint = did_you_mean(place.text, folders) if folders else "name a folder of plugins"
+        hint = did_you_mean(place.text, folders) if folders else "name a folder with plugins"
         raise loaded.error(
             f"plugins.{index}",
-            f"there is neither a folder `{place.text}` beside this file nor an installed module of that name; {hint}",
+            f"there is neither a folder `{place.text}` next to this file nor an installed module of that name; {hint}",
         )
 
 
 def tape_formats(plugins: Plugins) -> dict[str, TapeFormat]:
-    """The formats of recorded data by name."""
+    """The data formats by name."""
     return {name: registration.thing for name, registration in plugins.tape_formats.items()}

@@ -1,4 +1,4 @@
-"""What a configuration means: strategies, risk rules and models made from it, and the exchange that it names."""
+"""What a configuration means: the strategies, risk rules and models built from it, and the exchange it names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from botkit.config.load import LoadedConfig, load_config
 from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
-from botkit.engine.rooms import StrategySpec
+from botkit.engine.money.valuation import pairs_on_the_way
+from botkit.engine.settings import StrategySpec
 from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueModel, RiskRule
@@ -21,7 +22,7 @@ from botkit.project.plugins import assemble_plugins
 
 
 class Project:
-    """A configuration, its plugins, and the facts of its exchange: everything needed to make a bot."""
+    """A configuration, its plugins and its exchange's facts: everything needed to create a bot."""
 
     def __init__(self, loaded: LoadedConfig, plugins: Plugins, facts: ExchangeFacts) -> None:
         self.loaded = loaded
@@ -42,8 +43,9 @@ class Project:
         return project
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
-        """Use the exchange's pairs as it lists them now, in the configuration's amount steps. Raises ConfigError where
-        a strategy's pair is gone."""
+        """Use the pairs that the exchange currently lists, with the configuration's amount steps. Raises ConfigError if
+        a strategy's pair is gone.
+        """
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
 
@@ -60,7 +62,7 @@ class Project:
     # -- strategies -----------------------------------------------------------------------------------------------
 
     def specs(self) -> list[StrategySpec]:
-        """New instances of the configuration's strategies with their checked parameters, in its order."""
+        """New instances of the configuration's strategies, in order, with their validated parameters."""
         specs = []
         for index, strategy in enumerate(self.config.strategies):
             place = f"strategies.{index}"
@@ -73,36 +75,44 @@ class Project:
                 instance = registration.thing()
             except Exception as error:
                 raise PluginError(
-                    f"{registration.file}: the strategy `{strategy.use}` cannot be made: {error!r}; "
-                    "a strategy needs no __init__ arguments, its parameters are set afterwards"
+                    f"{registration.file}: the strategy `{strategy.use}` cannot be created: {error!r}; "
+                    "a strategy's __init__ takes no arguments; parameters are set afterwards"
                 ) from error
             specs.append(StrategySpec(strategy.label, instance, values))
         return specs
 
     def bot_pairs(self) -> list[Pair]:
-        """The pairs that strategies name in their parameters, in the order of the configuration."""
+        """The pairs that strategies name in their parameters, in the configuration's order."""
         found: dict[str, Pair] = {}
         for spec in self.specs():
             for pair in pairs_of(spec):
                 found.setdefault(pair, pair)
         return list(found.values())
 
+    def priced_pairs(self) -> dict[str, Pair]:
+        """The pairs that the bot trades, and those that it needs for valuation."""
+        return {str(pair): pair for pair in (*self.bot_pairs(), *self.valuation_pairs())}
+
+    def valuation_pairs(self) -> tuple[Pair, ...]:
+        """Pairs that the bot does not trade but needs to value its currencies in the valuation currency."""
+        return pairs_on_the_way(self.pairs, self.bot_pairs(), self.currency)
+
     @property
     def currency(self) -> str:
-        """What everything is valued in: ``currency:``, or else the quote of the first pair."""
+        """The currency in which everything is valued: ``currency:``, or else the first pair's quote currency."""
         if self.config.currency is not None:
             return self.config.currency
         pairs = self.bot_pairs()
         if not pairs:
             raise ConfigError(
-                f"{self.loaded.path}: no strategy names a pair, so `currency:` must say what everything is valued in"
+                f"{self.loaded.path}: no strategy names a pair, so set `currency:` to the valuation currency"
             )
         return pairs[0].quote
 
     # -- risk -----------------------------------------------------------------------------------------------------
 
     def bot_rules(self) -> tuple[list[RiskRule], dict[str, list[RiskRule]]]:
-        """(rules of the whole bot, rules of each strategy)."""
+        """(rules for the whole bot, rules for each strategy)."""
         bot = self._rules("risk", self.config.risk)
         own = {
             strategy.label: self._rules(f"strategies.{index}.risk", strategy.risk)
@@ -131,7 +141,7 @@ class Project:
             raise self.loaded.error(section, str(error)) from None
 
     def fee_model(self, fees: FeesConfig, section: str) -> FeeModel:
-        """The fee model that a section chooses; a new one, since it follows an account's volume."""
+        """The fee model that a section chooses. Always a new one, because it follows an account's volume."""
         model: FeeModel = self._model("fee_models", section, fees.choice(), self.facts)
         return model
 
@@ -141,7 +151,7 @@ class Project:
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:
-        """The reading of the queue that a section chooses."""
+        """The queue model that a section chooses."""
         model: QueueModel = self._model("fill_models", section, fills.choice())
         return model
 
@@ -149,18 +159,26 @@ class Project:
 def make_portfolio(
     project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
 ) -> Portfolio:
-    """The books of a bot over pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    """A bot's books for the pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}
+    return books_over(project, pairs, traded, project.currency)
+
+
+def books_over(
+    project: Project, pairs: Mapping[str, Pair], traded: Mapping[str, Sequence[Pair]], currency: str
+) -> Portfolio:
+    """The books over ``pairs``, valued in ``currency``; ``traded`` are each strategy's pairs. Raises ConfigError."""
     config = project.config
     shares = [
-        CapitalShare(strategy=strategy.label, pairs=tuple(pairs_of(spec)), capital=_capital(strategy))
-        for strategy, spec in zip(config.strategies, specs or project.specs(), strict=True)
+        CapitalShare(strategy=strategy.label, pairs=tuple(traded.get(strategy.label, ())), capital=_capital(strategy))
+        for strategy in config.strategies
     ]
     try:
         return Portfolio(
             pairs=pairs,
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
-            currency=project.currency,
+            currency=currency,
         )
     except ValueError as error:
         raise ConfigError(f"{project.loaded.path}: {error}") from None
@@ -169,12 +187,12 @@ def make_portfolio(
 def _capital(strategy: Any) -> dict[str, int] | int | None:
     if isinstance(strategy.capital, dict):
         return {currency: int(amount * UNIT) for currency, amount in strategy.capital.items()}
-    percent: int | None = strategy.capital_percent  # whole percents: the configuration refuses others
+    percent: int | None = strategy.capital_percent  # a whole percentage: the configuration refuses others
     return percent
 
 
 def pairs_of(spec: StrategySpec) -> list[Pair]:
-    """The pairs among a strategy's parameters, in the order of their declaration."""
+    """The pairs among a strategy's parameters, in order of declaration."""
     found: list[Pair] = []
     for value in spec.parameters.values():
         if isinstance(value, Pair):
@@ -185,7 +203,7 @@ def pairs_of(spec: StrategySpec) -> list[Pair]:
 
 
 def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
-    """The facts of the configuration's exchange, with its choice of limits and amount steps."""
+    """The facts of the configuration's exchange, with its limits and amount steps applied."""
     config = loaded.config
     exchange = plugins.pick("exchanges", config.exchange.name, loaded.where("exchange")).thing
     options = dict(config.exchange.options)
@@ -198,9 +216,9 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
     except ConfigError as error:
         raise loaded.error("limits" if "limits" in options else "exchange", str(error)) from None
     missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
-    if missing:  # the exchange may be a plugin: report it before the router needs the limit
+    if missing:  # the exchange may be a plugin: report this before the router needs the limit
         raise loaded.error(
-            "exchange", f"the exchange `{config.exchange.name}` gives no rate limit for {', '.join(missing)}"
+            "exchange", f"the exchange `{config.exchange.name}` has no rate limit for {', '.join(missing)}"
         )
     pairs = {name: _stepped(pair, config.amount_step_of(name)) for name, pair in facts.pairs.items()}
     return ExchangeFacts(
@@ -215,5 +233,5 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
 
 
 def _stepped(pair: Pair, choice: str) -> Pair:
-    """The pair, with amounts in steps of amountPrecision where the configuration asks for that (Q11)."""
+    """The pair, with amount steps of amountPrecision if the configuration selects that (Q11)."""
     return pair.with_rules(pair.rules.in_display_steps()) if choice == "amount" else pair

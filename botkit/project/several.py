@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from botkit.config.load import overrides_for
+from botkit.config.money import Claim, check_shared_money
 from botkit.config.several import clashes
 from botkit.errors import BotkitError, ConfigError
-from botkit.project.project import Project
+from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations of one command. Raises ConfigError listing all mistakes in them."""
+    """Load the configurations given to one command. Raises ConfigError listing every mistake in them."""
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []
@@ -28,10 +29,38 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
     return projects
 
 
+class LimitsAgreement:
+    """Checks that the configurations of one command agree on rate limits, because its bots share each exchange's
+    limits.
+    """
+
+    def __init__(self) -> None:
+        self._firsts: dict[str, Project] = {}
+
+    def check(self, project: Project, venue: str, *, shares: bool) -> None:
+        """Raises ConfigError if another configuration for the exchange differs. With ``shares``, other processes may
+        use that exchange as well, so the ledger must agree too.
+        """
+        first = self._firsts.setdefault(venue, project)
+        together = f"the bots in one command share the limits of {venue}: use the same value in both"
+        here, there = project.loaded.where("limits"), first.loaded.where("limits")
+        if project.facts.limits != first.facts.limits:
+            raise ConfigError(f"{here}: `limits` differ from {there}; {together}")
+        one, other = (p.config.limits.ledger or "the default" for p in (project, first))
+        if shares and one != other:
+            raise ConfigError(f"{here}: `limits.ledger` is {one}, but at {there} it is {other}; {together}")
+
+
+def check_one_account(projects: Sequence[Project]) -> None:
+    """Refuse configurations for one account that would count the same money twice. Raises ConfigError."""
+    if len(projects) > 1:
+        check_shared_money([Claim(p.loaded, p.currency, [pairs_of(spec) for spec in p.specs()]) for p in projects])
+
+
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
     """The first configuration that sets ``key``; None if none does.
 
-    Raises ConfigError if another sets it differently.
+    Raises ConfigError if another one sets it differently.
     """
     found: Project | None = None
     for project in projects:
@@ -42,7 +71,7 @@ def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], 
             found = project
         elif value(project) != value(found):
             raise ConfigError(
-                f"{project.loaded.where(key)}: `{key}` is another than at {found.loaded.where(key)}; the bots of one "
-                "command trade at one emulator: let them agree, or run them apart"
+                f"{project.loaded.where(key)}: `{key}` differs from {found.loaded.where(key)}; bots in one "
+                "command share one emulator: use the same value, or run the bots separately"
             )
     return found

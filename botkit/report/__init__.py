@@ -1,4 +1,4 @@
-"""Shows a finished run: one HTML file for a browser, and a summary for a terminal. Imports only `model`."""
+"""Presents a finished run: an HTML file for the browser and a summary for the terminal. Imports only `model`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data for the charts: few points, rounded, in local time, so that a page of many pairs stays small."""
+"""Data for the charts: few points, rounded, in local time, so that a page with many pairs stays small."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, 
 
 ChartData: TypeAlias = dict[str, Any]
 
-#: most points of an equity curve (the bot's and each strategy's), most candles, most pairs; 25 to 50 bytes a point
+#: at most this many points per equity curve (the bot's and each strategy's), candles, and pairs; a point takes 25 to 50
+#: bytes
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
 PAIRS_MAX = 8
 CANDLES_MAX = 1_500
 CANDLES_MAX_TOGETHER = 6_000
-#: most lines of indicators and plots on a pair's chart, and most of their values on all charts
+#: at most this many indicator and plot lines on a pair's chart, and values of them on all charts together
 LINES_MAX = 16
 LINE_VALUES_MAX_TOGETHER = 60_000
 
 
 class LocalTimes:
-    """Milliseconds of local time: the chart library knows only UTC, so it gets local time as if it were UTC."""
+    """Converts times to milliseconds of local time: the chart library knows only UTC, so it gets local time labelled as
+    UTC.
+    """
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._offsets: dict[int, int] = {}  # by hour: clocks change on a full hour of UTC
+        self._offsets: dict[int, int] = {}  # UTC offsets, by quarter hour
 
     def ms(self, time: Nanos) -> int:
-        """Local milliseconds of a time."""
-        hour = time // (900 * NS_PER_S)  # quarter hours, since some zones are at :30 or :45
+        """A time in local milliseconds."""
+        hour = time // (900 * NS_PER_S)  # clock changes happen on the hour in UTC, but some zones are at :30 or :45
         offset = self._offsets.get(hour)
         if offset is None:
             delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()
@@ -42,12 +45,12 @@ class LocalTimes:
 
 
 def rounded(value: float) -> float:
-    """Round to eight significant digits: more cannot be seen and would double the page's size."""
+    """Round to eight significant digits: more would not be visible and would double the page's size."""
     return float(f"{value:.8g}")
 
 
 def thin(curve: Curve, points_max: int) -> Curve:
-    """Reduce a curve to ``points_max`` points, keeping both ends and the lowest and highest of each stretch."""
+    """Reduce a curve to ``points_max`` points, keeping both ends and each stretch's lowest and highest point."""
     n = len(curve.times)
     if n <= points_max:
         return curve
@@ -62,9 +65,10 @@ def thin(curve: Curve, points_max: int) -> Curve:
 
 
 def ascending(times: Sequence[int]) -> list[int]:
-    """Indices of points at strictly ascending times: of points in one millisecond, the last.
+    """Indices of points at strictly ascending times; of several points in one millisecond, the last.
 
-    Of an hour repeated by a clock change only the first pass is kept; the chart library refuses time that runs back.
+    If a clock change repeats an hour, only the first pass is kept, because the chart library refuses times that go
+    back.
     """
     rows: list[int] = []
     for i, time in enumerate(times):
@@ -76,12 +80,12 @@ def ascending(times: Sequence[int]) -> list[int]:
 
 
 def deltas(times: Sequence[int]) -> list[int]:
-    """The first time, then differences, which take half the digits."""
+    """The first time, then differences, which need half the digits."""
     return [*times[:1], *(b - a for a, b in pairwise(times))]
 
 
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
-    """A curve in the page's format, lowered by ``less``."""
+    """A curve in the page's format, with ``less`` subtracted."""
     curve = thin(curve, points_max)
     return _points([local.ms(t) for t in curve.times], [rounded(v - less) for v in curve.values])
 
@@ -92,7 +96,7 @@ def _points(times: Sequence[int], values: Sequence[float]) -> ChartData:
 
 
 def drawdowns(curve: Curve, local: LocalTimes) -> ChartData:
-    """Equity below its peak so far, in percent (0 and below)."""
+    """Equity relative to its previous peak, in percent (0 or below)."""
     falls, peak = [], float("-inf")
     for value in curve.values:
         peak = max(peak, value)
@@ -120,9 +124,9 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
 
 
 def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
-    """Marks of fills on a pair's candles, one per candle and side: [candle, side, fills, amount, average price].
+    """Marks for fills on a pair's candles, one per candle and side: [candle, side, fills, amount, average price].
 
-    A mark for each fill would bury the page under data.
+    One mark per fill would bury the page under data.
     """
     joined: dict[tuple[int, str], list[float]] = {}
     for fill in fills:
@@ -140,9 +144,9 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
 
 
 def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
-    """A line's last value within each candle, None if it has none there.
+    """A line's last value within each candle; None if it has none there.
 
-    Values take the candles' times: the chart library would leave a gap in the candles for any other.
+    Values are placed at the candles' times: at any other time, the chart library would leave a gap in the candles.
     """
     values: list[float | None] = []
     done = bisect_left(found.times, candles.times[0]) if candles.times else 0
@@ -155,7 +159,7 @@ def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | Non
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
-    """The lines of a pair's chart; lines of one indicator share a number, which decides their colour."""
+    """The lines on a pair's chart; lines of one indicator share a number, which decides their colour."""
     several = len({found.strategy for found in lines}) > 1
     numbers: dict[tuple[str, str], int] = {}
     charts = []
@@ -183,7 +187,7 @@ def pair_chart(
     candles_max: int,
     lines: Sequence[IndicatorLine] = (),
 ) -> ChartData:
-    """One pair's price, volume and fills, with the indicators and plots of its strategies."""
+    """One pair's price, volume and fills, with its strategies' indicators and plots."""
     candles = join_candles(candles, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
     times = [candles.times[i] for i in rows]
@@ -204,7 +208,7 @@ def pair_chart(
 
 
 def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
-    """What the opening equity would have become in the traded pair, if there is only one."""
+    """What the opening equity would be worth if invested in the traded pair; None unless there is exactly one."""
     opening = result.summary.get("opening_equity")
     if len(result.prices) != 1 or not isinstance(opening, (int, float)):
         return None
@@ -229,7 +233,7 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     fills: dict[str, list[FillRow]] = {}
     for fill in result.fills:
         fills.setdefault(str(fill.pair), []).append(fill)
-    # traded pairs come first, since not all may fit
+    # traded pairs first, because not all pairs may fit
     prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
     lines: dict[str, list[IndicatorLine]] = {}
     for found in result.indicators:

@@ -1,7 +1,7 @@
-"""The report of a backtest: one self-contained HTML file that opens offline and loads nothing.
+"""A backtest's report: one self-contained HTML file that opens offline and loads nothing.
 
-Everything a strategy, a configuration or a tape could have written is escaped: text by jinja2, data as JSON in a block
-that is not a script. The page's own two scripts are allowed by their hashes; no others run, not even in a plugin's
+Everything that a strategy, a configuration or a tape could have written is escaped: text by jinja2, data as JSON in a
+block that is not a script. The page's own two scripts are allowed by hash; no other script runs, not even in a plugin's
 section.
 """
 
@@ -23,11 +23,11 @@ from botkit.model.money import format_units
 from botkit.model.results import BacktestResult
 from botkit.report import chart_data, tables, wording
 
-ROWS_MAX = 60  # latest orders, and latest fills; the CSV files have all of them
+ROWS_MAX = 60  # latest orders and latest fills; the CSV files have all of them
 
 
 def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> str:
-    """The whole page. Plugins' ``sections`` follow botkit's own; their HTML is not escaped."""
+    """Render the whole page. Plugins' ``sections`` follow botkit's own; their HTML is not escaped."""
     zone = wording.zone_of(result.timezone)
     library, script = _file("vendor/lightweight-charts.standalone.production.js"), _file("page/report.js")
     return _template().render(
@@ -50,7 +50,7 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
     )
 
 
-#: figures compared between readings of the queue: title, key of the summary, format
+#: figures compared between queue assumptions: title, key in the summary, format
 _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Final equity", "final_equity", wording.money),
     ("Return", "return", lambda v: wording.percent(v, sign=True)),
@@ -65,7 +65,7 @@ _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 
 def embed(data: object) -> str:
-    """JSON that is safe inside a script element: no text in it can end the element or open a comment."""
+    """JSON that is safe inside a script element: no text in it can close the element or open a comment."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -12,7 +12,7 @@ from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow
 
 
 class FeeLine(msgspec.Struct):
-    """Fees of one pair and liquidity. ``value`` and ``fee`` are in the valuation currency."""
+    """Fees for one pair as maker or as taker. ``value`` and ``fee`` are in the valuation currency."""
 
     pair: str
     liquidity: str
@@ -22,7 +22,7 @@ class FeeLine(msgspec.Struct):
 
     @property
     def rate(self) -> float | None:
-        """The fee as a fraction of the value."""
+        """The fee as a fraction of the traded value."""
         return self.fee / self.value if self.value else None
 
 
@@ -41,7 +41,7 @@ def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
 
 
 def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
-    """Fees in the currencies they were paid in: units by currency."""
+    """Fees in the currencies they were paid in, as units by currency."""
     paid: dict[str, int] = {}
     for fill in fills:
         if fill.fee_units:
@@ -58,7 +58,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: how an order without a fill ended, and why if the order itself gives no reason
+#: how an order without a fill ended, and a reason in case the order has none
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),
@@ -70,8 +70,9 @@ _FATES = {
 
 
 def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
-    """Skips and refusals that the strategies counted, and orders that ended without a fill, by kind, most frequent
-    first."""
+    """Skips and refusals that strategies counted, and orders that ended without a fill, grouped by kind, most frequent
+    first.
+    """
     found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in grouped(row.skips).items()]
     found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in grouped(row.refusals).items()]
     counted = {row.name for row in strategies if row.refusals}

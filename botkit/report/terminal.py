@@ -1,4 +1,4 @@
-"""The summary of a backtest in a terminal."""
+"""A backtest's summary in the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STYLES = {"gain": "green", "loss": "red", "": ""}
 
 
 def print_summary(console: Console, result: BacktestResult) -> None:
-    """Print the run: cautions, figures, strategies if there are several, and why it did not trade."""
+    """Print the run: cautions, figures, strategies if there are several, and why they did not trade."""
     summary, zone, currency = result.summary, wording.zone_of(result.timezone), result.currency.upper()
     console.print()
     title = Text.assemble((result.name, "bold"), ("  backtest", "dim"))

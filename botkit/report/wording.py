@@ -1,4 +1,4 @@
-"""How figures are written for people: one place, so that page and terminal agree."""
+"""How figures are written for people, in one place so that page and terminal agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTHING = "–"
 
 
 def zone_of(name: str) -> tzinfo:
-    """The time zone of a run, or UTC if the system does not know it."""
+    """A run's time zone, or UTC if the system does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -24,7 +24,7 @@ def _number(value: Any) -> float | None:
 
 
 def money(value: Any, sign: bool = False) -> str:
-    """An amount of money, with more decimals the smaller it is: 1,234,567.89 and 0.00012345."""
+    """An amount of money; small amounts get more decimals: 1,234,567.89 and 0.00012345."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -35,7 +35,7 @@ def money(value: Any, sign: bool = False) -> str:
 
 
 def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
-    """A fraction in percent."""
+    """A fraction as a percentage."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -55,7 +55,7 @@ def count(value: Any) -> str:
 
 
 def milliseconds(value: Any) -> str:
-    """A wait: 12 ms, 3.4 s, 2.1 min."""
+    """A waiting time: 12 ms, 3.4 s, 2.1 min."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -88,6 +88,6 @@ def span(length: Nanos) -> str:
 
 
 def tone(value: Any) -> str:
-    """The CSS class and rich style of a gain or a loss."""
+    """The CSS class, and rich style, for a gain or a loss."""
     number = _number(value)
     return "" if not number else "gain" if number > 0 else "loss"

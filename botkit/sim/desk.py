@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, TypeAlias
 
 from botkit.model.clock import Nanos
 from botkit.model.events import Candle, OrderBook
@@ -34,7 +34,7 @@ from botkit.sim.candles import CandleMatcher
 from botkit.sim.history import CandleHistory, held_candles
 from botkit.sim.ledger import Deed, Ledger
 from botkit.sim.market import VenueMarket
-from botkit.sim.order import Account, VenueOrder
+from botkit.sim.order import CANCELLED, Account, VenueOrder
 from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
 
 _OK: Final = Ending.OK
@@ -72,27 +72,14 @@ class Desk:
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-
-    def handle(self, account: Account, request: Request, deed: Deed, sent: Nanos) -> Handled:
-        """Execute a request at the deed's time."""
-        match request:
-            case CreateOrder():
-                return self._create(account, request, deed, sent)
-            case CancelOrder():
-                return self._cancel(account, request, deed)
-            case CreateBatch():
-                return self._batch(account, request, deed, sent)
-            case CancelBatch():
-                # on the wire they are grouped by pair, in order of first occurrence
-                places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
-                named = sorted(request.orders, key=lambda row: places[row[0]])
-                wanted = [account.open.get(order_id) for _, order_id in named]
-                return self._cancel_several(request.id, deed, [order for order in wanted if order is not None])
-            case CancelAll():
-                chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]
-                return self._cancel_several(request.id, deed, chosen)
-            case _:
-                return self._read(account, request, deed.time), ()
+        #: executes a request of a type at the deed's time; types that are not here are reads
+        self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
+            CreateOrder: self._create,
+            CancelOrder: self._cancel,
+            CreateBatch: self._batch,
+            CancelBatch: self._cancel_batch,
+            CancelAll: self._cancel_all,
+        }
 
     # -- creating -------------------------------------------------------------------------------------------------
 
@@ -101,24 +88,27 @@ class Desk:
         refusal = entry_refusal(new, self._floor.pairs, account)
         if refusal is None:
             currency, units = lock_of(new)
-            refusal = balance_refusal(currency, units, account.available(currency))
+            available = account.total.get(currency, 0) - account.locked.get(currency, 0)
+            if units > available:
+                refusal = balance_refusal(currency, units, available)
         if refusal is not None:
             return refused(request.id, refusal), ()
         order = self._floor.new_order(account, new, units, sent, deed.time)
         self._ledger.open(order, deed)
         market = self._floor.market(new.pair)
-        self._enter(order, market, deed)
-        return granted(request.id, OrderAck(order.order_id, new.client_id or None)), (market,)
-
-    def _enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         if order.type is STOP_LIMIT:
-            last = market.last_ticks(deed.time)
-            market.stops.append(order)
-            if last is not None and self._matcher.is_met(order, last, last):
-                market.stops.remove(order)
-                self._matcher.activate(order, market, deed)
+            self._enter_stop(order, market, deed)
         else:
             self._matcher.enter(order, market, deed)
+        ack = OrderAck(order.order_id, new.client_id or None)
+        return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
+
+    def _enter_stop(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+        last = market.last_ticks(deed.time)
+        market.stops.append(order)
+        if last is not None and self._matcher.is_met(order, last, last):
+            market.stops.remove(order)
+            self._matcher.activate(order, market, deed)
 
     def _batch(self, account: Account, request: CreateBatch, deed: Deed, sent: Nanos) -> Handled:
         if not 1 <= len(request.orders) <= BATCH_MAX:
@@ -148,17 +138,32 @@ class Desk:
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._enter(order, market, deed)
+            self._matcher.enter(order, market, deed)  # a batch takes no stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 
     # -- cancelling -----------------------------------------------------------------------------------------------
 
-    def _cancel(self, account: Account, request: CancelOrder, deed: Deed) -> Handled:
+    def _cancel(self, account: Account, request: CancelOrder, deed: Deed, sent: Nanos) -> Handled:
         order = account.open.get(request.order_id)
         if order is None or order.pair != request.pair:
             return refused(request.id, UNKNOWN_ORDER), ()
-        return self._cancel_several(request.id, deed, (order,))
+        market = self._floor.market(order.pair)
+        market.remove(order)
+        self._ledger.close(order, deed, CANCELLED)
+        ack = CancelAck(((str(order.pair), order.order_id),))
+        return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
+
+    def _cancel_batch(self, account: Account, request: CancelBatch, deed: Deed, sent: Nanos) -> Handled:
+        # on the wire they are grouped by pair, in order of first occurrence
+        places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
+        named = sorted(request.orders, key=lambda row: places[row[0]])
+        wanted = [account.open.get(order_id) for _, order_id in named]
+        return self._cancel_several(request.id, deed, [order for order in wanted if order is not None])
+
+    def _cancel_all(self, account: Account, request: CancelAll, deed: Deed, sent: Nanos) -> Handled:
+        chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]
+        return self._cancel_several(request.id, deed, chosen)
 
     def _cancel_several(self, request_id: int, deed: Deed, orders: Iterable[VenueOrder]) -> Handled:
         markets: dict[str, VenueMarket] = {}
@@ -172,7 +177,8 @@ class Desk:
 
     # -- reading --------------------------------------------------------------------------------------------------
 
-    def _read(self, account: Account, request: Request, now: Nanos) -> Answer:
+    def read(self, account: Account, request: Request, now: Nanos) -> Answer:
+        """Answer a request that changes nothing."""
         body: AnswerBody
         match request:
             case GetOrder():

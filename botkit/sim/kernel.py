@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.columns import MarketColumns
+from botkit.model.columns import MarketColumns, TradeColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import STOP_LIMIT
+from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, Ending, Request
+from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
@@ -84,6 +84,10 @@ class Kernel:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
         self._latency = latency
+        #: a model may say that it draws nothing, and is then asked only once
+        self._is_constant = bool(getattr(latency, "is_constant", False))
+        self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
+        self._answer_ns: Nanos = latency.answer_ns(0)
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
@@ -110,8 +114,17 @@ class Kernel:
         #: the earliest time at which anything private or dynamic happens or becomes known, None when nothing will. It
         #: may be early (a row that proves to touch nothing, a place to search on from), never late
         self.next_moment: Nanos | None = None
+        #: no event becomes known to anybody before this time. A driver may let its bot run up to there before it calls
+        #: `advance`: what the bot sends meanwhile arrives after what it has not heard of
+        self.next_news: Nanos | None = None
         self._next: Nanos | None = None  # the next thing that happens, as against becomes known
-        self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
+        self._touched: Nanos | None = None  # when the recorded market may next touch an order
+        self._is_instant = not self._order_ns
+        #: what happens becomes known no earlier than `_answer_ns` later, and many rows lie between
+        self._runs_ahead = False
+        self._has_books = False
+        self._is_trades_only = True
+        self._only_account = next(iter(self._ledger.accounts.values())) if len(accounts) == 1 else None
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
         self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
@@ -138,10 +151,16 @@ class Kernel:
             self._absorb(market)
         before = market.trades, market.books, market.candles
         market.load(columns)
+        self._has_books = self._has_books or market.books is not None
+        self._is_trades_only = self._is_trades_only and isinstance(columns, TradeColumns)
+        if market.candles is None:
+            self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
             # there are open orders, and the new stream has not been searched for them; not even its rows of this moment
             # have passed
             self._search(market, self.now - 1, None)
+        if columns.pair in self._feeds:
+            self._feeds[columns.pair].look()
         self._look_ahead()
 
     def _absorb(self, market: VenueMarket) -> CandleHistory:
@@ -180,15 +199,15 @@ class Kernel:
         """Submit a bot's request. It arrives after the latency model's order and feed times."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
-        key = self._keys.key_of(owner, request)
-        latency = self._latency
-        arrives = now + latency.order_ns(key) + latency.feed_ns(key)
+        key = 0
+        if self._is_constant:
+            arrives = now + self._order_ns
+        else:
+            key = self._keys.key_of(owner, request)
+            arrives = now + self._latency.order_ns(key) + self._latency.feed_ns(key)
         self._sent += 1
-        if self._next is None or arrives < self._next:
-            self._next = arrives
-            if self.next_moment is None or arrives < self.next_moment:
-                self.next_moment = arrives
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
+        self._look_to(arrives if self._next is None or arrives < self._next else self._next)
 
     def next_at(self) -> Nanos | None:
         """`next_moment`, as a method for the paper adapter's `Venue`."""
@@ -196,21 +215,78 @@ class Kernel:
 
     def _look_ahead(self) -> None:
         """Find out what comes next, after something was added from outside."""
-        self._next = self._next_deed()
+        self._look_to(self._next_deed())
+
+    def _look_to(self, at: Nanos | None) -> None:
+        """The next thing happens at ``at``: note when it, or what is on its way to the bots, becomes known."""
+        self._next = at
         due = self._outbox.due
-        self.next_moment = due[0][0] if due and (self._next is None or due[0][0] < self._next) else self._next
+        known = due[0][0] if due else None
+        self.next_moment = known if known is not None and (at is None or known < at) else at
+        news = at
+        if at is not None and self._runs_ahead and (known is None or at < known):
+            news = at + self._answer_ns  # what happens to an account
+            account = self._only_account
+            if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:
+                shown = self._shown_at(at)  # and the first of it that everybody sees
+                if shown is not None and shown < news:
+                    news = shown
+        self.next_news = known if known is not None and (news is None or known < news) else news
+
+    def _shown_at(self, at: Nanos) -> Nanos | None:
+        """From ``at`` on: when the public can first see something of our orders. None: nothing of what is on its way
+        shows.
+
+        A book shows them at its next publication, a trade when an order takes: one that arrives where books are
+        recorded, unless it is post-only, a triggered stop, or one of our orders that meets another.
+        """
+        earliest: Nanos | None = None
+        buys = sells = False
+        for market in self._busy.values():
+            if market.stops:
+                return at
+            if market.books is None:
+                buys = buys or bool(market.buys)
+                sells = sells or bool(market.sells)
+                for order in market.waiting:
+                    buys, sells = buys or order.is_buy, sells or not order.is_buy
+        for arrives, _, _, request, _, _ in self._arrivals:
+            if type(request) is CreateOrder:
+                new = request.order
+                met = self._markets.get(new.pair)
+                if met is None or met.books is None:
+                    buys, sells = buys or new.side is BUY, sells or new.side is not BUY
+                    may_take = new.type is STOP_LIMIT
+                else:
+                    may_take = not (new.post_only and new.type is LIMIT)
+            else:
+                may_take = type(request) is CreateBatch
+            if may_take and (earliest is None or arrives < earliest):
+                earliest = arrives
+        if buys and sells:
+            return at
+        for feed in self._feeds.values():
+            shows = max(at, feed.open_at)
+            if feed.due is not None and feed.due < shows:
+                shows = feed.due
+            if earliest is None or shows < earliest:
+                earliest = shows
+        return earliest
 
     def _next_deed(self) -> Nanos | None:
         """When the next thing happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
-        earliest = self._arrivals[0][0] if self._arrivals else None
+        touched: Nanos | None = None
         for market in self._busy.values():
             at = self._touched_at(market)
-            if at is not None and (earliest is None or at < earliest):
-                earliest = at
+            if at is not None and (touched is None or at < touched):
+                touched = at
+        self._touched = earliest = touched
+        if self._arrivals and (earliest is None or self._arrivals[0][0] < earliest):
+            earliest = self._arrivals[0][0]
         for feed in self._feeds.values():
-            at = feed.next_at()
+            at = feed.due
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
         return self.now if earliest is not None and earliest < self.now else earliest
@@ -248,25 +324,27 @@ class Kernel:
         while at is not None and at <= to:
             self.now = at
             if self._paused_at is None:
-                if self._busy:
+                is_touched = self._touched is not None and self._touched <= at
+                if is_touched and not self._is_trades_only:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    self._next = self.next_moment = at
-                    return outbox.until(at)
+                    known = outbox.until(at)
+                    self._look_to(at)
+                    return known
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
-            if self._busy:
+                is_touched = True  # those that just arrived may be, too
+            if is_touched:
                 self._trades(at)
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._work(heapq.heappop(self._arrivals), at)
             at = self._next_deed()
         if to > self.now:
             self.now = to
-        self._next = at
         known = outbox.until(to) if outbox.due and outbox.due[0][0] <= to else []
-        self.next_moment = outbox.due[0][0] if outbox.due and (at is None or outbox.due[0][0] < at) else at
+        self._look_to(at)
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------
@@ -325,13 +403,15 @@ class Kernel:
             stream.passed(row)
             self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
             self._tell(deed)
+            if stream.is_idle:
+                return
 
     def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
         """After a deed in a market: publish its prints, which may trigger stops, and update its search bounds."""
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
-        if not market.is_quiet:
+        if market.buys or market.sells or market.stops or market.waiting:
             self._search(market, now, trades_from)
         elif market.pair in self._busy:
             del self._busy[market.pair]
@@ -365,8 +445,7 @@ class Kernel:
         """Publish the books that are due; returns whether there were any."""
         published = False
         for name, feed in self._feeds.items():
-            at = feed.next_at()
-            if at is not None and at <= now:
+            if feed.due is not None and feed.due <= now:
                 book = feed.publish(now)
                 if book is not None:
                     self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])
@@ -378,7 +457,11 @@ class Kernel:
         deed = Deed(now)
         news = deed.news[account] = AccountNews(key)
         if self.limits.admit(request.endpoint, account.name, account.address, now):
-            answer, touched = self._desk.handle(account, request, deed, sent)
+            handle = self._desk.handlers.get(type(request))
+            if handle is not None:
+                answer, touched = handle(account, request, deed, sent)
+            else:
+                answer, touched = self._desk.read(account, request, now), ()
         else:
             answer = Answer(request_id=request.id, outcome=Ending.RATE_LIMITED, status=429, text=TOO_MANY)
             touched = ()
@@ -390,7 +473,7 @@ class Kernel:
     def _tell(self, deed: Deed) -> None:
         """Publish a deed's results: the answer, then executions, orders and balances as one event."""
         for account, news in deed.news.items():
-            at = deed.time + self._latency.answer_ns(news.key)
+            at = deed.time + (self._answer_ns if self._is_constant else self._latency.answer_ns(news.key))
             if at < account.known_at:
                 at = account.known_at
             account.known_at = at

@@ -32,6 +32,8 @@ def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
 class Constant:
     """Every request, answer and event takes the same time. ``seed`` is unused."""
 
+    is_constant = True
+
     def __init__(self, options: Options, seed: int = 0) -> None:
         _refuse_unknown(options, ("order_ms", "answer_ms", "feed_ms"))
         self._order_ns = _milliseconds(options, "order_ms")

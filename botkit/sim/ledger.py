@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import TradeReport
 from botkit.model.money import UNIT, divide_half_up
@@ -17,31 +19,26 @@ from botkit.model.requests import Answer
 from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, AccountSetup, VenueOrder
 
 
-class AccountNews:
+class AccountNews(msgspec.Struct):
     """What one deed changed for one account, in order."""
 
-    __slots__ = ("answer", "currencies", "key", "orders", "trades")
-
-    def __init__(self, key: int) -> None:
-        self.key = key  # the latency key: the client id or request id that caused it
-        self.answer: Answer | None = None
-        self.trades: list[TradeReport] = []
-        self.orders: dict[str, VenueOrder] = {}
-        self.currencies: dict[str, None] = {}
+    #: the latency key: the client id or request id that caused it
+    key: int
+    answer: Answer | None = None
+    trades: list[TradeReport] = []
+    orders: dict[str, VenueOrder] = {}
+    currencies: dict[str, None] = {}
 
 
-class Deed:
+class Deed(msgspec.Struct):
     """One event at the exchange: an arrival, or a recorded row that touches orders.
 
     ``trade_row`` is the number of the recorded trade, if it is one: later trades have not happened yet.
     """
 
-    __slots__ = ("news", "time", "trade_row")
-
-    def __init__(self, time: Nanos, trade_row: int | None = None) -> None:
-        self.time = time
-        self.trade_row = trade_row
-        self.news: dict[Account, AccountNews] = {}
+    time: Nanos
+    trade_row: int | None = None
+    news: dict[Account, AccountNews] = {}
 
     def of(self, order: VenueOrder) -> AccountNews:
         """The changes of the order's account, with the order marked as touched."""
@@ -97,17 +94,19 @@ class Ledger:
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
         """End an order in a final state and release its remaining lock."""
+        self._close(order, deed.of(order), deed.time, state)
+
+    def _close(self, order: VenueOrder, news: AccountNews, now: Nanos, state: OrderState) -> None:
         account = order.account
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
-        news = deed.of(order)
         if order.lock_units:
             currency = order.pair.quote if order.is_buy else order.pair.base
             account.locked[currency] -= order.lock_units
             order.lock_units = 0
             news.currencies[currency] = None
         order.state = state
-        order.updated = deed.time
+        order.updated = now
         if order.is_market_buy:
             # Q12: when finished, a market buy shows what it bought as its original amount
             order.original_lots = order.executed_lots
@@ -126,18 +125,23 @@ class Ledger:
 
     # -- fills ----------------------------------------------------------------------------------------------------
 
-    def trade_id(self) -> str:
-        """A new id; both sides of a trade between two accounts share it."""
-        self._trade_number += 1
-        return str(self._trade_number)
-
     def fill(
-        self, order: VenueOrder, ticks: int, lots: int, deed: Deed, trade_id: str, *, is_maker: bool, meets_market: bool
+        self,
+        order: VenueOrder,
+        ticks: int,
+        lots: int,
+        deed: Deed,
+        *,
+        is_maker: bool,
+        meets_market: bool = True,
+        is_second: bool = False,
     ) -> None:
         """Book one side of an execution. The other side is the market, or an account whose side is booked in the same
-        way.
+        way as the second of the same trade.
         """
         assert lots > 0, order
+        if not is_second:
+            self._trade_number += 1
         pair, account = order.pair, order.account
         rules = pair.rules
         base, quote = pair.base, pair.quote
@@ -179,7 +183,7 @@ class Ledger:
         report = TradeReport(
             pair=pair,
             order_id=order.order_id,
-            trade_id=trade_id,
+            trade_id=str(self._trade_number),
             side=order.new.side,
             price_ticks=ticks,
             lots=lots,
@@ -198,7 +202,7 @@ class Ledger:
             if order.remaining_lots:
                 order.state = PARTLY_FILLED
             else:
-                self.close(order, deed, FILLED)
+                self._close(order, news, deed.time, FILLED)
         elif order.state is OPEN:
             order.state = PARTLY_FILLED
 
@@ -217,7 +221,8 @@ class Ledger:
             if coins is not None and account.available(self._discount_currency) >= coins:
                 currency, fee = self._discount_currency, coins
         if fee < 0:
-            fee = divide_half_up(got_units * (rates.maker_e8 if is_maker else rates.taker_e8), UNIT)
+            rate_e8 = rates.maker_e8 if is_maker else rates.taker_e8
+            fee = divide_half_up(got_units * rate_e8, UNIT) if rate_e8 else 0
         if fee:
             account.total[currency] -= fee
             self.fees[currency] = self.fees.get(currency, 0) + fee

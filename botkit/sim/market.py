@@ -166,8 +166,15 @@ class VenueMarket:
         if not self.taken:
             return self.books.levels(row, bids=bids, depth=depth)
         levels = self.books.levels(row, bids=bids, depth=None if depth is None else depth + len(self.taken))
-        net = [(ticks, self.net_lots(row, ticks, lots, bids=bids)) for ticks, lots in levels]
-        return [level for level in net if level[1]]
+        net: list[tuple[int, int]] = []
+        for level in levels:
+            if (bids, level[0]) in self.taken:
+                left = self.net_lots(row, level[0], level[1], bids=bids)
+                if left:
+                    net.append((level[0], left))
+            else:
+                net.append(level)
+        return net
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
         """The levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
@@ -261,11 +268,6 @@ class VenueMarket:
             self.buys = [order for order in self.buys if order.remaining_lots]
         if self.sells:
             self.sells = [order for order in self.sells if order.remaining_lots]
-
-    @property
-    def is_quiet(self) -> bool:
-        """True if we have no orders here."""
-        return not (self.buys or self.sells or self.stops or self.waiting)
 
     def bounds(self) -> Bounds:
         """The prices at which the recorded market can touch our orders."""

@@ -89,8 +89,11 @@ class Matcher:
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
             others = market.sells if order.is_buy else market.buys
-            best = [level[0] for level in levels[:1]] + [other.price_ticks for other in others[:1]]
-            if crosses_last or any(self.meets(order, ticks) for ticks in best):
+            if (
+                crosses_last
+                or (levels and self.meets(order, levels[0][0]))
+                or (others and self.meets(order, others[0].price_ticks))
+            ):
                 self.ledger.close(order, deed, POST_ONLY_CANCELLED)
                 return
         if market.books is None and (not is_limit or crosses_last):
@@ -154,7 +157,7 @@ class Matcher:
             lots = min(available, self._wanted(order, level))
             if not lots:
                 return
-            self.ledger.fill(order, level, lots, deed, self.ledger.trade_id(), is_maker=False, meets_market=True)
+            self.ledger.fill(order, level, lots, deed, is_maker=False)
             if row >= 0:
                 market.take(row, level, lots, bids=not order.is_buy)
                 market.print(order.new.side, level, lots, deed.time)
@@ -173,10 +176,9 @@ class Matcher:
 
     def _trade(self, taker: VenueOrder, maker: VenueOrder, market: VenueMarket, deed: Deed, lots: int) -> None:
         ledger = self.ledger
-        trade_id = ledger.trade_id()
         ticks = maker.price_ticks
-        ledger.fill(taker, ticks, lots, deed, trade_id, is_maker=False, meets_market=False)
-        ledger.fill(maker, ticks, lots, deed, trade_id, is_maker=True, meets_market=False)
+        ledger.fill(taker, ticks, lots, deed, is_maker=False, meets_market=False)
+        ledger.fill(maker, ticks, lots, deed, is_maker=True, meets_market=False, is_second=True)
         market.print(taker.new.side, ticks, lots, deed.time)
         market.changed = True
         if not maker.remaining_lots:
@@ -264,8 +266,7 @@ class Matcher:
         return left
 
     def _made(self, order: VenueOrder, lots: int, deed: Deed) -> None:
-        ledger = self.ledger
-        ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
+        self.ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
 
     def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
         """A public trade: fills orders waiting for one, advances queues, fills prices traded through, triggers

@@ -135,14 +135,19 @@ class BookFeed:
         self._last: tuple[Levels, Levels] | None = None
         self._last_at: Nanos | None = None
         self._row = -1
+        #: when there may be something to publish, and when a change of ours would be at the earliest
+        self.due: Nanos | None = None
+        self.open_at: Nanos = 0
         self._changed_at: Nanos | None = now
         rules = market.pair.rules
         self._unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
+        self.look()
 
     def note_change(self, now: Nanos) -> None:
         """Record that our part of the book changed."""
         if self._changed_at is None:
             self._changed_at = now
+            self.look()
 
     def deepen(self, depth: int, now: Nanos) -> None:
         """Increase the depth if needed."""
@@ -150,8 +155,11 @@ class BookFeed:
             self.depth = depth
             self.note_change(now)
 
-    def next_at(self) -> Nanos | None:
-        """When there may be something to publish."""
+    def look(self) -> None:
+        """Find out what is ``due`` after a change, and after rows were loaded."""
+        self.due = self._next_at()
+
+    def _next_at(self) -> Nanos | None:
         books = self.market.books
         if books is None:
             return None
@@ -171,9 +179,14 @@ class BookFeed:
 
     def publish(self, now: Nanos) -> OrderBook | None:
         """The book at ``now``, or None if it is unchanged."""
+        self._changed_at = None
+        book = self._book(now)
+        self.look()
+        return book
+
+    def _book(self, now: Nanos) -> OrderBook | None:
         market = self.market
         row = market.book_row(now)
-        self._changed_at = None
         if row < 0:
             return None
         self._row = row
@@ -186,6 +199,7 @@ class BookFeed:
                 return None
         self._last = composed
         self._last_at = now
+        self.open_at = now + self._cadence
         return book_event(market, row, composed, now)
 
     def _rounded(self, levels: Levels) -> Levels:

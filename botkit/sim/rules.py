@@ -56,11 +56,11 @@ def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, q
         return f"Trading pair {pair} is under maintenance."  # assumed
     if not 0 <= new.client_id <= CLIENT_ID_MAX:
         return "Invalid client id."  # assumed (Q16)
-    amount = _bad_amount(new, pair)
-    if amount is not None:
-        return amount
-    if new.type is MARKET:
-        return None
+    lots = new.amount_lots
+    if new.type is MARKET or not rules.least_lots <= lots <= rules.most_lots or lots <= 0 or lots % rules.amount_step:
+        amount = _bad_amount(new, pair)
+        if amount is not None or new.type is MARKET:
+            return amount
     if new.price_ticks <= 0:
         return f"Invalid price {rules.price_text(new.price_ticks)}."
     if new.type is STOP_LIMIT:

@@ -49,17 +49,6 @@ class Bounds(msgspec.Struct):
     take_buy: int = NEVER_DOWN
     take_sell: int = NEVER_UP
 
-    def reaches_beyond(self, other: Bounds) -> bool:
-        """True if a row can touch these bounds without touching the others."""
-        return (
-            self.buy > other.buy
-            or self.sell < other.sell
-            or self.stop_up < other.stop_up
-            or self.stop_down > other.stop_down
-            or self.take_buy > other.take_buy
-            or self.take_sell < other.take_sell
-        )
-
     def of_book(self) -> Bounds:
         """The part of the bounds that snapshots can touch."""
         return Bounds(self.buy, self.sell)
@@ -85,9 +74,11 @@ class VenueStream(Generic[_Columns]):
         self.bounds = Bounds()
         self.scanned = 0
         self._window = _WINDOW_MIN
-        self._touch = -1
+        #: number of the row that `next_touch` found
+        self.touch_row = -1
         self._ask_at: Nanos = 0
-        self._idle = True
+        #: nothing is searched for
+        self.is_idle = True
 
     # -- loading --------------------------------------------------------------------------------------------------
 
@@ -161,22 +152,30 @@ class VenueStream(Generic[_Columns]):
 
         Narrower bounds keep the search result: a row that no longer touches anything is harmless.
         """
-        if bounds.reaches_beyond(self.bounds):
+        old = self.bounds
+        if (
+            bounds.buy > old.buy
+            or bounds.sell < old.sell
+            or bounds.stop_up < old.stop_up
+            or bounds.stop_down > old.stop_down
+            or bounds.take_buy > old.take_buy
+            or bounds.take_sell < old.take_sell
+        ):
             self.scanned = floor
             self._window = _WINDOW_MIN
-            self._touch = -1
+            self.touch_row = -1
             self._ask_at = 0
         self.bounds = bounds
-        self._idle = bounds == _NOTHING
+        self.is_idle = bounds == _NOTHING
 
     def stop_watching(self) -> None:
         """Nothing waits for the market any more."""
-        self.bounds, self._idle = _NOTHING, True
+        self.bounds, self.is_idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
         """The row is done: continue the search after it."""
         self.scanned = row + 1
-        self._touch = -1
+        self.touch_row = -1
         self._window = _WINDOW_MIN
         self._ask_at = 0
 
@@ -184,12 +183,12 @@ class VenueStream(Generic[_Columns]):
         """(time, True) of the next row that can touch, or (time, False) to ask again then; None if nothing will
         come.
         """
-        if self._idle:
+        if self.is_idle:
             return None
         if now < self._ask_at:
             return self._ask_at, False
-        if self._touch >= self.first and self._touch >= 0:
-            return int(self.received[self._touch - self.first]), True
+        if self.touch_row >= self.first and self.touch_row >= 0:
+            return int(self.received[self.touch_row - self.first]), True
         while True:
             start = self.scanned - self.first
             if start >= self.held:
@@ -198,8 +197,8 @@ class VenueStream(Generic[_Columns]):
             mask = self._touched(start, stop)
             found = int(mask.argmax())
             if mask[found]:
-                self._touch = self.scanned + found
-                self.scanned = self._touch
+                self.touch_row = self.scanned + found
+                self.scanned = self.touch_row
                 return int(self.received[start + found]), True
             self.scanned += stop - start
             large = self._window >= _GO_ON
@@ -208,11 +207,6 @@ class VenueStream(Generic[_Columns]):
                 self._ask_at = int(self.received[stop])
                 if now < self._ask_at:
                     return self._ask_at, False
-
-    @property
-    def touch_row(self) -> int:
-        """Number of the row that `next_touch` found."""
-        return self._touch
 
     def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
         raise NotImplementedError

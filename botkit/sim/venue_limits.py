@@ -30,15 +30,6 @@ class _Window:
         self.length = length
         self.arrivals: deque[Nanos] = deque()
 
-    def count(self, now: Nanos) -> int:
-        """Count an arrival; returns the number within the window, including this one."""
-        arrivals = self.arrivals
-        edge = now - self.length
-        while arrivals and arrivals[0] <= edge:
-            arrivals.popleft()
-        arrivals.append(now)
-        return len(arrivals)
-
 
 class VenueLimits:
     """Counts arrivals against the limit table, per IP address and per account. Without a table it only counts."""
@@ -75,7 +66,11 @@ class VenueLimits:
             route = self._route(endpoint, account, address)
         admitted = True
         for window in route:
-            within = window.count(now)
+            arrivals, edge = window.arrivals, now - window.length
+            while arrivals and arrivals[0] <= edge:
+                arrivals.popleft()
+            arrivals.append(now)
+            within = len(arrivals)
             if within > count.busiest:
                 count.busiest = within
             if within > window.most:

@@ -1,6 +1,6 @@
 """Writes a synthetic market as a tape: months of one-minute candles that end with hours of books and trades.
 
-The bundled ``backtest_data`` is what `write_synthetic` makes with its defaults; equal arguments give an equal
+The bundled ``backtest_data`` is what `write_synthetic` produces with its defaults; equal arguments give an equal
 ``content_sha256`` in the manifest on any machine.
 """
 
@@ -44,15 +44,15 @@ def write_synthetic(
     hours: int = DEFAULT_HOURS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
-    """Make the tape at ``out``, replacing a synthetic tape that is there. Books and trades fill the last ``hours``.
+    """Create the tape at ``out``, replacing any synthetic tape there. Books and trades fill the last ``hours``.
 
-    ``progress`` is called with (minutes done, minutes in all). Raises DataError rather than touch a folder that holds
-    anything else than a synthetic tape.
+    ``progress`` is called with (minutes done, total minutes). Raises DataError if the folder contains anything but a
+    synthetic tape, and leaves it untouched.
     """
     if days < 1 or not 0 <= hours <= 24 * days:
-        raise DataError(f"{days} days of candles cannot end with {hours} hours of books and trades")
+        raise DataError(f"{hours} hours of books and trades do not fit into {days} days of candles")
     if start % NS_PER_MINUTE:
-        raise DataError(f"the market starts at a whole minute, not at {format_time(start)}")
+        raise DataError(f"the market must start at a whole minute, not at {format_time(start)}")
     old = _old_manifest(out)
     fresh = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
@@ -75,7 +75,7 @@ def _old_manifest(out: Path) -> Manifest | None:
         return None
     old = read_manifest(out)
     if not old.synthetic:
-        raise DataError(f"{out} holds recorded data, which a synthetic market must not replace; choose another folder")
+        raise DataError(f"{out} contains recorded data; choose another folder for a synthetic market")
     return old
 
 
@@ -92,7 +92,7 @@ def _generate(
 ) -> Manifest:
     total, fine = days * 1440, hours * 60
     market = SyntheticMarket(pairs, seed=seed, start=start)
-    # amounts have the four decimals of the wire, which store in half the space of eight
+    # amounts have four decimals as on the wire, which take half the space of eight
     decimals = {name: pairs[name].rules.display_decimals for name in PAIRS}
     command = f"botkit data synthetic --out {name} --seed {seed}"
     for given, default, option in (
@@ -117,7 +117,7 @@ def _generate(
         trades: dict[str, list[MarketColumns]] = {}
         while market.time < end:
             for columns in market.advance(min(end, market.time + NS_PER_HOUR // 4)):
-                # rows received after the end are left out, candles too, so that the three kinds agree
+                # rows received after the end are left out, candles included, so that all three kinds end together
                 kept = columns.rows(0, int(np.searchsorted(columns.received, end)))
                 writer.write(kept)
                 if isinstance(kept, TradeColumns):

@@ -1,4 +1,4 @@
-"""Checks a source for gaps, doubled rows, crossed or broken books and price jumps, in one pass."""
+"""Checks a source for gaps, doubled rows, crossed or broken books, and price jumps in a single pass."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from botkit.tape.manifest import StreamInfo, content_hash
 from botkit.tape.parquet import COLUMNS, ContentHash, join, kind_of
 from botkit.tape.tape import Tape
 
-#: a price this many times the one before it, or this fraction of it, is called a spike
+#: a price at least this many times the previous one, or at most that fraction of it, counts as a jump
 _SPIKE = 2
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong with a stream. ``row`` counts from 0 in the stream; ``rows`` is how many rows show it."""
+    """Something wrong with a stream. ``row`` counts from 0 in the stream; ``rows`` is how many rows are affected."""
 
     stream: str
     what: str
@@ -33,12 +33,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     time: Nanos
 
     def sentence(self) -> str:
-        """What is wrong, how often, and where first."""
+        """What is wrong, how often, and where it first occurs."""
         return f"{self.stream}: {self.what}, {self.rows} rows, first at row {self.row} ({format_time(self.time)})"
 
 
 class StreamReport(msgspec.Struct, kw_only=True):
-    """The contents of one stream. ``doubled`` rows equal the row before in every column."""
+    """The contents of one stream. A ``doubled`` row equals the previous row in every column."""
 
     info: StreamInfo
     rows: int = 0
@@ -50,7 +50,7 @@ class StreamReport(msgspec.Struct, kw_only=True):
     findings: list[Finding] = []
 
     def note(self) -> str | None:
-        """Gaps noted while the stream was recorded or imported, which are not errors of the file."""
+        """Gaps noted while the stream was recorded or imported; they are not errors in the file."""
         gaps = self.info.gaps
         if self.info.kind == "candles" or not gaps:
             return None
@@ -64,7 +64,7 @@ class StreamReport(msgspec.Struct, kw_only=True):
 
 
 class _Inspector:
-    """Collects findings over the chunks of a stream: the count and the first place of each kind."""
+    """Collects findings across a stream's chunks: for each kind, the count and the first occurrence."""
 
     def __init__(self, info: StreamInfo) -> None:
         self.report = StreamReport(info=info, findings=[])
@@ -73,7 +73,7 @@ class _Inspector:
 
     def chunk(self, columns: MarketColumns) -> None:
         start = self.report.rows
-        # put the last row of the chunk before in front, so that neighbours are compared across the cut
+        # prepend the previous chunk's last row, so that neighbours are compared across the cut
         whole = join([self._last, columns]) if self._last is not None else columns
         skip = len(whole) - len(columns)
         self._common(whole, start - skip, skip)
@@ -91,7 +91,7 @@ class _Inspector:
         return self.report
 
     def _note(self, what: str, mask: Any, start: int, received: IntArray) -> int:
-        """Count the rows where ``mask`` (an array of booleans over ``received``) holds."""
+        """Count the rows for which ``mask`` (an array of booleans over ``received``) is true."""
         count = int(mask.sum())
         if count:
             row = int(np.argmax(mask))
@@ -110,8 +110,8 @@ class _Inspector:
             self.report.longest_silence_s = max(self.report.longest_silence_s, float(steps.max()) / NS_PER_S)
         if isinstance(columns, BookColumns):
             hole = np.concatenate(([False], steps > MAX_BOOK_AGE_S * NS_PER_S))
-            self._note(f"no book for more than {MAX_BOOK_AGE_S} s before it", hole, start, received)
-        self._note("received before the row above it", np.concatenate(([False], steps < 0)), start, received)
+            self._note(f"more than {MAX_BOOK_AGE_S} s since the previous book", hole, start, received)
+        self._note("received before the previous row", np.concatenate(([False], steps < 0)), start, received)
         same = np.ones(len(columns) - 1, dtype=np.bool_)
         for name in COLUMNS[kind_of(columns)]:
             values = getattr(columns, name)
@@ -119,7 +119,7 @@ class _Inspector:
             same &= equal if equal.ndim == 1 else equal.all(axis=1)
         doubled = np.concatenate(([False], same))
         if isinstance(columns, TradeColumns):
-            # equal trades happen when one taker meets several makers at one price: count them, but not as an error
+            # equal trades occur when one taker meets several makers at one price: counted, but not an error
             self.report.doubled += int(doubled.sum())
         else:
             self.report.doubled += self._note("doubled row", doubled, start, received)
@@ -143,7 +143,7 @@ class _Inspector:
             )
             both = (lots[:, 1:] > 0) & (lots[:, :-1] > 0)
             wrong = (both & (sign * np.diff(ticks, axis=1) <= 0)).any(axis=1)
-            self._note("levels of a book are not in order", wrong, start + skip, received)
+            self._note("book levels are not in order", wrong, start + skip, received)
         there = (columns.bid_lots[:, 0] > 0) & (columns.ask_lots[:, 0] > 0)
         mids = (columns.bid_ticks[:, 0] + columns.ask_ticks[:, 0])[there]
         self._spikes(mids, start, columns.received[there])
@@ -155,12 +155,12 @@ class _Inspector:
         self._note("price is zero or negative", low <= 0, start + skip, received)
         self._note("volume is negative", cut.lots < 0, start + skip, received)
         wrong = (cut.high < np.maximum(cut.open, cut.close)) | (cut.low > np.minimum(cut.open, cut.close))
-        self._note("open or close outside low and high", wrong, start + skip, received)
+        self._note("open or close is not between low and high", wrong, start + skip, received)
         off = bucket_starts(cut.time, cut.resolution) != cut.time
-        self._note(f"not at the start of a candle of {cut.resolution}", off, start + skip, received)
+        self._note(f"not at the start of a {cut.resolution} candle", off, start + skip, received)
         times = columns.time
         steps = np.diff(times)
-        self._note("second candle of one time", np.concatenate(([False], steps == 0)), start, columns.received)
+        self._note("second candle for the same time", np.concatenate(([False], steps == 0)), start, columns.received)
         ends = candle_ends(times[:-1], columns.resolution)
         holes = times[1:] > ends
         self.report.gaps += int(holes.sum())
@@ -168,7 +168,7 @@ class _Inspector:
         if length is not None:
             missing = int(((times[1:] - ends)[holes] // length).sum())
             self.report.missing_candles += missing
-        self._note("candles are missing before it", np.concatenate(([False], holes)), start, columns.received)
+        self._note("candles are missing before this row", np.concatenate(([False], holes)), start, columns.received)
         self._spikes(columns.close, start, columns.received)
 
     def _spikes(self, prices: IntArray, start: int, received: IntArray) -> None:
@@ -180,7 +180,7 @@ class _Inspector:
 
 
 def inspect(source: FeedSource) -> Iterator[StreamReport]:
-    """Read every stream of a source and report on it. Raises DataError if it cannot be read."""
+    """Read every stream of a source and report on each. Raises DataError if the source cannot be read."""
     for info in source.streams:
         inspector = _Inspector(info)
         rows_max = 16_384 if info.kind == "books" else 262_144
@@ -193,7 +193,9 @@ def inspect(source: FeedSource) -> Iterator[StreamReport]:
 
 
 def check_contents(tape: Tape) -> list[str]:
-    """Sentences on differences between the manifest and the files: missing files, other row counts, other contents."""
+    """Messages about differences between the manifest and the files: missing files, different row counts or
+    contents.
+    """
     wrong = []
     for entry in tape.manifest.files:
         if entry.pair in tape.unknown_pairs:
@@ -209,9 +211,9 @@ def check_contents(tape: Tape) -> list[str]:
             wrong.append(str(error))
             continue
         if rows != entry.rows:
-            wrong.append(f"{entry.path}: {rows} rows, where the manifest says {entry.rows}")
+            wrong.append(f"{entry.path}: {rows} rows, but the manifest says {entry.rows}")
         elif digest.hexdigest() != entry.sha256:
-            wrong.append(f"{entry.path}: the rows are not those that were recorded (their hash differs)")
+            wrong.append(f"{entry.path}: the rows differ from what was recorded (their hash differs)")
     if content_hash(tape.manifest.files) != tape.manifest.content_sha256:
         wrong.append("manifest.json: content_sha256 is not the hash of the files it lists")
     return wrong

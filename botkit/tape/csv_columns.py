@@ -1,8 +1,8 @@
-"""Converts text columns of a CSV file to exact integers, a chunk at a time.
+"""Converts text columns of a CSV file to exact integers, one chunk at a time.
 
-Prices and amounts are never read as floats: text becomes a decimal of 128 bits and then ticks or lots, so that 0.1 is
-0.1. A figure with more decimals than the pair has is rounded to the nearest step and counted, since exports of other
-sources often carry such digits. Vectorised by Arrow: a million candles take about a second.
+Prices and amounts are never read as floats: text becomes a 128-bit decimal, then ticks or lots, so that 0.1 stays 0.1.
+A figure with more decimals than its pair has is rounded to the nearest step and counted, because other sources often
+export such digits. Arrow does the work in vectors: a million candles take about a second.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*\Z", re.ASCII)
-#: the same for Arrow. It is asked before every cast: Arrow's own ends the process on an exponent such as e-9999999
+#: the same for Arrow, checked before every cast: Arrow's parser aborts the process on an exponent such as e-9999999
 _NUMBERS = r"\A\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*\z"
-#: a time of day with Z or an offset behind it
+#: a time of day followed by Z or an offset
 _OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
-#: smallest absolute value that is read in each unit: seconds until the year 5138, milliseconds from 1973 on, ...
+#: the smallest absolute value read as each unit: seconds until the year 5138, milliseconds from 1973 on, ...
 _MAGNITUDES = ((10**17, 1), (10**14, NS_PER_US), (10**11, NS_PER_MS), (0, NS_PER_S))
 
 
 class CsvFile:
-    """A CSV file whose columns are found by name. ``wanted`` maps our names to accepted headers, in lower case."""
+    """A CSV file whose columns are found by name. ``wanted`` maps our names to the accepted headers, in lower case."""
 
     def __init__(
         self,
@@ -74,11 +74,11 @@ class CsvFile:
         try:
             text = start.split(b"\n", 1)[0].decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise DataError(f"{self.path}:1: the header is no UTF-8 text; is this a CSV file?") from None
+            raise DataError(f"{self.path}:1: the header is not UTF-8 text; is this a CSV file?") from None
         return str(text).strip("\r\n")
 
     def chunks(self) -> Iterator[tuple[int, dict[str, pa.Array]]]:
-        """(line of the first row, text columns by our names), a block at a time."""
+        """Yield (line of the first row, text columns by our names), one block at a time."""
         import pyarrow as pa
         from pyarrow import csv
 
@@ -109,9 +109,9 @@ class CsvFile:
 
 
 def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int) -> tuple[IntArray, int]:
-    """Every number as steps of 10^-decimals, and how many had to be rounded (half away from zero).
+    """Convert numbers to steps of 10^-decimals; also return how many had to be rounded (half away from zero).
 
-    Raises DataError that names the line of the first figure that is none, or is too large for 64 bits.
+    Raises DataError naming the line of the first value that is not a number or does not fit 64 bits.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -119,7 +119,7 @@ def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int)
     if not pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
         raise _bad_figure(path, line, what, text)
     exact: pa.Array | None = None
-    # 18 decimals fit 128 bits; floats printed at full length may have more and need twice the space
+    # 18 decimals fit 128 bits; floats printed in full may have more and then need 256
     for kind in (pa.decimal128(38, 18), pa.decimal256(76, 40)):
         try:
             exact = text.cast(kind)
@@ -132,7 +132,7 @@ def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int)
     off = pc.sum(pc.not_equal(rounded, exact)).as_py() or 0
     try:
         steps = rounded.cast(pa.decimal128(38, decimals))
-        # a decimal128 is 16 bytes, little-endian: the low half is the integer when the high half is its sign
+        # a decimal128 is 16 bytes, little-endian; if the high half only repeats the sign, the low half is the integer
         halves = np.frombuffer(steps.buffers()[1], dtype="<i8").reshape(-1, 2)[steps.offset : steps.offset + len(steps)]
         low, high = halves[:, 0], halves[:, 1]
         if np.any(high != (low >> 63)):
@@ -149,14 +149,15 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
             shown = "is empty" if not value.strip() else f"{value!r} is not a number"
             return DataError(f"{path}:{line + row}: {what} {shown}")
         if len(value.strip()) > 40:
-            return DataError(f"{path}:{line + row}: {what} {value!r} is too long a number")
+            return DataError(f"{path}:{line + row}: {what} {value!r} has too many digits")
     return DataError(f"{path}:{line}: {what} cannot be read")  # pragma: no cover - the loop finds the figure
 
 
 def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = None) -> IntArray:
-    """Nanoseconds since the epoch: numbers in s, ms, us or ns by their size, or ISO 8601 with an offset.
+    """Convert times to nanoseconds since the epoch: numbers in s, ms, us or ns, told apart by size, or ISO 8601 with an
+    offset.
 
-    Times without an offset are those of ``zone``; where none is given they are refused, since hours would be guessed.
+    Times without an offset are in ``zone``. Without a zone they are refused, because guessing could be hours off.
     """
     first = text[0].as_py().strip()
     if _NUMBER.match(first):
@@ -179,18 +180,18 @@ def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = N
         row = int(np.argmin(has_offset))
         if zone is None:
             raise DataError(
-                f"{path}:{line + row}: time {text[row].as_py()!r} does not say its zone; say which one the file keeps: "
-                "--timezone UTC or --timezone Asia/Taipei (in a configuration `timezone:` beside the path)"
+                f"{path}:{line + row}: time {text[row].as_py()!r} has no time zone; name the file's zone: "
+                "--timezone UTC or --timezone Asia/Taipei (in a configuration, `timezone:` next to the path)"
             )
         if has_offset.any():
             raise DataError(
-                f"{path}:{line + row}: time {text[row].as_py()!r} has no offset, and others of the file have one; "
-                "write them alike"
+                f"{path}:{line + row}: time {text[row].as_py()!r} has no offset, but other times in the file do; "
+                "write all of them the same way"
             )
         try:
             moments = moments.dt.tz_localize(zone)
-        except ValueError as error:  # an hour that a change of clocks repeats or leaves out
-            raise DataError(f"{path}: {error}; give times with offsets, or numbers") from None
+        except ValueError as error:  # an hour repeated or skipped by daylight saving
+            raise DataError(f"{path}: {error}; write times with offsets, or as numbers") from None
     values: Any = moments.dt.as_unit("ns").astype("int64").to_numpy()
     return values.astype(np.int64)  # type: ignore[no-any-return]
 
@@ -212,13 +213,13 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
 
 
 def zone_of(path: Path, name: object) -> ZoneInfo | None:
-    """The zone of a file's times, or None. Raises DataError for a name that is none."""
+    """Return the time zone for a file's times, or None. Raises DataError for an unknown zone."""
     if name is None:
         return None
     try:
         return ZoneInfo(str(name))
     except (KeyError, ValueError, OSError):
-        raise DataError(f"{path}: {name!r} is no time zone; write one such as Asia/Taipei or UTC") from None
+        raise DataError(f"{path}: {name!r} is not a time zone; write one such as Asia/Taipei or UTC") from None
 
 
 def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
@@ -226,7 +227,7 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     import pyarrow.compute as pc
 
     if not pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
-        raise _bad_figure(path, line, "time", text)  # Arrow would take 0x10 for 16
+        raise _bad_figure(path, line, "time", text)  # Arrow would read 0x10 as 16
     try:
         whole = np.from_dlpack(text.cast(pa.int64()))  # to_numpy would import pandas
         size = abs(int(whole[0]))
@@ -238,7 +239,8 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     largest = int(np.abs(whole).max())
     if largest * unit > 2 * 10**18 * (10**6 if fraction else 1):
         row = int(np.argmax(np.abs(whole)))
-        raise DataError(f"{path}:{line + row}: time {text[row].as_py()!r} does not fit the times before it")
+        shown = text[row].as_py()
+        raise DataError(f"{path}:{line + row}: time {shown!r} is in a different unit from the times before it")
     if not fraction:
         return (whole * unit).astype(np.int64)
     # `whole` is in millionths of the unit

@@ -1,8 +1,8 @@
-"""Joins several sources of recorded data: contiguous slices of time with the rows of all wanted streams.
+"""Joins several sources of recorded data into consecutive time slices with the rows of all wanted streams.
 
-A slice is what a driver works on: every row of every wanted stream with ``start <= received < end``. Its end is the
-latest moment up to which every stream has been read, so no earlier row can follow. Memory is
-bounded by ``rows_max``, whatever the length of the tape.
+A driver works slice by slice: a slice has every row of every wanted stream with ``start <= received < end``. It ends at
+the latest time up to which every stream has been read, so no earlier row can follow. ``rows_max`` limits memory,
+however long the tape is.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from botkit.tape.tape import Tape
 
 StreamKey: TypeAlias = tuple[str, Kind, str | None]
 
-#: how many rows a book row counts as: it has 80 or more numbers, a trade has 5
+#: how many rows a book row counts for: it has 80 or more numbers, a trade has 5
 _BOOK_WEIGHT = 12
-#: files of fewer rows are read once and kept
+#: files with fewer rows than this are read once and kept in memory
 _KEPT_ROWS = 4_000_000
 
 
 class Slice(msgspec.Struct):
-    """All rows of the wanted streams with ``start <= received < end``; slices follow each other without a hole.
+    """All rows of the wanted streams with ``start <= received < end``; consecutive slices leave no hole.
 
-    ``columns`` holds one item a stream that has rows here, candles first, then books, then trades, then by pair.
+    ``columns`` has one item for each stream with rows in the slice: candles, then books, then trades, each by pair.
     """
 
     start: Nanos
@@ -47,25 +47,25 @@ class Slice(msgspec.Struct):
 
 
 class FeedSource(Protocol):
-    """Where rows come from: a tape, or a single file through a format."""
+    """A source of rows: a tape, or a single file read through a format."""
 
-    #: for messages and the report
+    #: the name used in messages and in the report
     name: str
     path: str
     synthetic: bool
 
     @property
     def streams(self) -> Sequence[StreamInfo]:
-        """What the source holds."""
+        """The source's streams."""
         ...
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream with ``start <= received < end``, in order."""
+        """Rows of one stream with ``start <= received < end``, in order of receipt."""
         ...
 
 
 class TapeSource:
-    """A tape as a source; ``only`` limits it to some pairs."""
+    """A tape as a source; ``only`` restricts it to some pairs."""
 
     def __init__(self, path: Path | str, pairs: Mapping[str, Pair], *, only: Sequence[str] = ()) -> None:
         self.tape = Tape.open(path, pairs)
@@ -76,11 +76,11 @@ class TapeSource:
         missing = sorted(self._only - {s.pair for s in self.tape.streams})
         if missing:
             have = ", ".join(sorted({s.pair for s in self.tape.streams})) or "no known pair"
-            raise DataError(f"{path} holds nothing of {', '.join(missing)}; it has {have}")
+            raise DataError(f"{path} has no data for {', '.join(missing)}; it has data for {have}")
 
     @property
     def streams(self) -> Sequence[StreamInfo]:
-        """The tape's streams of the pairs that are wanted."""
+        """The tape's streams for the wanted pairs."""
         return [s for s in self.tape.streams if not self._only or s.pair in self._only]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
@@ -89,7 +89,7 @@ class TapeSource:
 
 
 class OneKind:
-    """One kind of rows from a tape: ``kind: candles``, or ``kind: trades`` with its books."""
+    """One kind of data from a tape: ``kind: candles``, or ``kind: trades`` together with its books."""
 
     def __init__(self, tape: TapeSource, kind: str) -> None:
         self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
@@ -98,7 +98,7 @@ class OneKind:
 
     @property
     def streams(self) -> Sequence[StreamInfo]:
-        """The tape's streams of that kind."""
+        """The tape's streams of this kind."""
         return [stream for stream in self._tape.streams if stream.kind in self._kinds]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
@@ -107,7 +107,7 @@ class OneKind:
 
 
 class FileSource:
-    """A single file, read by a format. Small files are read once; larger ones again for every stream."""
+    """A single file, read through a format. Small files are read once, larger ones once for every stream."""
 
     synthetic = False
 
@@ -117,7 +117,7 @@ class FileSource:
         self._file = Path(path)
         self.path = str(path)
         self.name = self._file.name
-        #: sentences about repairs while reading (rounded prices) and about errors (rows left out)
+        #: messages about repairs made while reading (rounded prices) and about errors (skipped rows)
         self.notes: list[str] = []
         self.findings: list[str] = []
         self._gaps: dict[tuple[str, str], dict[tuple[Nanos, Nanos], None]] = {}
@@ -151,8 +151,8 @@ class FileSource:
             if self._kept is not None:
                 self._kept.setdefault(key, []).append(columns)
         if not found:
-            raise DataError(f"{self._file} holds no rows")
-        # a recorder stamps all rows or none: receive times that happen to equal the exchange's still count
+            raise DataError(f"{self._file} has no rows")
+        # a recorder stamps all rows or none, so one that happens to equal the exchange's time was stamped too
         stamped = any(survey.has_receive_times for key, survey in found.items() if key[1] != "candles")
         return [
             survey.info(
@@ -165,7 +165,7 @@ class FileSource:
 
     @property
     def streams(self) -> Sequence[StreamInfo]:
-        """What the file holds."""
+        """The file's streams."""
         return self._streams
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
@@ -182,13 +182,13 @@ class FileSource:
 
 
 def _once(sentences: list[str], text: str) -> None:
-    # a large file is read several times, and says the same each time
+    # a large file is read several times and gives the same message each time
     if text not in sentences:
         sentences.append(text)
 
 
 class _Survey:
-    """Counts the rows of one stream of a file."""
+    """Summarises one stream of a file: how many rows, and over which span."""
 
     def __init__(self) -> None:
         self.rows, self.start, self.end = 0, 0, 0
@@ -221,7 +221,7 @@ class _Survey:
 
 
 class Feed:
-    """Sources joined. ``feed_ms``: a row without receive time is received this much after its own time."""
+    """Several sources joined. ``feed_ms``: how long after its own time a row without a receive time is received."""
 
     def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
         self.sources = list(sources)
@@ -235,8 +235,8 @@ class Feed:
             for (source, info), (later, after) in pairwise(parts):
                 if after.start <= info.end:
                     raise DataError(
-                        f"{source.path} and {later.path} both hold {info.label} at {format_time(after.start)}; "
-                        "leave one out, or cut them so that one follows the other"
+                        f"{source.path} and {later.path} both have {info.label} at {format_time(after.start)}; "
+                        "remove one, or cut them so that they do not overlap"
                     )
 
     def _delay(self, info: StreamInfo) -> Nanos:
@@ -244,7 +244,7 @@ class Feed:
 
     @property
     def streams(self) -> list[StreamInfo]:
-        """Every stream once, spans as they are delivered (``feed_ms`` included), in the order of slices."""
+        """Every stream once, in slice order; spans are by delivery time, with ``feed_ms`` included."""
         joined = []
         for parts in self._parts.values():
             infos = [info for _, info in parts]
@@ -265,15 +265,15 @@ class Feed:
 
     @property
     def synthetic(self) -> bool:
-        """True when any source is an invented market."""
+        """True if any source is a synthetic market."""
         return any(source.synthetic for source in self.sources)
 
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
-        """One stream's description, or None where no source has it."""
+        """One stream's description, or None if no source has it."""
         return next((info for info in self.streams if info.key == (pair, kind, resolution)), None)
 
     def is_wire(self, pair: str) -> bool:
-        """True when the pair's books were recorded as the exchange sent them: real, with the times of receipt."""
+        """True if the pair's books are real and were recorded as the exchange sent them, with their receive times."""
         parts = self._parts.get((pair, "books", None), [])
         return bool(parts) and all(info.has_receive_times and not source.synthetic for source, info in parts)
 
@@ -284,18 +284,18 @@ class Feed:
         end: Nanos | None = None,
         rows_max: int = 1_000_000,
     ) -> Iterator[Slice]:
-        """Slices from ``start`` to ``end`` (receive times; default: the whole span) of the wanted streams.
+        """Yield slices of the wanted streams from ``start`` to ``end`` (receive times; by default the whole span).
 
-        The first slice starts at ``start``, each at the end of the one before, and the last ends at ``end``. No slice
-        holds more than about ``rows_max`` rows (book rows count twelvefold). Raises DataError for a stream that no
-        source has.
+        The first slice starts at ``start``, each later one where the previous ended, and the last ends at ``end``. A
+        slice has at most about ``rows_max`` rows, where a book row counts as twelve. Raises DataError for a stream that
+        no source has.
         """
         keys = sorted(dict.fromkeys(wanted), key=_order)
         for pair, kind, resolution in keys:
             if (pair, kind, resolution) not in self._parts:
                 have = ", ".join(info.label for info in self.streams) or "nothing"
                 label = " ".join(part for part in (pair, kind, resolution) if part)
-                raise DataError(f"the data holds no {label}; it holds {have}")
+                raise DataError(f"the data has no {label}; it has {have}")
         spans = [info for info in self.streams if info.key in keys]
         if not spans:
             return
@@ -328,7 +328,9 @@ class Feed:
         return [f"{source.name}: {note}" for source in sources.values() for note in getattr(source, "notes", ())]
 
     def describe(self) -> list[dict[str, Any]]:
-        """For the report: one entry a source and stream, with name, path, span (ns), rows, gaps and synthetic."""
+        """For the report: one entry per source and stream, with name, path, span (ns), rows, gaps and whether it is
+        synthetic.
+        """
         return [
             {
                 "name": source.name,
@@ -357,7 +359,7 @@ def _chunk_rows(key: StreamKey, budget: int) -> int:
 
 
 class _Cursor:
-    """Rows of one stream that were read but not yet taken."""
+    """Rows of one stream that have been read but not yet taken."""
 
     def __init__(self, reader: Callable[[int], Iterator[MarketColumns]], rows: int) -> None:
         self._chunks = reader(rows)
@@ -375,16 +377,16 @@ class _Cursor:
             self._held_rows += len(columns)
 
     def known_until(self) -> Nanos:
-        """The time before which all rows are read. Rows at the last time may continue in the next chunk."""
+        """The time before which all rows have been read. Rows at that exact time may continue in the next chunk."""
         while not self._exhausted and self._held_rows < self._rows:
             self._load()
-        # a chunk whose rows all share one time says nothing about the rows before its end
+        # if all rows of a chunk share one time, the next chunk may hold more rows with it
         while not self._exhausted and self._held[0].received[0] == self._held[-1].received[-1]:
             self._load()
         return sys.maxsize if self._exhausted else int(self._held[-1].received[-1])
 
     def take(self, until: Nanos) -> MarketColumns | None:
-        """Rows received before ``until``, or None where there are none."""
+        """Rows received before ``until``, or None if there are none."""
         taken: list[MarketColumns] = []
         rest: list[MarketColumns] = []
         for columns in self._held:
@@ -399,13 +401,13 @@ class _Cursor:
 
 
 def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """The format for a file's ending; the longest ending that fits wins."""
+    """The format that matches the file's ending; the longest matching ending wins."""
     fitting = [
         (len(ending), name)
         for name, reader in formats.items()
         for ending in reader.endings
         if path.name.endswith(ending)
     ]
-    # of two formats with one ending the first registered wins: candles before trades
+    # if two formats share an ending, the one registered first wins: candles before trades
     longest = max((length for length, _ in fitting), default=0)
     return next((name for length, name in fitting if length == longest), path.suffix)

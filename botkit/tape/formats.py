@@ -1,4 +1,4 @@
-"""CSV candles and CSV trades as tape formats. Every error names the file and the line."""
+"""Tape formats for CSV candles and CSV trades. Every error names the file and the line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.model.resolutions import RESOLUTIONS, check_resolution, fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
 from botkit.tape.csv_columns import CsvFile, parse_steps, parse_times, zone_of
 
-#: (line of every row, rows of integers with the time to sort by in front, figures that were rounded)
+#: (line of each row, rows of integers with their time first, how many figures were rounded)
 _Chunk: TypeAlias = tuple[IntArray, np.ndarray[Any, np.dtype[np.int64]], int]
 
 _TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
@@ -30,9 +30,9 @@ _UNKNOWN_SIDE = {"": 0, "0": 0, "none": 0, "unknown": 0}
 
 
 def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
-    """The pair of that name, in either case. Raises DataError with the nearest names where there is none."""
+    """Find a pair by name, in upper or lower case. Raises DataError suggesting the nearest names if there is none."""
     if not name:
-        raise DataError(f"{where} does not say its pair; add `pair:` to the configuration or --pair to the command")
+        raise DataError(f"{where} does not name its pair; add `pair:` to the configuration or --pair to the command")
     key = str(name).lower()
     if key in pairs:
         return pairs[key]
@@ -42,28 +42,29 @@ def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
 
 
 def _tell(options: Options, which: str, text: str) -> None:
-    """Pass a sentence to the reader of the file: ``note`` for repairs, ``finding`` for errors."""
+    """Report a message about the file: ``note`` for a repair, ``finding`` for an error."""
     listener = options.get(which)
     if callable(listener):
         listener(text)
 
 
 def _rounded(count: int, pair: Pair) -> str:
-    return f"{count} prices had more than the {pair.rules.price_decimals} decimals of {pair}: rounded to nearest"
+    decimals = pair.rules.price_decimals
+    return f"{count} prices had more decimals than {pair} allows ({decimals}) and were rounded to the nearest"
 
 
 class CandleCsv:
     """CSV candles: time, open, high, low, close, volume (base currency). ``time`` is the start of the bucket.
 
-    Options: ``pair``; ``resolution`` (default: the smallest distance of two rows in the first block); ``doubled``:
-    "refuse" (default) or "drop" rows that repeat the row before in every figure; ``timezone`` of times that do not say
-    theirs; ``sort``: True takes rows in any order, such as newest first.
+    Options: ``pair``; ``resolution`` (default: the smallest distance between rows in the first block); ``doubled``:
+    "refuse" (default) or "drop" rows that repeat the previous row exactly; ``timezone`` for times without an offset;
+    ``sort``: True accepts rows in any order, such as newest first.
     """
 
     endings: tuple[str, ...] = (".csv", ".csv.gz")
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's candles, received at the end of their bucket."""
+        """The file's candles, each received at the end of its bucket."""
         pair = find_pair(options.get("pair"), pairs, str(path))
         said = options.get("resolution")
         if said is not None:
@@ -94,11 +95,11 @@ class CandleCsv:
             if len(columns):
                 yield columns
         if not rows:
-            raise DataError(f"{path} has a header and no rows")
+            raise DataError(f"{path} has a header but no rows")
         if rounded:
             _tell(options, "note", _rounded(rounded, pair))
         if check.doubled:
-            _tell(options, "finding", f"{check.doubled} doubled candles, left out")
+            _tell(options, "finding", f"{check.doubled} doubled candles were left out")
 
     @staticmethod
     def _chunks(file: CsvFile, pair: Pair, zone: ZoneInfo | None) -> Iterator[_Chunk]:
@@ -114,8 +115,9 @@ class CandleCsv:
 
 
 def _sorted(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
-    """All rows in one chunk, by the time in their first column. Rows of one time keep their order, and change it where
-    the file runs from the newest to the oldest."""
+    """All rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order; if the
+    file runs from newest to oldest, that order is reversed.
+    """
     parts = list(chunks)
     if not parts:
         return
@@ -129,8 +131,8 @@ def _sorted(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
 def _refuse_descending(path: Path, line: int, time: IntArray) -> None:
     if len(time) > 2 and time[-1] < time[0] and (np.diff(time) <= 0).all():
         raise DataError(
-            f"{path}:{line}: the rows run from the newest to the oldest; `botkit data import --sort` turns them round "
-            "(in a configuration `sort: true` beside the path)"
+            f"{path}:{line}: the rows run from newest to oldest; `botkit data import --sort` reverses them "
+            "(in a configuration, `sort: true` next to the path)"
         )
 
 
@@ -140,7 +142,7 @@ def _guess_resolution(path: Path, time: IntArray) -> str:
     if not len(steps) and len(time) > 1:
         raise DataError(f"{path}: rows must be sorted by time (--sort does it)")
     if not len(steps):
-        raise DataError(f"{path}: a single candle does not show its resolution; give it (resolution: or --resolution)")
+        raise DataError(f"{path}: one candle does not reveal its resolution; set it with resolution: or --resolution")
     least = int(steps.min())
     for resolution in RESOLUTIONS:
         if fixed_length(resolution) == least:
@@ -148,12 +150,12 @@ def _guess_resolution(path: Path, time: IntArray) -> str:
     if 28 * 86_400 * 10**9 <= least <= 31 * 86_400 * 10**9:
         return "1M"
     raise DataError(
-        f"{path}: rows lie {least / 10**9:g} s apart, which is no resolution of the exchange ({', '.join(RESOLUTIONS)})"
+        f"{path}: rows are {least / 10**9:g} s apart; the exchange's resolutions are {', '.join(RESOLUTIONS)}"
     )
 
 
 class _CandleCheck:
-    """Checks candles across the chunks of one file."""
+    """Checks one file's candles across chunks."""
 
     def __init__(self, path: Path, *, drop_doubled: bool) -> None:
         self.path = path
@@ -172,7 +174,7 @@ class _CandleCheck:
         *,
         first: bool,
     ) -> CandleColumns:
-        """The checked chunk as columns. Raises DataError at the first row that is wrong."""
+        """Return the checked chunk as columns. Raises DataError at the first bad row."""
         table = np.column_stack((time, *prices, lots))
         if self._last is not None:
             table = np.concatenate((np.array([self._last], dtype=np.int64), table))
@@ -205,11 +207,11 @@ class _CandleCheck:
         same = (table[repeats] == table[repeats - 1]).all(axis=1)
         at = int(repeats[0]) if not self._drop else int(repeats[np.argmin(same)])
         if not self._drop or not same.all():
-            what = "the same figures" if (table[at] == table[at - 1]).all() else "other figures"
+            what = "the same figures" if (table[at] == table[at - 1]).all() else "different figures"
             raise DataError(
-                f"{self.path}:{lines[at]}: a second candle of {format_time(int(table[at, 0]))}, with {what}; "
-                f"{len(repeats)} rows here have the same time as the row before"
-                + ("; `botkit data import --drop-doubled` leaves equal ones out" if what == "the same figures" else "")
+                f"{self.path}:{lines[at]}: a second candle for {format_time(int(table[at, 0]))}, with {what}; "
+                f"{len(repeats)} rows here repeat the time of the row before"
+                + ("; `botkit data import --drop-doubled` skips exact copies" if what == "the same figures" else "")
             )
         self.doubled += len(repeats)
         return np.delete(table, repeats, axis=0), np.delete(lines, repeats)
@@ -219,9 +221,9 @@ class _CandleCheck:
         for wrong, what in (
             (np.minimum(np.minimum(opened, high), np.minimum(low, close)) <= 0, "a price is zero or negative"),
             (lots < 0, "the volume is negative"),
-            (high < low, "the high lies below the low"),
-            ((opened < low) | (opened > high), "the open lies outside low and high"),
-            ((close < low) | (close > high), "the close lies outside low and high"),
+            (high < low, "the high is below the low"),
+            ((opened < low) | (opened > high), "the open is not between low and high"),
+            ((close < low) | (close > high), "the close is not between low and high"),
         ):
             if np.any(wrong):
                 raise DataError(f"{self.path}:{lines[int(np.argmax(wrong))]}: {what}")
@@ -238,21 +240,21 @@ class _CandleCheck:
             if least < length or (first and len(steps) >= 2 and least > length):
                 at = int(np.argmin(steps)) + 1
                 raise DataError(
-                    f"{self.path}:{lines[at]}: said to be candles of {resolution}, but rows lie "
+                    f"{self.path}:{lines[at]}: the resolution is set to {resolution}, but rows are "
                     f"{least / 10**9:g} s apart"
                 )
         if np.any(starts != times):
             at = int(np.argmax(starts != times))
             raise DataError(
-                f"{self.path}:{lines[at]}: {format_time(int(times[at]))} is not the start of a candle of {resolution}"
+                f"{self.path}:{lines[at]}: {format_time(int(times[at]))} is not the start of a {resolution} candle"
             )
 
 
 class TradeCsv:
-    """CSV trades: time, price, amount and, where known, side (buy or sell: the taker's) and received.
+    """CSV trades: time, price, amount, and if known side (buy or sell: the taker's) and received.
 
-    Options: ``pair``, ``timezone`` and ``sort`` as for candles. ``is_buyer_maker`` columns are
-    understood: a buyer who made is a seller who took.
+    Options: ``pair``, ``timezone`` and ``sort`` as for candles. An ``is_buyer_maker`` column is understood as well: if
+    the buyer was the maker, the taker sold.
     """
 
     endings: tuple[str, ...] = (".csv", ".csv.gz")
@@ -283,14 +285,14 @@ class TradeCsv:
             steps = np.diff(received, prepend=received[0] if last is None else last)
             if np.any(steps < 0):
                 raise DataError(
-                    f"{path}:{lines[int(np.argmax(steps < 0))]}: this trade is older than the one before it; "
+                    f"{path}:{lines[int(np.argmax(steps < 0))]}: this trade is older than the previous one; "
                     "trades must be sorted by time (--sort does it)"
                 )
             rows += len(time)
             last = int(received[-1])
             yield TradeColumns(pair, received, time, ticks, lots, sides.astype(np.int8))
         if not rows:
-            raise DataError(f"{path} has a header and no rows")
+            raise DataError(f"{path} has a header but no rows")
         if rounded:
             _tell(options, "note", _rounded(rounded, pair))
 

@@ -1,8 +1,9 @@
-"""The journal of a recording: rows as they arrive, append-only, until they become Parquet.
+"""A recording's journal: rows as they arrive, append-only, until they become Parquet.
 
-Parquet does not survive a kill, since its footer comes last. So rows go to ``<tape>/journal/*.rows``
-first, one file a day, and reach the disk every second. A file is a line of JSON (`Heading`) and then records of length,
-CRC-32 and MessagePack; anything after the last whole record was cut short by a crash and is ignored.
+A Parquet file does not survive a kill, because its footer is written last. Rows therefore first go to
+``<tape>/journal/*.rows``, one file per day, and reach the disk every second. A file is a line of JSON (`Heading`),
+followed by records: length, CRC-32 and MessagePack. Anything after the last complete record was cut short by a crash
+and is ignored.
 
 A tape is read together with its journals, so a recording can be backtested while it runs, and after a kill -9.
 """
@@ -33,7 +34,7 @@ FORMAT_VERSION = 1
 #: rows per chunk of one stream
 CHUNK_ROWS = 4_096
 _PREFIX = struct.Struct("<II")
-#: a record is a book of fifty levels a side at most; a larger length is a torn prefix
+#: a record is at most a book with fifty levels per side; a larger length is a torn prefix
 _RECORD_MAX = 64 * 1024
 _HEADING_MAX = 1 * 2**20
 
@@ -42,7 +43,9 @@ JournalKey: TypeAlias = tuple[str, Kind]
 
 
 class Heading(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line. ``pairs`` gives each pair's (price decimals, amount decimals); records name it by position."""
+    """The first line. ``pairs`` gives each pair's (price decimals, amount decimals); records refer to a pair by
+    position.
+    """
 
     botkit_journal: int = FORMAT_VERSION
     exchange: str
@@ -53,12 +56,12 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     pairs: dict[str, tuple[int, int]]
     notes: tuple[str, ...] = ()
-    #: an invented market, such as an emulator's
+    #: the market is invented, such as an emulator's
     synthetic: bool = False
 
 
 class TradeRecord(msgspec.Struct, frozen=True, array_like=True, tag="t", gc=False):
-    """A public trade; ``side`` as in `TradeColumns`."""
+    """A public trade; ``side`` is as in `TradeColumns`."""
 
     pair: int
     received: Nanos
@@ -69,7 +72,7 @@ class TradeRecord(msgspec.Struct, frozen=True, array_like=True, tag="t", gc=Fals
 
 
 class BookRecord(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=False):
-    """A book: (ticks, lots) of each level, best first."""
+    """A book: (ticks, lots) for each level, best first."""
 
     pair: int
     received: Nanos
@@ -79,7 +82,7 @@ class BookRecord(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=False
 
 
 class GapRecord(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
-    """Rows of a stream are missing between two times."""
+    """Rows of a stream may be missing between two times."""
 
     pair: int
     kind: Kind
@@ -94,14 +97,14 @@ _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 def journal_files(root: Path) -> list[Path]:
-    """The journals of a tape, oldest first: their names begin with the time of their start."""
+    """A tape's journals, oldest first: their names begin with their start time."""
     return sorted((root / FOLDER).glob(f"*{ENDING}"))
 
 
 class JournalWriter:
-    """Appends records to a new journal. `append` only buffers; `sync` writes everything to the disk.
+    """Appends records to a new journal. `append` only buffers; `sync` writes everything to disk.
 
-    `sync` may be called from another thread, since a slow disk must not keep the streams waiting.
+    `sync` may be called from another thread, because a slow disk must not hold up the streams.
     """
 
     def __init__(self, path: Path, heading: Heading) -> None:
@@ -117,14 +120,13 @@ class JournalWriter:
     def append(self, record: Record) -> None:
         """Buffer a record for the next `sync`."""
         payload = _encoder.encode(record)
-        assert len(payload) <= _RECORD_MAX, "no book is that deep"
+        assert len(payload) <= _RECORD_MAX, "record too large"
         with self._lock:
             self._waiting.append(_PREFIX.pack(len(payload), zlib.crc32(payload)) + payload)
 
     def sync(self) -> None:
-        """Write the buffer and wait for the disk. After an OSError nothing more is written.
-
-        A partly written record would hide everything after it.
+        """Write the buffer and wait for the disk. After an OSError it writes nothing more, because a partly written
+        record would hide everything after it.
         """
         with self._lock:
             waiting, self._waiting = self._waiting, []
@@ -147,12 +149,12 @@ class JournalWriter:
 
     def abandon(self) -> None:
         """Close without writing the buffer."""
-        with suppress(OSError):  # a full disk fails once more over the bytes that the file object still holds
+        with suppress(OSError):  # on a full disk, flushing the file object's own buffer fails again
             self._file.close()
 
 
 def _sync_folder(folder: Path) -> None:
-    # a new file's name is on disk only once its folder is; Windows cannot open a folder, and does not need to
+    # a new file's name is durable only once its folder is synced; Windows cannot open a folder and does not need to
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -162,7 +164,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class _Rows:
-    """Rows of one stream collected for a chunk."""
+    """Collects one stream's rows for a chunk."""
 
     def __init__(self, pair: Pair, kind: Kind, depth: int) -> None:
         self.pair, self.kind, self.depth = pair, kind, depth
@@ -194,7 +196,7 @@ class _Rows:
 
 
 class TapeJournal:
-    """A journal opened for reading, up to its last whole record."""
+    """A journal opened for reading, up to its last complete record."""
 
     def __init__(self, path: Path, heading: Heading, pairs: Mapping[str, Pair], first_record: int) -> None:
         self.path = path
@@ -205,7 +207,7 @@ class TapeJournal:
 
     @classmethod
     def open(cls, path: Path, pairs: Mapping[str, Pair]) -> TapeJournal | None:
-        """Read the heading; None where the recorder was killed before it had written that. Raises DataError."""
+        """Read the heading; None if the recorder was killed before writing it. Raises DataError."""
         with _opened(path) as file:
             line = file.readline(_HEADING_MAX)
         if not line.endswith(b"\n"):
@@ -213,9 +215,9 @@ class TapeJournal:
         try:
             heading = msgspec.json.decode(line, type=Heading)
         except msgspec.MsgspecError as error:
-            raise DataError(f"{path} is no journal of a recording: {error}") from None
+            raise DataError(f"{path} is not a recording's journal: {error}") from None
         if heading.botkit_journal > FORMAT_VERSION:
-            raise DataError(f"{path} is of version {heading.botkit_journal}; upgrade botkit")
+            raise DataError(f"{path} has version {heading.botkit_journal}, which is too new; upgrade botkit")
         for name, (price_decimals, amount_decimals) in heading.pairs.items():
             pair = pairs.get(name)
             if pair is None:
@@ -223,8 +225,8 @@ class TapeJournal:
             known = (pair.rules.price_decimals, pair.rules.amount_decimals)
             if known != (price_decimals, amount_decimals):
                 raise DataError(
-                    f"{path}: {name} was recorded with {price_decimals} decimals of price and {amount_decimals} of "
-                    f"amount, and the exchange's pair has {known[0]} and {known[1]} now"
+                    f"{path}: {name} was recorded with {price_decimals} price decimals and {amount_decimals} "
+                    f"amount decimals, but the exchange's pair now has {known[0]} and {known[1]}"
                 )
         return cls(path, heading, pairs, len(line))
 
@@ -249,7 +251,8 @@ class TapeJournal:
         end: Nanos | None = None,
         rows_max: int = CHUNK_ROWS,
     ) -> Iterator[MarketColumns]:
-        """Rows with ``start <= received < end`` in chunks; chunks of several streams (or of ``only``) alternate.
+        """Yield rows with ``start <= received < end`` in chunks; those of several streams (or of ``only`` one)
+        alternate.
 
         ``after`` maps a stream to the time up to which the tape already has its rows; those are skipped.
         """
@@ -291,7 +294,7 @@ class TapeJournal:
         ]
 
     def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:
-        """The journal's streams, found in one pass; without rows that are in the tape already, as in `read`."""
+        """The journal's streams, found in one pass, excluding rows that are already in the tape, as in `read`."""
         known = after or {}
         spans: dict[JournalKey, tuple[int, Nanos, Nanos]] = {}
         gaps: dict[JournalKey, list[tuple[Nanos, Nanos]]] = {}

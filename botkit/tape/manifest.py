@@ -1,6 +1,6 @@
-"""A tape's description of itself: ``manifest.json`` beside the data, and the names of the files.
+"""A tape's description of itself: ``manifest.json`` next to the data, and the file names.
 
-The manifest holds the span of every file, so that a tape of a thousand days opens without touching one of them.
+The manifest holds each file's span, so that a tape of a thousand days opens without touching any of them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
 Kind: TypeAlias = Literal["trades", "books", "candles"]
-#: order of rows with equal times, as in the total order of events
+#: the order of rows with equal times, as in the total order of events
 KINDS: tuple[Kind, ...] = ("candles", "books", "trades")
 
 
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream of a source. ``start`` and ``end`` are the receive times of its first and last row, in ns."""
+    """One stream in a source. ``start`` and ``end`` are the receive times of its first and last row, in ns."""
 
     pair: str
     kind: Kind
@@ -43,7 +43,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Such as ``btc_usdt candles 1m``."""
+        """A readable name such as ``btc_usdt candles 1m``."""
         return " ".join(part for part in self.key if part)
 
 
@@ -51,7 +51,7 @@ GAPS_KEPT = 100
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One Parquet file. ``path`` is relative to the tape; ``sha256`` is over column contents, never file bytes."""
+    """One Parquet file. ``path`` is relative to the tape; ``sha256`` covers column contents, not file bytes."""
 
     path: str
     pair: str
@@ -64,16 +64,16 @@ class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a tape comes from and what it holds."""
+    """A tape's origin and contents."""
 
     version: int = FORMAT_VERSION
     name: str = ""
     exchange: str
     source: str
-    #: where the rows come from: a recorder, an import, a generator
+    #: where the rows came from: a recorder, an import, a generator
     recorded: str
     synthetic: bool
-    #: the command that makes this tape again, "" where none does
+    #: the command that recreates this tape, "" if there is none
     command: str = ""
     seed: int | None = None
     notes: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def content_hash(files: Iterable[FileEntry]) -> str:
-    """The identity of a tape: equal for equal rows, whatever library wrote the Parquet files."""
+    """The tape's identity: equal for equal rows, whichever library wrote the Parquet files."""
     digest = hashlib.sha256()
     for entry in sorted(files, key=lambda f: f.path):
         digest.update(f"{entry.path} {entry.rows} {entry.sha256}\n".encode())
@@ -91,20 +91,20 @@ def content_hash(files: Iterable[FileEntry]) -> str:
 
 
 def folder_name(kind: Kind, resolution: str | None) -> str:
-    """``trades``, ``books`` or ``candles-1m``; months are ``1mo``, because some file systems take 1M for 1m."""
+    """``trades``, ``books`` or ``candles-1m``; a month is ``1mo``, because some file systems do not tell 1M from 1m."""
     if kind != "candles":
         return kind
-    assert resolution, "candles have a resolution"
+    assert resolution, "candles need a resolution"
     return f"candles-{'1mo' if resolution == '1M' else resolution}"
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Read ``manifest.json`` of a tape. Raises DataError that says what is wrong with it."""
+    """Read a tape's ``manifest.json``. Raises DataError explaining what is wrong with it."""
     path = root / MANIFEST_NAME
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        what = "is no tape: it has no manifest.json" if root.is_dir() else "does not exist"
+        what = "is not a tape: it has no manifest.json" if root.is_dir() else "does not exist"
         raise DataError(f"{root} {what}; make a tape with `botkit data import FILE --pair PAIR --out {root}`") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -114,16 +114,18 @@ def read_manifest(root: Path) -> Manifest:
         raise DataError(f"{path} is damaged: {error}") from None
     if manifest.version > FORMAT_VERSION:
         raise DataError(
-            f"{path} is of version {manifest.version}, and this botkit reads up to {FORMAT_VERSION}; upgrade botkit"
+            f"{path} has version {manifest.version}, but this botkit reads only up to {FORMAT_VERSION}; upgrade botkit"
         )
     for entry in manifest.files:
         if not is_inside(entry.path):
-            raise DataError(f"{path} cannot be trusted: it lists {entry.path!r}, which lies outside of the tape")
+            raise DataError(f"{path} cannot be trusted: it lists {entry.path!r}, which is outside the tape")
     return manifest
 
 
 def is_inside(path: str) -> bool:
-    """Whether a manifest's path stays below the tape's folder on every system, since files of a tape are replaced."""
+    """True if a manifest's path stays inside the tape's folder on every system; files at that path may be
+    overwritten.
+    """
     return not (path.startswith("/") or any(sign in path for sign in "\\:\0") or ".." in path.split("/") or not path)
 
 

@@ -1,8 +1,8 @@
-"""Writes columns to Parquet and reads them: integers, with the number of decimals in the file's metadata.
+"""Writes columns to Parquet and reads them back: integers, with the number of decimals in the file's metadata.
 
-Prices are stored as ticks and amounts as lots of the decimals that the metadata names, which may be fewer than the
-pair's (amounts of four decimals take half the space of eight); the reader scales them to the pair's rules, and refuses
-what does not fit. pyarrow is imported inside the functions: that takes 0.3 s, and most commands do not need it.
+Prices are stored as ticks and amounts as lots. The metadata gives their decimals, which may be fewer than the pair's:
+amounts with four decimals take half the space of eight. The reader scales them to the pair's rules and refuses what
+does not fit. Functions import pyarrow themselves, because it takes 0.3 s to load and most commands do not need it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.tape.manifest import Kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: columns of each kind in file order: name -> what it counts
+#: the columns of each kind in file order: name -> what it counts
 COLUMNS: dict[Kind, dict[str, str]] = {
     "trades": {"received": "ns", "time": "ns", "ticks": "ticks", "lots": "lots", "side": "side"},
     "books": {
@@ -48,17 +48,17 @@ _META = b"botkit."
 
 
 def kind_of(columns: MarketColumns) -> Kind:
-    """The kind of stream that the columns belong to."""
-    return columns.kind  # type: ignore[return-value]  # a ClassVar[str] of three values
+    """The kind of stream that these columns belong to."""
+    return columns.kind  # type: ignore[return-value]  # a ClassVar[str] with three values
 
 
 def resolution_of(columns: MarketColumns) -> str | None:
-    """The resolution of candles, None for trades and books."""
+    """The resolution of candles; None for trades and books."""
     return columns.resolution if isinstance(columns, CandleColumns) else None
 
 
 def join(parts: list[MarketColumns]) -> MarketColumns:
-    """Several runs of one stream as one; books of fewer levels are padded with empty ones."""
+    """Concatenate parts of one stream; books with fewer levels are padded with empty ones."""
     assert parts, "nothing to join"
     first = parts[0]
     if len(parts) == 1:
@@ -92,7 +92,7 @@ def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
 
 
 def empty(pair: Pair, kind: Kind, resolution: str | None, depth: int = 1) -> MarketColumns:
-    """No rows of a stream."""
+    """A stream's columns with no rows."""
     arrays: list[Any] = []
     for name, unit in COLUMNS[kind].items():
         shape: Any = (0, depth) if name.startswith(("bid_", "ask_")) else (0,)
@@ -108,7 +108,7 @@ def _build(pair: Pair, kind: Kind, resolution: str | None, arrays: list[Any]) ->
 
 
 class ContentHash:
-    """sha256 over the values of a stream's columns, independent of how the rows were cut into chunks."""
+    """sha256 over the values of a stream's columns, independent of how the rows are cut into chunks."""
 
     def __init__(self, kind: Kind) -> None:
         self._digests = {name: hashlib.sha256(f"{kind}.{name}".encode()) for name in COLUMNS[kind]}
@@ -118,12 +118,12 @@ class ContentHash:
         """Add the next rows."""
         for name, digest in self._digests.items():
             values = getattr(columns, name)
-            # little-endian in row order on every machine
+            # little-endian, row by row, on every machine
             digest.update(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes())
         self._rows += len(columns)
 
     def hexdigest(self) -> str:
-        """The hash of all rows so far."""
+        """The hash of all rows added so far."""
         total = hashlib.sha256(str(self._rows).encode())
         for digest in self._digests.values():
             total.update(digest.digest())
@@ -134,7 +134,7 @@ class ContentHash:
 
 
 class ParquetSink:
-    """Writes the rows of one stream to one file, a row group a call."""
+    """Writes one stream's rows to one file; each call adds a row group."""
 
     def __init__(self, path: Path, first: MarketColumns, *, amount_decimals: int, compression_level: int) -> None:
         import pyarrow as pa
@@ -157,8 +157,8 @@ class ParquetSink:
             is_level = name.startswith(("bid_", "ask_"))
             fields.append(pa.field(name, pa.int8() if unit == "side" else levels if is_level else pa.int64(), False))
         self._schema = pa.schema(fields, metadata={_META + k.encode(): v.encode() for k, v in metadata.items()})
-        # Differences of neighbours are small, so they take a few bits; levels of a book repeat from row to row, which
-        # zstd sees when they are laid out plainly, one row after the other.
+        # Neighbouring values differ little, so their differences take few bits. Book levels repeat from row to row;
+        # zstd finds such repetition only in plain encoding, one row after the other.
         plain = {name for name, unit in COLUMNS[self.kind].items() if unit == "side" or name[:4] in ("bid_", "ask_")}
         encodings = {name: "DELTA_BINARY_PACKED" for name in COLUMNS[self.kind] if name not in plain}
         self._writer = pq.ParquetWriter(
@@ -177,12 +177,12 @@ class ParquetSink:
 
         if isinstance(columns, BookColumns):
             columns = _padded(columns, self._depth)
-            assert columns.depth == self._depth, "a file's first rows decide its depth"
+            assert columns.depth == self._depth, "a file's first rows determine its depth"
         arrays: list[pa.Array] = []
         for name, unit in COLUMNS[self.kind].items():
             values: IntArray = getattr(columns, name)
             if unit == "lots" and self._lot_step > 1:
-                assert not np.any(values % self._lot_step), "amounts finer than the file's decimals"
+                assert not np.any(values % self._lot_step), "an amount has more decimals than the file"
                 values = values // self._lot_step
             if values.ndim == 2:
                 flat = pa.array(np.ascontiguousarray(values).reshape(-1))
@@ -209,7 +209,7 @@ def read_file(
     end: Nanos | None = None,
     rows_max: int = 262_144,
 ) -> Iterator[MarketColumns]:
-    """Rows with ``start <= received < end``, at most ``rows_max`` at a time; row groups outside are not read.
+    """Yield rows with ``start <= received < end``, at most ``rows_max`` at a time; row groups outside are not read.
 
     Raises DataError for a file that is missing, damaged, or of another kind or precision.
     """
@@ -217,12 +217,12 @@ def read_file(
     import pyarrow.parquet as pq
 
     try:
-        # pre_buffer would hold whole row groups of all columns at once; a tape may be larger than memory
+        # pre_buffer would load whole row groups of all columns at once, and a tape may be larger than memory
         file = pq.ParquetFile(path, pre_buffer=False)
     except FileNotFoundError:
         raise DataError(f"{path} is missing, though the manifest lists it; import or generate the tape again") from None
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is no readable Parquet file: {error}") from None
+        raise DataError(f"{path} is not a readable Parquet file: {error}") from None
     with file:
         tick_scale, lot_scale = _scales(path, file, pair, kind)
         groups = [i for i in range(file.num_row_groups) if _overlaps(file.metadata.row_group(i), start, end)]
@@ -251,7 +251,7 @@ def _scales(path: Path, file: Any, pair: Pair, kind: Kind) -> tuple[tuple[int, i
     found = metadata.get(_META + b"kind")
     missing = [name for name in COLUMNS[kind] if name not in file.schema_arrow.names]
     if found != kind:
-        raise DataError(f"{path} holds {found or 'no botkit data'}, not {kind}")
+        raise DataError(f"{path} contains {found or 'no botkit data'}, not {kind}")
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
     rules = pair.rules
@@ -280,12 +280,12 @@ def _from_batch(
         if name.startswith(("bid_", "ask_")):
             values = np.from_dlpack(column.flatten()).reshape(len(column), -1)
         else:
-            values = np.from_dlpack(column)  # pyarrow's to_numpy would import pandas: 0.3 s that no backtest needs
+            values = np.from_dlpack(column)  # pyarrow's to_numpy would import pandas, which costs every backtest 0.3 s
         if unit in ("ticks", "lots"):
             times, divisor = tick_scale if unit == "ticks" else lot_scale
             if divisor > 1:
                 if np.any(values % divisor):
-                    raise DataError(f"{path}: {name} is finer than {pair} allows; the pair's precision has changed")
+                    raise DataError(f"{path}: {name} has more decimals than {pair} allows: its precision changed")
                 values = values // divisor
             elif times > 1:
                 values = values * times

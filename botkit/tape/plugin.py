@@ -1,4 +1,4 @@
-"""Registers the built-in formats of recorded data."""
+"""Registers the built-in data formats."""
 
 from __future__ import annotations
 

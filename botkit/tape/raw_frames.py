@@ -1,9 +1,9 @@
-"""Raw frames beside a tape: every frame as received, in the format that ``botkit data import`` and backtests read.
+"""Raw frames saved with a tape: every frame as received, in a format that ``botkit data import`` and backtests read.
 
-    <tape>/raw/<time of start>.frames.jsonl.gz      a line a frame: {"received": <ms>, "frame": {...}}
+    <tape>/raw/<start time>.frames.jsonl.gz         one frame per line: {"received": <ms>, "frame": {...}}
 
-A file being written ends in ``.part``. It is flushed every second, and after a kill it is repaired at
-the next start: whole lines stay, the torn end goes.
+A file still being written ends in ``.part``. It is flushed every second. After a kill, the next start repairs it:
+complete lines are kept, a torn last line is dropped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 class RawFrames:
-    """Keeps frames in one file a day. `take` only buffers; `sync`, which may run in another thread, writes."""
+    """Writes frames to one file per day. `take` only buffers; `sync` writes, and may run in another thread."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
@@ -35,12 +35,12 @@ class RawFrames:
         self._last: Nanos = 0
         self._path: Path | None = None
         self._file: gzip.GzipFile | None = None
-        self._under: IO[bytes] | None = None  # GzipFile does not close what it was handed
+        self._under: IO[bytes] | None = None  # GzipFile does not close a file object passed to it
         self._day = -1
         self.frames = 0
 
     def open(self) -> None:
-        """Repair what an earlier run left unfinished. Raises DataError if the folder cannot be written."""
+        """Repair any file that an earlier run left unfinished. Raises DataError if the folder cannot be written."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for part in sorted(self._folder.glob(f"*{ENDING}{_PART}")):
@@ -49,15 +49,15 @@ class RawFrames:
             raise DataError(f"{self._folder} cannot be written: {error.strerror or error}") from None
 
     def take(self, data: str | bytes, received: Nanos) -> None:
-        """Remember a frame."""
+        """Buffer a frame."""
         frame = data.encode() if isinstance(data, str) else data
         with self._lock:
-            # times in a file never go back, as its readers require
+            # times in a file must never go back: its readers rely on that
             self._last = received = max(received, self._last)
             self._waiting.append((received, frame))
 
     def sync(self) -> None:
-        """Write the buffer. Raises DataError on a full disk."""
+        """Write the buffer. Raises DataError if the disk is full."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         try:
@@ -65,7 +65,7 @@ class RawFrames:
                 if received // NS_PER_DAY != self._day:
                     self._next_day(received)
                 assert self._file is not None
-                # a frame is one line, whatever white space it came with: JSON needs no newline
+                # one frame per line: JSON needs no newlines, so replace any that it came with
                 self._file.write(b'{"received":%d,"frame":%b}\n' % (received // NS_PER_MS, frame.replace(b"\n", b" ")))
                 self.frames += 1
             if self._file is not None and waiting:
@@ -91,11 +91,11 @@ class RawFrames:
         self._path.with_name(self._path.name + _PART).replace(self._path)
 
     def abandon(self) -> None:
-        """Close the file as it is; the next start repairs it."""
+        """Leave the file unfinished; the next start repairs it."""
         file, self._file = self._file, None
         if file is not None and self._under is not None:
             self._under.close()
-            file.fileobj = None  # type: ignore[assignment]  # so that it does not try to write its end
+            file.fileobj = None  # type: ignore[assignment]  # keeps it from writing a trailer
 
     def close(self) -> None:
         """Write the buffer and give the file its final name."""

@@ -1,12 +1,12 @@
 """Records market events into a tape: events in, durable rows out. It has no clock and no connection.
 
 Events go into a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 costs at most that
-second. When a day ends its journal becomes Parquet; after a crash, at the next start. Rows of a
-stream never go back in time, and every span in which rows may be missing is noted as a gap:
+second. When a day ends its journal becomes Parquet; after a crash, this happens at the next start. A stream's rows
+never go back in time, and every span in which rows may be missing is noted as a gap:
 
-* books: from the last row before a break to the first one after it;
-* trades: only where the exchange's list of recent trades does not reach back to the last one known, and between two
-  runs of the recorder, since the first list of a run is history.
+* books: from the last row before an interruption to the first one after it;
+* trades: only if the exchange's list of recent trades does not reach back to the last known trade, and between two
+  runs of the recorder, because the first list in a run is history.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from botkit.tape.manifest import MANIFEST_NAME, Kind, read_manifest
 from botkit.tape.writer import TapeWriter
 
 LOCK_NAME = "recorder.lock"
-#: the recorder's name of a stream -> its kind of rows
+#: the recorder's name for a stream -> the kind of its rows
 STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
 RECORDED = (
     "botkit record: books as they were pushed, trades as they appeared in the pushed lists of recent trades; stamped "
     "with this machine's time of arrival"
 )
-#: of zstd. A day is written once and read often, yet the recorder shares its machine with a bot
+#: zstd level. A day is written once and read often, but the recorder shares its machine with a bot
 _COMPRESSION_LEVEL = 9
 
 
 class Recorder:
-    """Records pairs into the tape at ``root``. Only one recorder per tape: a second one is refused.
+    """Records pairs into the tape at ``root``. A tape has only one recorder at a time: a second one is refused.
 
     Use: `open` (turns what an earlier run left into Parquet), `take` for every event, `sync` every second,
-    `write_finished_days` now and then, `close`. Times are those of the driver's clock.
+    `write_finished_days` now and then, `close`. Times come from the driver's clock.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Recorder:
         notes: tuple[str, ...] = (),
         synthetic: bool = False,
     ) -> None:
-        """``known`` are all pairs of the exchange: an earlier run may have left rows of others than ``pairs``.
+        """``known`` are all pairs of the exchange: an earlier run may have left rows for pairs not in ``pairs``.
 
-        ``synthetic``: the market is an invented one, such as an emulator's.
+        ``synthetic``: the market is invented, such as an emulator's.
         """
-        assert pairs, "something must be recorded"
+        assert pairs, "no pairs to record"
         self.root = Path(root)
         self._known = known
         self._pairs = {str(pair): pair for pair in pairs}
@@ -85,9 +85,9 @@ class Recorder:
         self._journal: JournalWriter | None = None
         self._day = 0
         self._last: Nanos = 0
-        #: last row of each stream, including earlier runs
+        #: the time of each stream's last row, earlier runs included
         self._ends: dict[JournalKey, Nanos] = {}
-        #: streams whose next row (of trades: next connection) ends a gap
+        #: streams whose next row (for trades: next connection) ends a gap
         self._broken: set[JournalKey] = set()
         self._finished: list[Path] = []
         self.rows: dict[JournalKey, int] = {}
@@ -96,10 +96,10 @@ class Recorder:
     # -- the life of a recording ----------------------------------------------------------------------------------
 
     def open(self, now: Nanos) -> list[str]:
-        """Lock the tape, write what an earlier run left behind, and begin; returns sentences about it.
+        """Lock the tape, convert what an earlier run left behind, and begin; returns messages about it.
 
-        Raises DataError for a tape that is being recorded already, that this recorder may not add to, or whose last
-        row lies ahead of ``now``.
+        Raises DataError if the tape is already being recorded, if this recorder may not add to it, or if its last row
+        is later than ``now``.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.root / LOCK_NAME)
@@ -109,14 +109,14 @@ class Recorder:
                 manifest = read_manifest(self.root)
                 if manifest.synthetic != self._synthetic or manifest.exchange != self._exchange:
                     raise DataError(
-                        f"{self.root} is a {'synthetic' if manifest.synthetic else 'recorded'} tape of "
+                        f"{self.root} is a {'synthetic' if manifest.synthetic else 'recorded'} tape from "
                         f"{manifest.exchange}; record into another folder"
                     )
                 self._ends = {(s.pair, s.kind): s.end for s in manifest.streams if s.kind != "candles"}
             ahead = max((end for key, end in self._ends.items() if key[0] in self._pairs), default=0)
             if ahead >= now:
                 raise DataError(
-                    f"{self.root} ends at {format_time(ahead)}, which is after this machine's clock "
+                    f"{self.root} ends at {format_time(ahead)}, which is later than this machine's clock "
                     f"({format_time(now)}); set the clock, or record into another folder"
                 )
         except BaseException:
@@ -142,7 +142,7 @@ class Recorder:
         self._journal = JournalWriter(self.root / FOLDER / f"{now:020d}{ENDING}", heading)
 
     def sync(self) -> None:
-        """Write every row so far to the disk. May be called from another thread. Raises DataError on a full disk."""
+        """Write all rows so far to disk. May be called from another thread. Raises DataError if the disk is full."""
         journal = self._journal
         if journal is None:
             return
@@ -150,11 +150,11 @@ class Recorder:
             journal.sync()
         except OSError as error:
             raise DataError(
-                f"{journal.path} cannot be written: {error.strerror or error}; what was recorded before is safe"
+                f"{journal.path} cannot be written: {error.strerror or error}; earlier rows are safe"
             ) from None
 
     def write_finished_days(self) -> list[str]:
-        """Turn the journals of days that have ended into Parquet; may take seconds, so call it in another thread."""
+        """Turn the journals of finished days into Parquet; this may take seconds, so call it in another thread."""
         finished, self._finished = self._finished, []
         return [
             sentence for path in finished for sentence in _write(self.root, path, self._known, command=self._command)
@@ -162,11 +162,11 @@ class Recorder:
 
     @property
     def has_finished_days(self) -> bool:
-        """True when `write_finished_days` has something to do."""
+        """True if `write_finished_days` has something to do."""
         return bool(self._finished)
 
     def close(self) -> list[str]:
-        """Write everything to Parquet and unlock the tape; returns sentences about it."""
+        """Write everything to Parquet and unlock the tape; returns messages about it."""
         journal, self._journal = self._journal, None
         try:
             if journal is not None:
@@ -177,7 +177,7 @@ class Recorder:
             self._unlock()
 
     def abandon(self) -> None:
-        """Unlock the tape as it is; the next start finds what was synced."""
+        """Unlock the tape without converting anything; the next start finds what was synced."""
         journal, self._journal = self._journal, None
         if journal is not None:
             journal.abandon()
@@ -186,14 +186,14 @@ class Recorder:
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.close()  # the operating system frees it with its file, as it does when the process dies
+            lock.close()  # closing the file releases the lock, as does the death of the process
 
     # -- events ---------------------------------------------------------------------------------------------------
 
     def take(self, event: object, received: Nanos) -> None:
         """Record an event received at ``received``; events that a tape does not hold are ignored.
 
-        If the clock goes back, the last time is used: rows stay in order.
+        If the clock goes back, the last time is used again, so rows stay in order.
         """
         assert self._journal is not None, "the recorder is not open"
         received = max(received, self._last)
@@ -233,7 +233,7 @@ class Recorder:
             self._note_gap(key, received)
         rules = trade.pair.rules
         side = 1 if trade.side is Side.BUY else -1 if trade.side is Side.SELL else 0
-        # each float came from an integer by one division, so rounding restores the integer
+        # each float came from an integer by a single division, so rounding restores the integer
         ticks = round(trade.price * 10**rules.price_decimals)
         lots = round(trade.amount * 10**rules.amount_decimals)
         self._append(key, TradeRecord(self._numbers[trade.pair], received, trade.time, ticks, lots, side))
@@ -251,7 +251,7 @@ class Recorder:
         key: JournalKey = (str(connection.pair), kind)
         if kind == "trades":
             if key in self._broken and connection.state is ConnectionState.CONNECTED:
-                self._note_gap(key, received)  # between two runs: from here on the lists are followed
+                self._note_gap(key, received)  # between two runs; from here on the lists are complete
             elif connection.gap:
                 self._note_gap(key, received)
         elif connection.state in (ConnectionState.LOST, ConnectionState.STALE):
@@ -261,7 +261,7 @@ class Recorder:
         self._broken.discard(key)
         start = self._ends.get(key)
         if start is None or start >= received:
-            return  # the stream had no rows before: it begins here
+            return  # the stream has no earlier rows: it begins here
         assert self._journal is not None
         self._journal.append(GapRecord(self._numbers[key[0]], key[1], start, received))
         self.gaps += 1
@@ -271,12 +271,12 @@ class Recorder:
 
 
 def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> list[str]:
-    """Turn every journal of a tape into Parquet; returns sentences on what was found. No recorder may be running."""
+    """Turn all of a tape's journals into Parquet; returns messages about what was found. No recorder may be running."""
     return [sentence for path in journal_files(root) for sentence in _write(root, path, pairs, command=command)]
 
 
 def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
-    """Write one journal's rows and remove it. Killed anywhere in between, it can be done again: no row is doubled."""
+    """Write one journal's rows and remove it. If killed midway, it can be repeated without duplicating rows."""
     journal = TapeJournal.open(path, pairs)
     told = []
     if journal is not None:
@@ -284,7 +284,7 @@ def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -
         unknown = sorted(set(heading.pairs) - set(pairs))
         if unknown:
             raise DataError(
-                f"{path} holds rows of {', '.join(unknown)}, which the exchange does not list; move the file away"
+                f"{path} has rows for {', '.join(unknown)}, which the exchange does not list; move the file away"
             )
         written: dict[JournalKey, Nanos] = {}
         if (root / MANIFEST_NAME).exists():
@@ -293,7 +293,7 @@ def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -
         first = next(chunks, None)
         if first is not None:
             rows = _write_chunks(root, journal, chain([first], chunks), written, command)
-            told.append(f"{rows:,} rows recorded from {format_time(heading.started)[:19]}Z on are in the tape")
+            told.append(f"{rows:,} rows recorded since {format_time(heading.started)[:19]}Z were added to the tape")
     path.unlink()
     if not any(path.parent.iterdir()):
         path.parent.rmdir()
@@ -324,7 +324,7 @@ def _write_chunks(
 
 
 def _lock(path: Path) -> IO[bytes]:
-    """Lock a file for the life of the process. Raises DataError where another process holds it."""
+    """Lock a file for the life of the process. Raises DataError if another process holds the lock."""
     file = path.open("a+b")
     try:
         _lock_file(file)
@@ -349,7 +349,7 @@ def _lock_file(file: IO[bytes]) -> None:
         import msvcrt
 
         windows: Any = msvcrt
-        # far behind the text, because Windows cannot even read a locked byte
+        # far beyond the text, because Windows cannot even read a locked byte
         file.seek(1_000)
         windows.locking(file.fileno(), windows.LK_NBLCK, 1)
         return

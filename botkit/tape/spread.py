@@ -1,6 +1,6 @@
-"""What trading costs on recorded books: spread, depth, and the price of market orders of some sizes.
+"""The cost of trading, measured on recorded books: spread, depth, and the cost of market orders of several sizes.
 
-This is what ``slippage`` should be for tapes without books: half the spread and more, growing with the order.
+Use it to choose ``slippage`` for tapes without books: at least half the spread, and more for larger orders.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ SIZES: dict[str, tuple[int, ...]] = {"twd": (3_000, 30_000, 300_000, 3_000_000),
 
 
 class OrderCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a market order of ``value`` quote currency pays beyond the mid, in basis points, both sides averaged.
+    """What a market order worth ``value`` in quote currency pays beyond the mid, in basis points, averaged over both
+    sides.
 
-    ``fits`` is the fraction of books that could fill it on both sides; the costs are over those.
+    ``fits`` is the fraction of books deep enough to fill it on both sides; costs are measured on those only.
     """
 
     value: float
@@ -32,7 +33,9 @@ class OrderCost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpreadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair's books. Quantiles are at 5, 25, 50, 75 and 95 %; depths in quote currency, the smaller side's."""
+    """Statistics of one pair's books. Quantiles are at 5, 25, 50, 75 and 95 %; depths are in quote currency, for the
+    thinner side.
+    """
 
     pair: str
     books: int
@@ -43,18 +46,18 @@ class SpreadReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def slippage(self) -> str:
-        """A value for ``slippage:``, as a fraction: what a small order pays beyond the mid, median, rounded up."""
+        """A value for ``slippage:``, as a fraction: the median cost of a small order beyond the mid, rounded up."""
         first = next((cost.median_bps for cost in self.costs if cost.median_bps is not None), self.spread_bps[2] / 2)
-        # up to a tenth of a basis point: a backtest must not be kinder than the book
+        # rounded up to a tenth of a basis point: a backtest must not be kinder than the book
         return f"{np.ceil(first * 10) / 100_000:.5f}"
 
 
 def measure_spread(source: FeedSource, pair: str, sizes: Sequence[float] | None = None) -> SpreadReport:
-    """Measure the books of one pair. Raises DataError where the source has none with both sides."""
+    """Measure one pair's books. Raises DataError if the source has no book with both sides."""
     info = next((s for s in source.streams if s.pair == pair and s.kind == "books"), None)
     if info is None:
         have = ", ".join(s.pair for s in source.streams if s.kind == "books")
-        raise DataError(f"{source.path} has no books of {pair}" + (f"; it has books of {have}" if have else ""))
+        raise DataError(f"{source.path} has no books for {pair}" + (f"; it has books for {have}" if have else ""))
     wanted = tuple(sizes or SIZES.get(pair.partition("_")[2], (100, 1_000, 10_000, 100_000)))
     spreads, bests, depths = [], [], []
     costs: list[list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = [[] for _ in wanted]
@@ -78,7 +81,7 @@ def measure_spread(source: FeedSource, pair: str, sizes: Sequence[float] | None 
             sell = _cost_bps(bid, bid_amount, mid, value)
             costs[place].append((buy + sell) / 2)
     if not spreads:
-        raise DataError(f"{source.path}: no book of {pair} has two sides that do not cross")
+        raise DataError(f"{source.path}: every book of {pair} is crossed or has an empty side")
     return SpreadReport(
         pair=pair,
         books=sum(len(part) for part in spreads),
@@ -95,7 +98,7 @@ def _cost_bps(
     mid: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     value: float,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Walk every book for so much quote value; NaN where it does not reach."""
+    """Walk every book for this much quote value; NaN where the book is too thin."""
     worth = price * amount
     before = np.cumsum(worth, axis=1) - worth
     taken = np.clip(value - before, 0, worth)

@@ -1,11 +1,10 @@
-"""The synthetic market: four correlated pairs with books, order flow and candles, equal on any machine for a seed.
+"""The synthetic market: four correlated pairs with books, order flow and candles, the same on any machine for one seed.
 
-One process with two outputs: coarse one-minute candles (months of history in seconds), and
-fine books and trades second by second, without end. Both continue the same prices, so a history of
-candles continues into hours of trades without a jump:
+One process has two outputs: coarse one-minute candles (months of history in seconds), and fine books and trades second
+by second, without end. Both follow the same prices, so candles lead into hours of trades without a jump:
 
     market = SyntheticMarket(pairs, seed=7, start=start)
-    for candles in market.history(92 * 1440): ...        # list[CandleColumns] a day
+    for candles in market.history(92 * 1440): ...        # list[CandleColumns], one day each
     while True:
         rows = market.advance(now)                         # list[BookColumns | TradeColumns], times before ``now``
 """
@@ -30,7 +29,7 @@ _MINUTES_A_CHUNK = 1440
 
 
 class SyntheticMarket:
-    """A seeded market. ``start`` is a whole minute; ``time`` is how far it was generated."""
+    """A seeded market. ``start`` is a whole minute; ``time`` is how far it has been generated."""
 
     def __init__(self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos) -> None:
         missing = [name for name in PAIRS if name not in pairs]
@@ -49,7 +48,7 @@ class SyntheticMarket:
     # -- coarse: candles ----------------------------------------------------------------------------------------------
 
     def history(self, minutes: int) -> Iterator[list[CandleColumns]]:
-        """One-minute candles of all pairs, at most a day at a time, for the next ``minutes``."""
+        """Yield one-minute candles of all pairs for the next ``minutes``, at most a day at a time."""
         assert self._before is None, "candles come before books and trades"
         while minutes > 0:
             chunk = min(minutes, _MINUTES_A_CHUNK)
@@ -66,11 +65,11 @@ class SyntheticMarket:
             yield [_candle_columns(pair, rows[pair]) for pair in self._pairs]
 
     def _candle(self, pair: Pair, points: list[dict[str, int]]) -> tuple[int, ...]:
-        """A minute of trades at the book's best prices around the ten-second points."""
+        """A minute of trades at the book's best prices, around the ten-second points."""
         dice, style = self._candle_dice[pair], STYLES[pair]
         unit = 10 ** (8 - pair.rules.price_decimals)
         activity = self._fundamentals.activity_percent
-        # the chance that somebody traded within ten seconds, in thousandths, saturating
+        # the chance that somebody trades within ten seconds, in thousandths; it saturates
         rate = style.takers_per_minute * activity // 6
         busy = 1000 * rate // (rate + 60)
         prices: list[int] = []
@@ -96,9 +95,9 @@ class SyntheticMarket:
     # -- fine: books and trades ---------------------------------------------------------------------------------------
 
     def advance(self, until: Nanos) -> list[MarketColumns]:
-        """Books and trades of all pairs with exchange times in [``time``, ``until``), whole seconds of them.
+        """Books and trades of all pairs with exchange times in [``time``, ``until``), in whole seconds.
 
-        They may be received a little after ``until``. An empty stream is left out.
+        Some may be received a little after ``until``. Empty streams are left out.
         """
         trades: list[list[TradeRow]] = [[] for _ in self._pairs]
         books: list[list[BookRow]] = [[] for _ in self._pairs]
@@ -111,7 +110,7 @@ class SyntheticMarket:
             for place, (pair, market) in enumerate(zip(self._pairs, self._markets, strict=True)):
                 a, b = self._before[pair], self._fundamentals.prices[pair]
                 fair = a + (b - a) * into // _KNOT_S
-                # a tenth of a basis point of noise, so that seconds between two points are no straight line
+                # a tenth of a basis point of noise, so that the seconds between two points do not form a straight line
                 fair += fair * self._noise[pair].normal() // (NORMAL_SD * 60_000)
                 rows, book = market.second(self.time, fair, activity)
                 trades[place] += rows
@@ -161,7 +160,8 @@ def _book_columns(pair: Pair, rows: list[BookRow], depth: int) -> BookColumns:
 
 
 def candles_of(trades: TradeColumns, start: Nanos, end: Nanos, close: int) -> CandleColumns:
-    """One-minute candles of trades from ``start`` to ``end`` by exchange time; ``close`` ticks came before.
+    """Build one-minute candles from trades between ``start`` and ``end`` by exchange time; ``close`` is the previous
+    close in ticks.
 
     A minute without trades is flat with zero volume.
     """

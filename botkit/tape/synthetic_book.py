@@ -1,4 +1,4 @@
-"""One pair of the synthetic market: makers who keep a book around the fair price, and takers who come in bursts."""
+"""One pair of the synthetic market: makers keep a book around the fair price, and takers arrive in bursts."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from botkit.tape.synthetic_prices import NORMAL_SD, Dice
 
 #: (received, time, ticks, lots, side)
 TradeRow: TypeAlias = tuple[int, int, int, int, int]
-#: (received, time, bid ticks, bid lots, ask ticks, ask lots), each of the last four one number a level
+#: (received, time, bid ticks, bid lots, ask ticks, ask lots); the last four have one number per level
 BookRow: TypeAlias = tuple[int, int, list[int], list[int], list[int], list[int]]
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pair's market is like. Distances are in hundredths of a basis point of the price."""
+    """The character of a pair's market. Distances are in hundredths of a basis point of the price."""
 
-    half_spread: int  # the least distance from the fair price at which makers quote
-    spread_wander: int  # how much that distance grows and shrinks
-    gap: int  # mean distance of two levels
-    depth: int  # levels shown a side
-    #: mean amount of a level and of a taker, in the pair's display step (10^-amountPrecision)
+    half_spread: int  # the closest to the fair price that makers quote
+    spread_wander: int  # how much that distance varies
+    gap: int  # mean distance between levels
+    depth: int  # levels shown per side
+    #: mean amount at a level and mean taker amount, in the pair's display step (10^-amountPrecision)
     level_steps: int
     taker_steps: int
-    #: takers a minute when activity is 100 %, and changes of the book a second, in thousandths
+    #: takers a minute at an activity of 100 %; book changes a second, in thousandths
     takers_per_minute: int
     changes_milli: int
 
@@ -50,11 +50,13 @@ STYLES: dict[str, Style] = {
     ),
 }  # fmt: skip
 
-_SPARE_LEVELS = 10  # kept below the shown ones, so that what was eaten reveals what stood behind
+_SPARE_LEVELS = 10  # kept behind the shown levels, so that eating through those reveals more
 
 
 class _Side:
-    """One side of the book, best level first. ``sign`` is -1 for bids and +1 for asks: price grows worse along it."""
+    """One side of the book, best level first. ``sign`` is -1 for bids and +1 for asks: prices get worse in that
+    direction.
+    """
 
     __slots__ = ("lots", "sign", "ticks")
 
@@ -65,7 +67,7 @@ class _Side:
 
 
 class SyntheticPair:
-    """A pair's book and trades, a second at a time."""
+    """A pair's book and trades, generated one second at a time."""
 
     def __init__(self, pair: Pair, seed: int) -> None:
         self.pair = pair
@@ -77,7 +79,7 @@ class SyntheticPair:
         self._lot_step = 10 ** (rules.amount_decimals - rules.display_decimals)
         self._bids, self._asks = _Side(-1), _Side(1)
         self._wander = self.style.spread_wander // 2
-        self._excitement = 0  # thousandths; trades beget trades
+        self._excitement = 0  # in thousandths; each trade makes further trades likelier
         self._mood = 1
         self._last_received = 0
         self._shown: tuple[list[int], list[int], list[int], list[int]] | None = None
@@ -85,7 +87,7 @@ class SyntheticPair:
     # -- one second ---------------------------------------------------------------------------------------------------
 
     def second(self, time: Nanos, fair_units: int, activity_percent: int) -> tuple[list[TradeRow], BookRow | None]:
-        """Trades of the second that starts at ``time``, and the book at its end if what it shows changed."""
+        """The trades in the second starting at ``time``, and the book at its end if the shown levels changed."""
         fair = fair_units // self._tick_units
         self._requote(fair, activity_percent)
         trades = self._trade(time, fair, activity_percent)
@@ -99,7 +101,7 @@ class SyntheticPair:
         return trades, (self._receive(stamp), stamp, *shown)
 
     def _receive(self, time: Nanos) -> Nanos:
-        """When a recorder in Taipei learns of it: some 30 ms later, at times much more, never out of order."""
+        """When a recorder in Taipei receives it: some 30 ms later, sometimes much later, never out of order."""
         lag_ms = 18 + self._wire.below(16) + (self._wire.below(12) << self._wire.halvings(5))
         self._last_received = max(self._last_received, time + lag_ms * NS_PER_MS)
         return self._last_received
@@ -123,7 +125,7 @@ class SyntheticPair:
             self._refill(side, gap)
 
     def _pull(self, side: _Side, limit: int) -> None:
-        """Makers who stand too near to the fair price leave."""
+        """Makers too close to the fair price withdraw."""
         ticks, sign = side.ticks, side.sign
         gone = 0
         while gone < len(ticks) and sign * ticks[gone] < sign * limit:
@@ -132,22 +134,22 @@ class SyntheticPair:
             del ticks[:gone], side.lots[:gone]
 
     def _join(self, side: _Side, limit: int, gap: int) -> None:
-        """Somebody quotes nearer when the best is far from where it could be."""
+        """Somebody quotes a better price if the best one is far from the limit."""
         ticks, sign, dice = side.ticks, side.sign, self._dice
         for _ in range(4):
             away = sign * (ticks[0] - limit) if ticks else 0
-            # the farther the best has fallen behind, the likelier that somebody takes its place
+            # the further the best price has fallen behind, the likelier a better quote
             if away <= gap or dice.below(1000) >= 250 * away // gap:
                 return
             ticks.insert(0, ticks[0] - sign * (1 + dice.below(away)))
             side.lots.insert(0, self._level_lots(0))
 
     def _change(self, side: _Side, gap: int) -> None:
-        """An amount changes, a level goes, or one comes between two others."""
+        """Change one level's amount, remove a level, or insert one between two others."""
         dice, ticks, lots = self._dice, side.ticks, side.lots
         if len(ticks) < 4:
             return
-        # near the best there is more to do
+        # levels near the best price change more often
         at = min(dice.below(len(ticks)), dice.below(len(ticks)))
         what = dice.below(10)
         if what < 5:
@@ -170,7 +172,7 @@ class SyntheticPair:
         del ticks[wanted + 4 :], lots[wanted + 4 :]
 
     def _level_lots(self, place: int) -> int:
-        """An amount: heavy-tailed, growing with the distance from the best, often a round number."""
+        """A random amount for a level: heavy-tailed, larger further from the best price, often a round number."""
         dice, mean = self._dice, self.style.level_steps
         steps = (1 + dice.below(mean)) * (8 + min(place, 16)) // 12 >> 1
         steps <<= dice.halvings(3)
@@ -184,7 +186,7 @@ class SyntheticPair:
 
     def _trade(self, time: Nanos, fair: int, activity_percent: int) -> list[TradeRow]:
         dice = self._dice
-        # 1 + excitement times the base rate, in millionths a second
+        # the base rate times (1 + excitement), in millionths a second
         rate = self.style.takers_per_minute * 1_000_000 // 60 * activity_percent // 100
         rate = min(6_000_000, rate * (1000 + self._excitement) // 2000)
         self._excitement = self._excitement * 90 // 100
@@ -201,7 +203,7 @@ class SyntheticPair:
     def _take(self, time: Nanos, fair: int) -> list[TradeRow]:
         dice, bids, asks = self._dice, self._bids, self._asks
         if dice.below(10) < 4:
-            # takers trade towards the fair price if the book's middle lags behind it, else with the mood
+            # takers trade toward the fair price if the mid lags behind it, otherwise with the mood
             lean = 2 * fair - bids.ticks[0] - asks.ticks[0]
             spread = asks.ticks[0] - bids.ticks[0]
             self._mood = 1 if dice.below(4 * spread + 4) < 2 * spread + 2 + lean else -1
@@ -224,7 +226,7 @@ class SyntheticPair:
     _first: int = 0
 
     def open_at(self, fair_units: int) -> None:
-        """Put up a first book around the fair price."""
+        """Place an initial book around the fair price."""
         fair = fair_units // self._tick_units
         half = max(1, fair * (self.style.half_spread + self._wander) // 1_000_000)
         gap = max(1, fair * self.style.gap // 1_000_000)

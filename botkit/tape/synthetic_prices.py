@@ -1,14 +1,14 @@
-"""The prices behind the synthetic market: what a coin is worth every ten seconds, by integers and dice alone.
+"""The prices behind the synthetic market: what each coin is worth every ten seconds, computed in integers.
 
-No floats whose last bit depends on the machine (exp, log and sin do), no numpy generator whose stream may change with
-a version: only integers and ``random.Random.getrandbits``, whose output Python promises. So the same seed gives the
-same market everywhere, and its content hash is its identity.
+Floats are avoided because the last bit of exp, log and sin depends on the machine, and numpy generators because their
+streams may change between versions. Everything uses integers and ``random.Random.getrandbits``, whose output Python
+guarantees. The same seed therefore gives the same market everywhere, and its content hash identifies it.
 
-The model: bitcoin in USDT walks with a volatility that itself wanders, jumps now and then, follows the hour of the day
-and drifts in regimes of hours to days, so that there are trends and reversals. Ether follows bitcoin with noise of its
-own. The Taiwan dollar pulls back to a slow anchor. A TWD pair is its USDT price times usdt_twd times (1 + basis): the
-basis wanders by tenths of a percent, and a burst (a big local order) sometimes drives it beyond what a round through
-three pairs costs, until it decays within minutes.
+The model: bitcoin in USDT is a random walk whose volatility itself wanders. It jumps now and then, follows the hour of
+the day, and drifts in regimes of hours to days, so there are trends and reversals. Ether follows bitcoin with noise of
+its own. The Taiwan dollar reverts to a slowly moving anchor. A TWD pair is its USDT price times usdt_twd times (1 +
+basis). The basis wanders by tenths of a percent. Sometimes a burst (a big local order) pushes it past the cost of a
+round through three pairs, and it decays within minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 
 #: time between consecutive price points
 KNOT_NS = 10 * NS_PER_S
-#: fixed point of rates and returns: parts per billion
+#: fixed-point scale for rates and returns: parts per billion
 PPB = 10**9
 #: prices are integers of 1e-8 quote currency, the ledger's unit
 BTC_USDT, ETH_USDT, USDT_TWD = 10_000_000_000_000, 312_000_000_000, 3_242_000_000
@@ -29,40 +29,42 @@ HOUR_PERCENT = (
     95, 105, 105, 95, 90, 85, 85, 95, 100, 105, 105, 105, 115, 140, 150, 145, 130, 115, 105, 100, 95, 90, 85, 85,
 )  # fmt: skip
 
-#: standard deviation of `Dice.normal`, whose four uniform parts have 65536 values each
+#: standard deviation of `Dice.normal`, which sums four uniform draws of 65536 values each
 NORMAL_SD = 37_837
 
 
 class Dice:
-    """Integers drawn from one stream that is named by the seed and a purpose, so that streams do not shift others."""
+    """Random integers from a stream named by seed and purpose, so that drawing from one stream does not affect
+    another.
+    """
 
     __slots__ = ("_bits",)
 
     def __init__(self, seed: int, purpose: str) -> None:
-        # text seeds go through sha512, which is the same everywhere
+        # a text seed is hashed with sha512, which is the same everywhere
         self._bits = random.Random(f"botkit synthetic {seed} {purpose}").getrandbits
 
     def below(self, n: int) -> int:
-        """0 to n-1, evenly (to one part in 2^32)."""
+        """A uniform integer from 0 to n-1 (exact to one part in 2^32)."""
         return self._bits(32) * n >> 32
 
     def chance(self, ppm: int) -> bool:
-        """True in ``ppm`` of a million draws."""
+        """True with a probability of ``ppm`` in a million."""
         return self._bits(32) * 1_000_000 >> 32 < ppm
 
     def normal(self) -> int:
-        """About normal with mean 0 and standard deviation `NORMAL_SD`: the sum of four even draws."""
+        """Roughly normal with mean 0 and standard deviation `NORMAL_SD`: the sum of four uniform draws."""
         r = self._bits(64)
         return (r & 0xFFFF) + (r >> 16 & 0xFFFF) + (r >> 32 & 0xFFFF) + (r >> 48) - 131_070
 
     def halvings(self, most: int) -> int:
-        """0 half of the time, 1 a quarter of the time, ... at most ``most``."""
+        """0 with probability 1/2, 1 with probability 1/4, and so on, up to ``most``."""
         r = self._bits(most) | 1 << most
         return (r & -r).bit_length() - 1
 
 
 class Basis:
-    """How far a TWD price lies from the USDT price times usdt_twd, in ppb: a pull to zero, noise, rare bursts."""
+    """How far a TWD price deviates from the USDT price times usdt_twd, in ppb: mean reversion, noise, rare bursts."""
 
     __slots__ = ("_burst", "_dice", "_noise", "value")
 
@@ -71,12 +73,12 @@ class Basis:
         self.value = 0
 
     def step(self) -> int:
-        """The next value, ten seconds later."""
+        """Advance ten seconds and return the new value."""
         dice = self._dice
         slow = self.value - self._burst
         slow += -slow // 400 + dice.normal() * self._noise // NORMAL_SD
         self._burst -= self._burst // 45 if self._burst >= 0 else -(-self._burst // 45)
-        if dice.chance(1_500):  # once in nearly two hours
+        if dice.chance(1_500):  # about once in two hours
             size = 5_000_000 + dice.below(9_000_000)
             self._burst += size if dice.below(2) else -size
         self.value = slow + self._burst
@@ -84,7 +86,9 @@ class Basis:
 
 
 class Fundamentals:
-    """Fair prices of the four pairs at one knot after the other. ``prices`` are integers of 1e-8 quote currency."""
+    """The fair prices of the four pairs, advanced one knot at a time. ``prices`` are integers of 1e-8 quote
+    currency.
+    """
 
     def __init__(self, seed: int, start: Nanos) -> None:
         self.time = start - start % KNOT_NS
@@ -93,7 +97,7 @@ class Fundamentals:
         self._anchor = USDT_TWD
         self._basis_btc = Basis(Dice(seed, "basis btc_twd"), 110_000)
         self._basis_eth = Basis(Dice(seed, "basis eth_twd"), 160_000)
-        #: standard deviation of ten seconds, in ppb; 250 ppm is 2.3 % a day
+        #: standard deviation over ten seconds, in ppb; 250 ppm is 2.3 % a day
         self.volatility = 250_000
         self._drift, self._drift_knots = 0, 0
         self.prices: dict[str, int] = {}
@@ -101,16 +105,16 @@ class Fundamentals:
 
     @property
     def activity_percent(self) -> int:
-        """How busy the market is: the hour of the day and the volatility."""
+        """How busy the market is, from the hour of the day and the volatility."""
         hour = HOUR_PERCENT[self.time // NS_PER_HOUR % 24]
         return max(20, min(500, hour * self.volatility // 250_000))
 
     def step(self) -> None:
-        """Go ten seconds on."""
+        """Advance ten seconds."""
         dice = self._dice
         self.time += KNOT_NS
         v = self.volatility
-        # pulled to its mean over about six hours, shaken in proportion to itself, doubled by rare news
+        # reverts to its mean over about six hours, with noise proportional to itself; rare news doubles it
         v += (200_000 - v) // 2_200 + v * dice.normal() // (NORMAL_SD * 70)
         if dice.chance(30):
             v *= 2

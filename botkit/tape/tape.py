@@ -1,7 +1,7 @@
 """A tape: a folder of recorded data, ``<exchange>/<pair>/<kind>/<date>.parquet`` and ``manifest.json``.
 
-Trades and books have a file a day, candles a file a month (1,440 rows do not pay for a file). Dates are UTC. What a
-recorder has not turned into Parquet yet stands in its journal (`botkit.tape.journal`) and is read from there.
+Trades and books have one file per day, candles one per month because a day's 1,440 rows are too few for a file. Dates
+are in UTC. Rows that a recorder has not yet turned into Parquet are read from its journal (`botkit.tape.journal`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from botkit.tape.parquet import read_file
 
 
 class Tape:
-    """Recorded streams of one exchange, read in bounded memory."""
+    """Recorded streams from one exchange, read in bounded memory."""
 
     def __init__(
         self, path: Path, pairs: Mapping[str, Pair], manifest: Manifest, journals: Sequence[TapeJournal] = ()
@@ -36,7 +36,8 @@ class Tape:
         self.path = path
         self.manifest = manifest
         self._journals = journals
-        #: up to where each stream's rows stand in Parquet: a journal may hold them too, after a crash in between
+        #: how far each stream is in Parquet: after a crash in between, a journal may still hold rows that were
+        #: converted
         self._written: dict[JournalKey, Nanos] = {(s.pair, s.kind): s.end for s in manifest.streams if not s.resolution}
         self._all_streams = _with_journals(manifest.streams, [j.streams(self._written) for j in journals])
         self._pairs = pairs
@@ -46,10 +47,10 @@ class Tape:
 
     @classmethod
     def open(cls, path: Path | str, pairs: Mapping[str, Pair]) -> Tape:
-        """Open the folder; ``pairs`` says what its prices and amounts mean. Raises DataError."""
+        """Open the folder; ``pairs`` says how to scale its prices and amounts. Raises DataError."""
         root = Path(path)
         journals = [journal for file in journal_files(root) if (journal := TapeJournal.open(file, pairs)) is not None]
-        if journals and not (root / MANIFEST_NAME).exists():  # a recording in its first day
+        if journals and not (root / MANIFEST_NAME).exists():  # a recording on its first day
             heading = journals[0].heading
             manifest = Manifest(
                 name=root.name,
@@ -65,7 +66,7 @@ class Tape:
 
     @property
     def streams(self) -> tuple[StreamInfo, ...]:
-        """The streams of pairs that are known; `unknown_pairs` names the others."""
+        """The streams of known pairs; `unknown_pairs` names the others."""
         return tuple(s for s in self._all_streams if s.pair in self._pairs)
 
     @property
@@ -74,7 +75,7 @@ class Tape:
         return tuple(sorted({s.pair for s in self._all_streams if s.pair not in self._pairs}))
 
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
-        """One stream's description, or None where the tape has no such stream."""
+        """One stream's description, or None if the tape has no such stream."""
         return next((s for s in self.streams if s.key == (pair, kind, resolution)), None)
 
     def read(
@@ -86,21 +87,21 @@ class Tape:
         end: Nanos | None = None,
         rows_max: int = 262_144,
     ) -> Iterator[MarketColumns]:
-        """Rows with ``start <= received < end`` in order, at most ``rows_max`` at a time.
+        """Yield rows with ``start <= received < end`` in order, at most ``rows_max`` at a time.
 
-        Raises DataError for a stream that is not there, and for a file that is damaged or out of order.
+        Raises DataError for a stream that is not on the tape, and for a file that is damaged or out of order.
         """
         if self.stream(pair, kind, resolution) is None:
             have = ", ".join(s.label for s in self.streams) or "nothing"
             wanted = " ".join(part for part in (pair, kind, resolution) if part)
-            raise DataError(f"{self.path} has no {wanted}; it holds {have}")
+            raise DataError(f"{self.path} has no {wanted}; it has {have}")
         last: Nanos | None = None
         for path, columns in self._chunks(pair, kind, resolution, start, end, rows_max):
             first = int(columns.received[0])
             if last is not None and first < last:
                 raise DataError(
-                    f"{path}: rows from {format_time(first)} come after rows of {format_time(last)}; "
-                    f"`botkit data check {self.path}` lists what is wrong"
+                    f"{path}: rows from {format_time(first)} come after rows from {format_time(last)}; "
+                    f"`botkit data check {self.path}` lists the errors"
                 )
             last = int(columns.received[-1])
             yield columns
@@ -113,7 +114,7 @@ class Tape:
             if (start is not None and entry.end < start) or (end is not None and entry.start >= end):
                 continue
             path = self.path / entry.path
-            # rows behind the entry's end are of a recorder that was killed before the manifest knew of them: its
+            # rows after the entry's end were written by a recorder that was killed before it updated the manifest; its
             # journal still holds them
             until = entry.end + 1 if end is None else min(end, entry.end + 1)
             for columns in read_file(path, known, kind, resolution, start=start, end=until, rows_max=rows_max):
@@ -127,14 +128,14 @@ class Tape:
                 yield journal.path, columns
 
     def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:
-        """All rows of one file of the manifest. Raises DataError."""
+        """All rows of one file in the manifest. Raises DataError."""
         yield from read_file(
             self.path / entry.path, self._pairs[entry.pair], entry.kind, entry.resolution, rows_max=rows_max
         )
 
 
 def _with_journals(written: Sequence[StreamInfo], journals: Sequence[Sequence[StreamInfo]]) -> tuple[StreamInfo, ...]:
-    """The streams of the manifest, and behind each what the journals go on with."""
+    """The manifest's streams, each extended by the rows in the journals."""
     streams = {info.key: info for info in written}
     for info in (info for infos in journals for info in infos):
         before = streams.get(info.key)

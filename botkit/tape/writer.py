@@ -1,7 +1,7 @@
-"""Writes tapes: rows go to temporary files, which are synced and renamed only when they are whole.
+"""Writes tapes: rows go to temporary files, which are synced and renamed only once they are complete.
 
-An interrupted write leaves the tape as it was: files get their names, and then the manifest its entries, after the
-last row is on disk.
+An interrupted write leaves the tape unchanged: only when the last row is on disk are the files renamed, and only then
+are they added to the manifest.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from botkit.tape.manifest import (
 )
 from botkit.tape.parquet import ContentHash, ParquetSink, join, kind_of, read_file, resolution_of
 
-#: rows a row group: large enough to compress, small enough to read a piece; a book row is 80 numbers and more
+#: rows per row group: large enough to compress well, small enough to read in pieces; a book row has 80 numbers or more
 GROUP_ROWS = {"trades": 131_072, "candles": 65_536, "books": 16_384}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: a reader sees the old or the new content, never half of it."""
+    """Replace a whole file: a reader sees either the old or the new content, never a mixture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -54,7 +54,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 class _DayFile:
-    """A file that is being written: one stream, one day (or month of candles)."""
+    """A file being written: one stream, one day (or one month of candles)."""
 
     def __init__(
         self, root: Path, relative: str, first: MarketColumns, amount_decimals: int, compression_level: int
@@ -114,11 +114,11 @@ class _DayFile:
 
 
 class _Stream:
-    """What is known of a stream while it is written."""
+    """What is known about a stream while it is being written."""
 
     def __init__(self, known: StreamInfo | None) -> None:
         self.end: Nanos | None = known.end if known else None
-        # the bucket of the last candle, so that a hole between two sessions of writing is noticed too
+        # the last candle's bucket, so that a hole between two sessions of writing is noticed as well
         self.last_time: Nanos | None = (
             bucket_start(known.end - 1, known.resolution) if known and known.resolution else None
         )
@@ -128,10 +128,10 @@ class _Stream:
 
 
 class TapeWriter:
-    """Adds rows to a tape, creating it where there is none. Use it as a context manager.
+    """Adds rows to a tape, creating it if necessary. Use it as a context manager.
 
-    Rows of a stream come in order of receive time and after all rows that the tape already has of that stream; other
-    rows raise DataError. Leaving the context by an exception keeps what the tape held before.
+    A stream's rows must be in order of receipt and later than all rows it already has on the tape; other rows raise
+    DataError. If an exception leaves the context, the tape stays as it was.
     """
 
     def __init__(
@@ -151,13 +151,13 @@ class TapeWriter:
     ) -> None:
         self.root = Path(root)
         self._amount_decimals = dict(amount_decimals or {})
-        self._compression_level = compression_level  # of zstd: 12 writes half a million rows a second
+        self._compression_level = compression_level  # zstd: level 12 writes half a million rows a second
         if (self.root / MANIFEST_NAME).exists():
             self._base = read_manifest(self.root)
             if self._base.exchange != exchange or self._base.synthetic != synthetic:
                 raise DataError(
-                    f"{self.root} is a {'synthetic' if self._base.synthetic else 'recorded'} tape of "
-                    f"{self._base.exchange}; a tape never mixes invented with recorded data or two exchanges: "
+                    f"{self.root} is a {'synthetic' if self._base.synthetic else 'recorded'} tape from "
+                    f"{self._base.exchange}; a tape cannot mix synthetic and recorded data, or two exchanges: "
                     "choose another folder"
                 )
         else:
@@ -169,7 +169,7 @@ class TapeWriter:
         self._known = {s.key: s for s in self._base.streams}
         self._entries: dict[str, FileEntry] = {f.path: f for f in self._base.files}
         self._streams: dict[tuple[str, Kind, str | None], _Stream] = {}
-        # whole on disk under temporary names; they get their own together, so that an error leaves the tape as it was
+        # complete on disk under temporary names; renamed together, so that an error leaves the tape unchanged
         self._finished: list[tuple[_DayFile, FileEntry]] = []
 
     def __enter__(self) -> TapeWriter:
@@ -184,7 +184,7 @@ class TapeWriter:
             self.abandon()
 
     def write(self, columns: MarketColumns) -> None:
-        """Append rows of one stream."""
+        """Append rows to one stream."""
         if not len(columns):
             return
         kind, resolution = kind_of(columns), resolution_of(columns)
@@ -211,7 +211,7 @@ class TapeWriter:
         if stream.end is not None and first < stream.end:
             raise DataError(
                 f"{self.root} already has {columns.pair} {columns.kind} up to {format_time(stream.end)}; rows from "
-                f"{format_time(first)} would lie before that: choose another folder, or cut the file"
+                f"{format_time(first)} are earlier: choose another folder, or cut the file"
             )
         stream.end = int(received[-1])
 
@@ -224,7 +224,7 @@ class TapeWriter:
         stream.last_time = int(columns.time[-1])
 
     def note_gap(self, pair: str, kind: Kind, start: Nanos, end: Nanos) -> None:
-        """A recorder says that rows of a stream are missing between two times."""
+        """Note that a recorder missed rows of a stream between two times."""
         stream = self._streams.setdefault((pair, kind, None), _Stream(self._known.get((pair, kind, None))))
         stream.gaps.append((start, end))
 
@@ -249,13 +249,14 @@ class TapeWriter:
         old = self._entries.get(relative)
         if old is None:
             return _DayFile(self.root, relative, columns, decimals, self._compression_level)
-        # the day has a file already: its rows are copied in front of the new ones, and the whole replaces it
+        # if the day already has a file, its rows are copied in front of the new ones and the new file replaces it
         kind, resolution = kind_of(columns), resolution_of(columns)
         parts = read_file(self.root / relative, pair, kind, resolution, rows_max=GROUP_ROWS[kind])
         file: _DayFile | None = None
         left = old.rows
         for whole in parts:
-            # a crash between the file's new name and the manifest leaves rows behind these that nobody vouches for
+            # after a crash between renaming the file and writing the manifest, the file has extra rows that cannot be
+            # trusted
             part = whole if len(whole) <= left else whole.rows(0, left)
             left -= len(part)
             if not len(part):
@@ -267,14 +268,14 @@ class TapeWriter:
                     wide = both.rows(0, len(part))
                 file = _DayFile(self.root, relative, wide, pair.rules.amount_decimals, self._compression_level)
             file.write(part)
-        assert file is not None, "a file of the manifest has rows"
+        assert file is not None, "a file in the manifest has rows"
         return file
 
     def _keep(self, file: _DayFile) -> None:
         self._finished.append((file, file.finish()))
 
     def abandon(self) -> None:
-        """Drop everything that was written since the tape was opened or last committed."""
+        """Discard everything written since the tape was opened or last committed."""
         for stream in self._streams.values():
             if stream.file is not None:
                 stream.file.abandon()
@@ -286,7 +287,7 @@ class TapeWriter:
             _remove_empty_folders(self.root)
 
     def close(self) -> Manifest:
-        """Finish all files, give them their names, and write the manifest; returns it."""
+        """Finish all files, rename them, and write and return the manifest."""
         for stream in self._streams.values():
             if stream.file is not None:
                 self._keep(stream.file)
@@ -316,7 +317,8 @@ class TapeWriter:
         grouped: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
         for entry in files:
             grouped.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)
-        # a recorder stamps all it hears or nothing: a stream whose stamps happen to agree is not one without them
+        # a recorder stamps all rows or none: a stream whose stamps happen to equal the exchange's times was still
+        # stamped
         stamped = any(s.has_receive_times for key, s in self._streams.items() if key[1] != "candles")
         infos = []
         for key, entries in sorted(grouped.items(), key=lambda item: tuple(map(str, item[0]))):
@@ -338,7 +340,8 @@ class TapeWriter:
 
 
 def _periods(received: IntArray, *, monthly: bool) -> np.ndarray[Any, Any]:
-    # a candle belongs to the period it ends in, less a nanosecond: the last one of a month ends at the next's midnight
+    # a candle belongs to the period in which it ends, less one nanosecond: a month's last candle ends at midnight of
+    # the next
     if monthly:
         return (received - 1).astype("datetime64[ns]").astype("datetime64[M]")
     return (received // NS_PER_DAY * NS_PER_DAY).astype("datetime64[ns]").astype("datetime64[D]")

@@ -1,4 +1,4 @@
-"""Tests for authors of plugins, under pytest.
+"""Tests for plugin authors, to run under pytest.
 
-adapter_cases   proves that an adapter keeps the contract of `botkit.model.adapter`
+adapter_cases   checks that an adapter fulfils the contract in `botkit.model.adapter`
 """

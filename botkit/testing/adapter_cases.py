@@ -1,15 +1,15 @@
-"""Tests that an exchange adapter keeps its contract (`botkit.model.adapter`), under pytest.
+"""Tests that an exchange adapter fulfils its contract (`botkit.model.adapter`), to run under pytest.
 
-Describe in a `World` how to reach your exchange or its test network, and let a test class inherit the cases:
+Describe in a `World` how to reach your exchange or its test network, and inherit the cases in a test class:
 
     from botkit.testing.adapter_cases import AdapterCases
 
     class TestMyAdapter(AdapterCases):
         def world(self):
-            return MyWorld()  # an async context manager that gives a World
+            return MyWorld()  # an async context manager that yields a World
 
-Every case opens its own world. A case that does not apply (batches, stop orders) is skipped, or checks
-that the adapter refuses what the exchange cannot do. ``tests/toy_exchange.py`` has a world of a few lines.
+Every case opens its own world. A case that does not apply (batches, stop orders) is skipped, or checks that the
+adapter refuses what the exchange cannot do. ``tests/toy_exchange.py`` has a world in a few lines.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ from botkit.model.requests import (
 _T = TypeVar("_T")
 
 _CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: how far off a measured clock may be: many exchanges give their time in whole seconds
+#: how far off a measured clock may be: many exchanges send their time in whole seconds
 _SKEW_SLACK_MS = 1_500
 _CLOCK_AHEAD_MS = 5_000
 
 
 class World(Protocol):
-    """An exchange whose market a test can drive. Nobody else trades on ``pair`` while a case runs.
+    """An exchange whose market a test can control. Nobody else trades ``pair`` while a case runs.
 
-    A buy of ``lots`` at ``price_ticks`` rests until `trade` fills it, and so does one of a quarter of it; the account
-    can pay for several of them.
+    A buy of ``lots`` at ``price_ticks``, or of a quarter of ``lots``, rests until `trade` fills it; the account can pay
+    for several of them.
     """
 
     pair: Pair
@@ -72,15 +72,15 @@ class World(Protocol):
         ...
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
-        """An adapter for the account, not yet open, whose clock is this far ahead of the exchange's."""
+        """Return an adapter for the account, not yet open, whose clock is this far ahead of the exchange's."""
         ...
 
     async def trade(self, lots: int) -> None:
-        """Have another account sell this much at ``price_ticks`` to the order that rests there."""
+        """Have another account sell this much at ``price_ticks``, filling the order resting there."""
         ...
 
     async def lose_next_answer(self) -> bool:
-        """Let the next create take effect but lose its answer. False if no answer can get lost."""
+        """Let the next create take effect but lose its answer. False if no answer can be lost."""
         ...
 
     async def cut(self) -> None:
@@ -100,7 +100,7 @@ class Session:
         self._client_id = 1000
 
     def of(self, kind: type[_T]) -> list[_T]:
-        """The events of a kind, in their order."""
+        """The events of one type, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
@@ -112,14 +112,14 @@ class Session:
             await asyncio.sleep(0.005)
 
     async def watch(self) -> None:
-        """Open the account's streams and the market's, and wait until they are connected and show a book."""
+        """Open the account's and the market's streams, and wait until they are connected and have sent a book."""
         pair = self.world.pair
         self.adapter.watch(self.events.append, books={pair: 5}, trades=[pair], account=True)
         await self.connected()
-        await self.until(lambda: self.of(OrderBook), f"the book of {pair} is shown")
+        await self.until(lambda: self.of(OrderBook), f"a book arrives for {pair}")
 
     async def connected(self, since: int = 0) -> None:
-        """Wait until every account stream has reported that it is connected, in the events from ``since`` on."""
+        """Wait until every account stream has reported CONNECTED, counting events from index ``since``."""
         wanted = set(self.adapter.account_streams)
 
         def is_there() -> bool:
@@ -130,16 +130,16 @@ class Session:
         await self.until(is_there, f"the account's streams {sorted(wanted)} are connected")
 
     async def send(self, make: Callable[[int], Request]) -> Answer:
-        """Send a request with a new number; its answer carries that number."""
+        """Send a request with a new number, which its answer must carry."""
         self._request_id += 1
         answer = await self.adapter.send(make(self._request_id))
-        expect(answer.request_id == self._request_id, f"the answer to {self._request_id} has that id: {answer}")
+        expect(answer.request_id == self._request_id, f"the answer to {self._request_id} carries that id: {answer}")
         return answer
 
     async def read(self, make: Callable[[int], Request]) -> Answer:
         """Send a read that must succeed."""
         answer = await self.send(make)
-        expect(answer.outcome is Ending.OK, f"it is answered: {answer}")
+        expect(answer.outcome is Ending.OK, f"the read succeeds: {answer}")
         return answer
 
     def new(self, lots: int | None = None) -> OrderSpec:
@@ -156,16 +156,16 @@ class Session:
         )
 
     async def create(self, order: OrderSpec) -> str:
-        """Create an order that must be accepted; returns the exchange's id."""
+        """Create an order that must be accepted; return the exchange's id."""
         answer = await self.read(lambda i: CreateOrder(id=i, order=order, timestamp=self.world.now()))
         body = answer.body
-        assert isinstance(body, OrderAck), f"the body of a create is an OrderAck: {answer}"
-        expect(bool(body.order_id), "an acknowledgement has the exchange's id of the order")
-        expect(body.client_id in (None, order.client_id), f"the echo is of client id {order.client_id}: {body}")
+        assert isinstance(body, OrderAck), f"a create is answered with an OrderAck: {answer}"
+        expect(bool(body.order_id), "an acknowledgement has the exchange's order id")
+        expect(body.client_id in (None, order.client_id), f"the echoed client id is {order.client_id}: {body}")
         return body.order_id
 
     async def shown(self, order_id: str, state: OrderState, executed: int = 0) -> OrderReport:
-        """Wait until the streams show an order in this state."""
+        """Wait until the streams report an order in this state."""
         found: list[OrderReport] = []
 
         def is_shown() -> bool:
@@ -177,24 +177,26 @@ class Session:
         return found[-1]
 
     async def read_until(self, order_id: str, executed: int) -> OrderReport:
-        """Read an order until this much of it is executed."""
+        """Read an order until this many lots are executed."""
         for _ in range(20):
             answer = await self.read(lambda i: GetOrder(id=i, pair=self.world.pair, order_id=order_id))
             row = _reports(answer)[0]
             if row.executed_lots == executed:
                 return row
             await asyncio.sleep(self._patience_s / 20)
-        raise AssertionError(f"the contract wants: {executed} lots of {order_id} are executed: {row}")
+        raise AssertionError(f"the contract requires: {executed} lots of {order_id} are executed: {row}")
 
     async def open_orders(self) -> dict[str, OrderReport]:
-        """The account's open orders of the pair, by the exchange's id."""
+        """The account's open orders in the pair, by the exchange's id."""
         answer = await self.read(lambda i: ListOpenOrders(id=i, pair=self.world.pair))
         rows = _reports(answer)
-        expect(all(row.state in RESTING_STATES for row in rows), f"open orders rest: {rows}")
+        expect(
+            all(row.state in RESTING_STATES for row in rows), f"every listed open order is in a resting state: {rows}"
+        )
         return {row.order_id: row for row in rows}
 
     async def listed(self, client_id: int) -> list[OrderReport]:
-        """The orders of a client id, found as a bot looks up one whose answer was lost."""
+        """The orders with a client id, looked up the way a bot does after a lost answer."""
         now = self.world.now()
         answer = await self.read(
             lambda i: ListOrders(
@@ -207,14 +209,16 @@ class Session:
         )
         rows = _reports(answer)
         if self.adapter.capabilities.find_by_client_id:
-            expect(all(row.client_id == client_id for row in rows), f"the listing is of {client_id} alone: {rows}")
+            expect(
+                all(row.client_id == client_id for row in rows), f"the listing has only client id {client_id}: {rows}"
+            )
         return [row for row in rows if row.client_id == client_id]
 
     async def balances(self) -> dict[str, tuple[int, int]]:
         """(total, available) in units by currency."""
         body = (await self.read(lambda i: GetBalances(id=i))).body
-        assert isinstance(body, BalanceReport), f"the body of balances is a BalanceReport: {body}"
-        expect(body.snapshot, "what GetBalances gives is a full list: a snapshot")
+        assert isinstance(body, BalanceReport), f"GetBalances is answered with a BalanceReport: {body}"
+        expect(body.snapshot, "GetBalances gives a full list: a snapshot")
         return dict(body.balances)
 
     async def cancel(self, order_id: str) -> Answer:
@@ -227,30 +231,30 @@ class Session:
 
 
 def expect(condition: bool, what: str) -> None:
-    """Fail with a sentence about what the contract promises."""
+    """Fail with a message about what the contract requires."""
     if not condition:
-        raise AssertionError(f"the contract wants: {what}")
+        raise AssertionError(f"the contract requires: {what}")
 
 
 def _reports(answer: Answer) -> list[OrderReport]:
-    assert isinstance(answer.body, tuple), f"the body of a listing is a tuple: {answer}"
+    assert isinstance(answer.body, tuple), f"a listing is answered with a tuple: {answer}"
     rows = [row for row in answer.body if isinstance(row, OrderReport)]
-    expect(len(rows) == len(answer.body), f"a listing of orders holds OrderReports: {answer}")
+    expect(len(rows) == len(answer.body), f"a listing of orders contains OrderReports: {answer}")
     return rows
 
 
 class AdapterCases:
-    """The cases. Inherit them in a class whose name begins with ``Test``, and implement `world`."""
+    """The cases. Inherit them in a class whose name starts with ``Test``, and implement `world`."""
 
-    #: how long a case waits for what the exchange sends without a request, in s
+    #: how long a case waits for events that come without a request, in s
     patience_s = 10.0
 
     def world(self) -> AbstractAsyncContextManager[World]:
-        """A fresh exchange, account and all."""
+        """A new exchange with an account."""
         raise NotImplementedError("implement `world`: how to reach the exchange")
 
     def run(self, case: Callable[[Session], Awaitable[None]], *, clock_ahead_ms: int = 0, watched: bool = True) -> None:
-        """Run a case over an adapter that is open and, unless not wanted, ``watched``."""
+        """Run a case with an open adapter; its streams are open too unless ``watched`` is False."""
 
         async def main() -> None:
             async with self.world() as world, world.adapter(clock_ahead_ms=clock_ahead_ms) as adapter:
@@ -268,19 +272,22 @@ class AdapterCases:
             pair, names = session.world.pair, session.adapter.account_streams
             expect(isinstance(names, tuple) and len(set(names)) == len(names), f"account_streams is a tuple: {names!r}")
             told = [change for change in session.of(Connection) if change.pair is None]
-            expect({change.stream for change in told} == set(names), f"each of {names} tells its name, and no other")
+            expect(
+                {change.stream for change in told} == set(names),
+                f"each of {names} reports CONNECTED under its own name",
+            )
             await session.until(
                 lambda: any(e.pair == pair and e.state in _CONNECTED for e in session.of(Connection)),
-                f"a public stream tells that it is connected for {pair}",
+                f"a public stream reports CONNECTED for {pair}",
             )
             book = session.of(OrderBook)[0]
-            expect(book.pair == pair, f"the book is that of {pair}: {book}")
+            expect(book.pair == pair, f"the book belongs to {pair}: {book}")
             for levels, bids in ((book.bid_levels, True), (book.ask_levels, False)):
-                expect(list(levels) == sorted(levels, reverse=bids), f"levels come best first: {levels}")
+                expect(list(levels) == sorted(levels, reverse=bids), f"levels are listed best first: {levels}")
 
         self.run(case)
 
-    def test_a_trade_of_others_is_shown_with_price_and_amount(self) -> None:
+    def test_a_public_trade_arrives_with_price_and_amount(self) -> None:
         async def case(session: Session) -> None:
             world = session.world
             order_id = await session.create(session.new())
@@ -289,7 +296,7 @@ class AdapterCases:
             price, amount = world.pair.rules.price(world.price_ticks), world.pair.rules.amount(world.lots // 4)
             await session.until(
                 lambda: any(t.pair == world.pair and t.price == price for t in session.of(Trade)),
-                f"the trade of {amount} at {price} is shown",
+                f"the trade of {amount} at {price} arrives",
             )
 
         self.run(case)
@@ -308,28 +315,28 @@ class AdapterCases:
             await session.connected(before if adapter.account_streams else 0)
             await world.trade(part)
             await session.shown(order_id, OrderState.PARTLY_FILLED, 2 * part)
-            await session.until(lambda: _sum(session.executed(order_id)) == 2 * part, "each execution is told")
+            await session.until(lambda: _sum(session.executed(order_id)) == 2 * part, "each execution is reported")
             before = len(session.events)
             await world.cut()
-            await world.trade(part)  # no stream may have reported it: the bot reads it
+            await world.trade(part)  # the streams may have missed it, so the bot reads it
             if adapter.account_streams:
                 await _lost(session, before)
             await session.connected(before if adapter.account_streams else 0)
             row = await session.read_until(order_id, 3 * part)
-            expect(row.state is OrderState.PARTLY_FILLED, f"an order with something left is partly filled: {row}")
+            expect(row.state is OrderState.PARTLY_FILLED, f"a partly executed order is PARTLY_FILLED: {row}")
             answer = await session.read(lambda i: ListTrades(id=i, pair=world.pair, order_id=order_id))
             assert isinstance(answer.body, tuple)
             read = [trade for trade in answer.body if isinstance(trade, TradeReport)]
             expect(_sum(read) == 3 * part, f"the listing has every execution once: {read}")
             told = session.executed(order_id)
-            expect(len({trade.trade_id for trade in told}) == len(told), f"no execution is told twice: {told}")
-            expect(_sum(told) in (2 * part, 3 * part), f"executions are told once: {told}")
+            expect(len({trade.trade_id for trade in told}) == len(told), f"no execution is reported twice: {told}")
+            expect(_sum(told) in (2 * part, 3 * part), f"executions are reported once: {told}")
 
         self.run(case)
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
-    def test_a_limit_order_is_acknowledged_shown_filled_in_parts_and_cancelled(self) -> None:
+    def test_a_limit_order_is_acknowledged_reported_filled_in_parts_and_cancelled(self) -> None:
         async def case(session: Session) -> None:
             world, part = session.world, session.world.lots // 4
             order = session.new()
@@ -340,17 +347,23 @@ class AdapterCases:
             for count in (1, 2):
                 await world.trade(part)
                 await session.shown(order_id, OrderState.PARTLY_FILLED, count * part)
-            await session.until(lambda: _sum(session.executed(order_id)) == 2 * part, "each execution is told")
+            await session.until(lambda: _sum(session.executed(order_id)) == 2 * part, "each execution is reported")
             for trade in session.executed(order_id):
-                expect((trade.side, trade.price_ticks) == (Side.BUY, world.price_ticks), f"it is this order's: {trade}")
-                expect(trade.is_maker, f"an order that rested is a maker: {trade}")
-                expect(trade.fee_units >= 0 and bool(trade.fee_currency), f"it says what was paid in what: {trade}")
+                expect(
+                    (trade.side, trade.price_ticks) == (Side.BUY, world.price_ticks),
+                    f"the execution belongs to this order: {trade}",
+                )
+                expect(trade.is_maker, f"a resting order is the maker: {trade}")
+                expect(
+                    trade.fee_units >= 0 and bool(trade.fee_currency),
+                    f"the execution has a fee and its currency: {trade}",
+                )
             answer = await session.cancel(order_id)
-            expect(answer.outcome is Ending.OK, f"the cancel is taken: {answer}")
+            expect(answer.outcome is Ending.OK, f"the cancel is accepted: {answer}")
             ack = CancelAck(((str(world.pair), order_id),))
-            expect(answer.body == ack, f"a cancel is answered with {ack}: {answer}")
+            expect(answer.body == ack, f"the cancel is answered with {ack}: {answer}")
             await session.shown(order_id, OrderState.CANCELLED, 2 * part)
-            expect(order_id not in await session.open_orders(), "a cancelled order is open no more")
+            expect(order_id not in await session.open_orders(), "a cancelled order is no longer open")
 
         self.run(case)
 
@@ -363,8 +376,8 @@ class AdapterCases:
             await world.trade(world.lots)
             report = await session.shown(order_id, OrderState.FILLED, world.lots)
             value = pair.rules.value_units(world.price_ticks, world.lots)
-            expect(report.executed_units == value, f"it was filled for {value} units of {pair.quote}: {report}")
-            await session.until(lambda: _sum(session.executed(order_id)) == world.lots, "each execution is told")
+            expect(report.executed_units == value, f"the order was filled for {value} units of {pair.quote}: {report}")
+            await session.until(lambda: _sum(session.executed(order_id)) == world.lots, "each execution is reported")
             fees = _fees(session.executed(order_id))
             after = await session.balances()
             for currency, change in ((pair.base, pair.rules.base_units(world.lots)), (pair.quote, -value)):
@@ -377,7 +390,7 @@ class AdapterCases:
                     report.balances.get(pair.quote, (-1, 0))[0] == after[pair.quote][0]
                     for report in session.of(BalanceReport)
                 ),
-                "the account's stream tells the new balance",
+                "the account's stream reports the new balance",
             )
 
         self.run(case)
@@ -391,11 +404,11 @@ class AdapterCases:
             await session.shown(order_id, OrderState.OPEN)
             total, available = (await session.balances())[quote]
             value = world.pair.rules.value_units_up(world.price_ticks, world.lots)
-            expect(total == before[quote][0], f"an order that rests costs nothing: {before[quote][0]} -> {total}")
-            expect(available == before[quote][1] - value, f"it locks {value} units of {quote}, and nothing else")
+            expect(total == before[quote][0], f"a resting order costs nothing: {before[quote][0]} -> {total}")
+            expect(available == before[quote][1] - value, f"it locks exactly {value} units of {quote}")
             await session.cancel(order_id)
             await session.shown(order_id, OrderState.CANCELLED)
-            expect((await session.balances())[quote] == before[quote], "its end frees them")
+            expect((await session.balances())[quote] == before[quote], "the lock is released when the order ends")
 
         self.run(case)
 
@@ -405,9 +418,9 @@ class AdapterCases:
             await session.create(session.new())
             lost = session.new()
             if not await world.lose_next_answer():
-                pytest.skip("no answer can get lost on this way")
+                pytest.skip("no answer can be lost here")
             answer = await session.send(lambda i: CreateOrder(id=i, order=lost, timestamp=world.now()))
-            expect(answer.outcome is Ending.UNKNOWN, f"without an answer nothing is known: {answer}")
+            expect(answer.outcome is Ending.UNKNOWN, f"without an answer the outcome is unknown: {answer}")
             found: list[OrderReport] = []
             for _ in range(20):
                 found = await session.listed(lost.client_id)
@@ -421,47 +434,55 @@ class AdapterCases:
 
         self.run(case)
 
-    def test_an_order_that_the_account_cannot_pay_is_refused(self) -> None:
+    def test_an_order_that_the_account_cannot_pay_for_is_refused(self) -> None:
         async def case(session: Session) -> None:
             world, rules = session.world, session.world.pair.rules
             available = (await session.balances())[world.pair.quote][1]
             affordable = rules.lots_for_value(world.price_ticks, available)
             order = session.new(affordable - affordable % world.lots + 2 * world.lots)
             answer = await session.send(lambda i: CreateOrder(id=i, order=order, timestamp=world.now()))
-            expect(answer.outcome is Ending.REFUSED, f"what cannot be paid is refused: {answer}")
+            expect(answer.outcome is Ending.REFUSED, f"an order that cannot be paid for is refused: {answer}")
             expect(bool(answer.text), "a refusal says why")
             expect(not await session.open_orders(), "a refused order is not open")
 
         self.run(case)
 
-    def test_batches_are_taken_in_order_where_the_exchange_has_them(self) -> None:
+    def test_batches_are_accepted_in_order_if_the_exchange_has_them(self) -> None:
         async def case(session: Session) -> None:
             world, can, limits = session.world, session.adapter.capabilities, session.adapter.limits
             for name, most in (("create_batch", can.batch_create_max), ("cancel_batch", can.batch_cancel_max)):
-                expect((name in limits.endpoints) == (most > 0), f"{name} has a limit if there is such a call: {most}")
+                expect(
+                    (name in limits.endpoints) == (most > 0), f"{name} has a limit exactly if the call exists: {most}"
+                )
             if can.batch_create_max < 2 or can.batch_cancel_max < 2:
                 pytest.skip("the exchange has no batches")
             orders = (session.new(world.lots // 4), session.new(world.lots // 2))
             answer = await session.read(lambda i: CreateBatch(id=i, orders=orders, timestamp=world.now()))
-            assert isinstance(answer.body, tuple), f"a batch is answered by a tuple: {answer}"
+            assert isinstance(answer.body, tuple), f"a batch is answered with a tuple: {answer}"
             ids = [ack.order_id for ack in answer.body if isinstance(ack, OrderAck)]
-            expect(len(set(ids)) == 2, f"one OrderAck an order: {answer}")
+            expect(len(set(ids)) == 2, f"there is one OrderAck per order: {answer}")
             rows = await session.open_orders()
             for order, order_id in zip(orders, ids, strict=True):
                 _is_of(order, rows[order_id])
             both = tuple((world.pair, order_id) for order_id in ids)
             answer = await session.read(lambda i: CancelBatch(id=i, orders=both))
-            assert isinstance(answer.body, CancelAck), f"a batch of cancels is answered by a CancelAck: {answer}"
-            expect(set(answer.body.orders) == {(str(pair), order_id) for pair, order_id in both}, f"of both: {answer}")
+            assert isinstance(answer.body, CancelAck), f"a batch of cancels is answered with a CancelAck: {answer}"
+            expect(
+                set(answer.body.orders) == {(str(pair), order_id) for pair, order_id in both},
+                f"the CancelAck lists both orders: {answer}",
+            )
             for order_id in ids:
                 await session.shown(order_id, OrderState.CANCELLED)
 
         self.run(case)
 
-    def test_all_orders_are_cancelled_at_once_where_the_exchange_has_a_call_for_it(self) -> None:
+    def test_all_orders_are_cancelled_at_once_if_the_exchange_has_a_call_for_it(self) -> None:
         async def case(session: Session) -> None:
             can, limits = session.adapter.capabilities, session.adapter.limits
-            expect((CancelAll.endpoint in limits.endpoints) == can.cancel_all, "cancel_all has a limit if it exists")
+            expect(
+                (CancelAll.endpoint in limits.endpoints) == can.cancel_all,
+                "cancel_all has a limit exactly if the call exists",
+            )
             ids = [await session.create(session.new(session.world.lots // 4)) for _ in range(2)]
             if not can.cancel_all:
                 answer = await session.send(lambda i: CancelAll(id=i))
@@ -492,7 +513,7 @@ class AdapterCases:
             )
             if not session.adapter.capabilities.stop_orders:
                 answer = await session.send(lambda i: CreateOrder(id=i, order=order, timestamp=world.now()))
-                expect(answer.outcome is Ending.REFUSED, f"an order type that it does not have is refused: {answer}")
+                expect(answer.outcome is Ending.REFUSED, f"an unsupported order type is refused: {answer}")
                 return
             order_id = await session.create(order)
             report = await session.shown(order_id, OrderState.UNTRIGGERED)
@@ -502,7 +523,7 @@ class AdapterCases:
 
         self.run(case)
 
-    # -- what stands around it --------------------------------------------------------------------------------------
+    # -- everything else --------------------------------------------------------------------------------------------
 
     def test_every_request_has_an_endpoint_in_the_limit_table(self) -> None:
         async def case(session: Session) -> None:
@@ -510,7 +531,7 @@ class AdapterCases:
             missing = [name for name in NEEDED_ENDPOINTS if name not in limits.endpoints]
             expect(not missing, f"the limit table has a row for {', '.join(missing)}")
             for endpoint in limits.endpoints.values():
-                expect(bool(endpoint.windows), f"{endpoint.endpoint} has a window, if a wide one")
+                expect(bool(endpoint.windows), f"{endpoint.endpoint} has at least one window")
 
         self.run(case, watched=False)
 
@@ -525,8 +546,8 @@ class AdapterCases:
             expect(isinstance(candles.body, tuple), f"GetCandles gives a tuple: {candles}")
             trades = await session.read(lambda i: ListTrades(id=i, pair=pair))
             expect(isinstance(trades.body, tuple), f"ListTrades gives a tuple: {trades}")
-            expect(await session.open_orders() == {}, "a new account has no open order")
-            expect(await session.listed(1) == [], "nor one of a client id that was never used")
+            expect(await session.open_orders() == {}, "a new account has no open orders")
+            expect(await session.listed(1) == [], "an unused client id has no orders")
 
         self.run(case, watched=False)
 
@@ -535,7 +556,7 @@ class AdapterCases:
             await session.read(lambda i: GetBook(id=i, pair=session.world.pair, depth=5))
             skew = session.adapter.clock_skew_ms
             off = abs((skew or 0) - _CLOCK_AHEAD_MS)
-            expect(skew is not None and off < _SKEW_SLACK_MS, f"a clock {_CLOCK_AHEAD_MS} ms ahead is seen: {skew}")
+            expect(skew is not None and off < _SKEW_SLACK_MS, f"a clock {_CLOCK_AHEAD_MS} ms ahead is detected: {skew}")
 
         self.run(case, clock_ahead_ms=_CLOCK_AHEAD_MS, watched=False)
 
@@ -543,11 +564,11 @@ class AdapterCases:
         async def case(session: Session) -> None:
             pairs, pair = await session.adapter.pairs(), session.world.pair
             expect(str(pair) in pairs, f"{pair} is among {sorted(pairs)[:5]}")
-            expect(pairs[str(pair)].rules.price_decimals == pair.rules.price_decimals, "with the rules that it has")
+            expect(pairs[str(pair)].rules.price_decimals == pair.rules.price_decimals, "the pair has its current rules")
 
         self.run(case, watched=False)
 
-    def test_nothing_is_raised_by_send(self) -> None:
+    def test_send_raises_nothing(self) -> None:
         async def case(session: Session) -> None:
             world = session.world
             for make in (
@@ -555,13 +576,18 @@ class AdapterCases:
                 lambda i: GetOrder(id=i, pair=world.pair, order_id="999999999"),
             ):
                 answer = await session.send(make)
-                expect(answer.outcome in (Ending.REFUSED, Ending.UNKNOWN), f"there is no such order: {answer}")
+                expect(
+                    answer.outcome in (Ending.REFUSED, Ending.UNKNOWN), f"cancelling an unknown order fails: {answer}"
+                )
             waiting = asyncio.ensure_future(session.read(lambda i: GetBalances(id=i)))
             await asyncio.sleep(0)
             waiting.cancel()
             given_up = (await asyncio.gather(waiting, return_exceptions=True))[0]
-            expect(isinstance(given_up, (asyncio.CancelledError, Answer)), f"a wait can be given up: {given_up!r}")
-            await session.read(lambda i: GetBalances(id=i))  # and the adapter still works
+            expect(
+                isinstance(given_up, (asyncio.CancelledError, Answer)),
+                f"waiting for an answer can be cancelled: {given_up!r}",
+            )
+            await session.read(lambda i: GetBalances(id=i))  # the adapter still works
             closed = world.adapter()
             order = CreateOrder(id=7, order=session.new(), timestamp=world.now())
             answer = await closed.send(order)
@@ -569,19 +595,21 @@ class AdapterCases:
             await closed.open()
             await closed.close()
             answer = await closed.send(order)
-            expect((answer.request_id, answer.outcome) == (7, Ending.NOT_SENT), f"nor after close: {answer}")
+            expect(
+                (answer.request_id, answer.outcome) == (7, Ending.NOT_SENT), f"nothing is sent after `close`: {answer}"
+            )
 
         self.run(case, watched=False)
 
 
 async def _lost(session: Session, since: int) -> None:
-    """Wait until one account stream has reported that its connection is lost."""
+    """Wait until an account stream has reported that its connection is lost."""
     await session.until(
         lambda: any(
             isinstance(e, Connection) and e.pair is None and e.state is ConnectionState.LOST
             for e in session.events[since:]
         ),
-        "a connection that is given up or broken is told as LOST",
+        "a closed or broken connection is reported as LOST",
     )
 
 
@@ -600,8 +628,8 @@ def _is_of(order: OrderSpec, report: OrderReport) -> None:
     """Check that a report describes the order as it was placed."""
     wanted = (order.client_id, order.pair, order.side, order.type, order.price_ticks, order.amount_lots)
     shown = (report.client_id, report.pair, report.side, report.type, report.price_ticks, report.original_lots)
-    expect(shown == wanted, f"the report says what was asked for: {wanted}, not {shown}")
-    expect(report.state not in FINAL_STATES, f"an order that rests is not final: {report}")
+    expect(shown == wanted, f"the report shows the order as requested: {wanted}, not {shown}")
+    expect(report.state not in FINAL_STATES, f"a resting order is not final: {report}")
 
 
 __all__ = ["AdapterCases", "Session", "World", "expect"]

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.model.columns import MarketColumns, MergedRows, TradeColumns
+from botkit.model.columns import MarketColumns, TradeColumns
+from botkit.model.merged_rows import MergedRows
 
 PAIRS = packaged_pairs()
 

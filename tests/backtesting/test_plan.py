@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -100,6 +101,18 @@ def test_trades_where_there_are_only_candles(tmp_path: Path) -> None:
     alone = Feed([TapeSource(tmp_path / "candles", PAIRS)])
     with pytest.raises(DataError, match="listens to trades or books of btc_usdt"):
         plan(alone, {"btc_usdt": "market"})
+
+
+@pytest.mark.parametrize(("first", "last"), [(700, None), (700, 800), (None, -5), (-9, -5)])
+def test_a_span_beside_the_data_names_both_in_the_users_zone(feed: Feed, first: int | None, last: int | None) -> None:
+    start, end = (None if m is None else market_data.START + m * NS_PER_MINUTE for m in (first, last))
+    zone = ZoneInfo("Asia/Taipei")
+    with pytest.raises(DataError, match=r"the backtest goes from .* change --from and --to, or the data") as refused:
+        plan(feed, {"btc_usdt": "candles"}, "1m", start=start, end=end, zone=zone)
+    said = str(refused.value)
+    for moment in (start, end, market_data.START, market_data.START + 600 * NS_PER_MINUTE):
+        assert moment is None or format_time(moment, zone) in said
+    assert "but the data of btc_usdt candles 1m from" in said
 
 
 def test_no_subscription_is_an_error(feed: Feed) -> None:

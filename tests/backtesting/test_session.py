@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting import session
-from botkit.backtesting.session import READING_FIGURES, bars_before, run_backtest
+from botkit.backtesting.history import bars_before
+from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.session import READING_FIGURES, run_backtest
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S
 from botkit.model.columns import BookColumns, TradeColumns
+from botkit.project.project import Project
 from botkit.tape.feed import Feed, TapeSource
 from botkit.tape.writer import TapeWriter
 from tests.backtest_world import write_config, write_strategy
@@ -59,7 +62,7 @@ def parts(tmp_path: Path) -> BacktestParts:
         tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, QUOTER),
         backtest='  fees: {maker: "0", taker: "0.002"}\n  latency: {order_ms: 100, answer_ms: 100}\n',
     )  # fmt: skip
-    return BacktestParts(Project.load(config))
+    return backtest_parts(Project.load(config))
 
 
 def test_resting_orders_are_told_under_every_reading_of_the_queue(parts: BacktestParts) -> None:
@@ -146,7 +149,7 @@ def test_a_bar_that_ends_with_the_start_is_neither_lost_nor_invented(tmp_path: P
     config = write_config(tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, BARS))
     close = [f"{PAIR.rules.price(int(ticks)):.2f}" for ticks in columns.close]
     for start, first in (("2024-01-01T09:40", 99), ("2024-01-01T09:40:30", 100)):  # Taipei; row 99 ends at 09:40
-        result = run_backtest(BacktestParts(Project.load(config), start=start), readings=False)
+        result = run_backtest(backtest_parts(Project.load(config), start=start), readings=False)
         assert list(result.strategies[0].skips) == [
             "history " + " ".join(close[first - 3 : first]),
             f"bar {close[first]}, of 4",
@@ -177,7 +180,7 @@ def test_a_hole_in_the_books_is_reported_and_not_traded_on(
         tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, BUYS),
         backtest='  fees: {maker: "0", taker: "0.002"}\n  latency: {order_ms: 100, answer_ms: 100}\n',
     )  # fmt: skip
-    result = run_backtest(BacktestParts(Project.load(config)), readings=False)
+    result = run_backtest(backtest_parts(Project.load(config)), readings=False)
     (hole,) = [caution.text for caution in result.warnings if "hole" in caution.text]
     assert hole.startswith("btc_usdt books: 1 hole of 300 s or more, the longest of 1,801 s from 2024-01-01T00:03:19")
     refused = [order for order in result.orders if order.state == "refused"]
@@ -207,6 +210,6 @@ def test_trades_that_came_too_late_for_their_bar_are_counted_in_the_report(tmp_p
         tmp_path, str(tmp_path / "tape"), plugins=write_strategy(tmp_path, TWO_SERIES),
         backtest='  fees: {maker: "0", taker: "0.002"}\n  slippage: 0\n',
     )  # fmt: skip
-    result = run_backtest(BacktestParts(Project.load(config)), readings=False)
+    result = run_backtest(backtest_parts(Project.load(config)), readings=False)
     (late,) = [caution.text for caution in result.warnings if "came after" in caution.text]
     assert late.startswith("btc_usdt: 2 trades came after their bar had closed")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, parse_time
-from botkit.model.columns import CandleColumns, TradeColumns
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, parse_time
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.tape.writer import TapeWriter
 
 PAIR = "btc_usdt"
@@ -58,10 +58,38 @@ def trades(n: int = 5_000_000, seed: int = 1) -> TradeColumns:
     return TradeColumns(packaged_pairs()[PAIR], received, time, ticks, lots, side)
 
 
-def write_tape(root: Path, columns: CandleColumns | TradeColumns) -> Path:
-    """The columns as a tape at ``root``, for benchmarks that measure the whole way."""
+def books_and_trades(books: int = 50_000, trades_a_book: int = 4, seed: int = 1) -> tuple[BookColumns, TradeColumns]:
+    """``books`` snapshots of btc_usdt a second apart, of 5 levels a side, with trades at their best prices between
+    them, both received 20 to 60 ms after their time.
+    """
+    rng = np.random.default_rng(seed)
+    pair = packaged_pairs()[PAIR]
+    n = books * trades_a_book
+    middle = _walk(rng, books, 400)
+    spread = rng.integers(200, 1_200, books)  # 2 to 12 USDT
+    steps = np.arange(5, dtype=np.int64) * 500
+    bid_ticks = (middle - spread // 2)[:, None] - steps
+    ask_ticks = (middle + spread - spread // 2)[:, None] + steps
+    bid_lots, ask_lots = (rng.integers(100, 5_000, (books, 5)) * 10_000 for _ in range(2))
+    book_time = START + np.arange(books, dtype=np.int64) * NS_PER_S
+    book_received = book_time + rng.integers(20, 60, books) * NS_PER_MS
+    time = np.sort(START + rng.integers(0, books * NS_PER_S // NS_PER_MS, n) * NS_PER_MS)
+    received = np.maximum.accumulate(time + rng.integers(20, 60, n) * NS_PER_MS)
+    shown = np.clip(book_received.searchsorted(received, side="right") - 1, 0, None)
+    side = np.where(rng.integers(0, 2, n) == 1, 1, -1).astype(np.int8)
+    ticks = np.where(side > 0, ask_ticks[shown, 0], bid_ticks[shown, 0])
+    lots = rng.integers(10, 2_000, n) * 10_000
+    return (
+        BookColumns(pair, book_received, book_time, bid_ticks, bid_lots, ask_ticks, ask_lots),
+        TradeColumns(pair, received, time, ticks, lots, side),
+    )
+
+
+def write_tape(root: Path, *streams: MarketColumns) -> Path:
+    """The streams as a tape at ``root``, for benchmarks that measure the whole way."""
     with TapeWriter(
         root, source="benchmark", recorded="numpy", synthetic=True, amount_decimals={PAIR: 4}, compression_level=1
     ) as writer:
-        writer.write(columns)
+        for columns in streams:
+            writer.write(columns)
     return root

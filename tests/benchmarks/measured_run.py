@@ -44,14 +44,15 @@ def run_once(config: Path, out: Path) -> dict[str, Any]:
     """
     import resource
 
-    from botkit.assembly import BacktestParts, Project
+    from botkit.assembly.backtest import backtest_parts
     from botkit.backtesting.outputs import DECISIONS, RunFolder, write_outputs
     from botkit.backtesting.session import run_backtest
+    from botkit.project.project import Project
     from botkit.report import render
 
     clocks = [(time.process_time(), time.perf_counter())]
     project = Project.load(config)
-    parts = BacktestParts(project)
+    parts = backtest_parts(project)
     calls = [call_ns()]
     clocks.append((time.process_time(), time.perf_counter()))
     with RunFolder(out) as run:

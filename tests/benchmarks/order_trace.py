@@ -22,10 +22,11 @@ from unittest.mock import patch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import botkit
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting import session
 from botkit.backtesting.driver import Driver
 from botkit.model.columns import MarketColumns
+from botkit.project.project import Project
 from botkit.tape.feed import Slice
 from tests.backtest_world import write_config, write_strategy
 from tests.benchmarks import market_data
@@ -137,7 +138,7 @@ def traced(folder: Path, does: str, on: str) -> Run:
         params=f"{{pair: btc_usdt, does: {does}, on: {on}, every: {EVERY[on]}}}",
     )
     with patch.object(session, "Driver", Traced):
-        result = session.run_backtest(BacktestParts(Project.load(config)), readings=False)
+        result = session.run_backtest(backtest_parts(Project.load(config)), readings=False)
     assert all(order.sent for order in result.orders), "an order that was refused has no life"
     return Run(calls, len(result.orders), len(result.fills))
 

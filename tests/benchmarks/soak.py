@@ -21,12 +21,12 @@ from typing import Any
 
 import msgspec
 
-from botkit.assembly import Project
 from botkit.assembly.emulator import make_emulator
 from botkit.assembly.live import live_parts
 from botkit.emulator import EmulatorOptions
 from botkit.live.notices import Notices
 from botkit.live.starting import start
+from botkit.project.project import Project
 from tests.live.books import differences, exchange_rows
 from tests.live.kills import CONFIG, STRATEGY
 

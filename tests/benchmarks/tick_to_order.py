@@ -37,7 +37,6 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 
-from botkit.assembly import Project
 from botkit.assembly.live import live_parts
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.sockets import Socket, _header
@@ -58,6 +57,7 @@ from botkit.live.starting import start
 from botkit.live.stopping import stop
 from botkit.model.clock import NS_PER_MS
 from botkit.model.requests import CreateOrder
+from botkit.project.project import Project
 
 FRAMES_PER_S = 200
 ORDER_EVERY = 20

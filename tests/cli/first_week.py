@@ -1,4 +1,4 @@
-"""A user's first bot in a few lines: a strategy's file, a configuration, candles, and a backtest of them."""
+"""A user's first bot in a few lines: a strategy file, a configuration, candles, and a backtest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def botkit_register_strategies(register):
 
 
 class FirstBot:
-    """A folder with ``strategies/mine.py``, ``mine.yaml`` and an hour or more of candles of btc_twd."""
+    """A folder with ``strategies/mine.py``, ``mine.yaml`` and at least an hour of btc_twd candles."""
 
     def __init__(self, folder: Path, body: str, *, prices: Sequence[float] = (), extra: str = "") -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class FirstBot:
         self.write(extra)
 
     def write(self, extra: str = "", *, plugins: str = "[strategies]", balances: str = "{twd: 1000000}") -> None:
-        """Write the configuration again; ``extra`` stands at its end, from the first column on."""
+        """Rewrite the configuration; ``extra`` is appended, unindented."""
         self.config.write_text(
             dedent(f"""\
                 name: mine
@@ -56,14 +56,14 @@ class FirstBot:
         )
 
     def line_of(self, text: str) -> str:
-        """``file:line`` of the first line of the strategy's file that holds a text."""
+        """``file:line`` of the first line in the strategy file that contains the text."""
         lines = self.file.read_text(encoding="utf-8").splitlines()
         return f"{self.file}:{next(i for i, line in enumerate(lines, 1) if text in line)}"
 
     def backtest(self, *arguments: str) -> int:
-        """Run it; the exit code."""
+        """Run the backtest; return the exit code."""
         return main(["backtest", str(self.config), "--out", str(self.out), *arguments])
 
     def check(self, *arguments: str) -> int:
-        """``botkit config check``; the exit code."""
+        """Run ``botkit config check``; return the exit code."""
         return main(["config", "check", str(self.config), *arguments])

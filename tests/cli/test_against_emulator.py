@@ -1,4 +1,4 @@
-"""Recording and downloading from botkit's own emulator: the whole wire, and a backtest of what came of it."""
+"""Recording and downloading from botkit's own emulator over the wire, and backtesting the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def addresses() -> Iterator[dict[str, str]]:
         process.communicate(timeout=20)
 
 
-def test_a_recording_of_the_emulator_is_a_good_tape(
+def test_a_recording_of_the_emulator_is_a_valid_tape(
     addresses: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "tape"
@@ -39,10 +39,10 @@ def test_a_recording_of_the_emulator_is_a_good_tape(
     assert told["rows"]["btc_twd books"] >= 2
     assert main(["data", "check", str(out)]) == 0
     described = capsys.readouterr().out
-    assert "good" in described
+    assert "OK; " in described
 
 
-def test_candles_of_the_emulator_are_downloaded_and_gone_on_with(
+def test_candles_are_downloaded_from_the_emulator_and_continued(
     addresses: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
 

@@ -1,4 +1,4 @@
-"""The command ``botkit backtest``: its options, its files, and what stands on standard output."""
+"""The command ``botkit backtest``: its options, its files, and its standard output."""
 
 from __future__ import annotations
 
@@ -62,27 +62,27 @@ def test_json_prints_one_object_with_every_figure_and_nothing_else(
     assert (out / "report.html").stat().st_size < 1_500_000
 
 
-def test_without_json_a_person_reads_a_summary_and_where_the_report_is(
+def test_without_json_a_summary_and_the_reports_path_are_printed(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     assert "Final equity" in printed.out
     assert "report.html" in printed.out.replace("\n", "")
-    assert printed.err == ""  # no progress bar where standard error is no terminal
+    assert printed.err == ""  # no progress bar if standard error is not a terminal
 
 
-def test_from_and_to_cut_the_run(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_and_to_limit_the_run(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = summary_of(capsys, config, tmp_path / "a")
-    # times are the configuration's zone (Asia/Taipei); the data begins on 2024-01-01 at 08:00 there
+    # times are in the configuration's zone (Asia/Taipei), where the data begins on 2024-01-01 at 08:00
     part = summary_of(capsys, config, tmp_path / "b", "--from", "2024-01-01T12:00", "--to", "2024-01-01T20:00")
     assert part["end_ns"] - part["start_ns"] == 8 * 3_600 * 10**9
     assert part["events"] < whole["events"]
-    day = summary_of(capsys, config, tmp_path / "c", "--to", "2024-01-01")  # a date means the whole day
+    day = summary_of(capsys, config, tmp_path / "c", "--to", "2024-01-01")  # a date includes the whole day
     assert day["end_ns"] == day["start_ns"] + 16 * 3_600 * 10**9
 
 
-def test_the_bars_before_from_warm_the_strategy_up(
+def test_bars_before_from_warm_up_the_strategy(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary_of(capsys, config, tmp_path / "a", "--from", "2024-01-01T12:30")
@@ -90,7 +90,9 @@ def test_the_bars_before_from_warm_the_strategy_up(
     assert first.startswith("2024-01-01T04:34"), "seven bars from 12:30 on would be too late for this crossing"
 
 
-def test_set_overrides_by_the_strategys_name(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_set_overrides_a_parameter_by_the_strategys_name(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plain = summary_of(capsys, config, tmp_path / "a")
     slower = summary_of(capsys, config, tmp_path / "b", "--set", "s.fast=20", "--set", "s.slow=60")
     assert slower["journal_sha256"] != plain["journal_sha256"]
@@ -100,13 +102,13 @@ def test_set_overrides_by_the_strategys_name(config: Path, tmp_path: Path, capsy
     assert free["final_equity"] > plain["final_equity"]
 
 
-def test_seed_and_data_replace_those_of_the_file(
+def test_seed_and_data_override_the_configuration(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = summary_of(capsys, config, tmp_path / "a")
     seeded = summary_of(capsys, config, tmp_path / "b", "--seed", "9")
     assert (plain["seed"], seeded["seed"]) == (0, 9)
-    assert plain["journal_sha256"] != seeded["journal_sha256"], "client ids begin elsewhere"
+    assert plain["journal_sha256"] != seeded["journal_sha256"], "client ids start at another number"
     assert plain["final_equity"] == seeded["final_equity"]
     other = write_candles(tmp_path / "btc_usdt-1m.csv", [100.0 + i / 100 for i in range(500)])
     text = config.read_text(encoding="utf-8")
@@ -134,7 +136,7 @@ def test_a_backtest_imports_neither_pandas_nor_a_web_client(config: Path, tmp_pa
         (["--out", "FILE/below"], "cannot be made"),
     ],
 )
-def test_an_option_that_cannot_be_is_named(
+def test_an_invalid_option_is_named(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -147,7 +149,7 @@ def test_an_option_that_cannot_be_is_named(
     assert "Traceback" not in printed.err
 
 
-def test_prices_finer_than_a_tick_are_rounded_and_the_reader_is_told(
+def test_prices_with_too_many_decimals_are_rounded_with_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_candles(tmp_path / "fine.csv", [100 + i % 7 for i in range(200)])
@@ -160,4 +162,4 @@ def test_prices_finer_than_a_tick_are_rounded_and_the_reader_is_told(
     )
     told = " ".join(summary_of(capsys, config, tmp_path / "out")["warnings"])
     assert "fine.csv" in told
-    assert "more than the 2 decimals of btc_usdt: rounded to nearest" in told
+    assert "more decimals than btc_usdt allows (2) and were rounded to the nearest" in told

@@ -1,4 +1,4 @@
-"""Commands for a bot work while its strategy file or its configuration is broken, which is when they are needed."""
+"""Commands for a bot work while its strategy file or configuration is broken, because that is when they are needed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def emulator() -> Iterator[EmulatorThread]:
 
 
 def has_run(config: Path, emulator: EmulatorThread) -> StateFolder:
-    """The folder of a bot that has run once."""
+    """Create the folder of a bot that has run once."""
     where = ["--rest", emulator.rest, "--ws", emulator.ws]
     assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0
     [journal] = (config.parent / "state").glob("edited/emulator/*/journal.sqlite")
@@ -77,13 +77,13 @@ def break_it(config: Path, how: str) -> None:
 
 
 def arguments(command: list[str], config: Path) -> list[str]:
-    """The command line, with CONFIG where it belongs."""
+    """The command line, with CONFIG in the right place."""
     place = 2 if command[0] == "capital" else 1
     return [*command[:place], str(config), *command[place:]]
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_running_bot_is_asked_whatever_is_broken(
+def test_a_running_bot_can_be_controlled_whatever_is_broken(
     config: Path, emulator: EmulatorThread, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -115,7 +115,7 @@ def test_a_running_bot_is_asked_whatever_is_broken(
 
 
 @pytest.mark.parametrize("how", BREAKS)
-def test_panic_sets_the_latch_and_cancels_whatever_is_broken(
+def test_panic_halts_and_cancels_whatever_is_broken(
     config: Path, emulator: EmulatorThread, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -126,18 +126,18 @@ def test_panic_sets_the_latch_and_cancels_whatever_is_broken(
     assert halt is not None
     assert halt.kind == "panic"
     told = capsys.readouterr()
-    if how == "no YAML":  # then nothing says whose account it is
+    if how == "no YAML":  # then the account is unknown
         assert code == 2
-        assert "the account cannot be reached, so nothing was cancelled from here" in told.err
+        assert "the account cannot be reached, so this command cancelled nothing" in told.err
         assert "not valid YAML" in told.err
     else:
         assert code == 0, told.err
-        assert "0 orders cancelled, none left" in told.out
+        assert "0 orders cancelled, none still open" in told.out
     assert main(["resume", str(config)]) == 0
     assert folder.halt() is None
 
 
-def test_a_stopped_bot_is_looked_at_and_given_capital_without_its_strategy_file(
+def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_file(
     config: Path, emulator: EmulatorThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
     has_run(config, emulator)
@@ -152,13 +152,13 @@ def test_a_stopped_bot_is_looked_at_and_given_capital_without_its_strategy_file(
     assert "p was given 5 usdt" in capsys.readouterr().out
     (config.parent / "plugins" / "puppet.py").write_text(STRATEGY)
     where = ["--rest", emulator.rest, "--ws", emulator.ws]
-    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0  # the books fit what they were
+    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0  # the books are consistent
 
 
 @pytest.mark.parametrize(
     "figures", [5, [], {"strategies": 5}, {"strategies": {"p": {}}, "time": "soon"}, {"address": 7}]
 )
-def test_figures_of_another_shape_stand_in_no_commands_way(
+def test_figures_from_another_version_break_no_command(
     config: Path, emulator: EmulatorThread, figures: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
@@ -171,7 +171,7 @@ def test_figures_of_another_shape_stand_in_no_commands_way(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_command_nested_too_deep_is_no_command(config: Path, emulator: EmulatorThread) -> None:
+def test_a_command_nested_too_deeply_is_ignored(config: Path, emulator: EmulatorThread) -> None:
     folder = has_run(config, emulator)
     folder.commands.mkdir(exist_ok=True)
     (folder.commands / "1.json").write_text('{"command":' + "[" * 100_000)

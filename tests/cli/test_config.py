@@ -22,16 +22,16 @@ backtest: {balances: {usdt: 1000}}
 
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A project made by `botkit new`, with a config of the strategy `dip`."""
+    """A project created by `botkit new`, with a configuration for the strategy `dip`."""
     assert main(["new", "strategy", "dip", "--dir", str(tmp_path)]) == 0
     (tmp_path / "configs" / "x.yaml").write_text(CONFIG)
     capsys.readouterr()
     return tmp_path
 
 
-def test_check_says_that_a_configuration_is_good(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_accepts_a_valid_configuration(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", str(project / "configs" / "x.yaml")]) == 0
-    assert "good; x on bitopro with dip" in capsys.readouterr().out
+    assert "OK; x on bitopro with dip" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_check_says_that_a_configuration_is_good(project: Path, capsys: pytest.C
         ("../strategies", "../strategy", "there is no folder"),
     ],
 )
-def test_check_finds_what_only_plugins_know(
+def test_check_finds_errors_that_only_plugins_can_detect(
     project: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, words: str
 ) -> None:
     file = project / "configs" / "x.yaml"
@@ -57,7 +57,7 @@ def test_check_finds_what_only_plugins_know(
     assert words in error
 
 
-def test_show_names_the_origin_of_each_value(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_names_each_values_origin(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = project / "configs" / "x.yaml"
     assert main(["config", "show", str(file), "--set", "dip.window=7"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -90,14 +90,14 @@ def test_new_writes_a_strategy_whose_own_test_passes(tmp_path: Path, capsys: pyt
 def test_new_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "strategies" / "dip.py").unlink()
     assert main(["new", "strategy", "dip", "--dir", str(project)]) == 2
-    assert "exists already" in capsys.readouterr().err
-    assert not (project / "strategies" / "dip.py").exists(), "nothing is written when something is in the way"
+    assert "already exists" in capsys.readouterr().err
+    assert not (project / "strategies" / "dip.py").exists(), "nothing is written if one of the files exists"
 
 
 @pytest.mark.parametrize(
     ("name", "hint"), [("MyIdea", "my_idea"), ("my-idea", "my_idea"), ("class", ""), ("../x", "x")]
 )
-def test_new_refuses_names_that_python_or_a_file_could_not_bear(
+def test_new_refuses_names_that_python_or_the_file_system_cannot_use(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, hint: str
 ) -> None:
     assert main(["new", "strategy", name, "--dir", str(tmp_path)]) == 2

@@ -46,7 +46,7 @@ def as_json(result: tuple[int, str, str]) -> Any:
 def test_a_csv_file_becomes_a_tape_and_more_rows_are_added(run: Run, file: Path, tmp_path: Path) -> None:
     code, out, _ = run("import", file, "--pair", "btc_usdt", "--out", "tape")
     assert code == 0
-    assert "btc_usdt candles 1m: 5 rows into tape" in out
+    assert "btc_usdt candles 1m: 5 rows added to tape" in out
     later = tmp_path / "later.csv"
     later.write_text(HEADER + "".join(f"{1735689600 + 60 * i},10,11,9,10,1\n" for i in range(5, 9)))
     assert run("import", later, "--pair", "btc_usdt", "--resolution", "1m", "--out", "tape")[0] == 0
@@ -57,7 +57,7 @@ def test_a_csv_file_becomes_a_tape_and_more_rows_are_added(run: Run, file: Path,
     assert run("check", "tape")[0] == 0
 
 
-def test_rows_that_a_tape_has_already_are_refused_and_nothing_changes(run: Run, file: Path, tmp_path: Path) -> None:
+def test_rows_that_a_tape_already_has_are_refused_and_nothing_changes(run: Run, file: Path, tmp_path: Path) -> None:
     run("import", file, "--pair", "btc_usdt", "--out", "tape")
     before = {p: p.read_bytes() for p in (tmp_path / "tape").rglob("*") if p.is_file()}
     code, _, err = run("import", file, "--pair", "btc_usdt", "--out", "tape")
@@ -66,15 +66,15 @@ def test_rows_that_a_tape_has_already_are_refused_and_nothing_changes(run: Run, 
     assert {p: p.read_bytes() for p in (tmp_path / "tape").rglob("*") if p.is_file()} == before
 
 
-def test_mistakes_end_with_one_line_that_helps_and_no_tape(run: Run, file: Path, tmp_path: Path) -> None:
+def test_mistakes_give_one_helpful_line_and_no_tape(run: Run, file: Path, tmp_path: Path) -> None:
     for arguments, message in (
-        (("import", file, "--out", "t"), "does not say its pair"),
+        (("import", file, "--out", "t"), "does not name its pair"),
         (("import", file, "--pair", "btc_usd", "--out", "t"), "did you mean btc_usdt"),
-        (("import", file, "--pair", "btc_usdt", "--resolution", "5m", "--out", "t"), "rows lie 60 s apart"),
-        (("import", file, "--pair", "btc_usdt", "--kind", "tapes", "--out", "t"), "no plugin offers it"),
+        (("import", file, "--pair", "btc_usdt", "--resolution", "5m", "--out", "t"), "rows are 60 s apart"),
+        (("import", file, "--pair", "btc_usdt", "--kind", "tapes", "--out", "t"), "no such format"),
         (("import", tmp_path / "none.csv", "--pair", "btc_usdt", "--out", "t"), "does not exist"),
         (("info", tmp_path / "none"), "does not exist"),
-        (("spread", file, "--pair", "btc_usdt"), "has no books of btc_usdt"),
+        (("spread", file, "--pair", "btc_usdt"), "has no books for btc_usdt"),
         (("spread", BUNDLED, "--size", "1_000"), "is not a plain decimal"),
         (("synthetic", "--out", "t", "--start", "soon"), "is not a time"),
     ):
@@ -91,31 +91,31 @@ def test_check_lists_findings_and_exits_with_1(run: Run, tmp_path: Path) -> None
     path.write_text("".join([*lines[:3], lines[2], *lines[4:]]))
     code, out, _ = run("check", path, "--pair", "btc_usdt")
     assert code == 1
-    assert "1 doubled candles, left out" in out
-    assert "candles are missing before it, 1 rows" in out
+    assert "1 doubled candles were left out" in out
+    assert "candles are missing before this row, 1 rows" in out
     verdict = as_json(run("check", path, "--pair", "btc_usdt", "--json"))
     assert verdict["good"] is False
     assert len(verdict["findings"]) == 2
     path.write_text(HEADER + "1735689600,10,9,11,10,1\n")
     code, out, _ = run("check", path, "--pair", "btc_usdt", "--resolution", "1m")
     assert code == 1
-    assert "candles.csv:2: the high lies below the low" in out
+    assert "candles.csv:2: the high is below the low" in out
 
 
-def test_check_of_a_good_file_exits_with_0_and_notes_are_no_findings(run: Run, file: Path) -> None:
+def test_check_of_a_valid_file_exits_with_0_and_notes_are_not_findings(run: Run, file: Path) -> None:
     file.write_text(CANDLES.replace("11,9,10", "11,9.001,10"))
     code, out, _ = run("check", file, "--pair", "btc_usdt")
     assert code == 0
-    assert "good; 5 rows in 1 streams" in out
-    assert "note: 5 prices had more than the 2 decimals" in out
+    assert "OK; 5 rows in 1 streams" in out
+    assert "note: 5 prices had more decimals than btc_usdt allows (2)" in out
 
 
-def test_doubled_candles_are_left_out_on_request(run: Run, file: Path) -> None:
+def test_doubled_candles_are_skipped_on_request(run: Run, file: Path) -> None:
     file.write_text(CANDLES + CANDLES.splitlines()[-1] + "\n")
     assert "a second candle" in run("import", file, "--pair", "btc_usdt", "--out", "t")[2]
     code, out, _ = run("import", file, "--pair", "btc_usdt", "--out", "t", "--drop-doubled")
     assert code == 0
-    assert "note: 1 doubled candles, left out" in out
+    assert "note: 1 doubled candles were left out" in out
 
 
 def test_trades_are_told_from_candles_by_their_header(run: Run, tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_a_synthetic_tape_says_so_everywhere(run: Run) -> None:
     assert "market: synthetic, seed 5" in out
     again = as_json(run("synthetic", "--out", "market", "--seed", "5", "--days", "1", "--hours", "1", "--json"))
     assert again["content_sha256"] in out
-    assert "synthetic: yes: an invented market" in run("info", "market")[1]
-    assert "synthetic: an invented market" in run("spread", "market", "--pair", "btc_usdt")[1]
-    assert "of a synthetic market" in run("check", "market")[1]
+    assert "synthetic: yes: generated, not recorded" in run("info", "market")[1]
+    assert "synthetic data: measure your own recordings" in run("spread", "market", "--pair", "btc_usdt")[1]
+    assert "(synthetic market)" in run("check", "market")[1]
     assert as_json(run("info", "market", "--json"))["synthetic"] is True
     assert (
         as_json(run("info", "market", "--json"))["command"]
@@ -142,7 +142,7 @@ def test_a_synthetic_tape_says_so_everywhere(run: Run) -> None:
     )
 
 
-def test_spread_says_what_slippage_should_be(run: Run) -> None:
+def test_spread_suggests_a_slippage(run: Run) -> None:
     code, out, _ = run("spread", BUNDLED, "--pair", "btc_usdt")
     assert code == 0
     assert 'slippage: "0.00015"' in out
@@ -153,13 +153,13 @@ def test_spread_says_what_slippage_should_be(run: Run) -> None:
     assert float(pair["slippage"]) > 0.001
 
 
-def test_info_and_check_of_one_pair_alone(run: Run) -> None:
+def test_info_and_check_can_be_limited_to_one_pair(run: Run) -> None:
     streams = as_json(run("info", BUNDLED, "--pair", "eth_twd", "--json"))["streams"]
     assert {row["pair"] for row in streams} == {"eth_twd"}
 
 
 def frames_file(path: Path, lists: list[list[int]]) -> Path:
-    """TRADE frames a second apart; each trade is a number."""
+    """TRADE frames a second apart; each trade is given as a number."""
     lines = []
     for i, numbers in enumerate(lists):
         rows = [{"timestamp": 1735689600 + n, "price": str(100 + n), "amount": "1", "isBuyer": True} for n in numbers]
@@ -169,13 +169,13 @@ def frames_file(path: Path, lists: list[list[int]]) -> Path:
     return path
 
 
-def test_frames_are_imported_whole_and_gaps_between_lists_are_marked(run: Run, tmp_path: Path) -> None:
+def test_frames_are_imported_completely_and_gaps_between_lists_are_marked(run: Run, tmp_path: Path) -> None:
     singles = frames_file(tmp_path / "s.frames.jsonl", [[1], [2], [2], [3]])
     assert "btc_usdt trades: 4 rows" in run("import", singles, "--out", "singles")[1]
     lists = frames_file(tmp_path / "l.frames.jsonl", [[], [2, 1], [3, 2, 1], [9, 8, 7], [10, 9, 8, 7]])
     code, out, _ = run("import", lists, "--out", "lists")
     assert code == 0
-    assert "btc_usdt trades: 7 rows into lists, 1 gap" in out
+    assert "btc_usdt trades: 7 rows added to lists, 1 gap" in out
     assert as_json(run("info", "lists", "--json"))["streams"][0]["gaps"] == 1
     for place in ("lists", lists):
         code, out, _ = run("check", place)

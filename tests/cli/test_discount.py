@@ -1,4 +1,4 @@
-"""Fees that shall be paid in BITO, without any or without its price, say that nothing comes of it."""
+"""Paying fees in BITO without holding any, or without its price, gives a warning that it has no effect."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_backtest_without_its_price_says_so(tmp_path: Path, capsys: Printed) -
     )
 
 
-def test_without_the_wish_nothing_is_said(tmp_path: Path, capsys: Printed) -> None:
+def test_without_the_option_nothing_is_printed(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY, extra="  fees: {rank: 0}\n")
     assert bot.backtest() == 0
     assert "bito" not in said(capsys).lower()

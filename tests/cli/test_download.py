@@ -49,7 +49,7 @@ def gaps(out: Path) -> list[tuple[int, int]]:
     return [((a // 10**9 - START_S) // 60, (b // 10**9 - START_S) // 60) for a, b in stream.gaps]
 
 
-def test_a_long_span_is_asked_for_in_parts_and_written_whole(run: Run, tmp_path: Path) -> None:
+def test_a_long_span_is_requested_in_parts_and_written_completely(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 20_000)) as venue:
         code, printed, err = run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-14", "--out", out)
@@ -60,7 +60,7 @@ def test_a_long_span_is_asked_for_in_parts_and_written_whole(run: Run, tmp_path:
     assert gaps(out) == []
 
 
-def test_it_goes_on_where_the_tape_ends(run: Run, tmp_path: Path) -> None:
+def test_a_download_continues_where_the_tape_ends(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     span = ("btc_twd", "--from", "2025-01-01", "--out", out)
     with MarketVenue(candles=minutes(0, 300)) as venue:
@@ -77,19 +77,19 @@ def test_it_goes_on_where_the_tape_ends(run: Run, tmp_path: Path) -> None:
     assert main(["data", "check", str(out)]) == 0
 
 
-def test_what_the_exchange_left_out_is_a_gap_within_and_between_requests(run: Run, tmp_path: Path) -> None:
+def test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
-    # one hole inside of a reply, one across the end of the first request's 8,000 candles
+    # one hole inside a reply, and one across the end of the first request's 8,000 candles
     candles = {**minutes(0, 100), **minutes(110, 7_885), **minutes(8_010, 100)}
     with MarketVenue(candles=candles) as venue:
         code, printed, err = run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-06T15:10", "--out", out)
     assert code == 0, err
     assert len(venue.requests) == 2
     assert gaps(out) == [(100, 110), (7_995, 8_010)]
-    assert "the exchange left out 25 without trades" in printed
+    assert "the exchange left out 25 intervals without trades" in printed
 
 
-def test_a_hole_between_two_downloads_is_a_gap_too(run: Run, tmp_path: Path) -> None:
+def test_a_hole_between_two_downloads_is_also_a_gap(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles={**minutes(0, 60), **minutes(90, 30)}) as venue:
         run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-01T01:00", "--out", out)
@@ -97,7 +97,7 @@ def test_a_hole_between_two_downloads_is_a_gap_too(run: Run, tmp_path: Path) -> 
     assert gaps(out) == [(60, 90)]
 
 
-def test_an_interruption_keeps_every_reply_that_came_before(run: Run, tmp_path: Path) -> None:
+def test_an_interruption_keeps_every_earlier_reply(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 10_000)) as venue:
         venue.refusals = [0, 422]
@@ -110,7 +110,7 @@ def test_an_interruption_keeps_every_reply_that_came_before(run: Run, tmp_path: 
     assert int(venue.requests[-1]["from"]) > START_S + 60 * 8_000 - 1
 
 
-def test_moments_of_trouble_are_waited_out(run: Run, tmp_path: Path) -> None:
+def test_temporary_errors_are_retried(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 10)) as venue:
         venue.refusals = [503, 500, 502]
@@ -134,11 +134,11 @@ def test_several_pairs_and_json(run: Run, tmp_path: Path) -> None:
     assert closes(out, "eth_twd") == list(range(10))
 
 
-def test_mistakes_end_with_one_line_that_helps(run: Run, tmp_path: Path) -> None:
+def test_mistakes_give_one_helpful_line(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     for arguments, message in (
         (("btc_tw", "--from", "2025-01-01"), "did you mean btc_twd?"),
-        (("btc_twd",), "give a start with --from"),
+        (("btc_twd",), "set a start with --from"),
         (("btc_twd", "--from", "soon"), "--from: 'soon' is not a time"),
         (("btc_twd", "--from", "2025-01-01", "--resolution", "7m"), "'7m' is not one of"),
     ):
@@ -151,4 +151,4 @@ def test_mistakes_end_with_one_line_that_helps(run: Run, tmp_path: Path) -> None
         run(venue, "btc_twd", "--from", "2025-01-01", "--to", "2025-01-01T00:10", "--out", out)
         code, _, err = run(venue, "btc_twd", "--from", "2024-12-01", "--out", out)
     assert code == 2
-    assert "a tape only grows at its end: leave --from out to go on at 2025-01-01T00:10" in err
+    assert "a tape only grows at its end: omit --from to continue at 2025-01-01T00:10" in err

@@ -1,4 +1,4 @@
-"""A user's mistake gives one sentence: what, where, and how to mend it."""
+"""A user's mistake gives one message: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Printed = pytest.CaptureFixture[str]
         ("self.replace(self.buy(self.pair, amount=1, price=9), amount=-5)", "amount is -5; it must be above 0"),
     ],
 )
-def test_a_negative_figure_is_called_negative(tmp_path: Path, capsys: Printed, call: str, sentence: str) -> None:
+def test_a_negative_figure_is_reported_as_such(tmp_path: Path, capsys: Printed, call: str, sentence: str) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
     assert bot.backtest() == 0
     assert sentence in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
@@ -48,7 +48,7 @@ def test_a_negative_figure_is_called_negative(tmp_path: Path, capsys: Printed, c
         'self.protect("xrp_twd", stop_loss_pct=5)',
     ],
 )
-def test_a_pair_without_prices_is_refused_with_the_remedy_and_the_users_line(
+def test_a_pair_without_prices_is_refused_with_a_remedy_and_the_users_line(
     tmp_path: Path, capsys: Printed, call: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
@@ -58,9 +58,7 @@ def test_a_pair_without_prices_is_refused_with_the_remedy_and_the_users_line(
 
 
 @pytest.mark.parametrize("call", ['__import__("json").loads("{")', 'self.subscribe_bars(self.pair, "2m")'])
-def test_the_headline_of_a_failure_names_the_users_line_not_a_librarys(
-    tmp_path: Path, capsys: Printed, call: str
-) -> None:
+def test_a_failures_headline_names_the_users_line_not_a_librarys(tmp_path: Path, capsys: Printed, call: str) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format(call))
     assert bot.backtest() == 2
     said = capsys.readouterr().err
@@ -78,7 +76,7 @@ def test_a_method_that_hides_an_api_name_is_refused_like_a_parameter(
     assert f"{bot.line_of('def ' + name)}: `{name}` of the strategy `Mine` would hide what every strategy has" in said
 
 
-def test_an_attribute_and_a_mixins_method_hide_it_too(tmp_path: Path, capsys: Printed) -> None:
+def test_an_attribute_or_a_mixins_method_is_refused_too(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "log = None")
     assert bot.check() == 2
     assert "`log` of the strategy `Mine` would hide" in capsys.readouterr().err
@@ -89,7 +87,7 @@ def test_an_attribute_and_a_mixins_method_hide_it_too(tmp_path: Path, capsys: Pr
     assert "`position` of the strategy `Mine` would hide" in capsys.readouterr().err
 
 
-def test_own_names_and_events_are_no_offence(tmp_path: Path) -> None:
+def test_own_names_and_events_are_accepted(tmp_path: Path) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("self.close_all()") + "\ndef close_all(self):\n    pass\n\n_size = 3")
     assert bot.check() == 0
 
@@ -101,7 +99,9 @@ def test_own_names_and_events_are_no_offence(tmp_path: Path) -> None:
         ("sizes: dict = 3", "Mine.sizes: dict is not a kind of parameter"),
     ],
 )
-def test_an_unfit_parameter_is_named_with_file_and_line(tmp_path: Path, capsys: Printed, line: str, what: str) -> None:
+def test_an_invalid_parameter_is_named_with_file_and_line(
+    tmp_path: Path, capsys: Printed, line: str, what: str
+) -> None:
     bot = FirstBot(tmp_path, line)
     assert bot.check() == 2
     said = capsys.readouterr().err
@@ -109,13 +109,13 @@ def test_an_unfit_parameter_is_named_with_file_and_line(tmp_path: Path, capsys: 
     assert "botkit_plugin_" not in said
 
 
-def test_a_whole_number_is_asked_for_in_the_users_spelling(tmp_path: Path, capsys: Printed) -> None:
+def test_a_whole_number_error_quotes_the_users_spelling(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     assert bot.check("--set", "mine.n=20.5") == 2
     assert "must be a whole number such as 10, not 20.5" in capsys.readouterr().err
 
 
-def test_a_class_that_is_offered_under_no_name_is_found(tmp_path: Path, capsys: Printed) -> None:
+def test_a_class_that_is_not_registered_is_found(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     text = bot.file.read_text(encoding="utf-8")
     bot.file.write_text(text[: text.index("@hookimpl")], encoding="utf-8")
@@ -125,7 +125,7 @@ def test_a_class_that_is_offered_under_no_name_is_found(tmp_path: Path, capsys: 
     assert 'register("mine", Mine)' in said
 
 
-def test_a_folder_of_plugins_that_is_not_there_is_named_with_its_line(tmp_path: Path, capsys: Printed) -> None:
+def test_a_missing_plugin_folder_is_named_with_its_line(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     bot.write(plugins="[strategie]")
     assert bot.check() == 2
@@ -134,7 +134,7 @@ def test_a_folder_of_plugins_that_is_not_there_is_named_with_its_line(tmp_path: 
     assert "did you mean `strategies`?" in said
 
 
-def test_commas_within_a_figure_are_called_that(tmp_path: Path, capsys: Printed) -> None:
+def test_commas_within_a_figure_are_explained(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     bot.write(balances="{twd: 1,000,000}")
     assert bot.check() == 2
@@ -142,9 +142,7 @@ def test_commas_within_a_figure_are_called_that(tmp_path: Path, capsys: Printed)
     assert f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is not a number; write it without" in said
 
 
-def test_capital_above_the_balances_is_one_sentence_for_the_check_and_the_backtest(
-    tmp_path: Path, capsys: Printed
-) -> None:
+def test_capital_above_the_balances_gives_the_same_error_in_check_and_backtest(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, "pass")
     more = ("--set", "strategies.0.capital={twd: 2000000}")
     for command in (bot.check, bot.backtest):

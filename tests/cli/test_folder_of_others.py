@@ -14,7 +14,7 @@ RUNS = "raise SystemExit('it was run')\n"
 
 @pytest.mark.skipif(os.name != "posix", reason="rights are kept in another way there")
 @pytest.mark.parametrize("what", ["folder", "file"])
-def test_plugins_of_the_working_directory_that_others_may_write_are_not_run(
+def test_world_writable_plugins_in_the_current_directory_are_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     folder = tmp_path / "strategies"
@@ -34,7 +34,7 @@ def test_plugins_of_the_working_directory_that_others_may_write_are_not_run(
     assert "sys.exit" in capsys.readouterr().err  # it was run
 
 
-def test_cells_that_a_spreadsheet_would_run_are_text() -> None:
+def test_cells_that_a_spreadsheet_would_evaluate_are_text() -> None:
     from botkit.backtesting.outputs import _Quoted
     from botkit.model.csv_cells import inert
 

@@ -1,4 +1,4 @@
-"""Backtests are numbered and kept, and none replaces the one before it."""
+"""Backtests are numbered and kept, and no run replaces another."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def test_runs_are_kept_by_number_and_the_newest_is_latest(
     assert [row["run"] for row in rows] == [1, 2]
     assert rows[0]["journal_sha256"] == rows[1]["journal_sha256"]
     assert main(["runs", "other"]) == 0
-    assert "no backtest of other is kept in out" in capsys.readouterr().out
+    assert "out has no backtest of other" in capsys.readouterr().out
 
 
-def test_out_is_replaced_as_ever_and_takes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_is_replaced_and_gets_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = FirstBot(tmp_path, BODY)
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
@@ -56,7 +56,7 @@ def test_out_is_replaced_as_ever_and_takes_no_number(tmp_path: Path, monkeypatch
     assert not (tmp_path / "out").exists()
 
 
-def test_two_at_a_time_take_a_number_each(tmp_path: Path) -> None:
+def test_two_simultaneous_runs_get_different_numbers(tmp_path: Path) -> None:
     first, second = NumberedRun(tmp_path), NumberedRun(tmp_path)
     with first, second:
         (first.path / "summary.json").write_text("first")
@@ -66,7 +66,7 @@ def test_two_at_a_time_take_a_number_each(tmp_path: Path) -> None:
     assert (first.out / "summary.json").read_text() == "first"
 
 
-def test_a_number_is_never_given_again_and_a_failed_run_leaves_none(tmp_path: Path) -> None:
+def test_a_number_is_never_reused_and_a_failed_run_leaves_none(tmp_path: Path) -> None:
     assert written(tmp_path, "a").name == "1"
     assert written(tmp_path, "b").name == "2"
     (tmp_path / "notes").mkdir()
@@ -77,7 +77,7 @@ def test_a_number_is_never_given_again_and_a_failed_run_leaves_none(tmp_path: Pa
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_without_links_latest_is_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_symbolic_links_latest_is_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError
 
@@ -88,7 +88,7 @@ def test_without_links_latest_is_a_copy(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "latest" / "summary.json").read_text() == "b"
 
 
-def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(ConfigError, match="mine is not a folder, and runs are kept there"):
         NumberedRun(tmp_path / "mine")

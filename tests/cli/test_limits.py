@@ -1,4 +1,4 @@
-"""``botkit limits``: the table, its sources, its conflicts."""
+"""``botkit limits``: the table, its sources and its conflicts."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def rows(*arguments: str) -> dict[str, dict[str, object]]:
     return {row["endpoint"]: row for row in json.loads(run("--json", *arguments))["endpoints"]}
 
 
-def test_the_table_names_counters_figures_sources_and_conflicts() -> None:
+def test_the_table_shows_counters_figures_sources_and_conflicts() -> None:
     text = run()
     for piece in ("create_batch", "90 in 60 s per ip and account", "(archive)", "Sources", "Where they disagree"):
         assert piece in text
 
 
-def test_json_holds_every_documented_figure_with_its_source() -> None:
+def test_json_has_every_documented_figure_with_its_source() -> None:
     batch = rows()["create_batch"]
     assert batch["windows"] == [
         {"requests": 90, "per_s": 60, "scope": "ip"},
@@ -45,17 +45,17 @@ def test_json_holds_every_documented_figure_with_its_source() -> None:
     assert {figure["source"] for figure in batch["documented"]} <= set(json.loads(run("--json"))["sources"])  # type: ignore[attr-defined]
 
 
-def test_strict_shows_what_strict_would_use() -> None:
+def test_strict_shows_the_limits_it_would_use() -> None:
     assert rows("--strict")["cancel_batch"]["windows"] == [{"requests": 1, "per_s": 1, "scope": "ip"}]
 
 
-def test_a_choice_is_shown() -> None:
+def test_an_override_is_shown() -> None:
     chosen = rows("--choose", "public=1200", "--choose", "create_batch=archive")
     assert chosen["tickers"]["windows"] == [{"requests": 1200, "per_s": 60, "scope": "ip"}]
     assert chosen["create_batch"]["windows"] == [{"requests": 60, "per_s": 60, "scope": "ip"}]
 
 
-def test_a_configuration_shows_its_own_choice(tmp_path: Path) -> None:
+def test_a_configurations_own_limits_are_shown(tmp_path: Path) -> None:
     config = tmp_path / "bot.yaml"
     config.write_text(
         "name: demo\nexchange: bitopro\nplugins: []\nlimits: strict\n"
@@ -65,16 +65,16 @@ def test_a_configuration_shows_its_own_choice(tmp_path: Path) -> None:
     assert rows(str(config)) == rows("--strict")
 
 
-def test_a_choice_that_is_none_says_how_to_write_one() -> None:
+def test_a_malformed_override_is_refused_with_an_example() -> None:
     result = CliRunner().invoke(limits, ["--choose", "public"])
     assert result.exit_code == 2
     assert "ROW=CHOICE" in result.output
 
 
-def test_usage_shows_what_bots_that_share_a_ledger_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usage_shows_how_much_bots_sharing_a_ledger_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
     nobody = CliRunner().invoke(limits, ["--usage"])
-    assert isinstance(nobody.exception, LedgerUnreachable)  # looking starts no broker
+    assert isinstance(nobody.exception, LedgerUnreachable)  # looking does not start a broker
     assert "no bot here shares its limits" in str(nobody.exception)
 
     async def share() -> None:

@@ -1,4 +1,4 @@
-"""The frame of the command line: exit codes, one line an error, and nothing imported before it is used."""
+"""The command line's frame: exit codes, one line per error, and nothing imported before it is used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_python_dash_m_is_the_same_command() -> None:
     assert done.stdout.strip() == f"botkit {__version__}"
 
 
-def test_an_unknown_command_is_a_mistake_of_the_users(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_is_a_user_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bakctest"]) == 2
     assert "No such command 'bakctest'" in capsys.readouterr().err
 
@@ -58,7 +58,7 @@ def test_an_error_is_one_clean_line(
 
 @pytest.fixture
 def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command `try WHAT` that ends in the way it is told."""
+    """A command `try WHAT` that ends as WHAT says."""
 
     @click.command(name="try")
     @click.argument("what")
@@ -93,7 +93,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("with_command")
-def test_help_lists_own_commands_without_importing_them_and_those_of_plugins(
+def test_help_lists_own_commands_without_importing_them_and_plugins_commands(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(frame.COMMANDS, "later", ("botkit.cli.not_written_yet", "Not there."))
@@ -104,7 +104,7 @@ def test_help_lists_own_commands_without_importing_them_and_those_of_plugins(
     assert "later" not in text
 
 
-def test_every_command_of_the_table_that_exists_can_be_imported() -> None:
+def test_every_command_in_the_table_can_be_imported() -> None:
     context = click.Context(frame.botkit)
     for name, (_, text) in frame.COMMANDS.items():
         command = frame.botkit.get_command(context, name)
@@ -113,7 +113,7 @@ def test_every_command_of_the_table_that_exists_can_be_imported() -> None:
             assert text.endswith(".")
 
 
-def test_a_broken_plugin_does_not_take_the_help_away(
+def test_a_broken_plugin_does_not_break_the_help(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTKIT_LOAD_PLUGINS", "no_such_plugin_installed")

@@ -1,4 +1,4 @@
-"""Dates that a user types are in one zone everywhere, and what came from an emulator is called synthetic."""
+"""Dates that a user types are in the same zone everywhere, and data from an emulator is called synthetic."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Printed = pytest.CaptureFixture[str]
 BODY = 'def on_start(self):\n    self.subscribe_bars(self.pair, "1m")'
 
 
-def test_a_span_outside_the_data_is_told_in_the_zone_it_was_typed_in(tmp_path: Path, capsys: Printed) -> None:
+def test_a_span_outside_the_data_is_reported_in_the_zone_it_was_typed_in(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY)
     assert bot.backtest("--from", "2023-02-01", "--to", "2023-02-01") == 2
     said = capsys.readouterr().err
-    assert "from 2023-02-01T00:00:00.000+08:00 to 2023-02-02T00:00:00.000+08:00, but the data of btc_twd from" in said
-    assert "2024-01-01T08:01:00.000+08:00" in said
+    assert "from 2023-02-01T00:00:00.000+08:00 to 2023-02-02T00:00:00.000+08:00, but the data of btc_twd" in said
+    assert "2024-01-01T08:00:00.000+08:00" in said
     assert "Z" not in said
 
 
-def test_the_synthetic_markets_start_is_typed_in_that_zone_too(tmp_path: Path, capsys: Printed) -> None:
+def test_the_synthetic_markets_start_uses_the_same_zone(tmp_path: Path, capsys: Printed) -> None:
     out = tmp_path / "tape"
     common = ["data", "synthetic", "--out", str(out), "--start", "2025-01-01", "--days", "1", "--hours", "0"]
     assert main(common) == 0
@@ -36,18 +36,18 @@ def test_the_synthetic_markets_start_is_typed_in_that_zone_too(tmp_path: Path, c
     assert begins == {(1_735_689_600 - 8 * 3600 + 60) * 10**9}
 
 
-def test_a_zone_that_is_none_is_refused(tmp_path: Path, capsys: Printed) -> None:
+def test_an_unknown_time_zone_is_refused(tmp_path: Path, capsys: Printed) -> None:
     assert main(["data", "synthetic", "--out", str(tmp_path), "--timezone", "Taipeh"]) == 2
-    assert "'Taipeh' is no time zone" in capsys.readouterr().err
+    assert "'Taipeh' is not a time zone" in capsys.readouterr().err
 
 
-def test_sort_and_timezone_stand_in_the_command_and_in_the_configuration(tmp_path: Path, capsys: Printed) -> None:
+def test_sort_and_timezone_work_in_the_command_and_in_the_configuration(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY)
     lines = (tmp_path / "candles.csv").read_text(encoding="utf-8").splitlines()
     newest_first = "\n".join([lines[0], *reversed(lines[1:])]) + "\n"
     (tmp_path / "candles.csv").write_text(newest_first, encoding="utf-8")
     assert bot.backtest() == 2
-    assert "the rows run from the newest to the oldest" in capsys.readouterr().err
+    assert "the rows run from newest to oldest" in capsys.readouterr().err
     text = bot.config.read_text(encoding="utf-8")
     bot.config.write_text(text.replace("resolution: 1m}", "resolution: 1m, sort: true}"), encoding="utf-8")
     assert bot.backtest() == 0
@@ -57,7 +57,7 @@ def test_sort_and_timezone_stand_in_the_command_and_in_the_configuration(tmp_pat
     assert read_manifest(tmp_path / "tape").command.endswith("--timezone UTC --sort")
 
 
-def test_what_is_recorded_or_downloaded_from_an_emulator_is_marked_synthetic(tmp_path: Path, capsys: Printed) -> None:
+def test_data_recorded_or_downloaded_from_an_emulator_is_marked_synthetic(tmp_path: Path, capsys: Printed) -> None:
     with EmulatorThread(lambda: make_emulator(emulator_options())) as emulator:
         where = ["--rest", emulator.rest]
         recorded, downloaded = tmp_path / "recorded", tmp_path / "downloaded"

@@ -27,7 +27,7 @@ def test_plugins_lists_what_is_loaded_and_from_where(
     assert "strategies: dip" in capsys.readouterr().out
 
 
-def test_plugins_of_a_configuration_and_what_it_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_configurations_plugins_and_blocks_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "bad.py").write_text("1 / 0\n")
     file = tmp_path / "x.yaml"

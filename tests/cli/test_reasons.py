@@ -1,4 +1,4 @@
-"""Why a bot did not trade is told by kind: figures aside, what reads the same is one reason."""
+"""Reasons for not trading are grouped by kind: messages that differ only in figures count as one reason."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def on_bar(self, bar):
         ("rank 2", "rank …"),
     ],
 )
-def test_figures_that_stand_alone_are_put_aside(reason: str, kind: str) -> None:
+def test_stand_alone_figures_are_replaced(reason: str, kind: str) -> None:
     assert kind_of(reason) == kind
 
 
-def test_a_kind_in_one_wording_keeps_its_figures() -> None:
+def test_a_kind_with_only_one_wording_keeps_its_figures() -> None:
     assert grouped({"below 3": 2, "a 1 b": 4, "a 2 b": 5}) == {"a … b": 9, "below 3": 2}
 
 
-def test_after_too_many_wordings_kinds_are_counted_and_none_is_lost() -> None:
+def test_with_too_many_wordings_kinds_are_counted_and_none_is_lost() -> None:
     record = StrategyRecord("s", 0)
     for number in range(3 * REASONS_MAX):
         record.skip(f"close {number} is low", {})
@@ -67,7 +67,7 @@ def test_a_backtest_counts_by_kind(tmp_path: Path, capsys: Printed) -> None:
     assert row["skips"] == {"close … is not above …": 90, "no signal in 5m": 90}
 
 
-def test_why_shows_a_line_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
+def test_why_shows_one_line_per_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     body = """
     def on_start(self):

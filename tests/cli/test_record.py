@@ -1,4 +1,4 @@
-"""``botkit record`` as a user types it, against a small exchange over real sockets; killed without warning, too."""
+"""``botkit record`` as a user types it, against a small exchange over real sockets, including a kill."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def numbers(tape: Path, pair: str = "btc_twd") -> list[int]:
-    """The numbers of the recorded trades, which the venue writes into their prices."""
+    """The recorded trades' numbers, which the venue encodes in their prices."""
     chunks = Tape.open(tape, packaged_pairs()).read(pair, "trades")
     scale = 10 ** packaged_pairs()[pair].rules.price_decimals
     return [int(ticks) // scale - 1_000_000 for columns in chunks for ticks in columns.ticks]  # type: ignore[union-attr]
@@ -69,7 +69,7 @@ def journal_bytes(out: Path) -> int:
     return sum(path.stat().st_size for path in (out / "journal").glob("*.rows"))
 
 
-def test_what_is_recorded_is_a_tape_of_every_trade_in_order(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_recording_has_every_trade_in_order(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     code, printed, _ = run(*arguments(venue, out, "--pairs", "btc_twd,eth_twd", "--duration", "1.5s", "--json"))
     assert code == 0
@@ -84,7 +84,7 @@ def test_what_is_recorded_is_a_tape_of_every_trade_in_order(run: Run, venue: Mar
     assert code == 0, printed + err
 
 
-def test_a_kill_costs_less_than_a_second_and_the_next_start_goes_on(
+def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     run: Run, venue: MarketVenue, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
@@ -93,15 +93,15 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_goes_on(
     process.kill()
     killed = time.time()
     process.communicate()
-    # read at once, from the journal
+    # read immediately, from the journal
     before = numbers(out)
     assert before == list(range(before[0], before[-1] + 1))
     last_kept = next(at for at, number in venue.trades if number == before[-1])
     assert killed - last_kept < 1.0
-    # and again after the next start has made Parquet of it
+    # and again after the next start has converted it to Parquet
     code, _, err = run(*arguments(venue, out, "--duration", "1s"))
     assert code == 0
-    assert "found after an earlier run" in err
+    assert "left by an earlier run" in err
     after = numbers(out)
     assert after[: len(before)] == before
     assert len(after) > len(before)
@@ -116,7 +116,7 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_goes_on(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can catch")
-def test_a_signal_ends_the_recording_in_good_order(venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_signal_ends_the_recording_cleanly(venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     process = started(venue, out, "--raw")
     wait_for(lambda: journal_bytes(out) > 3_000)
@@ -124,13 +124,13 @@ def test_a_signal_ends_the_recording_in_good_order(venue: MarketVenue, tmp_path:
     printed, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
     assert "btc_twd: connected" in err
-    assert "look at it with `botkit data info" in printed
+    assert "inspect it with `botkit data info" in printed
     assert not (out / "journal").exists()
     [raw] = (out / "raw").iterdir()
     assert raw.name.endswith(".frames.jsonl.gz")
 
 
-def test_a_second_recorder_of_one_tape_is_refused(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_second_recorder_on_the_same_tape_is_refused(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     process = started(venue, out)
     try:
@@ -143,11 +143,11 @@ def test_a_second_recorder_of_one_tape_is_refused(run: Run, venue: MarketVenue, 
         process.communicate()
 
 
-def test_a_break_is_a_gap_of_the_books_and_of_trades_that_the_list_does_not_reach(
+def test_a_lost_connection_is_a_gap_in_books_and_in_trades_beyond_the_list(
     run: Run, venue: MarketVenue, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
-    venue.keep = 3  # half a second of backoff is ten trades
+    venue.keep = 3  # ten trades happen during half a second of backoff
     process = started(venue, out)
     wait_for(lambda: journal_bytes(out) > 3_000)
     venue.cut()
@@ -167,7 +167,7 @@ def test_a_break_is_a_gap_of_the_books_and_of_trades_that_the_list_does_not_reac
         assert len(stream.gaps) == 1, kind
 
 
-def test_raw_frames_read_back_as_the_same_trades(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_raw_frames_give_the_same_trades(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     out, again = tmp_path / "tape", tmp_path / "again"
     assert run(*arguments(venue, out, "--raw", "--duration", "1.5s"))[0] == 0
     [raw] = (out / "raw").iterdir()
@@ -175,7 +175,7 @@ def test_raw_frames_read_back_as_the_same_trades(run: Run, venue: MarketVenue, t
     assert numbers(again) == numbers(out)
 
 
-def test_a_recording_backtests_at_once(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_recording_can_be_backtested_at_once(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     process = started(venue, out)
     wait_for(lambda: journal_bytes(out) > 8_000)
@@ -202,11 +202,11 @@ backtest:
     assert json.loads(printed)["events"] > 10
 
 
-def test_mistakes_end_with_one_line_that_helps(run: Run, tmp_path: Path) -> None:
+def test_mistakes_give_one_helpful_line(run: Run, tmp_path: Path) -> None:
     base = ("record", "--out", tmp_path / "t")
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((*base, "--pairs", "btc_usd"), "did you mean btc_usdt?"),
-        ((*base, "--pairs", " , "), "names no pair"),
+        ((*base, "--pairs", " , "), "is empty"),
         ((*base, "--pairs", "btc_twd", "--duration", "soon"), "is not a duration; write 90s"),
         ((*base, "--pairs", "btc_twd", "--ws", "ws://example.com"), "is not encrypted"),
         ((*base, "--pairs", "btc_twd", "--exchange", "binance"), "binance"),

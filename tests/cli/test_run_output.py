@@ -1,4 +1,4 @@
-"""``botkit run`` goes on without a terminal, a reader or room for its output, and a hangup stops it in order."""
+"""``botkit run`` continues without a terminal, a reader or disk space for its output, and a hangup stops it cleanly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def botkit_register_strategies(register):
 """
 
 
-def test_what_cannot_be_printed_is_dropped_and_logged_once(
+def test_unprintable_lines_are_dropped_and_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     printed: list[str] = []
@@ -58,7 +58,7 @@ def test_what_cannot_be_printed_is_dropped_and_logged_once(
     with caplog.at_level("WARNING", logger="botkit.cli"):
         for number in range(6):
             output.line(f"line {number}")
-    assert printed == ["line 4", "line 5"], "a disk that has room again is written to again"
+    assert printed == ["line 4", "line 5"], "output resumes when the disk has space again"
     assert output.dropped == 4
     assert caplog.text.count("cannot write to standard output") == 1
 
@@ -74,7 +74,7 @@ class Keeper:
         self.asked.append("left")
 
 
-async def test_a_second_hangup_does_not_leave_and_a_second_interrupt_does() -> None:
+async def test_a_second_interrupt_quits_at_once_but_a_second_hangup_does_not() -> None:
     keeper = Keeper()
     signals = _Signals([keeper])
     signals.hung_up()
@@ -109,8 +109,8 @@ def wait_for(condition: Callable[[], Any]) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals and signals")
-@pytest.mark.parametrize("where", ["a full disk", "a reader that has gone", "a terminal that is closed"])
-def test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order(where: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["a full disk", "a reader that is gone", "a terminal that is closed"])
+def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where: str, tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "rests.py").write_text(PLUGIN)
     config = tmp_path / "bot.yaml"
@@ -122,7 +122,7 @@ def test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order(where: 
         if not Path("/dev/full").exists():
             pytest.skip("there is no /dev/full")
         theirs, ours = os.open("/dev/full", os.O_WRONLY), None
-    elif where == "a reader that has gone":
+    elif where == "a reader that is gone":
         ours, theirs = os.pipe()
     else:
         ours, theirs = os.openpty()
@@ -130,7 +130,7 @@ def test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order(where: 
     process = subprocess.Popen(
         [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
         stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=environ, cwd=tmp_path, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup would pass on that it is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup would be inherited
     )  # fmt: skip
     os.close(theirs)
     status = tmp_path / "state" / "rests" / "emulator" / "inside" / "status.json"
@@ -139,8 +139,10 @@ def test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order(where: 
             os.close(ours)
         wait_for(lambda: status.exists() and json.loads(status.read_bytes())["open_orders"] == 1)
         written = json.loads(status.read_bytes())["beat"]
-        wait_for(lambda: json.loads(status.read_bytes())["beat"] > written + 6)  # beyond the line of every five seconds
-        assert process.poll() is None, "the bot has ended because it could not print"
+        wait_for(
+            lambda: json.loads(status.read_bytes())["beat"] > written + 6
+        )  # past the line printed every five seconds
+        assert process.poll() is None, "the bot ended because it could not print"
         process.send_signal(signal.SIGHUP)
         assert process.wait(60) == 0
     finally:

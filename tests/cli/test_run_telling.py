@@ -1,4 +1,4 @@
-"""``botkit run`` tells its user: a JSON log, notifiers and metrics, and no secret in any of them."""
+"""``botkit run`` reports through a JSON log, notifiers and metrics, with no secret in any of them."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def botkit_metrics(snapshot):
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the test ends the bot by SIGINT")
-def test_a_run_is_told_of_in_every_way_and_no_secret_is(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="the test stops the bot with SIGINT")
+def test_a_run_is_reported_through_every_channel_without_secrets(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "talker.py").write_text(PLUGIN)
     config = tmp_path / "bot.yaml"
@@ -92,7 +92,7 @@ notify:
     finally:
         process.kill()
     assert process.returncode == 0, errors
-    assert re.search(r'botkit_fills_total\{strategy="t"\} [1-9]', metrics)  # the order may meet several levels
+    assert re.search(r'botkit_fills_total\{strategy="t"\} [1-9]', metrics)  # the order may match several levels
     assert "talker_up 1.0" in metrics
     told = (tmp_path / "told.txt").read_text()
     assert re.search(r"info \| talker \(emulator\) \| .* t: bought", told)

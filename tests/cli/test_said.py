@@ -1,4 +1,4 @@
-"""What strategies say reaches the user in every mode, and what live would refuse a backtest refuses or warns of."""
+"""A strategy's messages reach the user in every mode, and a backtest refuses or warns of what live would refuse."""
 
 from __future__ import annotations
 
@@ -29,16 +29,14 @@ def on_bar(self, bar):
 """
 
 
-def test_warnings_and_errors_of_a_backtest_are_printed_once_with_level_and_time(
-    tmp_path: Path, capsys: Printed
-) -> None:
+def test_a_backtests_warnings_and_errors_are_printed_once_with_level_and_time(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, TALKS, extra="log: {level: info, file: bot.log}\n")
     assert bot.backtest() == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("warning: 2024-01-01T08:00:00.000+08:00 mine: a spread of 6 bp pays nothing")
     assert sum("a spread of" in line for line in lines) == 1
     assert sum("mine: bar 1000" in line for line in lines) == 5  # the rest is counted
-    assert any(line.startswith("... and 85 more like: mine: bar #") for line in lines)
+    assert any(line.startswith("... and 85 more like this: mine: bar #") for line in lines)
     assert any(line.startswith("error: ") and "mine: an hour" in line for line in lines)
     assert not any("quiet start" in line for line in lines)
 
@@ -54,7 +52,7 @@ def test_log_file_and_level_work_in_a_backtest(tmp_path: Path) -> None:
     assert rows[1]["at"].startswith("mine.py:")  # the strategy's line, not botkit's
 
 
-def test_warnings_and_errors_of_a_run_reach_terminal_and_notifiers(
+def test_a_runs_warnings_and_errors_reach_terminal_and_notifiers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -77,7 +75,7 @@ def test_warnings_and_errors_of_a_run_reach_terminal_and_notifiers(
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
-def test_a_named_value_of_a_log_call_stops_the_backtest_as_it_would_stop_the_bot(
+def test_a_keyword_argument_to_the_log_stops_the_backtest_as_it_would_stop_the_bot(
     tmp_path: Path, capsys: Printed, level: str
 ) -> None:
     call = f'self.log.{level}("x", close=1)'
@@ -87,13 +85,13 @@ def test_a_named_value_of_a_log_call_stops_the_backtest_as_it_would_stop_the_bot
     assert f"raised in on_start at {bot.line_of(call)}: TypeError: self.log takes no `close`: write it into" in said
 
 
-def test_a_message_whose_places_do_not_fit_stops_nothing(tmp_path: Path, capsys: Printed) -> None:
+def test_a_log_message_with_wrong_placeholders_does_no_harm(tmp_path: Path, capsys: Printed) -> None:
     body = 'def on_start(self):\n    self.subscribe_bars(self.pair)\n    self.log.warning("%d bars", "many")'
     assert FirstBot(tmp_path, body).backtest() == 0
     assert "mine: %d bars ('many',)" in capsys.readouterr().err
 
 
-def test_a_state_that_a_restart_could_not_find_again_is_a_warning(tmp_path: Path, capsys: Printed) -> None:
+def test_a_state_that_cannot_survive_a_restart_is_a_warning(tmp_path: Path, capsys: Printed) -> None:
     body = """
     def on_start(self):
         self.subscribe_bars(self.pair)
@@ -106,7 +104,7 @@ def test_a_state_that_a_restart_could_not_find_again_is_a_warning(tmp_path: Path
     assert said.count("self.state of 'mine' cannot be kept for a restart: 'me': Object of type Mine is not JSON") == 1
 
 
-def test_a_callback_that_would_block_a_live_bot_is_a_warning_with_its_line(tmp_path: Path, capsys: Printed) -> None:
+def test_a_callback_that_would_block_a_live_bot_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
     body = """
     def on_start(self):
         self.subscribe_bars(self.pair)

@@ -1,4 +1,4 @@
-"""A bot in the emulator and on paper pays the backtest's fees, unless `emulator:` says others."""
+"""A bot on the emulator or on paper pays the backtest's fees, unless `emulator:` sets others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly import Project
-from botkit.assembly.inside import emulator_inside
+from botkit.assembly.embedded import embedded_emulator
 from botkit.assembly.live import live_parts
+from botkit.project.project import Project
 from tests.cli.first_week import FirstBot
 
 RATES = "fees: {maker: 0.000125, taker: 0.0005}"
@@ -26,24 +26,26 @@ def project(folder: Path, backtest: str = RATES, emulator: str = "") -> Project:
 async def rates_of(found: Project, mode: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> tuple[float, float]:
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     async with live_parts(found, mode, speed=1) as parts:  # type: ignore[arg-type]
-        rates = parts._fees.rates(0)
+        rates = parts.fees.rates(0)
         return rates.maker, rates.taker
 
 
-async def test_the_emulator_inside_takes_them_from_backtest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_embedded_emulator_takes_its_fees_from_backtest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = project(tmp_path)
-    [account] = emulator_inside([found], None).options.accounts
+    [account] = embedded_emulator([found], None).options.accounts
     assert account.fees is not None
     assert (account.fees.rates(0).maker, account.fees.rates(0).taker) == (0.000125, 0.0005)
     assert await rates_of(found, "emulator", monkeypatch, tmp_path) == (0.000125, 0.0005)
 
 
-async def test_fees_under_emulator_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_fees_under_emulator_take_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = project(tmp_path, emulator="fees: {maker: 0, taker: 0.003}")
     assert await rates_of(found, "emulator", monkeypatch, tmp_path) == (0.0, 0.003)
 
 
-async def test_another_word_under_emulator_leaves_them_with_backtest(
+async def test_other_keys_under_emulator_keep_the_backtests_fees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = project(tmp_path, emulator="latest_accept_s: 3")

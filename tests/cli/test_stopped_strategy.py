@@ -1,4 +1,4 @@
-"""A strategy that was stopped is the first thing that a run's end, `status`, `why` and the screen say."""
+"""The run's end, `status`, `why` and the screen all report a stopped strategy first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def on_book(self, book):
 Printed = pytest.CaptureFixture[str]
 
 
-def test_run_status_and_why_say_so_first_and_the_exit_code_is_1(
+def test_run_status_and_why_report_it_first_and_the_exit_code_is_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -59,7 +59,7 @@ def picture(*strategies: PictureStrategy, halted: str | None = None) -> Picture:
     )  # fmt: skip
 
 
-def test_the_screen_and_the_line_begin_with_it() -> None:
+def test_the_screen_and_the_status_line_begin_with_it() -> None:
     row = PictureStrategy(
         name="s", state="stopped", orders=0, fills=0, skips=0, refusals=0, why_not="boom", stopped="boom in on_bar"
     )

@@ -1,4 +1,4 @@
-"""Loading: the sample of the documentation, ``--set``, where values stand, and each kind of mistake."""
+"""Loading: the documentation's sample, ``--set``, where values come from, and every kind of mistake."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from botkit.errors import ConfigError
 SAMPLE = """\
 name: sma-demo
 exchange: bitopro
-plugins: [../strategies]                 # folders or modules; default: ./strategies of the working directory
+plugins: [../strategies]                 # folders or modules; default: ./strategies in the current directory
 strategies:
   - name: sma
     use: sma_cross
@@ -29,7 +29,7 @@ backtest:
     - {path: ../backtest_data, pair: btc_usdt}                                  # a tape, or one file:
     # - {path: candles.csv, pair: btc_usdt, kind: candles, resolution: 1m}
     # - {path: day.frames.jsonl.gz, kind: frames}
-  balances: {usdt: "1000000"}                                                   # default: the sum of capital + reserve
+  balances: {usdt: "1000000"}                                                   # default: capital + reserve
   fees: {maker: "0.001", taker: "0.002"}                                        # or rank: 0..6|auto, bito: true
   slippage: "0.0002"                                                            # zero is a red line in the report
   latency: {order_ms: 100, answer_ms: 100}                                      # feed_ms only without receive times
@@ -70,7 +70,7 @@ def test_the_documented_sample_loads(tmp_path: Path) -> None:
     assert config.risk == {"max_open_orders": 50}
 
 
-def test_defaults_are_what_the_documentation_says(tmp_path: Path) -> None:
+def test_defaults_match_the_documentation(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL).config
     assert config.name == "x"  # the file's name
     assert config.strategies[0].label == "sma"
@@ -83,7 +83,7 @@ def test_defaults_are_what_the_documentation_says(tmp_path: Path) -> None:
     assert not config.live.confirm
 
 
-def test_bare_words_and_single_items_stand_for_sections(tmp_path: Path) -> None:
+def test_bare_words_and_single_items_can_replace_sections(tmp_path: Path) -> None:
     text = MINIMAL + (
         "limits: strict\nlog: debug\nnotify: bell\nplugins: ../strategies\namount_step: {btc_twd: amountPrecision}\n"
         "backtest: {data: tape, fills: pessimistic, fees: {rank: auto, bito: true}}\nlive:\n"
@@ -101,7 +101,7 @@ def test_bare_words_and_single_items_stand_for_sections(tmp_path: Path) -> None:
     assert config.backtest.fees.choice() == ("rank", {"rank": "auto", "bito": True})
 
 
-def test_options_of_plugins_go_through_untouched(tmp_path: Path) -> None:
+def test_plugins_options_pass_through_unchanged(tmp_path: Path) -> None:
     text = MINIMAL + (
         "exchange: {name: paper, tick: 0.5}\nlimits: {create_order: skills, batching: false}\n"
         "notify: [{use: apprise, url: '${APPRISE}', level: error}]\n"
@@ -116,14 +116,14 @@ def test_options_of_plugins_go_through_untouched(tmp_path: Path) -> None:
     assert config.backtest.latency.choice()[1]["sigma"] == Decimal("0.5")
 
 
-def test_a_range_of_dates_is_read_in_the_timezone_and_ends_with_the_whole_day(tmp_path: Path) -> None:
+def test_a_date_range_uses_the_timezone_and_includes_the_whole_last_day(tmp_path: Path) -> None:
     config = load(tmp_path, MINIMAL + "backtest: {from: 2025-01-31, to: 2025-01-31}\n").config
     start, end = config.backtest.span(config.zone)
     assert start == 1_738_252_800 * 10**9  # 2025-01-30T16:00Z
     assert end == start + 86_400 * 10**9
 
 
-def test_set_reaches_parameters_by_strategy_and_anything_by_its_path(tmp_path: Path) -> None:
+def test_set_reaches_parameters_by_strategy_and_anything_else_by_path(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, SAMPLE, "sma.fast=12", "backtest.slippage=0.001", "strategies.sma.capital=40%",
         "emulator.fees.rank=2", "sma.weights=[1, 2]", "backtest.fills=pessimistic",
@@ -139,7 +139,7 @@ def test_set_reaches_parameters_by_strategy_and_anything_by_its_path(tmp_path: P
     assert loaded.where("strategies.0.params.fast") == "--set sma.fast=12"
 
 
-def test_a_path_from_the_command_line_starts_at_the_working_directory(
+def test_a_path_from_the_command_line_is_relative_to_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -147,11 +147,11 @@ def test_a_path_from_the_command_line_starts_at_the_working_directory(
     assert loaded.config.backtest.data[0].path == (tmp_path / "tape").resolve()
 
 
-def test_values_know_where_they_stand(tmp_path: Path) -> None:
+def test_values_know_where_they_come_from(tmp_path: Path) -> None:
     loaded = load(tmp_path, SAMPLE, "sma.fast=12")
     file = tmp_path / "configs" / "x.yaml"
     assert loaded.where("strategies.0.params.slow") == f"{file}:7"
-    assert loaded.where("backtest.latency.feed_ms") == f"{file}:17", "what is absent stands where its section stands"
+    assert loaded.where("backtest.latency.feed_ms") == f"{file}:17", "an absent value has its section's place"
     origins = loaded.origins()
     assert origins["strategies.0.params.fast"] == "--set sma.fast=12"
     assert origins["exchange.name"] == f"{file}:2"
@@ -162,10 +162,10 @@ def test_values_know_where_they_stand(tmp_path: Path) -> None:
 
 
 MISTAKES = [
-    # (text after the minimal file, line, words of the message)
-    ("stratgies: []\n", 2, "`stratgies` is not known; did you mean `strategies`?"),
-    ("backtest: {fee: {rank: 1}}\n", 2, "`fee` is not known in `backtest`; did you mean `fees`?"),
-    ("seed: yes\n", 2, "`seed` is yes, but a whole number is wanted; write true"),
+    # (text after the minimal file, line, part of the message)
+    ("stratgies: []\n", 2, "unknown key `stratgies`; did you mean `strategies`?"),
+    ("backtest: {fee: {rank: 1}}\n", 2, "unknown key `fee` in `backtest`; did you mean `fees`?"),
+    ("seed: yes\n", 2, "`seed` is yes, but a whole number is expected; write true"),
     ("seed: 010\n", 2, "write 10"),
     ("seed: 1_000\n", 2, "write 1000"),
     ("seed: 1e3\n", 2, "write it out: 1000"),
@@ -175,19 +175,19 @@ MISTAKES = [
     ("seed: NaN\n", 2, "a whole number"),
     ("live: {confirm: yes}\n", 2, "write true"),
     ("live: {confirm: 'true'}\n", 2, "remove the quotes"),
-    ("live: {confirm: 1}\n", 2, "true or false is wanted"),
+    ("live: {confirm: 1}\n", 2, "true or false is expected"),
     ("live: {on_stop: flaten}\n", 2, "did you mean `flatten`?"),
-    ("backtest:\n  slippage: 0,1\n", 3, "a number is wanted"),
+    ("backtest:\n  slippage: 0,1\n", 3, "a number is expected"),
     ("backtest: {slippage: 2}\n", 2, "would be 200 %"),
     ("backtest: {slippage: 1e-4}\n", 2, "write it out: 0.0001"),
     ("backtest: {fees: {maker: 0.2, taker: 0.2}}\n", 2, "would be 20"),
     ("backtest: {fees: {maker: 0.001}}\n", 2, "`taker` is missing"),
-    ("backtest: {fees: {maker: 0, taker: 0, rank: 1}}\n", 2, "either rates"),
+    ("backtest: {fees: {maker: 0, taker: 0, rank: 1}}\n", 2, "either your own rates"),
     ("backtest: {fees: {ranks: 1}}\n", 2, "did you mean `rank`?"),
     ("backtest: {latency: {orderms: 1}}\n", 2, "did you mean `order_ms`?"),
-    ("backtest: {balances: {USDT: 5}}\n", 2, "small letters; write usdt"),
+    ("backtest: {balances: {USDT: 5}}\n", 2, "lower case; write usdt"),
     ("backtest: {balances: {usdt: -5}}\n", 2, "must be at least 0"),
-    ("backtest: {balances: 5}\n", 2, "a mapping is wanted"),
+    ("backtest: {balances: 5}\n", 2, "a mapping is expected"),
     ("backtest: {data: [{pair: btc_twd}]}\n", 2, "`path` is missing"),
     ("backtest: {data: [{path: x, pair: BTC-TWD}]}\n", 2, "a pair is written like"),
     ("backtest: {data: [{path: x, resolution: 2m}]}\n", 2, "not a resolution"),
@@ -201,14 +201,14 @@ MISTAKES = [
     ("name: 'a\\..\\b'\n", 2, "a name is 1 to 64"),
     ('name: "x\\0"\n', 2, "a name is 1 to 64"),
     ("name: con\n", 2, "Windows"),
-    ("name: true\n", 2, "text is wanted"),
+    ("name: true\n", 2, "text is expected"),
     ("plugins: [../nowhere]\n", 2, "there is no folder"),
-    ("plugins: [{path: x}]\n", 2, "a name is wanted"),
+    ("plugins: [{path: x}]\n", 2, "a name is expected"),
     ("account: {email: a, key: b}\n", 2, "`secret` is missing"),
     ("exchange: {name: bitopro, rest: localhost}\n", 2, "is not an address"),
-    ("exchange: []\n", 2, "a mapping is wanted"),
+    ("exchange: []\n", 2, "a mapping is expected"),
     ("limits: strikt\n", 2, "write strict"),
-    ("log: loud\n", 2, "is no level"),
+    ("log: loud\n", 2, "is not a level"),
     ("reserve: {btc: '${BTC}'}\n", 2, "for secrets"),
     ("account: {email: ${MAIL}}\n", 2, "put ${NAME} in quotes"),
     ("risk: {max_order_value: {twd: 1_000}}\n", 2, "can be read in two ways"),
@@ -216,12 +216,12 @@ MISTAKES = [
 ]
 
 
-def test_a_name_does_not_end_with_a_line(tmp_path: Path) -> None:
+def test_a_name_cannot_end_with_a_newline(tmp_path: Path) -> None:
     assert "a name is 1 to 64" in " ".join(refused(tmp_path, MINIMAL + 'name: "x\\n"\n'))
 
 
 @pytest.mark.parametrize(("text", "line", "words"), MISTAKES)
-def test_each_mistake_has_its_line_and_its_remedy(tmp_path: Path, text: str, line: int, words: str) -> None:
+def test_each_mistake_has_its_line_and_a_remedy(tmp_path: Path, text: str, line: int, words: str) -> None:
     (message, *more) = refused(tmp_path, MINIMAL + text)
     assert message.startswith(f"{line}: "), message
     assert words in message
@@ -237,12 +237,12 @@ def test_each_mistake_has_its_line_and_its_remedy(tmp_path: Path, text: str, lin
         ("strategies: [{use: a}, {use: a}]\n", "two strategies are named 'a'"),
         ("strategies: [{use: a, name: x}, {use: b, name: X}]\n", "two strategies are named 'X'"),
         ("strategies: [{use: a, capital: 60%}, {use: b, capital: 50%}]\n", "add up to 110 %"),
-        ("strategies: [{use: a, capital: 0%}]\n", "is not a capital"),
-        ("strategies: [{use: a, capital: lots}]\n", "is not a capital"),
+        ("strategies: [{use: a, capital: 0%}]\n", "is not valid; write"),
+        ("strategies: [{use: a, capital: lots}]\n", "is not valid; write"),
         ("strategies: [{use: a, capital: {twd: 0}}]\n", "must be above 0"),
         ("strategies: [{use: a, params: {fast: 010}}]\n", "write 10"),
         ("strategies: [{use: a, params: {trade: no}}]\n", "write false"),
-        ("strategies: {use: a}\n", "a list is wanted"),
+        ("strategies: {use: a}\n", "a list is expected"),
         ("strategies: [{use: 'a b'}]\n", "a name is 1 to 64"),
     ],
 )
@@ -252,12 +252,12 @@ def test_mistakes_about_strategies(tmp_path: Path, text: str, words: str) -> Non
     assert message.startswith("1: ")
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     messages = refused(tmp_path, "stratgies: []\nseed: yes\nlive: {confirm: maybe}\nstrategies: [{use: a}]\n")
     assert [message.split(":")[0] for message in messages] == ["1", "2", "3"]
 
 
-def test_hundreds_of_mistakes_are_cut_short(tmp_path: Path) -> None:
+def test_hundreds_of_mistakes_are_truncated(tmp_path: Path) -> None:
     messages = refused(tmp_path, MINIMAL + "".join(f"x{n}: 1\n" for n in range(100)))
     assert len(messages) == 21
     assert "80 more" in messages[-1]
@@ -270,9 +270,9 @@ def test_hundreds_of_mistakes_are_cut_short(tmp_path: Path) -> None:
         ("=1", "key=value"),
         ("sma..x=1", "key=value"),
         ("sme.fast=1", "did you mean `sma`?"),
-        ("sma=1", "name the parameter too"),
+        ("sma=1", "also name the parameter"),
         ("backtest.slipage=1", "did you mean `slippage`?"),
-        ("strategies.7.use=a", "none of the 1 entries"),
+        ("strategies.7.use=a", "not an index into the list of 1 entries"),
         ("seed=[", "not valid YAML"),
         ("seed=&a 1", "anchor"),
         ("sma.fast=1_2", "two ways"),
@@ -297,7 +297,7 @@ YAML_BITS = st.sampled_from(
     text=st.lists(YAML_BITS, max_size=25).map("".join),
     override=st.none() | st.lists(YAML_BITS, max_size=6).map("".join),
 )
-def test_nothing_but_config_errors_comes_out(tmp_path: Path, text: str, override: str | None) -> None:
+def test_nothing_but_config_errors_is_raised(tmp_path: Path, text: str, override: str | None) -> None:
     for content in (text, MINIMAL + text, f"strategies: [{{use: a, params: {{b: {text}}}}}]"):
         try:
             loaded = load(tmp_path, content, *([override] if override is not None else []))

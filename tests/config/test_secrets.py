@@ -1,4 +1,4 @@
-"""Secrets: taken when asked for, and shown nowhere."""
+"""Secrets are read only when needed, and never shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from botkit.config.load import LoadedConfig, load_config
-from botkit.config.secrets import read_secrets, resolve_account, resolve_text
+from botkit.config.secrets import SecretOptions, read_secrets, resolve_account
 from botkit.config.show import origin_rows, resolved_yaml
 from botkit.errors import ConfigError
 
@@ -36,11 +36,11 @@ def test_secrets_come_from_the_environment(tmp_path: Path) -> None:
     assert (account.email, account.key, account.secret) == ("me@example.com", "k", CANARY)
 
 
-def test_loading_needs_no_secret(tmp_path: Path) -> None:
+def test_loading_needs_no_secrets(tmp_path: Path) -> None:
     assert load(tmp_path, ACCOUNT).config.account is not None
 
 
-def test_the_secrets_file_serves_what_the_environment_lacks(tmp_path: Path) -> None:
+def test_the_secrets_file_supplies_what_the_environment_lacks(tmp_path: Path) -> None:
     private(tmp_path / "s.env", f"# mine\nexport KEY='from file'\nSECRET = {CANARY}\nMAIL=other\n")
     loaded = load(tmp_path, ACCOUNT + "  secrets_file: s.env\n")
     account = resolve_account(loaded, {"MAIL": "me@example.com"})
@@ -79,11 +79,11 @@ def test_a_secret_on_the_command_line_is_refused_and_not_repeated(tmp_path: Path
         (ACCOUNT, {"MAIL": "m", "KEY": "k"}, "SECRET is not set"),
         (ACCOUNT, {"MAIL": "m", "KEY": "k", "SECRET": ""}, "empty"),
         (ACCOUNT, {"MAIL": "m", "KEY": "k", "SECRET": "a\r\nX-Evil: 1"}, "cannot be sent"),
-        ("account: {email: m, key: k, secret: '${a b}'}\n", {}, "does not name a variable"),
+        ("account: {email: m, key: k, secret: '${a b}'}\n", {}, "is not a variable name"),
         (ACCOUNT + "  secrets_file: absent.env\n", {}, "there is no file"),
     ],
 )
-def test_what_is_missing_is_named_with_its_place(
+def test_missing_secrets_are_named_with_their_place(
     tmp_path: Path, text: str, environ: dict[str, str], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
@@ -91,7 +91,7 @@ def test_what_is_missing_is_named_with_its_place(
     assert "x.yaml" in str(caught.value)
 
 
-def test_a_bad_line_of_secrets_is_not_shown(tmp_path: Path) -> None:
+def test_a_bad_line_in_a_secrets_file_is_not_shown(tmp_path: Path) -> None:
     file = private(tmp_path / "s.env", f"A=1\n{CANARY}\n")
     with pytest.raises(ConfigError, match=r"s\.env:2") as caught:
         read_secrets(file, "x.yaml:1")
@@ -100,10 +100,11 @@ def test_a_bad_line_of_secrets_is_not_shown(tmp_path: Path) -> None:
         read_secrets(private(tmp_path / "t.env", "A=1\nA=2\n"), "x.yaml:1")
 
 
-def test_notifiers_may_name_secrets(tmp_path: Path) -> None:
+def test_notifiers_can_use_secrets(tmp_path: Path) -> None:
     loaded = load(tmp_path, "notify: [{use: apprise, url: 'tgram://${TOKEN}/1'}]\n")
-    text = loaded.config.notify[0].options["url"]
-    assert resolve_text(loaded, {"TOKEN": CANARY}, text, "notify.0.url") == f"tgram://{CANARY}/1"
+    options = SecretOptions(loaded, {"TOKEN": CANARY})
+    assert options.resolve(loaded.config.notify[0].options, "notify.0") == {"url": f"tgram://{CANARY}/1"}
+    assert options.found == {f"tgram://{CANARY}/1"}
 
 
 def test_no_output_shows_a_secret(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The resolved configuration loads to an equal one; the JSON Schema says what the reader takes."""
+"""The resolved configuration loads to an equal one; the JSON Schema matches what the reader accepts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_resolved_configuration_loads_to_an_equal_one(tmp_path: Path) -> Non
         assert load_config(tmp_path / "b.yaml").config == first.config
 
 
-#: what a file may hold as it stands; `$` might begin a reference to a secret
+#: characters that a file may contain unescaped; `$` might start a reference to a secret
 WORDS = st.characters(codec="utf-8", exclude_characters="$", exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp"))
 
 
@@ -46,7 +46,7 @@ WORDS = st.characters(codec="utf-8", exclude_characters="$", exclude_categories=
     word=st.text(WORDS, max_size=12),
     number=st.decimals(-(10**9), 10**9, places=8),
 )
-def test_any_text_and_figure_survives_being_shown(tmp_path: Path, word: str, number: object) -> None:
+def test_any_text_and_figure_survives_being_shown_and_loaded(tmp_path: Path, word: str, number: object) -> None:
     (tmp_path / "a.yaml").write_text(
         json.dumps({"strategies": [{"use": "a", "params": {"word": word, "n": str(number)}}]}, ensure_ascii=False),
         encoding="utf-8",
@@ -57,7 +57,7 @@ def test_any_text_and_figure_survives_being_shown(tmp_path: Path, word: str, num
     assert load_config(tmp_path / "b.yaml").config.strategies == first.config.strategies
 
 
-def test_rows_for_machines_have_exact_figures(tmp_path: Path) -> None:
+def test_machine_readable_rows_have_exact_figures(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(TEXT)
     rows = {row["key"]: row for row in origin_rows(load_config(tmp_path / "a.yaml"))}
     assert rows["strategies.1.capital.twd"]["value"] == "50000.10"
@@ -67,7 +67,7 @@ def test_rows_for_machines_have_exact_figures(tmp_path: Path) -> None:
 
 
 def check(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
-    """A judge small enough to trust, for the words of JSON Schema that ours uses."""
+    """A validator small enough to trust, for the JSON Schema keywords that ours uses."""
     if "$ref" in schema:
         return check(value, root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root)
     if "anyOf" in schema:
@@ -116,7 +116,7 @@ def check(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
         ({"account": {"email": "m"}}, False),
     ],
 )
-def test_the_schema_takes_what_the_reader_takes(tmp_path: Path, change: dict[str, Any], good: bool) -> None:
+def test_the_schema_accepts_what_the_reader_accepts(tmp_path: Path, change: dict[str, Any], good: bool) -> None:
     schema = json_schema()
     value = {"strategies": [{"use": "sma", "capital": "40%"}], **change}
     assert check(value, schema, schema) is good

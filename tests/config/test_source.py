@@ -1,4 +1,4 @@
-"""Reading YAML: positions, refusals, and spellings that must not bite."""
+"""Reading YAML: positions, refusals, and spellings that must not surprise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refused(text: str) -> str:
         ("+3", 3),
         ("0.10", Decimal("0.10")),
         ("-1.5", Decimal("-1.5")),
-        # all of these mean something else to one YAML reader or another; here they are text
+        # each of these means something else to some YAML reader; here they are text
         ("no", "no"),
         ("True", "True"),
         ("~", "~"),
@@ -71,7 +71,7 @@ def test_every_value_knows_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a: 1\nb: 2\na: 3\n", 3, "`a` stands here a second time, first on line 1"),
+        ("a: 1\nb: 2\na: 3\n", 3, "`a` appears a second time; the first is on line 1"),
         ("a: &x 1\n", 1, "anchor &x"),
         ("a: 1\nb: *x\n", 2, "alias *x"),
         ("a: !!python/object:os.system x\n", 1, "tag tag:yaml.org,2002:python/object:os.system"),
@@ -87,14 +87,14 @@ def test_every_value_knows_its_line() -> None:
         ('a: "\\uD800"\n', 1, "surrogate"),
     ],
 )
-def test_what_is_not_plain_yaml_is_refused_with_its_line(text: str, line: int, words: str) -> None:
+def test_anything_but_plain_yaml_is_refused_with_its_line(text: str, line: int, words: str) -> None:
     message = refused(text)
     assert words in message
     assert message.startswith((f"x.yaml:{line}: ", "x.yaml: this is not valid YAML"))
-    assert ";" in message, "each error says how to mend it"
+    assert ";" in message, "each error says how to fix it"
 
 
-def test_a_bomb_of_aliases_is_refused_at_once() -> None:
+def test_an_alias_bomb_is_refused_at_once() -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
     )
@@ -117,14 +117,14 @@ def test_depth_does_not_overflow_the_stack() -> None:
         (b"x" * 1_000_001, "larger than"),
     ],
 )
-def test_files_that_are_no_configuration_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_files_that_are_not_configurations_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=words):
         read_source(file)
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(b"\xef\xbb\xbfa: 1\r\n")
     assert plain_value(read_source(file)) == {"a": 1}
@@ -157,12 +157,12 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         ("~", "write null"),
     ],
 )
-def test_suspicious_spellings_come_with_what_to_write(text: str, words: str) -> None:
+def test_ambiguous_spellings_get_a_suggestion(text: str, words: str) -> None:
     hint = spelling_hint(text)
     assert hint is not None
     assert words in hint
 
 
 @pytest.mark.parametrize("text", ["btc_twd", "1m", "2022-01-01", "12", "0.5", "hello", "40%", "a:b", "1" * 30])
-def test_honest_spellings_are_not_suspected(text: str) -> None:
+def test_unambiguous_spellings_get_no_suggestion(text: str) -> None:
     assert spelling_hint(text) is None

@@ -17,7 +17,7 @@ Starter = Callable[..., Any]
 
 @pytest_asyncio.fixture
 async def start() -> AsyncIterator[Starter]:
-    """``emulator = await start(switches=[...])``: started, and stopped after the test."""
+    """``emulator = await start(switches=[...])`` starts an emulator that is stopped after the test."""
     async with AsyncExitStack() as stack:
 
         async def starter(**options: Any) -> Emulator:

@@ -1,9 +1,9 @@
-"""Random and mutated requests at the emulator, random and mutated replies and frames at the client.
+"""Sends random and mutated requests to the emulator, and random and mutated replies and frames to the client.
 
     python tests/emulator/fuzz_wire.py [--cases 100000] [--seed 1]
 
 Half of the requests are validly signed, so that they reach the handlers. The emulator must neither crash nor answer
-500, and its money must add up afterwards; the client may raise nothing but its own typed errors.
+500, and its balances must add up afterwards; the client may raise only its own typed errors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from botkit.exchange.bitopro.wire.frames import UnknownFrame, decode_frame
 from tests.emulator.raw import EMAIL, KEY, SECRET, headers
 
 CONNECTIONS = 8
-#: what the exchange answers; 400 and 413 are of HTTP itself
+#: statuses that the exchange answers; 400 and 413 come from HTTP itself
 EXPECTED = {200, 400, 401, 404, 409, 413, 422, 429}
 
 NASTY: list[Any] = [
@@ -50,7 +50,7 @@ ORDER: dict[str, Any] = {"action": "BUY", "type": "LIMIT", "price": "1000000", "
 
 
 class Mutator:
-    """Everything random comes from one seed."""
+    """Draws everything random from one seed."""
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
@@ -72,7 +72,7 @@ class Mutator:
         return {self.text(): self.value(depth + 1) for _ in range(dice.randrange(4))}
 
     def mutate(self, value: Any, chance: float = 0.15) -> Any:
-        """The value with parts exchanged, dropped or added."""
+        """The value with parts replaced, dropped or added."""
         dice = self.dice
         if dice.random() < chance * 0.5:
             return self.value()
@@ -87,7 +87,7 @@ class Mutator:
         return self.value() if dice.random() < chance else value
 
     def bytes_of(self, value: Any) -> bytes:
-        """JSON, now and then broken as bytes."""
+        """JSON bytes, sometimes corrupted."""
         dice = self.dice
         try:
             body = json.dumps(value, ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
@@ -159,7 +159,7 @@ class Mutator:
 
 
 def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
-    """One whole HTTP request."""
+    """One complete HTTP request."""
     dice = mutator.dice
     endpoint = dice.choice(list(ENDPOINTS.values()))
     path = "/v3" + mutator.path(endpoint)
@@ -171,19 +171,19 @@ def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
         signed = body if method in ("POST", "PUT") else json.dumps({"identity": EMAIL, "nonce": now_ms}).encode()
         sent |= headers(signed, key=KEY, secret=SECRET, urlsafe=dice.random() < 0.5)
     elif roll < 0.6:
-        sent |= headers(mutator.bytes_of(mutator.value()))  # well signed, but no nonce
+        sent |= headers(mutator.bytes_of(mutator.value()))  # correctly signed, but not a nonce
     elif roll < 0.8:
         sent |= headers(body)
         name = dice.choice(("X-BITOPRO-APIKEY", "X-BITOPRO-PAYLOAD", "X-BITOPRO-SIGNATURE"))
         sent[name] = "".join(c for c in mutator.text() if c.isprintable())
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    # what a path may not hold would never leave a client: HTTP's own parser answers it with 400
+    # a client would never send characters that a path must not contain: HTTP's own parser answers 400
     line = f"{method} {path} HTTP/1.1\r\n".encode("utf-8", "replace")
     return line + head.encode("utf-8", "replace") + b"\r\n" + body
 
 
 async def fire(port: int, requests: list[bytes], statuses: Counter[int], failures: list[str]) -> None:
-    """Send them one after the other over one connection, opened anew when the server closes it."""
+    """Send the requests one by one over one connection, reopened whenever the server closes it."""
     reader = writer = None
     while requests:
         request = requests.pop()
@@ -204,7 +204,7 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
         statuses[status] += 1
         if status not in EXPECTED:
             failures.append(f"{status} {body[:200]!r} for {request[:300]!r}")
-        # 400 is of HTTP itself, and ends the connection without saying so
+        # a 400 comes from HTTP itself and closes the connection without saying so
         if b"connection: close" in head or status == 400:
             writer.close()
             writer = None
@@ -213,7 +213,7 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
 
 
 async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None:
-    """Upgrades to random paths, and whatever a client may say on a socket."""
+    """Upgrades to random paths, and anything that a client might send on a socket."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
@@ -236,7 +236,7 @@ async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None
 
 
 async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
-    """Statuses of so many requests; raises AssertionError for anything but a proper refusal."""
+    """The statuses of that many requests; raises AssertionError for anything but a proper refusal."""
     options = emulator_options(history_days=0.02, switches=["rate_limits=off"], seed=seed)
     statuses: Counter[int] = Counter()
     failures: list[str] = []
@@ -255,11 +255,11 @@ async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
     return statuses
 
 
-# -- the other way ----------------------------------------------------------------------------------------------------
+# -- the other direction ----------------------------------------------------------------------------------------------
 
 
 async def samples() -> tuple[dict[str, Any], list[Any]]:
-    """A reply of every endpoint and frames of every stream, from an emulator where something happened."""
+    """A reply from every endpoint and frames from every stream, from an emulator with some activity."""
     import aiohttp
 
     from tests.emulator.raw import Raw
@@ -292,7 +292,7 @@ async def samples() -> tuple[dict[str, Any], list[Any]]:
 
 
 def fuzz_frames(cases: int, seed: int, frames: list[Any]) -> Counter[str]:
-    """Mutated frames through decoding and translating; only WireError may come out."""
+    """Decode and translate mutated frames; only WireError may be raised."""
     mutator = Mutator(seed)
     found: Counter[str] = Counter()
     adapter = BitoProAdapter(BitoProClient(), packaged_pairs())
@@ -314,7 +314,7 @@ def fuzz_frames(cases: int, seed: int, frames: list[Any]) -> Counter[str]:
 
 
 async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counter[str]:
-    """Mutated replies at a client over a real socket; only RequestError may come out."""
+    """Send mutated replies to a client over a real socket; only RequestError may be raised."""
     mutator = Mutator(seed)
     found: Counter[str] = Counter()
     answer = b""
@@ -359,21 +359,21 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
 
 
 async def both_ways(cases: int, seed: int) -> dict[str, Counter[Any]]:
-    """Everything, so many cases each way."""
-    found: dict[str, Counter[Any]] = {"requests at the emulator": await fuzz_emulator(cases, seed)}
+    """Run everything, with that many cases in each direction."""
+    found: dict[str, Counter[Any]] = {"requests to the emulator": await fuzz_emulator(cases, seed)}
     replies, frames = await samples()
-    found["frames at the client"] = fuzz_frames(cases // 2, seed, frames)
-    found["replies at the client"] = await fuzz_replies(cases - cases // 2, seed, replies)
+    found["frames to the client"] = fuzz_frames(cases // 2, seed, frames)
+    found["replies to the client"] = await fuzz_replies(cases - cases // 2, seed, replies)
     return found
 
 
 def main() -> None:
-    """Run and say what came back."""
+    """Run the fuzzer and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # thousands of lines about pairs that nobody knows
+    logging.disable(logging.CRITICAL)  # thousands of lines about unknown pairs
     began = time.monotonic()
     for name, counts in asyncio.run(both_ways(arguments.cases, arguments.seed)).items():
         print(f"{name}: {sum(counts.values()):,}  {dict(counts.most_common())}")

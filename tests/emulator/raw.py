@@ -1,4 +1,4 @@
-"""A client made of nothing but json, hmac and aiohttp: it shares no code with the emulator, so it can bear witness."""
+"""A client built only on json, hmac and aiohttp: it shares no code with the emulator, so it is an independent check."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Raw:
         return await self.send("POST", f"/orders/{pair}", {"timestamp": self.now_ms(), **order})
 
     async def books(self) -> Any:
-        """The emulator's own books, by its control interface."""
+        """The emulator's own balances, from its control interface."""
         async with self.session.get(self.control + "/state") as answer:
             return json.loads(await answer.read())
 
@@ -74,12 +74,14 @@ class Raw:
 
 
 def example(name: str) -> Any:
-    """A file of the exchange's own examples."""
+    """One file from the exchange's own examples."""
     return json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def shape(value: Any) -> Any:
-    """What a JSON value is made of: names, kinds, and the form of numbers in text; lists by their rows' union."""
+    """A JSON value's shape: names, types, and the format of numbers in text; a list's shape is the union of its
+    rows.
+    """
     if isinstance(value, dict):
         return {name: shape(part) for name, part in value.items()}
     if isinstance(value, list):

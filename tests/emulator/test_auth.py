@@ -1,4 +1,4 @@
-"""Who gets in: the three headers with every tolerance that real clients need, and the strict switches."""
+"""Authentication: the three headers with all the leniency that real clients need, and the strict switches."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def refusal(gate: Authenticator, sent: dict[str, str], body: bytes | None = None
     ],
 )
 @pytest.mark.parametrize("urlsafe", [False, True])
-def test_nonces_pass_in_every_spelling_of_real_clients(text: str, urlsafe: bool) -> None:
+def test_nonces_are_accepted_in_every_form_that_real_clients_send(text: str, urlsafe: bool) -> None:
     assert gate().admit(headers(text.encode(), urlsafe=urlsafe), None, NOW) == EMAIL
 
 
 @pytest.mark.parametrize("urlsafe", [False, True])
-def test_a_body_whose_base64_differs_by_alphabet_passes_in_both(urlsafe: bool) -> None:
+def test_a_body_is_accepted_in_either_base64_alphabet(urlsafe: bool) -> None:
     body = b'{"condition":">=","x":"~~~???"}'
     sent = headers(body, urlsafe=urlsafe)
     assert ("-" in sent["X-BITOPRO-PAYLOAD"] or "_" in sent["X-BITOPRO-PAYLOAD"]) == urlsafe
@@ -57,7 +57,7 @@ def test_signature_covers_the_header_as_received() -> None:
     assert refusal(gate(), crossed, body) == (401, "Invalid Signature")
 
 
-def test_every_vector_of_the_exchange_verifies() -> None:
+def test_every_vector_from_the_exchange_verifies() -> None:
     for vector in example("auth_vectors"):
         owner = EmulatorAccount(email=EMAIL, key=KEY, secret=vector["secret"])
         doors = Authenticator({EMAIL: owner}, choose(["payload_must_match_body=off"]))
@@ -70,7 +70,7 @@ def test_every_vector_of_the_exchange_verifies() -> None:
             assert doors.admit(sent, b"{}", NOW) == EMAIL, vector["name"]
 
 
-def test_body_may_be_spelled_otherwise_than_the_payload_but_not_say_another_thing() -> None:
+def test_a_body_may_be_formatted_differently_from_the_payload_but_must_be_equal() -> None:
     sent = headers(b'{"a": 1, "b": [2]}')
     assert gate().admit(sent, b'{"b":[2],"a":1}', NOW) == EMAIL
     assert refusal(gate(), sent, b'{"a":2,"b":[2]}') == (422, "Invalid payload")
@@ -92,14 +92,14 @@ def test_anything_else_is_an_invalid_signature(broken: dict[str, str]) -> None:
     assert refusal(gate(), sent) == (401, "Invalid Signature")
 
 
-def test_a_well_signed_payload_that_is_no_nonce_is_a_bad_body() -> None:
+def test_a_correctly_signed_payload_without_a_nonce_is_a_bad_body() -> None:
     for text in (b"[]", b"{}", b'{"nonce":"1"}', b'{"nonce":1.5}', b"\xff", b'{"nonce":NaN}'):
         assert refusal(gate(), headers(text)) == (422, "Invalid body")
     odd = {"X-BITOPRO-APIKEY": KEY, "X-BITOPRO-PAYLOAD": "a", "X-BITOPRO-SIGNATURE": sign("a")}
     assert refusal(gate(), odd) == (422, "Invalid body")
 
 
-def test_a_clock_too_far_off_is_a_conflict() -> None:
+def test_a_clock_that_is_too_far_off_is_a_conflict() -> None:
     def sent(ahead_s: int) -> dict[str, str]:
         return headers(json.dumps({"nonce": NOW_MS + ahead_s * 1000}).encode())
 
@@ -109,7 +109,7 @@ def test_a_clock_too_far_off_is_a_conflict() -> None:
     assert refusal(gate("skew_window_s=5"), sent(-6)) == (409, "Conflict")
 
 
-def test_where_time_runs_faster_a_client_on_the_machines_clock_gets_in() -> None:
+def test_a_client_on_the_machines_clock_is_accepted_if_time_runs_faster() -> None:
     sent = headers(json.dumps({"nonce": NOW_MS}).encode())
     ahead = NOW + 3600 * 10**9
     assert refusal(gate(), sent, now=ahead) == (409, "Conflict")

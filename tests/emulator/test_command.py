@@ -1,4 +1,4 @@
-"""``botkit emulator``: one line of JSON when ready, one line of error and exit code 2 for a mistake."""
+"""``botkit emulator``: one line of JSON when ready; for a mistake, a one-line error and exit code 2."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         (["--fault", '{"kind":"resett"}'], "did you mean reset?"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(capsys, arguments, named) -> None:  # type: ignore[no-untyped-def]
+def test_a_mistake_gives_one_line_and_exit_code_2(capsys, arguments, named) -> None:  # type: ignore[no-untyped-def]
     code, lines = run(capsys, *arguments)
     assert code == 2
     assert len(lines) == 1
     assert named in lines[0]
 
 
-def test_an_account_in_the_wrong_form_is_not_shown(capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_malformed_account_is_not_shown(capsys) -> None:  # type: ignore[no-untyped-def]
     _, lines = run(capsys, "--account", "me@x.y:key:canary-secret:more")
     assert "canary" not in lines[0]
 
 
-def test_a_port_in_use_is_one_line(capsys) -> None:  # type: ignore[no-untyped-def]
+def test_a_port_in_use_gives_one_line(capsys) -> None:  # type: ignore[no-untyped-def]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -72,7 +72,7 @@ def test_a_port_in_use_is_one_line(capsys) -> None:  # type: ignore[no-untyped-d
     assert "cannot be used" in lines[0]
 
 
-def test_a_tape_of_candles_alone_is_refused(capsys, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_tape_with_only_candles_is_refused(capsys, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     rows = "timestamp,open,high,low,close,volume\n" + "".join(
         f"{1_700_000_040 + 60 * i},100,101,99,100,1\n" for i in range(5)
     )
@@ -91,7 +91,7 @@ def test_switch_help_lists_every_switch() -> None:
     assert all(name in text for name in SWITCHES)
 
 
-def test_the_two_sets_differ_where_the_wire_does() -> None:
+def test_the_two_presets_differ_where_the_wire_does() -> None:
     documented, observed = choose(as_set="documented"), choose(as_set="observed")
     assert (documented["keepalive"], observed["keepalive"]) == ("documented", "observed")
     assert (documented.number("book_cadence_ms"), observed.number("book_cadence_ms")) == (1000, 200)
@@ -147,13 +147,13 @@ def test_help_names_every_option() -> None:
         assert option in text
 
 
-def test_help_lists_every_kind_of_fault_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_kind_of_fault_with_its_effect(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emulator", "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert all(f" {kind} {' '.join(text.split())}" in printed for kind, text in KINDS.items())
 
 
-def test_the_table_of_tests_has_every_endpoint_and_stream_and_names_files_that_exist() -> None:
+def test_the_table_of_tests_covers_every_endpoint_and_stream_and_names_existing_files() -> None:
     here = Path(__file__).parent
     rows = re.findall(r"^\| (\w+) \| .+ \| (.+) \|$", (here / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     tests = {name: shown for name, shown in rows if name not in ("endpoint", "stream")}

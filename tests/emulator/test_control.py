@@ -1,4 +1,4 @@
-"""The control interface: loopback alone, and no secret in it."""
+"""The control interface: only on loopback, and without secrets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.emulator.raw import Raw
 @pytest.mark.parametrize(
     "sent", [{"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example:80"}, {"Origin": "http://x"}]
 )
-async def test_a_web_page_cannot_reach_it(start, session, sent) -> None:  # type: ignore[no-untyped-def]
+async def test_a_web_page_cannot_reach_the_control_interface(start, session, sent) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     control = emulator.rest.removesuffix("/v3") + "/_emulator"
     async with session.post(control + "/cut", headers=sent) as answer:
         assert answer.status == 403
 
 
-async def test_state_shows_the_books_and_no_secret(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_state_shows_balances_and_no_secrets(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=["ann@x.y:canary-key:canary-secret"], balance="twd=1000")
     raw = Raw(emulator.rest, session, key="canary-key", secret="canary-secret")
     await raw.create(action="BUY", type="LIMIT", price="100000", amount="0.001")

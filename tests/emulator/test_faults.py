@@ -1,4 +1,4 @@
-"""Each fault strikes where, as often and as long as it was told, and does what its name says."""
+"""Each fault occurs where, as often and as long as configured, and does what its name says."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def create(raw: Raw, within_s: float = 5.0) -> Any:
         ({"kind": "huge", "value": 0.1}, 200, 1),
     ],
 )
-async def test_a_request_that_a_fault_strikes(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
+async def test_request_faults(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(**fault, where="create_order", count=1)
@@ -64,7 +64,7 @@ async def test_a_request_that_a_fault_strikes(start, session, fault, outcome, de
         assert await orders(raw) == 0
         await asyncio.sleep(0.4)
     assert await orders(raw) == deeds
-    status, _ = await create(raw)  # it was said to strike once
+    status, _ = await create(raw)  # the fault has a count of 1
     assert status == 200
     assert emulator.faults.fired == {fault["kind"]: 1}
 
@@ -83,7 +83,7 @@ async def test_a_request_that_a_fault_strikes(start, session, fault, outcome, de
         ({"kind": "ws_altered", "find": "^.*$", "put": "{"}, ["snapshot", "broken", "second"]),
     ],
 )
-async def test_a_frame_that_a_fault_strikes(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
+async def test_frame_faults(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     found: list[Any] = []
@@ -110,7 +110,7 @@ async def test_a_frame_that_a_fault_strikes(start, session, fault, expected) -> 
     assert found == expected
 
 
-async def test_an_upgrade_that_is_refused(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_refused_upgrade(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="ws_refuse", where="trades", count=1, value=502)
@@ -121,7 +121,7 @@ async def test_an_upgrade_that_is_refused(start, session) -> None:  # type: igno
         assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
 
 
-async def test_an_upgrade_that_is_redirected(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_redirected_upgrade(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="ws_redirect", where="trades", put=f"http://127.0.0.1:{emulator.port}/nowhere")
@@ -130,7 +130,7 @@ async def test_an_upgrade_that_is_redirected(start, session) -> None:  # type: i
     assert caught.value.history[0].status == 307
 
 
-async def test_a_pong_that_is_not_heard_ends_the_socket(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_missing_pong_ends_the_socket(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["keepalive=observed"])
     raw = Raw(emulator.rest, session)
     async with session.ws_connect(raw.ws + "/v1/pub/auth/orders", headers=raw.nonce()) as socket:
@@ -140,7 +140,7 @@ async def test_a_pong_that_is_not_heard_ends_the_socket(start, session) -> None:
     assert socket.close_code == 1006
 
 
-async def test_a_listing_that_lags_is_shuffled_or_ignores_its_filter(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_listing_can_lag_be_shuffled_or_ignore_its_filter(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     for client_id in range(1, 9):
@@ -184,7 +184,7 @@ async def test_a_skewed_clock_shows_in_the_date_and_refuses_nonces(start, sessio
     assert (await raw.call("GET", "/accounts/balance", headers=headers(text)))[0] == 200
 
 
-def test_draws_depend_on_the_seed_and_the_number_alone() -> None:
+def test_draws_depend_only_on_the_seed_and_the_number() -> None:
     def run(seed: int) -> list[bool]:
         faults = Faults(seed)
         faults.add({"kind": "reset", "share": 0.3}, 0)
@@ -215,11 +215,11 @@ def test_a_fault_skips_counts_and_ends() -> None:
         ({"kind": "reset", "often": 2}, "often"),
         ({}, "kind"),
         ({"kind": "altered", "find": "a"}, "needs put"),
-        ({"kind": "ws_altered", "find": "(a", "put": "b"}, "do not fit"),
+        ({"kind": "ws_altered", "find": "(a", "put": "b"}, "do not work together"),
         ({"kind": "ws_redirect"}, "needs put"),
         ({"kind": "lagging"}, "needs value"),
     ],
 )
-def test_a_fault_that_means_nothing_is_refused(spec: dict[str, Any], named: str) -> None:
+def test_an_invalid_fault_is_refused(spec: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         Faults(0).add(spec, 0)

@@ -1,4 +1,4 @@
-"""Rate limits per endpoint, IP and account; what is counted and what is shared."""
+"""Rate limits per endpoint, IP and account: what is counted and what is shared."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ async def counters(raw: Raw):  # type: ignore[no-untyped-def]
         return json.loads(await answer.read())
 
 
-async def test_the_request_beyond_the_window_is_answered_429(start, session) -> None:  # type: ignore[no-untyped-def]
-    emulator = await start(speed=0.01)  # a window of a second lasts a hundred
+async def test_a_request_beyond_the_limit_is_answered_429(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(speed=0.01)  # a one-second window lasts a hundred seconds
     raw = Raw(emulator.rest, session)
     found = await statuses(6, lambda: raw.get("/orders/open", private=True))
     assert found == [200] * 5 + [429]
@@ -30,26 +30,26 @@ async def test_the_request_beyond_the_window_is_answered_429(start, session) -> 
     assert (await raw.get("/accounts/balance", private=True))[0] == 200  # another counter
 
 
-async def test_refused_and_unsigned_requests_count_too(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_refused_and_unsigned_requests_count_as_well(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01)
     raw = Raw(emulator.rest, session)
     assert await statuses(2, lambda: raw.call("PUT", "/orders", data=b"{}")) == [401, 401]
     assert (await raw.send("PUT", "/orders", {"BTC_TWD": []}))[0] == 429
 
 
-async def test_both_ways_to_cancel_all_share_one_counter(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_both_ways_to_cancel_all_orders_share_a_counter(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01)
     raw = Raw(emulator.rest, session)
     assert (await raw.delete("/orders/all"))[0] == 200
     assert (await raw.delete("/orders/btc_twd"))[0] == 429
 
 
-async def test_an_account_is_counted_apart_but_not_its_address(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_accounts_are_counted_separately_but_share_their_address(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], speed=0.01)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
     assert await statuses(5, lambda: ann.get("/orders/open", private=True)) == [200] * 5
-    # the same machine: the counter by IP address is full for everybody on it
+    # the same machine: the counter for its IP address is full for everybody
     assert (await bob.get("/orders/open", private=True))[0] == 429
 
 
@@ -58,10 +58,10 @@ async def test_the_window_slides_with_the_exchanges_own_clock(start, session) ->
     raw = Raw(emulator.rest, session)
     for _ in range(3):
         assert (await raw.send("PUT", "/orders", {"BTC_TWD": []}))[0] == 200
-        await asyncio.sleep(0.02)  # four seconds there
+        await asyncio.sleep(0.02)  # four seconds of the exchange's time
 
 
-async def test_the_switch_only_counts(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_with_the_switch_off_requests_are_only_counted(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=0.01, switches=["rate_limits=off"])
     raw = Raw(emulator.rest, session)
     assert await statuses(9, lambda: raw.get("/orders/open", private=True)) == [200] * 9

@@ -1,4 +1,4 @@
-"""Lockstep: time moves by hand, everything is delivered in one order, and twice the same run is twice the same."""
+"""Lockstep: time moves by hand, everything is delivered in one order, and equal runs give equal results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def step(raw: Raw, until: int, **more: Any) -> Any:
 
 
 class Held(Raw):
-    """Signs with the exchange's own time."""
+    """Signs requests with the exchange's own time."""
 
     now = START
 
@@ -41,11 +41,11 @@ async def test_nothing_happens_until_time_is_moved(start, session) -> None:  # t
     assert emulator.clock.now() == START
     found = await step(raw, START + 60 * NS_PER_S, whole=True)
     assert found["now"] == START + 60 * NS_PER_S
-    # nobody listens, so all there is to tell are the answers to those two reads
+    # without subscribers, the only deliveries are the answers to those two reads
     assert [(d["kind"], d["request"], d["at"]) for d in found["delivered"]] == [("answer", n, START) for n in (1, 2)]
 
 
-async def test_an_answer_comes_by_step_one_latency_later(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_step_delivers_an_answer_one_latency_later(start, session) -> None:  # type: ignore[no-untyped-def]
     latency = Constant({"order_ms": 40, "answer_ms": 25})
     emulator = await start(lockstep=True, start=START, latency=latency)
     raw = Held(emulator.rest, session)
@@ -63,7 +63,7 @@ async def test_an_answer_comes_by_step_one_latency_later(start, session) -> None
     assert reply["timestamp"] == (START + 40 * NS_PER_MS) // NS_PER_MS
 
 
-async def test_a_refusal_is_told_too(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_refusal_is_delivered_too(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     raw = Held(emulator.rest, session)
     assert (await raw.create(action="BUY", type="LIMIT", price="x", amount="1"))[0] == 422
@@ -72,7 +72,7 @@ async def test_a_refusal_is_told_too(start, session) -> None:  # type: ignore[no
 
 
 async def one_run(start: Any, session: Any) -> list[Any]:
-    """Two minutes of a small market, with an order a step, as (what was told, what a socket got)."""
+    """Two minutes of a small market, with one order per step, as (what was delivered, what a socket received)."""
     emulator = await start(lockstep=True, start=START, seed=3, switches=["rate_limits=off"])
     raw = Held(emulator.rest, session)
     told: list[Any] = []
@@ -118,7 +118,7 @@ async def test_two_runs_are_equal_and_ordered(start, session) -> None:  # type: 
     assert times == sorted(times)
 
 
-async def test_a_whole_step_tells_everything_in_order_of_time(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_whole_step_delivers_everything_in_order_of_time(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     raw = Held(emulator.rest, session)
     async with (
@@ -131,10 +131,10 @@ async def test_a_whole_step_tells_everything_in_order_of_time(start, session) ->
         found = await step(raw, START + 60 * NS_PER_S, whole=True)
     times = [(item["at"], item["stream"] == "trades") for item in found["delivered"]]
     assert len({item["pair"] for item in found["delivered"]}) == 4
-    assert times == sorted(times)  # at one time books come before trades
+    assert times == sorted(times)  # at equal times, books come before trades
 
 
-async def test_one_long_way_is_told_in_order_too(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_one_long_step_delivers_in_order_too(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START)
     for name in ("btc_usdt", "eth_twd"):
         emulator.venue.kernel.publish_books(emulator.venue.pairs[name], 5)
@@ -144,7 +144,7 @@ async def test_one_long_way_is_told_in_order_too(start, session) -> None:  # typ
     assert order == sorted(order)
 
 
-async def test_a_change_that_only_a_deeper_book_shows_is_no_news_to_others(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_change_visible_only_in_a_deeper_book_is_not_sent_to_others(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, start=START, switches=["book_cadence_ms=10"])
     raw = Held(emulator.rest, session)
     async with (
@@ -178,7 +178,7 @@ async def test_step_refuses_a_running_clock_and_resume_lets_it_run(start, sessio
     assert emulator.clock.now() > held["now"] + NS_PER_S
 
 
-async def test_a_step_whose_requests_never_come_says_so(start) -> None:  # type: ignore[no-untyped-def]
+async def test_a_step_whose_requests_never_arrive_says_so(start) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True)
     with pytest.raises(TimeoutError):
         await emulator.step(emulator.clock.now(), requests=1, patience_s=0.05)

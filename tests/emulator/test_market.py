@@ -1,4 +1,4 @@
-"""The emulator's market: all pairs with two sides, nothing free between them, history, speed, recorded tapes."""
+"""The emulator's market: all pairs have two sides and no arbitrage; history, speed, recorded tapes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_pair_has_a_market_with_two_sides_in_order() -> None:
         assert (np.diff(part.ask_ticks, axis=1)[part.ask_lots[:, 1:] > 0] > 0).all(), part.pair
 
 
-def test_no_free_lunch_lies_between_a_companion_and_its_model() -> None:
+def test_there_is_no_arbitrage_between_a_companion_and_its_model() -> None:
     market = source()
     market.history()
     rows = market.chunk(START + 600 * NS_PER_S)
@@ -63,7 +63,7 @@ def test_companions_are_equal_for_equal_seeds() -> None:
     assert rows(1) == rows(1) != rows(2)
 
 
-async def test_time_runs_at_the_speed_that_was_asked_for(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_time_runs_at_the_configured_speed(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=300.0)
     raw = Raw(emulator.rest, session)
     before = emulator.clock.now()
@@ -73,11 +73,11 @@ async def test_time_runs_at_the_speed_that_was_asked_for(start, session) -> None
     passed = emulator.clock.now() - before
     assert passed > 140 * NS_PER_S
     assert later["data"][0]["timestamp"] - first["data"][0]["timestamp"] > 60
-    # a client on the machine's own clock still gets in
+    # a client on the machine's own clock is still accepted
     assert (await raw.get("/accounts/balance", private=True))[0] == 200
 
 
-async def test_candles_of_the_past_go_over_into_running_ones(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_past_candles_lead_into_current_ones(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(speed=600.0, history_days=0.2)
     raw = Raw(emulator.rest, session)
     await asyncio.sleep(0.5)
@@ -104,7 +104,17 @@ def small_tape(folder: Path) -> Path:
     return folder
 
 
-async def test_a_recorded_tape_is_shifted_to_now_and_then_stands_still(start, session, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("second", [0, 1, 30, 59])
+async def test_an_emulator_has_every_book_from_its_first_moment(start, session, second: int) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(start=START + second * NS_PER_S, speed=0.001)
+    raw = Raw(emulator.rest, session)
+    for pair in packaged_pairs():
+        _, book = await raw.get(f"/order-book/{pair}")
+        assert book["bids"], pair
+        assert book["asks"], pair
+
+
+async def test_a_recorded_tape_is_shifted_to_now_and_freezes_at_its_end(start, session, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(market=small_tape(tmp_path / "tape"), speed=60.0)
     raw = Raw(emulator.rest, session)
     while not emulator.venue.market_ended or emulator.venue.next_at() is not None:

@@ -1,4 +1,4 @@
-"""What the exchange's newest documents say: clientId 0, orderIDs, texts, and fees by account."""
+"""Changes in the exchange's newest documents: clientId 0, orderIDs, texts, and fees by account."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly import Project
 from botkit.config.load import load_config
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
 from botkit.errors import ConfigError, Refused
 from botkit.exchange.bitopro import BitoProClient
 from botkit.exchange.bitopro.wire.bodies import CreateBody
+from botkit.project.project import Project
 
 UNIT = 10**8
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ def client(emulator: Emulator) -> BitoProClient:
 
 
 @pytest.mark.parametrize("filters", ["on", "off"])
-async def test_whether_orders_are_filtered_by_their_ids_is_found_out(tmp_path: Path, filters: str) -> None:
+async def test_the_client_detects_whether_orders_are_filtered_by_id(tmp_path: Path, filters: str) -> None:
     options = EmulatorOptions(
         balances={"usdt": 100_000 * UNIT}, seed=3, history_days=0.02, switches=choose({"order_ids_filter": filters})
     )
@@ -47,14 +47,14 @@ async def test_whether_orders_are_filtered_by_their_ids_is_found_out(tmp_path: P
         assert {row.order_id for row in rows} == set(ids[1:] if filters == "on" else ids)
 
 
-async def test_client_id_0_is_none_and_is_never_sent(tmp_path: Path) -> None:
+async def test_client_id_0_means_none_and_is_never_sent(tmp_path: Path) -> None:
     options = EmulatorOptions(balances={"usdt": 100_000 * UNIT}, seed=3, history_days=0.02)
     async with Emulator(facts(tmp_path).facts, options) as emulator, client(emulator) as bot:
         for wrong in (0, -1, 2**31):
-            with pytest.raises(Refused, match="leave it out for none"):
+            with pytest.raises(Refused, match="omit it for none"):
                 await bot.create_order("btc_usdt", "BUY", "LIMIT", price="1000", amount="0.01", client_id=wrong)
         now = bot.clock.now() // 10**6
-        for given in (0, None):  # others may send it
+        for given in (0, None):  # other clients may send it
             await bot.post_order(
                 "btc_usdt",
                 CreateBody(action="BUY", type="LIMIT", price="1000", amount="0.01", timestamp=now, client_id=given),
@@ -72,7 +72,7 @@ def test_fees_belong_to_the_account(tmp_path: Path) -> None:
     assert model.rates(0).taker_e8 == 200_000
 
 
-def test_the_day_of_a_key_is_a_day(tmp_path: Path) -> None:
+def test_a_keys_creation_date_must_be_a_date(tmp_path: Path) -> None:
     path = tmp_path / "bot.yaml"
     keys = "email: a@example.org, key: k, secret: s"
     path.write_text(f"name: facts\n{BOT}account: {{{keys}, created: 2026-01-31}}\n")
@@ -80,5 +80,5 @@ def test_the_day_of_a_key_is_a_day(tmp_path: Path) -> None:
     assert account is not None
     assert str(account.key_day) == "2026-01-31"
     path.write_text(f"name: facts\n{BOT}account: {{{keys}, created: 31.1.2026}}\n")
-    with pytest.raises(ConfigError, match=r"is no day; write one such as 2026-01-31"):
+    with pytest.raises(ConfigError, match=r"is not a date; write one such as 2026-01-31"):
         load_config(path)

@@ -1,4 +1,4 @@
-"""Orders over the wire: rules, books, several accounts, limits; asserted on the emulator's own books."""
+"""Orders over the wire: rules, books, several accounts and limits, checked against the emulator's own books."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ async def prices(raw: Raw, pair: str = "btc_twd") -> tuple[str, str]:
     return book["bids"][0]["price"], book["asks"][0]["price"]
 
 
-async def test_orders_of_two_accounts_meet_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_orders_from_two_accounts_match_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], balance="twd=1000000,btc=1")
-    emulator.clock.hold()  # the market stands still, so that nobody comes between
+    emulator.clock.hold()  # the market does not move, so that no other order interferes
     emulator.clock.resume(0.000001)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
@@ -67,14 +67,14 @@ async def test_orders_of_two_accounts_meet_each_other(start, session) -> None:  
         ({"action": "BUY", "type": "MARKET", "amount": "1000", "percentage": 5}, "Wrong parameter: percentage"),
     ],
 )  # fmt: skip
-async def test_refusals_of_an_order(start, session, order, text) -> None:  # type: ignore[no-untyped-def]
+async def test_orders_are_refused_with_the_exchanges_texts(start, session, order, text) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     assert await raw.create(**order) == (422, {"error": text})
     assert (await raw.books())["accounts"]["emulator@botkit.local"]["orders"] == 0
 
 
-async def test_enums_in_any_case_unused_fields_and_odd_paths_pass(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_enums_in_any_case_unused_fields_and_odd_paths_are_accepted(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await prices(raw)
@@ -100,7 +100,7 @@ async def test_a_timestamp_far_from_the_clock_is_a_conflict(start, session) -> N
     assert await raw.send("POST", "/orders/btc_twd", order) == (409, {"error": "Conflict"})
 
 
-async def test_percentage_sells_a_share_of_what_is_available(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_percentage_sells_a_share_of_the_available_balance(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="btc=0.5")
     raw = Raw(emulator.rest, session)
     status, reply = await raw.create(action="SELL", type="MARKET", amount="0", percentage=50)
@@ -191,7 +191,7 @@ async def test_switches_change_what_the_documents_leave_open(start, session) -> 
     assert frame["data"]["fee"] == str(round(float(fee) * 10**8))
 
 
-async def test_a_blank_order_where_the_switch_wants_one(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_unknown_order_is_blank_if_the_switch_says_so(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["unknown_order=blank"])
     assert await Raw(emulator.rest, session).get("/orders/btc_twd/1", private=True) == (200, {"id": ""})
 
@@ -220,7 +220,7 @@ async def test_withdrawals_debit_and_pass_through_their_statuses(start, session)
     emulator.venue.kernel.check()
 
 
-async def test_an_untriggered_stop_wakes_when_the_market_reaches_it(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_stop_order_triggers_when_the_market_reaches_it(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="btc=1,twd=1000000")
     raw = Raw(emulator.rest, session)
     bid, ask = await prices(raw)

@@ -1,6 +1,6 @@
-"""Every reply and frame against the exchange's own examples, as json alone reads them.
+"""Every reply and frame compared with the exchange's own examples, parsed only by json.
 
-Client and emulator share their wire structs, so neither may vouch for the other: here nothing of botkit parses.
+Client and emulator share their wire structs, so neither can vouch for the other: here none of botkit's code parses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.exchange.recorded import TRADING_PAIRS
 
 
 def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str = "") -> None:
-    """Equal names and equal kinds. ``optional`` names may be on one side alone."""
+    """Check for equal names and types. ``optional`` names may appear on one side only."""
     if isinstance(wanted, dict) and isinstance(found, dict):
         here = {name for name in found if name not in optional}
         there = {name for name in wanted if name not in optional}
@@ -32,7 +32,7 @@ def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str =
 
 
 async def market(raw: Raw) -> tuple[int, int]:
-    """Best bid and ask of btc_twd."""
+    """The best bid and ask for btc_twd."""
     _, book = await raw.get("/order-book/btc_twd")
     return int(book["bids"][0]["price"]), int(book["asks"][0]["price"])
 
@@ -57,7 +57,7 @@ async def test_public_replies_have_the_exchanges_shape(start, session, path, que
     like(found, example(name))
 
 
-async def test_fee_table_is_the_exchanges_word_for_word(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_the_fee_table_matches_the_exchanges_word_for_word(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     _, found = await Raw(emulator.rest, session).get("/provisioning/limitations-and-fees")
     wanted = example("rest_limitations_and_fees")
@@ -72,7 +72,7 @@ async def test_fee_table_is_the_exchanges_word_for_word(start, session) -> None:
     assert by_currency["TWD"]["twdWithdrawMonthly"] == "5000000"
 
 
-async def test_trading_pairs_are_the_exchanges_word_for_word(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_trading_pairs_match_the_exchanges_word_for_word(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     _, found = await Raw(emulator.rest, session).get("/provisioning/trading-pairs")
     served = {row["pair"]: row for row in found["data"]}
@@ -80,7 +80,7 @@ async def test_trading_pairs_are_the_exchanges_word_for_word(start, session) -> 
         assert served[row["pair"]] | {"orderBookQuoteScaleLevel": ""} == row | {"orderBookQuoteScaleLevel": ""}
 
 
-async def test_candles_count_their_query_in_seconds_and_their_reply_in_milliseconds(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_candle_queries_are_in_seconds_and_replies_in_milliseconds(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(history_days=0.5)
     raw = Raw(emulator.rest, session)
     now_s = raw.now_ms() // 1000
@@ -92,10 +92,10 @@ async def test_candles_count_their_query_in_seconds_and_their_reply_in_milliseco
     assert stamps == sorted(stamps)
     assert len(stamps) >= 7
     assert all(stamp % 3_600_000 == 0 for stamp in stamps)
-    assert stamps[-1] // 1000 >= now_s // 3600 * 3600 - 3600  # the running one is there once somebody traded
+    assert stamps[-1] // 1000 >= now_s // 3600 * 3600 - 3600  # the unfinished candle appears once somebody has traded
 
 
-async def test_life_of_an_order_has_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_orders_life_has_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, ask = await market(raw)
@@ -122,7 +122,7 @@ async def test_life_of_an_order_has_the_exchanges_shapes(start, session) -> None
     like(filled, example("rest_order_get_filled"))
     _, trades = await raw.get("/orders/trades/btc_twd", private=True)
     like(trades, example("rest_my_trades"))
-    assert {row["feeSymbol"] for row in trades["data"]} == {"BTC"}  # on the sell too: the exchange's own trap
+    assert {row["feeSymbol"] for row in trades["data"]} == {"BTC"}  # for the sell too: the exchange's own quirk
 
     _, stop = await raw.create(
         action="BUY", type="STOP_LIMIT", price=str(ask + 900_000), stopPrice=str(ask + 800_000), condition=">=",
@@ -139,7 +139,9 @@ async def test_life_of_an_order_has_the_exchanges_shapes(start, session) -> None
     _, everything = await raw.delete("/orders/all")
     assert everything == {"data": {"BTC_TWD": [stop["orderId"]]}}
     _, nothing = await raw.delete("/orders/btc_twd")
-    assert nothing == {"data": {}} or nothing == {"error": "Too Many Requests"}  # it shares cancel-all's one a second
+    assert nothing == {"data": {}} or nothing == {
+        "error": "Too Many Requests"
+    }  # shares cancel-all's limit of one per second
 
 
 async def test_batches_have_the_exchanges_shapes(start, session) -> None:  # type: ignore[no-untyped-def]
@@ -203,7 +205,7 @@ async def test_errors_are_the_exchanges_own(start, session) -> None:  # type: ig
         await raw.create("eth_twd", action="SELL", type="LIMIT", price="100000", amount="0.01"),
     ]
     known = {(row["status"], json.dumps(row["body"])) for row in example("errors")}
-    # the example is of 2022; in the newest sample (2026-03-18, TWD) the currency is in upper case
+    # the example dates from 2022; in the newest sample (2026-03-18, TWD) the currency is in upper case
     known.add((422, json.dumps({"error": "Balance for ETH not enough, only has 0, but ordered 0.01."})))
     for status, body in found:
         assert (status, json.dumps(body)) in known, (status, body)
@@ -228,7 +230,7 @@ async def test_public_frames_have_the_exchanges_shape(start, session, path, name
     emulator = await start()
     (found,) = await frames(session, emulator.ws + path, 1)
     like(found, example(name), optional=("datetime",))
-    # Taiwan's time with a Z behind it: eight hours ahead of the stamp
+    # Taiwan time labelled Z: eight hours ahead of the timestamp
     assert found["datetime"].endswith("Z")
     assert found["datetime"][11:13] == f"{(found['timestamp'] // 3_600_000 + 8) % 24:02d}"
 

@@ -1,4 +1,4 @@
-"""Sockets: who is let in, what is pushed at once, keepalive, and that nothing is pushed without a change."""
+"""Sockets: which upgrades are accepted, what is pushed first, keepalive, and no pushes without a change."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_a_private_stream_without_a_signature_is_answered_401(start, sessi
     assert caught.value.status == 401
 
 
-async def test_an_unknown_pair_of_the_query_is_dropped_and_a_wrong_depth_is_five(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_unknown_pair_in_the_query_is_dropped_and_a_wrong_depth_becomes_five(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     url = emulator.ws + "/v1/pub/order-books?pairs=btc_twd:7,NOPE_TWD,eth_twd:1"
     async with session.ws_connect(url) as socket:
@@ -54,7 +54,7 @@ async def test_an_unknown_pair_of_the_query_is_dropped_and_a_wrong_depth_is_five
     assert [(f["pair"], f["limit"], len(f["bids"])) for f in first] == [("BTC_TWD", 5, 5), ("ETH_TWD", 1, 1)]
 
 
-async def test_what_a_client_says_is_ignored(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_whatever_a_client_sends_is_ignored(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     async with session.ws_connect(emulator.ws + "/v1/pub/trades/BTC_USDT") as socket:
         await socket.send_str('{"op":"subscribe"}')
@@ -63,16 +63,16 @@ async def test_what_a_client_says_is_ignored(start, session) -> None:  # type: i
         assert (await frame(socket))["event"] == "TRADE"
 
 
-async def test_a_list_of_trades_comes_at_once_even_when_nothing_traded(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_a_list_of_trades_is_sent_at_once_even_without_trades(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True, history_days=0.0)
     emulator.venue._lists["btc_twd"].clear()
     async with session.ws_connect(emulator.ws + "/v1/pub/trades/BTC_TWD") as socket:
         assert (await frame(socket))["data"] == []
 
 
-async def test_books_are_pushed_on_change_alone(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_books_are_pushed_only_on_change(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["book_cadence_ms=10"], speed=20.0)
-    # a change that only the deeper of the two shows is no news to the other
+    # a change visible only in the deeper book is not sent to the other subscriber
     async with (
         session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:20"),
         session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:1") as socket,
@@ -103,7 +103,7 @@ async def test_an_order_and_its_end_are_pushed_in_the_documented_order(start, se
         assert [(r["status"], r["clientID"]) for r in ended["data"]["btc_twd"]] == [(2, 4)]
 
 
-async def test_a_client_that_never_pongs_is_cut(start, session, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_a_client_that_never_sends_a_pong_is_cut(start, session, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setitem(sockets.KEEPALIVE, "documented", (0.1, 0.05))
     emulator = await start()
     url = emulator.ws + "/v1/pub/auth/account-balance"
@@ -125,7 +125,7 @@ async def test_compression_is_negotiated_when_offered(start, session) -> None:  
         assert (await frame(socket))["pair"] == "BTC_USDT"
 
 
-async def test_a_client_that_does_not_read_is_cut_in_the_end(start) -> None:  # type: ignore[no-untyped-def]
+async def test_a_client_that_does_not_read_is_eventually_cut(start) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True)
     reader, writer = await asyncio.open_connection("127.0.0.1", emulator.port, limit=1024)
     writer.write(
@@ -144,7 +144,7 @@ async def test_a_client_that_does_not_read_is_cut_in_the_end(start) -> None:  # 
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
-def test_headers_of_frames_are_those_of_the_standard(length: int) -> None:
+def test_frame_headers_follow_the_standard(length: int) -> None:
     header = sockets._header(length)
     assert header[0] == 0x81
     if length < 126:

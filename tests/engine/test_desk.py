@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from botkit.engine.outcome import Reply
+from botkit.engine.outcome_parts import Reply
 from botkit.model.inputs import Forget
 from botkit.model.orders import Order, OrderSpec, OrderState, Side
 from botkit.model.requests import (

@@ -233,7 +233,7 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
     for second in (10, 13):
         b.to(second)
         b.tell(BalanceReport({"btc": (RICH["btc"], RICH["btc"])}))
-    assert b.messages[1:] == [("info", "the account has all that its strategies own; new orders go on")]
+    assert b.messages[1:] == [("info", "the account holds all that its strategies own again; new orders are allowed")]
     assert b.s.buy(BTC, amount=1, price=900).is_open
     b.decisions.flush()
     assert b"".join(b.log).count(b'"k":"shortage"') == 2

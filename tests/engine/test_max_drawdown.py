@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from botkit.assembly import backtest_into
+from botkit.assembly.backtest import backtest_into
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import MaxDrawdown

@@ -192,7 +192,7 @@ def test_open_orders_are_counted_at_their_level() -> None:
     assert refusal == "2 orders are open, max_open_orders is 2"
     send(desk, portfolio, make_order("b", ETH_TWD, BUY, price=10, amount=1))
     assert desk.review(make_order("b", BTC_TWD, BUY, price=10, amount=1)) == "3 orders are open, max_open_orders is 3"
-    assert (desk.open_count(BTC_TWD), desk.open_count(ETH_TWD)) == (2, 1)
+    assert desk.open_by_pair == {BTC_TWD: 2, ETH_TWD: 1}
     for _ in range(2):
         desk.order_closed(orders[0])
     assert desk.review(make_order("a", BTC_TWD, BUY, price=10, amount=1)) is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from botkit.engine.router.router import Due, Priority, Router, Withdrawal
+from botkit.engine.router.reports import Due
+from botkit.engine.router.router import Priority, Router, Withdrawal
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.orders import OrderState, OrderType
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from botkit.engine.outcome import HistoryWanted, Outcome, StreamWanted
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import HistoryWanted, StreamWanted
 from botkit.errors import ConfigError, NotReadyError
 from botkit.model.clock import NS_PER_DAY
 from botkit.model.events import Bar, Candle, Trade
-from botkit.model.inputs import Begin, Compare, History, PastBars, Restore, RestoredOrder, Stop
+from botkit.model.inputs import Begin, History, PastBars, Restore, RestoredOrder, Stop
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
@@ -300,16 +301,6 @@ def test_an_order_of_an_earlier_run_that_was_never_sent_is_dropped() -> None:
     b = Bot(Listener(), start=False)
     turn(b, Restore(balances=b.balances, orders=(RestoredOrder(never_sent), RestoredOrder(rested(2)))))
     assert [order.client_id for order in b.engine.view.orders()] == [2]
-
-
-def test_while_the_books_are_compared_a_hold_keeps_new_orders_back() -> None:
-    b = Bot(Listener())
-    b.trade(1_000)
-    b.tell(Compare(hold="the books are being compared"))
-    assert b.engine.view.checks.is_comparing
-    order = b.s.buy(BTC, amount=1, price=900)
-    b.end_turn()
-    assert (order.state, order.reason) == (OrderState.NOT_SENT, "not sent: the books are being compared")
 
 
 def test_a_day_begins_without_loss_limits_too() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly import backtest_into
+from botkit.assembly.backtest import backtest_into
 from botkit.backtesting.driver import StrategyRaised
 from botkit.engine.orders.entry import ORDERS_A_MOMENT_MAX
 from botkit.engine.strategy.record import REASONS_MAX

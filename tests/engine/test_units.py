@@ -1,4 +1,4 @@
-"""One convention of units: what can only be a fraction is refused where percent or basis points are wanted."""
+"""One convention for units: a setting in percent or basis points refuses a value that can only be a fraction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def bot() -> Bot:
 def test_a_fraction_in_place_of_percent_is_refused_with_the_figure_that_was_meant(
     name: str, value: float, meant: str
 ) -> None:
-    sentence = f"{name} is {value}, which is {value} %; percent are wanted here: write {meant} for {meant} %"
+    sentence = f"{name} is {value}, which means {value} %; write {meant} for {meant} %"
     with pytest.raises(ValueError, match=sentence):
         bot().s.protect(BTC, **{name: value})
 
@@ -53,13 +53,13 @@ def test_percent_pass(value: Any) -> None:
 
 
 def test_basis_points_too() -> None:
-    with pytest.raises(ValueError, match=r"tolerance_bps is 0.0005; basis points are wanted here: write 5 for 0.05 %"):
+    with pytest.raises(ValueError, match=r"is 0.0005; this setting is in basis points: write 5 for 0.05 %"):
         bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0.0005)
     bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0)
 
 
 def test_rules_of_risk() -> None:
-    with pytest.raises(ValueError, match=r"price_collar_pct is 0.05, which is 0.05 %; .* write 5 for 5 %"):
+    with pytest.raises(ValueError, match=r"price_collar_pct is 0.05, which means 0.05 %; write 5 for 5 %"):
         PriceCollar("0.05")
     with pytest.raises(ValueError, match=r"max_drawdown is 20, which would be 2000 %; it is a fraction: 0.2 is 20 %"):
         MaxDrawdown(20)

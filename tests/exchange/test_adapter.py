@@ -1,4 +1,4 @@
-"""The adapter: requests become answers whatever happens, and frames become events once."""
+"""The adapter: every request gets an answer whatever happens, and no frame becomes an event twice."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_a_matching_echo_is_an_acknowledgement() -> None:
     assert answer == Answer(request_id=1, outcome=Ending.OK, body=OrderAck("11", 5))
 
 
-async def test_an_echo_without_client_id_or_price_is_believed() -> None:
+async def test_an_echo_without_client_id_or_price_is_accepted() -> None:
     echo = {key: value for key, value in ECHO.items() if key not in ("clientId", "price")}
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(echo)})
     assert (answer.outcome, answer.body) == (Ending.OK, OrderAck("11", None))
@@ -175,7 +175,7 @@ async def test_no_connection_is_not_sent() -> None:
             assert (await a.send(request)).outcome is Ending.NOT_SENT
 
 
-async def test_a_create_that_grew_old_after_its_grant_is_not_sent() -> None:
+async def test_a_create_too_old_after_its_grant_is_not_sent() -> None:
     clock = HandClock(T0 + NS_PER_S)
     async with venue({"POST /v3/orders/btc_twd": json.dumps(ECHO)}) as v, adapter(v, clock=clock) as a:
         assert (await a.send(CREATE)).outcome is Ending.NOT_SENT
@@ -186,7 +186,7 @@ async def test_a_create_that_grew_old_after_its_grant_is_not_sent() -> None:
         assert (await a.send(CREATE)).outcome is Ending.OK
 
 
-async def test_a_batch_is_acknowledged_in_the_order_of_the_request() -> None:
+async def test_a_batch_is_acknowledged_in_request_order() -> None:
     second = OrderSpec(client_id=6, pair=BTC, side=Side.BUY, type=OrderType.MARKET, spend_units=10_000 * 10**8)
     request = CreateBatch(id=3, orders=(NEW, second), timestamp=T0)
     other = ECHO | {"orderId": "12", "amount": "10000", "price": "0", "clientId": 6}
@@ -233,7 +233,7 @@ async def test_a_cancel_answered_for_another_order_is_unknown() -> None:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-async def test_orders_are_read_as_reports_and_foreign_pairs_left_out() -> None:
+async def test_orders_are_read_as_reports_without_unknown_pairs() -> None:
     foreign = ROW | {"id": "12", "pair": "newcoin_twd"}
     listing = json.dumps({"data": [ROW, foreign]})
     replies = {
@@ -305,14 +305,14 @@ async def test_executions_balances_books_and_candles_are_read() -> None:
     assert isinstance(book, OrderBook)
     assert (len(book.ask_levels), book.time, asked) == (15, T0, {"limit": "20"})
     assert isinstance(candles, tuple)
-    # sorted, and without the candle that is still running
+    # sorted, without the unfinished candle
     assert [c.time for c in candles if isinstance(c, Candle)] == [start, start + minute]
 
 
 @pytest.mark.parametrize(
     "reply", ["<html>", '{"data":[{"id":"1"}]}', json.dumps({"data": [ROW | {"status": 5}]}), (502, "")]
 )
-async def test_a_listing_that_cannot_be_read_is_no_empty_listing(reply: Any) -> None:
+async def test_an_unreadable_listing_is_not_an_empty_listing(reply: Any) -> None:
     answer = await ask(ListOpenOrders(id=1), {"GET /v3/orders/open": reply})
     assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
     assert "canary" not in answer.text
@@ -377,7 +377,7 @@ def streams(frames: dict[str, list[str]]) -> dict[str, Any]:
     return {f"GET /ws/v1/pub/{path}": handler(texts) for path, texts in frames.items()}
 
 
-async def test_all_streams_become_events_each_told_once() -> None:
+async def test_all_streams_become_events_without_repeats() -> None:
     events: list[AdapterEvent] = []
     async with venue(streams(FRAMES)) as v, adapter(v) as a:
         a.watch(events.append, books={BTC: 7}, trades=[BTC], tickers=[BTC], account=True)
@@ -399,7 +399,7 @@ async def test_all_streams_become_events_each_told_once() -> None:
         ]
     }
     assert [len(by_type[kind]) for kind in (OrderBook, Trade, Ticker, TradeReport)] == [2, 2, 1, 1]
-    # the end of the order was told by both streams, and reaches the bot once
+    # both streams reported the order's end, but it reaches the bot once
     states = [e.state for e in by_type[OrderReport]]  # type: ignore[union-attr]
     assert states.count(OrderState.CANCELLED) == 1
     assert states.count(OrderState.OPEN) in (1, 2)
@@ -407,7 +407,7 @@ async def test_all_streams_become_events_each_told_once() -> None:
 
 
 async def understood(path: str, stream_id: str, frames: list[str], count: int) -> list[AdapterEvent]:
-    """The events after CONNECTED that frames lead to, up to ``count``."""
+    """The events that frames produce after CONNECTED, up to ``count``."""
     events: list[AdapterEvent] = []
     async with venue(streams({path: frames})) as v, adapter(v) as a:
         task = asyncio.create_task(a._carry(stream_id, {}, [None], events.append))
@@ -419,7 +419,7 @@ async def understood(path: str, stream_id: str, frames: list[str], count: int) -
     return events[1:]
 
 
-async def test_a_frame_of_balances_that_was_overtaken_changes_only_coins_that_nothing_newer_tells_of() -> None:
+async def test_a_late_balance_frame_changes_only_coins_without_newer_data() -> None:
     def told(second: int, **amounts: str) -> str:
         rows = {c: BALANCE | {"currency": c, "amount": amount} for c, amount in amounts.items()}
         return frame("ACCOUNT_BALANCE", data=rows, timestamp=1_790_300_000_000 + second * 1000)
@@ -431,13 +431,13 @@ async def test_a_frame_of_balances_that_was_overtaken_changes_only_coins_that_no
         told(1, TWD="6"),
         told(3, TWD="8"),
     ]
-    frames.append(told(-3600, TWD="9"))  # an hour late is a clock that was set
+    frames.append(told(-3600, TWD="9"))  # a stamp an hour back means that the clock was reset
     events = await understood("auth/account-balance", "account_balance", frames, 5)
     seen = [{c: total // 10**8 for c, (total, _) in e.balances.items()} for e in events]  # type: ignore[union-attr]
     assert seen == [{"twd": 5, "btc": 5}, {"twd": 7}, {"btc": 4}, {"twd": 8}, {"twd": 9}]
 
 
-async def test_a_frame_of_no_balances_says_nothing() -> None:
+async def test_an_empty_balance_frame_changes_nothing() -> None:
     empty = [frame("ACCOUNT_BALANCE", data=None), frame("ACCOUNT_BALANCE", data={})]
     full = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
     [event] = await understood("auth/account-balance", "account_balance", [*empty, full], 1)
@@ -445,23 +445,23 @@ async def test_a_frame_of_no_balances_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("reply", ['{"data":null}', '{"data":[]}'])
-async def test_a_list_of_no_balances_is_no_answer(reply: str) -> None:
+async def test_an_empty_balance_list_is_an_error(reply: str) -> None:
     answer = await ask(GetBalances(id=1), {"GET /v3/accounts/balance": reply})
     assert answer.outcome is Ending.UNKNOWN
     assert "lists no currency" in answer.text
 
 
-async def test_an_unknown_event_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unknown_event_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     new = frame("MARGIN_CALL", data={})
     balances = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
     await understood("auth/account-balance", "account_balance", [new, new, new, balances], 1)
     assert [r.getMessage() for r in caplog.records if "MARGIN_CALL" in r.getMessage()] == [
-        "account_balance: frames of the unknown event MARGIN_CALL are ignored, everything else continues; "
-        "look whether there is a newer botkit"
+        "account_balance: frames with the unknown event MARGIN_CALL are ignored, everything else continues; "
+        "check for a newer botkit"
     ]
 
 
-async def test_the_adapter_reads_nothing_of_its_own_accord_unless_told() -> None:
+async def test_the_adapter_reads_nothing_on_its_own_unless_configured() -> None:
     async def drop_once(request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
@@ -489,7 +489,7 @@ async def test_the_adapter_reads_nothing_of_its_own_accord_unless_told() -> None
         assert (ConnectionState.RESYNCHRONISED in states) is reads
 
 
-async def test_a_row_nobody_can_read_is_flagged_and_the_stream_goes_on() -> None:
+async def test_an_unreadable_row_is_reported_and_the_stream_continues() -> None:
     odd = frame("ACTIVE_ORDERS", data={"btc_twd": [ROW | {"status": 5}]})
     good = frame("ACTIVE_ORDERS", data={"btc_twd": [ROW]})
     events: list[AdapterEvent] = []
@@ -503,7 +503,7 @@ async def test_a_row_nobody_can_read_is_flagged_and_the_stream_goes_on() -> None
     assert [e.state for e in events if isinstance(e, Connection)] == [ConnectionState.CONNECTED, ConnectionState.STALE]
 
 
-async def test_a_gap_between_trade_lists_is_told_before_the_trades() -> None:
+async def test_a_gap_between_trade_lists_is_reported_before_the_trades() -> None:
     other = TRADE | {"price": "2751900"}
     lists = [frame("TRADE", pair="BTC_TWD", data=[TRADE]), frame("TRADE", pair="BTC_TWD", data=[other])]
     events: list[AdapterEvent] = []

@@ -1,6 +1,6 @@
-"""The client against the emulator over real sockets: every endpoint and every stream once, by their typed results.
+"""The client against the emulator over real sockets: every endpoint and stream once, checked by its typed result.
 
-They share their wire structs; that the emulator's bytes are the exchange's own is shown by tests/emulator/test_shapes.
+Both share the wire structs; tests/emulator/test_shapes shows that the emulator's bytes match the exchange's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
 from botkit.exchange.bitopro.wire.frames import OrderBookFrame
 from botkit.model.clock import NS_PER_HOUR, NS_PER_MS
 from botkit.model.events import ConnectionState
+
+pytestmark = pytest.mark.virtual_time
 
 QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05, dead_after_s=2.0)
 
@@ -80,7 +82,7 @@ async def test_every_endpoint_is_answered_and_understood(venue: Emulator, client
     assert (await client.own_trades("btc_twd"))[0].action == "BUY"
     assert await client.cancel_all() == ()
     with pytest.raises(RateLimited):
-        await client.cancel_all("btc_twd")  # it shares the counter
+        await client.cancel_all("btc_twd")  # shares the counter
     assert await client.deposits("btc")
     made = await client.withdraw("usdt", WithdrawBody(amount="100", address="T1", protocol="TRX"))
     assert (await client.withdrawals("usdt"))[0].id == made.id
@@ -139,7 +141,7 @@ async def test_every_stream_connects_and_is_understood(venue: Emulator, client: 
         ("maintenance", Refused),
     ],
 )
-async def test_a_fault_becomes_the_error_of_what_happens_next(
+async def test_a_fault_becomes_the_error_that_says_what_to_do_next(
     venue: Emulator, client: BitoProClient, kind: str, expected: type[Exception]
 ) -> None:
     venue.add_fault({"kind": kind, "where": "btc_twd" if kind == "maintenance" else "create_order"})
@@ -154,7 +156,7 @@ async def test_a_fault_becomes_the_error_of_what_happens_next(
     assert await client.balances()
 
 
-async def test_a_cut_stream_comes_back_without_doubling_anything(venue: Emulator, client: BitoProClient) -> None:
+async def test_a_cut_stream_reconnects_without_repeating_anything(venue: Emulator, client: BitoProClient) -> None:
     venue.clock.resume(20.0)
     rows: list[Any] = []
     states: list[ConnectionState] = []
@@ -179,7 +181,7 @@ async def test_a_cut_stream_comes_back_without_doubling_anything(venue: Emulator
     assert tail == [row for row in served if row in tail][: len(tail)]
 
 
-async def test_a_frozen_book_is_visible_and_a_silent_socket_is_left(venue: Emulator, client: BitoProClient) -> None:
+async def test_a_frozen_book_is_visible_and_a_silent_socket_is_dropped(venue: Emulator, client: BitoProClient) -> None:
     venue.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1, "skip": 1})
     states: list[ConnectionState] = []
     books = 0

@@ -1,4 +1,4 @@
-"""Recorded frames as columns, and what is said of damaged ones."""
+"""Recorded frames as columns, and the errors for damaged ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read(tmp_path: Path, lines: list[str], **options: Any) -> list[MarketColumns
     return list(BitoProFrames(options.pop("chunk_rows", 20_000)).read(path, packaged_pairs(), options))
 
 
-def test_it_is_a_tape_format() -> None:
+def test_frames_are_a_tape_format() -> None:
     form: TapeFormat = BitoProFrames()
     assert ".frames.jsonl.gz" in form.endings
 
@@ -65,7 +65,7 @@ def test_books_become_padded_rows_of_ticks_and_lots(tmp_path: Path) -> None:
     assert columns.ask_lots[:, 0].tolist() == [1, 200_000_000]
 
 
-def test_repeated_trade_lists_are_told_once(tmp_path: Path) -> None:
+def test_repeated_trade_lists_are_read_once(tmp_path: Path) -> None:
     second = T0 // 1000
     a, b, c = (second, "100.5", "0.1", True), (second, "100.5", "0.1", True), (second + 1, "100.25", "0.2", False)
     (columns,) = read(
@@ -85,11 +85,11 @@ def test_the_first_list_is_history_from_before_the_recording(tmp_path: Path) -> 
     assert len(columns) == 1
 
 
-def test_single_mode_takes_every_frame_at_its_word(tmp_path: Path) -> None:
+def test_single_mode_accepts_every_trade_frame(tmp_path: Path) -> None:
     row = (1_790_300_000, "100", "1", True)
     (columns,) = read(tmp_path, [trades(T0, [row]), trades(T0 + 1, [row])], trades="single")
     assert len(columns) == 2
-    with pytest.raises(DataError, match=r"day.frames.jsonl:1: a TRADE frame of 2 trades .* trades: list"):
+    with pytest.raises(DataError, match=r"day.frames.jsonl:1: a frame has 2 trades, .* trades: list"):
         read(tmp_path, [trades(T0, [row, row])], trades="single")
 
 
@@ -109,7 +109,7 @@ def test_chunks_are_bounded_and_all_streams_flush_together(tmp_path: Path) -> No
         latest = max(latest, int(chunk.received[-1]))
 
 
-def test_pair_option_reads_that_pair_alone_and_other_events_are_skipped(tmp_path: Path) -> None:
+def test_the_pair_option_reads_only_that_pair_and_skips_other_events(tmp_path: Path) -> None:
     other = json.dumps({"received": T0, "frame": {"event": "TICKER", "timestamp": 1, "lastPrice": "1"}})
     unknown = json.dumps({"received": T0, "frame": {"event": "NEW_THING", "what": [1]}})
     lines = [other, unknown, "", book(T0, [("1", "1")], []), book(T0, [("1", "1")], [], pair="NOPE_TWD")]
@@ -124,16 +124,16 @@ def test_pair_option_reads_that_pair_alone_and_other_events_are_skipped(tmp_path
         ('{"received": 1}', "frame"),
         ('{"received": "x", "frame": {"event": "TICKER"}}', "received"),
         ('{"received": 5, "frame": {"event": "TRADE", "timestamp": 1, "pair": "BTC_USDT", "data": 3}}', "TRADE frame"),
-        (book(T0 - 1, [("1", "1")], []), "received before the line above it"),
+        (book(T0 - 1, [("1", "1")], []), "received before the previous line"),
         (book(T0, [("1", "1")], [], pair="BTC_USDC"), "unknown pair 'btc_usdc'; did you mean btc_usdt?"),
         (book(T0, [("1.001", "1")], []), "'1.001' has more than 2 decimals"),
-        (book(T0, [("-1", "1")], []), "is not a level of a book"),
+        (book(T0, [("-1", "1")], []), "is not a valid book level"),
         (book(T0, [("NaN", "1")], []), "'NaN' is not a plain decimal"),
-        (book(T0, [("1", "1"), ("2", "1")], []), "bids must fall"),
-        (book(T0, [], [("2", "1"), ("1", "1")]), "asks must rise"),
-        (trades(T0, [(1, "0", "1", True)]), "above zero"),
-        (trades(T0, [(-5, "1", "1", True)]), "not a time"),
-        (trades(10**15, []), "not a time"),
+        (book(T0, [("1", "1"), ("2", "1")], []), "bids must be in descending"),
+        (book(T0, [], [("2", "1"), ("1", "1")]), "asks must be in ascending"),
+        (trades(T0, [(1, "0", "1", True)]), "must be positive"),
+        (trades(T0, [(-5, "1", "1", True)]), "not a plausible time"),
+        (trades(10**15, []), "not a plausible time"),
     ],
 )
 def test_a_bad_line_is_named_with_file_and_line(tmp_path: Path, line: str, says: str) -> None:
@@ -155,7 +155,7 @@ def test_empty_missing_and_torn_files_are_named(tmp_path: Path) -> None:
     torn.write_bytes(gzip.compress(b"\n".join(book(T0 + i, [("1", "1")], []).encode() for i in range(500)))[:-20])
     with pytest.raises(DataError, match=r"torn.jsonl.gz:\d+: the compressed file is damaged or cut short"):
         list(form.read(torn, packaged_pairs(), {}))
-    with pytest.raises(DataError, match="'lists' is not a way to read trades; use list or single"):
+    with pytest.raises(DataError, match="'lists' is not valid; use list or single"):
         list(form.read(empty, packaged_pairs(), {"trades": "lists"}))
 
 
@@ -163,7 +163,7 @@ A, B, C, D, E = ((T0 // 1000 + i, f"10{i}", "0.1", i % 2 == 0) for i in range(5)
 
 
 class Listener:
-    """Hears what a format says beside its rows."""
+    """Collects a format's notes and gaps."""
 
     def __init__(self) -> None:
         self.gaps: list[tuple[str, str, int, int]] = []
@@ -173,14 +173,14 @@ class Listener:
         return {"gap": lambda *gap: self.gaps.append(gap), "note": self.notes.append}
 
 
-def test_files_of_single_trades_are_told_from_files_of_lists(tmp_path: Path) -> None:
+def test_files_with_single_trades_are_told_from_files_with_lists(tmp_path: Path) -> None:
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B])])
     assert columns.received.tolist() == [(T0 + i) * NS_PER_MS for i in range(3)]
     heard = Listener()
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B, A])], **heard.options())
     assert columns.received.tolist() == [(T0 + 2) * NS_PER_MS]
-    assert heard.notes == ["btc_usdt: the first list holds 1 trade from before the recording, left out"]
-    # an empty list is a list: nobody sends a frame for no trade
+    assert heard.notes == ["btc_usdt: left out 1 trade in the first list, from before the recording"]
+    # an empty list is still a list: nobody sends a single-trade frame without a trade
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 1, [A]), trades(T0 + 2, [A])])
     assert len(columns) == 1
 
@@ -199,7 +199,7 @@ def test_a_file_that_mixes_both_is_refused(tmp_path: Path, frames: list[list[Any
         read(tmp_path, lines)
 
 
-def test_lists_that_do_not_overlap_leave_a_gap_and_all_their_trades(tmp_path: Path) -> None:
+def test_lists_that_do_not_overlap_leave_a_gap_and_keep_all_trades(tmp_path: Path) -> None:
     heard = Listener()
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 5, [B, A]), trades(T0 + 9, [E, D])], **heard.options())
     assert len(columns) == 4
@@ -208,7 +208,7 @@ def test_lists_that_do_not_overlap_leave_a_gap_and_all_their_trades(tmp_path: Pa
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the recorded market data is not on this machine")
 @pytest.mark.parametrize("options", [{}, {"trades": "single"}])
-def test_the_recorded_market_is_read_whole(options: dict[str, Any]) -> None:
+def test_the_recorded_market_is_read_completely(options: dict[str, Any]) -> None:
     rows = {"trades": 0, "books": 0}
     for columns in BitoProFrames().read(SHARED, packaged_pairs(), options):
         rows[columns.kind] += len(columns)

@@ -1,4 +1,4 @@
-"""Every endpoint: the method, path, query and body it sends, and what it makes of the recorded reply."""
+"""Every endpoint: the method, path, query and body it sends, and how it reads the recorded reply."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOUR_MS = 3_600_000
 T0 = 1_790_290_800_000  # start of an hour, ms
 
 Call = Callable[[BitoProClient], Awaitable[Any]]
-#: endpoint -> (path it must take, example reply, call, what the reply must show)
+#: endpoint -> (expected path, example reply, call, expected result)
 WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
     "trading_pairs": (
         "/provisioning/trading-pairs",
@@ -62,7 +62,7 @@ WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
         "rest_trading_history_1h",
         lambda c: c.candles("btc_twd", "1h", T0 * NS_PER_MS, (T0 + 3 * HOUR_MS) * NS_PER_MS),
         lambda r: [row.close for row in r],
-        ["2750010", "2752100"],  # the third is still running at the clock's time
+        ["2750010", "2752100"],  # the third is unfinished at the clock's time
     ),
     "otc_price": (
         "/price/otc/btc",
@@ -172,7 +172,7 @@ WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
         "10",
     ),
 }
-#: what must stand in the query or body, by endpoint
+#: what the query or body must contain, by endpoint
 QUERIES: dict[str, dict[str, str]] = {
     "order_book": {"limit": "20", "scale": "3"},
     "trading_history": {"resolution": "1h", "from": "1790290800", "to": "1790299999"},
@@ -204,7 +204,7 @@ def made(rest: str, **options: Any) -> BitoProClient:
     return BitoProClient(rest_url=rest, credentials=Credentials("me@example.com", "test_client", "secret"), **options)
 
 
-def test_every_documented_endpoint_is_walked() -> None:
+def test_every_documented_endpoint_has_a_case() -> None:
     assert set(WALK) == set(ENDPOINTS)
 
 
@@ -252,7 +252,7 @@ async def test_a_create_sends_exactly_the_documented_fields() -> None:
     assert (bodies[1]["timeInForce"], bodies[1]["amount"]) == ("POST_ONLY", "0.00000001")
 
 
-async def test_withdrawing_needs_a_client_made_for_it() -> None:
+async def test_withdrawing_needs_a_client_that_allows_it() -> None:
     async with venue() as v, made(v.rest, allow_withdrawals=False) as client:
         with pytest.raises(Refused, match="allow_withdrawals"):
             await client.withdraw("btc", WithdrawBody(address="x", amount="1"))
@@ -273,13 +273,13 @@ async def test_a_value_cannot_reach_another_path() -> None:
         with pytest.raises(Refused):
             await client.cancel_order("btc_twd", "../all?x=")
         with pytest.raises(Refused, match="orderId must not be empty"):
-            await client.cancel_order("btc_twd", "")  # would be DELETE-all of the pair
+            await client.cancel_order("btc_twd", "")  # would be DELETE-all for the pair
     assert [request[0] for request in v.requests] == ["DELETE"]
     assert v.requests[0][1] != "/v3/orders/all"
 
 
 @pytest.mark.parametrize("reply", ['{"id":""}', '{"id":null}', "{}", (404, '{"message":"404 NOT FOUND"}'), (422, "{}")])
-async def test_an_unknown_order_is_refused_however_it_is_said(reply: Any) -> None:
+async def test_an_unknown_order_is_refused_in_every_form_of_reply(reply: Any) -> None:
     async with venue({"GET /v3/orders/btc_twd/1": reply}) as v, made(v.rest) as client:
         with pytest.raises(Refused):
             await client.order("btc_twd", "1")
@@ -302,7 +302,7 @@ async def test_cancelling_nothing_cancels_nothing(reply: str) -> None:
         assert await client.cancel_all() == ()
 
 
-async def test_create_without_an_id_or_with_too_few_replies_is_of_unknown_outcome() -> None:
+async def test_a_create_without_an_id_or_with_too_few_replies_has_an_unknown_outcome() -> None:
     replies = {
         "POST /v3/orders/btc_twd": '{"orderId":"","timestamp":1,"action":"BUY","amount":"1"}',
         "POST /v3/orders/batch": '{"data":[{"orderId":1,"timestamp":1,"action":"BUY","amount":"1"}]}',
@@ -310,7 +310,7 @@ async def test_create_without_an_id_or_with_too_few_replies_is_of_unknown_outcom
     async with venue(replies) as v, made(v.rest) as client:
         with pytest.raises(OutcomeUnknown):
             await client.create_order("btc_twd", "BUY", "LIMIT", price="1", amount="1")
-        with pytest.raises(OutcomeUnknown, match="1 replies to 2 orders"):
+        with pytest.raises(OutcomeUnknown, match="1 replies for 2 orders"):
             await client.post_batch(batch())
         with pytest.raises(Refused):
             await client.post_batch([])
@@ -325,12 +325,12 @@ async def test_create_without_an_id_or_with_too_few_replies_is_of_unknown_outcom
         '{"timestamp":1,"orderId":11,"action":"BUY","amount":"1","amount":"1"}',
     ],
 )
-async def test_a_reply_to_a_write_that_says_something_twice_is_of_unknown_outcome(reply: str) -> None:
+async def test_a_reply_to_a_write_with_a_repeated_name_has_an_unknown_outcome(reply: str) -> None:
     replies = {"POST /v3/orders/btc_twd": reply, "POST /v3/orders/batch": f'{{"data":[{reply}]}}'}
     async with venue(replies) as v, made(v.rest) as client:
-        with pytest.raises(OutcomeUnknown, match="is there twice"):
+        with pytest.raises(OutcomeUnknown, match="appears twice"):
             await client.create_order("btc_twd", "BUY", "LIMIT", price="1", amount="1")
-        with pytest.raises(OutcomeUnknown, match="is there twice"):
+        with pytest.raises(OutcomeUnknown, match="appears twice"):
             await client.post_batch(batch()[:1])
 
 
@@ -360,10 +360,10 @@ async def test_a_long_range_of_candles_is_split_stitched_and_filled() -> None:
     flat = next(row for row in filled if row.volume == "0")
     before = filled[filled.index(flat) - 1]
     assert flat.open == flat.high == flat.low == flat.close == before.close
-    assert running[-1].timestamp == T0 + 2 * HOUR_MS  # the clock stands at 2 h 33 m
+    assert running[-1].timestamp == T0 + 2 * HOUR_MS  # the clock is at 2 h 33 m
 
 
-async def test_a_full_listing_is_halved_until_it_is_whole() -> None:
+async def test_a_full_listing_is_halved_until_it_is_complete() -> None:
     rows = [
         {
             "tradeId": str(n // 2),
@@ -391,11 +391,11 @@ async def test_a_full_listing_is_halved_until_it_is_whole() -> None:
         assert len(found) == 2_500
         for row in rows:
             row["createdTimestamp"] = 5
-        with pytest.raises(TryAgain, match="within a millisecond"):
+        with pytest.raises(TryAgain, match="within one millisecond"):
             await client.all_own_trades("btc_twd", 0, 4 * NS_PER_S)
 
 
-async def test_ticker_as_single_object_and_as_list_read_alike() -> None:
+async def test_a_ticker_reads_the_same_as_object_or_list() -> None:
     row = '{"pair":"btc_twd","lastPrice":"1","priceChange24hr":"0","volume24hr":"0","high24hr":"1","low24hr":"1"}'
     for data in (row, f"[{row}]"):
         async with venue({"GET /v3/tickers/btc_twd": f'{{"data":{data}}}'}) as v, made(v.rest) as client:
@@ -405,7 +405,7 @@ async def test_ticker_as_single_object_and_as_list_read_alike() -> None:
             await client.ticker("btc_twd")
 
 
-async def test_a_depth_the_exchange_refuses_is_refused_here() -> None:
+async def test_a_depth_that_the_exchange_refuses_is_refused_locally() -> None:
     async with venue() as v, made(v.rest) as client:
         with pytest.raises(Refused, match="limit 100 is not one of 1, 5, 10, 20, 30, 50"):
             await client.order_book("btc_twd", 100)

@@ -1,4 +1,4 @@
-"""The packaged table of limits, and the choices where its sources disagree."""
+"""The bundled table of limits, and the overrides where its sources disagree."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_limits_in_force(endpoint: str, kept: list[tuple[int, int, str]]) ->
     assert windows(load_limit_table(), endpoint) == kept
 
 
-def test_endpoints_without_a_limit_of_their_own_share_a_counter() -> None:
+def test_endpoints_without_their_own_limit_share_a_counter() -> None:
     table = load_limit_table()
     assert table["balance"].pool == table["all_orders"].pool == table["my_trades"].pool == "private"
     assert table["tickers"].pool == table["trading_history"].pool == "public"
@@ -45,7 +45,7 @@ def test_endpoints_without_a_limit_of_their_own_share_a_counter() -> None:
     assert table["create_order"].pool == "create_order"
 
 
-def test_every_figure_has_a_source_and_every_source_says_what_it_is() -> None:
+def test_every_figure_has_a_source_and_every_source_is_described() -> None:
     for row in load_limit_table().endpoints.values():
         assert row.documented, row.endpoint
         assert all(figure.source and figure.about for figure in row.documented)
@@ -53,20 +53,20 @@ def test_every_figure_has_a_source_and_every_source_says_what_it_is() -> None:
             assert row.note, row.endpoint
 
 
-def test_every_request_of_the_bot_stands_in_the_table() -> None:
+def test_every_request_of_the_bot_is_in_the_table() -> None:
     table = load_limit_table()
     kinds = [kind for kind in vars(requests).values() if hasattr(kind, "endpoint")]
     assert len(kinds) > 10
     assert {kind.endpoint for kind in kinds} <= set(table.endpoints)
 
 
-def test_documented_figures_stand_strictest_first() -> None:
+def test_documented_figures_are_listed_strictest_first() -> None:
     for row in load_limit_table().endpoints.values():
         rates = [figure.requests / figure.per_s for figure in row.documented]
         assert rates == sorted(rates), row.endpoint
 
 
-def test_strict_keeps_every_figure_of_every_source() -> None:
+def test_strict_obeys_every_figure_of_every_source() -> None:
     strict = load_limit_table(strict=True)
     assert windows(strict, "create_order") == [
         (20, 1, "ip"),
@@ -100,11 +100,11 @@ def test_a_router_can_be_built_from_it(strict: bool) -> None:
         ("1/s", both(1, 1)),
     ],
 )
-def test_one_row_can_be_chosen_otherwise(choice: int | str, kept: list[tuple[int, int, str]]) -> None:
+def test_a_single_row_can_be_overridden(choice: int | str, kept: list[tuple[int, int, str]]) -> None:
     assert windows(load_limit_table(overrides={"create_batch": choice}), "create_batch") == kept
 
 
-def test_a_choice_for_a_shared_counter_holds_for_all_of_its_endpoints() -> None:
+def test_an_override_for_a_shared_counter_applies_to_all_its_endpoints() -> None:
     table = load_limit_table(overrides={"private": "summary", "cancel_all": "ccxt"})
     assert windows(table, "balance") == windows(table, "my_trades") == both(1200, 60)
     assert windows(table, "cancel_all_pair") == both(2, 1)
@@ -116,8 +116,8 @@ def test_a_choice_for_a_shared_counter_holds_for_all_of_its_endpoints() -> None:
     [
         ({"creat_order": 5}, "did you mean create_order"),
         ({"xyzzy": 5}, "use one of public"),
-        ({"balance": 5}, "write private: in its place"),
-        ({"cancel_all_pair": 5}, "write cancel_all: in its place"),
+        ({"balance": 5}, "write private: instead"),
+        ({"cancel_all_pair": 5}, "write cancel_all: instead"),
         ({"create_order": "blog"}, "its sources: ccxt, page, skills"),
         ({"create_order": 0}, "neither a number"),
         ({"create_order": -3}, "neither a number"),
@@ -127,7 +127,7 @@ def test_a_choice_for_a_shared_counter_holds_for_all_of_its_endpoints() -> None:
         ({"create_order": "5/0s"}, "neither a number"),
     ],
 )
-def test_a_choice_that_means_nothing_says_how_to_mend_it(overrides: dict[str, int | str], says: str) -> None:
+def test_an_invalid_override_is_refused_with_a_remedy(overrides: dict[str, int | str], says: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_limit_table(overrides=overrides)
     assert says in str(error.value)

@@ -1,4 +1,4 @@
-"""Signatures against the documented vectors, the nonce, and what credentials must not show."""
+"""Signatures against the documented vectors, the nonce, and what credentials must not reveal."""
 
 from __future__ import annotations
 
@@ -78,19 +78,19 @@ def test_every_recorded_vector_verifies_in_both_alphabets() -> None:
 
 
 @pytest.mark.parametrize("payload", ["é", "a", "====", "eyJ", "e y J 9"])
-def test_a_payload_that_is_no_base64_is_a_wire_error(payload: str) -> None:
+def test_a_payload_that_is_not_base64_is_a_wire_error(payload: str) -> None:
     with pytest.raises(WireError):
         decode_payload(payload)
 
 
-def test_nonce_rises_strictly_whatever_the_clock_does() -> None:
+def test_the_nonce_strictly_increases_whatever_the_clock_does() -> None:
     key = "test_nonce_rises"
     nonces = [next_nonce(key, now) for now in (1000, 1000, 5000, 10, 5001, 9000)]
     assert nonces == [1000, 1001, 5000, 5001, 5002, 9000]
     assert next_nonce("another", 1) == 1
 
 
-def test_nonce_rises_strictly_across_threads() -> None:
+def test_the_nonce_strictly_increases_across_threads() -> None:
     found: list[int] = []
     lock = threading.Lock()
 
@@ -115,7 +115,7 @@ def test_a_call_without_body_signs_identity_and_nonce() -> None:
     assert len(headers[HEADER_SIGNATURE]) == 96
 
 
-def test_credentials_show_nothing() -> None:
+def test_credentials_reveal_nothing() -> None:
     credentials = Credentials("me@example.com", "public-canary", "secret-canary")
     for text in (repr(credentials), str(credentials), f"{credentials!r}", repr([credentials])):
         assert "canary" not in text
@@ -126,7 +126,7 @@ def test_credentials_show_nothing() -> None:
 
 
 @pytest.mark.parametrize("bad", [" secret", "sec\nret-canary", "secret-canary "])
-def test_a_secret_with_blanks_is_refused_without_being_shown(bad: str) -> None:
+def test_a_secret_with_white_space_is_refused_without_being_shown(bad: str) -> None:
     with pytest.raises(ValueError) as caught:
         Credentials("me@example.com", "key", bad)
     assert "canary" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Streams: signs of life, reconnecting, catching up, and nothing doubled."""
+"""Streams: keepalive, reconnecting, catching up, and no repeats."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_every_ping_is_answered_and_counts_as_a_sign_of_life() -> None:
 
     async def script(socket: web.WebSocketResponse, _n: int) -> None:
         await socket.send_str(book())
-        for i in range(8):  # 0.8 s of quiet but for pings, far beyond the 0.3 s of silence allowed
+        for i in range(8):  # 0.8 s with nothing but pings, far beyond the 0.3 s of silence allowed
             await socket.ping(b"%d" % i)
             message = await socket.receive()
             assert message.type is WSMsgType.PONG
@@ -128,7 +128,7 @@ async def test_every_ping_is_answered_and_counts_as_a_sign_of_life() -> None:
     assert [bytes(p) for p in pongs] == [b"%d" % i for i in range(8)]
 
 
-async def test_silence_is_noticed_and_the_stream_comes_back() -> None:
+async def test_silence_is_noticed_and_the_stream_reconnects() -> None:
     async def script(socket: web.WebSocketResponse, n: int) -> None:
         await socket.send_str(book(str(n)))
         await asyncio.sleep(1 if n == 1 else 0)
@@ -170,11 +170,11 @@ async def test_a_broken_connection_is_replaced(fault: str) -> None:
         items = await take(stream, 6)
     assert states(items) == ["connected", "OrderBookFrame", "lost", "connected", "resynchronised", "OrderBookFrame"]
     detail = items[2].item.detail  # type: ignore[union-attr]
-    assert "; connecting again in 0.0" in detail
-    assert ("a frame of more than 4 MB" in detail) == (fault == "huge")
+    assert "; reconnecting in 0.0" in detail
+    assert ("a frame larger than 4 MB" in detail) == (fault == "huge")
 
 
-async def test_an_answer_other_than_101_is_a_failure_that_names_it() -> None:
+async def test_an_answer_other_than_101_is_named_in_the_failure() -> None:
     async with (
         venue({BOOKS: "", "GET /ws/v1/pub/auth/orders": (401, '{"error":"Invalid Signature"}')}) as v,
         made(v) as client,
@@ -185,12 +185,12 @@ async def test_an_answer_other_than_101_is_a_failure_that_names_it() -> None:
             refused = await take(private, 1)
     assert states(items) == ["lost"] * 3
     assert isinstance(items[0].item, StreamChange)
-    assert "200 and not 101; is every pair spelt" in items[0].item.detail
+    assert "200 instead of 101; check the spelling of every pair" in items[0].item.detail
     assert isinstance(refused[0].item, StreamChange)
-    assert "401 and not 101" in refused[0].item.detail
+    assert "401 instead of 101" in refused[0].item.detail
 
 
-async def test_an_upgrade_is_signed_anew_each_time_and_never_redirected() -> None:
+async def test_every_upgrade_gets_a_new_signature_and_is_never_redirected() -> None:
     async with venue() as other, venue() as v:
 
         async def away(_request: web.Request) -> web.StreamResponse:
@@ -207,7 +207,7 @@ async def test_an_upgrade_is_signed_anew_each_time_and_never_redirected() -> Non
             assert "X-BITOPRO" not in repr(item)
 
 
-async def test_repeated_trade_lists_are_told_once_across_a_break_and_gaps_are_seen() -> None:
+async def test_trade_lists_are_not_repeated_across_reconnects_and_gaps_are_seen() -> None:
     scripts = {
         1: [trades(2, 1), trades(3, 2, 1), trades(3, 2, 1)],
         2: [trades(5, 4, 3, 2)],
@@ -236,7 +236,7 @@ async def test_repeated_trade_lists_are_told_once_across_a_break_and_gaps_are_se
     ]
 
 
-async def test_frames_of_pairs_nobody_asked_for_end_the_connection() -> None:
+async def test_frames_for_unsubscribed_pairs_end_the_connection() -> None:
     async def script(socket: web.WebSocketResponse, n: int) -> None:
         await socket.send_str(trades(1).replace("BTC_TWD", "NOPE_TWD") if n == 1 else trades(1))
         await socket.receive()
@@ -249,7 +249,7 @@ async def test_frames_of_pairs_nobody_asked_for_end_the_connection() -> None:
         assert states(await take(stream, 3)) == ["connected", "lost", "connected"]
 
 
-async def test_what_a_stream_does_not_repeat_is_read_over_rest_after_a_break() -> None:
+async def test_what_a_stream_does_not_repeat_is_read_over_rest_after_a_reconnect() -> None:
     user_trade = {
         "base": "btc",
         "quote": "twd",
@@ -290,7 +290,7 @@ async def test_what_a_stream_does_not_repeat_is_read_over_rest_after_a_break() -
     assert before_ms - 61_000 <= int(read[2]["startTimestamp"]) <= before_ms - 59_000
 
 
-async def test_a_failed_catching_up_is_tried_again_with_the_connection() -> None:
+async def test_a_failed_catch_up_is_retried_with_the_connection() -> None:
     balance = {"event": "ACCOUNT_BALANCE", "timestamp": 1, "data": {}}
     reads = 0
 
@@ -320,7 +320,7 @@ async def test_a_failed_catching_up_is_tried_again_with_the_connection() -> None
     assert isinstance(items[-1].item, BalanceFrame)
 
 
-async def test_closing_ends_an_iteration_that_waits() -> None:
+async def test_closing_ends_a_waiting_iteration() -> None:
     async def script(socket: web.WebSocketResponse, _n: int) -> None:
         await socket.receive()
 
@@ -341,7 +341,7 @@ async def test_closing_ends_an_iteration_that_waits() -> None:
     assert states(seen)[0] == "connected"
 
 
-def test_backoff_doubles_up_to_its_cap_and_leaves_half_to_chance() -> None:
+def test_backoff_doubles_up_to_its_cap_and_is_half_random() -> None:
     times, random = StreamTimes(backoff_first_s=0.5, backoff_max_s=30.0), Random(7)
     for failures in (1, 2, 5, 10, 10_000):
         whole = min(30.0, 0.5 * 2 ** (min(failures, 40) - 1))

@@ -1,4 +1,4 @@
-"""Repeated lists of trades: nothing doubled, nothing lost, a gap seen."""
+"""Repeated lists of trades: nothing repeated, nothing lost, gaps detected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def newest_first(text: str) -> list[str]:
     return list(reversed(text))
 
 
-def test_only_what_juts_out_is_new_and_comes_oldest_first() -> None:
+def test_only_rows_before_the_overlap_are_new_and_come_oldest_first() -> None:
     aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
     assert aligner.feed(newest_first("abc")) == Aligned((), gap=False)  # history from before the stream
     assert aligner.feed(newest_first("bcde")) == Aligned(("d", "e"), gap=False)
@@ -40,7 +40,7 @@ def test_a_stream_that_begins_without_trades_has_no_history() -> None:
     assert aligner.feed(newest_first("abc")).new == ("c",)
 
 
-def test_the_first_list_may_be_wanted() -> None:
+def test_the_first_list_may_count_as_new() -> None:
     aligner: TradeListAligner[str] = TradeListAligner(lambda row: row, first_is_new=True)
     assert aligner.feed(newest_first("ab")).new == ("a", "b")
 
@@ -62,7 +62,7 @@ def test_overlap_of_a_list_that_shrank() -> None:
     batches=st.lists(st.integers(0, 6), min_size=1, max_size=12),
     depth=st.integers(6, 12),
 )
-def test_distinct_trades_are_each_told_once_in_order(history: int, batches: list[int], depth: int) -> None:
+def test_distinct_trades_are_each_returned_once_in_order(history: int, batches: list[int], depth: int) -> None:
     aligner: TradeListAligner[int] = TradeListAligner(lambda row: row)
     trades = list(range(history))
     aligner.feed(trades[::-1][:depth])
@@ -72,7 +72,7 @@ def test_distinct_trades_are_each_told_once_in_order(history: int, batches: list
         trades += range(before, before + count)
         aligned = aligner.feed(trades[::-1][:depth])
         told += aligned.new
-        # with as many new ones as the list holds, nothing overlaps, and that is said
+        # when every row is new nothing overlaps, which is reported as a gap
         assert aligned.gap == (count >= depth and before > 0)
     assert told == trades[history:]
 
@@ -82,8 +82,8 @@ def test_distinct_trades_are_each_told_once_in_order(history: int, batches: list
     rows=st.lists(st.sampled_from("ab"), min_size=0, max_size=25),
     batches=st.lists(st.integers(1, 4), min_size=1, max_size=8),
 )
-def test_repeating_trades_of_a_growing_list_are_all_told(rows: list[str], batches: list[int]) -> None:
-    # the list keeps its whole history, as one that is longer than a stream's life does
+def test_repeating_trades_in_a_growing_list_are_all_returned(rows: list[str], batches: list[int]) -> None:
+    # the list keeps its whole history, as if it outlived the stream
     aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
     aligner.feed([])
     told: list[str] = []

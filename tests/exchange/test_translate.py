@@ -1,4 +1,4 @@
-"""The traps of the wire, each by name, and orders into bodies."""
+"""The wire's inconsistencies, one by one, and orders turned into request bodies."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ USER_TRADE: dict[str, Any] = {
 }
 
 
-def order(**changes: Any) -> account.OrderRow:
+def order(**changes: Any) -> account.OwnOrderRow:
     row = {k: v for k, v in (ORDER | changes).items() if v is not ...}
-    return codec.decode(msgspec.json.encode(row), account.OrderRow, "order")
+    return codec.decode(msgspec.json.encode(row), account.OwnOrderRow, "order")
 
 
 def user_trade(**changes: Any) -> frames.UserTradeRow:
@@ -69,19 +69,19 @@ def user_trade(**changes: Any) -> frames.UserTradeRow:
 
 
 @pytest.mark.parametrize("stamp", [1790299940, 1790299940000, "1790299940", "1790299940000"])
-def test_seconds_and_milliseconds_as_numbers_and_text_are_one_time(stamp: int | str) -> None:
+def test_seconds_and_milliseconds_as_numbers_or_text_give_the_same_time(stamp: int | str) -> None:
     assert codec.to_ns(stamp) == 1790299940 * NS_PER_S
     report = translate.order_report(order(createdTimestamp=stamp, updatedTimestamp=stamp), BTC)
     assert report.created == report.updated == 1790299940 * NS_PER_S
 
 
 @pytest.mark.parametrize("stamp", [-1, 10**16, "", "x", "-1", "1.5", "٣"])
-def test_a_stamp_that_is_no_time_is_refused(stamp: int | str) -> None:
+def test_an_invalid_timestamp_is_refused(stamp: int | str) -> None:
     with pytest.raises(codec.WireError):
         codec.to_ns(stamp)
 
 
-def test_trades_count_seconds_and_candles_milliseconds() -> None:
+def test_trades_are_stamped_in_seconds_and_candles_in_milliseconds() -> None:
     row = market.TradeRow(timestamp=1790299996, price="2751841.00000000", amount="0.00660000", is_buyer=False)
     assert translate.trade(row, BTC) == Trade(BTC, 1790299996 * NS_PER_S, 2751841.0, 0.0066, Side.SELL)
     candle = market.CandleRow(timestamp=1790290800000, open="3", high="5", low="2", close="4", volume="0.41562928")
@@ -144,7 +144,7 @@ def test_a_stop_keeps_its_trigger() -> None:
     assert (report.stop_ticks, report.condition) == (2800000, Condition.AT_LEAST)
 
 
-def test_the_original_amount_of_a_market_buy_means_nothing_before_its_end() -> None:
+def test_a_market_buys_original_amount_means_nothing_until_it_is_final() -> None:
     live = translate.order_report(order(type="Market", price="0", originalAmount="10000.123456789"), BTC)
     assert (live.original_lots, live.price_ticks) == (0, 0)
     done = translate.order_report(
@@ -156,7 +156,7 @@ def test_the_original_amount_of_a_market_buy_means_nothing_before_its_end() -> N
 @pytest.mark.parametrize(
     "changes", [{"status": 5}, {"status": 99}, {"type": "ICEBERG"}, {"action": "HOLD"}, {"id": ""}]
 )
-def test_what_nobody_documented_is_refused_and_not_guessed(changes: dict[str, Any]) -> None:
+def test_undocumented_values_are_refused_rather_than_guessed(changes: dict[str, Any]) -> None:
     with pytest.raises(codec.WireError):
         translate.order_report(order(**changes), BTC)
 
@@ -169,7 +169,7 @@ def test_legs_of_website_orders_are_stops(kind: str) -> None:
 # -- executions and fees ----------------------------------------------------------------------------------------------
 
 
-def test_the_fee_of_a_sell_is_in_quote_whatever_fee_symbol_says() -> None:
+def test_a_sells_fee_is_in_quote_whatever_fee_symbol_says() -> None:
     row = account.OwnTradeRow(
         trade_id="1",
         order_id="2",
@@ -194,7 +194,7 @@ def test_the_fee_of_a_sell_is_in_quote_whatever_fee_symbol_says() -> None:
     ("changes", "units", "currency"),
     [
         ({"fee": "6.3482"}, 634_820_000, "twd"),
-        ({"fee": "634820000"}, 634_820_000, "twd"),  # scaled by 10^8, as the documentation's example is
+        ({"fee": "634820000"}, 634_820_000, "twd"),  # scaled by 10^8, like the documentation's example
         ({"side": "bid", "fee": "0.2", "feeCurrency": "usdt"}, 20_000_000, "usdt"),
         ({"side": "bid", "fee": "20000000", "feeCurrency": "usdt"}, 20_000_000, "usdt"),
         ({"fee": "0"}, 0, "twd"),
@@ -233,7 +233,7 @@ def test_a_book_becomes_ticks_and_lots_without_empty_levels() -> None:
     assert translate.order_book(None, None, USDT, 5).bid_levels == ()
 
 
-def test_a_book_is_cut_to_its_depth() -> None:
+def test_a_book_is_truncated_to_its_depth() -> None:
     asks = [level(str(price), "1") for price in range(1, 9)]
     assert len(translate.order_book([], asks, USDT, 5, depth=3).ask_levels) == 3
 
@@ -326,7 +326,7 @@ def test_a_ticker_without_a_pair_still_decodes() -> None:
         ),
     ],
 )
-def test_an_order_is_spelt_as_the_exchange_documents_it(asked: OrderSpec, expected: dict[str, Any]) -> None:
+def test_an_order_is_written_as_the_exchange_documents_it(asked: OrderSpec, expected: dict[str, Any]) -> None:
     alone = msgspec.to_builtins(translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=False))
     assert alone == expected | {"timestamp": 1790299940123}
     batched = translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=True)
@@ -336,19 +336,19 @@ def test_an_order_is_spelt_as_the_exchange_documents_it(asked: OrderSpec, expect
 # -- facts ------------------------------------------------------------------------------------------------------------
 
 
-def test_fee_ranks_are_the_published_table() -> None:
+def test_fee_ranks_match_the_published_table() -> None:
     assert [rank.rank for rank in FEE_RANKS] == list(range(7))
     text = ["0.001", "0.0009", "0.0007", "0.0006", "0.000125", "0.000125", "0.000125"]
     assert [rank.maker_e8 for rank in FEE_RANKS] == [parse_scaled(rate, 8) for rate in text]
     assert [rank.discounted_taker_e8 for rank in FEE_RANKS][-1] == 36_000
     for rank in FEE_RANKS:
-        # paying in BITO takes off a fifth
+        # paying in BITO saves a fifth
         assert rank.discounted_maker_e8 * 5 == rank.maker_e8 * 4
         assert rank.discounted_taker_e8 * 5 == rank.taker_e8 * 4
     assert [rank.needs_both for rank in FEE_RANKS] == [False] * 5 + [True] * 2
 
 
-def test_facts_round_to_the_precision_that_was_asked_for() -> None:
+def test_facts_round_to_the_configured_precision() -> None:
     assert BitoPro().facts({}).pairs["btc_twd"].rules.amount_step == 1
     assert BitoPro().facts({"amount_step": "amount"}).pairs["btc_twd"].rules.amount_step == 10_000
     from botkit.errors import ConfigError
@@ -359,7 +359,7 @@ def test_facts_round_to_the_precision_that_was_asked_for() -> None:
         BitoPro().facts({"limits": 3})
 
 
-def test_facts_name_every_endpoint_of_the_limits() -> None:
+def test_facts_include_every_endpoint_in_the_limits() -> None:
     from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS
 
     limits = BitoPro().facts({}).limits
@@ -380,16 +380,14 @@ def test_facts_name_every_endpoint_of_the_limits() -> None:
         (6, 0, OrderState.POST_ONLY_CANCELLED),
     ],
 )
-def test_every_status_of_the_exchange_has_a_state_and_the_way_back(
-    status: int, executed: int, state: OrderState
-) -> None:
+def test_every_exchange_status_maps_to_a_state_and_back(status: int, executed: int, state: OrderState) -> None:
     assert STATUS_STATES[status] is state
     assert status_of(state, executed) == status
 
 
-def test_a_report_cannot_carry_a_state_that_only_the_bot_knows() -> None:
+def test_a_report_cannot_carry_a_state_internal_to_the_bot() -> None:
     report = translate.order_report(order(), BTC)
     for state in set(OrderState) - set(STATUS_STATES.values()):
         fields = {**msgspec.structs.asdict(report), "state": state}
-        with pytest.raises(AssertionError, match=f"no exchange reports an order as {state.value}"):
+        with pytest.raises(AssertionError, match=f"{state.value} is not a state that an exchange reports"):
             OrderReport(**fields)

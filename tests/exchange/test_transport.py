@@ -1,4 +1,4 @@
-"""One call: sent once, bounded, and failed by what happens next."""
+"""One call: sent once, limited in time and size, with errors that say what to do next."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WRITES = ("DELETE", "PUT", "POST")
 
 @pytest.mark.parametrize("name", sorted(CALLS))
 @pytest.mark.parametrize("switch", ["aiohttp's switch", "the connector alone"])
-async def test_a_dropped_keep_alive_connection_is_not_followed_by_a_second_sending(
+async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
     name: str, switch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def script(
@@ -51,7 +51,7 @@ async def test_a_dropped_keep_alive_connection_is_not_followed_by_a_second_sendi
             writer.write(http(b'{"data":[]}'))
             await writer.drain()
             return True
-        return False  # the second request on the kept connection is read, and the connection dropped
+        return False  # read the second request on the kept connection, then drop it
 
     if switch == "the connector alone":
         made = transport_module.once_only_session
@@ -101,7 +101,7 @@ async def test_no_connection_means_nothing_was_sent(name: str) -> None:
         ("502 Bad Gateway", TryAgain, OutcomeUnknown),
     ],
 )
-async def test_a_status_is_failed_by_what_happens_next(
+async def test_a_status_raises_the_error_that_says_what_to_do_next(
     name: str, status: str, of_read: type[RequestError], of_write: type[RequestError]
 ) -> None:
     async def script(
@@ -188,7 +188,7 @@ async def test_a_huge_body_is_cut_off(name: str, framing: str) -> None:
             await CALLS[name](c)
 
 
-async def test_a_redirect_leads_nowhere() -> None:
+async def test_a_redirect_is_not_followed() -> None:
     async with venue() as other, venue() as here:
 
         async def away(_request: web.Request) -> web.StreamResponse:
@@ -201,7 +201,7 @@ async def test_a_redirect_leads_nowhere() -> None:
         assert other.requests == []
 
 
-async def test_clock_skew_is_measured_and_told_on_409() -> None:
+async def test_clock_skew_is_measured_and_reported_on_409() -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -220,7 +220,7 @@ async def test_clock_skew_is_measured_and_told_on_409() -> None:
 
 
 @pytest.mark.parametrize("date", ["nonsense", "Fri, 99 Sep 2026 99:33:20 GMT", "Fri, 25 Sep 2026 01:33:20"])
-async def test_a_strange_date_header_disturbs_nothing(date: str) -> None:
+async def test_a_malformed_date_header_does_no_harm(date: str) -> None:
     async def script(
         _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
     ) -> bool:
@@ -232,7 +232,7 @@ async def test_a_strange_date_header_disturbs_nothing(date: str) -> None:
         assert await c.balances() == ()
 
 
-async def test_secrets_are_in_no_error_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_secrets_appear_in_no_error_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
     import traceback
 
     caplog.set_level(logging.DEBUG)
@@ -252,7 +252,7 @@ async def test_secrets_are_in_no_error_and_no_log(caplog: pytest.LogCaptureFixtu
                 await call(c)
             error: BaseException | None = caught.value
             texts.append("".join(traceback.format_exception(caught.value)))
-            while error is not None:  # contexts that a printed traceback suppresses count as well
+            while error is not None:  # contexts that a printed traceback hides count as well
                 texts.append(repr(error) + repr(error.args))
                 error = error.__cause__ or error.__context__
     for text in [*texts, caplog.text]:
@@ -267,7 +267,7 @@ async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.Monk
 
 
 async def test_no_urgent_call_waits_for_another() -> None:
-    """All of them reach the exchange, though it answers none before the last has come."""
+    """All of them reach the exchange, although it answers none until the last has arrived."""
     arrived, everybody = 0, asyncio.Event()
 
     async def together(_request: web.Request) -> web.StreamResponse:
@@ -306,7 +306,7 @@ async def test_urgent_calls_do_not_queue_behind_others() -> None:
         ("http://api.bitopro.com/v3", "not encrypted"),
         ("ftp://127.0.0.1", "start with https"),
         ("api.bitopro.com", "start with https"),
-        ("https://u:p-canary@api.bitopro.com/v3", "no user"),
+        ("https://u:p-canary@api.bitopro.com/v3", "must not contain a user"),
     ],
 )
 def test_an_address_that_would_leak_is_refused(url: str, says: str) -> None:
@@ -315,6 +315,6 @@ def test_an_address_that_would_leak_is_refused(url: str, says: str) -> None:
     assert "canary" not in str(caught.value)
 
 
-async def test_a_client_that_is_not_open_says_so() -> None:
+async def test_an_unopened_client_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await BitoProClient().trading_pairs()

@@ -1,4 +1,4 @@
-"""Every recorded example of the wire decodes, and encodes back to the same JSON."""
+"""Every recorded wire example decodes, and encodes back to the same JSON."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ SHAPES: dict[str, Any] = {
     "rest_my_trades": account.OwnTradesReply,
     "rest_order_book": market.OrderBookReply,
     "rest_order_book_scale3": market.OrderBookReply,
-    "rest_order_get_filled": account.OrderRow,
-    "rest_order_get_open": account.OrderRow,
-    "rest_order_get_stop_untriggered": account.OrderRow,
+    "rest_order_get_filled": account.OwnOrderRow,
+    "rest_order_get_open": account.OwnOrderRow,
+    "rest_order_get_stop_untriggered": account.OwnOrderRow,
     "rest_orders_all": account.OrdersReply,
     "rest_orders_all_empty_null": account.OrdersReply,
     "rest_orders_open": account.OrdersReply,
@@ -53,7 +53,7 @@ SHAPES: dict[str, Any] = {
     "rest_withdraw_get": wallet.TransferReply,
     "rest_withdraw_history": wallet.TransfersReply,
 }
-#: judged elsewhere: signatures in test_sign, refusals below
+#: tested elsewhere: signatures in test_sign, refusals below
 OTHERS = {"auth_vectors", "errors"}
 
 
@@ -61,7 +61,7 @@ def names(prefix: str) -> list[str]:
     return sorted(path.stem for path in EXAMPLES.glob(f"{prefix}*.json"))
 
 
-def test_no_example_is_left_out() -> None:
+def test_every_example_is_covered() -> None:
     assert set(names("")) == set(SHAPES) | set(names("ws_")) | OTHERS
 
 
@@ -81,7 +81,7 @@ def test_frame_survives_decoding_and_encoding(name: str) -> None:
     assert frames.taiwan_datetime(frame.timestamp) == frame.datetime
 
 
-def test_requests_decode_as_what_they_ask() -> None:
+def test_requests_decode_to_their_fields() -> None:
     create = bodies.decode_create((EXAMPLES / "rest_create_stop_limit_request.json").read_bytes())
     assert (create.stop_price, create.condition, create.client_id) == ("2800000", ">=", 777)
     batch = bodies.decode_create_batch((EXAMPLES / "rest_batch_create_request.json").read_bytes())
@@ -93,7 +93,7 @@ def test_requests_decode_as_what_they_ask() -> None:
     assert bodies.decode_withdraw((EXAMPLES / "rest_withdraw_create_request.json").read_bytes()).protocol == "TRX"
 
 
-def test_refusals_read_and_spell_the_exchanges_sentence() -> None:
+def test_refusals_are_decoded_and_encoded_exactly() -> None:
     for row in json.loads((EXAMPLES / "errors.json").read_text(encoding="utf-8")):
         text = next(iter(row["body"].values()))
         assert error_text(json.dumps(row["body"]).encode()) == text
@@ -101,7 +101,7 @@ def test_refusals_read_and_spell_the_exchanges_sentence() -> None:
     assert encode_error(404, "404 NOT FOUND").endswith(b"\n")
 
 
-def test_packaged_pairs_are_the_recorded_ones() -> None:
+def test_bundled_pairs_match_the_recorded_ones() -> None:
     recorded = json.loads(TRADING_PAIRS.read_text(encoding="utf-8"))["data"]
     pairs = packaged_pairs()
     assert set(pairs) == {row["pair"] for row in recorded}

@@ -1,4 +1,4 @@
-"""Garbage is a typed error: whatever bytes arrive, decoding and translating raise WireError and nothing else."""
+"""Garbage is a typed error: whatever bytes arrive, decoding and translating raise nothing but WireError."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHAPES: list[Any] = [
     account.CancelManyReply,
     account.CreateBatchReply,
     account.CreateReply,
-    account.OrderRow,
+    account.OwnOrderRow,
     account.OrdersReply,
     account.OwnTradesReply,
     bodies.CreateBody,
@@ -146,7 +146,7 @@ def test_arbitrary_bytes_are_a_wire_error(body: bytes) -> None:
 @given(row=mutated(ORDER))
 def test_a_mutated_order_is_a_report_or_a_wire_error(row: dict[str, Any]) -> None:
     with contextlib.suppress(codec.WireError):
-        translate.order_report(codec.decode(json.dumps(row), account.OrderRow, "order"), PAIR)
+        translate.order_report(codec.decode(json.dumps(row), account.OwnOrderRow, "order"), PAIR)
 
 
 @settings(deadline=None, max_examples=150)
@@ -210,7 +210,7 @@ def test_hostile_bodies_are_wire_errors(body: bytes) -> None:
         frames.decode_frame(body)
 
 
-def test_a_wire_error_is_an_error_of_data_and_shows_little_of_it() -> None:
+def test_a_wire_error_is_a_data_error_and_quotes_little() -> None:
     assert issubclass(codec.WireError, DataError)
     with pytest.raises(codec.WireError) as caught:
         codec.decode(b"x" * 10_000, market.PairsReply, "trading_pairs")

@@ -40,7 +40,7 @@ class Venue:
 
 @asynccontextmanager
 async def venue(replies: dict[str, Any] | None = None) -> AsyncIterator[Venue]:
-    """A server on loopback, port 0, for the time of the block."""
+    """A server on loopback, port 0, that runs for the duration of the block."""
     state = Venue(dict(replies or {}))
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", state.answer)
@@ -58,7 +58,7 @@ async def venue(replies: dict[str, Any] | None = None) -> AsyncIterator[Venue]:
 
 @dataclass
 class RawServer:
-    """A server that speaks bytes. ``arrivals`` are the request lines that reached it."""
+    """A server that works with raw bytes. ``arrivals`` are the request lines that reached it."""
 
     rest: str = ""
     arrivals: list[str] = field(default_factory=list)
@@ -69,9 +69,9 @@ RawScript = Callable[[RawServer, str, asyncio.StreamReader, asyncio.StreamWriter
 
 @asynccontextmanager
 async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
-    """Calls ``script(state, request line, reader, writer, nth request of this connection)`` for each request.
+    """Calls ``script(state, request line, reader, writer, nth request on this connection)`` for each request.
 
-    It returns False to drop the connection.
+    The script returns False to drop the connection.
     """
     state = RawServer()
 
@@ -104,7 +104,7 @@ async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
 
 
 def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    """A whole HTTP/1.1 answer."""
+    """A complete HTTP/1.1 answer."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
 from botkit.backtesting.session import run_backtest
 from botkit.errors import BotkitError
 from botkit.model.pairs import Pair
+from botkit.project.project import Project
 
 
 def backtest(config: Path) -> tuple[str, list[str], str]:
     """(journal_sha256, lines of decisions, ""), or ("", [], sentence) where a strategy ended the run."""
     decisions = config.with_suffix(".jsonl")
     try:
-        result = run_backtest(BacktestParts(Project.load(config)), decisions_to=decisions, readings=False)
+        result = run_backtest(backtest_parts(Project.load(config)), decisions_to=decisions, readings=False)
     except BotkitError as error:
         return "", [], str(error)
     return str(result.summary["journal_sha256"]), decisions.read_text("ascii").splitlines(), ""

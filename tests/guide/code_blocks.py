@@ -1,7 +1,7 @@
-"""The fenced code blocks of README and guide, and a folder in which they work.
+"""The fenced code blocks in README and guide, and a folder in which they work.
 
-``<!-- file: PATH -->`` before a fence names the file that the block shows; the blocks after it find it there.
-``<!-- output -->`` before one says that its lines are printed by the block above.
+``<!-- file: PATH -->`` before a fence names the file that the block shows; later blocks can use that file.
+``<!-- output -->`` before a fence means that the block above prints its lines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. ``line`` is that of its first line; ``mark`` the comment before it, or empty."""
+    """One fenced block. ``line`` is its first line's number; ``mark`` is the comment before it, or empty."""
 
     document: str
     line: int
@@ -42,12 +42,12 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file that it shows."""
+        """The file that the block shows."""
         return self.mark.removeprefix("file: ") if self.mark.startswith("file: ") else None
 
 
 def blocks_of(document: Path) -> list[Block]:
-    """All blocks of a document, in order."""
+    """All blocks in a document, in order."""
     text = document.read_text(encoding="utf-8")
     return [
         Block(document.name, text.count("\n", 0, found.start("text")) + 1, found["language"], found["text"],
@@ -60,7 +60,7 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
 def before(block: Block) -> list[Block]:
-    """The blocks of the same document that come before it."""
+    """The earlier blocks in the same document."""
     return [other for other in BLOCKS if other.document == block.document and other.line < block.line]
 
 
@@ -73,7 +73,7 @@ def waits_for_attach(block: Block) -> bool:
 
 
 def furnish(folder: Path, block: Block) -> dict[str, str]:
-    """A folder like a clone, with what earlier blocks wrote, and the environment of a shell in it."""
+    """Set up a folder like a clone, with the files that earlier blocks wrote, and return a shell environment for it."""
     for name in ("configs", "strategies"):
         shutil.copytree(ROOT / name, folder / name)
     (folder / "backtest_data").symlink_to(ROOT / "backtest_data", target_is_directory=True)

@@ -1,4 +1,4 @@
-"""Every code block of README and guide works as it is written."""
+"""Every code block in README and guide works as written."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def run_in(folder: Path, environment: dict[str, str], *command: str) -> subproce
     )
 
 
-def test_the_switch_for_the_new_api_is_set_right() -> None:
+def test_the_switch_for_the_new_api_is_correct() -> None:
     assert hasattr(BarSeries, "attach") == ATTACH_HAS_LANDED, "set ATTACH_HAS_LANDED in tests/guide/code_blocks.py"
 
 
-def test_every_block_is_of_a_kind_that_is_tested() -> None:
+def test_every_block_has_a_language_that_is_tested() -> None:
     assert {block.language for block in BLOCKS} <= {"python", "bash", "sh", "yaml", "text", "console"}
 
 
 @pytest.mark.parametrize("block", blocks("python"))
-def test_python_works(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_python_blocks_work(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     environment = furnish(tmp_path, block)
     if "(Strategy):" in block.text:
         monkeypatch.chdir(tmp_path)
@@ -72,7 +72,7 @@ def test_python_works(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def backtest(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Run each strategy of a block on the bundled data: on books where it listens to them, else on candles."""
+    """Run each strategy in a block on the bundled data: on books if it subscribes to them, otherwise on candles."""
     names = re.findall(r"^class (\w+)\(Strategy\):", block.text, flags=re.MULTILINE)
     text = block.text
     if "def botkit_register_strategies" not in text:
@@ -97,7 +97,7 @@ def backtest(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize("block", blocks("bash"))
-def test_commands_work(block: Block, tmp_path: Path) -> None:
+def test_command_blocks_work(block: Block, tmp_path: Path) -> None:
     if "-m venv" in block.text:
         # .ci/run executes README's first two blocks in a fresh virtual environment; the guide may repeat them
         readme = [other.text for other in BLOCKS if other.document == "README.md" and other.language == "bash"]
@@ -110,12 +110,12 @@ def test_commands_work(block: Block, tmp_path: Path) -> None:
     for shown in [other for other in BLOCKS if other.mark == "output" and before(other)[-1:] == [block]]:
         printed = " ".join(done.stdout.split())
         for line in filter(None, map(str.strip, shown.text.splitlines())):
-            assert " ".join(line.split()) in printed, f"{shown.name}: {line!r} is not what is printed"
+            assert " ".join(line.split()) in printed, f"{shown.name}: {line!r} was not printed"
 
 
 @pytest.mark.parametrize("block", blocks("sh"))
 @pytest.mark.emulator(accounts=["me@example.com:my-key:my-secret"], balance="twd=1000000,btc=1")
-def test_requests_to_a_running_emulator_work(block: Block, tmp_path: Path, emulator) -> None:
+def test_emulator_requests_work(block: Block, tmp_path: Path, emulator) -> None:
     if shutil.which("bash") is None or shutil.which("curl") is None:
         pytest.skip("needs bash and curl")
     text = re.sub(r"http://127\.0\.0\.1:\d+", emulator.rest.removesuffix("/v3"), block.text)
@@ -134,7 +134,7 @@ def test_configurations_are_valid(block: Block, tmp_path: Path) -> None:
 
 
 def lines_with_commands() -> list[object]:
-    """Each line of a block that is not executed, from ``botkit`` on."""
+    """Each line of a block that is not executed, starting at ``botkit``."""
     found = []
     for block in BLOCKS:
         if block.language in ("text", "console"):
@@ -170,7 +170,7 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not broken
 
 
-def test_files_that_are_named_to_contributors_exist() -> None:
+def test_files_named_in_the_contributing_chapter_exist() -> None:
     text = "".join((GUIDE / f"{topic}.md").read_text(encoding="utf-8") for topic in ("contributing", "engine"))
     named = set(re.findall(r"`((?:botkit|tests|strategies|configs)/[\w./-]*)`", text))
     missing = sorted(path for path in named if not (ROOT / path).exists())

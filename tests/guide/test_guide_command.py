@@ -1,4 +1,4 @@
-"""``botkit guide`` and the chapters as a whole."""
+"""``botkit guide`` and all the chapters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_without_a_topic_every_chapter_is_listed(capsys: pytest.CaptureFixture[s
     assert listed == list(CHAPTERS)
 
 
-def test_a_pipe_gets_the_markdown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_plain_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["guide", "limits"]) == 0
     assert capsys.readouterr().out == chapter("limits")
 
@@ -33,7 +33,7 @@ def test_a_terminal_gets_formatted_text_in_a_pager(monkeypatch: pytest.MonkeyPat
     assert "# Rate limits" not in shown[0]
 
 
-def test_a_misspelt_topic_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_topic_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["guide", "strategy"]) == 2
     assert "the guide has no chapter 'strategy'; did you mean strategies?" in capsys.readouterr().err
 
@@ -42,14 +42,14 @@ def test_every_chapter_is_listed_and_every_listed_chapter_exists() -> None:
     assert {path.stem for path in GUIDE.glob("*.md")} == set(CHAPTERS)
 
 
-def test_readme_is_a_front_page_with_a_picture_that_loads_quickly() -> None:
+def test_the_readme_is_short_and_its_picture_is_small() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 130
     assert all(f"(botkit/guide/{topic}.md)" in readme for topic in CHAPTERS)
     assert (ROOT / ".github" / "report.png").stat().st_size < 150_000
 
 
-def test_what_the_guide_says_you_read_is_what_the_fault_catalogue_says() -> None:
+def test_messages_in_the_guide_match_the_fault_catalogue() -> None:
     _, _, table = chapter("running").partition("| what can happen |")
     rows = re.findall(r"^\| [^|]+ \| [^|]+ \|([^|]*)\|$", table, flags=re.MULTILINE)
     said = [shown.says for faults in CATALOGUE.values() for shown in faults.values()]

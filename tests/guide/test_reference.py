@@ -1,4 +1,4 @@
-"""The reference is what the code says today, and the public names are those it lists."""
+"""The reference matches the code, and lists exactly the public names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REMEDY = "run: python -m botkit.guide.reference"
 
 
 def public_definitions(name: str) -> set[str]:
-    """Names without an underscore that a module defines at its top."""
+    """Names without an underscore that a module defines at top level."""
     tree = ast.parse(inspect.getsource(importlib.import_module(name)))
     names: set[str] = set()
     for node in tree.body:
@@ -51,7 +51,7 @@ def test_every_module_of_the_model_is_public() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in PUBLIC_MODULES if n != "botkit"])
-def test_a_public_module_lists_all_that_it_defines_and_nothing_else(name: str) -> None:
+def test_a_public_module_lists_exactly_what_it_defines(name: str) -> None:
     module = importlib.import_module(name)
     foreign = set(module.__all__) - public_definitions(name)
     assert foreign == {public for public in foreign if public in public_definitions(module_of(public))}

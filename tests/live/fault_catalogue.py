@@ -36,12 +36,13 @@ _SWITCHES = _LISTINGS + "test_books_are_right_whatever_the_documents_leave_open"
 _FRAMES = _STREAMS + "test_fills_are_booked_once_and_nothing_is_lost_when_frames_are"
 _ENDED = _STREAMS + "test_what_a_connection_that_ends_would_have_said_is_read"
 _UNKNOWN = (
-    "has an unknown outcome; btc_usdt waits for it...looked up until it is found or proved absent, and never sent again"
+    "is unknown, and btc_usdt takes no new orders meanwhile"
+    "...looked up until it is found or proved absent, and never sent again"
 )
-_KNOWN = "its outcome is known now"
+_KNOWN = "is known now"
 _MISSED = "what it missed is read when it is back"
 _UNREADABLE = (
-    "sent what cannot be read...it was left out, and the books are compared with the exchange's. Look whether there is"
+    "sent what cannot be read...it was left out, and the bot is reconciled with the exchange. Look whether there is"
 )
 
 NETWORK: dict[str, Shown] = {
@@ -63,7 +64,7 @@ NETWORK: dict[str, Shown] = {
     "answer lost after accept": Shown((_CREATE, _CANCEL, _UNBELIEVED), _UNKNOWN),
     "late arrival": Shown((_CREATE, _UNBELIEVED), _UNKNOWN),
     "keep-alive drop on DELETE": Shown(
-        (_TRANSPORT + "test_a_dropped_keep_alive_connection_is_not_followed_by_a_second_sending", _CANCEL)
+        (_TRANSPORT + "test_a_request_is_not_resent_after_a_dropped_keep_alive_connection", _CANCEL)
     ),
     "half-open TCP": Shown(
         (_NETWORK + "test_a_connection_on_which_nothing_comes_any_more_is_left_and_what_it_missed_is_read",),
@@ -76,14 +77,14 @@ NETWORK: dict[str, Shown] = {
             _UNBELIEVED,
             _TRANSPORT + "test_a_huge_body_is_cut_off",
         ),
-        "the open orders cannot be read: an answer of more than 4194304 bytes",
+        "the open orders cannot be read: the answer has more than 4194304 bytes",
     ),
     "cross-origin redirect": Shown(
         (
             _NETWORK + "test_a_redirect_takes_no_key_to_another_origin",
             _NETWORK + "test_a_redirect_at_the_start_refuses_it",
         ),
-        "a redirect, which is not followed...the server redirects, which is not followed; connecting again",
+        "a redirect, which botkit does not follow...the server sent a redirect, which botkit does not",
     ),
     "bad TLS certificate": Shown(
         (
@@ -128,9 +129,9 @@ ANSWERS: dict[str, Shown] = {
     "200 with duplicate keys": Shown(
         (
             _UNBELIEVED,
-            "tests/exchange/test_client.py::test_a_reply_to_a_write_that_says_something_twice_is_of_unknown_outcome",
+            "tests/exchange/test_client.py::test_a_reply_to_a_write_with_a_repeated_name_has_an_unknown_outcome",
         ),
-        _UNKNOWN + "...is there twice",
+        _UNKNOWN + "...appears twice",
     ),
     "200 with another client id": Shown((_UNBELIEVED,), _UNKNOWN + "...for another order"),
     "200 with another amount": Shown((_UNBELIEVED,), _UNKNOWN + "...for another order"),
@@ -183,9 +184,9 @@ ANSWERS: dict[str, Shown] = {
 }
 
 WEBSOCKET: dict[str, Shown] = {
-    "missed pong": Shown((_ENDED,), "was lost: the connection was closed, code 1006; connecting again..." + _MISSED),
+    "missed pong": Shown((_ENDED,), "was lost: the connection was closed, code 1006; reconnecting..." + _MISSED),
     "clean close without reason": Shown(
-        (_ENDED, _FRAMES), "was lost: the connection was closed, code 1000; connecting again..." + _MISSED
+        (_ENDED, _FRAMES), "was lost: the connection was closed, code 1000; reconnecting..." + _MISSED
     ),
     "duplicate frame": Shown((_FRAMES,)),
     "reordered frame": Shown(
@@ -209,10 +210,10 @@ WEBSOCKET: dict[str, Shown] = {
         ),
         "halted: the book of btc_usdt changes, but the stream does not show it. Open orders are cancelled",
     ),
-    "frame of 10 MB": Shown((_ENDED,), "was lost: a frame of more than 4 MB was not taken in..." + _MISSED),
+    "frame of 10 MB": Shown((_ENDED,), "was lost: a frame larger than 4 MB was rejected..." + _MISSED),
     "unknown event": Shown(
         (_STREAMS + "test_an_event_that_nobody_knows_costs_nothing_and_is_told_once",),
-        "frames of the unknown event USER_TRADE_V2 are ignored, everything else continues; look whether",
+        "frames with the unknown event USER_TRADE_V2 are ignored, everything else continues; check for",
     ),
 }
 
@@ -226,11 +227,11 @@ _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
 _SOURCE = "tests/config/test_source.py::"
 _JUMP = _TIME + "test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_and_is_told"
-_JUMPED = "this machine's time of day was set 3,600 s...; the bot goes on by its own"
+_JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
 _FAILS = _PLUGINS + "test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line"
 _NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, and cancels go on"
 _FEES = _DATA + "test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them"
-_PLAIN_YAML = _SOURCE + "test_what_is_not_plain_yaml_is_refused_with_its_line"
+_PLAIN_YAML = _SOURCE + "test_anything_but_plain_yaml_is_refused_with_its_line"
 
 TIME: dict[str, Shown] = {
     "wall clock jumps an hour forward": Shown((_JUMP,), _JUMPED),
@@ -244,7 +245,7 @@ TIME: dict[str, Shown] = {
             _TIME + "test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent",
             _TIME + "test_cancels_go_out_at_once_after_a_sleep",
         ),
-        "the bot stood still for...it connects again and sends no new order until its books are compared",
+        "the bot stood still for...it reconnects, and sends no new order until it is reconciled",
     ),
     "seconds and milliseconds mixed": Shown(
         (
@@ -269,14 +270,14 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "the terminal is closed (SIGHUP)": Shown(
         (
-            _OUTPUT + "test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order",
-            _OUTPUT + "test_a_second_hangup_does_not_leave_and_a_second_interrupt_does",
+            _OUTPUT + "test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly",
+            _OUTPUT + "test_a_second_interrupt_quits_at_once_but_a_second_hangup_does_not",
         )
     ),
     "nothing can be printed": Shown(
         (
-            _OUTPUT + "test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order",
-            _OUTPUT + "test_what_cannot_be_printed_is_dropped_and_logged_once",
+            _OUTPUT + "test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly",
+            _OUTPUT + "test_unprintable_lines_are_dropped_and_logged_once",
         ),
         "cannot write to standard output",
     ),
@@ -301,7 +302,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "two instances": Shown(
         (_DISK + "test_a_second_instance_is_refused_and_names_the_first",),
-        "this bot runs already, as process...stop it",
+        "this bot is already running, as process...stop it",
     ),
     "journal on a full disk": Shown(
         (
@@ -351,20 +352,20 @@ PROCESS_AND_DISK: dict[str, Shown] = {
 }
 
 CONFIGURATION: dict[str, Shown] = {
-    "duplicate key": Shown((_PLAIN_YAML,), "`a` stands here a second time, first on line 1"),
+    "duplicate key": Shown((_PLAIN_YAML,), "`a` appears a second time; the first is on line 1"),
     "no, 010, 22:22, 1e3 read as something else": Shown(
         (
             _SOURCE + "test_bare_words_mean_what_they_look_like",
-            _SOURCE + "test_suspicious_spellings_come_with_what_to_write",
+            _SOURCE + "test_ambiguous_spellings_get_a_suggestion",
         ),
         "write false...write 10...quotes...write it out: 1000",
     ),
     "aliases that expand without end": Shown(
-        (_SOURCE + "test_a_bomb_of_aliases_is_refused_at_once", _PLAIN_YAML), "alias *x"
+        (_SOURCE + "test_an_alias_bomb_is_refused_at_once", _PLAIN_YAML), "alias *x"
     ),
     "unknown key": Shown(
-        ("tests/config/test_load.py::test_each_mistake_has_its_line_and_its_remedy",),
-        "`stratgies` is not known; did you mean `strategies`?",
+        ("tests/config/test_load.py::test_each_mistake_has_its_line_and_a_remedy",),
+        "unknown key `stratgies`; did you mean `strategies`?",
     ),
     "live keys with an emulator address": Shown(
         (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "use --mode emulator"
@@ -408,7 +409,7 @@ PLUGINS: dict[str, Shown] = {
             _PLUGINS + "test_memory_that_doubles_is_told_of_with_its_figures",
             _PLUGINS + "test_a_running_bot_looks_at_its_memory",
         ),
-        "the bot holds...MB of memory, 90 MB at its start",
+        "the bot uses...MB of memory, up from 90 MB at its start",
     ),
     "mutating a shared event": Shown((_FAILS,), "AttributeError: immutable type: 'OrderBook'"),
 }
@@ -443,14 +444,14 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "missing candle": Shown(
         (
             "tests/engine/test_bars.py::test_a_gap_in_the_candles_gives_flat_bars",
-            "tests/cli/test_download.py::test_what_the_exchange_left_out_is_a_gap_within_and_between_requests",
+            "tests/cli/test_download.py::test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests",
         ),
         "the exchange left out 25 without trades",
     ),
     "doubled candle": Shown(
         (
             "tests/engine/test_bars.py::test_a_candle_of_a_closed_bar_is_counted_only",
-            "tests/cli/test_data.py::test_doubled_candles_are_left_out_on_request",
+            "tests/cli/test_data.py::test_doubled_candles_are_skipped_on_request",
         ),
         "a second candle",
     ),
@@ -461,7 +462,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
         )
     ),
     "feeSymbol wrong on sells": Shown(
-        (_FEES, "tests/exchange/test_translate.py::test_the_fee_of_a_sell_is_in_quote_whatever_fee_symbol_says")
+        (_FEES, "tests/exchange/test_translate.py::test_a_sells_fee_is_in_quote_whatever_fee_symbol_says")
     ),
     "USER_TRADE fee scaled by 10^8": Shown((_FEES,)),
     "the same trade by REST and WS": Shown((_FEES,)),
@@ -496,14 +497,14 @@ SECURITY: dict[str, Shown] = {
     ),
     "path traversal in report and config paths": Shown(
         (
-            "tests/config/test_load.py::test_each_mistake_has_its_line_and_its_remedy",
-            "tests/tape/test_tape.py::test_a_manifest_that_points_outside_of_the_tape_is_refused",
+            "tests/config/test_load.py::test_each_mistake_has_its_line_and_a_remedy",
+            "tests/tape/test_tape.py::test_a_manifest_that_points_outside_the_tape_is_refused",
         ),
-        "a name is 1 to 64...lies outside of the tape",
+        "a name is 1 to 64...is outside the tape",
     ),
     "metrics asked from another host": Shown((_LIVE + "test_metrics.py::test_only_this_machine_is_answered",)),
     "emulator's control asked by a web page": Shown(
-        ("tests/emulator/test_control.py::test_a_web_page_cannot_reach_it",)
+        ("tests/emulator/test_control.py::test_a_web_page_cannot_reach_the_control_interface",)
     ),
     "a plugin that was not named": Shown(
         (

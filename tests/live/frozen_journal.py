@@ -21,7 +21,6 @@ from typing import Any
 
 import msgspec
 
-from botkit.assembly import Project
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
@@ -32,6 +31,7 @@ from botkit.model.inputs import SetParameter
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelOrder, CreateOrder, Ending
+from botkit.project.project import Project
 from botkit.sim.ledger import Deed
 from tests.live.world import World, settled, strategy_of, until
 

@@ -31,7 +31,6 @@ from random import Random
 
 import msgspec
 
-from botkit.assembly import Project
 from botkit.assembly.emulator import make_emulator
 from botkit.assembly.live import live_parts
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
@@ -43,6 +42,7 @@ from botkit.live.notices import Notices
 from botkit.live.starting import start
 from botkit.live.state_folder import STATE_VARIABLE, StateFolder
 from botkit.model.orders import OrderState
+from botkit.project.project import Project
 from tests.live.books import differences, exchange_rows
 from tests.live.killed_bot import (
     ANSWER_DELAY_S,

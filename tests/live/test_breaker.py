@@ -170,7 +170,7 @@ async def test_a_frozen_book_of_a_bot_that_listens_to_bars_alone_is_connected_an
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is not None)
     async with kept(bot):
         frozen = world.emulator.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1})
-        await until(lambda: "the stream of books is connected again" in told(bot), 40)
+        await until(lambda: "and the stream reconnects" in told(bot), 40)
         assert frozen.fired
         [market] = bot.view.markets()
         seen = market.book_seen

@@ -209,7 +209,7 @@ async def test_what_orders_of_a_stopped_bot_lock_cannot_be_taken(
     funded.config.write_text(CONFIG.replace("name: p,", "name: q,").replace('capital: {usdt: "50000"}', "capital: 1%"))
     code, text = await said(funded, capsys, "take", "p", "usdt=1")
     assert code == 2
-    assert "orders of p, which the configuration has no more, may still be open" in text
+    assert "orders of p, no longer in the configuration, may still be open" in text
 
 
 async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> None:
@@ -231,11 +231,11 @@ async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
     bot = await funded.start()
     withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})  # by hand: 5,000 of the strategy's are gone
     bot.say(withdrawn)
-    [shortage] = [text for text in told(bot).splitlines() if "no new orders but those that reduce" in text]
+    [shortage] = [text for text in told(bot).splitlines() if "only orders that reduce a position are allowed" in text]
     assert "take capital from a strategy" in shortage
     assert far_buy(bot).is_refused
     assert bot.say(MoveCapital("p", {"usdt": -20_000 * 10**8})).refusal is None
-    assert "the account has all that its strategies own" in told(bot)
+    assert "the account holds all that its strategies own again" in told(bot)
     assert not far_buy(bot).is_refused
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from botkit.engine.outcome import Comparison, Outcome, Reply
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Comparison, Reply
 from botkit.live.comparing import EVERY, Comparisons
 from botkit.live.notices import Notices
 from botkit.model.clock import NS_PER_S

@@ -51,8 +51,8 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
     assert (puppet(bot).balance("usdt").exact.available == free) == order.is_final
     if in_doubt:
         assert f"(client id {order.client_id})" in told(bot)
-        assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
-        assert "its outcome is known now" in told(bot)
+        assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
+        assert "is known now" in told(bot)
 
     # the fault is over, and the next order meets none
     again = far_buy(bot, 0.02)
@@ -70,13 +70,13 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
     "null": ({"kind": "altered", "find": ".+", "put": "null"}, "Expected `object`, got `null`"),
     "NaN": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":"NaN"'}, "'NaN'"),
     "NaN without quotes": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":NaN'}, "is malformed"),
-    "a key twice": ({"kind": "altered", "find": "^{", "put": '{"orderId":"7",'}, "'orderId' is there twice"),
+    "a key twice": ({"kind": "altered", "find": "^{", "put": '{"orderId":"7",'}, "'orderId' appears twice"),
     "no order id": ({"kind": "altered", "find": '"orderId":[^,]+', "put": '"orderId":""'}, "200 without an order id"),
     "another client id": ({"kind": "altered", "find": '"clientId":[^,}]+', "put": '"clientId":7'}, "for another order"),
     "another amount": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":"0.02"'}, "for another order"),
     "another price": ({"kind": "altered", "find": '"price":"[^"]*"', "put": '"price":"7"'}, "for another order"),
     "another side": ({"kind": "altered", "find": "BUY", "put": "SELL"}, "for another order"),
-    "far too long": ({"kind": "huge", "value": 3}, "an answer of more than 2097152 bytes"),
+    "far too long": ({"kind": "huge", "value": 3}, "the answer has more than 2097152 bytes"),
 }
 
 
@@ -89,11 +89,11 @@ async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, wo
     struck = world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: struck.fired == 1)
-    await until(lambda: "its outcome is known now" in told(bot), 30)
+    await until(lambda: "is known now" in told(bot), 30)
     assert order.state is OrderState.OPEN, order
     assert f"order {order.client_id}" not in told(bot)  # neither rejected nor not sent
     assert why in told(bot)
-    assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
+    assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert "looked up until it is found or proved absent, and never sent again" in told(bot)
     assert len(exchange_rows(world.emulator)) == 1
     await until(lambda: not differences(bot, world.emulator), 20)
@@ -112,8 +112,8 @@ async def test_an_order_that_arrives_after_it_was_proved_absent_is_cancelled_and
     # no bound is published for how late the exchange may act, and this is beyond the one that was assumed
     await until(lambda: exchange_rows(world.emulator), 30)
     await until(lambda: order.state is OrderState.CANCELLED, 30)
-    assert "was taken for absent, but lives at the exchange: it counts again and is cancelled" in told(bot)
-    assert "acted on later than `live: {latest_accept_s}` says; raise it" in told(bot)
+    assert "was taken for absent, but is live at the exchange: it counts again and is cancelled" in told(bot)
+    assert "acted on a request later than `live: {latest_accept_s}` allows; raise it" in told(bot)
     assert puppet(bot).balance("usdt").exact.available == free
     await until(lambda: not differences(bot, world.emulator), 20)
 

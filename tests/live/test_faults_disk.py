@@ -396,7 +396,7 @@ async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until
 
 async def test_a_second_instance_is_refused_and_names_the_first(world: World) -> None:
     bot = await world.start()
-    with pytest.raises(AlreadyRunning, match=rf"this bot runs already, as process {os.getpid()}; stop it with"):
+    with pytest.raises(AlreadyRunning, match=rf"this bot is already running, as process {os.getpid()}; stop it with"):
         await world.start()
     order = far_buy(bot)
     await settled(order)

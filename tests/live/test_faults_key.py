@@ -120,7 +120,7 @@ def test_the_end_of_a_key_is_said_30_days_7_days_and_on_the_day_before_it() -> N
         if found is not None:
             said[365 - day], told = found
     assert sorted(said, reverse=True) == [30, 7, 0]
-    assert "made on 2026-01-31 and ends in 30 days, unless it is tied to IP addresses" in said[30]
+    assert "created on 2026-01-31 and expires in 30 days, unless it is bound to IP addresses" in said[30]
     late = key_ends_soon(created, date(2027, 3, 1), None)
     assert late is not None
-    assert "should have ended by now" in late[0]
+    assert "should have expired by now" in late[0]

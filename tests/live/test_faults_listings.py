@@ -39,10 +39,10 @@ async def test_an_order_that_listings_do_not_show_yet_is_not_taken_for_absent(wo
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the money that it locks speaks for it
     assert f"(client id {order.client_id})" in told(bot)
-    assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
+    assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
     await until(lambda: order.state is OrderState.OPEN, 40)
-    assert "its outcome is known now" in told(bot)
+    assert "is known now" in told(bot)
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
@@ -58,7 +58,7 @@ async def test_a_listing_that_ignores_its_filter_leads_to_the_right_order_or_to_
     price = others[0].price
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=price)
     bot.driver.wake()
-    await until(lambda: "its outcome is known now" in told(bot), 40)
+    await until(lambda: "is known now" in told(bot), 40)
     assert ignoring.fired
     assert order.state is (OrderState.OPEN if done else OrderState.ABSENT)
     assert len({o.order_id for o in [*others, order]}) == 4
@@ -112,7 +112,7 @@ async def test_a_push_of_an_unknown_kind_is_left_out_told_of_and_compared_after(
         await until(lambda: struck.fired)
         await until(lambda: "the stream active_orders sent what cannot be read" in told(bot))
         assert why in told(bot)
-        assert "it was left out, and the books are compared with the exchange's. Look whether there is a" in told(bot)
+        assert "it was left out, and the bot is reconciled with the exchange. Look whether there is a" in told(bot)
         await until(lambda: bot.comparisons.ended > compared_at, 20)
     assert order.state is OrderState.OPEN
     assert not differences(bot, world.emulator)
@@ -127,12 +127,12 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
     for where in ("open_orders", "get_order"):
         world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
     bot.comparisons.at_once()
-    await until(lambda: "the books cannot be compared with the exchange's: the open orders cannot" in told(bot), 20)
+    await until(lambda: "the bot cannot be reconciled with the exchange: the open orders cannot" in told(bot), 20)
     assert why in told(bot)
-    assert "until then the streams alone are believed" in told(bot)
+    assert "relying on the streams alone until then" in told(bot)
     assert order.state is OrderState.OPEN
     world.emulator.remove_faults()
-    await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
+    await until(lambda: "the bot is reconciled with the exchange again" in told(bot), 20)
     assert not differences(bot, world.emulator)
 
 
@@ -164,7 +164,7 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
     assert bot.view.money.account == account
     assert puppet(bot).balance("usdt").total == 100_000
     world.emulator.remove_faults()
-    await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
+    await until(lambda: "the bot is reconciled with the exchange again" in told(bot), 20)
     assert not differences(bot, world.emulator)
 
 

@@ -231,11 +231,11 @@ async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
         puppet(bot).cancel(resting)
         bot.driver.wake()
         bot.comparisons.at_once()
-        await until(lambda: f"(client id {order.client_id}) has an unknown outcome; btc_usdt waits" in told(bot))
-        assert "a redirect, which is not followed" in order.reason
-        await until(lambda: "the server redirects, which is not followed; connecting again" in told(bot))
+        await until(lambda: f"(client id {order.client_id}) is unknown, and btc_usdt takes no new orders" in told(bot))
+        assert "a redirect, which botkit does not follow" in order.reason
+        await until(lambda: "the server sent a redirect, which botkit does not follow; reconnecting" in told(bot))
         # what is looked up is redirected, too
-        await until(lambda: "the books cannot be compared with the exchange's" in told(bot), 30)
+        await until(lambda: "the bot cannot be reconciled with the exchange" in told(bot), 30)
         assert other.requests == []
 
         world.emulator.remove_faults()
@@ -247,7 +247,7 @@ async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
 async def test_a_redirect_at_the_start_refuses_it(world: World) -> None:
     async with venue() as other:
         world.emulator.add_fault({"kind": "redirect", "put": other.rest})
-        with pytest.raises(StartRefused, match=r"a redirect, which is not followed.*check the address"):
+        with pytest.raises(StartRefused, match=r"a redirect, which botkit does not follow.*check the address"):
             await world.start()
         assert other.requests == []
 
@@ -279,12 +279,12 @@ async def test_an_answer_without_end_is_cut_off_and_read_again(world: World) -> 
     comparing = world.emulator.add_fault({"kind": "huge", "where": "open_orders", "value": 5})
     bot.comparisons.at_once()
     await until(
-        lambda: "cannot be compared with the exchange's: the open orders cannot be read: an answer of more than "
+        lambda: "cannot be reconciled with the exchange: the open orders cannot be read: the answer has more than "
         "4194304 bytes" in told(bot), 30,
     )  # fmt: skip
     assert comparing.fired >= 3
     world.emulator.remove_faults()
-    await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
+    await until(lambda: "the bot is reconciled with the exchange again" in told(bot), 20)
     assert not differences(bot, world.emulator)
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from botkit.exchange.bitopro import sign
@@ -267,10 +268,10 @@ def test_memory_that_doubles_is_told_of_with_its_figures() -> None:
     for held[0] in (WARN_FROM_MB, WARN_FROM_MB + 50, 2 * WARN_FROM_MB - 1):
         watch.look()
     assert len(said) == 1
-    assert said[0].startswith("warning: the bot holds 400 MB of memory, 90 MB at its start. A strategy that keeps all")
+    assert said[0].startswith("warning: the bot uses 400 MB of memory, up from 90 MB at its start. The usual")
     held[0] = 2 * WARN_FROM_MB
     watch.look()
-    assert "holds 800 MB" in said[1]
+    assert "uses 800 MB" in said[1]
 
 
 def test_a_bot_that_is_large_from_the_start_is_not_told_of() -> None:
@@ -288,10 +289,10 @@ async def test_a_running_bot_looks_at_its_memory(world: World) -> None:
     assert 10 * 2**20 < held < 64 * 2**30
     shown = itertools.chain([90 * 2**20], itertools.repeat(10**9))
     parts = world.parts()
-    parts.machine = dataclasses.replace(parts.machine, resident_bytes=lambda: next(shown))
-    bot = await world.start_from(parts)
+    machine = dataclasses.replace(parts.machine, resident_bytes=lambda: next(shown))
+    bot = await world.start_from(msgspec.structs.replace(parts, machine=machine))
     async with kept(bot):
-        await until(lambda: "the bot holds 954 MB of memory, 90 MB at its start" in told(bot))
+        await until(lambda: "the bot uses 954 MB of memory, up from 90 MB at its start" in told(bot))
 
 
 # -- notifiers --------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from botkit.model.orders import OrderState
 from tests.live.books import compared, differences, exchange_rows
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 STREAMS: dict[str, list[dict[str, Any]]] = {
     "closed without a reason": [{"kind": "ws_close", "share": 0.05, "value": 1000}],
     "cut": [{"kind": "ws_abort", "share": 0.05}],
@@ -167,12 +169,12 @@ async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World
 
 #: what ends a connection -> the fault, and how the user reads of it
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
-    "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; connecting again"),
+    "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; reconnecting"),
     "closed without a reason": (
         {"kind": "ws_close", "value": 1000},
-        "was lost: the connection was closed, code 1000; connecting again",
+        "was lost: the connection was closed, code 1000; reconnecting",
     ),
-    "a frame of 10 MB": ({"kind": "ws_huge", "value": 10}, "was lost: a frame of more than 4 MB was not taken in; "),
+    "a frame of 10 MB": ({"kind": "ws_huge", "value": 10}, "was lost: a frame larger than 4 MB was rejected; "),
     "half a frame": ({"kind": "ws_garbage"}, "was lost: stream frame: Input data was truncated"),
 }
 
@@ -211,9 +213,7 @@ async def test_an_event_that_nobody_knows_costs_nothing_and_is_told_once(
     assert renamed.fired >= 2
     told_of = [r.getMessage() for r in caplog.records if "USER_TRADE_V2" in r.getMessage()]
     assert len(told_of) == 1
-    assert (
-        "frames of the unknown event USER_TRADE_V2 are ignored, everything else continues; look whether" in told_of[0]
-    )
+    assert "frames with the unknown event USER_TRADE_V2 are ignored, everything else continues; check for" in told_of[0]
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
@@ -248,7 +248,7 @@ async def test_a_storm_of_cuts_is_met_with_ever_rarer_connections(world: World) 
 
     def note(event: Any) -> None:
         if type(event) is Connection and event.state is ConnectionState.LOST:
-            found = re.search(r"; connecting again in (\d+\.\d\d) s", event.detail)
+            found = re.search(r"; reconnecting in (\d+\.\d\d) s", event.detail)
             assert found is not None, event.detail
             delays.setdefault(event.stream, []).append(float(found[1]))
             moments.setdefault(event.stream, []).append(asyncio.get_running_loop().time())

@@ -78,9 +78,7 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
         before = bot.driver.now()
         wall.moved = hours * NS_PER_HOUR
         way = "forward" if hours > 0 else "back"
-        await until(
-            lambda: f"this machine's time of day was set 3,600 s {way}; the bot goes on by its own" in told(bot)
-        )
+        await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot keeps its own" in told(bot))
         order = far_buy(bot)
         await settled(order)
         # a stamp of an hour ago or ahead would have been answered 409
@@ -89,7 +87,7 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
         puppet(bot).cancel(order)
         bot.driver.wake()
         await until(lambda: order.is_final)
-        assert told(bot).count("time of day was set") == 1
+        assert told(bot).count("clock was set") == 1
         assert bot.view.halted is None
         stamps = bot.journal._ask("SELECT created, updated FROM orders")[0]
         assert all(abs(stamp - before) < 60 * NS_PER_S for stamp in stamps)
@@ -130,9 +128,9 @@ async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything
         await until(lambda: early.is_final)
         assert early.state is OrderState.NOT_SENT
         assert early.reason.startswith("not sent: the bot stood still for 60")
-        assert early.reason.endswith("its books are compared with the exchange's first")
+        assert early.reason.endswith("it must be reconciled with the exchange first")
         assert "the bot stood still for 60" in told(bot)
-        assert "it connects again and sends no new order until its books are compared" in told(bot)
+        assert "it reconnects, and sends no new order until it is reconciled" in told(bot)
         assert len(exchange_rows(calm.emulator)) == 1
         free = puppet(bot).balance("usdt").exact.available
 
@@ -144,7 +142,7 @@ async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything
         assert again.state is OrderState.OPEN
         assert puppet(bot).balance("usdt").exact.available < free
         assert resting.state is OrderState.OPEN
-        assert told(bot).count("the machine slept, or the process was stopped") == 1
+        assert told(bot).count("the machine slept, or the process was suspended") == 1
         await until(lambda: not differences(bot, calm.emulator), 30)
     assert bot.driver.fault is None
 
@@ -192,5 +190,5 @@ def test_a_stamp_is_read_in_seconds_or_in_milliseconds_by_its_size(stamp: int) -
 
 @pytest.mark.parametrize("stamp", [-1, 10**19])
 def test_a_stamp_of_no_time_at_all_is_refused(stamp: int) -> None:
-    with pytest.raises(WireError, match="not a time of this era"):
+    with pytest.raises(WireError, match="not a plausible time"):
         to_ns(stamp)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
 from botkit.live.guard import Guard, Guarding, Silence
 from botkit.live.keeper import Keeper
 from botkit.live.panic import PanicResult
 from botkit.live.state_folder import StateFolder, Strike
 from botkit.model.clock import NS_PER_HOUR
+from botkit.project.without_strategies import without_strategies
 from tests.live.test_ports import HandClock, MemoryDisk
 from tests.live.world import World, far_buy, kept, settled, told, until
 
@@ -259,7 +259,7 @@ async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_bo
         compared = bot.comparisons.ended
         bot.parts.folder.leave_strike(Strike(silent_s=7.2, cancelled=1, time=0))
         await until(lambda: "the guard cancelled 1 of this bot's orders" in told(bot))
-        assert re.search(r"at 1970-01-01T00:00:00.000Z, when it had been silent for 7 s; the books are", told(bot))
+        assert re.search(r"at 1970-01-01T00:00:00.000Z, after the bot had been silent for 7 s; the bot", told(bot))
         assert bot.parts.folder.take_strike() is None
         await until(lambda: bot.comparisons.ended > compared)
         assert [kind for _, kind, _ in bot.journal.notes() if kind == "guard"] == ["guard"]

@@ -23,8 +23,8 @@ from botkit.live.disk import RealDisk
 from botkit.live.journal import SCHEMA, Journal
 from botkit.live.journal_log import (
     FORMAT,
-    Heading,
     JournalLog,
+    LogHeading,
     Place,
     frame_of,
     make_segment,
@@ -173,7 +173,7 @@ def test_a_log_of_another_journal_or_a_newer_botkit_is_not_read() -> None:
     disk, begin, _ = written([b"one", b"two"], 4_096)
     other = msgspec.structs.replace(begin, log="4567")
     assert found(disk, other) == ([], f"its log {segment_path(PATH, 1).name} is another journal's")
-    heading = Heading(botkit_journal_log=FORMAT + 1, log="0123", segment=1, room=4_096, after=0, order_fields=())
+    heading = LogHeading(botkit_journal_log=FORMAT + 1, log="0123", segment=1, room=4_096, after=0, order_fields=())
     disk.files.write(segment_path(PATH, 1), frame_of(1, msgspec.msgpack.encode(heading)).ljust(4_096, b"\0"))
     with pytest.raises(JournalError, match=f"of format {FORMAT + 1}, and this botkit reads {FORMAT}"):
         read_tail(PATH, disk.files, begin)

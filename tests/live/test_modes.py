@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from botkit.assembly import Project
+from botkit.assembly.account import account_access
 from botkit.assembly.emulator import emulator_options, make_emulator
-from botkit.assembly.live import account_access, live_parts
+from botkit.assembly.live import live_parts
 from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.emulator.thread import EmulatorThread
@@ -24,6 +25,7 @@ from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.stopping import stop
 from botkit.model.orders import OrderState
+from botkit.project.project import Project
 from tests.live.world import World, puppet, until
 
 ROOT = Path(__file__).parents[2]
@@ -96,13 +98,10 @@ def test_what_cannot_be_done_is_said_in_a_line(
 
 
 async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World) -> None:
-    from botkit.assembly.paper import paper_parts
-    from botkit.assembly.shared_bots import SharedBots
-
     # the reads of the market would count at a broker of this machine
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
-    parts = paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws, SharedBots(1))
-    bot = await start(parts, Notices())
+    async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
+        bot = await start(parts, Notices())
     world.bots.append(bot)
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask)
@@ -126,7 +125,8 @@ async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_p
     parts = world.parts()
     from botkit.project.connect import connect
 
-    parts.adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
+    adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
+    parts = msgspec.structs.replace(parts, adapter=adapter)
     with pytest.raises(StartRefused, match="check the address, the key and this machine's clock") as error:
         await world.start_from(parts)
     assert CANARY not in repr(error.value)
@@ -173,20 +173,20 @@ async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
     assert "still open" not in shown
 
     assert main(["panic", str(path)]) == 2
-    assert "the emulator ended with its bot" in capsys.readouterr().err
+    assert "the emulator and its orders ended with the bot" in capsys.readouterr().err
 
     document = json.loads(status.read_bytes())
     status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a kill leaves it
     assert main(["status", str(path)]) == 3
-    assert "did not stop cleanly; this is how it was at 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
+    assert "did not stop cleanly; last status from 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
 
 
 async def test_no_command_shows_the_keys_of_the_one_exchange_to_the_other(tmp_path: Path) -> None:
     keys = "{email: a@example.org, key: k, secret: s}"
     project = Project.load(config(tmp_path, f"account: {keys}\nemulator:\n  account: {keys}\n"))
     for mode, rest, mend in (
-        ("emulator", None, "give its address on this machine"),
-        ("emulator", "https://api.example.org/v3", "give its address on this machine"),
+        ("emulator", None, "give the emulator's address on this machine"),
+        ("emulator", "https://api.example.org/v3", "give the emulator's address on this machine"),
         ("live", "http://127.0.0.1:9/v3", "use --mode emulator"),
     ):
         with pytest.raises(ConfigError, match=mend):

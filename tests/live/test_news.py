@@ -34,7 +34,7 @@ class Heard:
         return found
 
 
-def lost(stream: str, pair: object = None, detail: str = "closed; connecting again at once") -> Connection:
+def lost(stream: str, pair: object = None, detail: str = "closed; reconnecting now") -> Connection:
     return Connection(ConnectionState.LOST, stream, pair, detail)  # type: ignore[arg-type]
 
 
@@ -45,10 +45,9 @@ def back(stream: str, pair: object = None) -> Connection:
 def test_the_pairs_of_one_connection_are_told_of_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
-        "warning: the stream order_book btc_twd, eth_twd was lost: closed; connecting again at once; "
+        "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
         "what it missed is read when it is back",
-        "warning: the stream trades btc_twd was lost: closed; connecting again at once; "
-        "what it missed is read when it is back",
+        "warning: the stream trades btc_twd was lost: closed; reconnecting now; what it missed is read when it is back",
     ]
     assert heard.after(1, back("order_book", BTC), back("order_book", ETH)) == [
         "info: the stream order_book btc_twd, eth_twd is back"
@@ -62,7 +61,7 @@ def test_a_stream_that_comes_and_goes_is_told_of_once_in_ten_minutes_for_each_re
     for minute in range(21):
         told += heard.after(minute * NS_PER_MINUTE, lost("trades", BTC), back("trades", BTC))
     assert [text.partition(":")[0] for text in told] == ["warning", "info"] * 3
-    other = heard.after(21 * NS_PER_MINUTE, lost("trades", BTC, "no name; connecting again in 2.00 s"))
+    other = heard.after(21 * NS_PER_MINUTE, lost("trades", BTC, "no name; reconnecting in 2.00 s"))
     assert len(other) == 1
 
 
@@ -71,8 +70,8 @@ def test_the_first_connection_is_no_news_and_a_frame_nobody_can_read_is() -> Non
     assert heard.after(0, back("active_orders"), back("trades", BTC)) == []
     stale = Connection(ConnectionState.STALE, "active_orders", None, "status 9")
     assert heard.after(1, stale, stale) == [
-        "warning: the stream active_orders sent what cannot be read (status 9); it was left out, and the books are "
-        "compared with the exchange's. Look whether there is a newer botkit"
+        "warning: the stream active_orders sent what cannot be read (status 9); it was left out, and the bot is "
+        "reconciled with the exchange. Look whether there is a newer botkit"
     ]
     assert heard.after(2, Connection(ConnectionState.STALE, "order_book", BTC, "price x")) == [
         "warning: the stream order_book btc_twd sent what cannot be read (price x); it was left out. "
@@ -152,9 +151,9 @@ def test_outcomes_that_resolve_within_seconds_are_counted_and_not_told_one_by_on
         doubts.loop.move(1.2 if number == 150 else 0.6)
         doubts.become(order, OrderState.OPEN)
         doubts.loop.move(2.4)
-    assert doubts.take() == ["info: 2 orders were of unknown outcome for at most 0.6 s; all is known now"]
+    assert doubts.take() == ["info: 2 orders were of unknown outcome for up to 0.6 s; all are known now"]
     doubts.loop.move(600)
-    assert doubts.take() == ["info: 198 orders were of unknown outcome for at most 1.2 s; all is known now"]
+    assert doubts.take() == ["info: 198 orders were of unknown outcome for up to 1.2 s; all are known now"]
     doubts.loop.move(6_000)
     assert doubts.take() == []
 
@@ -168,15 +167,15 @@ def test_an_outcome_that_stays_unknown_is_told_of_when_it_came_and_when_it_went(
     doubts.loop.move(2)
     [text] = doubts.take()
     assert text.startswith("warning: ")
-    assert "has an unknown outcome; btc_twd waits for it" in text
+    assert "is unknown, and btc_twd takes no new orders meanwhile" in text
     doubts.become(first, OrderState.UNKNOWN)  # said again, as a comparison of the books does
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)
     doubts.loop.move(100)
-    assert doubts.take() == ["info: 1 order was of unknown outcome for at most 3.0 s; all is known now"]
+    assert doubts.take() == ["info: 1 order was of unknown outcome for up to 3.0 s; all are known now"]
     doubts.become(first, OrderState.OPEN)
     [text] = doubts.take()
-    assert text.endswith("its outcome is known now")
+    assert text.endswith("is known now")
     assert text.startswith("info: ")
 
 
@@ -196,7 +195,7 @@ def test_an_order_that_was_taken_for_dead_and_lives_is_an_alarm_however_quick_it
     doubts.become(order, OrderState.OPEN)
     [text] = doubts.take()
     assert text.startswith("error: ")
-    assert "was taken for absent, but lives at the exchange" in text
+    assert "was taken for absent, but is live at the exchange" in text
 
 
 async def test_it_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.assembly import Project
 from botkit.assembly.outputs import bot_outputs
 from botkit.errors import ConfigError
 from botkit.live.telling import notify
@@ -20,6 +19,7 @@ from botkit.live.telling.logs import HIDDEN, Redactor
 from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, policy_of
 from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
+from botkit.project.project import Project
 
 S = NS_PER_S
 DAY = NS_PER_DAY

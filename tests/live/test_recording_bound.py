@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -27,8 +28,7 @@ def bytes_of(run: Path) -> int:
 
 
 async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: World) -> None:
-    parts = trading.parts()
-    parts.recording_bytes_max = 60_000
+    parts = msgspec.structs.replace(trading.parts(), recording_bytes_max=60_000)
     bot = await trading.start_from(parts)
     run = run_folder(bot)
     keeper = Keeper()
@@ -49,7 +49,7 @@ async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: Worl
     assert verdict.decisions
     assert verdict.ends_early
     shown = CliRunner().invoke(replay, [str(run)], standalone_mode=False)
-    assert "the recording ends before the run does: it reached its limit (log.record_mb)" in shown.output
+    assert "the recording ends before the run did: it reached its limit (log.record_mb)" in shown.output
 
 
 async def test_the_oldest_runs_give_way_first(trading: World) -> None:

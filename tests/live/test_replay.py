@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from botkit.assembly.replay import replay_run
@@ -15,11 +17,15 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.disk import RealFiles
+from botkit.live.journal_rows import ORDER_FIELDS
 from botkit.live.keeper import Keeper
 from botkit.live.ports import Appending
-from botkit.live.recording import INPUTS
+from botkit.live.recording import FORMAT, HEADER, INPUTS
 from botkit.live.replay import ReplayError
+from botkit.model import events, inputs, limits, requests
 from tests.live.world import UNIT, World, make_world, puppet, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl, param
@@ -177,11 +183,35 @@ async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(t
     bot = await trading.start()
     await kept(bot, 0.5)
     trading.config.write_text(trading.config.read_text() + "\n# changed\n")
-    with pytest.raises(ConfigError, match="has changed since the run; give --config"):
+    with pytest.raises(ConfigError, match="has changed since the run; use --config"):
         replay_run(run_folder(bot))
     assert replay_run(run_folder(bot), trading.config).difference is None
     with pytest.raises(ReplayError, match="holds no recorded run"):
         replay_run(trading.folder)
+
+
+async def test_a_recording_of_another_format_is_refused_with_one_sentence(trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 0.5)
+    header = run_folder(bot) / HEADER
+    document = json.loads(header.read_text())
+    assert document["format"] == FORMAT
+    header.write_text(json.dumps({**document, "format": FORMAT - 1}))
+    sentence = f"was recorded in format {FORMAT - 1} by another version of botkit, and this one replays format {FORMAT}"
+    with pytest.raises(ReplayError, match=sentence):
+        replay_run(run_folder(bot))
+
+
+def test_inputs_of_a_new_shape_are_of_a_new_format() -> None:
+    shapes = {
+        name: thing.__struct_fields__
+        for module in (events, inputs, limits, requests)
+        for name, thing in vars(module).items()
+        if isinstance(thing, type) and issubclass(thing, msgspec.Struct)
+    }
+    described = json.dumps([sorted(shapes.items()), ORDER_FIELDS])
+    digest = hashlib.sha256(described.encode()).hexdigest()[:16]
+    assert (FORMAT, digest) == (3, "ebb878e93268e68c"), "an input has another shape: raise FORMAT in live/recording.py"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

@@ -129,7 +129,7 @@ async def test_a_crash_between_the_journal_and_the_socket_ends_as_absent_and_fre
     await world.crash(bot)
 
     again = await world.start()
-    assert "unknown outcome" in told(again)
+    assert "is unknown" in told(again)
     [found] = puppet(again).open_orders()
     assert puppet(again).buy("btc_usdt", amount=0.01, price=1000).is_refused, "its pair waits for it"
     await until(lambda: found.is_final)

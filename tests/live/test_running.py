@@ -282,13 +282,14 @@ async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they
     emulator.venue.submit(
         "emulator@botkit.local", lambda i: CreateOrder(id=i, order=new, timestamp=now), now, lambda answer, at: None
     )
-    await until(lambda: "no new orders but those that reduce: the account has 0.1 btc less than its" in told(bot))
+    short = "only orders that reduce a position are allowed: the account has 0.1 btc less than its"
+    await until(lambda: short in told(bot))
     assert "was withdrawn or traded away by hand. Put it back, or take capital from a strategy" in told(bot)
     order = far_buy(bot)
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
     emulator.advance(emulator.venue.now)
-    await until(lambda: "the account has all that its strategies own; new orders go on" in told(bot))
+    await until(lambda: "the account holds all that its strategies own again; new orders are allowed" in told(bot))
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN
@@ -399,7 +400,7 @@ async def test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_b
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     # no frame comes any more, however often the stream is connected again, while the market goes on
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
-    await until(lambda: "the stream of books is connected again" in told(bot), 40)
+    await until(lambda: "and the stream reconnects" in told(bot), 40)
     assert bot.view.halted is None, "once may be chance"
     await until(lambda: bot.view.halted is not None, 40)
     assert "changes, but the stream does not show it" in (bot.view.halted or "")

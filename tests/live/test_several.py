@@ -438,7 +438,7 @@ def test_one_name_or_one_log_for_two_bots_is_an_error_that_names_both(tmp_path: 
         load_projects([one, two])
     assert "two.yaml:2: " in str(error.value)
     assert "one.yaml:2 is named 'Same' too" in str(error.value)
-    assert "one.yaml:6 writes the same file" in str(error.value)
+    assert "one.yaml:6 writes to the same file" in str(error.value)
 
 
 def test_set_goes_to_the_bots_that_know_the_strategy(tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ async def test_contradictions_about_the_emulator_inside_are_errors(
         config(tmp_path, "two", ALONE, f"emulator: {there}\n"),
         config(tmp_path, "three", ALONE),
     ]
-    with pytest.raises(ConfigError, match=rf"two.yaml:6: `{key}` is another than at .*one.yaml:6"):
+    with pytest.raises(ConfigError, match=rf"two.yaml:6: `{key}` differs from .*one.yaml:6"):
         async with parts_of(load_projects(paths), "emulator"):
             pass
 
@@ -499,7 +499,7 @@ async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances
 @pytest.mark.parametrize(
     ("one", "two", "told"),
     [
-        ("", "", r"one.yaml:5 and .*two.yaml:5: both trade with what the same account has of btc, usdt"),
+        ("", "", r"one.yaml:5 and .*two.yaml:5: both trade with the same account's btc, usdt"),
         ("capital: 60%", "capital: 60%", "would count it twice"),
         ("capital: 60%", "capital: 40%", None),
         ("capital: {usdt: 5}", "capital: {usdt: 5}", None),
@@ -524,7 +524,7 @@ async def test_limits_that_contradict_each_other_are_an_error(tmp_path: Path) ->
     options = EmulatorOptions(seed=3, history_days=0.0)
     projects = load_projects(paths)
     async with Emulator(projects[0].facts, options) as emulator:
-        with pytest.raises(ConfigError, match=r"two.yaml.*`limits` choose other figures than at .*one.yaml:8"):
+        with pytest.raises(ConfigError, match=r"two.yaml.*`limits` differ from .*one.yaml:8"):
             async with parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws):
                 pass
 

@@ -11,22 +11,21 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly import Project
-from botkit.assembly.live_parts import LiveParts
+from botkit.assembly.live_parts import LiveParts, make_parts
 from botkit.config.schema import FeesConfig
 from botkit.emulator.options import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.broker_client import BrokerLink
-from botkit.live.limits.leases import Identity, SharedLimits
+from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.protocol import AskUsage, LedgerReply, LedgerUnreachable, Link, Message
 from botkit.live.limits.sharing import ledger_link, shared_limits
 from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
-from botkit.model.clock import NS_PER_S
 from botkit.project.connect import connect
+from botkit.project.project import Project
 from tests.benchmarks.limits_judge import broker_pid
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
 
@@ -34,19 +33,7 @@ from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled
 def sharing_parts(world: World, link: Link) -> LiveParts:
     project = Project.load(world.config)
     clock = world.emulator.clock
-
-    def share(latest_accept_ns: int) -> SharedLimits:
-        return SharedLimits(
-            project.facts.limits,
-            link,
-            identity=Identity(venue="emulator", account="one"),
-            holder="bot",
-            clock=clock,
-            latest_accept_ns=latest_accept_ns,
-            read_latest_ns=2 * NS_PER_S,
-        )
-
-    return LiveParts(
+    return make_parts(
         project,
         "emulator",
         adapter=connect(project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock),
@@ -54,14 +41,14 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
         folder=StateFolder(world.folder / "state"),
         fees=FeesConfig(),
         latest_accept_s=2,
-        share=share,
+        ledger=link,
     )
 
 
 async def creates_held(link: Link) -> int:
     rows: Any = (await link.call(AskUsage())).usage
     # an order rides alone or, where the process has no single slot in stock at that moment, in a batch
-    ways = ("emulator|ip=shared|create_order|1200/60s", "emulator|ip=shared|create_batch|90/60s")
+    ways = ("bitopro|ip=shared|create_order|1200/60s", "bitopro|ip=shared|create_batch|90/60s")
     return sum(row.held for row in rows if row.key in ways)
 
 

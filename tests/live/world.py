@@ -12,8 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from botkit.assembly import Project
-from botkit.assembly.live_parts import LiveParts
+from botkit.assembly.live_parts import LiveParts, make_parts
 from botkit.config.schema import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
@@ -26,6 +25,7 @@ from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import RESTING_STATES, Order, OrderState
 from botkit.project.connect import connect
+from botkit.project.project import Project
 
 UNIT = 10**8
 STRATEGY = """
@@ -151,7 +151,7 @@ class World:
         project = Project.load(self.config)
         clock = self.emulator.clock
         adapter = connect(project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock)
-        return LiveParts(
+        return make_parts(
             project,
             "emulator",
             adapter=wrap(adapter),

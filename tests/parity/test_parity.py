@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.session import run_backtest
 from botkit.cli.main import botkit
 from botkit.model.clock import NS_PER_MINUTE
+from botkit.project.project import Project
 from tests.parity.worlds import backtested, both, counted, project, write_tape
 
 SMA = "{name: s, use: sma_cross, params: {pair: btc_usdt, resolution: 1m, fast: 2, slow: 4, share: 0.3}}"
@@ -167,7 +168,7 @@ def test_a_throttled_bot_fills_every_window_and_exceeds_none(world: tuple[Path, 
 
 
 def test_a_throttled_backtest_reports_its_waits(world: tuple[Path, float]) -> None:
-    result = run_backtest(BacktestParts(case_project(world, "greedy")), readings=False)
+    result = run_backtest(backtest_parts(case_project(world, "greedy")), readings=False)
     (use,) = [row for row in result.router.endpoints if row.endpoint == "create_order"]
     assert use.delayed > 300
     assert use.peak_use is not None

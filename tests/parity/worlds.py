@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.assembly.lockstep import BACKTEST_DECISIONS, DECISIONS, LockstepResult, compare_in_lockstep
 from botkit.backtesting.session import run_backtest
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, format_time
 from botkit.model.columns import BookColumns, MarketColumns
+from botkit.project.project import Project
 from botkit.tape.synthetic import SyntheticMarket
 from botkit.tape.writer import TapeWriter
 
@@ -113,7 +114,7 @@ def project(
 def backtested(found: Project) -> list[str]:
     """The decisions of a backtest."""
     path = found.loaded.path.with_name("backtest.jsonl")
-    run_backtest(BacktestParts(found), decisions_to=path, readings=False)
+    run_backtest(backtest_parts(found), decisions_to=path, readings=False)
     return path.read_text().splitlines()
 
 

@@ -1,4 +1,4 @@
-"""The report in a real browser: the charts are drawn and nothing is refused. Skipped where there is no chromium."""
+"""The report in a real browser: the charts are drawn and nothing is blocked. Skipped without chromium."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open
 
 
 def opened(result: BacktestResult, folder: Path) -> tuple[str, str]:
-    """(the page's elements after its scripts ran, what its console said)."""
+    """Return (the page's elements after its scripts ran, its console output)."""
     assert CHROMIUM is not None
     page = folder / "report.html"
     page.write_text(render(result), encoding="utf-8")
@@ -46,7 +46,7 @@ def test_every_chart_is_drawn_and_the_console_stays_silent(tmp_path: Path) -> No
     assert "tradingview.com" in dom
 
 
-def test_indicators_and_volume_stand_on_the_price_chart_with_panes_of_their_own(tmp_path: Path) -> None:
+def test_indicators_and_volume_are_on_the_price_chart_in_their_own_panes(tmp_path: Path) -> None:
     result = sample_result(days=5, orders=100)
     dom, console = opened(result, tmp_path)
     assert console == ""
@@ -78,5 +78,5 @@ def test_hostile_text_does_not_run(tmp_path: Path) -> None:
 def test_a_run_without_prices_draws_nothing_and_says_so(tmp_path: Path) -> None:
     dom, console = opened(bare_result(), tmp_path)
     assert console == ""
-    assert "There was no price to value anything at." in dom
+    assert "There were no prices to value the holdings." in dom
     assert 'data-charts="0"' in dom

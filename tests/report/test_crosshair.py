@@ -1,4 +1,4 @@
-"""The figures beside the crosshair are those of the moment under it. Skipped where there is no chromium."""
+"""The figures at the crosshair belong to the time under it. Skipped without chromium."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.report.test_browser import CHROMIUM
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the page")
 
-# moves the mouse over the equity chart, pixel by pixel, and leaves what the legend said in the page
+# moves the mouse over the equity chart, pixel by pixel, and stores the legend's texts in the page
 _MOVES = """
 <script>
 setTimeout(() => {
@@ -28,7 +28,7 @@ setTimeout(() => {
   const canvases = [...place.querySelectorAll("canvas")].filter((c) => c.clientWidth > 300);
   const box = canvases[0].getBoundingClientRect();
   const said = [];
-  // the two canvases of the first pane lie on each other; the upper one listens
+  // the first pane's two canvases lie on top of each other; the upper one gets the events
   const fire = (type, x) => canvases.slice(0, 2).forEach((canvas) => canvas.dispatchEvent(
     new MouseEvent(type, { bubbles: true, view: window, clientX: box.left + x, clientY: box.top + 60 })));
   fire("mouseenter", 40);
@@ -43,7 +43,7 @@ setTimeout(() => {
 
 
 def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
-    """What the legend of the equity chart says at one place after another."""
+    """The equity chart's legend texts at successive positions."""
     assert CHROMIUM is not None
     page = folder / "report.html"
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(result))
@@ -61,15 +61,15 @@ def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
 
 
 def figure(text: str, title: str) -> float:
-    """The number that stands after a title in the legend."""
+    """The number after a title in the legend."""
     found = re.search(re.escape(title) + r" (?:≈ )?(−?[\d,.]+)", text)
     assert found is not None, text
     return float(found[1].replace(",", "").replace("−", "-"))
 
 
-def test_the_legend_never_shows_another_moments_figures(tmp_path: Path) -> None:
+def test_the_legend_never_shows_figures_from_another_time(tmp_path: Path) -> None:
     base = sample_result(days=40, orders=20)
-    # one pair, so that the buy-and-hold line is drawn, whose points lie at other times than those of the equity
+    # one pair, so that a buy-and-hold line is drawn, whose points are at other times than the equity's
     quoted = [candles for candles in base.prices if candles.pair.quote == base.currency][:1]
     hour = 3600 * 10**9
     times = [base.start + i * 7 * hour + 17 for i in range((base.end - base.start) // (7 * hour))]

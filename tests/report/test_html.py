@@ -1,4 +1,4 @@
-"""The report as a file: complete, inert, small, and loading nothing."""
+"""The report as a file: complete, inert and small, and it loads nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_page_shows_every_part_of_the_run(html: str) -> None:
     titles = [
         "Equity and drawdown", "Profit and loss by strategy", "Price, indicators and fills", "Strategies",
         "Why it did not trade",
-        "Three readings of the queue", "Fees", "Rate limits", "Fills", "Orders", "What this run assumes",
+        "Three queue assumptions", "Fees", "Rate limits", "Fills", "Orders", "What this run assumes",
         "Data and configuration",
     ]  # fmt: skip
     for title in titles:
@@ -133,7 +133,7 @@ def test_only_the_page_s_own_scripts_are_allowed_to_run(html: str) -> None:
     assert policy_of(page)["script-src"] == [f"'sha256-{digest}'" for digest in digests]
 
 
-def test_a_hostile_name_is_inert_wherever_it_stands() -> None:
+def test_a_hostile_name_is_inert_wherever_it_appears() -> None:
     html = render(hostile_result())
     page = Page(html)
     assert [a.get("type") for t, a in page.elements if t == "script"] == ["application/json", None, None]
@@ -143,7 +143,7 @@ def test_a_hostile_name_is_inert_wherever_it_stands() -> None:
     assert html.count(HOSTILE) == 0
 
 
-def test_embedded_data_cannot_end_its_element_and_is_still_the_same() -> None:
+def test_embedded_data_cannot_end_its_element_and_stays_unchanged() -> None:
     data = {"name": "</script><!-- & \u2028"}
     text = embed(data)
     assert not set("<>&\u2028") & set(text)
@@ -163,12 +163,12 @@ def test_a_busy_run_stays_under_the_size_limit() -> None:
     assert len(render(busy).encode()) < 1_500_000
 
 
-def test_the_synthetic_banner_stands_only_over_synthetic_data(html: str) -> None:
+def test_the_synthetic_banner_appears_only_for_synthetic_data(html: str) -> None:
     assert Page(html).has("div", **{"class": "synthetic"})
     assert not Page(render(sample_result(days=1, orders=1, synthetic=False))).has("div", **{"class": "synthetic"})
 
 
-def test_grave_warnings_come_first_and_in_red(result: BacktestResult) -> None:
+def test_grave_warnings_come_first_in_red(result: BacktestResult) -> None:
     turned = msgspec.structs.replace(result, warnings=result.warnings[::-1])
     classes = [a["class"] for t, a in Page(render(turned)).elements if t == "p" and "warning" in (a.get("class") or "")]
     assert classes == ["warning grave", "warning"]
@@ -176,43 +176,43 @@ def test_grave_warnings_come_first_and_in_red(result: BacktestResult) -> None:
 
 def test_a_run_in_which_nothing_happened_still_has_a_report() -> None:
     html = render(bare_result())
-    for sentence in ("No order was filled.", "No order was asked for.", "Nothing was skipped", "No order had to wait"):
+    for sentence in ("No order was filled.", "No order was placed.", "Nothing was skipped", "No order had to wait"):
         assert sentence in html
 
 
-def test_plugins_sections_follow_as_they_are(result: BacktestResult) -> None:
+def test_plugins_sections_follow_unchanged(result: BacktestResult) -> None:
     html = render(result, [ReportSection("Heat <map>", "<table id='heat'></table>")])
     assert "<h2>Heat &lt;map&gt;</h2>" in html
     assert "<table id='heat'></table>" in html
 
 
-def test_the_charts_licence_is_honoured(html: str) -> None:
+def test_the_chart_librarys_licence_is_honoured(html: str) -> None:
     assert Page(html).has("a", href="https://www.tradingview.com/")
     assert "TradingView Lightweight Charts" in html
 
 
-def test_marks_join_the_fills_of_a_candle(result: BacktestResult) -> None:
+def test_marks_merge_the_fills_within_a_candle(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart in data["prices"]:
         own = [f for f in result.fills if f.pair == chart["pair"]]
         assert sum(mark[2] for mark in chart["marks"]) == len(own)
         for row, _, _, _, average in chart["marks"]:
             assert 0 <= row < len(chart["o"])
-            # the made-up fills take place at the prices of their minutes
+            # the made-up fills happen at their minute's prices
             assert chart["l"][row] * 0.99 <= average <= chart["h"][row] * 1.01
 
 
 def test_a_line_has_its_last_value_within_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
-    # 779 lies where there was no candle: it is the latest value that was known in the one before
+    # at 779 there is no candle, so its value is the latest one known in the previous candle
     assert line_values(candles, found) == [3, 5, 6]
     assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
     assert line_values(candles, late) == [None, None, 1.5]
 
 
-def test_a_pairs_chart_has_its_volume_and_its_lines(result: BacktestResult) -> None:
+def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     bitcoin, ether = data["prices"]
     assert [line["name"] for line in bitcoin["lines"]][:4] == [
@@ -226,7 +226,7 @@ def test_a_pairs_chart_has_its_volume_and_its_lines(result: BacktestResult) -> N
     assert sum(ether["volume"]) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
 
 
-def test_a_chart_shows_so_many_lines_and_says_how_many_it_leaves_out(result: BacktestResult) -> None:
+def test_a_chart_limits_its_lines_and_says_how_many_it_leaves_out(result: BacktestResult) -> None:
     busy = msgspec.structs.replace(result, indicators=result.indicators[:1] * 50)
     data: dict[str, Any] = charts(busy, zone_of(result.timezone))
     assert len(data["prices"][0]["lines"]) == LINES_MAX
@@ -240,7 +240,7 @@ def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
     assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
 
 
-def test_points_of_one_moment_become_the_last_of_them() -> None:
+def test_of_several_points_at_one_time_the_last_is_kept() -> None:
     rows = ascending([1, 1, 2, 5, 4, 5, 6])
     assert rows == [1, 2, 5, 6]
     assert deltas([1, 2, 5, 6]) == [1, 1, 3, 1]
@@ -261,7 +261,7 @@ def test_fees_add_up_by_pair_and_liquidity(result: BacktestResult) -> None:
     assert lines[0].rate == pytest.approx(0.002, rel=1e-3)
 
 
-def test_reasons_are_sorted_by_how_often_and_refusals_are_not_counted_twice(result: BacktestResult) -> None:
+def test_reasons_are_sorted_by_frequency_and_refusals_are_not_counted_twice(result: BacktestResult) -> None:
     found = reasons(result.strategies, result.orders)
     assert [r.times for r in found] == sorted((r.times for r in found), reverse=True)
     assert sum(r.times for r in found if r.kind == "refused") == 18
@@ -271,7 +271,7 @@ def test_reasons_are_sorted_by_how_often_and_refusals_are_not_counted_twice(resu
     assert sum(r.times for r in reasons(uncounted, result.orders) if r.kind == "refused") == refused
 
 
-def test_figures_are_spelled_for_people() -> None:
+def test_figures_are_formatted_for_people() -> None:
     assert money(-1234567.891) == "−1,234,567.89"
     assert money(0.00001234) == "0.00001234"
     assert money(5.5, True) == "+5.5000"

@@ -1,4 +1,4 @@
-"""The summary in a terminal."""
+"""The summary in the terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_summary_fits_an_ordinary_terminal() -> None:
     assert max(len(line) for line in printed(sample_result(days=3, orders=60), 80).splitlines()) <= 80
 
 
-def test_without_fills_it_says_why() -> None:
+def test_without_fills_the_summary_says_why() -> None:
     result = sample_result(days=1, orders=40)
     result = msgspec.structs.replace(result, summary=result.summary | {"fills": 0})
     text = printed(result)
@@ -45,10 +45,10 @@ def test_without_fills_it_says_why() -> None:
     assert "312  maker_eth skipped: spread of 2.1 bps" in text
 
 
-def test_names_are_no_markup() -> None:
+def test_names_are_not_read_as_markup() -> None:
     result = msgspec.structs.replace(sample_result(days=1, orders=4), name="[red]x[/red] [/")
     assert "[red]x[/red] [/" in printed(result)
 
 
-def test_a_run_in_which_nothing_happened() -> None:
+def test_a_run_without_events_has_a_summary() -> None:
     assert "idle" in printed(bare_result())

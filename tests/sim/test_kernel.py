@@ -40,8 +40,7 @@ def test_a_cancel_that_loses_the_race_is_refused() -> None:
 
 
 def test_news_of_an_account_never_overtakes_older_news() -> None:
-    venue = Venue(QUIET, seed=3)
-    venue.kernel._latency = Lognormal({"order_ms": 1, "answer_ms": 200, "sigma": 1.5}, 5)
+    venue = Venue(QUIET, seed=3, latency=Lognormal({"order_ms": 1, "answer_ms": 200, "sigma": 1.5}, 5))
     venue.to(1)
     for _ in range(30):
         venue.order("sell", L)

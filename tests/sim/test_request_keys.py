@@ -21,8 +21,8 @@ from tests.sim.venue import BTC, LOT, T0, S, Venue, books
 
 def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
     """When each request of a fixed script is answered; ``ids`` are the requests' and ``more_reads`` go between."""
-    venue = Venue(books([(0, [(1000, 50 * LOT)], [(1100, 50 * LOT)])]))
-    venue.kernel._latency = Lognormal({"order_ms": 100, "answer_ms": 100, "sigma": 1.0}, 5)
+    latency = Lognormal({"order_ms": 100, "answer_ms": 100, "sigma": 1.0}, 5)
+    venue = Venue(books([(0, [(1000, 50 * LOT)], [(1100, 50 * LOT)])]), latency=latency)
     venue.to(1)
     for price in (900, 901, 902, 903):
         venue.order("buy", LOT, price)

@@ -9,6 +9,7 @@ import numpy as np
 
 from botkit.model.columns import BookColumns, CandleColumns, TradeColumns
 from botkit.model.events import OrderReport
+from botkit.model.extension import LatencyModel
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
@@ -85,12 +86,13 @@ class Venue:
     def __init__(self, *columns: Any, accounts: dict[str, dict[str, int]] | None = None, **options: Any) -> None:
         fees = options.pop("fees", {"maker": "0.001", "taker": "0.002"})
         latency = options.pop("latency", {})
+        model: LatencyModel = Constant(latency) if isinstance(latency, dict) else latency
         setups = {name: AccountSetup(dict(b), FixedFees(fees)) for name, b in (accounts or {"ann": RICH}).items()}
         options.setdefault("queue", Queue())
         options.setdefault("limits", None)
         options.setdefault("volume_currency", "twd")
         options.setdefault("discount_currency", "bito")
-        self.kernel = Kernel(pairs=options.pop("pairs", PAIRS), accounts=setups, latency=Constant(latency), **options)
+        self.kernel = Kernel(pairs=options.pop("pairs", PAIRS), accounts=setups, latency=model, **options)
         for chunk in columns:
             self.kernel.load(chunk)
         self.seen: list[Publication] = []

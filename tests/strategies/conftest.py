@@ -1,4 +1,4 @@
-"""A world to trade in, fresh for each test."""
+"""A new world to trade in for each test."""
 
 from __future__ import annotations
 

@@ -15,20 +15,20 @@ SAMPLES = sorted(CONFIGS.glob("*.yaml"))
 IDS = [path.stem for path in SAMPLES]
 
 
-def test_every_strategy_has_its_sample() -> None:
+def test_every_strategy_has_a_sample_configuration() -> None:
     strategies = {path.stem for path in (ROOT / "strategies").glob("*.py")}
     assert {path.stem for path in SAMPLES} == strategies | {"minimal"}
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
-def test_it_is_accepted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_sample_is_accepted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "check", str(path)]) == 0
-    assert "good" in capsys.readouterr().out
+    assert "OK; " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
-def test_it_trades_on_the_bundled_data(path: Path, tmp_path: Path) -> None:
-    # Two weeks are enough for all but the slow ones, and books and trades are only four hours anyway.
+def test_every_sample_trades_on_the_bundled_data(path: Path, tmp_path: Path) -> None:
+    # Two weeks are enough, and books and trades last only four hours anyway.
     start = None if path.stem in ("market_maker", "triangular") else "2025-03-20"
     result = run_config(path, tmp_path, start=start).result
     assert len(result.fills) > 0
@@ -40,17 +40,17 @@ def test_it_trades_on_the_bundled_data(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
-def test_it_names_its_account_by_environment_variables_alone(path: Path) -> None:
+def test_samples_name_accounts_only_by_environment_variables(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     values = dict(re.findall(r"^  (email|key|secret): (.*)$", text, re.MULTILINE))
     assert values == {"email": "${BITOPRO_EMAIL}", "key": "${BITOPRO_KEY}", "secret": "${BITOPRO_SECRET}"}
 
 
 @pytest.mark.parametrize("path", [path for path in SAMPLES if path.stem != "minimal"], ids=lambda path: path.stem)
-def test_its_live_section_works_when_the_comment_signs_are_taken_away(path: Path, tmp_path: Path) -> None:
+def test_the_live_section_works_when_uncommented(path: Path, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     head, found, tail = text.partition("# live:")
-    assert found, "a sample shows its live section as a comment"
+    assert found, "a sample contains its live section as a comment"
     live = re.sub(r"^# ?", "", found + tail, flags=re.MULTILINE)
     assert "confirm: true" in live
     made = tmp_path / "live.yaml"
@@ -58,6 +58,6 @@ def test_its_live_section_works_when_the_comment_signs_are_taken_away(path: Path
     assert main(["config", "check", str(made)]) == 0
 
 
-def test_the_smallest_one_is_small() -> None:
+def test_the_minimal_sample_is_small() -> None:
     lines = [line for line in (CONFIGS / "minimal.yaml").read_text(encoding="utf-8").splitlines() if line.strip()]
     assert len(lines) <= 10

@@ -1,4 +1,4 @@
-"""dca: the same sum at the same time, until the budget is spent."""
+"""dca: spends a fixed sum at a fixed time, until the budget is spent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PARAMS = {"pair": "btc_twd", "spend": 1_000}
 
 @pytest.fixture
 def days(world: World) -> World:
-    """Five days of hourly candles that rise by a thousand an hour, from Monday 8:00 in Taipei."""
+    """Five days of hourly candles that rise by a thousand an hour, starting Monday 8:00 in Taipei."""
     world.candles("btc_twd", [2_500_000.0 + 1_000 * i for i in range(5 * 24)], step_s=3600)
     return world
 
@@ -27,14 +27,14 @@ def test_buys_for_the_sum_every_morning_at_nine(days: World) -> None:
     assert out.position("btc_twd") == pytest.approx(sum(deal.amount for deal in out.fills) * 0.998, abs=1e-7)
 
 
-def test_the_schedule_is_read_in_the_time_zone_of_the_configuration(days: World) -> None:
+def test_the_schedule_uses_the_configurations_time_zone(days: World) -> None:
     out = days.run("dca", {**PARAMS, "cron": "0 9 * * *"}, balances={"twd": 100_000}, timezone="UTC")
     assert all(deal.at % DAY_MINUTES == 540 for deal in out.fills)
     weekly = days.run("dca", {**PARAMS, "cron": "0 9 * * 3"}, balances={"twd": 100_000})
     assert [deal.at // DAY_MINUTES for deal in weekly.fills] == [2]
 
 
-def test_stops_at_the_budget_and_buys_the_rest_of_it_first(days: World) -> None:
+def test_stops_at_the_budget_after_spending_the_rest_of_it(days: World) -> None:
     out = days.run("dca", {**PARAMS, "budget": 2_500}, balances={"twd": 100_000})
     assert [order.spec.spend_units // 10**8 for order in out.orders] == [1_000, 1_000, 500]
     assert out.skips == {"the budget is spent": 2}
@@ -46,7 +46,7 @@ def test_says_when_the_money_is_gone(days: World) -> None:
     assert out.skips == {"not enough twd": 3}
 
 
-def test_says_when_a_purchase_is_refused_and_tries_again_at_the_next_ring(days: World) -> None:
+def test_reports_a_refused_purchase_and_retries_at_the_next_timer(days: World) -> None:
     out = days.run("dca", PARAMS, balances={"twd": 100_000}, risk={"max_order_value": {"twd": 500}})
     assert [order.state for order in out.orders] == ["refused"] * 5
     assert out.skips == {"a purchase failed: refused": 5}
@@ -55,12 +55,12 @@ def test_says_when_a_purchase_is_refused_and_tries_again_at_the_next_ring(days: 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"spend": 10}, "the least purchase of btc_twd is 190"),
+        ({"spend": 10}, "the smallest purchase of btc_twd is 190"),
         ({"cron": "9 o'clock"}, "cron="),
         ({"missed": "maybe"}, "missed: must be one of skip, once"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_sentence(days: World, change: dict[str, object], words: str) -> None:
+def test_invalid_parameters_are_refused_with_one_message(days: World, change: dict[str, object], words: str) -> None:
     with pytest.raises(BotkitError, match=words) as caught:
         days.run("dca", {**PARAMS, **change}, balances={"twd": 100_000})
     assert isinstance(caught.value, ConfigError)

@@ -1,4 +1,4 @@
-"""grid: buys each step down, sells it one step higher, and refuses what cannot earn."""
+"""grid: buys at each step down, sells one step higher, and refuses grids that cannot be profitable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MONEY = {"usdt": 100_000}
 
 
 def path(*points: float, step: float = 60.0) -> list[float]:
-    """Closes that walk from point to point in small steps, staying three minutes at each."""
+    """Closes that move from point to point in small steps, staying three minutes at each."""
     closes = [points[0]] * 3
     for goal in points[1:]:
         while abs(goal - closes[-1]) > step:
@@ -28,18 +28,18 @@ def resting_prices(fills: Sequence[tuple[int, str, float, float]]) -> list[tuple
     return [(side, price) for _, side, price, _ in fills]
 
 
-def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_one_and_begins_again(world: World) -> None:
+def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_line_and_starts_over(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 49_420, 50_080, 49_420, 50_080))
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
     assert resting_prices(out.fills) == [
         ("buy", 49_500),
         ("sell", 50_000),
-        ("buy", 50_000),  # above 50,000 the next cell had begun to bid at its own lower line
+        ("buy", 50_000),  # above 50,000 the next cell had started to bid at its own lower line
         ("buy", 49_500),
         ("sell", 50_000),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    # what was bought came 0.1 % short, and just that is sold
+    # the purchase arrived 0.1 % short, and exactly that amount is sold
     assert out.fills[0].amount == 0.1
     assert out.fills[1].amount == pytest.approx(0.0999)
 
@@ -55,12 +55,12 @@ def test_buys_the_coins_for_the_cells_above_the_price_first(world: World) -> Non
     out = world.run("grid", PARAMS, balances=MONEY)
     first, *others = out.fills
     assert first.side == "buy"
-    assert first.amount == pytest.approx(0.2 / 0.998, rel=1e-4)  # two cells lie above; the taker's fee comes off it
+    assert first.amount == pytest.approx(0.2 / 0.998, rel=1e-4)  # two cells are above; the taker fee is deducted
     assert resting_prices(others) == [("sell", 50_500), ("sell", 51_000)]
     assert "the price is above the grid" in out.skips
 
 
-def test_offers_the_coins_that_it_was_given_before_it_buys_any(world: World) -> None:
+def test_sells_the_coins_it_was_given_before_it_buys_any(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 51_080))
     out = world.run("grid", PARAMS, balances={"usdt": 100_000, "btc": 0.2})
     assert resting_prices(out.fills) == [("sell", 50_500), ("sell", 51_000)]
@@ -72,7 +72,7 @@ def test_without_coins_the_cells_above_wait_until_the_price_is_above_them(world:
     assert resting_prices(out.fills) == [("buy", 50_500), ("sell", 51_000)]
 
 
-def test_takes_all_steps_of_a_long_way_down_and_up_again(world: World) -> None:
+def test_trades_every_step_on_a_long_way_down_and_up(world: World) -> None:
     world.candles("btc_usdt", path(51_100, 48_900, 51_100))
     out = world.run("grid", PARAMS, balances=MONEY)
     lines = [50_500, 50_000, 49_500, 49_000]
@@ -82,8 +82,8 @@ def test_takes_all_steps_of_a_long_way_down_and_up_again(world: World) -> None:
     assert out.skips["the price is below the grid"] > 0
 
 
-def test_a_partly_filled_bid_offers_what_it_got_and_goes_on_buying(world: World) -> None:
-    # 0.04 BTC a minute trade: a bid of 0.1 takes three bars
+def test_a_partly_filled_bid_sells_what_it_got_and_continues_buying(world: World) -> None:
+    # 0.04 BTC trade per minute, so a bid for 0.1 takes three bars
     world.candles("btc_usdt", path(49_900, 49_450, 50_080), volume=0.04)
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
     buys = [deal for deal in out.fills if deal.side == "buy"]
@@ -95,33 +95,33 @@ def test_a_partly_filled_bid_offers_what_it_got_and_goes_on_buying(world: World)
 
 
 @pytest.mark.parametrize(("spacing", "most"), [("arithmetic", 19), ("geometric", 19)])
-def test_refuses_a_step_that_fees_eat_and_names_the_break_even(world: World, spacing: str, most: int) -> None:
+def test_refuses_a_step_smaller_than_the_fees_and_names_the_break_even(world: World, spacing: str, most: int) -> None:
     world.candles("btc_usdt", path(49_900, 49_420))
     with pytest.raises(ConfigError) as caught:
         world.run("grid", {**PARAMS, "cells": 40, "spacing": spacing}, balances=MONEY)
     text = str(caught.value)
-    assert "two fees of 0.1 % eat 0.2003 %, the break-even" in text
+    assert "two fees of 0.1 % cost 0.2003 %, the break-even" in text
     assert f"use at most {most} cells" in text
     world.run("grid", {**PARAMS, "cells": most, "spacing": spacing}, balances=MONEY)
     with pytest.raises(ConfigError, match="break-even"):
         world.run("grid", {**PARAMS, "cells": most + 1, "spacing": spacing}, balances=MONEY)
 
 
-def test_a_range_that_can_hold_no_step_says_so(world: World) -> None:
+def test_a_range_too_narrow_for_any_step_is_refused(world: World) -> None:
     world.candles("btc_usdt", path(49_900, 49_420))
-    with pytest.raises(ConfigError, match="no grid between these prices can earn"):
+    with pytest.raises(ConfigError, match="no grid between these prices can be profitable"):
         world.run("grid", {**PARAMS, "low": 50_000, "high": 50_050, "cells": 1}, balances=MONEY)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"low": 52_000}, "low must be the smaller one"),
-        ({"amount": "0.00001"}, "least order of btc_usdt is 0.0001"),
-        ({"stop_below": 49_500}, "must lie below the lowest line"),
+        ({"low": 52_000}, "low must be smaller than high"),
+        ({"amount": "0.00001"}, "smallest order for btc_usdt is 0.0001"),
+        ({"stop_below": 49_500}, "must be below the lowest line"),
     ],
 )
-def test_refuses_what_makes_no_grid(world: World, change: dict[str, float | str], words: str) -> None:
+def test_refuses_parameters_that_make_no_grid(world: World, change: dict[str, float | str], words: str) -> None:
     world.candles("btc_usdt", path(49_900, 49_420))
     with pytest.raises(ConfigError, match=words):
         world.run("grid", {**PARAMS, **change}, balances=MONEY)
@@ -134,10 +134,10 @@ def test_over_the_cap_on_open_orders_the_nearest_lines_rest_and_move_with_the_pr
     out = world.run("grid", params, balances=MONEY)
     placed = [order for order in out.orders if order.spec.type.value == "limit"]
     first = sorted(order.spec.price_ticks // 100 for order in placed if order.spec.created == placed[0].spec.created)
-    assert first == [49_500, 49_750, 50_000, 50_500]  # the cell that the price is in buys: no ask at 50,250
-    # and yet every line on the way was traded
+    assert first == [49_500, 49_750, 50_000, 50_500]  # the cell containing the price buys, so there is no ask at 50,250
+    # yet every line on the way was traded
     assert [p for s, p in resting_prices(out.fills[1:]) if s == "buy"] == [50_000, 49_750, 49_500, 49_250, 49_000]
-    assert out.skips["more lines than orders allowed: only the nearest rest"] > 0
+    assert out.skips["more lines than orders allowed: only the nearest are placed"] > 0
     assert not out.refusals
 
 
@@ -147,7 +147,7 @@ def test_stays_under_the_exchanges_own_cap(world: World) -> None:
     out = world.run("grid", params, balances=MONEY)
     assert not out.refusals
     assert len([order for order in out.orders if order.state != "refused"]) > 200
-    assert out.skips["more lines than orders allowed: only the nearest rest"] > 0
+    assert out.skips["more lines than orders allowed: only the nearest are placed"] > 0
 
 
 def test_with_little_money_the_nearest_bids_are_placed_and_nothing_is_refused(world: World) -> None:

@@ -1,4 +1,4 @@
-"""market_maker: two post-only quotes around the middle, leaning against what it holds."""
+"""market_maker: two post-only quotes around the mid price, shifted by the inventory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Book = tuple[float, Levels, Levels]
 
 
 def book(second: float, mid: float, half: float = 100.0) -> Book:
-    """A wide market: the maker's quotes stand inside it."""
+    """A wide market, with room for the maker's quotes inside."""
     return (second, [(mid - half, 1.0)], [(mid + half, 1.0)])
 
 
 def run(world: World, books: list[Book], trades: list[tuple[float, float, float, int]], **params: object) -> Outcome:
     last = max(books[-1][0], trades[-1][0] if trades else 0)
-    # one trade far away at each end: a tape of books alone has no last price
+    # one distant trade at each end: a tape with only books has no last price
     edges = [(0.0, 50_000.0, 0.001, 1), *trades, (last + 1, 50_000.0, 0.001, 1)]
     world.tape({"btc_usdt": books}, {"btc_usdt": edges})
     return world.run("market_maker", {**PARAMS, **params}, balances=MONEY)
@@ -30,14 +30,14 @@ def quotes(out: Outcome) -> list[tuple[str, float, float]]:
     return [(o.spec.side.value, o.spec.price_ticks / 100, o.spec.amount_lots / 10**8) for o in out.orders]
 
 
-def test_quotes_both_sides_around_the_middle_post_only(world: World) -> None:
+def test_quotes_both_sides_around_the_mid_price_post_only(world: World) -> None:
     out = run(world, [book(t, 50_000.0) for t in range(10)], [])
     assert quotes(out) == [("buy", 49_950.0, 0.01), ("sell", 50_050.0, 0.01)]  # placed once, then left alone
     assert all(order.spec.post_only for order in out.orders)
 
 
 def test_does_not_follow_its_own_quotes(world: World) -> None:
-    # With its own bid and ask taken for the market's, the lopsided book would pull the middle towards them.
+    # If its own quotes counted as the market's, the lopsided book would pull the mid price toward them.
     lopsided = [(float(t), [(49_800.0, 1.0)], [(50_400.0, 1.0)]) for t in range(10)]
     out = run(world, lopsided, [])
     assert quotes(out) == [("buy", 50_049.9, 0.01), ("sell", 50_150.1, 0.01)]
@@ -50,7 +50,7 @@ def test_moves_with_the_market_and_stays_within_the_tolerance(world: World) -> N
     assert [order.state for order in out.orders][:2] == ["cancelled", "cancelled"]
 
 
-def test_leans_down_after_a_purchase_and_earns_the_spread_as_a_maker(world: World) -> None:
+def test_quotes_move_down_after_a_purchase_and_earn_the_spread_as_maker(world: World) -> None:
     books = [book(t, 50_000.0) for t in range(20)]
     out = run(world, books, [(5.5, 49_950.0, 0.01, -1), (10.5, 50_030.0, 0.01, 1)])
     assert [(deal.side, deal.price) for deal in out.fills] == [
@@ -58,24 +58,24 @@ def test_leans_down_after_a_purchase_and_earns_the_spread_as_a_maker(world: Worl
         ("sell", pytest.approx(50_025, abs=1)),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    assert out.orders[2].spec.created == out.result.fills[0].time + 100 * 10**6  # as soon as it hears of the fill
+    assert out.orders[2].spec.created == out.result.fills[0].time + 100 * 10**6  # as soon as it learns of the fill
     assert out.orders[2].spec.price_ticks < out.orders[0].spec.price_ticks
-    # half of the inventory is used after 0.01: both quotes move down by half of the skew, 5 bp
+    # after 0.01, half the inventory is used: both quotes move down by half the skew, 5 bp
     moved = quotes(out)[2:4]
     assert moved[0] == ("buy", pytest.approx(49_975 * 0.999, abs=0.05), 0.01)
     assert moved[1] == ("sell", pytest.approx(49_975 * 1.001, abs=0.05), 0.01)
 
 
-def test_holds_at_most_the_inventory_on_either_side(world: World) -> None:
+def test_inventory_is_limited_on_both_sides(world: World) -> None:
     books = [book(t, 50_000.0) for t in range(60)]
     falling = run(world, books, [(t + 0.5, 49_800.0, 1.0, -1) for t in range(3, 50, 3)])
     assert falling.position("btc_usdt") == pytest.approx(0.12, abs=2e-4)
-    assert "holding the most allowed" in falling.skips
+    assert "inventory is at its upper limit" in falling.skips
     other = World(world.folder / "other")
     other.folder.mkdir()
     rising = run(other, books, [(t + 0.5, 50_200.0, 1.0, 1) for t in range(3, 50, 3)])
     assert rising.position("btc_usdt") == pytest.approx(0.08, abs=2e-4)
-    assert "holding the least allowed" in rising.skips
+    assert "inventory is at its lower limit" in rising.skips
 
 
 def test_pulls_its_quotes_when_a_side_of_the_book_is_empty(world: World) -> None:
@@ -83,7 +83,7 @@ def test_pulls_its_quotes_when_a_side_of_the_book_is_empty(world: World) -> None
     out = run(world, books, [])
     assert "one side of the book is empty" in out.skips
     assert [order.state for order in out.orders[:2]] == ["cancelled", "cancelled"]
-    assert len(out.orders) == 4  # and it is back when the book is
+    assert len(out.orders) == 4  # and it quotes again when the book is back
 
 
 def test_pulls_its_quotes_when_the_book_is_too_old(world: World) -> None:
@@ -93,7 +93,7 @@ def test_pulls_its_quotes_when_the_book_is_too_old(world: World) -> None:
     assert all(30 <= (order.updated - out.result.start) / 1e9 <= 40 for order in cancelled)
 
 
-def test_quotes_what_money_and_coins_allow(world: World) -> None:
+def test_quotes_only_what_money_and_coins_allow(world: World) -> None:
     world.tape(
         {"btc_usdt": [book(t, 50_000.0) for t in range(5)]},
         {"btc_usdt": [(0.0, 50_000.0, 0.001, 1), (6.0, 50_000.0, 0.001, 1)]},

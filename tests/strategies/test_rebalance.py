@@ -1,4 +1,4 @@
-"""rebalance: brings shares back to their weights when they have drifted, sales before purchases."""
+"""rebalance: brings drifted shares back to their weights, selling before buying."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shares(out: Outcome, btc: float, eth: float, whole: float) -> tuple[float, f
     return out.position("btc_twd") * btc / whole, out.position("eth_twd") * eth / whole
 
 
-def test_buys_the_weights_at_the_first_ring(world: World) -> None:
+def test_buys_to_the_weights_at_the_first_timer(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
     assert [(order.spec.pair, order.spec.side.value, order.spec.spend_units // 10**8) for order in out.orders] == [
@@ -36,7 +36,7 @@ def test_buys_the_weights_at_the_first_ring(world: World) -> None:
     assert out.skips == {"every share is near its weight": 3}
 
 
-def test_sells_what_ran_ahead_then_buys_what_fell_behind(world: World) -> None:
+def test_sells_coins_that_rose_then_buys_coins_that_fell(world: World) -> None:
     market(world, step(2_000_000, 3_000_000, 30), [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
     sale, purchase = out.orders[2:]
@@ -46,7 +46,7 @@ def test_sells_what_ran_ahead_then_buys_what_fell_behind(world: World) -> None:
         "eth_twd",
         "buy",
     )
-    assert purchase.spec.created >= sale.updated  # the money was there before it was spent
+    assert purchase.spec.created >= sale.updated  # the money arrived before it was spent
     whole = 1_000_000 + 200_000
     assert shares(out, 3_000_000, 100_000, whole) == pytest.approx((0.4, 0.4), abs=0.005)
 
@@ -67,7 +67,7 @@ def test_counts_and_sells_the_coins_it_was_given(world: World) -> None:
     assert out.fills[0].amount == pytest.approx(0.25)
 
 
-def test_goes_on_buying_when_a_sale_comes_to_nothing(world: World) -> None:
+def test_continues_buying_when_a_sale_is_not_filled(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run(
         "rebalance", PARAMS, balances={"twd": 100_000, "btc": 0.45}, risk={"max_order_value": {"twd": 400_000}}
@@ -75,7 +75,7 @@ def test_goes_on_buying_when_a_sale_comes_to_nothing(world: World) -> None:
     assert out.orders[0].state == "refused"
     assert out.fills
     assert {deal.side for deal in out.fills} == {"buy"}
-    assert "an order came to nothing: refused" in out.skips
+    assert "an order was not filled: refused" in out.skips
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_goes_on_buying_when_a_sale_comes_to_nothing(world: World) -> None:
     [
         ({"weights": [0.5]}, "2 pairs and 1 weights"),
         ({"weights": [0.7, 0.7]}, "add up to 1.4"),
-        ({"pairs": ["btc_twd", "btc_twd"]}, "named twice"),
+        ({"pairs": ["btc_twd", "btc_twd"]}, "listed twice"),
         ({"pairs": ["btc_twd", "btc_usdt"]}, "quoted in twd and usdt"),
         ({"cron": "daily"}, "cron="),
     ],
 )
-def test_what_makes_no_portfolio_is_refused(world: World, change: dict[str, object], words: str) -> None:
+def test_parameters_that_make_no_portfolio_are_refused(world: World, change: dict[str, object], words: str) -> None:
     market(world, [2_000_000.0] * 3, [100_000.0] * 3)
     world.candles("btc_usdt", [50_000.0] * 3, step_s=3600)
     with pytest.raises(ConfigError, match=words):

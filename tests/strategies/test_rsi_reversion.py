@@ -1,4 +1,4 @@
-"""rsi_reversion: it buys the recovery after a fall, sells it when it is done, and leaves at a loss."""
+"""rsi_reversion: buys the recovery after a fall, sells when it is complete, and stops losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PARAMS = {"pair": "btc_usdt", "resolution": "1m", "length": 5, "spend": 1_000}
 
 
 def zigzag(count: int) -> list[float]:
-    """A market that goes nowhere, with an RSI near 50."""
+    """A sideways market with an RSI near 50."""
     return [50_000.0 + (50 if i % 2 else 0) for i in range(count)]
 
 
@@ -47,7 +47,7 @@ def test_stops_the_loss_and_does_not_buy_again_before_the_next_recovery(world: W
     assert out.skips["stopped out"] == 1
 
 
-def test_spends_what_is_left_and_says_when_that_is_too_little(world: World) -> None:
+def test_spends_what_is_left_and_reports_when_that_is_too_little(world: World) -> None:
     world.candles("btc_usdt", fall_and_recover())
     out = world.run("rsi_reversion", PARAMS, balances={"usdt": 400})
     assert out.orders[0].spec.spend_units == 400 * 10**8
@@ -56,7 +56,7 @@ def test_spends_what_is_left_and_says_when_that_is_too_little(world: World) -> N
     assert "too little money left to buy" in poor.run("rsi_reversion", PARAMS, balances={"usdt": 5}).skips
 
 
-def test_lines_the_wrong_way_round_are_refused(world: World) -> None:
+def test_thresholds_in_the_wrong_order_are_refused(world: World) -> None:
     world.candles("btc_usdt", zigzag(5))
-    with pytest.raises(ConfigError, match="sell_above must be the higher one"):
+    with pytest.raises(ConfigError, match="sell_above must be higher"):
         world.run("rsi_reversion", {**PARAMS, "buy_above": 60, "sell_above": 40}, balances={"usdt": 400})

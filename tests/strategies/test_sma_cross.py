@@ -1,4 +1,4 @@
-"""sma_cross: it trades the crossings of two averages, and nothing else."""
+"""sma_cross: trades the crossings of two averages, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PARAMS = {"pair": "btc_usdt", "fast": 2, "slow": 4}
 
 
 def wave(*legs: tuple[int, float]) -> list[float]:
-    """Closes from 50000 in straight legs of (bars, change a bar)."""
+    """Closes from 50000 in straight legs of (bars, change per bar)."""
     closes = [50_000.0]
     for bars, change in legs:
         for _ in range(bars):
@@ -20,7 +20,7 @@ def wave(*legs: tuple[int, float]) -> list[float]:
     return closes
 
 
-def test_buys_the_upward_crossing_and_sells_the_downward_one_at_the_next_open(world: World) -> None:
+def test_buys_on_an_upward_crossing_and_sells_on_a_downward_one_at_the_next_open(world: World) -> None:
     closes = wave((10, -100), (10, 100), (10, -100))
     world.candles("btc_usdt", closes)
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
@@ -35,12 +35,12 @@ def test_buys_the_upward_crossing_and_sells_the_downward_one_at_the_next_open(wo
 
 
 def test_does_not_trade_on_the_first_bar_with_both_averages(world: World) -> None:
-    world.candles("btc_usdt", wave((30, 100)))  # above from the first valid bar on: there is no crossing
+    world.candles("btc_usdt", wave((30, 100)))  # above from the first valid bar, so there is no crossing
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
     assert not out.orders
 
 
-def test_a_flat_stretch_is_no_crossing(world: World) -> None:
+def test_a_flat_stretch_is_not_a_crossing(world: World) -> None:
     # upwards, flat (both averages equal), upwards again: bought once
     world.candles("btc_usdt", wave((10, -100), (8, 100), (8, 0), (8, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
@@ -57,11 +57,11 @@ def test_spends_the_share_it_was_given(world: World) -> None:
 def test_says_why_when_it_has_no_money_or_nothing_to_sell(world: World) -> None:
     world.candles("btc_usdt", wave((10, 100), (10, -100), (10, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 5})
-    assert out.skips == {"crossed down without anything to sell": 1, "too little money left to buy": 1}
+    assert out.skips == {"crossed down with nothing to sell": 1, "too little money left to buy": 1}
     assert not out.orders
 
 
-def test_averages_the_wrong_way_round_are_refused(world: World) -> None:
+def test_averages_in_the_wrong_order_are_refused(world: World) -> None:
     world.candles("btc_usdt", wave((5, 1)))
     with pytest.raises(
         ConfigError, match=r"^strategy 's': fast is 9 and slow is 4; the fast average needs fewer bars$"
@@ -69,7 +69,7 @@ def test_averages_the_wrong_way_round_are_refused(world: World) -> None:
         world.run("sma_cross", {**PARAMS, "fast": 9}, balances={"usdt": 10_000})
 
 
-def test_a_run_that_never_trades_ends_with_what_it_began_with(world: World) -> None:
+def test_a_run_that_never_trades_ends_with_its_opening_balance(world: World) -> None:
     world.candles("btc_usdt", wave((30, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
     assert out.result.summary["final_equity"] == 10_000
@@ -83,7 +83,7 @@ def test_bars_from_before_the_start_fill_the_averages(world: World) -> None:
     assert [deal.at for deal in cold.fills] == [deal.at for deal in warm.fills] == [24]
 
 
-def test_its_averages_are_drawn_into_the_report(world: World) -> None:
+def test_the_averages_are_drawn_in_the_report(world: World) -> None:
     closes = wave((10, -100), (10, 100))
     world.candles("btc_usdt", closes)
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})

@@ -1,4 +1,4 @@
-"""triangular: goes round when it pays, in either direction, and says so when a leg leaves something behind."""
+"""triangular: trades profitable loops in either direction, and reports any coins that a leg leaves behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Books = dict[str, list[tuple[float, Levels, Levels]]]
 
 
 def books(seconds: int = 60) -> Books:
-    """Books that fit together, one a second, 2 bp wide."""
+    """Consistent books, one a second, 2 bp wide."""
     return {
         pair: [
             (float(t), [(price * 0.9999, SIZE[pair])], [(price * 1.0001, SIZE[pair])]) for t in range(seconds)
@@ -46,10 +46,10 @@ def legs(out: Outcome) -> list[tuple[str, str, str]]:
     return [(str(o.spec.pair), o.spec.side.value, o.spec.tag) for o in out.orders]
 
 
-def test_books_that_fit_together_are_left_alone(world: World) -> None:
+def test_consistent_books_are_left_alone(world: World) -> None:
     out = run(world, books())
     assert not out.orders
-    assert out.skips["no way round pays"] > 0
+    assert out.skips["no loop is profitable"] > 0
 
 
 def test_a_gap_smaller_than_three_fees_is_left_alone(world: World) -> None:
@@ -70,7 +70,7 @@ def test_cheap_bitcoin_in_twd_is_bought_and_sold_through_usdt(world: World) -> N
     assert out.result.summary["pnl"] > 0
 
 
-def test_dear_bitcoin_in_twd_is_sold_after_it_was_bought_through_usdt(world: World) -> None:
+def test_expensive_bitcoin_in_twd_is_sold_after_buying_it_through_usdt(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 12, 1.02))
     assert legs(out) == [
         ("usdt_twd", "buy", "leg 1"),
@@ -80,7 +80,7 @@ def test_dear_bitcoin_in_twd_is_sold_after_it_was_bought_through_usdt(world: Wor
     assert out.result.summary["pnl"] > 0
 
 
-def test_loops_may_begin_in_another_currency(world: World) -> None:
+def test_loops_may_start_in_another_currency(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 12, 0.98), {"usdt": 10_000}, home="usdt", spend=3_000)
     assert legs(out) == [
         ("usdt_twd", "sell", "leg 1"),
@@ -97,17 +97,17 @@ def test_a_thin_book_gets_a_smaller_loop(world: World) -> None:
     assert out.result.summary["pnl"] > 0
 
 
-def test_a_first_leg_that_gets_nothing_costs_nothing(world: World) -> None:
+def test_a_first_leg_without_a_fill_costs_nothing(world: World) -> None:
     market = move(books(), "btc_twd", 10, 11, 0.98)
-    # the chance is gone 50 ms later, while the order is on its way
+    # the opportunity is gone 50 ms later, while the order is in flight
     market["btc_twd"].insert(11, (10.05, [(2_499_750.0, 1.0)], [(2_500_250.0, 1.0)]))
     out = run(world, market)
     assert [order.state for order in out.orders] == ["cancelled"]
     assert out.result.summary["pnl"] == 0
-    assert out.skips["the first leg got nothing: cancelled"] == 1
+    assert out.skips["the first leg was not filled: cancelled"] == 1
 
 
-def test_a_partly_filled_first_leg_goes_on_with_what_it_got(world: World) -> None:
+def test_a_partly_filled_first_leg_continues_with_what_it_got(world: World) -> None:
     market = move(books(), "btc_twd", 10, 11, 0.98)
     market["btc_twd"].insert(11, (10.05, [(2_449_000.0, 1.0)], [(2_450_245.0, 0.01)]))
     market["btc_twd"][12:] = [(t, b, a) for t, b, a in books()["btc_twd"] if t > 10]
@@ -119,8 +119,8 @@ def test_a_partly_filled_first_leg_goes_on_with_what_it_got(world: World) -> Non
     assert out.position("btc_twd") + out.position("btc_usdt") == pytest.approx(0, abs=1e-8)
 
 
-def test_a_second_leg_that_does_not_fill_is_undone_and_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    # While the first leg is on its way, the bids of btc_usdt all but vanish for ten seconds.
+def test_a_second_leg_that_does_not_fill_is_undone_and_reported(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    # While the first leg is in flight, the btc_usdt bids all but vanish for ten seconds.
     market = move(books(), "btc_twd", 10, 12, 0.98)
     market["btc_usdt"][11:21] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 21)]
     out = run(world, market)
@@ -138,10 +138,10 @@ def test_a_second_leg_that_does_not_fill_is_undone_and_said(world: World, caplog
     assert out.position("btc_twd") == pytest.approx(0, abs=1e-8)
 
 
-def test_tries_to_recover_until_it_succeeds_and_begins_no_loop_meanwhile(world: World) -> None:
+def test_retries_recovery_until_it_succeeds_and_starts_no_loop_meanwhile(world: World) -> None:
     market = move(books(), "btc_twd", 10, 40, 0.98)
     market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
-    # nor can it be sold straight for TWD before second 30
+    # nor can it be sold directly for TWD before second 30
     thin: list[tuple[float, Levels, Levels]] = [
         (t - 0.8, [(2_449_755.0, 0.0001)], [(2_450_245.0, 1.0)]) for t in range(11, 30)
     ]
@@ -158,16 +158,16 @@ def test_tries_to_recover_until_it_succeeds_and_begins_no_loop_meanwhile(world: 
     assert out.skips["still selling what a broken loop left"] > 0
 
 
-def test_says_so_when_it_ends_with_coins_that_no_loop_wanted(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_reports_coins_left_over_at_the_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
     market = move(books(20), "btc_twd", 10, 20, 0.98)
     for pair, price in (("btc_usdt", 80_000.0), ("btc_twd", 2_450_000.0)):
         market[pair][11:] = [(t - 0.9, [(price * 0.9999, 0.0001)], [(price * 1.0001, 1.0)]) for t in range(11, 20)]
     out = run(world, market)
     assert out.skips["stopped while holding left-over btc"] == 1
-    assert "that no loop wanted" in caplog.text
+    assert "left over from a loop" in caplog.text
 
 
-def test_coins_of_its_own_are_not_touched(world: World) -> None:
+def test_coins_outside_the_loops_are_not_touched(world: World) -> None:
     market = move(books(), "btc_twd", 10, 12, 0.98)
     out = run(world, market, {"twd": 1_000_000, "btc": 0.5, "usdt": 5_000})
     assert out.orders[1].spec.amount_lots == pytest.approx(out.orders[0].executed_lots * 0.998, abs=1)
@@ -185,13 +185,13 @@ def test_an_old_book_is_not_traded_on(world: World) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"pairs": ["btc_twd", "btc_usdt"]}, "a triangle has three different pairs"),
-        ({"pairs": ["btc_twd", "btc_usdt", "btc_usdt"]}, "a triangle has three different pairs"),
-        ({"pairs": ["btc_twd", "eth_twd", "usdt_twd"]}, "no way round from twd"),
-        ({"home": "eth"}, "no way round from eth"),
+        ({"pairs": ["btc_twd", "btc_usdt"]}, "a triangle needs three different pairs"),
+        ({"pairs": ["btc_twd", "btc_usdt", "btc_usdt"]}, "a triangle needs three different pairs"),
+        ({"pairs": ["btc_twd", "eth_twd", "usdt_twd"]}, "form no loop from twd"),
+        ({"home": "eth"}, "form no loop from eth"),
     ],
 )
-def test_what_makes_no_triangle_is_refused(world: World, change: dict[str, object], words: str) -> None:
+def test_pairs_that_form_no_triangle_are_refused(world: World, change: dict[str, object], words: str) -> None:
     market = books(5)
     market["eth_twd"] = [(0.0, [(100_000.0, 1.0)], [(100_100.0, 1.0)])]
     with pytest.raises(ConfigError, match=words):

@@ -1,4 +1,4 @@
-"""What a look at recorded data finds, and what spreads are measured from it."""
+"""Checks of recorded data, and spreads measured from it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_crossed_and_empty_books_are_found(make_books: Callable[..., BookColumns
     assert found(report) == {
         "crossed book": (1, 2),
         "a side of the book is empty": (1, 3),
-        "levels of a book are not in order": (1, 4),
+        "book levels are not in order": (1, 4),
     }
     assert report.crossed == 1
 
@@ -68,7 +68,7 @@ def test_crossed_and_empty_books_are_found(make_books: Callable[..., BookColumns
 def test_a_hole_in_the_books_is_found(make_books: Callable[..., BookColumns]) -> None:
     books = make_books([1, 2, 302, 603, 604])
     for parts in ((books,), (books.rows(0, 3), books.rows(3, 5))):
-        assert found(look(*parts)) == {"no book for more than 300 s before it": (1, 3)}
+        assert found(look(*parts)) == {"more than 300 s since the previous book": (1, 3)}
 
 
 def test_neighbours_are_compared_across_chunks(make_candles: Callable[..., CandleColumns]) -> None:
@@ -79,8 +79,8 @@ def test_neighbours_are_compared_across_chunks(make_candles: Callable[..., Candl
     )
     for cut in range(1, 5):
         report = look(twin.rows(0, cut), twin.rows(cut, 5))
-        assert found(report)["candles are missing before it"] == (1, 2)
-        assert found(report)["second candle of one time"] == (1, 3)
+        assert found(report)["candles are missing before this row"] == (1, 2)
+        assert found(report)["second candle for the same time"] == (1, 3)
         assert (report.gaps, report.missing_candles) == (1, 2)
 
 
@@ -98,7 +98,7 @@ def test_doubled_rows_are_counted(
     twice = TradeColumns(
         trades.pair, *(np.repeat(getattr(trades, n), 2) for n in trades.__struct_fields__ if n != "pair")
     )
-    # equal trades are how one taker meets several makers; they are counted, and no mistake
+    # equal trades occur when one taker meets several makers: counted, but not an error
     assert look(twice).doubled == 2
     assert found(look(twice)) == {}
 
@@ -115,10 +115,10 @@ def test_impossible_prices_and_spikes_are_found(make_trades: Callable[..., Trade
 
 def test_rows_out_of_order_are_found(make_trades: Callable[..., TradeColumns]) -> None:
     trades = make_trades([1, 3, 2, 4])
-    assert found(look(trades)) == {"received before the row above it": (1, 2)}
+    assert found(look(trades)) == {"received before the previous row": (1, 2)}
 
 
-def test_a_tape_whose_rows_were_changed_is_found_out(
+def test_changed_rows_on_a_tape_are_detected(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     for name, seconds in (("a", [1, 2, 3]), ("b", [1, 2, 4])):
@@ -130,13 +130,13 @@ def test_a_tape_whose_rows_were_changed_is_found_out(
     file = next((tmp_path / "a").rglob("*.parquet"))
     file.write_bytes(other)
     (sentence,) = check_contents(tape)
-    assert "are not those that were recorded" in sentence
+    assert "the rows differ from what was recorded" in sentence
     file.unlink()
     (sentence,) = check_contents(tape)
     assert "is missing" in sentence
 
 
-def test_spread_depth_and_cost_are_those_of_a_book_made_by_hand(pairs: Mapping[str, Pair]) -> None:
+def test_spread_depth_and_cost_of_a_handmade_book(pairs: Mapping[str, Pair]) -> None:
     times = np.arange(1, 4, dtype=np.int64) * S
     row = np.ones((3, 1), dtype=np.int64)
     coin = 10**8
@@ -163,5 +163,5 @@ def test_spread_depth_and_cost_are_those_of_a_book_made_by_hand(pairs: Mapping[s
     assert middle.median_bps == pytest.approx((buy + sell) / 2 * 100)
     assert (large.fits, large.median_bps) == (0, None)
     assert report.slippage == "0.01000"
-    with pytest.raises(DataError, match="has no books of btc_twd"):
+    with pytest.raises(DataError, match="has no books for btc_twd"):
         measure_spread(source, "btc_twd")

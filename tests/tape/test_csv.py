@@ -1,4 +1,4 @@
-"""CSV files into columns: exact figures, all the ways to write a time, and a clear word on every kind of mistake."""
+"""CSV files into columns: exact figures, every way to write a time, and a clear error for every kind of mistake."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def test_candles_are_exact_integers_received_at_their_end(tmp_path: Path, pairs:
         ["2025-01-01T08:00+08:00", "2025-01-01T08:01+08:00", "2025-01-01T08:02+08:00"],
     ],
 )
-def test_times_are_understood_by_their_size_or_as_iso(
-    tmp_path: Path, pairs: Mapping[str, Pair], stamps: list[str]
-) -> None:
+def test_times_are_recognised_by_size_or_as_iso(tmp_path: Path, pairs: Mapping[str, Pair], stamps: list[str]) -> None:
     text = "date,open,high,low,close,volume\n" + "".join(f"{stamp},1,1,1,1,1\n" for stamp in stamps)
     found = candles(tmp_path, text, pairs)
     assert found.time.tolist() == [(1_735_689_600 + 60 * i) * 10**9 for i in range(3)]
@@ -75,7 +73,7 @@ def test_times_are_understood_by_their_size_or_as_iso(
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.decimals("0.01", "99999999", places=2), min_size=1, max_size=8))
-def test_every_price_of_the_pairs_precision_is_exact(
+def test_every_price_within_the_pairs_precision_is_exact(
     tmp_path_factory: pytest.TempPathFactory, pairs: Mapping[str, Pair], prices: list[Decimal]
 ) -> None:
     path = tmp_path_factory.mktemp("csv")
@@ -92,10 +90,10 @@ def test_more_decimals_than_the_pair_has_are_rounded_and_counted(tmp_path: Path,
     assert isinstance(columns, CandleColumns)
     assert (columns.open[0], columns.high[0], columns.low[0]) == (8_600_012, 8_600_013, 8_600_012)
     assert columns.lots[0] == 1000
-    assert source.notes == ["3 prices had more than the 2 decimals of btc_usdt: rounded to nearest"]
+    assert source.notes == ["3 prices had more decimals than btc_usdt allows (2) and were rounded to the nearest"]
 
 
-def test_headers_in_any_order_case_and_delimiter_gzip_and_byte_order_mark(
+def test_headers_may_have_any_order_case_and_delimiter_gzip_and_a_byte_order_mark(
     tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     path = tmp_path / "candles.csv.gz"
@@ -106,7 +104,7 @@ def test_headers_in_any_order_case_and_delimiter_gzip_and_byte_order_mark(
     assert [int(c[0]) for c in (found.open, found.high, found.low, found.close)] == [450, 600, 400, 500]
 
 
-def test_the_resolution_is_found_where_none_is_said(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_the_resolution_is_guessed_if_none_is_set(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + "".join(f"{1735689600 + 900 * i},1,1,1,1,1\n" for i in (0, 1, 3))
     assert candles(tmp_path, text, pairs, resolution=None).resolution == "15m"
 
@@ -115,12 +113,12 @@ FIRST = "1735689600,10,11,9,10,1\n"
 BAD_CANDLES = {
     "empty file": ("", "is empty"),
     "blank file": ("\n\n", "is empty"),
-    "header alone": (HEADER, "a header and no rows"),
+    "header alone": (HEADER, "a header but no rows"),
     "missing column": ("timestamp,open,high,low,volume\n1,2,3,4,5\n", r":1: column 'close' is missing; the header has"),
     "no header": (FIRST * 2, r":1: column 'time' is missing"),
     "unsorted": (HEADER + FIRST + "1735689540,10,11,9,10,1\n", r":3: 2024-12-31T23:59:00.000Z comes after"),
-    "doubled": (HEADER + FIRST + FIRST, r":3: a second candle of .*, with the same figures; .*--drop-doubled"),
-    "doubled with other figures": (HEADER + FIRST + "1735689600,10,12,9,10,1\n", r":3: .*with other figures"),
+    "doubled": (HEADER + FIRST + FIRST, r":3: a second candle for .*, with the same figures; .*--drop-doubled"),
+    "doubled with different figures": (HEADER + FIRST + "1735689600,10,12,9,10,1\n", r":3: .*with different figures"),
     "nan": (HEADER + FIRST + "1735689660,10,NaN,9,10,1\n", r":3: high 'NaN' is not a number"),
     "infinite": (HEADER + "1735689660,10,inf,9,10,1\n", r":2: high 'inf' is not a number"),
     "empty cell": (HEADER + FIRST + "1735689660,10,11,9,,1\n", r":3: close is empty"),
@@ -130,23 +128,26 @@ BAD_CANDLES = {
     "negative price": (HEADER + FIRST + "1735689660,10,11,-9,10,1\n", r":3: a price is zero or negative"),
     "zero price": (HEADER + "1735689600,0,11,0,10,1\n", r":2: a price is zero or negative"),
     "negative volume": (HEADER + "1735689600,10,11,9,10,-1\n", r":2: the volume is negative"),
-    "high below low": (HEADER + "1735689600,10,9,11,10,1\n", r":2: the high lies below the low"),
-    "open outside": (HEADER + "1735689600,12,11,9,10,1\n", r":2: the open lies outside"),
-    "close outside": (HEADER + "1735689600,10,11,9,8,1\n", r":2: the close lies outside"),
+    "high below low": (HEADER + "1735689600,10,9,11,10,1\n", r":2: the high is below the low"),
+    "open outside": (HEADER + "1735689600,12,11,9,10,1\n", r":2: the open is not between"),
+    "close outside": (HEADER + "1735689600,10,11,9,8,1\n", r":2: the close is not between"),
     "huge price": (HEADER + "1735689600,1e30,1e30,1e30,1e30,1\n", r":2: open '1e30' is"),
     "huge exponent": (HEADER + "1735689600,1e999999999,11,9,10,1\n", r":2: open '1e999999999' is not a number"),
     "short row": (HEADER + FIRST + "1735689660,10,11\n", "Expected 6 columns, got 3"),
-    "mad time": (HEADER + "yesterday,10,11,9,10,1\n", r":2: time 'yesterday' is neither"),
-    "mixed units": (HEADER + FIRST + "1735689660000,10,11,9,10,1\n", r":3: time '1735689660000' does not fit"),
-    "coarser than said": (
+    "bad time": (HEADER + "yesterday,10,11,9,10,1\n", r":2: time 'yesterday' is neither"),
+    "mixed units": (
+        HEADER + FIRST + "1735689660000,10,11,9,10,1\n",
+        r":3: time '1735689660000' is in a different unit",
+    ),
+    "coarser than set": (
         HEADER + "".join(f"{1735689600 + 300 * i},1,1,1,1,1\n" for i in range(4)),
-        r":3: said to be candles of 1m, but rows lie 300 s apart",
+        r":3: the resolution is set to 1m, but rows are 300 s apart",
     ),
-    "finer than said": (
+    "finer than set": (
         HEADER + "".join(f"{1735689600 + 30 * i},1,1,1,1,1\n" for i in range(4)),
-        r":3: said to be candles of 1m, but rows lie 30 s apart",
+        r":3: the resolution is set to 1m, but rows are 30 s apart",
     ),
-    "off the grid": (HEADER + "1735689605,1,1,1,1,1\n", r":2: .* is not the start of a candle of 1m"),
+    "off the grid": (HEADER + "1735689605,1,1,1,1,1\n", r":2: .* is not the start of a 1m candle"),
 }
 
 
@@ -161,28 +162,28 @@ def test_bad_candles_are_refused_with_file_and_line(tmp_path: Path, pairs: Mappi
 def test_an_unknown_pair_suggests_the_nearest(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     with pytest.raises(DataError, match="no pair 'btc_usd'; did you mean btc_usdt"):
         candles(tmp_path, HEADER + FIRST, pairs, pair="btc_usd")
-    with pytest.raises(DataError, match="does not say its pair"):
+    with pytest.raises(DataError, match="does not name its pair"):
         candles(tmp_path, HEADER + FIRST, pairs, pair=None)
 
 
-def test_an_unknown_resolution_lists_what_there_is(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
-    with pytest.raises(DataError, match="'2m' is not a resolution of the exchange"):
+def test_an_unknown_resolution_lists_the_valid_ones(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    with pytest.raises(DataError, match="'2m' is not a resolution that the exchange offers"):
         candles(tmp_path, HEADER + FIRST, pairs, resolution="2m")
 
 
-def test_equal_doubled_candles_are_left_out_and_counted_on_request(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_exact_copies_of_candles_are_skipped_and_counted_on_request(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     path = tmp_path / "candles.csv"
     path.write_text(HEADER + FIRST + FIRST + "1735689660,10,11,9,10,1\n" * 3)
     source = FileSource(path, CandleCsv(), pairs, {"pair": "btc_usdt", "resolution": "1m", "doubled": "drop"})
     assert source.streams[0].rows == 2
-    assert source.findings == ["3 doubled candles, left out"]
+    assert source.findings == ["3 doubled candles were left out"]
 
 
 @pytest.mark.parametrize("cut", [40, 64, 100, 333])
 def test_mistakes_are_found_across_blocks(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    """Neighbours in different blocks are compared too, and lines are counted through."""
+    """Neighbours in different blocks are compared too, and line numbers continue across blocks."""
     from botkit.tape import csv_columns
 
     real = csv_columns.CsvFile.__init__
@@ -216,7 +217,7 @@ def test_trades_have_exact_figures_and_sides(tmp_path: Path, pairs: Mapping[str,
     assert found.side.tolist() == [1, -1, 0]
 
 
-def test_a_buyer_who_made_is_a_seller_who_took(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_if_the_buyer_was_the_maker_the_taker_sold(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = "time,price,qty,is_buyer_maker\n1735689600,1,1,true\n1735689600,1,1,False\n"
     assert trades(tmp_path, text, pairs).side.tolist() == [-1, 1]
 
@@ -234,7 +235,7 @@ BAD_TRADES = {
     "price": ("1735689600,-1,1,buy\n", r":2: the price is zero or negative"),
     "amount": ("1735689600,1,0,buy\n", r":2: the amount is zero"),
     "nan": ("1735689600,nan,1,buy\n", r":2: price 'nan' is not a number"),
-    "nothing": ("", "a header and no rows"),
+    "nothing": ("", "a header but no rows"),
 }
 
 

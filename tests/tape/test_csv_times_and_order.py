@@ -1,4 +1,4 @@
-"""CSV files as people have them: newest first, and times that do not say their zone."""
+"""CSV files as found in practice: newest rows first, and times without a zone."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ def candles(folder: Path, text: str, pairs: Mapping[str, Pair], **options: Any) 
 
 
 @pytest.mark.parametrize("resolution", [None, "1m"])
-def test_a_file_from_the_newest_to_the_oldest_is_called_that(
+def test_a_file_from_newest_to_oldest_is_recognised(
     tmp_path: Path, pairs: Mapping[str, Pair], resolution: str | None
 ) -> None:
-    with pytest.raises(DataError, match=r"csv:2: the rows run from the newest to the oldest; .*--sort"):
+    with pytest.raises(DataError, match=r"csv:2: the rows run from newest to oldest; .*--sort"):
         candles(tmp_path, rows([3, 2, 1, 0]), pairs, resolution=resolution)
 
 
 @pytest.mark.parametrize("order", [[3, 2, 1, 0], [2, 0, 3, 1], [0, 1, 2, 3]])
-def test_sorted_on_request(tmp_path: Path, pairs: Mapping[str, Pair], order: list[int]) -> None:
+def test_rows_are_sorted_on_request(tmp_path: Path, pairs: Mapping[str, Pair], order: list[int]) -> None:
     found = candles(tmp_path, rows(order), pairs, sort=True)
     assert found.resolution == "1m"
     assert found.time.tolist() == [(START + 60 * i) * 10**9 for i in range(4)]
     assert found.close.tolist() == [1000, 1100, 1200, 1300]
 
 
-def test_errors_of_a_sorted_file_name_the_line_of_the_file(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_errors_in_a_sorted_file_name_the_original_line(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + f"{START + 60},1,2,1,1,1\n{START},1,1,2,1,1\n"
-    with pytest.raises(DataError, match="csv:3: the high lies below the low"):
+    with pytest.raises(DataError, match="csv:3: the high is below the low"):
         candles(tmp_path, text, pairs, sort=True)
 
 
-def test_trades_too_and_those_of_one_moment_are_turned_round(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_trades_are_sorted_too_and_equal_times_are_reversed(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     path = tmp_path / "trades.csv"
     path.write_text("time,price,amount,side\n1735689601,3,1,buy\n1735689600,2,1,sell\n1735689600,1,1,buy\n")
-    with pytest.raises(DataError, match="from the newest to the oldest"):
+    with pytest.raises(DataError, match="from newest to oldest"):
         list(TradeCsv().read(path, pairs, {"pair": "btc_usdt"}))
     (found,) = TradeCsv().read(path, pairs, {"pair": "btc_usdt", "sort": True})
     assert isinstance(found, TradeColumns)
@@ -64,29 +64,29 @@ def test_trades_too_and_those_of_one_moment_are_turned_round(tmp_path: Path, pai
 
 
 @pytest.mark.parametrize("stamp", ["2025-01-01 08:0{}:00", "2025-01-01T08:0{}"])
-def test_times_that_do_not_say_their_zone_need_one(tmp_path: Path, pairs: Mapping[str, Pair], stamp: str) -> None:
+def test_times_without_an_offset_need_a_zone(tmp_path: Path, pairs: Mapping[str, Pair], stamp: str) -> None:
     text = HEADER + "".join(f"{stamp.format(i)},1,1,1,1,1\n" for i in range(3))
-    with pytest.raises(DataError, match=r"csv:2: time '2025-01-01.08:00.*' does not say its zone; .*--timezone UTC"):
+    with pytest.raises(DataError, match=r"csv:2: time '2025-01-01.08:00.*' has no time zone; .*--timezone UTC"):
         candles(tmp_path, text, pairs)
     assert candles(tmp_path, text, pairs, timezone="Asia/Taipei").time[0] == START * 10**9
     assert candles(tmp_path, text, pairs, timezone="UTC").time[0] == (START + 8 * 3600) * 10**9
 
 
-def test_days_alone_do_not_say_it_either(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_dates_alone_need_a_zone_too(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + "2025-01-01,1,1,1,1,1\n2025-01-02,1,1,1,1,1\n"
-    with pytest.raises(DataError, match="does not say its zone"):
+    with pytest.raises(DataError, match="has no time zone"):
         candles(tmp_path, text, pairs)
     assert candles(tmp_path, text, pairs, timezone="UTC").time[0] == START * 10**9
 
 
-def test_times_with_and_without_offset_are_no_mixture(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_times_with_and_without_offset_cannot_be_mixed(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     text = HEADER + "2025-01-01T00:00:00Z,1,1,1,1,1\n2025-01-01T00:01:00,1,1,1,1,1\n"
-    with pytest.raises(DataError, match="csv:3: time '2025-01-01T00:01:00' has no offset, and others"):
+    with pytest.raises(DataError, match="csv:3: time '2025-01-01T00:01:00' has no offset, but other"):
         candles(tmp_path, text, pairs, timezone="UTC")
 
 
-def test_a_zone_that_is_none_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
-    with pytest.raises(DataError, match="'Taipei' is no time zone"):
+def test_an_unknown_time_zone_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    with pytest.raises(DataError, match="'Taipei' is not a time zone"):
         candles(tmp_path, rows([0, 1]), pairs, timezone="Taipei")
 
 

@@ -1,4 +1,4 @@
-"""Slices: contiguous, complete, in bounded memory, whatever the sources."""
+"""Slices are contiguous, complete and bounded in memory, whatever the sources."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = packaged_pairs()["btc_twd"]
 
 
 class Rows:
-    """A format that hands out columns it was given."""
+    """A format that returns the columns it was given."""
 
     endings: tuple[str, ...] = ()
 
@@ -56,7 +56,7 @@ received_times = st.lists(st.integers(0, 60), min_size=1, max_size=60).map(sorte
 
 @settings(max_examples=150, deadline=None)
 @given(received_times, received_times, st.integers(1, 40), st.integers(1, 7), st.integers(-3, 30), st.integers(31, 70))
-def test_slices_hold_every_row_once_in_its_time(
+def test_slices_hold_every_row_once_and_at_its_time(
     a: list[int], b: list[int], rows_max: int, chunk: int, start: int, end: int
 ) -> None:
     first, second = trades_of(PAIR, a), trades_of(OTHER, b)
@@ -84,7 +84,7 @@ def test_slices_are_bounded_by_rows() -> None:
     assert max(sizes) <= 500
 
 
-def test_candles_come_before_books_and_trades_of_a_slice(
+def test_candles_come_before_books_and_trades_in_a_slice(
     make_candles: Callable[..., CandleColumns], make_trades: Callable[..., TradeColumns]
 ) -> None:
     feed = Feed([source(make_trades([60, 61])), source(make_candles([0, 1]))])
@@ -103,12 +103,12 @@ def test_feed_ms_delays_only_rows_without_receive_times(
     (piece,) = feed.slices([("btc_usdt", "candles", "1m")])
     assert piece.columns[0].received.tolist() == [60 * S + 250_000_000, 120 * S + 250_000_000]
     assert piece.columns[0].time.tolist() == [0, 60 * S]
-    # a range is of receive times, the delay included
+    # a range covers receive times, including the delay
     (late,) = feed.slices([("btc_usdt", "candles", "1m")], start=60 * S + 250_000_001)
     assert len(late.columns[0]) == 1
 
 
-def test_files_that_follow_each_other_are_one_stream() -> None:
+def test_consecutive_files_form_one_stream() -> None:
     feed = Feed([source(trades_of(PAIR, [10, 11]), name="late"), source(trades_of(PAIR, [1, 2]), name="early")])
     (piece,) = feed.slices([("btc_usdt", "trades", None)])
     assert piece.columns[0].received.tolist() == [1, 2, 10, 11]
@@ -116,14 +116,14 @@ def test_files_that_follow_each_other_are_one_stream() -> None:
     assert [row["name"] for row in feed.describe()] == ["early", "late"]
 
 
-def test_two_sources_of_one_time_are_an_error() -> None:
-    with pytest.raises(DataError, match="both hold btc_usdt trades"):
+def test_overlapping_sources_are_an_error() -> None:
+    with pytest.raises(DataError, match="both have btc_usdt trades"):
         Feed([source(trades_of(PAIR, [1, 5]), name="a"), source(trades_of(PAIR, [5, 6]), name="b")])
 
 
-def test_a_stream_that_is_not_there_is_named_with_what_there_is() -> None:
+def test_a_missing_stream_is_named_along_with_the_available_ones() -> None:
     feed = Feed([source(trades_of(PAIR, [1, 5]))])
-    with pytest.raises(DataError, match="no btc_usdt candles 1m; it holds btc_usdt trades"):
+    with pytest.raises(DataError, match="no btc_usdt candles 1m; it has btc_usdt trades"):
         list(feed.slices([("btc_usdt", "candles", "1m")]))
 
 
@@ -137,7 +137,7 @@ def test_a_tape_limited_to_a_pair_hides_the_others(
     assert [info.pair for info in feed.streams] == ["btc_twd"]
     assert feed.synthetic
     assert feed.describe()[0]["synthetic"] is True
-    with pytest.raises(DataError, match="holds nothing of eth_twd"):
+    with pytest.raises(DataError, match="has no data for eth_twd"):
         TapeSource(tmp_path, pairs, only=["eth_twd"])
 
 

@@ -1,4 +1,4 @@
-"""Recorded rows are on the tape once and in order, wherever the recorder was killed."""
+"""Every recorded row is on the tape once and in order, wherever the recorder was killed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def gaps(root: Path, pairs: Mapping[str, Pair], kind: str) -> list[tuple[float, 
     return [((a - NOW) / S, (b - NOW) / S) for a, b in stream.gaps]
 
 
-def test_rows_come_back_exactly_from_the_journal_and_from_parquet(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_rows_are_read_back_exactly_from_the_journal_and_from_parquet(
+    tmp_path: Path, pairs: Mapping[str, Pair]
+) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -98,7 +100,7 @@ def test_rows_come_back_exactly_from_the_journal_and_from_parquet(tmp_path: Path
 
 @settings(max_examples=25, deadline=None)
 @given(cut=st.integers(0, 3_000), noise=st.binary(max_size=40))
-def test_whatever_a_crash_leaves_of_the_last_bytes_the_rows_before_are_whole(
+def test_a_crash_never_damages_rows_before_the_last_bytes(
     tmp_path_factory: pytest.TempPathFactory, pairs: Mapping[str, Pair], cut: int, noise: bytes
 ) -> None:
     root = tmp_path_factory.mktemp("tape")
@@ -112,7 +114,7 @@ def test_whatever_a_crash_leaves_of_the_last_bytes_the_rows_before_are_whole(
     content = file.read_bytes()
     recorder.abandon()
     kept = content[: max(content.index(b"\n") + 1, len(content) - cut)]
-    # noise that happens to be the very bytes that were cut is no noise
+    # noise that happens to equal the bytes that were cut changes nothing
     file.write_bytes(kept + (noise if not content[len(kept) :].startswith(noise) else b""))
     again = make(root, pairs)
     again.open(NOW + DAY)
@@ -121,11 +123,11 @@ def test_whatever_a_crash_leaves_of_the_last_bytes_the_rows_before_are_whole(
     found = ticks(root, pairs)
     assert found[-1] == 1_000
     assert found[:-1] == list(range(len(found) - 1))
-    # a record is of some 40 bytes
+    # a record takes some 40 bytes
     assert len(found) - 1 >= 60 - cut // 30 - 1
 
 
-def test_a_record_that_is_damaged_ends_the_journal_there(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_damaged_record_ends_the_journal(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -135,7 +137,7 @@ def test_a_record_that_is_damaged_ends_the_journal_there(tmp_path: Path, pairs: 
     recorder.abandon()
     [file] = journal_files(tmp_path)
     content = bytearray(file.read_bytes())
-    # a digit of the last amount: whole in its shape, and only its sum tells
+    # change a digit of the last amount: the record still parses, and only its checksum reveals the damage
     place = content.rindex((1_000 + 19).to_bytes(2, "big"))
     content[place + 1] ^= 1
     file.write_bytes(content)
@@ -143,7 +145,7 @@ def test_a_record_that_is_damaged_ends_the_journal_there(tmp_path: Path, pairs: 
 
 
 @pytest.mark.parametrize("moment", ["before the manifest", "before the journal is removed"])
-def test_a_kill_while_parquet_is_written_doubles_no_row(
+def test_a_kill_while_parquet_is_written_duplicates_no_row(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     pair = pairs["btc_usdt"]
@@ -178,7 +180,7 @@ def test_a_kill_while_parquet_is_written_doubles_no_row(
     assert check_contents(Tape.open(tmp_path, pairs)) == []
 
 
-def test_a_day_that_ends_gets_its_file_while_the_next_is_recorded(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_finished_day_gets_its_file_while_the_next_is_recorded(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -189,7 +191,7 @@ def test_a_day_that_ends_gets_its_file_while_the_next_is_recorded(tmp_path: Path
     recorder.sync()
     assert ticks(tmp_path, pairs) == [0, 1]  # both from journals
     [sentence] = recorder.write_finished_days()
-    assert "1 rows recorded from 2024-10-04T01:00:00Z on are in the tape" in sentence
+    assert "1 rows recorded since 2024-10-04T01:00:00Z were added to the tape" in sentence
     assert len(Tape.open(tmp_path, pairs).manifest.files) == 1
     assert ticks(tmp_path, pairs) == [0, 1]  # one from each
     recorder.close()
@@ -197,7 +199,7 @@ def test_a_day_that_ends_gets_its_file_while_the_next_is_recorded(tmp_path: Path
     assert ticks(tmp_path, pairs) == [0, 1]
 
 
-def test_a_lost_connection_is_a_gap_of_books_and_not_of_trades(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_lost_connection_is_a_gap_in_books_but_not_in_trades(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -222,7 +224,7 @@ def test_a_lost_connection_is_a_gap_of_books_and_not_of_trades(tmp_path: Path, p
     assert recorder.gaps == 2
 
 
-def test_between_two_runs_there_is_a_gap_from_the_last_row(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_gap_between_two_runs_starts_at_the_last_row(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -236,10 +238,10 @@ def test_between_two_runs_there_is_a_gap_from_the_last_row(tmp_path: Path, pairs
     recorder.take(trade(pair, NOW, 1), NOW + 60 * S)
     recorder.close()
     assert gaps(tmp_path, pairs, "books") == [(1.0, 52.0)]
-    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # from then on the lists were followed
+    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # from then on the lists were complete
 
 
-def test_rows_of_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_rows_for_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     recorder = make(tmp_path, pairs, "btc_usdt", "eth_twd")
     recorder.open(NOW)
     recorder.take(trade(pairs["eth_twd"], NOW, 7), NOW)
@@ -263,7 +265,7 @@ def test_a_clock_that_goes_back_leaves_the_rows_in_order(tmp_path: Path, pairs: 
     assert received.tolist() == [NOW + 10 * S, NOW + 10 * S, NOW + 11 * S]
 
 
-def test_what_cannot_be_gone_on_with_is_refused_before_anything_is_written(
+def test_a_tape_that_cannot_be_continued_is_refused_before_anything_is_written(
     tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     pair = pairs["btc_usdt"]
@@ -273,18 +275,18 @@ def test_what_cannot_be_gone_on_with_is_refused_before_anything_is_written(
         make(tmp_path / "a", pairs).open(NOW)
     recorder.take(trade(pair, NOW, 0), NOW)
     recorder.close()
-    with pytest.raises(DataError, match="which is after this machine's clock"):
+    with pytest.raises(DataError, match="which is later than this machine's clock"):
         make(tmp_path / "a", pairs).open(NOW - S)
     with TapeWriter(tmp_path / "b", source="x", recorded="x", synthetic=True):
         pass
-    with pytest.raises(DataError, match="synthetic tape of bitopro; record into another folder"):
+    with pytest.raises(DataError, match="synthetic tape from bitopro; record into another folder"):
         make(tmp_path / "b", pairs).open(NOW)
     again = make(tmp_path / "a", pairs)
-    again.open(NOW + S)  # and every refusal has let go of the lock
+    again.open(NOW + S)  # every refusal released the lock
     again.close()
 
 
-def test_a_full_disk_ends_in_a_sentence_and_keeps_what_was_there(
+def test_a_full_disk_gives_a_clear_error_and_keeps_earlier_rows(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = pairs["btc_usdt"]
@@ -299,14 +301,14 @@ def test_a_full_disk_ends_in_a_sentence_and_keeps_what_was_there(
 
     with monkeypatch.context() as patch:
         patch.setattr("botkit.tape.journal.os.fsync", full)
-        with pytest.raises(DataError, match="No space left on device; what was recorded before is safe"):
+        with pytest.raises(DataError, match="No space left on device; earlier rows are safe"):
             recorder.sync()
     recorder.take(trade(pair, NOW, 2), NOW + 2)
     recorder.close()
     assert ticks(tmp_path, pairs)[0] == 0
 
 
-def test_raw_frames_of_a_killed_recorder_are_mended_at_the_next_start(
+def test_raw_frames_from_a_killed_recorder_are_repaired_at_the_next_start(
     tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     frame = (
@@ -332,7 +334,7 @@ def test_raw_frames_of_a_killed_recorder_are_mended_at_the_next_start(
     assert books.bid_ticks[:9, 0].tolist() == [8_600_000 + i for i in range(9)]
 
 
-def test_the_lock_is_let_go_when_the_start_fails(
+def test_the_lock_is_released_when_the_start_fails(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> list[str]:

@@ -1,4 +1,4 @@
-"""The synthetic market: the same for everybody, and like a market."""
+"""The synthetic market is the same for everybody and behaves like a market."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def hour(pairs: Mapping[str, Pair]) -> dict[tuple[str, str], MarketColumns]:
     return streams(market.advance(START + NS_PER_HOUR))
 
 
-def test_a_seed_is_one_market_on_every_machine(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_seed_gives_the_same_market_on_every_machine(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     manifest = write_synthetic(tmp_path / "a", pairs, seed=11, days=1, hours=1)
     # made on Linux with CPython 3.11; another value elsewhere means that the market depends on the machine
     assert manifest.content_sha256 == "deb6f51561b86c847a42c791068a1b56d3d41b6cdc81d5d08718bb20edaf9401"
@@ -56,14 +56,14 @@ def test_a_seed_is_one_market_on_every_machine(tmp_path: Path, pairs: Mapping[st
     assert check_contents(Tape.open(tmp_path / "a", pairs)) == []
 
 
-def test_another_seed_is_another_market() -> None:
+def test_another_seed_gives_another_market() -> None:
     one, other = Fundamentals(1, START), Fundamentals(2, START)
     for prices in (one, other):
         prices.step()
     assert all(one.prices[pair] != other.prices[pair] for pair in PAIRS)
 
 
-def test_the_market_does_not_depend_on_the_steps_it_is_read_in(pairs: Mapping[str, Pair]) -> None:
+def test_the_market_does_not_depend_on_the_step_size(pairs: Mapping[str, Pair]) -> None:
     whole = SyntheticMarket(pairs, seed=5, start=START)
     once = streams(whole.advance(START + 10 * NS_PER_MINUTE))
     pieces = SyntheticMarket(pairs, seed=5, start=START)
@@ -74,7 +74,7 @@ def test_the_market_does_not_depend_on_the_steps_it_is_read_in(pairs: Mapping[st
         assert equal(columns, once[key]), key
 
 
-def test_books_are_ordered_never_crossed_and_at_most_one_a_second(
+def test_books_are_ordered_uncrossed_and_at_most_one_a_second(
     hour: dict[tuple[str, str], MarketColumns],
 ) -> None:
     for pair in PAIRS:
@@ -87,7 +87,7 @@ def test_books_are_ordered_never_crossed_and_at_most_one_a_second(
             both = (lots[:, 1:] > 0) & (lots[:, :-1] > 0)
             assert np.all(sign * np.diff(ticks, axis=1)[both] > 0)
         assert len(np.unique(books.time // NS_PER_S)) == len(books)
-        # amounts are what the wire's four decimals can carry
+        # amounts have no more than the wire's four decimals
         assert not np.any(books.bid_lots % 10_000)
 
 
@@ -99,8 +99,8 @@ def test_rows_are_in_order_and_received_after_they_happened(hour: dict[tuple[str
         assert len(np.unique(lag)) > 5
 
 
-def test_trades_hit_levels_that_stood_in_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
-    """A taker buys at or above where the best ask was, give or take what makers did within the second."""
+def test_trades_hit_levels_that_were_in_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
+    """A taker buys at the best ask or above, give or take what makers changed within the second."""
     for pair in PAIRS:
         books, trades = hour[pair, "books"], hour[pair, "trades"]
         assert isinstance(books, BookColumns)
@@ -133,7 +133,7 @@ def test_trades_come_in_clusters(pairs: Mapping[str, Pair]) -> None:
     assert a_second.var() > 1.3 * a_second.mean()
 
 
-def test_pairs_move_together_and_triangles_open_at_times(pairs: Mapping[str, Pair]) -> None:
+def test_pairs_move_together_and_triangles_sometimes_open(pairs: Mapping[str, Pair]) -> None:
     close: dict[str, list[int]] = {pair: [] for pair in PAIRS}
     for chunk in SyntheticMarket(pairs, seed=DEFAULT_SEED, start=START).history(6 * 1440):
         for candles in chunk:
@@ -148,7 +148,7 @@ def test_pairs_move_together_and_triangles_open_at_times(pairs: Mapping[str, Pai
     assert 0.5 < btc_usdt.min() / btc_usdt.max() < 0.97
 
 
-def test_candles_go_over_into_trades_without_a_jump(pairs: Mapping[str, Pair]) -> None:
+def test_candles_lead_into_trades_without_a_jump(pairs: Mapping[str, Pair]) -> None:
     market = SyntheticMarket(pairs, seed=4, start=START)
     last = [candles for chunk in market.history(90) for candles in chunk][-len(PAIRS) :]
     assert market.time == START + 90 * NS_PER_MINUTE
@@ -159,7 +159,7 @@ def test_candles_go_over_into_trades_without_a_jump(pairs: Mapping[str, Pair]) -
         assert abs(int(trades.ticks[0]) / int(candles.close[-1]) - 1) < 0.01
 
 
-def test_candles_of_trades_count_every_trade_and_fill_empty_minutes(
+def test_candles_from_trades_count_every_trade_and_fill_empty_minutes(
     hour: dict[tuple[str, str], MarketColumns],
 ) -> None:
     trades = hour["eth_twd", "trades"]
@@ -175,7 +175,7 @@ def test_candles_of_trades_count_every_trade_and_fill_empty_minutes(
         assert candles.high[row] == trades.ticks[inside].max()
 
 
-def test_dice_have_the_spread_they_promise() -> None:
+def test_dice_have_the_stated_standard_deviation() -> None:
     dice = Dice(1, "test")
     normals = np.array([dice.normal() for _ in range(20_000)])
     assert abs(normals.mean()) < 0.03 * NORMAL_SD
@@ -195,12 +195,12 @@ def test_prices_stay_sane_for_years() -> None:
     assert 10**11 < prices.prices["btc_usdt"] < 10**15
 
 
-def test_recorded_data_is_never_replaced_by_invented(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_recorded_data_is_never_replaced_by_synthetic_data(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     with TapeWriter(tmp_path, source="test", recorded="by hand"):
         pass
-    with pytest.raises(DataError, match="must not replace"):
+    with pytest.raises(DataError, match="contains recorded data"):
         write_synthetic(tmp_path, pairs, days=1, hours=0)
-    with pytest.raises(DataError, match="cannot end with"):
+    with pytest.raises(DataError, match="do not fit into"):
         write_synthetic(tmp_path / "x", pairs, days=1, hours=25)
     assert not (tmp_path / "x").exists()
 
@@ -213,7 +213,7 @@ def bundled(pairs: Mapping[str, Pair]) -> TapeSource:
     return TapeSource(BUNDLED, pairs)
 
 
-def test_the_bundled_tape_says_that_it_is_synthetic_and_is_small(bundled: TapeSource) -> None:
+def test_the_bundled_tape_is_small_and_marked_as_synthetic(bundled: TapeSource) -> None:
     manifest = bundled.tape.manifest
     assert manifest.synthetic
     assert "invented" in manifest.source
@@ -221,7 +221,7 @@ def test_the_bundled_tape_says_that_it_is_synthetic_and_is_small(bundled: TapeSo
     assert sum(p.stat().st_size for p in BUNDLED.rglob("*") if p.is_file()) < 10_000_000
 
 
-def test_the_bundled_tape_holds_what_was_promised(bundled: TapeSource) -> None:
+def test_the_bundled_tape_holds_what_is_documented(bundled: TapeSource) -> None:
     spans = {info.key: info for info in bundled.streams}
     for pair in PAIRS:
         candles = spans[pair, "candles", "1m"]
@@ -233,13 +233,15 @@ def test_the_bundled_tape_holds_what_was_promised(bundled: TapeSource) -> None:
             assert info.start >= candles.end - DEFAULT_HOURS * NS_PER_HOUR
 
 
-def test_the_bundled_tape_is_whole_and_clean(bundled: TapeSource) -> None:
+def test_the_bundled_tape_is_complete_and_clean(bundled: TapeSource) -> None:
     assert check_contents(bundled.tape) == []
     assert [f.sentence() for report in inspect(bundled) for f in report.findings] == []
 
 
-def test_the_bundled_tape_is_what_the_generator_makes(bundled: TapeSource, pairs: Mapping[str, Pair]) -> None:
-    """The first two days; the whole takes half a minute (`botkit data synthetic`) and ends in the same hash."""
+def test_the_bundled_tape_matches_the_generator(bundled: TapeSource, pairs: Mapping[str, Pair]) -> None:
+    """Checks the first two days; the whole tape takes half a minute (`botkit data synthetic`) and gives the same
+    hash.
+    """
     market = SyntheticMarket(pairs, seed=DEFAULT_SEED, start=DEFAULT_START)
     made = streams([columns for chunk in market.history(2 * 1440) for columns in chunk])
     for pair in PAIRS:

@@ -1,4 +1,4 @@
-"""Tapes are written whole or not at all, and read back exactly."""
+"""Tapes are written completely or not at all, and read back exactly."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def equal(a: MarketColumns, b: MarketColumns) -> bool:
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in COLUMNS[kind_of(a)])
 
 
-def test_rows_come_back_exactly_a_file_a_day(
+def test_rows_are_read_back_exactly_from_one_file_a_day(
     tmp_path: Path,
     pairs: Mapping[str, Pair],
     make_trades: Callable[..., TradeColumns],
@@ -59,7 +59,7 @@ def test_rows_come_back_exactly_a_file_a_day(
     assert info.has_receive_times
 
 
-def test_candles_have_a_file_a_month_and_months_do_not_collide_with_minutes(
+def test_candles_have_one_file_a_month_and_months_do_not_collide_with_minutes(
     tmp_path: Path, pairs: Mapping[str, Pair], make_candles: Callable[..., CandleColumns]
 ) -> None:
     minutes = make_candles(list(range(1440 * 31 - 2, 1440 * 31 + 2)))
@@ -83,7 +83,7 @@ def test_a_range_is_half_open_and_cuts_inside_a_file(
     assert equal(found, trades.rows(1, 4))
 
 
-def test_a_day_is_appended_to(
+def test_rows_can_be_appended_to_a_day(
     tmp_path: Path, pairs: Mapping[str, Pair], make_books: Callable[..., BookColumns]
 ) -> None:
     first, second = make_books([1, 2, 3], depth=2), make_books([4, 5], depth=5)
@@ -97,7 +97,7 @@ def test_a_day_is_appended_to(
     assert len(opened.manifest.files) == 1
 
 
-def test_the_content_hash_does_not_depend_on_how_the_rows_came(
+def test_the_content_hash_does_not_depend_on_how_rows_are_chunked(
     tmp_path: Path, make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades(list(range(200)))
@@ -121,7 +121,7 @@ def test_an_error_leaves_nothing_of_a_new_tape(tmp_path: Path, make_trades: Call
     assert not root.exists()
 
 
-def test_an_error_leaves_an_old_tape_as_it_was(
+def test_an_error_leaves_an_existing_tape_unchanged(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     trades = make_trades([1, 2, 3])
@@ -134,10 +134,10 @@ def test_an_error_leaves_an_old_tape_as_it_was(
     assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))), trades)
 
 
-def test_invented_and_recorded_rows_are_never_mixed(tmp_path: Path, make_trades: Callable[..., TradeColumns]) -> None:
+def test_synthetic_and_recorded_rows_are_never_mixed(tmp_path: Path, make_trades: Callable[..., TradeColumns]) -> None:
     with writer(tmp_path, synthetic=True) as tape:
         tape.write(make_trades([1]))
-    with pytest.raises(DataError, match="never mixes"):
+    with pytest.raises(DataError, match="cannot mix"):
         writer(tmp_path)
 
 
@@ -150,14 +150,14 @@ def test_amounts_may_be_stored_with_fewer_decimals_than_the_pair_has(
     assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))), trades)
 
 
-def test_a_pair_that_became_coarser_than_the_tape_is_an_error(
+def test_a_pair_with_fewer_decimals_than_the_tape_is_an_error(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     with writer(tmp_path) as tape:
         tape.write(make_trades([1, 2, 3]))
     pair = pairs["btc_usdt"]
     coarse = {"btc_usdt": pair.with_rules(msgspec.structs.replace(pair.rules, price_decimals=0))}
-    with pytest.raises(DataError, match="finer than btc_usdt allows"):
+    with pytest.raises(DataError, match="has more decimals than btc_usdt allows"):
         list(Tape.open(tmp_path, coarse).read("btc_usdt", "trades"))
 
 
@@ -165,8 +165,8 @@ def test_a_pair_that_became_coarser_than_the_tape_is_an_error(
     ("damage", "message"),
     [
         (lambda p: p.unlink(), "is missing"),
-        (lambda p: p.write_bytes(b"no parquet at all"), "no readable Parquet file"),
-        (lambda p: p.write_bytes(p.read_bytes()[:-20]), "no readable Parquet file"),
+        (lambda p: p.write_bytes(b"no parquet at all"), "not a readable Parquet file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-20]), "not a readable Parquet file"),
     ],
 )
 def test_a_damaged_file_is_named(
@@ -183,14 +183,14 @@ def test_a_damaged_file_is_named(
         list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))
 
 
-def test_what_a_tape_lacks_is_said_with_what_it_has(
+def test_a_missing_stream_is_reported_along_with_what_the_tape_has(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     with writer(tmp_path) as tape:
         tape.write(make_trades([1]))
-    with pytest.raises(DataError, match="has no eth_twd books; it holds btc_usdt trades"):
+    with pytest.raises(DataError, match="has no eth_twd books; it has btc_usdt trades"):
         list(Tape.open(tmp_path, pairs).read("eth_twd", "books"))
-    with pytest.raises(DataError, match="is no tape"):
+    with pytest.raises(DataError, match="is not a tape"):
         Tape.open(tmp_path / "bitopro", pairs)
     with pytest.raises(DataError, match="does not exist"):
         Tape.open(tmp_path / "nowhere", pairs)
@@ -199,7 +199,7 @@ def test_what_a_tape_lacks_is_said_with_what_it_has(
         Tape.open(tmp_path, pairs)
 
 
-def test_missing_candles_become_gaps_of_the_stream(
+def test_missing_candles_become_gaps_in_the_stream(
     tmp_path: Path, pairs: Mapping[str, Pair], make_candles: Callable[..., CandleColumns]
 ) -> None:
     with writer(tmp_path) as tape:
@@ -228,7 +228,7 @@ def test_any_range_is_exact_across_row_groups(
 
 
 @pytest.mark.parametrize("path", ["../x.parquet", "a/../../x.parquet", "/etc/passwd", "C:/x", "a\\..\\..\\x", ""])
-def test_a_manifest_that_points_outside_of_the_tape_is_refused(
+def test_a_manifest_that_points_outside_the_tape_is_refused(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns], path: str
 ) -> None:
     root = tmp_path / "tape"
@@ -237,5 +237,5 @@ def test_a_manifest_that_points_outside_of_the_tape_is_refused(
     document = msgspec.json.decode(manifest.read_bytes())
     document["files"][0]["path"] = path
     manifest.write_bytes(msgspec.json.encode(document))
-    with pytest.raises(DataError, match="lies outside of the tape"):
+    with pytest.raises(DataError, match="is outside the tape"):
         Tape.open(root, pairs)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from datetime import tzinfo
 from typing import Literal
 
-import msgspec
 import numpy as np
 
 from botkit.engine.market.markets import Markets
@@ -47,14 +46,7 @@ _OUTAGES_KEPT = 50
 Tell = Callable[[Literal["info", "warning"], str], None]
 
 
-class Counts(msgspec.Struct):
-    """How many bars of one pair and resolution were compared with candles, and how many differed."""
-
-    checked: int = 0
-    different: int = 0
-
-
-class _Trades:
+class _TradesSeen:
     """What is known about one pair's stream of trades."""
 
     __slots__ = ("connected_at", "counts", "gaps", "last_at", "latest", "outages", "whole_since")
@@ -77,7 +69,17 @@ class _Trades:
 class _Series:
     """How far the bars of one pair and resolution have been checked."""
 
-    __slots__ = ("agreeing", "asking", "counts", "different", "due", "judged_until", "suspects", "told")
+    __slots__ = (
+        "agreeing",
+        "asking",
+        "checked_in_all",
+        "different",
+        "different_in_all",
+        "due",
+        "judged_until",
+        "suspects",
+        "told",
+    )
 
     def __init__(self, since: Nanos) -> None:
         #: a strategy may subscribe at any time, so the bar running then is incomplete
@@ -86,7 +88,9 @@ class _Series:
         self.asking = False
         #: bars that differed at the last read and have not been reported yet
         self.suspects: set[Nanos] = set()
-        self.counts = Counts()
+        #: how many bars were compared with candles since the start, and how many differed
+        self.checked_in_all = 0
+        self.different_in_all = 0
         #: the causes reported in this stretch; empty while bars agree
         self.told: set[str] = set()
         self.different = 0
@@ -114,7 +118,7 @@ class BarCheck:
         self._scale = NS_PER_S * max(1.0, speed)
         self._every: Nanos = int(every_s * self._scale)
         self._settle: Nanos = int(settle_s * NS_PER_S)
-        self._trades: dict[Pair, _Trades] = {}
+        self._trades: dict[Pair, _TradesSeen] = {}
         self._series: dict[tuple[Pair, str], _Series] = {}
         self._late_told = False
 
@@ -125,12 +129,12 @@ class BarCheck:
         if type(event) is Trade:
             found = self._trades.get(event.pair)
             if found is None:
-                found = self._trades[event.pair] = _Trades()
+                found = self._trades[event.pair] = _TradesSeen()
             self._traded(found, event, now)
         elif type(event) is Connection and event.stream == "trades" and event.pair is not None:
-            self._changed(self._trades.setdefault(event.pair, _Trades()), event, now)
+            self._changed(self._trades.setdefault(event.pair, _TradesSeen()), event, now)
 
-    def _traded(self, found: _Trades, trade: Trade, now: Nanos) -> None:
+    def _traded(self, found: _TradesSeen, trade: Trade, now: Nanos) -> None:
         minute = trade.time - trade.time % NS_PER_MINUTE
         found.counts[minute] = found.counts.get(minute, 0) + 1
         if now - trade.time > _LATE_S * self._scale:
@@ -142,7 +146,7 @@ class BarCheck:
         if found.outages and found.outages[-1][1] is None and found.connected_at is not None:
             found.outages[-1] = (found.outages[-1][0], now)
 
-    def _changed(self, found: _Trades, change: Connection, now: Nanos) -> None:
+    def _changed(self, found: _TradesSeen, change: Connection, now: Nanos) -> None:
         if change.state is ConnectionState.CONNECTED:
             found.connected_at = now
         if change.gap:
@@ -175,7 +179,7 @@ class BarCheck:
                     asked = True
         return asked
 
-    def _whole_since(self, trades: _Trades, now: Nanos) -> Nanos | None:
+    def _whole_since(self, trades: _TradesSeen, now: Nanos) -> Nanos | None:
         if trades.whole_since is None and trades.connected_at is not None:
             listed = trades.connected_at + int(_LISTED_S * self._scale)
             if listed <= now:
@@ -233,7 +237,7 @@ class BarCheck:
             if series.suspects:
                 continue  # in order, so that a stretch stays contiguous
             series.judged_until = end
-            series.counts.checked += 1
+            series.checked_in_all += 1
             if differs:
                 self._differs(feed, series, bar, candle, end)
             else:
@@ -252,7 +256,7 @@ class BarCheck:
             series.different = 0
 
     def _differs(self, feed: BarFeed, series: _Series, bar: Bar, candle: Candle | None, end: Nanos) -> None:
-        series.counts.different += 1
+        series.different_in_all += 1
         series.different += 1
         series.agreeing = 0
         level, cause = self._cause(feed, bar, candle, end)
@@ -293,7 +297,7 @@ class BarCheck:
     def figures(self) -> dict[str, dict[str, int]]:
         """Bars checked and different by pair and resolution, such as ``btc_twd 1m``."""
         return {
-            f"{pair} {resolution}": {"checked": series.counts.checked, "different": series.counts.different}
+            f"{pair} {resolution}": {"checked": series.checked_in_all, "different": series.different_in_all}
             for (pair, resolution), series in self._series.items()
         }
 
@@ -333,4 +337,4 @@ def _figures(row: Bar | Candle | None, rules: PairRules) -> str:
     return f"open {open_} high {high} low {low} close {close} volume {row.volume:.8g}"
 
 
-__all__ = ["BarCheck", "Counts", "agrees"]
+__all__ = ["BarCheck", "agrees"]

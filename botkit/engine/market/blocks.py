@@ -37,12 +37,13 @@ class Block:
 
     __slots__ = (
         "_jumps",
-        "_prices",
         "_rows",
+        "calm_end",
         "columns",
         "done",
         "events",
         "most",
+        "price_list",
         "prices",
         "range",
         "received",
@@ -70,8 +71,11 @@ class Block:
         self.received: list[int] = received.tolist()
         self.prices = prices
         self.events = events
-        self._prices = price_list
+        self.price_list = price_list
         self.done = 0
+        #: after the row that `calm_until` was last asked for, and up to this one, each price is plausible after the one
+        #: before it
+        self.calm_end = 0
         self._rows = self._from(0)
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
@@ -83,14 +87,15 @@ class Block:
         if self._jumps is None:
             self._jumps = jumps(self.prices, low, high, self.most)
         at = bisect_right(self._jumps, begin)
-        return min(end, self._jumps[at]) if at < len(self._jumps) else end
+        self.calm_end = self._jumps[at] if at < len(self._jumps) else len(self.events)
+        return min(end, self.calm_end)
 
     def _from(self, begin: int) -> Iterator[tuple[int, int, float, Any]]:
         count = len(self.events)
         return zip(
             range(begin + 1, count + 1),
             islice(self.received, begin, None),
-            islice(self._prices, begin, None),
+            islice(self.price_list, begin, None),
             islice(self.events, begin, None),
             strict=True,
         )

@@ -5,27 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from botkit.engine.market.bars import BarBuilder
 from botkit.engine.market.blocks import Block, SeriesSource
+from botkit.engine.market.doubt import Doubt
 from botkit.engine.money.valuation import LastPrice
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.series import BarSeries, TradeSeries
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderBook, Ticker, Trade
 from botkit.model.pairs import Pair
-
-
-class Doubt(msgspec.Struct):
-    """A doubted price range: ``low`` to ``high`` (NaN: not a price), last seen at ``at``."""
-
-    low: float
-    high: float
-    at: Nanos
-    agreed: int = 0
-    withheld: int = 0
-    is_told: bool = False
 
 
 class BarFeed:

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from math import inf, nan
 from typing import Literal, TypeAlias
 
-from botkit.engine.market.pair_market import Doubt, PairMarket
+from botkit.engine.market.doubt import Doubt
+from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.market.plausible import CANDLE_MOST, LEAST, MOST
-from botkit.engine.outcome import Withheld
+from botkit.engine.outcome_parts import Withheld
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Bar, Candle, OrderBook
 from botkit.model.pairs import Pair

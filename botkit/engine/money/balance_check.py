@@ -6,41 +6,14 @@ Balances do not drive the books. A difference that our orders cannot explain (a 
 
 from __future__ import annotations
 
-import msgspec
-
+from botkit.engine.money.discrepancies import Discrepancy, Shortage
 from botkit.engine.money.ledger import AccountLedger
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport
-from botkit.model.money import format_units
 
 #: how long a difference that live orders cannot explain must stay unchanged before it is put down to somebody else:
 #: balances and fills arrive on different streams, and either may be ahead
 SETTLE_NS = 2 * NS_PER_S
-
-
-class Shortage(msgspec.Struct, frozen=True):
-    """The account has less of a currency than its strategies own together. New orders halt until it is back."""
-
-    currency: str
-    missing_units: int
-
-    def __str__(self) -> str:
-        return (
-            f"the account has {format_units(self.missing_units)} {self.currency} less than its strategies own: it was "
-            f"withdrawn or traded away by hand. Put it back, or take capital from a strategy."
-        )
-
-
-class Discrepancy(msgspec.Struct, frozen=True):
-    """The exchange reports a different balance from our books. ``adopted_units`` of the difference went to
-    unassigned.
-    """
-
-    currency: str
-    expected_units: int
-    actual_units: int
-    adopted_units: int
-    shortage: Shortage | None = None
 
 
 class BalanceCheck:
@@ -105,10 +78,15 @@ class BalanceCheck:
         missing = -self._ledger.unassigned.get(currency, 0)
         return Shortage(currency, missing) if missing > self.rounding_units else None
 
-    @property
-    def may_be_short(self) -> bool:
-        """False if `shortages` would certainly be empty; called for every balance report."""
-        return min(self._ledger.unassigned.values(), default=0) < 0
+    def is_as_expected(self, report: BalanceReport) -> bool:
+        """True if `compare` would find and change nothing, and `shortages` would be empty: nearly always."""
+        if report.snapshot or self._suspects:
+            return False
+        account = self._ledger.account
+        for currency, (actual, _) in report.balances.items():
+            if actual != account.get(currency, 0):
+                return False
+        return min(self._ledger.unassigned.values(), default=0) >= 0
 
     def shortages(self) -> list[Shortage]:
         """Every currency in which the account has less than its parts own together."""

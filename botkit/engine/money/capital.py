@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from botkit.engine.money.subaccounts import CapitalShare, Fund
+from botkit.engine.money.capital_share import CapitalShare
+from botkit.engine.money.subaccounts import Fund
 from botkit.errors import ConfigError
 from botkit.model.money import format_units
 

@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botkit.engine.money.balance_check import BalanceCheck, Discrepancy, Shortage
+from botkit.engine.money.balance_check import BalanceCheck
 from botkit.engine.money.capital import CapitalRecord
+from botkit.engine.money.capital_share import CapitalShare
 from botkit.engine.money.day_profit import DayProfit
+from botkit.engine.money.discrepancies import Discrepancy, Shortage
 from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.peaks import Peaks
 from botkit.engine.money.positions import Position
 from botkit.engine.money.stakes import Stakes
-from botkit.engine.money.subaccounts import POOL, CapitalShare, opening_split
+from botkit.engine.money.subaccounts import POOL, opening_split
 from botkit.engine.money.transfers import CapitalTransfers
 from botkit.engine.money.valuation import LastPrice, Valuation
 from botkit.model.clock import Nanos
@@ -183,7 +185,7 @@ class Portfolio:
         """Reserve what a new order may spend. Returns the reason, with figures, if its strategy has too little."""
         stake = self._stakes.present[order.strategy]
         pair = order.pair
-        need = required_units(order)
+        need = order.spend_units or required_units(order)
         if order.side is BUY:
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
@@ -207,6 +209,8 @@ class Portfolio:
 
     def release(self, order: Order) -> None:
         """Release what a final order still locks. Releasing twice does nothing."""
+        if order.client_id not in self.ledger.locks:
+            return
         stake = self._stakes.present[order.strategy]
         pair = order.pair
         if order.side is BUY:
@@ -241,7 +245,7 @@ class Portfolio:
 
         base, quote, part, ledger = pair.base, pair.quote, stake.part, self.ledger
         position = stake.positions.get(pair) or self._stakes.position(stake, pair)
-        needed = required_units(order)
+        needed = required_units(order) if order.executed_lots < order.amount_lots or order.spend_units else 0
         if order.side is BUY:
             ledger.spend(part, order.client_id, quote, value, needed)
             ledger.earn(part, base, coins)

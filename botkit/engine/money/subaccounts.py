@@ -10,31 +10,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-import msgspec
-
+from botkit.engine.money.capital_share import CapitalShare
 from botkit.model.money import format_units
-from botkit.model.pairs import Pair
 
 #: the name of the part shared by all strategies without capital; no strategy may have this name
 POOL = "(pool)"
-
-
-class CapitalShare(msgspec.Struct, frozen=True):
-    """What a strategy may spend: units per currency, a percentage of every currency's unreserved balance, or None.
-
-    None means the account less the reserve and the sub-accounts, shared with the other strategies without capital.
-    ``pairs`` are in the order of the strategy's parameters: opening coins belong to the first pair with that base.
-    """
-
-    strategy: str
-    pairs: tuple[Pair, ...] = ()
-    capital: dict[str, int] | int | None = None
-
-    def spec(self) -> dict[str, str] | str | None:
-        """The capital as plain data, to detect later changes of the configuration."""
-        if isinstance(self.capital, dict):
-            return {currency: str(units) for currency, units in self.capital.items()}
-        return None if self.capital is None else f"{self.capital}%"
 
 
 class Fund:

@@ -27,7 +27,9 @@ class Agreement:
         self._clock = clock
         self._shown = shown
         #: client id -> (the order, deadline, pending notifications)
-        self._held: dict[int, tuple[Order, Nanos, list[Tell]]] = {}
+        self.held: dict[int, tuple[Order, Nanos, list[Tell]]] = {}
+        #: `settle` must be called at the end of the turn
+        self.is_unsettled = False
         self._slot = agenda.slot("agreement", self._next, self._give_up)
 
     def tell(self, order: Order, tell: Tell) -> None:
@@ -38,28 +40,36 @@ class Agreement:
             or state in FINAL_STATES
             or (state is _PARTLY_FILLED and (executed < order.amount_lots or not order.amount_lots))
         )
-        held = self._held.get(client_id)
+        held = self.held.get(client_id)
         if held is not None:
             held[2].append(tell)
             if agrees:
-                self._release(client_id)
+                del self.held[client_id]
+                self.is_unsettled = bool(self.held) or self._slot.due is not None
+                for waiting in held[2]:
+                    waiting()
         elif agrees:
             tell()
         else:
-            self._held[client_id] = (order, self._clock.now + PATIENCE, [tell])
-            if len(self._held) == 1:
-                self._slot.set(self._next())
+            self.held[client_id] = (order, self._clock.now + PATIENCE, [tell])
+            self.is_unsettled = True
 
-    def _release(self, client_id: int) -> None:
-        _, _, waiting = self._held.pop(client_id)
-        self._slot.set(self._next())
-        for tell in waiting:
-            tell()
+    def settle(self) -> None:
+        """The turn ends: what is still held wants to be woken. Nearly always a match and the order's state arrive in
+        one input, and nothing is.
+        """
+        self.is_unsettled = False
+        due = self._next()
+        if due != self._slot.due:
+            self._slot.set(due)
 
     def _next(self) -> Nanos | None:
         # all are held equally long, so the first that is held is the first to be given up
-        return next(iter(self._held.values()))[1] if self._held else None
+        return next(iter(self.held.values()))[1] if self.held else None
 
     def _give_up(self, now: Nanos) -> None:
-        for client_id in [client_id for client_id, (_, until, _) in self._held.items() if until <= now]:
-            self._release(client_id)
+        for client_id in [client_id for client_id, (_, until, _) in self.held.items() if until <= now]:
+            _, _, waiting = self.held.pop(client_id)
+            self.is_unsettled = True
+            for tell in waiting:
+                tell()

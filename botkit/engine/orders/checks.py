@@ -1,5 +1,8 @@
 """May this order go? Every reason why not, in the order of checking, each with its sentence.
 
+Each check is asked only while it may concern somebody: nearly always nothing bars anybody, and what is left concerns
+the order itself. `tests/engine/test_gate.py` holds both ways against each other.
+
 The checks run at three moments, because conditions may change before the exchange's limits let the order leave: when it
 is *asked* for, when it is *admitted* to the queue (a replacement: once the old order is final), and when its slot is
 *granted*. After admission the money is locked and the router takes the order, and either may still refuse
@@ -22,7 +25,7 @@ from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units
-from botkit.model.orders import BUY, MARKET, STOP_LIMIT, Condition, Order
+from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT, Condition, Order
 from botkit.model.pairs import Pair
 from botkit.model.percent import looks_tiny
 
@@ -47,11 +50,12 @@ class Gate:
         self.is_stopping = False
         #: the strategies have not started, or their history has not arrived
         self.is_starting = False
-        #: why the books must be compared before a new order leaves
-        self.hold: str | None = None
         #: why the journal cannot be written
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
+        #: the levels that are halted, and the pairs with an order of unknown outcome
+        self._halts = risk.halts
+        self._unknown = resolution.blocked
         self._asked: tuple[Check, ...] = (
             self._starting,
             self._rules,
@@ -60,15 +64,37 @@ class Gate:
             self._no_room,
         )
         self._admitted: tuple[Check, ...] = (resolution.blocks, self._risk_rules)
-        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._held, self._book)
+        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._journal, self._book)
         self._replaced: Order | None = None
 
     def know(self, record: StrategyRecord) -> None:
         """Register a strategy of the bot."""
         self._records[record.name] = record
 
+    def when_placed(self, order: Order) -> str | None:
+        """Why an order is refused that is asked for and would enter the queue at once."""
+        if (
+            self.is_starting
+            or self.is_stopping
+            or self.shortage is not None
+            or self._halts
+            or self._unknown
+            or not self._records[order.strategy].active
+        ):
+            return self.when_asked(order) or self.when_admitted(order)
+        self._replaced = None
+        if order.type is LIMIT:
+            refusal = limit_refusal(order)
+            if refusal is None and self._risk.open_by_pair.get(order.pair, 0) >= order.pair.rules.open_orders_max:
+                refusal = self._no_room(order)
+        else:
+            refusal = self._rules(order) or self._no_room(order)
+        if refusal is None and self._risk.has_rules:
+            refusal = self._risk_rules(order)
+        return refusal
+
     def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
-        """Why an order is refused when asked for; ``replaced`` is the order that makes room for it, if any."""
+        """Why an order is refused when asked for; ``replaced`` is the order that makes room for it."""
         self._replaced = replaced
         for check in self._asked:
             refusal = check(order)
@@ -86,6 +112,14 @@ class Gate:
 
     def when_granted(self, order: Order) -> str | None:
         """Why an order may not be sent after all."""
+        if not (
+            order.type is MARKET
+            or self._unknown
+            or self._halts
+            or self.shortage is not None
+            or self.journal_fault is not None
+        ):
+            return None
         for check in self._granted:
             refusal = check(order)
             if refusal is not None:
@@ -125,16 +159,15 @@ class Gate:
             return None
         cap = order.pair.rules.open_orders_max
         room = cap if self._replaced is None or self._replaced.is_final else cap + 1
-        if self._risk.open_count(order.pair) >= room:
+        if self._risk.open_by_pair.get(order.pair, 0) >= room:
             return f"{cap} orders of {order.pair} are open, the most that the exchange allows"
         return None
 
     def _risk_rules(self, order: Order) -> str | None:
         return self._risk.review(order, self._clock.now)
 
-    def _held(self, order: Order) -> str | None:
-        held = self.journal_fault or self.hold
-        return None if held is None else f"not sent: {held}"
+    def _journal(self, order: Order) -> str | None:
+        return None if self.journal_fault is None else f"not sent: {self.journal_fault}"
 
     def _book(self, order: Order) -> str | None:
         if order.type is not MARKET:
@@ -149,7 +182,9 @@ def limit_refusal(order: Order) -> str | None:
         return f"{pair} is in maintenance"
     if order.price_ticks <= 0:
         return f"price rounds to {rules.price_text(order.price_ticks)}; the smallest is {rules.tick_size} {pair.quote}"
-    return _amount_refusal(pair, order.amount_lots)
+    if not rules.least_lots <= order.amount_lots <= rules.most_lots:
+        return _amount_refusal(pair, order.amount_lots)
+    return None
 
 
 def _amount_refusal(pair: Pair, lots: int) -> str | None:

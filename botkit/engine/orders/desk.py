@@ -137,7 +137,7 @@ class OrderDesk:
         self._table.by_client_id[order.client_id] = order
         self._decisions.intent(order, now)
         if refusal is None:
-            refusal = self._gate.when_asked(order) or self._admit(order, now)
+            refusal = self._gate.when_placed(order) or self._enqueue(order, now)
         if refusal is not None:
             order.move(OrderState.REFUSED, now, refusal)
             self._decisions.state(order, now)
@@ -145,9 +145,10 @@ class OrderDesk:
         return order
 
     def _admit(self, order: Order, now: Nanos) -> str | None:
-        refusal = self._gate.when_admitted(order)
-        if refusal is None:
-            refusal = self._portfolio.lock(order)
+        return self._gate.when_admitted(order) or self._enqueue(order, now)
+
+    def _enqueue(self, order: Order, now: Nanos) -> str | None:
+        refusal = self._portfolio.lock(order)
         if refusal is None:
             refusal = self._router.create(order, now)
             if refusal is not None:
@@ -262,6 +263,13 @@ class OrderDesk:
 
     def collect(self, now: Nanos) -> list[Request]:
         """Requests whose slots are granted; from here on their orders are on their way."""
+        express = self._router.try_express(now)
+        if express is not None:  # and nothing else waits
+            sent = self._checked(express, now)
+            if sent is None:
+                return []
+            self._decisions.request(sent, now)
+            return [sent]
         due = self._router.due(now)
         for order in due.expired:
             self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
@@ -335,7 +343,7 @@ class OrderDesk:
     def _on_create_answer(self, orders: tuple[Order, ...], answer: Answer, now: Nanos) -> None:
         if answer.outcome is _OK:
             body = answer.body
-            if len(orders) == 1 and isinstance(body, OrderAck) and _fits(body, orders[0]):
+            if type(body) is OrderAck and len(orders) == 1 and body.client_id == orders[0].client_id:
                 self._acknowledge(orders[0], body.order_id, now)
                 return
             acks = answer.body if isinstance(answer.body, tuple) else (answer.body,)
@@ -367,9 +375,10 @@ class OrderDesk:
             return  # a report came first
         self._table.by_order_id[order_id] = order
         order.order_id = order_id
-        if order.state in (_SENDING, _UNKNOWN):
-            state = _UNTRIGGERED if order.type is STOP_LIMIT else _OPEN
-            self._move(order, state, now)
+        if order.state is _SENDING or order.state is _UNKNOWN:
+            order.move(_UNTRIGGERED if order.type is STOP_LIMIT else _OPEN, now)
+            self._decisions.state(order, now)
+            self._on_order(order)
         if self._parked_trades or order.cancel_requested:
             self._adopted(order, now)
 
@@ -483,6 +492,16 @@ class OrderDesk:
 
     def _next_follow_up(self) -> Nanos | None:
         return self._follow_ups[0][0] if self._follow_ups else None
+
+    def _drop_follow_ups(self) -> None:
+        """The next order to be followed up has ended, and perhaps others after it."""
+        follow_ups, orders = self._follow_ups, self._table.by_client_id
+        while follow_ups:
+            order = orders.get(follow_ups[0][2])
+            if order is not None and order.state not in FINAL_STATES:
+                break
+            heapq.heappop(follow_ups)
+        self._slot.set(follow_ups[0][0] if follow_ups else None)
 
     def _check(self, now: Nanos) -> None:
         """Read orders whose push is overdue, and cancel those that have outlived their ``expire_s``."""
@@ -619,6 +638,8 @@ class OrderDesk:
         self._final_reports.pop(order.client_id, None)
         self.shown_lots.pop(order.client_id, None)
         self._reads_in_vain.pop(order.client_id, None)
+        if self._follow_ups and self._follow_ups[0][2] == order.client_id:
+            self._drop_follow_ups()
         self._decisions.state(order, now)
         self._on_order(order)
         if order.client_id in self._replacements:

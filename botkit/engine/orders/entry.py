@@ -64,11 +64,13 @@ class OrderEntry:
         self._client_ids = client_ids
         self._markets = markets
         self._portfolio = portfolio
+        self._prices = portfolio.prices
         self._table = table
         self._desk = desk
-        #: orders asked for at the current moment, and that moment
+        #: orders asked for at the current moment, which is a time and the number of events by then
         self._asked = 0
-        self._asked_at: tuple[Nanos, int] = (0, 0)
+        self._asked_at: Nanos = 0
+        self._asked_after = 0
 
     # -- limit orders ---------------------------------------------------------------------------------------------
 
@@ -86,21 +88,25 @@ class OrderEntry:
         tag: str,
     ) -> Order:
         """A limit or stop-limit order."""
-        now, side = self._clock.now, Side(side_text)
-        self._markets.check_priced(pair)
-        rules, up = pair.rules, side_text == "sell"
+        now, up = self._clock.now, side_text == "sell"
+        side, rules = SELL if up else BUY, pair.rules
+        if pair not in self._prices:
+            self._markets.check_priced(pair)
         refusal: str | None = None
         ticks = lots = stop_ticks = 0
         try:
             ticks, lots = rules.ticks(price, up=up), rules.lots(amount)
             if stop_price is not None:
                 stop_ticks = rules.ticks(stop_price, up=up)
-            refusal = _below_zero(amount=(amount, lots), price=(price, ticks), stop_price=(stop_price, stop_ticks))
+            if ticks < 0 or lots < 0 or stop_ticks < 0:
+                refusal = _below_zero(amount=(amount, lots), price=(price, ticks), stop_price=(stop_price, stop_ticks))
             if expire_s is not None and not 0 < expire_s <= _EXPIRE_MAX_S:
                 raise ValueError(f"expire_s is {expire_s}; it is a number of seconds above 0, or None")
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        when = Condition(condition) if condition else Condition.AT_MOST if up else Condition.AT_LEAST
+        when = Condition(condition) if condition else None
+        if when is None and stop_price is not None:
+            when = Condition.AT_MOST if up else Condition.AT_LEAST
         order = Order(
             OrderSpec(
                 client_id=self._client_ids.take(),
@@ -122,7 +128,8 @@ class OrderEntry:
             if side is SELL:
                 return self.market_sell(pair, amount, 1, tag)
             return self.market_buy(pair, None, amount, 1, tag)
-        return self._place(order, refusal)
+        self._count()
+        return self._desk.place(order, refusal, self._clock.now)
 
     def _is_met(self, order: Order) -> bool:
         """True if the only problem with a stop order is that its condition already holds."""
@@ -144,7 +151,8 @@ class OrderEntry:
                 refusal = "give either spend (quote currency) or amount (base currency)"
             elif spend is not None:
                 units = pair.rules.spend_units(spend)
-                refusal = _below_zero(spend=(spend, units))
+                if units < 0:
+                    refusal = _below_zero(spend=(spend, units))
             elif amount is not None:
                 lots = pair.rules.lots(amount)
                 cost = _below_zero(amount=(amount, lots)) or spend_for(pair, lots, self._markets.of(pair))
@@ -154,7 +162,9 @@ class OrderEntry:
                     units = cost
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        return self._place(self._market_order(pair, BUY, max_slippage_pct, tag, spend_units=max(units, 0)), refusal)
+        order = self._market_order(pair, BUY, max_slippage_pct, tag, spend_units=max(units, 0))
+        self._count()
+        return self._desk.place(order, refusal, self._clock.now)
 
     def market_sell(
         self, pair: Pair, amount: Number, max_slippage_pct: float, tag: str, *, reduces: bool = False
@@ -164,11 +174,13 @@ class OrderEntry:
         lots = 0
         try:
             lots = pair.rules.lots(amount)
-            refusal = _below_zero(amount=(amount, lots))
+            if lots < 0:
+                refusal = _below_zero(amount=(amount, lots))
         except (ValueError, TypeError) as error:
             refusal = str(error)
         order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=max(lots, 0), reduces=reduces)
-        return self._place(order, refusal)
+        self._count()
+        return self._desk.place(order, refusal, self._clock.now)
 
     def close(self, pair: Pair, max_slippage_pct: float, tag: str) -> Order:
         """Sell what is sellable, at the market."""
@@ -176,7 +188,8 @@ class OrderEntry:
         lots = position.sellable_lots
         order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=lots, reduces=True)
         refusal = None if lots else f"nothing of {pair} can be sold now (position {position.amount:g} {pair.base})"
-        return self._place(order, refusal)
+        self._count()
+        return self._desk.place(order, refusal, self._clock.now)
 
     def _market_order(
         self,
@@ -309,16 +322,13 @@ class OrderEntry:
                 f"order {order.client_id} belongs to strategy {order.strategy!r}, not to {self._record.name!r}"
             )
 
-    def _place(self, order: Order, refusal: str | None) -> Order:
-        self._count()
-        return self._desk.place(order, refusal, self._clock.now)
-
     def _count(self) -> None:
-        record = self._record
+        """Count an order. A callback that asks for too many at one moment is aborted."""
+        record, clock = self._record, self._clock
         record.orders_count += 1
-        moment = (self._clock.now, self._clock.events)
-        if moment != self._asked_at:
-            self._asked_at, self._asked = moment, 0
+        if clock.now != self._asked_at or clock.events != self._asked_after:
+            self._asked_at, self._asked_after, self._asked = clock.now, clock.events, 1
+            return
         self._asked += 1
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
             # a loop that ignores refusals and stops would go on, and each of its orders takes memory

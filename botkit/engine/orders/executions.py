@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from botkit.model.events import TradeReport
 
 _Row = tuple[int, int]  # ticks, lots
 
 
-class Executions:
+class Executions(msgspec.Struct):
     """What is known about one order's executions."""
 
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        # Three kinds of key in one table, since nearly every order has one execution and a run has many orders:
-        # (listed, id): seen; (listed, row): how often it came; (row): how often it was booked.
-        self._known: dict[tuple[bool, str] | tuple[bool, _Row] | _Row, int] = {}
+    #: Three kinds of key in one table, since nearly every order has one execution and a run has many orders:
+    #: (listed, id): seen; (listed, row): how often it came; (row): how often it was booked.
+    known: dict[tuple[bool, str] | tuple[bool, _Row] | _Row, int] = {}
 
     def is_new(self, report: TradeReport, *, listed: bool) -> bool:
         """Add a row of the stream or of the listing; True if it must be booked."""
-        known = self._known
+        known = self.known
         name = (listed, report.trade_id)
         if name in known:
             return False
@@ -42,6 +41,6 @@ class Executions:
     def restore(self, rows: Iterable[_Row]) -> None:
         """Mark executions of an earlier run as booked: both sources may repeat them."""
         for row in rows:
-            booked = self._known[row] = self._known.get(row, 0) + 1
+            booked = self.known[row] = self.known.get(row, 0) + 1
             # the stream sends an execution once, so a new row is a new one; the listing repeats them all
-            self._known[False, row] = booked
+            self.known[False, row] = booked

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from botkit.engine.orders.reads import Reads
-from botkit.engine.outcome import Outbox, Reply
+from botkit.engine.outcome import Outbox
+from botkit.engine.outcome_parts import Reply
 from botkit.engine.router.router import Priority
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport

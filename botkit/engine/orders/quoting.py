@@ -18,6 +18,7 @@ with it, level by level from the touch outwards:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from botkit.engine.agenda import BotClock, Changes
 from botkit.engine.orders.desk import OrderDesk
@@ -25,7 +26,7 @@ from botkit.engine.orders.entry import OrderEntry
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.money import Number
-from botkit.model.orders import FINAL_STATES, Order, OrderState, Side
+from botkit.model.orders import BUY, FINAL_STATES, SELL, Order, OrderState, Side
 from botkit.model.pairs import Pair, PairRules
 
 _Level = tuple[int, int]  # ticks, lots
@@ -37,7 +38,18 @@ _NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, Ord
 class _Quote:
     """One quote and its orders."""
 
-    __slots__ = ("entry", "given_up", "orders", "pair", "post_only", "record", "tag", "tolerance_bps", "wanted")
+    __slots__ = (
+        "entry",
+        "given_up",
+        "is_clear_cut",
+        "orders",
+        "pair",
+        "post_only",
+        "record",
+        "tag",
+        "tolerance_bps",
+        "wanted",
+    )
 
     def __init__(self, record: StrategyRecord, entry: OrderEntry, pair: Pair, tag: str) -> None:
         self.record = record
@@ -46,7 +58,9 @@ class _Quote:
         self.tag = tag
         self.post_only = True
         self.tolerance_bps = 0.0
-        self.wanted: dict[Side, list[_Level]] = {Side.BUY: [], Side.SELL: []}
+        self.wanted: dict[Side, list[_Level]] = {BUY: [], SELL: []}
+        #: no order can count for two levels, so that comparing twice gives the same
+        self.is_clear_cut = True
         self.orders: dict[int, Order] = {}
         #: (side, ticks) refused since the quote was last stated
         self.given_up: set[tuple[Side, int]] = set()
@@ -59,7 +73,9 @@ class Quoter:
         self._clock = clock
         self._changes = changes
         self._desk = desk
-        self._risk = risk
+        #: open orders by pair, and the pairs with an order of unknown outcome
+        self._open = risk.open_by_pair
+        self._unknown = desk.resolution.blocked
         #: every quote, by strategy, pair and tag; where there are none an order's end concerns nobody here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
@@ -90,23 +106,34 @@ class Quoter:
         an ask is ignored and counted, since the two would trade with each other.
         """
         wanted = {
-            Side.BUY: _levels(record, pair.rules, bids, Side.BUY),
-            Side.SELL: _levels(record, pair.rules, asks, Side.SELL),
+            BUY: _levels(record, pair.rules, bids, BUY),
+            SELL: _levels(record, pair.rules, asks, SELL),
         }
-        if wanted[Side.BUY] and wanted[Side.SELL] and wanted[Side.BUY][0][0] >= wanted[Side.SELL][0][0]:
+        if wanted[BUY] and wanted[SELL] and wanted[BUY][0][0] >= wanted[SELL][0][0]:
             record.skip("quote: a bid at or above an ask", {})
             return
         key = (record.name, str(pair), tag)
         quote = self.quotes.get(key)
+        is_new = quote is None
         if quote is None:
             quote = self.quotes[key] = _Quote(record, entry, pair, tag)
             for order in self._left.pop(key, ()):
                 if not order.is_final:
                     quote.orders[order.client_id] = order
                     self._owner[order.client_id] = quote
+        if (
+            wanted == quote.wanted
+            and (post_only, tolerance_bps) == (quote.post_only, quote.tolerance_bps)
+            and quote.is_clear_cut
+            and not quote.given_up
+            and id(quote) not in self._short
+            and not is_new
+        ):
+            return  # its orders were compared with the same levels when they last changed
         quote.post_only = post_only
         quote.tolerance_bps = tolerance_bps
         quote.wanted = wanted
+        quote.is_clear_cut = all(_are_apart(levels, tolerance_bps) for levels in wanted.values() if len(levels) > 1)
         quote.given_up.clear()
         self._mark(quote)
 
@@ -115,7 +142,7 @@ class Quoter:
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """An order of a quote changed state."""
+        """An order changed state. To a clear-cut quote that matters only at the order's end; fills come to `filled`."""
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
                 self._mark(short)
@@ -126,9 +153,11 @@ class Quoter:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
             # an order held back by an unknown one is tried again once that one is known
-            if order.state in _NOT_AGAIN and not self._desk.resolution.blocks_all(order.pair):
+            if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
-        self._mark(quote)
+            self._mark(quote)
+        elif not quote.is_clear_cut:
+            self._mark(quote)
 
     def filled(self, order: Order) -> None:
         """An order of a quote was filled, in part or whole, so less rests than stated."""
@@ -153,14 +182,15 @@ class Quoter:
                 self._settle(quote)
 
     def _settle(self, quote: _Quote) -> None:
-        desk, risk = self._desk, self._risk
+        desk, pair = self._desk, quote.pair
         missing: list[tuple[Side, int, int]] = []
-        room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
+        room = pair.rules.open_orders_max - self._open.get(pair, 0)
         wanted = quote.wanted
-        if len(wanted[Side.BUY]) + len(wanted[Side.SELL]) > room + len(quote.orders):
+        if len(wanted[BUY]) + len(wanted[SELL]) > room + len(quote.orders):
             wanted = _nearest(quote, room + len(quote.orders))
-        self._short.pop(id(quote), None)
-        resting_by_side: dict[Side, list[Order]] = {Side.BUY: [], Side.SELL: []}
+        if self._short:
+            self._short.pop(id(quote), None)
+        resting_by_side: dict[Side, list[Order]] = {BUY: [], SELL: []}
         for order in quote.orders.values():
             resting_by_side[order.side].append(order)
         for side, resting in resting_by_side.items():
@@ -169,7 +199,11 @@ class Quoter:
             keep, places = _difference(quote, wanted[side], resting)
             for order in resting:
                 # a fully filled order ends by itself; the exchange would refuse its cancel, and count it
-                if order.client_id not in keep and not order.cancel_requested and order.remaining_lots:
+                if (
+                    order.client_id not in keep
+                    and not order.cancel_requested
+                    and order.executed_lots < order.amount_lots
+                ):
                     desk.cancel(order, self._clock.now)
             # one that had not left yet is gone at once, and no order of the quote any more
             is_waiting = False
@@ -183,24 +217,20 @@ class Quoter:
             self._short[id(quote)] = quote
         if not missing:
             return
-        room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
-        if len(missing) > room or desk.resolution.blocks_all(quote.pair):
+        room = pair.rules.open_orders_max - self._open.get(pair, 0)
+        if len(missing) > room or pair in self._unknown:
             self._short[id(quote)] = quote  # until an order of the pair changes state
-            if desk.resolution.blocks_all(quote.pair):
+            if pair in self._unknown:
                 return
-        # nearest to the touch first, alternating sides, so that a small cap still quotes both
-        missing.sort(key=lambda row: _distance(quote, row))
+        if len(missing) > 1:  # nearest to the touch first, alternating sides, so that a small cap still quotes both
+            missing.sort(key=lambda row: _distance(quote, row))
         for side, ticks, lots in missing[: max(0, room)]:
-            order = self._place(quote, side, ticks, lots)
+            order = quote.entry.quote_level(pair, side, ticks, lots, quote.post_only, quote.tag)
             if order.state in FINAL_STATES:
                 quote.given_up.add((side, ticks))
-
-    def _place(self, quote: _Quote, side: Side, ticks: int, lots: int) -> Order:
-        order = quote.entry.quote_level(quote.pair, side, ticks, lots, quote.post_only, quote.tag)
-        if order.state not in FINAL_STATES:
-            quote.orders[order.client_id] = order
-            self._owner[order.client_id] = quote
-        return order
+            else:
+                quote.orders[order.client_id] = order
+                self._owner[order.client_id] = quote
 
 
 def _levels(
@@ -209,7 +239,7 @@ def _levels(
     """Levels in ticks and lots, one per price, from the touch outwards, without those that are too small."""
     at: dict[int, int] = {}
     for price, amount in levels:
-        ticks = rules.ticks(price, up=side is Side.SELL)
+        ticks = rules.ticks(price, up=side is SELL)
         at[ticks] = at.get(ticks, 0) + rules.lots(amount)
     result = []
     for ticks, lots in at.items():
@@ -217,14 +247,20 @@ def _levels(
             record.skip(f"quote: a level below the minimum of {rules.amount_text(rules.least_lots)}", {})
         else:
             result.append((ticks, min(lots, rules.most_lots)))
-    return sorted(result, reverse=side is Side.BUY)
+    return sorted(result, reverse=side is BUY)
+
+
+def _are_apart(levels: list[_Level], tolerance_bps: float) -> bool:
+    """True if no level of a side lies within another's tolerance."""
+    prices = sorted(ticks for ticks, _ in levels)
+    return all(above - below > above * tolerance_bps / 10_000 for below, above in pairwise(prices))
 
 
 def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
     """The levels that fit under the cap: those nearest to the touch, alternating sides."""
     rows = [(side, ticks, lots) for side, levels in quote.wanted.items() for ticks, lots in levels]
     rows.sort(key=lambda row: _distance(quote, row))
-    nearest: dict[Side, list[_Level]] = {Side.BUY: [], Side.SELL: []}
+    nearest: dict[Side, list[_Level]] = {BUY: [], SELL: []}
     for side, ticks, lots in rows[: max(0, most)]:
         nearest[side].append((ticks, lots))
     return nearest
@@ -242,8 +278,9 @@ def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tu
             if order.client_id in keep or order.cancel_requested or abs(order.price_ticks - ticks) > slack:
                 continue
             # an excess too small to be an order is not worth giving up the place in the queue
-            if have + order.remaining_lots < lots + least:
-                have += order.remaining_lots
+            remaining = order.amount_lots - order.executed_lots
+            if have + remaining < lots + least:
+                have += remaining
                 keep.add(order.client_id)
         if lots - have >= least:
             places.append((ticks, lots - have))
@@ -253,4 +290,4 @@ def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tu
 def _distance(quote: _Quote, row: tuple[Side, int, int]) -> tuple[int, int]:
     side, ticks, _ = row
     best = quote.wanted[side][0][0]
-    return abs(ticks - best), 0 if side is Side.BUY else 1
+    return abs(ticks - best), 0 if side is BUY else 1

@@ -1,4 +1,4 @@
-"""Compares the bot's books with the exchange: at the start, after a stream outage, and periodically.
+"""Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
 One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
 from its trades; an order in it that is not ours is foreign: shown, but never touched. Balances come last, once all
@@ -7,13 +7,12 @@ executions are booked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.table import OrderTable
-from botkit.engine.outcome import Comparison, Difference, Outbox
+from botkit.engine.outcome import Outbox
+from botkit.engine.outcome_parts import Comparison, Difference
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.inputs import Unwritten
@@ -31,7 +30,7 @@ LISTED_MAX = 1000
 
 
 class Reconciliation:
-    """One comparison. ``first`` opens books that were never opened; ``on_done`` receives the result."""
+    """One comparison; its result goes to the outbox."""
 
     def __init__(
         self,
@@ -42,7 +41,6 @@ class Reconciliation:
         desk: OrderDesk,
         portfolio: Portfolio,
         outbox: Outbox,
-        on_done: Callable[[Comparison], None],
         unwritten: Unwritten | None = None,
     ) -> None:
         self._table = table
@@ -50,7 +48,6 @@ class Reconciliation:
         self._desk = desk
         self._portfolio = portfolio
         self._outbox = outbox
-        self._on_done = on_done
         self.began = now
         self.is_done = False
         self._differences: list[Difference] = []
@@ -164,7 +161,7 @@ class Reconciliation:
         if self._desk.booked == self._booked_before:
             adopted = self._take_balances(answer.body, now)
         self.is_done = True
-        self._on_done(
+        self._outbox.compared(
             Comparison(
                 began=self.began,
                 differences=tuple(self._differences),

@@ -111,7 +111,8 @@ class Resolution:
         self._verdicts = verdicts
         self._latest_accept_ns = latest_accept_ns
         self._cases: dict[int, Case] = {}
-        self._blocked: dict[Pair, int] = {}
+        #: pairs with orders of unknown outcome, and how many each has
+        self.blocked: dict[Pair, int] = {}
         self._slot = agenda.slot("look-ups", self.next_check, self.check)
 
     @property
@@ -125,7 +126,7 @@ class Resolution:
         case = Case(order, now, rejected=False)
         case.due = now + _POLLS_NS[0]
         self._cases[order.client_id] = case
-        self._blocked[order.pair] = self._blocked.get(order.pair, 0) + 1
+        self.blocked[order.pair] = self.blocked.get(order.pair, 0) + 1
         self._slot.changed()
 
     def confirm_rejection(self, order: Order, now: Nanos) -> None:
@@ -146,13 +147,13 @@ class Resolution:
     def _unblock(self, case: Case) -> None:
         if not case.rejected:
             pair = case.order.pair
-            self._blocked[pair] -= 1
-            if not self._blocked[pair]:
-                del self._blocked[pair]
+            self.blocked[pair] -= 1
+            if not self.blocked[pair]:
+                del self.blocked[pair]
 
     def blocks(self, order: Order) -> str | None:
         """While an order of a pair is unknown, only limit orders that reduce exposure in either case pass."""
-        if order.pair not in self._blocked:
+        if order.pair not in self.blocked:
             return None
         if order.type is OrderType.LIMIT and order.side is Side.SELL:
             unknown_sells = sum(
@@ -164,10 +165,6 @@ class Resolution:
             if order.amount_lots + unknown_sells <= held:
                 return None
         return f"an order of {order.pair} has an unknown outcome; no new orders there until it is found"
-
-    def blocks_all(self, pair: Pair) -> bool:
-        """True while an order of the pair is unknown."""
-        return pair in self._blocked
 
     # -- asking -------------------------------------------------------------------------------------------------------
 

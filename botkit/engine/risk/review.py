@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.money.valuation import ValuationPath
-from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown, money_text, order_lots
+from botkit.engine.risk.loss_limits import DrawdownBreach, DrawdownLimit, LossBreach, LossLimit
+from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown, order_lots
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.extension import OrderCounts, RiskRule
 from botkit.model.money import UNIT
@@ -25,56 +25,6 @@ from botkit.model.pairs import Pair
 
 #: longer than the longest daylight-saving day, shorter than two of the shortest
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
-
-
-class LossLimit(msgspec.Struct, frozen=True):
-    """The most that a strategy, or with level None the bot, may lose in a trading day."""
-
-    level: str | None
-    currency: str
-    limit_units: int
-
-
-class LossBreach(msgspec.Struct, frozen=True):
-    """A loss limit was reached: the level halts and its orders are cancelled."""
-
-    level: str | None
-    currency: str
-    loss_units: int
-    limit_units: int
-
-    def __str__(self) -> str:
-        loss, limit = money_text(self.loss_units, self.currency), money_text(self.limit_units, self.currency)
-        return f"the day's loss {loss} has reached max_daily_loss {limit}"
-
-
-class DrawdownLimit(msgspec.Struct, frozen=True):
-    """The maximum drawdown of a strategy, or with level None of the bot, as a fraction of peak equity in 1e-8."""
-
-    level: str | None
-    currency: str
-    share_e8: int
-
-    def is_reached(self, equity: int, peak: int) -> bool:
-        """True if the drawdown from ``peak`` has reached the limit. Exact."""
-        return peak > 0 and (peak - equity) * UNIT >= peak * self.share_e8
-
-
-class DrawdownBreach(msgspec.Struct, frozen=True):
-    """A drawdown limit was reached: the level halts and its orders are cancelled."""
-
-    level: str | None
-    currency: str
-    equity_units: int
-    peak_units: int
-    share_e8: int
-
-    def __str__(self) -> str:
-        fall = 100 * (self.peak_units - self.equity_units) / self.peak_units
-        return (
-            f"equity {money_text(self.equity_units, self.currency)} lies {fall:.2f} % below its highest, "
-            f"{money_text(self.peak_units, self.currency)}, and max_drawdown is {self.share_e8 / 10**6:g} %"
-        )
 
 
 class _Counts:
@@ -90,28 +40,6 @@ class _Counts:
         self.sells: dict[str, int] = {}
         self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of about the last second
         self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
-
-    def opened(self, order: Order, lots: int) -> None:
-        pair = order.pair
-        self.total += 1
-        self.by_pair[pair] = self.by_pair.get(pair, 0) + 1
-        side = self.buys if order.side is BUY else self.sells
-        side[pair] = side.get(pair, 0) + lots
-        times, created, client_id = self.times, order.created, order.client_id
-        if client_id not in self.seen and (not times or created >= times[-1][0]):
-            self.forget_before(created - NS_PER_S)
-            times.append((created, client_id))
-            self.seen.add(client_id)
-
-    def closed(self, order: Order, lots: int) -> None:
-        pair = order.pair
-        self.total -= 1
-        self.by_pair[pair] -= 1
-        side = self.buys if order.side is BUY else self.sells
-        side[pair] -= lots
-        assert self.total >= 0, order
-        assert self.by_pair[pair] >= 0, order
-        assert side[pair] >= 0, order
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
         """Unfilled lots of live and queued orders on one side; unknown orders count as live."""
@@ -198,7 +126,11 @@ class RiskDesk:
         self._bot_rules = self._rules[0][1]
         self._rules_of = {name: rules for name, rules in self._rules if name is not None}
         names = portfolio.strategies
-        self._bot_counts = whole = _Counts()
+        #: whether any rule looks at orders
+        self.has_rules = any(rules for _, rules in self._rules)
+        whole = _Counts()
+        #: how many orders of a pair are live or queued, over all strategies
+        self.open_by_pair = whole.by_pair
         # with a single strategy its counts are the bot's: count once
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
@@ -264,9 +196,19 @@ class RiskDesk:
             lots = order_lots(order, self._bot) or 0
         else:
             lots = order.amount_lots - order.executed_lots
-        self._pending[order.client_id] = lots
+        pair, client_id, created = order.pair, order.client_id, order.created
+        self._pending[client_id] = lots
         for counts in self._counts[order.strategy]:
-            counts.opened(order, lots)
+            counts.total += 1
+            counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
+            side = counts.buys if order.side is BUY else counts.sells
+            side[pair] = side.get(pair, 0) + lots
+            times, seen = counts.times, counts.seen
+            if client_id not in seen and (not times or created >= times[-1][0]):
+                if times and times[0][0] <= created - NS_PER_S:
+                    counts.forget_before(created - NS_PER_S)
+                times.append((created, client_id))
+                seen.add(client_id)
 
     def order_filled(self, order: Order, lots: int) -> None:
         """Some lots of an order were filled. Ignored if the order is closed."""
@@ -282,16 +224,19 @@ class RiskDesk:
         """An order is final. Closing twice does nothing."""
         lots = self._pending.pop(order.client_id, None)
         if lots is not None:
+            pair = order.pair
             for counts in self._counts[order.strategy]:
-                counts.closed(order, lots)
+                counts.total -= 1
+                counts.by_pair[pair] -= 1
+                side = counts.buys if order.side is BUY else counts.sells
+                side[pair] -= lots
+                assert counts.total >= 0, order
+                assert counts.by_pair[pair] >= 0, order
+                assert side[pair] >= 0, order
 
     def view(self, level: str | None) -> _View:
         """The rules' view of a strategy, or of the bot (None)."""
         return self._bot if level is None else self._views[level]
-
-    def open_count(self, pair: Pair) -> int:
-        """How many orders of a pair are live or queued, over all strategies."""
-        return self._bot_counts.by_pair.get(pair, 0)
 
     # -- days and losses ------------------------------------------------------------------------------------------
 

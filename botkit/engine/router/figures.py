@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
+from botkit.engine.router.reports import SentWindow, Usage
 from botkit.engine.router.routes import Route
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import LimitTable, Scope
@@ -14,38 +13,6 @@ from botkit.model.results import EndpointUse, RouterUse
 #: waits are binned by their first seven binary digits, so a quantile is at most 1.6 % too high
 _DIGITS = 7
 _CREATES = ("create_order", "create_batch")
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """One window at one moment. ``limit`` is the documented one, ``in_force`` the reduced one after a 429."""
-
-    pool: str
-    scope: Scope
-    limit: int
-    in_force: int
-    per_s: int
-    held: int
-    peak_percent: float
-    refused: int  # 429 answers over all windows of this pool
-
-
-class SentWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """A window in use: requests still unanswered, and when each of the other slots becomes free."""
-
-    pool: str
-    scopes: tuple[Scope, ...]
-    on_their_way: int
-    releases: tuple[Nanos, ...]
-
-
-class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchange answered 429, which the slot rule makes impossible for this bot alone."""
-
-    pool: str
-    at: Nanos
-    until: Nanos  # when requests that are not urgent resume
-    limits: tuple[int, ...]  # requests per window in force from now on
-    text: str
 
 
 class WaitClasses:

@@ -13,19 +13,11 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Final, TypeAlias
 
-import msgspec
-
-from botkit.engine.router.figures import (
-    EndpointFigures,
-    LimitAlarm,
-    SentWindow,
-    Usage,
-    router_use,
-    sent_windows_of,
-    usage_of,
-)
+from botkit.engine.agenda import Changes
+from botkit.engine.router.figures import EndpointFigures, router_use, sent_windows_of, usage_of
 from botkit.engine.router.leased import LeasedPools, SlotNews
 from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
+from botkit.engine.router.reports import DroppedRead, Due, LimitAlarm, SentWindow, Usage
 from botkit.engine.router.routes import (
     BATCH_MAX,
     CANCEL_BATCH_MAX,
@@ -68,23 +60,6 @@ class Withdrawal(enum.Enum):
     DUPLICATE = "duplicate"  # one is already queued or on its way
 
 
-class DroppedRead(msgspec.Struct, frozen=True):
-    """A read that will not be sent. ``ticket`` is what `Router.read` returned."""
-
-    ticket: int
-    endpoint: str
-    owner: str
-    reason: str
-
-
-class Due(msgspec.Struct):
-    """What is due now: requests to send, in order, and items whose deadline has passed."""
-
-    requests: list[Request]
-    expired: list[Order]
-    dropped: list[DroppedRead]
-
-
 class _Kind(enum.Enum):
     CREATE = 0
     CANCEL = 1
@@ -103,10 +78,6 @@ _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
 
 
 def _nobody_listens() -> None:
-    pass
-
-
-def _nobody_is_told(due: Nanos | None) -> None:
     pass
 
 
@@ -154,9 +125,8 @@ class Router:
         self._next_id = first_request_id
         self._next_key = 0  # of waiting items; counts up, so it gives the order of arrival
         self._old_key = 0  # of slots of an earlier run; counts down, apart from request ids
-        # The one order placed while nothing was waiting. Most orders leave in the same turn, and this way they skip the
-        # queues.
-        self._express: Order | None = None
+        #: the one order placed while nothing was waiting: most orders leave in the same turn, and skip the queues
+        self.express: Order | None = None
         self._express_is_cancel = False
         self._express_since: Nanos = 0
         self._count = 0  # all waiting items except the express one
@@ -176,12 +146,14 @@ class Router:
         self._next_is_known = False
         self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
         self._on_change: Callable[[], None] = _nobody_listens
-        self._on_due: Callable[[Nanos | None], None] = _nobody_is_told
+        self._changes = Changes()
 
-    def take_listener(self, on_change: Callable[[], None], on_due: Callable[[Nanos | None], None]) -> None:
-        """Call ``on_change`` whenever `next_due` may have changed, or ``on_due`` with it where it is known."""
+    def take_listener(self, on_change: Callable[[], None], changes: Changes) -> None:
+        """Call ``on_change`` whenever `next_due` may have changed. For ``express`` only ``changes`` is counted: the
+        engine calls `due` at the end of that same turn.
+        """
         self._on_change = on_change
-        self._on_due = on_due
+        self._changes = changes
 
     def _changed(self) -> None:
         self._next_is_known = False
@@ -192,22 +164,22 @@ class Router:
     @property
     def waiting(self) -> int:
         """How many creates, cancels and reads are waiting."""
-        return self._count if self._express is None else self._count + 1
+        return self._count if self.express is None else self._count + 1
 
     def is_waiting(self, order: Order) -> bool:
         """True while the create of ``order`` is queued."""
-        if self._express is order:
+        if self.express is order:
             return not self._express_is_cancel
         return order.client_id in self._waiting
 
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot; returns None, or the reason why it cannot be queued."""
         self._now = now
-        if not self._count and self._express is None:
-            self._express = order
+        if not self._count and self.express is None:
+            self.express = order
             self._express_is_cancel = False
             self._express_since = now
-            self._on_due(now)
+            self._changes.count += 1
             return None
         self._queue_express()
         if self._count >= self._queue_max:
@@ -221,8 +193,8 @@ class Router:
         """
         self._now = now
         client_id = order.client_id
-        if self._express is order and not self._express_is_cancel:
-            self._express = None
+        if self.express is order and not self._express_is_cancel:
+            self.express = None
             self._on_change()
             return Withdrawal.WITHDRAWN
         item = self._waiting.get(client_id)
@@ -233,11 +205,11 @@ class Router:
             return Withdrawal.DUPLICATE
         assert order.order_id, f"{order!r} neither waits here nor has an order id"
         self._cancelling.add(client_id)
-        if not self._count and self._express is None:
-            self._express = order
+        if not self._count and self.express is None:
+            self.express = order
             self._express_is_cancel = True
             self._express_since = now
-            self._on_due(now)
+            self._changes.count += 1
         else:
             self._queue_express()
             self._queue_cancel(order, now)
@@ -249,8 +221,8 @@ class Router:
         It gets the old place if both are of the same strategy and class; else ``new`` goes to the end of its own line.
         """
         self._now = now
-        if self._express is old and not self._express_is_cancel:
-            self._express = new
+        if self.express is old and not self._express_is_cancel:
+            self.express = new
             self._express_since = now
             return True
         item = self._waiting.get(old.client_id)
@@ -318,12 +290,9 @@ class Router:
 
     def due(self, now: Nanos) -> Due:
         """The requests to send at ``now``, in order, with ids assigned and slots taken."""
-        self._now = now
-        if self._express is not None:
-            request = self._try_express(self._express, now)
-            if request is not None:  # and nothing else waited
-                self._on_due(now if self._dropped else None)
-                return Due([request], [], [])
+        request = self.try_express(now)
+        if request is not None:  # and nothing else waited
+            return Due([request], [], [])
         self._on_change()
         due = Due([], [], [])
         if self._dropped:
@@ -343,12 +312,32 @@ class Router:
                 self._send_reads(due.requests, now)
         return due
 
+    def try_express(self, now: Nanos) -> Request | None:
+        """The request of the only waiting order, if there is one and it may leave; else call `due`."""
+        self._now = now
+        order = self.express
+        if order is None:
+            return None
+        if self._express_is_cancel:
+            if order.state in FINAL_STATES:
+                self.express = None
+                self._cancelling.discard(order.client_id)
+                return None
+            if self._cancel_route.take(now, True):
+                self.express = None
+                return self._cancel_request(order, self._express_since, now)
+        elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
+            self.express = None
+            return self._create_request(order, self._express_since, now)
+        self._queue_express()
+        return None
+
     def next_due(self) -> Nanos | None:
         """When `due` would return something new; None if nothing waits or only an answer can help.
 
         Valid until the next call of any other method. Requests added since the last `due` may be tried at once.
         """
-        if self._express is not None or self._dropped:
+        if self.express is not None or self._dropped:
             return self._now
         if not self._count:
             return None
@@ -470,9 +459,9 @@ class Router:
 
     def _queue_express(self) -> None:
         """Move the express order into the queues, because something else is waiting too."""
-        order = self._express
+        order = self.express
         if order is not None:
-            self._express = None
+            self.express = None
             if self._express_is_cancel:
                 self._queue_cancel(order, self._express_since)
             else:
@@ -512,22 +501,6 @@ class Router:
         return lane
 
     # -- sending ----------------------------------------------------------------------------------------------------
-
-    def _try_express(self, order: Order, now: Nanos) -> Request | None:
-        """The request for the only waiting order; None if it must wait, has expired or became pointless."""
-        if self._express_is_cancel:
-            if order.state in FINAL_STATES:
-                self._express = None
-                self._cancelling.discard(order.client_id)
-                return None
-            if self._cancel_route.take(now, True):
-                self._express = None
-                return self._cancel_request(order, self._express_since, now)
-        elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
-            self._express = None
-            return self._create_request(order, self._express_since, now)
-        self._queue_express()
-        return None
 
     def _create_request(self, order: Order, since: Nanos, now: Nanos) -> CreateOrder:
         request_id = self._next_id

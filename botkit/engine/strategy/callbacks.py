@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from botkit.engine.agenda import BotClock, Changes
-from botkit.engine.outcome import Outbox, StrategyFailure
+from botkit.engine.outcome import Outbox
+from botkit.engine.outcome_parts import StrategyFailure
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.errors import ConfigError
 

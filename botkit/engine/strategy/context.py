@@ -135,9 +135,12 @@ class Context:
         tag: str,
     ) -> None:
         """State the resting orders of a quote."""
-        check_bps("tolerance_bps", tolerance_bps)
-        self._rooms.markets.check_priced(self.pair(pair))
-        self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
+        rooms, known = self._rooms, self.pair(pair)
+        if tolerance_bps:
+            check_bps("tolerance_bps", tolerance_bps)
+        if known not in rooms.portfolio.prices:
+            rooms.markets.check_priced(known)
+        rooms.quoter.want(self.record, self.orders, known, bids, asks, post_only, tolerance_bps, tag)
 
     def order_target(self, pair: Pair | str, amount: Number, max_slippage_pct: float, tag: str) -> Order | None:
         """State one position."""

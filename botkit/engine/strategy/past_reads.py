@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from botkit.engine.market.bars import BarBuilder
 from botkit.engine.orders.reads import Reads
-from botkit.engine.outcome import HistoryWanted, Outbox
+from botkit.engine.outcome import Outbox
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.router.router import Priority
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.events import Bar, Candle

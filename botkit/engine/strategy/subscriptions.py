@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from botkit.engine.market.markets import Markets
-from botkit.engine.outcome import Outbox, StreamWanted
+from botkit.engine.outcome import Outbox
+from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.history import PastBook
 from botkit.engine.strategy.plots import PlotStore

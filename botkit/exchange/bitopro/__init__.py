@@ -1,6 +1,6 @@
-"""BitoPro: its wire format, a complete asyncio client, the adapter that bots trade through, and recorded frames.
+"""BitoPro: wire format, a complete asyncio client, the adapter that bots trade through, and recorded frames.
 
-The client works on its own: ``from botkit.exchange.bitopro import BitoProClient``.
+The client can be used by itself: ``from botkit.exchange.bitopro import BitoProClient``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["BitoProClient", "Credentials"]
 
 
 def __getattr__(name: str) -> Any:
-    # imported late, so that reading a capture or the facts does not load aiohttp
+    # imported on first use, so that reading a capture or the facts does not load aiohttp
     if name == "BitoProClient":
         from botkit.exchange.bitopro.rest import BitoProClient
 

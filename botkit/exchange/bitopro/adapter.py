@@ -1,13 +1,12 @@
 """Connects a bot to BitoPro: turns the engine's requests into calls, and answers and frames into events.
 
-A driver opens the adapter, hands it a sink for events and gives it requests. Every request ends in exactly one
-`Answer`, whatever happens: a network error is an outcome, never an exception. The outcomes follow the order
-protocol: a 4xx is REFUSED (the engine looks the order up before believing it), and everything between a sent byte
-and a clear answer is UNKNOWN.
+A driver opens the adapter, gives it a sink for events and sends it requests. Every request ends in exactly one
+`Answer`: a network error is an outcome, never an exception. Outcomes follow the order protocol: a 4xx is REFUSED (the
+engine looks the order up before believing it), and anything between the first byte sent and a clear answer is UNKNOWN.
 
-The adapter sends nothing on its own, since every request needs a slot from the router. After
-a break it emits a `Connection`, and the engine requests what it needs; ``resynchronise="rest"`` makes the streams read
-for themselves, for a driver without a router.
+The adapter sends nothing on its own, because every request needs a slot from the router. After a lost connection it
+emits a `Connection`, and the engine requests what it needs. For drivers without a router, ``resynchronise="rest"``
+makes the streams read what they missed themselves.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from botkit.exchange.bitopro.history import stitch_candles
 from botkit.exchange.bitopro.rest import BitoProClient
 from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
 from botkit.exchange.bitopro.transport import NothingSent
-from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CreateBody
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, REST_BASE, WS_BASE
@@ -70,7 +69,7 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.bitopro")
 
-#: undocumented how many cancels one PUT takes; this keeps a body below 2 kB
+#: how many cancels one PUT takes is not documented; this keeps a body below 2 kB
 _CANCEL_BATCH_MAX = 50
 CAPABILITIES = Capabilities(
     batch_create_max=BATCH_MAX,
@@ -81,9 +80,9 @@ CAPABILITIES = Capabilities(
 )
 #: a create older than this is not sent: the book it was meant for is gone
 _T0_AGE_MAX: Nanos = NS_PER_S
-#: how many orders and executions to remember, to recognise repetitions
+#: how many orders and executions to remember, to recognise repeats
 _MEMORY = 20_000
-#: most that a frame of balances may lag behind one sent after it
+#: how far a balance frame may lag behind one sent after it
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
@@ -95,13 +94,13 @@ _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
 
 
 class _Remembered:
-    """The last value seen under a key, of the latest ``_MEMORY`` keys."""
+    """The last value seen under each key, for the latest ``_MEMORY`` keys."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[object, object] = OrderedDict()
 
     def is_new(self, key: object, value: object) -> bool:
-        """True unless the same value was the last seen under the key."""
+        """False if the same value was the last one seen under the key."""
         if self._values.get(key) == value:
             return False
         self._values[key] = value
@@ -126,12 +125,13 @@ class BitoProAdapter:
         speed: float = 1.0,
         limits: LimitTable | None = None,
     ) -> None:
-        """``speed`` is how much faster the client's clock runs than the machine's: an order must not become too old
-        in the machine's time than it would at the exchange. ``limits``: None for the table that ships with botkit."""
+        """``speed`` is how many times faster the client's clock runs than the machine's: in machine time, an order must
+        not become older than it could at the exchange. ``limits``: None for the table that ships with botkit.
+        """
         self.client = client
         self._limits = limits
         self._speed = max(1.0, speed)
-        #: the pairs whose rows can be read, by lowercase name
+        #: the pairs whose rows can be parsed, by lowercase name
         self.known_pairs = pairs
         self._resynchronise = resynchronise == "rest"
         self._is_open = False
@@ -141,7 +141,7 @@ class BitoProAdapter:
         self._trades = _Remembered()
         self._foreign: set[str] = set()
         self._unknown_events: set[str] = set()
-        #: stamp of the last frame with a currency's balance, in milliseconds
+        #: the timestamp, in milliseconds, of the last frame with each currency's balance
         self._balances_at: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
@@ -157,7 +157,7 @@ class BitoProAdapter:
     def limits(self) -> LimitTable:
         """The rate limits in force."""
         if self._limits is None:
-            # here and not above: reading the table takes YAML, which recording market data does without
+            # imported here because reading the table needs YAML, which recording market data does not
             from botkit.exchange.bitopro.limit_table import load_limit_table
 
             self._limits = load_limit_table()
@@ -165,11 +165,11 @@ class BitoProAdapter:
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time less the exchange's, to the second; None before the first answer."""
+        """This machine's time minus the exchange's, to the second; None before the first answer."""
         return self.client.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their rules as the exchange gives them now. Raises RequestError."""
+        """The pairs and their current rules, read from the exchange. Raises RequestError."""
         return await self.client.pairs()
 
     async def open(self) -> None:
@@ -178,7 +178,7 @@ class BitoProAdapter:
         self._is_open = True
 
     async def close(self) -> None:
-        """End every stream and close every connection."""
+        """Close every stream and connection."""
         self._is_open = False
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
@@ -197,10 +197,10 @@ class BitoProAdapter:
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Open the streams of these pairs (a book with its depth) and of the account; their events go to ``sink``.
+        """Open the streams for these pairs (books with a depth) and for the account, and send their events to ``sink``.
 
-        ``sink`` must return at once. The streams reconnect by themselves until `close`; each time with a `Connection`,
-        one for each pair of a public stream.
+        ``sink`` must return at once. The streams reconnect by themselves until `close`, reporting each change as a
+        `Connection`; a public stream sends one for each of its pairs.
         """
         wanted: list[tuple[str, dict[str, int | None]]] = []
         if books:
@@ -214,14 +214,15 @@ class BitoProAdapter:
             pairs: dict[str, int | None] = dict.fromkeys(self.known_pairs)
             wanted += [(stream_id, pairs if stream_id == "user_trades" else {}) for stream_id in _PRIVATE_STREAMS]
         for stream_id, pairs in wanted:
-            # account streams concern no single pair, even if a list of pairs says what to read after a break
+            # account streams concern no single pair, even if a list of pairs says what to read after a lost connection
             told = [None] if stream_id in _PRIVATE_STREAMS else [self.known_pairs[pair] for pair in pairs]
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the streams of one kind, or all: the present connections may be dead without having been
-        closed."""
+        """Reconnect the streams of one kind, or all of them, in case the current connections are dead but not
+        closed.
+        """
         for stream in [stream for stream in self._streams if kind is None or stream.id in _STREAMS_OF[kind]]:
             task = asyncio.create_task(stream.interrupt(), name="bitopro reconnect")
             self._tasks.add(task)
@@ -243,7 +244,7 @@ class BitoProAdapter:
                     for event in self._understood(stream_id, received, told):
                         sink(event)
         except Exception as error:
-            # the end of a stream must be visible: nothing else shows that prices stand still
+            # a stream that ends must be reported: nothing else would show that its prices are stale
             log.exception("the stream %s ended", stream_id)
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
@@ -256,7 +257,7 @@ class BitoProAdapter:
             return [Connection(ConnectionState.STALE, stream_id, pair, str(error)) for pair in told]
 
     def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Iterable[AdapterEvent]:
-        """The events that an item of a stream becomes. ``told`` are the pairs that a change of connection concerns."""
+        """Convert a stream's item into events. ``told`` are the pairs that a connection change concerns."""
         item = received.item
         match item:
             case OrderBookFrame():
@@ -286,7 +287,7 @@ class BitoProAdapter:
             case BalanceFrame():
                 balances = self._newest(item, received.is_first)
                 if balances:
-                    # never a snapshot: if the first frame were lost, the next would mean that all other coins are gone
+                    # never a snapshot: if the first frame were lost, the next would mean that every other coin is gone
                     yield translate.balance_report(balances, snapshot=False)
             case Snapshot():
                 yield from self._snapshot(item)
@@ -297,9 +298,9 @@ class BitoProAdapter:
                 self._unknown_event(stream_id, item.event[:40])
 
     def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
-        """The rows of currencies without a newer frame: frames may overtake each other.
+        """The rows whose currency has no newer frame: frames may arrive out of order.
 
-        A stamp further back than frames can be late means the clock was set, so it is believed.
+        A timestamp further back than frames can lag means that the exchange's clock was reset, so it is accepted.
         """
         if is_first:
             self._balances_at.clear()
@@ -315,26 +316,25 @@ class BitoProAdapter:
         if event not in self._unknown_events and len(self._unknown_events) < 100:
             self._unknown_events.add(event)
             log.warning(
-                "%s: frames of the unknown event %s are ignored, everything else continues; "
-                "look whether there is a newer botkit",
+                "%s: frames with the unknown event %s are ignored, everything else continues; check for a newer botkit",
                 stream_id,
                 event,
             )
 
     def _snapshot(self, snapshot: Snapshot) -> Iterable[AdapterEvent]:
         rows = snapshot.rows
-        yield from self._order_reports(row for row in rows if isinstance(row, OrderRow))
+        yield from self._order_reports(row for row in rows if isinstance(row, OwnOrderRow))
         balances = [row for row in rows if isinstance(row, BalanceRow)]
         if balances:
             yield translate.balance_report(balances, snapshot=True)
         pair = self._pair(snapshot.pair or "")
         if pair:
-            # the listing's ids are not the stream's, so the engine joins them by what each order has executed
+            # the listing's ids are not the stream's, so the engine matches them by each order's executed amount
             yield from self._new_trades(
                 translate.own_trade_report(row, pair) for row in rows if isinstance(row, OwnTradeRow)
             )
 
-    def _order_reports(self, rows: Iterable[OrderRow]) -> Iterable[OrderReport]:
+    def _order_reports(self, rows: Iterable[OwnOrderRow]) -> Iterable[OrderReport]:
         """The reports that are new: both order streams report the same end, and snapshots repeat."""
         for row in rows:
             if pair := self._pair(row.pair):
@@ -343,23 +343,23 @@ class BitoProAdapter:
                     yield report
 
     def _new_trades(self, reports: Iterable[TradeReport]) -> Iterable[TradeReport]:
-        # a trade with oneself is two executions under one id
+        # a self-trade is two executions with one id
         return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
 
     def _pair(self, name: str) -> Pair | None:
-        """The pair, or None (logged once) if its rules are not known: it cannot be one of this bot's."""
+        """The pair, or None (logged once) if its rules are unknown: its orders cannot be this bot's."""
         pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
             self._foreign.add(name)
-            log.warning("rows of the pair %s are ignored: it is not among the pairs this bot knows", name[:40])
+            log.warning("rows for the pair %s are ignored: this bot does not know the pair", name[:40])
         return pair
 
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once and return how it ended. Cancels use the urgent connections.
+        """Send a request once and return its `Answer`. Cancels use the urgent connections.
 
-        Raises nothing but CancelledError, after which the outcome is unknown to the caller.
+        Raises nothing but CancelledError, after which the caller does not know the outcome.
         """
         if not self._is_open:
             return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
@@ -376,7 +376,7 @@ class BitoProAdapter:
         except WireError as error:
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=str(error))
         except Exception as error:
-            # a bug here: the bot must still look the order up instead of waiting for an answer for ever
+            # a bug in this code: the bot must look the order up instead of waiting forever for an answer
             log.exception("%s %d could not be sent", request.endpoint, request.id)
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
@@ -397,7 +397,7 @@ class BitoProAdapter:
             case CancelOrder():
                 cancelled = await client.cancel_order(request.pair, request.order_id)
                 if str(cancelled.order_id) != request.order_id:
-                    raise OutcomeUnknown(f"cancelling {request.order_id} was answered for {cancelled.order_id}")
+                    raise OutcomeUnknown(f"the cancel of {request.order_id} was answered for {cancelled.order_id}")
                 return CancelAck(((str(request.pair), request.order_id),))
             case CancelBatch():
                 return CancelAck(await client.cancel_orders((str(pair), order_id) for pair, order_id in request.orders))
@@ -434,12 +434,12 @@ class BitoProAdapter:
                 return tuple(translate.own_trade_report(row, request.pair) for row in trades)
             case GetBalances():
                 held = await client.balances()
-                if not held:  # coins that the account does not hold are listed too, so an empty list is an error
+                if not held:  # zero balances are listed too, so an empty list is an error
                     raise TryAgain("balance: the answer lists no currency", status=200)
                 return translate.balance_report(held, snapshot=True)
             case GetBook():
                 book = await client.order_book(request.pair, _served_depth(request.depth))
-                # the answer carries no time, so it gets the time of its arrival
+                # the answer has no timestamp, so its arrival time is used
                 now = client.clock.now()
                 return translate.order_book(book.bids, book.asks, request.pair, now, request.depth)
             case GetCandles():
@@ -456,14 +456,14 @@ class BitoProAdapter:
                 return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
         raise AssertionError(f"no call for {request!r}")
 
-    def _listed(self, rows: Iterable[OrderRow]) -> tuple[OrderReport, ...]:
+    def _listed(self, rows: Iterable[OwnOrderRow]) -> tuple[OrderReport, ...]:
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
-        """How long a create may still wait for its connection, in s. Raises NothingSent if it is too old already."""
+        """How long a create may still wait for its connection, in s. Raises NothingSent if it is already too old."""
         left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
-            raise NothingSent("the order waited for more than a second after its grant and was not sent")
+            raise NothingSent("the order waited more than a second after its slot was granted and was not sent")
         return max(left, NS_PER_S // 100) / NS_PER_S
 
 
@@ -496,17 +496,18 @@ def _answer(request: Request, outcome: Ending, error: RequestError) -> Answer:
 
 
 def _served_depth(depth: int) -> int:
-    """The least depth the exchange serves that shows ``depth`` levels; it answers any other number with five."""
+    """The smallest depth that the exchange serves with at least ``depth`` levels; for any other number it sends
+    five.
+    """
     return next((limit for limit in BOOK_LIMITS if limit >= depth), BOOK_LIMITS[-1])
 
 
 def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapter:
-    """An adapter from the ``exchange:`` section of a configuration, not yet open.
+    """Create an adapter from the ``exchange:`` section of a configuration, not yet open.
 
-    Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (the addresses, an emulator's for example), and from
-    the program itself ``clock`` and its ``speed``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and
-    ``public`` (market data alone, without an account). ``limits`` is a table in place of the one that ships with
-    botkit. Raises ConfigError.
+    Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, for example an emulator's); and, set by
+    botkit, ``clock`` and its ``speed``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market
+    data only, without an account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]

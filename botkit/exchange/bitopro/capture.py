@@ -1,8 +1,8 @@
 """Reads recorded frames into columns: the tape format ``frames`` (.jsonl, .jsonl.gz).
 
-One JSON object a line: ``{"received": <ms of the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames of
-other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; other
-recorders write a frame for each trade. Which of the two a file holds is detected, or given by ``trades``.
+One JSON object per line: ``{"received": <ms by the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames
+from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; other
+recorders write one frame per trade. Which kind a file holds is detected, or set with ``trades``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from botkit.model.pairs import Pair
 
 #: rows per chunk of one stream: 20,000 books of 20 levels are 13 MB of integers
 CHUNK_ROWS = 20_000
-#: a longer line is not a frame; without a limit a damaged archive could fill the memory
+#: a longer line is not a frame; without a limit, a damaged archive could fill the memory
 _LINE_MAX = 4 * 2**20
 _DEPTHS = (1, 5, 10, 20, 30, 50)
 
@@ -39,7 +39,7 @@ _DEPTHS = (1, 5, 10, 20, 30, 50)
 _TradeTuple = tuple[Nanos, int, int, int]
 
 
-class _Line(msgspec.Struct):
+class _RawLine(msgspec.Struct):
     received: int
     frame: msgspec.Raw
 
@@ -50,7 +50,9 @@ class _KnownLine(msgspec.Struct):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """How a file is read. ``is_guessed``: its format was detected, not given, so what does not fit is refused."""
+    """How to read a file. ``is_guessed``: the format was detected, not set, so anything that does not fit is
+    refused.
+    """
 
     is_single: bool
     is_guessed: bool
@@ -60,18 +62,18 @@ class _Reading(msgspec.Struct, frozen=True):
 
 
 def _nobody(*_: object) -> None:
-    """A callback that ignores everything."""
+    """A callback that does nothing."""
 
 
 class _Trades:
-    """Trades of one pair collected for a chunk."""
+    """Collects one pair's trades for a chunk."""
 
     def __init__(self, pair: Pair, reading: _Reading) -> None:
         self.pair = pair
         self._reading = reading
-        self._before: tuple[Nanos, int] | None = None  # when the frame before was received, and how many trades it held
+        self._before: tuple[Nanos, int] | None = None  # when the previous frame was received, and its number of trades
         coarse = 10 ** max(0, pair.rules.amount_decimals - pair.rules.display_decimals)
-        # the wire rounds amounts to amountPrecision in later frames, so sightings of one trade are compared rounded
+        # later frames round amounts to amountPrecision, so trades are compared after rounding
         self.aligner: TradeListAligner[_TradeTuple] | None = (
             None
             if reading.is_single
@@ -94,7 +96,7 @@ class _Trades:
             for row in rows
         ]
         if any(ticks <= 0 or lots <= 0 for _, ticks, lots, _ in parsed):
-            raise WireError("a trade's price and amount must be above zero")
+            raise WireError("a trade's price and amount must be positive")
         new = self._aligned(received, parsed) if self.aligner else tuple(reversed(parsed))
         times, stamps, ticks_, lots_, sides = self.rows
         for time, ticks, lots, side in new:
@@ -105,20 +107,20 @@ class _Trades:
             sides.append(side)
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
-        """The new trades of a list. Notes the first list, which is older than the recording, and gaps between lists."""
+        """The new trades of a list. Notes the first list, which predates the recording, and gaps between lists."""
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)
         before, self._before = self._before, (received, len(rows))
         if before is None:
             if rows:
                 what = "1 trade" if len(rows) == 1 else f"{len(rows)} trades"
-                self._reading.note(f"{self.pair}: the first list holds {what} from before the recording, left out")
+                self._reading.note(f"{self.pair}: left out {what} in the first list, from before the recording")
             return new
-        # a list of recent trades grows until it is full, and never shrinks
+        # a list of recent trades grows until it is full and never shrinks
         if self._reading.is_guessed and len(rows) == 1 and (gap or before[1] > 1):
             raise WireError(
                 "a frame of a single trade in a file whose other frames repeat the list of recent trades; split the "
-                "file, or say with --trades list or --trades single (in a configuration `trades:`) how to read it"
+                "file, or set how to read it with --trades list or --trades single (in a configuration, `trades:`)"
             )
         if gap:
             self._reading.gap(str(self.pair), "trades", before[0], received)
@@ -131,7 +133,7 @@ class _Trades:
 
 
 class _Books:
-    """Books of one pair collected for a chunk."""
+    """Collects one pair's books for a chunk."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
@@ -145,9 +147,9 @@ class _Books:
     def add(self, received: Nanos, frame: OrderBookFrame) -> None:
         bids, asks = self._levels(frame.bids, "bid"), self._levels(frame.asks, "ask")
         if any(bids[i] <= bids[i + 2] for i in range(0, len(bids) - 2, 2)):
-            raise WireError("bids must fall from the best down")
+            raise WireError("bids must be in descending order of price")
         if any(asks[i] >= asks[i + 2] for i in range(0, len(asks) - 2, 2)):
-            raise WireError("asks must rise from the best up")
+            raise WireError("asks must be in ascending order of price")
         self.time.append(to_ns(frame.timestamp))
         self.received.append(received)
         self.sides[0].append(bids)
@@ -160,8 +162,8 @@ class _Books:
             ticks = scaled(level.price, rules.price_decimals, f"{what} price")
             lots = scaled(level.amount, rules.amount_decimals, f"{what} amount")
             if ticks <= 0 or lots < 0:
-                raise WireError(f"a {what} of {level.amount} at {level.price} is not a level of a book")
-            if lots:  # a level whose amount was rounded to zero on the wire cannot be traded with
+                raise WireError(f"a {what} of {level.amount} at {level.price} is not a valid book level")
+            if lots:  # the wire rounded the amount to zero: nothing to trade with
                 flat += (ticks, lots)
         return flat
 
@@ -175,7 +177,7 @@ class _Books:
 
 
 def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
-    """Ticks and lots of shape (rows, depth), absent levels 0."""
+    """Ticks and lots with shape (rows, depth); missing levels are 0."""
     flat = np.zeros((len(side), depth * 2), dtype=np.int64)
     for row, levels in enumerate(side):
         flat[row, : len(levels)] = levels
@@ -183,8 +185,9 @@ def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
 
 
 class BitoProFrames:
-    """Reads recorded BitoPro frames. Options: ``trades`` (list or single; default: what the file holds), ``pair`` (read
-    that one alone); ``note`` is called with sentences, ``gap`` with pair, kind, start and end of what is missing."""
+    """Reads recorded BitoPro frames. Options: ``trades`` (list or single; detected by default), ``pair`` (read only
+    that pair). ``note`` is called with messages, ``gap`` with pair, kind, start and end of missing data.
+    """
 
     endings: tuple[str, ...] = (".frames.jsonl", ".frames.jsonl.gz", ".jsonl", ".jsonl.gz")
 
@@ -192,14 +195,14 @@ class BitoProFrames:
         self._chunk_rows = chunk_rows
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's books and trades, a bounded chunk at a time; all chunks together in order of receive time.
+        """The file's books and trades in chunks of limited size, in overall order of receipt.
 
         When one stream's chunk is full, the chunks of all streams are yielded, so that no stream runs far ahead of
         another. Raises DataError naming file and line.
         """
         mode = options.get("trades")
         if mode not in (None, "list", "single"):
-            raise DataError(f"{path}: trades: {mode!r} is not a way to read trades; use list or single")
+            raise DataError(f"{path}: trades: {mode!r} is not valid; use list or single")
         only = options.get("pair")
         only = str(only).lower() if only else None
         reading = _Reading(
@@ -221,7 +224,7 @@ class BitoProFrames:
                 try:
                     received, frame = _decode_line(line)
                     if received < last:
-                        raise WireError(f"received before the line above it ({received // NS_PER_MS} ms)")
+                        raise WireError(f"received before the previous line ({received // NS_PER_MS} ms)")
                     last = received
                     if frame is None:
                         continue
@@ -233,7 +236,7 @@ class BitoProFrames:
                         assert isinstance(frame, TradeFrame)
                         if reading.is_single and len(frame.data or ()) > 1:
                             raise WireError(
-                                f"a TRADE frame of {len(frame.data or ())} trades in a file read with trades: single; "
+                                f"a frame has {len(frame.data or ())} trades, but the setting is trades: single; "
                                 "if it was recorded from the exchange, read it with trades: list"
                             )
                         stream.add(received, frame.data or ())
@@ -247,7 +250,7 @@ class BitoProFrames:
 
 
 def _holds_single_trades(path: Path, only: str | None) -> bool:
-    """True when every TRADE frame of the file holds one trade. Frames that repeat a list soon hold several."""
+    """True if every TRADE frame in the file holds one trade. Frames that repeat a list soon hold several."""
     with _lines(path) as lines:
         for line in lines:
             if b"TRADE" not in line:
@@ -255,7 +258,7 @@ def _holds_single_trades(path: Path, only: str | None) -> bool:
             try:
                 frame = _decode_line(line)[1]
             except WireError:
-                continue  # the actual reading names the line
+                continue  # the actual read reports the line
             if isinstance(frame, TradeFrame) and only in (None, frame.pair.lower()) and len(frame.data or ()) != 1:
                 return False
     return True
@@ -272,8 +275,8 @@ def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None
         known = _line_decoder.decode(line)
         received, frame = known.received, known.frame
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
-        # the slow way: it distinguishes an unknown event from damage, and names the damage
-        raw = decode(line, _Line, 'a line {"received": ms, "frame": {...}}')
+        # the slow path tells an unknown event from damage, and describes the damage
+        raw = decode(line, _RawLine, 'a line like {"received": ms, "frame": {...}}')
         decode_frame(bytes(raw.frame))
         return to_ns(raw.received, "received"), None
     return to_ns(received, "received"), frame if isinstance(frame, (OrderBookFrame, TradeFrame)) else None
@@ -305,7 +308,7 @@ def _stream_of(
 
 @contextmanager
 def _lines(path: Path) -> Iterator[Iterator[bytes]]:
-    """The file's lines, unpacked where it is compressed. Raises DataError naming the file."""
+    """The file's lines, decompressed if necessary. Raises DataError naming the file."""
     try:
         with path.open("rb") as packed:
             magic = packed.read(2)
@@ -327,5 +330,5 @@ def _bounded(source: IO[bytes], path: Path) -> Iterator[bytes]:
             return
         number += 1
         if len(line) > _LINE_MAX:
-            raise DataError(f"{path}:{number}: a line of more than {_LINE_MAX} bytes is no recorded frame")
+            raise DataError(f"{path}:{number}: a line with more than {_LINE_MAX} bytes is not a recorded frame")
         yield line

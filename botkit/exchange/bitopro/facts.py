@@ -1,4 +1,4 @@
-"""Facts about BitoPro that ship with botkit (pairs, fees, limits), and the way to connect to it."""
+"""Facts about BitoPro that ship with botkit (pairs, fees, limits), and how to connect to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = "bitopro"
 
 
 def _rank(rank: int, volume: int, held: int, maker: int, taker: int, maker_bito: int, taker_bito: int) -> FeeRank:
-    # rates below are given in millionths, so that the table reads like the exchange's
+    # rates in the table below are in millionths, so that it reads like the exchange's own
     return FeeRank(
         rank=rank,
         volume=volume,
@@ -31,7 +31,7 @@ def _rank(rank: int, volume: int, held: int, maker: int, taker: int, maker_bito:
     )
 
 
-#: the public fee table as served on 2026-09-23; rates in millionths. Ranks 5 and 6 need volume *and* BITO.
+#: the public fee table as of 2026-09-23; rates in millionths. Ranks 5 and 6 need volume *and* BITO.
 FEE_RANKS: tuple[FeeRank, ...] = (
     _rank(0, 0, 0, 1000, 2000, 800, 1600),
     _rank(1, 3_000_000, 3_000, 900, 1800, 720, 1440),
@@ -47,24 +47,25 @@ FEE_RANKS: tuple[FeeRank, ...] = (
 def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[str, Pair]:
     """The pairs that ship with botkit, by lowercase name.
 
-    Rules of most pairs were read from the exchange in 2024 to 2026, a few are modelled; a live bot asks the exchange.
+    Most pairs' rules were read from the exchange between 2024 and 2026; a few are estimates. A live bot reads the
+    current rules from the exchange.
     """
     text = resources.files("botkit.exchange.bitopro").joinpath("trading_pairs.json").read_text(encoding="utf-8")
     return pairs_from_wire(json.loads(text)["data"], amount_step=amount_step)
 
 
 class BitoPro:
-    """The exchange under the name ``bitopro``.
+    """The exchange registered as ``bitopro``.
 
-    Options of ``facts``: ``amount_step`` (base or amount: the precision order amounts round to, Q11) and ``limits``
-    (``strict`` for the strictest documented figure of each endpoint, or a mapping endpoint -> figure).
+    Options for ``facts``: ``amount_step`` (base or amount: the precision to which order amounts are rounded, Q11) and
+    ``limits`` (``strict`` for each endpoint's strictest documented figure, or a mapping endpoint -> figure).
     """
 
     name = NAME
 
     def facts(self, options: Options) -> ExchangeFacts:
         """Pairs, rate limits and fees. Raises ConfigError for an invalid option."""
-        # here and not above: reading the table takes YAML, which a client alone does not need
+        # imported here because reading the table needs YAML, which a client alone does not
         from botkit.exchange.bitopro.limit_table import load_limit_table
 
         step = options.get("amount_step", "base")
@@ -88,7 +89,7 @@ class BitoPro:
         )
 
     def connect(self, options: Options) -> Adapter:
-        """An adapter, not yet open (`botkit.exchange.bitopro.adapter.connect`). Raises ConfigError."""
+        """Return an adapter, not yet open (`botkit.exchange.bitopro.adapter.connect`). Raises ConfigError."""
         from botkit.exchange.bitopro.adapter import connect
 
         limits = self.facts(options).limits if "limits" in options else None

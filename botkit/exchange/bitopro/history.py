@@ -1,7 +1,7 @@
-"""Reads long ranges of history in bounded requests: candles split and stitched, listings by windows of time.
+"""Reads long histories in bounded requests: candles are split and stitched, listings are read in time windows.
 
-Cursors are of no use for paging, since the exchange's ids do not grow with time (Q23): windows of time are halved
-until one holds fewer rows than an answer may have.
+Paging by cursor does not work, because the exchange's ids do not grow with time (Q23). Instead, time windows are halved
+until each holds fewer rows than one answer can.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 T = TypeVar("T")
 
-#: candles per request: about 1 MB of answer
+#: candles per request: an answer of about 1 MB
 CANDLES_PER_REQUEST = 8_000
-#: the longest window a listing may span
+#: the longest time span that one listing may cover
 WINDOW_MAX: Nanos = 90 * NS_PER_DAY
 _MONTH: Nanos = 28 * NS_PER_DAY
 
 
 def candle_ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, Nanos]]:
-    """Ranges that cover ``start`` <= time < ``end``, each of a bounded number of buckets."""
+    """Split ``start`` <= time < ``end`` into ranges with a limited number of buckets each."""
     span = CANDLES_PER_REQUEST * (fixed_length(resolution) or _MONTH)
     while start < end:
         upper = min(start + span, end)
@@ -43,9 +43,9 @@ def stitch_candles(
     fill_gaps: bool,
     running: bool,
 ) -> tuple[CandleRow, ...]:
-    """Rows of any order and with repetitions as a sorted series within ``start`` <= time < ``end``.
+    """Sort rows, which may be unordered and repeated, into a series within ``start`` <= time < ``end``.
 
-    Of two rows of one bucket the later one given wins. Raises WireError for a stamp that is no time.
+    If two rows share a bucket, the later one in ``rows`` wins. Raises WireError for an invalid timestamp.
     """
     by_time = {}
     for row in rows:
@@ -75,9 +75,9 @@ async def collect_windows(
     limit: int,
     key: Callable[[T], object],
 ) -> tuple[T, ...]:
-    """All rows of ``start`` <= time < ``end``, each once, the oldest window first; a full answer halves its window.
+    """Fetch every row in ``start`` <= time < ``end`` once, oldest window first; a full answer halves its window.
 
-    Raises TryAgain if even one millisecond holds more rows than an answer can.
+    Raises TryAgain if a single millisecond holds more rows than an answer can.
     """
     found: dict[object, T] = {}
     waiting = []
@@ -92,7 +92,7 @@ async def collect_windows(
         if len(rows) >= limit:
             middle = (lower + upper) // 2 // NS_PER_MS * NS_PER_MS
             if middle <= lower:
-                raise TryAgain(f"more than {limit} rows within a millisecond; the listing cannot be read whole")
+                raise TryAgain(f"more than {limit} rows within one millisecond; the listing cannot be read completely")
             waiting += [(middle, upper), (lower, middle)]
             continue
         for row in rows:

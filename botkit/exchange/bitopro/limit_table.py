@@ -1,4 +1,4 @@
-"""BitoPro's table of rate limits: the packaged ``rate_limits.yaml``, and a user's choices where documents disagree."""
+"""BitoPro's rate-limit table: the bundled ``rate_limits.yaml``, and the user's choices where documents disagree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Scop
 
 _ScopeWord = Literal["ip", "account", "ip_and_account", "unspecified"]
 _RATE = re.compile(r"([1-9][0-9]{0,5})\s*(?:/|\s+in\s+)\s*([1-9][0-9]{0,3})?\s*(s|m)\Z", re.ASCII)
-#: most requests per window that a choice may set: more is likelier a typo than a real limit
+#: the most requests per window that a user may set: a larger number is more likely a typo than a real limit
 _MOST_REQUESTS = 100_000
 
 _SCOPES: dict[str, tuple[Scope, ...]] = {
@@ -41,7 +41,7 @@ class _Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _EndpointRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call: str
     pool: Literal["public", "private"] | None = None
     shares: str | None = None
@@ -50,20 +50,20 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _LimitsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     sources: dict[str, str]
     pools: dict[str, _Pool]
-    endpoints: dict[str, _Row]
+    endpoints: dict[str, _EndpointRow]
 
 
 def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str] | None = None) -> LimitTable:
-    """The limits in force.
+    """Return the limits in force.
 
-    By default each row's ``use``. ``strict`` keeps every figure that any source gives at once, hence the strictest.
-    ``overrides`` chooses row by row: the key is an endpoint with a limit of its own, or ``public`` or ``private`` for
-    all others; the value is a number of requests per window, a rate such as ``"20/1s"`` or ``"600/1m"``, the name of
-    the source to believe, or ``"strict"``. Raises ConfigError for an invalid key or value.
+    The default is each row's ``use``. ``strict`` obeys every source's figure at once, and so the strictest.
+    ``overrides`` chooses row by row: the key is an endpoint with its own limit, or ``public`` or ``private`` for all
+    others; the value is a number of requests per window, a rate such as ``"20/1s"`` or ``"600/1m"``, the name of the
+    source to use, or ``"strict"``. Raises ConfigError for an invalid key or value.
     """
     file = _packaged()
     chosen = _choices(file, strict, overrides or {})
@@ -97,15 +97,15 @@ def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str]
 
 
 @cache
-def _packaged() -> _File:
+def _packaged() -> _LimitsFile:
     text = resources.files("botkit.exchange.bitopro").joinpath("rate_limits.yaml").read_text(encoding="utf-8")
-    file = msgspec.convert(yaml.safe_load(text), _File)
+    file = msgspec.convert(yaml.safe_load(text), _LimitsFile)
     assert file.version == 1
     return file
 
 
-def _choices(file: _File, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
-    """The windows of every counter."""
+def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
+    """The windows for each counter."""
     counters: dict[str, tuple[_Figure, tuple[_Figure, ...]]] = {
         name: (pool.use, pool.documented) for name, pool in file.pools.items()
     }
@@ -117,7 +117,7 @@ def _choices(file: _File, strict: bool, overrides: Mapping[str, int | str]) -> d
         _check_key(file, counters, key)
     windows = {}
     for counter, (use, documented) in counters.items():
-        # a public read carries no account, so an account's counter cannot see it
+        # a public read carries no account, so it cannot count toward an account's limit
         scopes = (Scope.IP,) if counter == "public" else (Scope.IP, Scope.ACCOUNT)
         choice = overrides.get(counter, "strict" if strict else None)
         figures = (use,) if choice is None else _chosen(counter, choice, use, documented)
@@ -125,18 +125,18 @@ def _choices(file: _File, strict: bool, overrides: Mapping[str, int | str]) -> d
     return windows
 
 
-def _check_key(file: _File, counters: Mapping[str, object], key: str) -> None:
+def _check_key(file: _LimitsFile, counters: Mapping[str, object], key: str) -> None:
     if key in counters:
         return
     row = file.endpoints.get(key)
     if row is not None:
         counter = row.shares or row.pool
         raise ConfigError(
-            f"limits: {key} has no limit of its own, it shares the counter {counter!r}; write {counter}: in its place"
+            f"limits: {key} has no limit of its own and shares the counter {counter!r}; write {counter}: instead"
         )
     near = difflib.get_close_matches(key, counters, n=1)
     hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(counters)}"
-    raise ConfigError(f"limits: {key!r} is no row of BitoPro's table of limits; {hint}")
+    raise ConfigError(f"limits: {key!r} is not in BitoPro's table of limits; {hint}")
 
 
 def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
@@ -163,7 +163,7 @@ def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Fi
 
 
 def _windows(figures: Iterable[_Figure], counted: tuple[Scope, ...]) -> tuple[WindowLimit, ...]:
-    """The windows that keep all ``figures``: those that another one of the same scope implies are left out."""
+    """The windows needed to obey all ``figures``; those already implied by another of the same scope are left out."""
     windows: list[WindowLimit] = []
     for scope in counted:
         least: dict[int, int] = {}

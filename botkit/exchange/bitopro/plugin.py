@@ -1,4 +1,4 @@
-"""Registers BitoPro: the exchange and the format of its recorded frames."""
+"""Registers BitoPro: the exchange, and the format of its recorded frames."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from botkit.model.extension import Exchange, TapeFormat, hookimpl
 
 @hookimpl
 def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None:
-    """Offer the exchange under ``bitopro``."""
+    """Register the exchange as ``bitopro``."""
     register("bitopro", BitoPro())
 
 
 @hookimpl
 def botkit_register_tape_formats(register: Callable[[str, TapeFormat], None]) -> None:
-    """Offer recorded frames under ``frames``."""
+    """Register the format of recorded frames as ``frames``."""
     register("frames", BitoProFrames())

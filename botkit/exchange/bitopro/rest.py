@@ -1,4 +1,4 @@
-"""A typed asyncio client of every documented BitoPro endpoint and stream; usable without the rest of botkit.
+"""A typed asyncio client for every documented BitoPro endpoint and stream; usable without the rest of botkit.
 
     from botkit.exchange.bitopro import BitoProClient
 
@@ -9,9 +9,9 @@
             async for received in stream:
                 print(received.item)
 
-Times are integers in nanoseconds, prices and amounts text as on the wire. Every call is sent once. Its error says what
-to do next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client keeps no rate limits: a
-bot's router does; ``botkit limits`` prints them.
+Times are integers in nanoseconds; prices and amounts are text, as on the wire. Every call is sent once. An error's type
+says what to do next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client does not enforce
+rate limits; a bot's router does, and ``botkit limits`` prints them.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from botkit.exchange.bitopro.wire.account import (
     CancelReply,
     CreateBatchReply,
     CreateReply,
-    OrderRow,
     OrdersReply,
+    OwnOrderRow,
     OwnTradeRow,
     OwnTradesReply,
 )
@@ -81,9 +81,9 @@ _LIST_SIZE_MAX = 4 * _MB
 
 
 class BitoProClient:
-    """Every endpoint and stream. An async context manager; one pooled session, with a second one for urgent calls.
+    """Every endpoint and stream. An async context manager with one pooled session, and a second one for urgent calls.
 
-    Public calls need no account. ``withdraw`` works only in a client made with ``allow_withdrawals=True``.
+    Public calls need no account. ``withdraw`` works only if the client was created with ``allow_withdrawals=True``.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class BitoProClient:
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
-        self._random = random or system_random()  # it only spreads reconnects
+        self._random = random or system_random()  # it only spreads out reconnects
         self._transport = Transport(rest_url, credentials, self.clock)
         self._ws_url = check_url(ws_url, ("wss", "ws"))
         self._allow_withdrawals = allow_withdrawals
@@ -130,7 +130,7 @@ class BitoProClient:
         self._transport.open()
 
     async def close(self) -> None:
-        """Close every connection of the REST side. Streams close with their iteration."""
+        """Close every REST connection. Each stream closes when its iteration ends."""
         await self._transport.close()
 
     def __repr__(self) -> str:
@@ -139,7 +139,9 @@ class BitoProClient:
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time less the exchange's, from the last Date header (to the second); None before the first."""
+        """This machine's time minus the exchange's, from the last Date header (to the second); None before the
+        first.
+        """
         return self._transport.clock_skew_ms
 
     # -- how a call is made ---------------------------------------------------------------------------------------
@@ -172,7 +174,7 @@ class BitoProClient:
         try:
             reply = decode(answer, shape, endpoint_id)
             if endpoint.is_write:
-                refuse_repeated_names(answer, endpoint_id)  # an order's id must be unambiguous
+                refuse_repeated_names(answer, endpoint_id)  # an order's id must not be ambiguous
             return reply
         except WireError as error:
             failure: RequestError = (
@@ -185,11 +187,11 @@ class BitoProClient:
     # -- public market data ---------------------------------------------------------------------------------------
 
     async def trading_pairs(self) -> tuple[PairRow, ...]:
-        """The rules of every pair, as rows of the wire."""
+        """Every pair's rules, as wire rows."""
         return (await self._call("trading_pairs", PairsReply)).data or ()
 
     async def pairs(self, *, amount_step: Literal["base", "amount"] = "base") -> dict[str, Pair]:
-        """The rules of every pair as `Pair` objects by lowercase name."""
+        """Every pair's rules as `Pair` objects, by lowercase name."""
         rows = [msgspec.to_builtins(row) for row in await self.trading_pairs()]
         try:
             return pairs_from_wire(rows, amount_step=amount_step)
@@ -197,22 +199,22 @@ class BitoProClient:
             raise TryAgain(f"trading_pairs: {error}", status=200) from None
 
     async def currencies(self) -> tuple[CurrencyRow, ...]:
-        """Withdrawal limits and fees, one row a currency and protocol."""
+        """Withdrawal limits and fees, one row per currency and protocol."""
         return (await self._call("currencies", CurrenciesReply)).data or ()
 
     async def limitations_and_fees(self) -> LimitationsReply:
-        """The fee table and the limits of transfers."""
+        """The fee table and the transfer limits."""
         return await self._call("limitations_and_fees", LimitationsReply)
 
     async def tickers(self) -> tuple[TickerRow, ...]:
-        """24-hour figures of every pair."""
+        """24-hour figures for every pair."""
         return (await self._call("tickers", TickersReply)).rows
 
     async def ticker(self, pair: str) -> TickerRow:
-        """24-hour figures of one pair."""
+        """24-hour figures for one pair."""
         rows = (await self._call("ticker", TickersReply, pair=pair)).rows
         if len(rows) != 1:
-            raise TryAgain(f"ticker: {len(rows)} rows for {pair}", status=200)
+            raise TryAgain(f"ticker: {len(rows)} rows for {pair} instead of one", status=200)
         return rows[0]
 
     async def order_book(self, pair: str, limit: int = 5, scale: int | None = None) -> OrderBookReply:
@@ -222,13 +224,14 @@ class BitoProClient:
         return await self._call("order_book", OrderBookReply, query={"limit": limit, "scale": scale}, pair=pair)
 
     async def trades(self, pair: str) -> tuple[TradeRow, ...]:
-        """Recent public trades, newest first, stamped in whole seconds."""
+        """Recent public trades, newest first, with timestamps in whole seconds."""
         return (await self._call("trades", TradesReply, pair=pair)).data or ()
 
     async def candles_once(self, pair: str, resolution: str, start: Nanos, end: Nanos) -> tuple[CandleRow, ...]:
-        """One request for the candles whose bucket starts in ``start`` <= time < ``end``, as the exchange sends them.
+        """Send one request for candles whose bucket starts in ``start`` <= time < ``end``; return them as the exchange
+        sends them.
 
-        They may be unsorted, have holes where nothing was traded, and end with the running one.
+        They may be unsorted, have holes where nothing was traded, and end with the unfinished candle.
         """
         query = {"resolution": check_resolution(resolution), "from": -(-start // NS_PER_S), "to": (end - 1) // NS_PER_S}
         reply = await self._call(
@@ -239,10 +242,11 @@ class BitoProClient:
     async def candles(
         self, pair: str, resolution: str, start: Nanos, end: Nanos, *, fill_gaps: bool = False, running: bool = False
     ) -> tuple[CandleRow, ...]:
-        """Candles whose bucket starts in ``start`` <= time < ``end``, sorted, each once; in as many requests as needed.
+        """Candles whose bucket starts in ``start`` <= time < ``end``, sorted and without repeats; sends as many
+        requests as needed.
 
-        Buckets without trades are missing unless ``fill_gaps``, which repeats the last close with volume 0 from the
-        first candle found to the end. The candle still running is left out unless ``running``.
+        Buckets without trades are missing unless ``fill_gaps``, which repeats the last close with volume 0, from the
+        first candle found to the end. The unfinished candle is left out unless ``running``.
         """
         check_resolution(resolution)
         rows: list[CandleRow] = []
@@ -256,7 +260,7 @@ class BitoProClient:
             raise TryAgain(f"trading_history: {error}", status=200) from None
 
     async def otc_price(self, currency: str) -> OtcPriceReply:
-        """Prices at which the exchange's own desk buys and sells a currency."""
+        """The prices at which the exchange's own desk buys and sells a currency."""
         return await self._call("otc_price", OtcPriceReply, currency=currency)
 
     # -- the account ----------------------------------------------------------------------------------------------
@@ -279,10 +283,10 @@ class BitoProClient:
         client_id: int | None = None,
         percentage: int | None = None,
     ) -> CreateReply:
-        """Create an order. ``amount`` is in base currency; **a market buy gives the quote amount to spend**.
+        """Create an order. ``amount`` is in base currency; **for a market buy it is the quote amount to spend**.
 
-        After OutcomeUnknown look for the order (`orders` with ``client_id``) before anything else: the exchange does
-        not notice that a client id repeats.
+        After OutcomeUnknown, first look for the order (`orders` with ``client_id``): the exchange does not detect
+        repeated client ids.
         """
         body = CreateBody(
             action=action,
@@ -301,7 +305,7 @@ class BitoProClient:
     async def post_order(
         self, pair: str, body: CreateBody, *, urgent: bool = False, connect_timeout_s: float = 5.0
     ) -> CreateReply:
-        """Create an order from its body as the wire has it."""
+        """Create an order from a body as on the wire."""
         reply = await self._call(
             "create_order",
             CreateReply,
@@ -317,13 +321,13 @@ class BitoProClient:
     async def post_batch(
         self, bodies: Iterable[CreateBody], *, connect_timeout_s: float = 5.0
     ) -> tuple[CreateReply, ...]:
-        """Create 1 to 10 LIMIT or MARKET orders, each body with its ``pair``; replies in the order of the request.
+        """Create 1 to 10 LIMIT or MARKET orders, each body with its ``pair``; replies come in request order.
 
-        It is not documented what happens if one of them is refused: after any failure look all of them up.
+        What happens if one of them is refused is not documented: after any failure, look up all of them.
         """
         items = tuple(bodies)
         if not 1 <= len(items) <= BATCH_MAX:
-            raise Refused(f"create_batch: {len(items)} orders; 1 to {BATCH_MAX} go into one request")
+            raise Refused(f"create_batch: {len(items)} orders; one request takes 1 to {BATCH_MAX}")
         if any(not item.pair for item in items):
             raise Refused("create_batch: every order needs its pair")
         reply = await self._call(
@@ -331,40 +335,40 @@ class BitoProClient:
         )
         if len(reply.data or ()) != len(items):
             raise OutcomeUnknown(
-                f"create_batch: {len(reply.data or ())} replies to {len(items)} orders; some may have taken effect",
+                f"create_batch: {len(reply.data or ())} replies for {len(items)} orders; some may have taken effect",
                 status=200,
             )
         return reply.data or ()
 
     async def cancel_order(self, pair: str, order_id: str, *, urgent: bool = True) -> CancelReply:
-        """Cancel one order. Success means the cancel was accepted; read the order to learn how it ended."""
+        """Cancel one order. Success means only that the cancel was accepted; read the order to learn how it ended."""
         return await self._call("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
 
     async def cancel_orders(
         self, orders: Iterable[tuple[str, str]], *, urgent: bool = True
     ) -> tuple[tuple[str, str], ...]:
-        """Cancel orders given as (pair, order id) in one request; returns those actually cancelled."""
+        """Cancel orders given as (pair, order id) in one request; return those actually cancelled."""
         body = encode_cancel_batch(list(orders))
         return (await self._call("cancel_batch", CancelManyReply, body=body, urgent=urgent)).orders
 
     async def cancel_all(self, pair: str | None = None, *, urgent: bool = True) -> tuple[tuple[str, str], ...]:
-        """Cancel **every** order of the account or of one pair, whoever placed it; returns (pair, order id) of each."""
+        """Cancel **every** order of the account, or of one pair, whoever placed it; return each (pair, order id)."""
         if pair is None:
             return (await self._call("cancel_all", CancelManyReply, urgent=urgent)).orders
         return (await self._call("cancel_all_pair", CancelManyReply, urgent=urgent, pair=pair)).orders
 
-    async def order(self, pair: str, order_id: str) -> OrderRow:
-        """One order of the last 90 days. Raises Refused when there is none: 404, 422 and a blank reply alike."""
+    async def order(self, pair: str, order_id: str) -> OwnOrderRow:
+        """One order from the last 90 days. Raises Refused if there is none, whether the reply is 404, 422 or blank."""
         raw = await self._call("get_order", msgspec.Raw, pair=pair, orderId=order_id)
         try:
             if decode(bytes(raw), BlankOrder, "get_order").is_blank:
                 raise Refused(f"get_order: {pair} has no order {order_id}", status=200, text="no such order")
-            return decode(bytes(raw), OrderRow, "get_order")
+            return decode(bytes(raw), OwnOrderRow, "get_order")
         except WireError as error:
             raise TryAgain(str(error), status=200) from None
 
-    async def open_orders(self, pair: str | None = None) -> tuple[OrderRow, ...]:
-        """Orders open or waiting for their trigger. Stamps are in seconds or milliseconds (`wire.codec.to_ms`)."""
+    async def open_orders(self, pair: str | None = None) -> tuple[OwnOrderRow, ...]:
+        """Orders that are open or waiting for their trigger. Timestamps are in s or ms (see `wire.codec.to_ms`)."""
         reply = await self._call("open_orders", OrdersReply, query={"pair": pair}, size_max=_LIST_SIZE_MAX)
         return reply.data or ()
 
@@ -381,11 +385,11 @@ class BitoProClient:
         limit: int = 100,
         ignore_time_limit: bool = False,
         order_ids: Sequence[str] = (),
-    ) -> tuple[OrderRow, ...]:
-        """One request for orders created in ``start`` <= time < ``end`` (default: the last 90 days), newest first.
+    ) -> tuple[OwnOrderRow, ...]:
+        """Send one request for orders created in ``start`` <= time < ``end`` (default: the last 90 days), newest first.
 
-        ``limit`` is 1 to 1000. ``DONE`` leaves out cancelled orders (statuses 4 and 6). ``order_ids`` (at most 1000)
-        is a filter that is not documented and may be ignored: `filters_order_ids` finds out.
+        ``limit`` is 1 to 1000. ``DONE`` leaves out cancelled orders (statuses 4 and 6). ``order_ids`` (at most 1000) is
+        an undocumented filter that may be ignored; `filters_order_ids` finds out.
         """
         query: dict[str, object] = {
             "startTimestamp": _ms_up(start),
@@ -401,17 +405,18 @@ class BitoProClient:
         return (await self._call("all_orders", OrdersReply, query=query, size_max=_LIST_SIZE_MAX, pair=pair)).data or ()
 
     async def filters_order_ids(self, pair: str, order_id: str) -> bool:
-        """Whether `orders` heeds ``order_ids``: asked for the id of an order that exists and for one that cannot, it
-        must show the one and not the other. Two requests of ``all_orders``."""
+        """Test whether `orders` respects ``order_ids``. Given the id of an existing order it must return that order;
+        given an impossible id, it must not. Takes two `all_orders` requests.
+        """
         known = await self.orders(pair, order_ids=(order_id,))
         if [row.order_id for row in known] != [order_id]:
             return False
         return not await self.orders(pair, order_ids=("1",))
 
-    async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OrderRow, ...]:
-        """Every order created in ``start`` <= time < ``end``, oldest window first, in as many requests as needed."""
+    async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnOrderRow, ...]:
+        """Every order created in ``start`` <= time < ``end``, oldest window first; sends as many requests as needed."""
 
-        async def fetch(lower: Nanos, upper: Nanos) -> tuple[OrderRow, ...]:
+        async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnOrderRow, ...]:
             return await self.orders(pair, start=lower, end=upper, limit=1000)
 
         return await self._windows(fetch, start, end, 1000, lambda row: row.order_id)
@@ -426,9 +431,9 @@ class BitoProClient:
         trade_id: str | None = None,
         limit: int = 100,
     ) -> tuple[OwnTradeRow, ...]:
-        """One request for the account's executions in ``start`` <= time < ``end`` (default: the last 90 days).
+        """Send one request for the account's executions in ``start`` <= time < ``end`` (default: the last 90 days).
 
-        ``fee_symbol`` is wrong on sells, whose fee is in quote currency.
+        ``fee_symbol`` is wrong for sells, whose fee is in quote currency.
         """
         query: dict[str, object] = {
             "startTimestamp": _ms_up(start),
@@ -441,12 +446,12 @@ class BitoProClient:
         return reply.data or ()
 
     async def all_own_trades(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnTradeRow, ...]:
-        """Every execution in ``start`` <= time < ``end``, oldest window first, in as many requests as needed."""
+        """Every execution in ``start`` <= time < ``end``, oldest window first; sends as many requests as needed."""
 
         async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnTradeRow, ...]:
             return await self.own_trades(pair, start=lower, end=upper, limit=1000)
 
-        # a trade with oneself is two rows under one id
+        # a self-trade is two rows with one id
         return await self._windows(fetch, start, end, 1000, lambda row: (row.trade_id, row.order_id, row.action))
 
     async def _windows(
@@ -492,7 +497,7 @@ class BitoProClient:
         return (await self._call("withdraw_history", TransfersReply, query=query, currency=currency)).data or ()
 
     async def withdrawal(self, currency: str, *, serial: str | None = None, id: str | None = None) -> TransferRow:
-        """One withdrawal, by its serial or by its id. Raises Refused when there is none."""
+        """One withdrawal, by its serial or its id. Raises Refused if there is none."""
         if (serial is None) == (id is None):
             raise Refused("withdrawal: give either serial or id")
         if serial is not None:
@@ -500,13 +505,15 @@ class BitoProClient:
         else:
             reply = await self._call("withdraw_by_id", TransferReply, currency=currency, id=id or "")
         if reply.data is None:
-            raise Refused(f"withdrawal: {currency} has none of that number", status=200)
+            raise Refused(f"withdrawal: {currency} has no withdrawal with that number", status=200)
         return reply.data
 
     async def withdraw(self, currency: str, body: WithdrawBody) -> WithdrawalRow:
-        """Ask for a withdrawal. Only in a client made with ``allow_withdrawals=True``; no part of botkit makes one."""
+        """Request a withdrawal. Needs a client created with ``allow_withdrawals=True``; botkit itself never creates
+        one.
+        """
         if not self._allow_withdrawals:
-            raise Refused("this client may not withdraw; it was not made with allow_withdrawals=True")
+            raise Refused("this client may not withdraw; create it with allow_withdrawals=True")
         return (await self._call("create_withdraw", WithdrawalReply, body=encode(body), currency=currency)).data
 
     # -- streams --------------------------------------------------------------------------------------------------
@@ -519,11 +526,12 @@ class BitoProClient:
         trade_key: TradeKey = plain_trade_key,
         resynchronise: bool = True,
     ) -> Stream:
-        """A stream to use with ``async with`` and ``async for``; it reconnects by itself (see `stream.Stream`).
+        """Return a stream for use with ``async with`` and ``async for``; it reconnects by itself (see `stream.Stream`).
 
-        ``stream_id``: order_book, ticker, trades (give ``pairs``: pair -> depth of the book or None), active_orders,
-        order_history, account_balance, user_trades (these need an account; for user_trades ``pairs`` says which to
-        read after a break). With ``resynchronise`` what a stream does not repeat is read over REST after a break.
+        ``stream_id``: order_book, ticker, trades (give ``pairs``: pair -> book depth or None), active_orders,
+        order_history, account_balance, user_trades (these need an account; for user_trades, ``pairs`` lists the pairs
+        to read after a lost connection). With ``resynchronise``, whatever a stream does not repeat is then read over
+        REST.
         """
         return Stream(
             stream_id,
@@ -539,13 +547,13 @@ class BitoProClient:
         )
 
     async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:
-        """What a stream of this kind missed since its last frame. Public streams repeat themselves."""
+        """What a stream of this kind missed since its last frame. Public streams repeat their data anyway."""
         if stream_id == "active_orders":
             return (Snapshot(stream_id, None, await self.open_orders()),)
         if stream_id == "account_balance":
             return (Snapshot(stream_id, None, await self.balances()),)
         if stream_id == "user_trades":
-            # from a minute before: the last frame's trade may be stamped earlier than the frame, and clocks differ
+            # start a minute earlier: the last trade may be stamped earlier than its frame, and clocks differ
             start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
             return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
         return ()
@@ -553,7 +561,7 @@ class BitoProClient:
 
 @lru_cache(maxsize=1024)
 def _path(endpoint_id: str, **names: str) -> str:
-    """The path of a call. Raises Refused for an empty name, which would reach another endpoint."""
+    """The path for a call. Raises Refused for an empty name, which would reach a different endpoint."""
     if not all(names.values()):
         raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
     return ENDPOINTS[endpoint_id].fill(**names)
@@ -565,9 +573,9 @@ def _text(value: object) -> str:
 
 
 def _client_id(given: int | None) -> int | None:
-    """A client id as the wire takes it. Raises Refused: 0 is the exchange's word for none, and stands for no order."""
+    """Check a client id for the wire. Raises Refused for 0, which the exchange uses for "none"."""
     if given is not None and not 1 <= given <= CLIENT_ID_MAX:
-        raise Refused(f"create_order: client id {given} is not one of 1 to {CLIENT_ID_MAX}; leave it out for none")
+        raise Refused(f"create_order: client id {given} is not between 1 and {CLIENT_ID_MAX}; omit it for none")
     return given
 
 
@@ -580,7 +588,7 @@ def _ms_up(time: Nanos | None) -> int | None:
 
 
 def _last_ms(end: Nanos | None) -> int | None:
-    """The last whole millisecond before ``end``, since the exchange's range includes its end."""
+    """The last whole millisecond before ``end``, because the exchange's range includes its end."""
     return None if end is None else (end - 1) // NS_PER_MS
 
 

@@ -1,7 +1,7 @@
 """Signing: the three headers of a private call, and the nonce.
 
 The signature is the lowercase hex HMAC-SHA384 of the base64 *text* of the payload, keyed with the API secret. POST and
-PUT sign the very bytes of their body; GET, DELETE and the WebSocket upgrade sign identity and nonce. Source: the
+PUT sign the exact bytes of their body; GET, DELETE and the WebSocket upgrade sign identity and nonce. Source: the
 exchange's authentication documentation and its test vectors.
 """
 
@@ -22,7 +22,7 @@ HEADER_SIGNATURE = "X-BITOPRO-SIGNATURE"
 
 
 class Credentials:
-    """An account's email, API key and secret. Neither repr, str, pickle nor a traceback's text shows key or secret."""
+    """An account's email, API key and secret. repr, str, pickle and tracebacks never show the key or the secret."""
 
     __slots__ = ("_hmac", "_key", "identity")
 
@@ -30,38 +30,38 @@ class Credentials:
         for name, value in (("email", identity), ("key", key), ("secret", secret)):
             if not value.isprintable() or value != value.strip():
                 # never show the value: this text reaches terminals and logs
-                raise ValueError(f"the account's {name} has blanks or control characters around or in it")
+                raise ValueError(f"the account's {name} contains white space or control characters")
         if not key or not secret:
-            raise ValueError("an account needs its API key and its secret")
+            raise ValueError("an account needs both an API key and a secret")
         self.identity = identity
         self._key = key
-        # keyed once: a copy costs a third of keying again, and the secret itself need not be kept
+        # keyed once: copying takes a third of the time, and the secret itself need not be kept
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
     def key(self) -> str:
-        """The public API key: the value of a header, and what nonces are counted by."""
+        """The public API key: sent in a header, and the key under which nonces are counted."""
         return self._key
 
     def sign(self, payload: str) -> str:
-        """The signature of a payload header, 96 hex digits."""
+        """Sign a payload header; returns 96 hex digits."""
         keyed = self._hmac.copy()
         keyed.update(payload.encode())
         return keyed.hexdigest()
 
     def verify(self, payload: str, signature: str) -> bool:
-        """True when the signature fits, compared in constant time."""
+        """True if the signature matches; the comparison takes constant time."""
         return hmac.compare_digest(self.sign(payload).encode(), signature.lower().encode())
 
     def __repr__(self) -> str:
         return "Credentials(...)"
 
     def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("credentials are not pickled or copied")
+        raise TypeError("credentials cannot be pickled or copied")
 
 
 class _LastNonces:
-    """The last nonce of each key, shared by all clients of that key in the process, in any thread."""
+    """The last nonce for each key, shared by all clients with that key in the process, in any thread."""
 
     def __init__(self) -> None:
         self._lock = thread_lock()
@@ -78,15 +78,15 @@ _nonces = _LastNonces()
 
 
 def next_nonce(key: str, now_ms: int) -> int:
-    """A nonce for ``key``: the time in ms, or the last nonce plus one if the time is not above it.
+    """A nonce for ``key``: the time in ms, or the last nonce plus one if the clock has not passed it.
 
-    Milliseconds increase strictly per key within the process, whatever the clock does (Q3).
+    Nonces strictly increase for each key within the process, whatever the clock does (Q3).
     """
     return _nonces.next(key, now_ms)
 
 
 def encode_payload(body: bytes) -> str:
-    """The payload header of a body: standard base64 with padding."""
+    """The payload header for a body: standard base64 with padding."""
     return base64.b64encode(body).decode("ascii")
 
 
@@ -102,7 +102,7 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 
 
 def signed_headers(credentials: Credentials, body: bytes) -> dict[str, str]:
-    """The headers of a POST or PUT: ``body`` is signed as it stands and must be sent as it stands."""
+    """The headers for a POST or PUT: ``body`` is signed exactly as it is and must be sent unchanged."""
     payload = encode_payload(body)
     return {
         HEADER_KEY: credentials.key,
@@ -112,6 +112,6 @@ def signed_headers(credentials: Credentials, body: bytes) -> dict[str, str]:
 
 
 def nonce_headers(credentials: Credentials, now_ms: int) -> dict[str, str]:
-    """The headers of a GET, a DELETE or a WebSocket upgrade, with a fresh nonce."""
+    """The headers for a GET, a DELETE or a WebSocket upgrade, with a new nonce."""
     nonce = next_nonce(credentials.key, now_ms)
     return signed_headers(credentials, encode(NoncePayload(identity=credentials.identity, nonce=nonce)))

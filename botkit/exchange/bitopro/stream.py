@@ -1,11 +1,11 @@
-"""One WebSocket stream that stays connected: an async iterator of frames and changes of the connection.
+"""A WebSocket stream that stays connected: an async iterator of frames and connection changes.
 
-Two keepalive regimes exist: the documented one (a ping every 20 s, cut after 5 s without pong) and the observed one (a
-ping every second, cut after 60 s). Every ping is answered at once; a link without any frame, pings included, for 30 s
-counts as dead. The URL is the subscription; only pongs are ever sent.
+The documented keepalive is a ping every 20 s, with a disconnect after 5 s without a pong. The observed one is a ping
+every second and a disconnect after 60 s. Every ping is answered at once; a connection counts as dead after 30 s without
+any frame or ping. The URL is the subscription; the client sends nothing but pongs.
 
-After a break the stream reconnects with a jittered, capped backoff and a freshly signed upgrade. The first frames of
-most streams are snapshots; what a stream does not repeat is read over REST before anything newer is yielded.
+After losing its connection the stream reconnects with a jittered, capped backoff and a newly signed upgrade. Most
+streams begin with a snapshot; anything else that was missed is read over REST before newer data is yielded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from botkit.errors import RequestError
 from botkit.exchange.bitopro.sign import Credentials, nonce_headers
 from botkit.exchange.bitopro.trade_lists import TradeListAligner
 from botkit.exchange.bitopro.transport import once_only_session
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS
 from botkit.exchange.bitopro.wire.frames import Frame, TradeFrame, UnknownFrame, decode_frame
@@ -33,7 +33,7 @@ from botkit.exchange.bitopro.wire.market import TradeRow
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.events import ConnectionState
 
-#: key that identifies a trade, since the exchange's trades have no id
+#: the key that identifies a trade, because the exchange's trades have no id
 TradeKey: TypeAlias = Callable[[str, TradeRow], Hashable]
 
 #: called with a frame's text and the time of its receipt
@@ -41,7 +41,7 @@ FrameTap: TypeAlias = Callable[[str | bytes, Nanos], None]
 
 
 class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """Timeouts of a stream. ``healthy_after_s``: a connection that lasted this long resets the count of failures."""
+    """A stream's timeouts. A connection that lasts ``healthy_after_s`` resets the failure count."""
 
     dead_after_s: float = 30.0
     connect_timeout_s: float = 10.0
@@ -51,17 +51,18 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
     frame_size_max: int = 4 * 2**20
 
     def backoff_s(self, failures: int, random: Random) -> float:
-        """How long to wait after this many failures in a row: doubles up to a cap, and half of it is random.
+        """How long to wait after this many consecutive failures: doubles up to a cap, and half of it is random.
 
-        The random part keeps clients from reconnecting together after the exchange restarts.
+        The random part keeps clients from reconnecting all at once after the exchange restarts.
         """
         whole = min(self.backoff_max_s, self.backoff_first_s * 2.0 ** min(failures - 1, 30))
         return whole * (0.5 + 0.5 * random.random())
 
 
 class StreamChange(msgspec.Struct, frozen=True):
-    """The connection was made, lost, or brought up to date again. ``is_refused``: lost for good, as the exchange does
-    not accept the key."""
+    """The connection was made, lost, or brought up to date. ``is_refused``: lost for good, because the exchange does
+    not accept the key.
+    """
 
     state: ConnectionState
     detail: str = ""
@@ -69,9 +70,9 @@ class StreamChange(msgspec.Struct, frozen=True):
 
 
 class NewTrades(msgspec.Struct, frozen=True):
-    """A TRADE frame and what in it is ``new``, oldest first. ``gap``: trades before these may be missing.
+    """A TRADE frame and its ``new`` trades, oldest first. ``gap``: trades before these may be missing.
 
-    The first list after the start is history: nothing of it is new.
+    The first list after the start is history: none of it is new.
     """
 
     frame: TradeFrame
@@ -80,18 +81,18 @@ class NewTrades(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What was read over REST after a break: orders, balances, or the trades of one pair."""
+    """What was read over REST after a lost connection: orders, balances, or one pair's trades."""
 
     stream_id: str
     pair: str | None
-    rows: tuple[OrderRow, ...] | tuple[BalanceRow, ...] | tuple[OwnTradeRow, ...]
+    rows: tuple[OwnOrderRow, ...] | tuple[BalanceRow, ...] | tuple[OwnTradeRow, ...]
 
 
 StreamItem: TypeAlias = Frame | UnknownFrame | NewTrades | Snapshot | StreamChange
 
 
 class Received(msgspec.Struct, frozen=True):
-    """An item received from a stream. ``is_first``: the first frame of its event since the connection was made."""
+    """An item received from a stream. ``is_first``: the first frame of its kind on this connection."""
 
     at: Nanos
     item: StreamItem
@@ -102,7 +103,7 @@ Resynchronise: TypeAlias = Callable[[str, tuple[str, ...], Nanos], Awaitable[tup
 
 
 def plain_trade_key(_pair: str, row: TradeRow) -> Hashable:
-    """The key of a trade without trailing zeros, which only some endpoints pad."""
+    """A trade's key, without trailing zeros, which only some endpoints add."""
     return row.timestamp, _bare(row.price), _bare(row.amount), row.is_buyer
 
 
@@ -111,18 +112,18 @@ def _bare(number: str) -> str:
 
 
 class _LostError(Exception):
-    """The connection is of no further use; the message says why."""
+    """The connection is no longer usable; the message says why."""
 
 
 class _KeyRefusedError(_LostError):
-    """No other connection would be of use either."""
+    """A new connection would fail as well."""
 
 
 class Stream:
-    """One connection to one stream, for one or many pairs. Use it with ``async with`` and iterate with ``async for``.
+    """A connection to one stream, for one or more pairs. Use it with ``async with`` and iterate with ``async for``.
 
-    It ends when closed, or when the exchange refuses the key (401): retries would be refused as well.
-    Read it without long pauses: pings are answered while it is being read.
+    The iteration ends when the stream is closed, or when the exchange refuses the key (401), because a retry would be
+    refused as well. Read without long pauses: pings are answered only while the stream is being read.
     """
 
     def __init__(
@@ -148,8 +149,8 @@ class Stream:
         if not self._spec.private and not self._pairs:
             raise ValueError(f"the stream {stream_id} needs at least one pair")
         if any(depth is not None and depth not in BOOK_LIMITS for depth in self._pairs.values()):
-            # the exchange would serve five levels without a word
-            raise ValueError(f"a book's depth is one of {', '.join(map(str, BOOK_LIMITS))}")
+            # the exchange would silently serve five levels
+            raise ValueError(f"a book's depth must be one of {', '.join(map(str, BOOK_LIMITS))}")
         self.url = ws_url + self._spec.path + self._suffix()
         self._credentials = credentials
         self._clock = clock
@@ -164,7 +165,7 @@ class Stream:
         self._pending: deque[Received] = deque()
         self._seen_events: set[str] = set()
         self._failures = 0
-        #: before the next connection is made
+        #: how long to wait before the next connection
         self._wait_s = 0.0
         self._connected_at: Nanos = 0
         self._last_frame: Nanos = 0
@@ -178,7 +179,7 @@ class Stream:
     def _suffix(self) -> str:
         if self._spec.private:
             return ""
-        # in the path and not in ?pairs=, where the exchange drops a pair it does not know without a word
+        # in the path, because the exchange silently drops an unknown pair from ?pairs=
         names = [p.upper() + (f":{depth}" if depth is not None else "") for p, depth in self._pairs.items()]
         return "/" + ",".join(names)
 
@@ -209,22 +210,22 @@ class Stream:
             except _KeyRefusedError as refused:
                 await self.close()
                 return Received(
-                    self._clock.now(), StreamChange(ConnectionState.LOST, f"{refused}; it is not tried again", True)
+                    self._clock.now(), StreamChange(ConnectionState.LOST, f"{refused}; not reconnecting", True)
                 )
             except _LostError as lost:
                 self._wait_s = self._times.backoff_s(self._failures, self._random) if self._failures else 0.0
-                detail = f"{lost}; connecting again " + (f"in {self._wait_s:.2f} s" if self._wait_s else "at once")
+                detail = f"{lost}; reconnecting " + (f"in {self._wait_s:.2f} s" if self._wait_s else "now")
                 await self._drop()
                 return Received(self._clock.now(), StreamChange(ConnectionState.LOST, detail))
         raise StopAsyncIteration
 
     async def interrupt(self) -> None:
-        """Drop the connection, whatever its state; the iteration continues with a new one."""
+        """Drop the connection, whatever its state; the iteration continues on a new one."""
         if self._socket is not None:
             await self._socket.close()
 
     async def close(self) -> None:
-        """Close the connection; an iteration that waits ends."""
+        """Close the connection; this ends a waiting iteration."""
         self._closed = True
         await self._drop()
         session, self._session = self._session, None
@@ -251,22 +252,23 @@ class Stream:
                 self._socket = await self._session.ws_connect(
                     URL(self.url, encoded=True),
                     headers=headers,
-                    autoping=False,  # pings count as signs of life, so they must be seen here
+                    autoping=False,  # pings show that the connection is alive, so this code must see them
                     max_msg_size=self._times.frame_size_max,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            # the exchange answers 200 with an empty body to a path or pair that it does not know
+            # the exchange answers an unknown path or pair with 200 and an empty body
             status = error.status
-            reason = f"the exchange answered {error.status} and not 101" + (
-                "; is every pair spelt as the exchange spells it?" if error.status == 200 else ""
+            reason = f"the exchange answered {error.status} instead of 101" + (
+                "; check the spelling of every pair" if error.status == 200 else ""
             )
         except TimeoutError:
             reason = f"no connection within {self._times.connect_timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         if reason:
-            # outside of the handlers: aiohttp's error holds the signed headers, and would hang on as the context
+            # raised outside the handlers, because aiohttp's error holds the signed headers and would be kept as the
+            # context
             raise _KeyRefusedError(reason) if status == 401 and self._spec.private else _LostError(reason)
         now = self._connected_at = self._clock.now()
         self._waiting_since_s = None
@@ -278,11 +280,11 @@ class Stream:
         self._was_connected = True
 
     async def _catch_up(self, resynchronise: Resynchronise) -> None:
-        """Read over REST what was missed. If that fails, drop the connection and try both again."""
+        """Read over REST what was missed. If that fails, drop the connection and start over."""
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
-            self._pending.pop()  # its CONNECTED: nobody has seen it yet
+            self._pending.pop()  # its CONNECTED, which has not been yielded yet
             raise _LostError(f"could not read what was missed: {error}") from None
         now = self._clock.now()
         self._pending.extend(Received(now, snapshot) for snapshot in snapshots)
@@ -303,7 +305,7 @@ class Stream:
         self._silence_timer = asyncio.get_running_loop().call_later(seconds, self._look_for_silence)
 
     def _look_for_silence(self) -> None:
-        """Close a connection that has been silent too long; whatever waits for a frame then sees it close."""
+        """Close a connection that has been silent for too long, which wakes any wait for a frame."""
         loop, dead_after_s, since_s = asyncio.get_running_loop(), self._times.dead_after_s, self._waiting_since_s
         left_s = dead_after_s if since_s is None else since_s + dead_after_s - loop.time()
         if left_s > 0.001:
@@ -328,12 +330,12 @@ class Stream:
             try:
                 await socket.pong(message.data)
             except (ConnectionError, aiohttp.ClientError) as error:
-                raise _LostError(f"a ping could not be answered: {type(error).__name__}") from None
+                raise _LostError(f"answering a ping failed: {type(error).__name__}") from None
             return None
         if message.type is aiohttp.WSMsgType.PONG:
             return None
         if socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG and message.type is aiohttp.WSMsgType.ERROR:
-            raise _LostError(f"a frame of more than {self._times.frame_size_max // 2**20} MB was not taken in")
+            raise _LostError(f"a frame larger than {self._times.frame_size_max // 2**20} MB was rejected")
         raise _LostError(f"the connection was closed, code {socket.close_code}")
 
     def _frame(self, data: str | bytes, now: Nanos) -> Received:
@@ -343,7 +345,7 @@ class Stream:
             frame = decode_frame(data)
             aligned = self._aligned(frame) if isinstance(frame, TradeFrame) else None
         except WireError as error:
-            # a frame that cannot be read is data lost: a new connection begins with a snapshot
+            # an unreadable frame means lost data: a new connection begins with a snapshot
             raise _LostError(str(error)) from None
         self._last_frame = now
         event = type(frame).__name__
@@ -354,7 +356,7 @@ class Stream:
     def _aligned(self, frame: TradeFrame) -> NewTrades:
         pair = frame.pair.lower()
         if pair not in self._pairs:
-            raise WireError(f"trades of {pair[:40]!r}, which was not asked for")  # and would grow without bound
+            raise WireError(f"trades for {pair[:40]!r}, which is not subscribed")  # aligners must not pile up
         aligner = self._aligners.get(pair)
         if aligner is None:
             key = self._trade_key

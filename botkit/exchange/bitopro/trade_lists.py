@@ -1,8 +1,8 @@
-"""Telling new trades from repeated ones in the lists that the exchange sends.
+"""Tells new trades from repeated ones in the lists that the exchange sends.
 
-A TRADE frame is the whole list of recent trades, newest first, again at each update, and a trade has no id. Comparing
-row by row would lose trades: 1,855 of 9,757 real ones share second, price, amount and side with another. So a list is
-aligned with the one before, and the rows in front of the overlap are new.
+Every update of a TRADE frame repeats the whole list of recent trades, newest first, and trades have no id. Comparing
+row by row would lose trades: of 9,757 real ones, 1,855 share second, price, amount and side with another. So each list
+is aligned with the previous one, and the rows in front of the overlap are new.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ class Aligned(NamedTuple, Generic[R]):
 
 
 def overlap_at(before: Sequence[Hashable], after: Sequence[Hashable]) -> int | None:
-    """How many rows of ``after`` lie in front of ``before`` (both newest first), or None without an overlap.
+    """How many rows of ``after`` come before its overlap with ``before`` (both newest first); None if there is no
+    overlap.
 
-    Where several overlaps fit, the longest is taken. A list that grew is an exception: it still holds the whole list
-    before as its end, so of ``[a]`` and ``[a, a]`` one row is new, not none.
+    If several overlaps are possible, the longest is used. The exception is a list that only grew: it ends in the whole
+    previous list, so going from ``[a]`` to ``[a, a]`` adds one row, not none.
     """
     grown = len(after) - len(before)
     if grown > 0 and list(after[grown:]) == list(before):
@@ -37,11 +38,10 @@ def overlap_at(before: Sequence[Hashable], after: Sequence[Hashable]) -> int | N
 
 
 class TradeListAligner(Generic[R]):
-    """Keeps the last list of one pair and returns what is new in each next one.
+    """Remembers one pair's last list and returns what is new in the next.
 
-    ``key`` identifies a trade across frames (the wire rounds amounts after the first frame, so
-    the raw rows may differ). The first list is history from before the stream began: nothing of it is new, unless
-    ``first_is_new``.
+    ``key`` identifies a trade across frames (the wire rounds amounts after the first frame, so raw rows may differ).
+    The first list is history from before the stream began, so none of it counts as new unless ``first_is_new``.
     """
 
     __slots__ = ("_first_is_new", "_key", "_keys")
@@ -52,7 +52,7 @@ class TradeListAligner(Generic[R]):
         self._keys: list[Hashable] | None = None
 
     def feed(self, rows: Sequence[R]) -> Aligned[R]:
-        """Take the next list, newest first."""
+        """Accept the next list, newest first."""
         before, keys = self._keys, [self._key(row) for row in rows]
         if before is None:
             self._keys = keys

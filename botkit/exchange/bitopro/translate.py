@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.bodies import CreateBody
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.frames import TickerFrame, UserTradeRow
@@ -30,18 +30,19 @@ _TYPES = {
 }
 _CONDITIONS = {condition.value: condition for condition in Condition}
 
-#: the highest fee rate is 0.0045 times two; a USER_TRADE fee a thousand times above it is scaled by 10^8 (Q10)
+#: the highest fee rate is 0.0045 times two; a USER_TRADE fee a thousand times higher must be scaled by 10^8 (Q10)
 _FEE_RATE_MAX_E4 = 45
 _FEE_SCALE = 10**8
 
 
-#: numbers of the wire that are remembered for each count of decimals
+#: how many wire numbers are cached for each number of decimals
 _NUMBERS_MAX = 20_000
 
 
 class _Numbers(dict[str, int]):
-    """Integers of 10^-decimals by their text. Nearly every level of a book, and every trade of a list but the latest,
-    was in the frame before, and looking a number up costs about an eighth of reading it."""
+    """Caches wire numbers, as integers of 10^-decimals, by their text. Nearly every level of a book and every trade in
+    a list was already in the previous frame, and a look-up takes about an eighth of the time that parsing does.
+    """
 
     __slots__ = ("_decimals",)
 
@@ -78,7 +79,7 @@ def trade(row: TradeRow, pair: Pair) -> Trade:
 
 
 def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
-    """What two sightings of a trade have in common, whether its amount was rounded to amountPrecision or not."""
+    """A key that stays the same whether or not a trade's amount was rounded to amountPrecision."""
     rules = pair.rules
     coarse = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
     try:
@@ -92,7 +93,7 @@ def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
 def order_book(
     bids: Iterable[LevelRow] | None, asks: Iterable[LevelRow] | None, pair: Pair, time: Nanos, depth: int = 50
 ) -> OrderBook:
-    """A whole book of at most ``depth`` levels a side; levels of nothing are left out."""
+    """A whole book with at most ``depth`` levels per side; empty levels are left out."""
     return OrderBook(pair, time, _levels(bids, pair, depth, -1), _levels(asks, pair, depth, 1))
 
 
@@ -110,12 +111,12 @@ def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) 
             if lots:
                 levels.append((ticks, lots))
     except ValueError as error:
-        raise WireError(f"a level of a book: {error}") from None
+        raise WireError(f"a book level: {error}") from None
     return tuple(levels[:depth])
 
 
 def ticker(frame: TickerFrame, pair: Pair) -> Ticker:
-    """24-hour figures of a stream; its high and low repeat the last price there, which is the exchange's own fault."""
+    """24-hour figures from the stream; its high and low repeat the last price, which is the exchange's own bug."""
     return Ticker(
         pair,
         to_ns(frame.timestamp),
@@ -129,12 +130,12 @@ def ticker(frame: TickerFrame, pair: Pair) -> Ticker:
 
 
 def _float(text: str, what: str) -> float:
-    scaled(text, 18, what, floor=True)  # Python's float would also take "nan", "1_0" and "inf"
+    scaled(text, 18, what, floor=True)  # Python's float would also accept "nan", "1_0" and "inf"
     return float(text)
 
 
 def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
-    """A candle; prices lie on the pair's grid and high and low enclose the others, or it is refused."""
+    """A candle. It is refused unless prices are on the pair's grid and its high and low enclose the others."""
     rules = pair.rules
     names = ("open", "high", "low", "close")
     open_, high, low, close = (scaled(getattr(row, name), rules.price_decimals, name) for name in names)
@@ -154,17 +155,17 @@ def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
 
 
 def side_of(action: str) -> Side:
-    """BUY, SELL, bid or ask, in any case."""
+    """The side for BUY, SELL, bid or ask, in any case."""
     upper = action.upper()
     if upper in ("BUY", "BID"):
         return Side.BUY
     if upper in ("SELL", "ASK"):
         return Side.SELL
-    raise WireError(f"{action[:40]!r} is no side of an order")
+    raise WireError(f"{action[:40]!r} is not an order side")
 
 
-def order_report(row: OrderRow, pair: Pair) -> OrderReport:
-    """An order as the exchange shows it. Raises WireError for a status or type that nobody documented."""
+def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
+    """An order as the exchange shows it. Raises WireError for an undocumented status or type."""
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())
     state = STATUS_STATES.get(row.status)
@@ -175,7 +176,8 @@ def order_report(row: OrderRow, pair: Pair) -> OrderReport:
     is_market = kind is OrderType.MARKET
     original = 0
     if not (is_market and side_of(row.action) is Side.BUY and state in RESTING_STATES):
-        # of a market buy not yet final it may be a quote amount of any precision: nobody says (Q12)
+        # for a market buy that is not yet final, it may be a quote amount of any precision: the documents do not say
+        # (Q12)
         original = scaled(row.original_amount, rules.amount_decimals, "originalAmount", floor=is_market)
     return OrderReport(
         pair=pair,
@@ -224,7 +226,7 @@ def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
     fee_units = scaled(row.fee, UNIT_DECIMALS, "fee", floor=True)
     currency = _fee_currency(row.fee_currency, side, pair)
     paid_from = rules.base_units(lots) if side is Side.BUY else rules.value_units(ticks, lots)
-    # a fee paid in another coin has no amount to compare with, and is taken at its word
+    # a fee paid in a third coin has nothing to compare with, so it is accepted as it is
     if currency in (pair.base, pair.quote) and fee_units * 10**4 > paid_from * _FEE_RATE_MAX_E4 * 1000 > 0:
         fee_units //= _FEE_SCALE
     return TradeReport(
@@ -242,7 +244,7 @@ def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
 
 
 def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
-    """Buys pay in base and sells in quote, whatever the row says; only a third coin (BITO) is believed."""
+    """Buys pay in base and sells in quote, whatever the row says; a third coin (BITO) is the only exception."""
     named = symbol.lower()
     if named == "bito" and named not in (pair.base, pair.quote):
         return named
@@ -250,7 +252,7 @@ def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
 
 
 def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceReport:
-    """Balances by lowercase currency: (total, available) in units. ``stake`` is a figure apart (Q20)."""
+    """Balances by lowercase currency: (total, available) in units. ``stake`` is separate (Q20)."""
     return BalanceReport(
         {
             row.currency.lower(): (
@@ -264,7 +266,7 @@ def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceRepo
 
 
 def create_body(order: OrderSpec, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
-    """The body that creates an order. ``timestamp`` is t0, the time of the router's grant."""
+    """The request body for an order. ``timestamp`` is t0, the time when the router granted the slot."""
     rules = order.pair.rules
     is_market = order.type is OrderType.MARKET
     spends = is_market and order.side is Side.BUY

@@ -1,7 +1,7 @@
-"""One HTTP call to BitoPro: sent once, bounded in time and size, and failed by what happens next.
+"""One HTTP call to BitoPro: sent once, limited in time and size. Errors say what to do next.
 
-What aiohttp does by default and must not do here: repeat GET, PUT and DELETE after a dropped keep-alive connection
-(a repeated cancel is counted twice), and follow redirects (to any host, with the ``X-BITOPRO-*`` headers).
+Two of aiohttp's defaults must be off: repeating GET, PUT and DELETE after a dropped keep-alive connection (a repeated
+cancel counts twice), and following redirects (to any host, with the ``X-BITOPRO-*`` headers).
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ def _url(address: str) -> URL:
 
 
 def check_url(url: str, schemes: tuple[str, str]) -> str:
-    """The address without trailing slashes. ``schemes`` is (encrypted, plain); plain is for this machine alone.
+    """Return the address without trailing slashes. ``schemes`` is (encrypted, plain); plain is allowed on this machine
+    only.
 
-    Raises ValueError that says what is wrong with it.
+    Raises ValueError saying what is wrong with the address.
     """
     parsed = URL(url)
     secure, plain = schemes
@@ -49,20 +50,20 @@ def check_url(url: str, schemes: tuple[str, str]) -> str:
     if parsed.scheme == plain and parsed.host not in _LOOPBACK:
         raise ValueError(f"{url!r} is not encrypted; {plain}:// is for an emulator on this machine only")
     if parsed.user or parsed.password or parsed.query_string or parsed.fragment:
-        raise ValueError("the address of an exchange has no user, query or fragment in it")
+        raise ValueError("an exchange address must not contain a user, query or fragment")
     return url.rstrip("/")
 
 
 class NothingSent(TryAgain):
-    """There was no connection, so not one byte was written: it did not happen, and was not counted."""
+    """There was no connection, so no byte was written: the request had no effect and was not counted."""
 
 
 class _SentTwiceError(Exception):
-    """aiohttp was about to take a second connection for one call."""
+    """aiohttp was about to open a second connection for one call."""
 
 
 class _Call:
-    """What became of the call that the current task makes."""
+    """The state of the current task's call."""
 
     __slots__ = ("connected",)
 
@@ -74,7 +75,7 @@ _current_call: ContextVar[_Call | None] = ContextVar("botkit_call", default=None
 
 
 class _OnceConnector(aiohttp.TCPConnector):
-    """Gives each call one connection: a second one would be for sending it again."""
+    """Gives each call one connection; asking for a second one would mean sending the request again."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
         call = _current_call.get()
@@ -86,25 +87,26 @@ class _OnceConnector(aiohttp.TCPConnector):
         return connection
 
 
-#: rate limits bound the requests in flight; these only keep a bug elsewhere from using up all file handles
+#: rate limits already bound the requests in flight; this only keeps a bug elsewhere from using up all file handles
 _CONNECTIONS_MAX = 500
-#: cancels never wait for each other's answers: when the market turns, they go out by the dozen
+#: cancels must not wait for each other's answers: when the market turns, dozens go out at once
 _UNBOUNDED = 0
 
 
 def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
-    """A session that sends every request exactly once, to where it was addressed.
+    """A session that sends every request exactly once, to the address given.
 
-    Two bars against a repetition: the switch that aiohttp has for its own test client, and, since that switch is
-    private and may go, a connector that refuses a call its second connection. ``for_streams`` refuses redirects too, as
-    ``ws_connect`` has no parameter for it; a trace costs every request some 30 to 80 us of 1,500, so no other has one.
+    Two safeguards prevent repetition: a switch that aiohttp has for its own test client, and a connector that refuses a
+    call a second connection, because that switch is private and may disappear. ``for_streams`` also refuses redirects,
+    for which ``ws_connect`` has no parameter. Only streams use it: a trace adds 30 to 80 us to a request of about
+    1,500.
     """
     traces = []
     if for_streams:
         trace = aiohttp.TraceConfig()
 
         async def on_redirect(_session: Any, _context: Any, _params: Any) -> None:
-            raise aiohttp.ClientError("the server redirects, which is not followed")
+            raise aiohttp.ClientError("the server sent a redirect, which botkit does not follow")
 
         trace.on_request_redirect.append(on_redirect)
         traces.append(trace)
@@ -121,18 +123,18 @@ def once_only_session(connections_max: int, *, for_streams: bool = False) -> aio
 
 
 class Transport:
-    """Signed and unsigned calls to one REST base. Urgent calls have connections of their own."""
+    """Signed and unsigned calls to one REST base. Urgent calls have their own connections."""
 
     def __init__(self, base_url: str, credentials: Credentials | None, clock: Clock) -> None:
         self.base_url = check_url(base_url, ("https", "http"))
         self.credentials = credentials
         self.clock = clock
-        #: local time less the exchange's, from its Date header (1 s resolution); None before the first answer
+        #: local time minus the exchange's, from its Date header (1 s resolution); None before the first answer
         self.clock_skew_ms: int | None = None
         self._sessions: list[aiohttp.ClientSession] = []
 
     def open(self) -> None:
-        """Make the sessions; needs a running event loop."""
+        """Create the sessions; needs a running event loop."""
         assert not self._sessions, "opened twice"
         self._sessions = [once_only_session(_CONNECTIONS_MAX), once_only_session(_UNBOUNDED)]
 
@@ -156,8 +158,8 @@ class Transport:
     ) -> bytes:
         """Send one request once and return the body of its 2xx answer.
 
-        Raises NothingSent (no connection), TryAgain (a read that failed), RateLimited (429), Refused (another 4xx) or
-        OutcomeUnknown (a write that was or may have been sent and has no clear answer).
+        Raises NothingSent (no connection), TryAgain (a read failed), RateLimited (429), Refused (another 4xx) or
+        OutcomeUnknown (a write was or may have been sent, and no clear answer came).
         """
         if not self._sessions:
             raise RuntimeError("the client is not open; use `async with BitoProClient(...) as client:`")
@@ -184,14 +186,15 @@ class Transport:
             failure = _no_answer(what, endpoint, error, connected=call.connected, timeout_s=timeout_s)
         else:
             if answer is None:
-                failure = _unclear(what, endpoint, status, f"an answer of more than {size_max} bytes")
+                failure = _unclear(what, endpoint, status, f"the answer has more than {size_max} bytes")
             elif 200 <= status < 300:
                 return answer
             else:
                 failure = self._failure(what, endpoint, status, answer)
         finally:
-            _current_call.reset(token)  # what this task does next is another call, or a stream's
-        # raised out here so that no aiohttp error, which holds the signed headers, hangs on as its context
+            _current_call.reset(token)  # the task may make another call or open a stream next
+        # raised here, outside the handlers, so that aiohttp's error, which holds the signed headers, is not kept as its
+        # context
         raise failure
 
     def _headers(self, endpoint: Endpoint, body: bytes | None) -> dict[str, str]:
@@ -212,7 +215,7 @@ class Transport:
             return
         if server is not None:
             middle = (started + self.clock.now()) // 2
-            # Date drops the fraction of its second: half a second is the best guess at it
+            # Date drops fractions of a second, so half a second is the best guess
             self.clock_skew_ms = (middle - server - NS_PER_S // 2) // NS_PER_MS
 
     def _failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
@@ -227,18 +230,18 @@ class Transport:
             )
             message, text = message + clock, text + clock
         if status == 408:
-            return _unclear(what, endpoint, status, text or "the exchange gave up waiting")
+            return _unclear(what, endpoint, status, text or "the exchange timed out")
         if 400 <= status < 500:
             return Refused(message, status=status, text=text)
         if 300 <= status < 400:
-            text = text or "a redirect, which is not followed"
+            text = text or "a redirect, which botkit does not follow"
             if not endpoint.is_write:
                 return Refused(f"{what}: {status}, {text}", status=status, text=text)
         return _unclear(what, endpoint, status, text)
 
 
 async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes | None:
-    """The body, or None when it is larger than allowed; the total timeout bounds how slowly it may drip."""
+    """The body, or None if it is larger than allowed; the total timeout limits how slowly it may arrive."""
     chunks, size = [], 0
     async for chunk in response.content.iter_chunked(_READ_CHUNK):
         size += len(chunk)
@@ -259,13 +262,13 @@ def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestEr
 def _no_answer(
     what: str, endpoint: Endpoint, error: BaseException, *, connected: bool, timeout_s: float
 ) -> RequestError:
-    """The error for a call without an answer. Before there was a connection not one byte can have been written."""
+    """The error for a call without an answer. Without a connection, no byte can have been written."""
     if isinstance(error, asyncio.TimeoutError):
-        reason = f"no answer within {timeout_s:g} s" if connected else "no connection in time"
+        reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
     elif isinstance(error, _SentTwiceError):
         reason = "the connection was dropped"
     else:
-        # the class and the first line: some messages of aiohttp quote what was received
+        # the class and the first line only: some of aiohttp's messages quote what was received
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
     if not connected:
         return NothingSent(f"{what}: nothing was sent: {reason}", text=reason)

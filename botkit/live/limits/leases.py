@@ -290,9 +290,9 @@ class SharedLimits:
             except LedgerUnreachable as error:
                 if self._clock.now() + self._here(pause) > deadline:
                     raise LedgerUnreachable(
-                        f"{self.name} cannot be reached ({error}), and without it the rate limits cannot be kept"
-                        " together with other processes; mend it, or share with nobody: `limits: {ledger: none}` in"
-                        " the configuration"
+                        f"{self.name} cannot be reached ({error}), so this bot cannot share the rate limits with"
+                        " other processes; get it running, or write `limits: {ledger: none}` into the configuration"
+                        " of a bot that is alone"
                     ) from None
                 await asyncio.sleep(pause / NS_PER_S)
                 pause = min(2 * pause, LONGEST_RETRY)
@@ -300,8 +300,8 @@ class SharedLimits:
         wait = self._opens_at - self._clock.now()
         if wait > 0 and waits_for_opening:
             self.on_notice(
-                f"{self.name} is new or was lost: it opens in {wait / NS_PER_S:.0f} s, when what was sent before"
-                " cannot count any more",
+                f"{self.name} is new, or lost what it knew: requests are held for {wait / NS_PER_S:.0f} s, until"
+                " none from before can count any more",
                 False,
             )
             await asyncio.sleep(wait / NS_PER_S / self._speed)
@@ -562,7 +562,7 @@ class SharedLimits:
             self._is_lost = True
             self.on_notice(
                 f"{self.name} is unreachable ({error}); only cancels are sent, and those for"
-                f" {OFFLINE // (60 * NS_PER_S)} minutes at most; it is tried again every second",
+                f" {OFFLINE // (60 * NS_PER_S)} minutes at most; retrying every second",
                 False,
             )
 

@@ -7,6 +7,9 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+import msgspec
 
 from botkit.engine.router.router import READ_LATEST_NS
 from botkit.errors import ConfigError
@@ -21,9 +24,16 @@ from botkit.model.adapter import RequestSender
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
+from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
 #: `limits: {ledger: none}`: the setting for a process that is alone on its address and account
 ALONE = "none"
+#: a ledger as a configuration names it (None: this machine's broker), or the link to one
+Ledger: TypeAlias = str | Link | None
+#: endpoints that a bot or a command for it calls outside the engine's router
+OUTSIDE_ROUTER = tuple(
+    request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll)
+)
 #: the longest wait for an answer
 REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
@@ -49,7 +59,7 @@ def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
 
 def shared_limits(
     table: LimitTable,
-    ledger: str | InProcessLedger | None,
+    ledger: Ledger,
     *,
     venue: str,
     account: str,
@@ -60,15 +70,14 @@ def shared_limits(
 ) -> SharedLimits | None:
     """A bot's shared windows, not yet started; None if it shares with nobody or runs on a clock of its own.
 
-    ``ledger`` is named as in a configuration, or is one for the bots of this process. ``endpoints``: the windows of
-    these alone. Raises ConfigError for a ledger that is not known.
+    ``endpoints``: the windows of these alone. Raises ConfigError for a ledger that is not known.
     """
     is_own = isinstance(ledger, InProcessLedger)
     if not is_own and (ledger == ALONE or clock.speed != 1):
         return None
     return SharedLimits(
         table,
-        ledger if isinstance(ledger, InProcessLedger) else ledger_link(ledger),
+        ledger_link(ledger) if ledger is None or isinstance(ledger, str) else ledger,
         # other users of a shared server should not see whose account it is
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secret_random().getrandbits(32):08x}",
@@ -86,7 +95,7 @@ def shared_limits(
 def rate_limited_reads(
     sender: RequestSender,
     table: LimitTable,
-    ledger: str | InProcessLedger | None,
+    ledger: Ledger,
     *,
     endpoints: Collection[str],
     venue: str,
@@ -112,6 +121,49 @@ def rate_limited_reads(
         keeps_stock=False,
     )
     return RateLimitedReads(sender, table, clock, shared=shared, latest_ns=latest_ns, hurries=hurries, say=say)
+
+
+class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the requests of one bot or command are counted. ``account`` is whose windows they count in; "" where nobody
+    else counts into them. ``endpoints``: those that it shares, None for all."""
+
+    table: LimitTable
+    ledger: Ledger
+    venue: str
+    account: str
+    clock: DriverClock
+    #: how late requests may arrive
+    latest_accept_ns: Nanos
+    endpoints: Collection[str] | None = None
+
+    def windows(self) -> SharedLimits | None:
+        """New shared windows for a bot, not yet started; None if it shares with nobody. Raises ConfigError."""
+        return shared_limits(
+            self.table,
+            self.ledger,
+            venue=self.venue,
+            account=self.account,
+            clock=self.clock,
+            latest_accept_ns=self.latest_accept_ns,
+            endpoints=self.endpoints,
+        )
+
+    def outside_router(
+        self, sender: RequestSender, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
+    ) -> RateLimitedReads:
+        """A sender outside the engine's router, within the same windows. An async context manager."""
+        return rate_limited_reads(
+            sender,
+            self.table,
+            self.ledger if self.account else ALONE,
+            endpoints=OUTSIDE_ROUTER,
+            venue=self.venue,
+            clock=self.clock,
+            account=self.account,
+            latest_ns=self.latest_accept_ns,
+            hurries=hurries,
+            say=say,
+        )
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:

@@ -35,7 +35,7 @@ class MemoryWatch:
             self._told_from_mb = 2 * held_mb
             self._tell(
                 "warning",
-                f"the bot holds {held_mb:,.0f} MB of memory, {self._first_mb:,.0f} MB at its start. A strategy that "
-                "keeps all it has seen is the usual reason: bound its lists, and restart before the machine has none "
-                "left",
+                f"the bot uses {held_mb:,.0f} MB of memory, up from {self._first_mb:,.0f} MB at its start. The usual "
+                "cause is a strategy that keeps everything it sees: bound its lists, and restart the bot before "
+                "memory runs out",
             )

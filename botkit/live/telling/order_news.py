@@ -57,11 +57,11 @@ class OrderNews:
         if given_up is not None:
             self._tell(
                 "error",
-                f"{in_words(order)} was taken for {given_up}, but lives at the exchange: it counts again and is "
-                "cancelled. Requests are acted on later than `live: {latest_accept_s}` says; raise it",
+                f"{in_words(order)} was taken for {given_up}, but is live at the exchange: it counts again and is "
+                "cancelled. The exchange acted on a request later than `live: {latest_accept_s}` allows; raise it",
             )
         elif was_told:
-            self._tell("info", f"{in_words(order)}: its outcome is known now")
+            self._tell("info", f"the outcome of {in_words(order)} is known now")
         elif state is OrderState.REJECTED:
             self._ended(order, "was rejected by the exchange")
         elif state is OrderState.NOT_SENT:
@@ -106,12 +106,13 @@ class OrderNews:
             self._told_doubts.add(order.client_id)
             self._tell(
                 "warning",
-                f"{in_words(order)} has an unknown outcome; {order.pair} waits for it: it is looked up until it is "
-                f"found or proved absent, and never sent again{f' ({order.reason})' if order.reason else ''}",
+                f"the outcome of {in_words(order)} is unknown, and {order.pair} takes no new orders meanwhile: the "
+                "order is looked up until it is found or proved absent, and never sent again"
+                f"{f' ({order.reason})' if order.reason else ''}",
             )
         if self._passed and self._count_at <= now:
             were = "1 order was" if self._passed == 1 else f"{self._passed:,} orders were"
-            self._tell("info", f"{were} of unknown outcome for at most {self._longest_s:.1f} s; all is known now")
+            self._tell("info", f"{were} of unknown outcome for up to {self._longest_s:.1f} s; all are known now")
             self._passed, self._longest_s = 0, 0.0
             self._count_at = now + _COUNT_EVERY_S
         self._arm(now)

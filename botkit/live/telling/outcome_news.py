@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from botkit.engine.outcome import StrategyFailure
+from botkit.engine.outcome_parts import StrategyFailure
 from botkit.live.notices import Notices
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from botkit.engine.commands import PAUSED
-from botkit.engine.view import EngineView, StrategyView
+from botkit.engine.view import EngineView
+from botkit.engine.view_values import StrategyView
 from botkit.live.standing import Standing
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units

@@ -62,7 +62,7 @@ class StreamNews:
             text = f"the stream {name} was lost: {detail}; what it missed is read when it is back"
             self._tell("warning", text)
         else:
-            compared = ", and the books are compared with the exchange's" if account else ""
+            compared = ", and the bot is reconciled with the exchange" if account else ""
             self._tell(
                 "warning",
                 f"the stream {name} sent what cannot be read ({detail}); it was left out{compared}. "

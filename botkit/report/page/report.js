@@ -1,10 +1,10 @@
 "use strict";
-// Draws the report's charts from the JSON block of the page. Times in it are local milliseconds, as differences.
+// Draws the report's charts from the page's JSON block. Times in it are local milliseconds, as differences.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const LC = window.LightweightCharts;
-  const drawn = [];                                        // functions that repaint a chart in the theme's colours
+  const drawn = [];                                        // functions that repaint charts in the theme's colours
   const color = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
   const times = (list) => { let sum = 0; return list.map((step) => (sum += step) / 1000); };
   const lineOf = (series) => { const t = times(series.t); return series.v.map((value, i) => ({ time: t[i], value })); };
@@ -31,7 +31,7 @@
       localization: { timeFormatter: when },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
       timeScale: { borderVisible: false, timeVisible: true, secondsVisible: data.seconds, minBarSpacing: 0.01, lockVisibleTimeRangeOnResize: true, fixLeftEdge: true, fixRightEdge: true },
-      // the wheel belongs to the page: scrolling a report must not get stuck in a chart
+      // the wheel scrolls the page, so that scrolling does not get stuck in a chart
       handleScroll: { mouseWheel: false, vertTouchDrag: false },
       handleScale: { mouseWheel: false },
       crosshair: { mode: LC.CrosshairMode.Magnet },
@@ -44,7 +44,7 @@
     return chart;
   };
 
-  // What a line shows at a moment that is none of its points: the height at which it is drawn there, marked as such.
+  // The value of a line between two of its points: interpolated as drawn, and marked as approximate.
   const between = (item, time) => {
     const rows = item.rows;
     if (!rows || !rows.length || time < rows[0].time || time > rows[rows.length - 1].time) return "–";
@@ -54,7 +54,7 @@
     return "≈ " + item.format({ value: rows[low].value + (rows[high].value - rows[low].value) * share });
   };
 
-  // A line above a chart that names its series and says their values under the pointer, or at the end.
+  // A row above a chart with the names of its series and their values under the pointer, or the last values.
   const legend = (place, chart, items, name) => {
     const bar = element("div", null, "legend");
     place.parentNode.insertBefore(bar, place);
@@ -91,7 +91,7 @@
         else if (item.at) item.out.textContent = item.at(event.time);
         else {
           const row = event.seriesData.get(item.series);
-          // never what stood there before: series have points at different times
+          // never keep the old text: series have points at different times
           item.out.textContent = row ? item.format(row) : between(item, event.time);
         }
       }
@@ -106,7 +106,7 @@
   const drawEquity = () => {
     const place = document.getElementById("equity");
     const rows = lineOf(data.equity), falls = lineOf(data.drawdown), hold = data.hold ? lineOf(data.hold) : [];
-    if (!rows.length) { place.classList.add("empty"); place.textContent = "There was no price to value anything at."; return; }
+    if (!rows.length) { place.classList.add("empty"); place.textContent = "There were no prices to value the holdings."; return; }
     const chart = make(place, true);
     const items = [];
     if (hold.length) {
@@ -144,7 +144,7 @@
     chart.timeScale().fitContent();
   };
 
-  // Volume, indicators and plots on a pair's chart, each pane below the price made on first use; their legend entries.
+  // Draws volume, indicators and plots on a pair's chart, creating panes below the price on first use. Returns legend entries.
   const drawLines = (chart, pair, t, inPrice) => {
     const panes = new Map([["price", 0]]);
     const paneOf = (name) => { if (!panes.has(name)) panes.set(name, panes.size); return panes.get(name); };
@@ -190,7 +190,7 @@
     series.setData(rows);
     const marks = pair.marks.map(([row, side, fills, amount, average]) => ({ row, time: t[row], side, fills, amount, average }));
     const layer = LC.createSeriesMarkers(series, []);
-    // A thousand arrows would bury the price, so fills of neighbouring candles join until one zooms in.
+    // A thousand arrows would bury the price, so fills on neighbouring candles are merged until the user zooms in.
     const joined = (block) => {
       const groups = new Map();
       for (const m of marks) {
@@ -232,7 +232,7 @@
       { title: "sells", mark: "▼", color: "sell", at: spell(bySide(-1)), last: total(-1) },
       ...lines.items,
     ], pair.pair.toUpperCase().replace("_", " / "));
-    if (pair.left_out) element("p", panel, "dim", `${pair.left_out} more lines were plotted than a chart can show.`);
+    if (pair.left_out) element("p", panel, "dim", `${pair.left_out} more lines were plotted but do not fit on the chart.`);
     chart.timeScale().fitContent();
   };
 

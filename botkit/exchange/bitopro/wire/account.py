@@ -1,23 +1,17 @@
-"""The account's data: orders, executions and balances, as the private endpoints and streams carry them.
+"""The account's data: orders, executions and balances, as private endpoints and streams carry them.
 
-Traps this module settles: order ids come as numbers and as text; ``clientId`` in REST is ``clientID`` in the streams;
-lists may be null; a reply to a cancelling names pairs in upper case.
+Inconsistencies handled here: order ids come as numbers or text; ``clientId`` in REST is ``clientID`` in streams; lists
+may be null; replies to cancels name pairs in upper case.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A row without containers. Optional fields default to None and are left out when encoded."""
+from botkit.exchange.bitopro.wire.shapes import WireReply, WireRow
 
 
-class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that holds others."""
-
-
-class AttachedStrategy(_Row, frozen=True, kw_only=True):
+class AttachedStrategy(WireRow, frozen=True, kw_only=True):
     """A take-profit or stop-loss attached to an order on the website."""
 
     stop_price: str | None = None
@@ -30,11 +24,11 @@ class AttachedStrategy(_Row, frozen=True, kw_only=True):
     parent_order_id: str | int | None = msgspec.field(default=None, name="parentOrderID")
 
 
-class OrderRow(_Reply, frozen=True, kw_only=True):
-    """An order as get, list and the order streams show it.
+class OwnOrderRow(WireReply, frozen=True, kw_only=True):
+    """An order as shown by the get and list endpoints and the order streams.
 
-    ``status``: -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled with something filled, 4 cancelled
-    with nothing filled, 6 post-only cancelled. ``original_amount`` of a market buy is of unknown unit (Q12).
+    ``status``: -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
+    without a fill, 6 post-only cancelled. For a market buy, the unit of ``original_amount`` is unknown (Q12).
     """
 
     id: str | int
@@ -58,7 +52,7 @@ class OrderRow(_Reply, frozen=True, kw_only=True):
     stop_price: str | None = None
     condition: str | None = None
     client_id: int | str | None = None
-    #: the same under the spelling of the streams
+    #: the same field as the streams spell it
     client_id_stream: int | str | None = msgspec.field(default=None, name="clientID")
     timestamp: int | str | None = None
     stop_profit_setting: AttachedStrategy | None = None
@@ -67,37 +61,37 @@ class OrderRow(_Reply, frozen=True, kw_only=True):
 
     @property
     def order_id(self) -> str:
-        """The id as text, ``SL-`` kept."""
+        """The id as text, with its ``SL-`` prefix if any."""
         return str(self.id)
 
     @property
     def client(self) -> int | None:
-        """The client id under either spelling; 0 and absent mean none."""
+        """The client id under either spelling; None if it is 0 or absent."""
         found = self.client_id if self.client_id is not None else self.client_id_stream
         return client_id(found)
 
 
-class BlankOrder(_Row, frozen=True, kw_only=True):
+class BlankOrder(WireRow, frozen=True, kw_only=True):
     """The shape of a reply about an order that does not exist: 200 with a blank ``id`` (Q8)."""
 
     id: str | int | None = None
 
     @property
     def is_blank(self) -> bool:
-        """True when there is no order in it."""
+        """True if it contains no order."""
         return self.id in (None, "", 0, "0")
 
 
-class OrdersReply(_Reply, frozen=True, kw_only=True):
+class OrdersReply(WireReply, frozen=True, kw_only=True):
     """GET /orders/open and GET /orders/all/{pair}."""
 
-    data: tuple[OrderRow, ...] | None
+    data: tuple[OwnOrderRow, ...] | None
 
 
-class OwnTradeRow(_Row, frozen=True, kw_only=True):
+class OwnTradeRow(WireRow, frozen=True, kw_only=True):
     """One execution of one of the account's orders.
 
-    ``fee_symbol`` is the base currency on every row, sells included, whose fee is in quote: never use it for that.
+    ``fee_symbol`` is the base currency on every row, even on sells, whose fee is in quote: do not rely on it.
     """
 
     trade_id: str | int
@@ -113,14 +107,14 @@ class OwnTradeRow(_Row, frozen=True, kw_only=True):
     created_timestamp: int | str | None = None
 
 
-class OwnTradesReply(_Reply, frozen=True, kw_only=True):
-    """GET /orders/trades/{pair}. A self-trade is there twice, under one trade id."""
+class OwnTradesReply(WireReply, frozen=True, kw_only=True):
+    """GET /orders/trades/{pair}. A self-trade appears twice, with the same trade id."""
 
     data: tuple[OwnTradeRow, ...] | None
 
 
-class CreateReply(_Row, frozen=True, kw_only=True):
-    """POST /orders/{pair}. ``order_id`` is a number; clients that expect text exist, so accept both."""
+class CreateReply(WireRow, frozen=True, kw_only=True):
+    """POST /orders/{pair}. ``order_id`` is a number, but some clients expect text, so accept both."""
 
     order_id: str | int
     timestamp: int
@@ -132,17 +126,17 @@ class CreateReply(_Row, frozen=True, kw_only=True):
 
     @property
     def client(self) -> int | None:
-        """The echoed client id; 0 and absent mean none."""
+        """The echoed client id; None if it is 0 or absent."""
         return client_id(self.client_id)
 
 
-class CreateBatchReply(_Reply, frozen=True, kw_only=True):
-    """POST /orders/batch: one row an order, in the order of the request."""
+class CreateBatchReply(WireReply, frozen=True, kw_only=True):
+    """POST /orders/batch: one row per order, in request order."""
 
     data: tuple[CreateReply, ...] | None
 
 
-class CancelReply(_Row, frozen=True, kw_only=True):
+class CancelReply(WireRow, frozen=True, kw_only=True):
     """DELETE /orders/{pair}/{orderId}: the cancel was accepted, which does not prove that the order has ended."""
 
     order_id: str | int
@@ -152,21 +146,21 @@ class CancelReply(_Row, frozen=True, kw_only=True):
     amount: str | None = None
 
 
-class CancelManyReply(_Reply, frozen=True, kw_only=True):
-    """The ids cancelled by pair (upper case), of a PUT batch or of DELETE-all. Null when there were none."""
+class CancelManyReply(WireReply, frozen=True, kw_only=True):
+    """The cancelled ids by pair (upper case), from a PUT batch or DELETE-all. Null if there were none."""
 
     data: dict[str, tuple[str | int, ...] | None] | None = None
 
     @property
     def orders(self) -> tuple[tuple[str, str], ...]:
-        """(lowercase pair, order id) of each."""
+        """Each cancelled order as (lowercase pair, order id)."""
         if not self.data:
             return ()
         return tuple((pair.lower(), str(order_id)) for pair, ids in self.data.items() for order_id in ids or ())
 
 
-class BalanceRow(_Row, frozen=True, kw_only=True):
-    """One currency. ``amount`` is the total, ``available`` what can be spent; ``stake`` is a figure apart (Q20)."""
+class BalanceRow(WireRow, frozen=True, kw_only=True):
+    """One currency's balance. ``amount`` is the total, ``available`` what can be spent; ``stake`` is separate (Q20)."""
 
     currency: str
     amount: str
@@ -175,14 +169,14 @@ class BalanceRow(_Row, frozen=True, kw_only=True):
     tradable: bool | None = None
 
 
-class BalancesReply(_Reply, frozen=True, kw_only=True):
-    """GET /accounts/balance: every currency, those with nothing included."""
+class BalancesReply(WireReply, frozen=True, kw_only=True):
+    """GET /accounts/balance: every currency, including those with a zero balance."""
 
     data: tuple[BalanceRow, ...] | None
 
 
 def client_id(value: int | str | None) -> int | None:
-    """A client id of the wire as an integer, or None where there is none (0 and "" are sent for none)."""
+    """Convert a client id from the wire to an integer, or None if there is none (sent as 0 or "")."""
     if isinstance(value, str):
         return int(value) or None if value.isdigit() and value.isascii() and len(value) <= 10 else None
     return value or None

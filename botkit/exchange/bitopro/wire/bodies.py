@@ -1,7 +1,7 @@
-"""Bodies of the requests that have one, and the payload of those that have none.
+"""Request bodies, and the payload that requests without a body sign.
 
-The client encodes them and signs the very bytes it sends; the emulator decodes them. Decoding is as lenient as the
-exchange must be, given what real clients send: enums in any case, ``""`` and 0 for what is unused, unknown fields.
+The client encodes them and signs exactly the bytes it sends; the emulator decodes them. Decoding is as lenient as the
+exchange must be with real clients: enums in any case, ``""`` and 0 for unused fields, unknown fields.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 
 class CreateBody(_Body, frozen=True, kw_only=True):
-    """POST /orders/{pair}, or one item of POST /orders/batch, which names its ``pair``.
+    """POST /orders/{pair}, or one item of POST /orders/batch, which includes its ``pair``.
 
-    ``amount`` is in base currency, except that a market buy gives the quote amount to spend. ``timestamp`` is in ms.
+    ``amount`` is in base currency, except for a market buy, where it is the quote amount to spend. ``timestamp`` is in
+    ms.
     """
 
     pair: str | None = None
@@ -38,7 +39,7 @@ class CreateBody(_Body, frozen=True, kw_only=True):
 
 
 class WithdrawBody(_Body, frozen=True, kw_only=True):
-    """POST /wallet/withdraw/{currency}. ``address`` for coins, the two bank fields for TWD."""
+    """POST /wallet/withdraw/{currency}. Coins need ``address``; TWD needs the two bank fields."""
 
     protocol: str | None = None
     address: str | None = None
@@ -49,27 +50,27 @@ class WithdrawBody(_Body, frozen=True, kw_only=True):
 
 
 class NoncePayload(_Body, frozen=True, kw_only=True):
-    """What GET, DELETE and the WebSocket upgrade sign in place of a body."""
+    """What GET, DELETE and the WebSocket upgrade sign instead of a body."""
 
     identity: str | None = None
     nonce: int
 
 
 def decode_create(body: bytes) -> CreateBody:
-    """The body of POST /orders/{pair}. Raises WireError."""
+    """Decode the body of POST /orders/{pair}. Raises WireError."""
     return decode(body, CreateBody, "create order")
 
 
 def decode_create_batch(body: bytes) -> tuple[CreateBody, ...]:
-    """The body of POST /orders/batch: a bare array of 1 to 10. Raises WireError."""
+    """Decode the body of POST /orders/batch: a bare array of 1 to 10. Raises WireError."""
     items = decode(body, tuple[CreateBody, ...], "create batch")
     if not 1 <= len(items) <= BATCH_MAX:
-        raise WireError(f"create batch: {len(items)} orders; 1 to {BATCH_MAX} go into one request")
+        raise WireError(f"create batch: {len(items)} orders; one request takes 1 to {BATCH_MAX}")
     return items
 
 
 def encode_cancel_batch(orders: list[tuple[str, str]]) -> bytes:
-    """The body of PUT /orders for (pair, order id): ids by uppercase pair, in the order given."""
+    """Encode the body of PUT /orders from (pair, order id): ids by uppercase pair, in the order given."""
     by_pair: dict[str, list[str]] = {}
     for pair, order_id in orders:
         by_pair.setdefault(pair.upper(), []).append(order_id)
@@ -77,16 +78,16 @@ def encode_cancel_batch(orders: list[tuple[str, str]]) -> bytes:
 
 
 def decode_cancel_batch(body: bytes) -> tuple[tuple[str, str], ...]:
-    """(lowercase pair, order id) of each order in the body of PUT /orders. Raises WireError."""
+    """Decode the body of PUT /orders into (lowercase pair, order id) tuples. Raises WireError."""
     by_pair = decode(body, dict[str, tuple[str | int, ...]], "cancel batch")
     return tuple((pair.lower(), str(order_id)) for pair, ids in by_pair.items() for order_id in ids)
 
 
 def decode_withdraw(body: bytes) -> WithdrawBody:
-    """The body of POST /wallet/withdraw/{currency}. Raises WireError."""
+    """Decode the body of POST /wallet/withdraw/{currency}. Raises WireError."""
     return decode(body, WithdrawBody, "withdraw")
 
 
 def decode_nonce_payload(text: bytes) -> NoncePayload:
-    """The decoded payload header of a request without a body. Raises WireError."""
+    """Decode the payload header of a request without a body. Raises WireError."""
     return decode(text, NoncePayload, "payload")

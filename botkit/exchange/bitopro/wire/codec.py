@@ -1,7 +1,7 @@
-"""Bytes to typed structs and back, with one typed error for whatever does not fit.
+"""Bytes to typed structs and back, with one typed error for everything that does not fit.
 
-Unknown fields are ignored, since the exchange adds some without notice; a field of the wrong type, truncated text,
-``NaN`` or nesting without end is a `WireError`.
+Unknown fields are ignored, because the exchange adds some without notice. A field of the wrong type, truncated text,
+``NaN`` or endless nesting is a `WireError`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from botkit.model.money import parse_scaled
 
 T = TypeVar("T")
 
-#: stamps below this are seconds, above it milliseconds: 10^11 ms is 1973 and 10^11 s is the year 5138 (Q9)
+#: timestamps below this are in seconds, above it in milliseconds: 10^11 ms is in 1973, 10^11 s in the year 5138 (Q9)
 SECONDS_BELOW = 10**11
-#: the latest stamp taken seriously: year 2286 in ms. Beyond it a stamp in microseconds or plain nonsense begins.
+#: the latest plausible timestamp: year 2286 in ms. Anything above is in microseconds, or nonsense.
 _LATEST_MS = 10**13
 
 
 class WireError(DataError):
-    """What the exchange sent does not have the documented shape. The message says what was expected where."""
+    """The exchange sent something that does not have the documented shape. The message says what was expected, and
+    where.
+    """
 
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
@@ -32,7 +34,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(body: bytes | str, shape: type[T], what: str) -> T:
-    """Read JSON text as ``shape``. Raises WireError that names ``what`` and the offending place."""
+    """Parse JSON text as ``shape``. Raises WireError naming ``what`` and the offending place."""
     decoder = _decoders.get(shape)
     if decoder is None:
         decoder = _decoders[shape] = msgspec.json.Decoder(shape)
@@ -44,13 +46,13 @@ def decode(body: bytes | str, shape: type[T], what: str) -> T:
 
 
 def refuse_repeated_names(body: bytes, what: str) -> None:
-    """Raise WireError for an object with two values of one name, of which every reader of JSON may take another."""
+    """Raise WireError for an object with two values under one name: JSON parsers differ in which one they use."""
 
     def check(items: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in items]
         if len(set(names)) < len(names):
             repeated = next(name for name in names if names.count(name) > 1)
-            raise WireError(f"{what}: {repeated[:40]!r} is there twice; it begins {excerpt(body)}")
+            raise WireError(f"{what}: {repeated[:40]!r} appears twice; it begins {excerpt(body)}")
 
     try:
         json.loads(body, object_pairs_hook=check)
@@ -64,13 +66,13 @@ def encode(value: Any) -> bytes:
 
 
 def excerpt(body: bytes | str, length: int = 80) -> str:
-    """The beginning of a body for a message, quoted."""
+    """The beginning of a body, quoted, for a message."""
     text = body[: 4 * length].decode("utf-8", "replace") if isinstance(body, bytes) else body
     return repr(text[:length]) + ("..." if len(text) > length else "")
 
 
 def scaled(text: str, decimals: int, what: str, *, floor: bool = False) -> int:
-    """A decimal of the wire as an integer of 10^-decimals. Raises WireError."""
+    """Parse a wire decimal into an integer of 10^-decimals. Raises WireError."""
     try:
         return parse_scaled(text, decimals, what, floor=floor)
     except ValueError as error:
@@ -78,9 +80,9 @@ def scaled(text: str, decimals: int, what: str, *, floor: bool = False) -> int:
 
 
 def to_ms(stamp: int | str, what: str = "timestamp") -> int:
-    """A stamp in seconds or milliseconds, as an integer or as text, in milliseconds. Raises WireError.
+    """Convert a timestamp in seconds or milliseconds, as integer or text, to milliseconds. Raises WireError.
 
-    The same field carries seconds here and milliseconds there (open orders, trades), so the size decides.
+    The same field carries seconds in some places and milliseconds in others (open orders, trades), so the size decides.
     """
     if isinstance(stamp, str):
         if not (stamp.isdigit() and stamp.isascii() and len(stamp) <= 15):
@@ -88,10 +90,10 @@ def to_ms(stamp: int | str, what: str = "timestamp") -> int:
         stamp = int(stamp)
     ms = stamp * 1000 if stamp < SECONDS_BELOW else stamp
     if not 0 <= ms <= _LATEST_MS:
-        raise WireError(f"{what} {stamp if abs(stamp) < 10**20 else 'of many digits'} is not a time of this era")
+        raise WireError(f"{what} {stamp if abs(stamp) < 10**20 else 'with many digits'} is not a plausible time")
     return ms
 
 
 def to_ns(stamp: int | str, what: str = "timestamp") -> Nanos:
-    """A stamp of the wire in nanoseconds. Raises WireError."""
+    """Convert a wire timestamp to nanoseconds. Raises WireError."""
     return to_ms(stamp, what) * NS_PER_MS

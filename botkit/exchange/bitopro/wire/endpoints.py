@@ -1,7 +1,7 @@
-"""Every endpoint and stream of the documentation: id, method and path, in one table for both sides of the wire.
+"""Every documented endpoint and stream: id, method and path, in one table that client and emulator share.
 
-The ids are those of the rate-limit table. ``{pair}`` is matched after the words that are reserved in its place
-(``all``, ``open``, ``batch``, ``trades``, ``history``).
+The ids are those used in the rate-limit table. Words reserved in place of ``{pair}`` (``all``, ``open``, ``batch``,
+``trades``, ``history``) are matched first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ WS_BASE: Final = "wss://stream.bitopro.com:443/ws"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One call. ``path`` is relative to the base and holds ``{names}``; ``private`` ones are signed."""
+    """One call. ``path`` is relative to the base and has ``{names}`` to fill in; ``private`` calls are signed."""
 
     id: str
     method: str
@@ -25,11 +25,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def is_write(self) -> bool:
-        """True when it changes something at the exchange, so that a lost answer leaves its outcome unknown."""
+        """True if the call changes something at the exchange, so that a lost answer leaves its outcome unknown."""
         return self.method != "GET"
 
     def fill(self, **values: str) -> str:
-        """The path with its names filled in, quoted so that no value can reach another path."""
+        """The path with its names filled in, quoted so that no value can lead to another path."""
         return self.path.format(**{name: quote(value, safe="") for name, value in values.items()})
 
 
@@ -66,7 +66,7 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
 
 
 class StreamPath(msgspec.Struct, frozen=True):
-    """One stream. ``path`` is relative to the WebSocket base; public ones take pairs behind it."""
+    """One stream. ``path`` is relative to the WebSocket base; public streams take pairs after it."""
 
     id: str
     path: str
@@ -87,5 +87,5 @@ STREAMS: Final[dict[str, StreamPath]] = {
     )
 }
 
-#: levels a book may be asked for; any other limit is served as 5 by the stream and refused by REST
+#: the book depths that can be requested; for any other, the stream serves 5 levels and REST refuses
 BOOK_LIMITS: Final = (1, 5, 10, 20, 30, 50)

@@ -1,6 +1,6 @@
-"""The body of a refusal: ``{"error": "<sentence>"}``, or ``{"message": ...}`` where no such path exists.
+"""The body of a refusal: ``{"error": "<message>"}``, or ``{"message": ...}`` if the path does not exist.
 
-A 429 or 5xx may come from the edge and be HTML or nothing at all, so reading it never fails.
+A 429 or 5xx may come from the edge and be HTML or empty, so reading it never fails.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 def error_text(body: bytes) -> str:
-    """The exchange's sentence, or the beginning of whatever came instead of it."""
+    """The exchange's error message, or the beginning of whatever came instead."""
     try:
         parsed = decode(body, _ErrorBody, "error")
         text = parsed.error or parsed.message
@@ -26,10 +26,10 @@ def error_text(body: bytes) -> str:
         text = None
     if text is None:
         text = body[: 4 * _TEXT_MAX].decode("utf-8", "replace").strip()
-    # a sentence ends up in logs and terminals: control characters have no business there
+    # the message ends up in logs and terminals, so it must contain no control characters
     return "".join(c if c.isprintable() else " " for c in text[:_TEXT_MAX])
 
 
 def encode_error(status: int, text: str) -> bytes:
-    """The body that belongs to a status. The one of 404 differs from all others (and ends with a newline)."""
+    """The body for an error status. The 404 body differs from all others, and ends with a newline."""
     return encode({"message": text}) + b"\n" if status == 404 else encode({"error": text})

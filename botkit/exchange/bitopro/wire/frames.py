@@ -1,7 +1,7 @@
-"""Frames of the seven WebSocket streams: one JSON object a frame.
+"""Frames of the seven WebSocket streams: one JSON object per frame.
 
-``timestamp`` of the envelope is true UTC in milliseconds. ``datetime`` is Taiwan time with a ``Z`` behind it, eight
-hours ahead: it is encoded because the wire has it, and never read.
+The envelope's ``timestamp`` is true UTC in milliseconds. Its ``datetime`` is Taiwan time labelled ``Z``, so it is eight
+hours ahead: it is encoded because the wire has it, but never read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow
 from botkit.exchange.bitopro.wire.codec import WireError, decode
 from botkit.exchange.bitopro.wire.market import LevelRow, TradeRow
 
@@ -21,7 +21,7 @@ _TAIWAN_AHEAD_MS = 8 * 3_600_000
 class _Envelope(
     msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, tag_field="event", gc=False
 ):
-    """What every frame has."""
+    """The fields that every frame has."""
 
     timestamp: int
     datetime: str = ""
@@ -29,9 +29,9 @@ class _Envelope(
 
 
 class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
-    """The whole best ``limit`` levels: replace, never merge. ``pair`` is in upper case, as in all public frames.
+    """The complete best ``limit`` levels: replace, never merge. As in all public frames, ``pair`` is in upper case.
 
-    Amounts are exact in the first frame after connecting and rounded to amountPrecision in later ones.
+    Amounts are exact in the first frame of a connection and rounded to amountPrecision in later ones.
     """
 
     pair: str
@@ -42,7 +42,9 @@ class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
 
 
 class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
-    """24-hour figures. Some frames lack ``pair``: skip those. High and low repeat the last price: do not use them."""
+    """24-hour figures. Some frames lack ``pair``: skip those. High and low only repeat the last price: do not use
+    them.
+    """
 
     pair: str = ""
     last_price: str
@@ -58,32 +60,32 @@ class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
 
 
 class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):
-    """Recent trades, newest first, the whole list again at each update: align it with the one before."""
+    """Recent trades, newest first. Every update repeats the whole list: align it with the previous one."""
 
     pair: str
     data: tuple[TradeRow, ...] | None
 
 
 class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS"):
-    """First the active orders of all pairs, then those that changed, by lowercase pair."""
+    """By lowercase pair: first the active orders of all pairs, then only changed orders."""
 
-    data: dict[str, tuple[OrderRow, ...] | None] | None
+    data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
-    """First recent orders of all pairs, then those that ended. Rows of open orders occur: go by status."""
+    """First recent orders of all pairs, then orders that ended. It may include open orders: go by their status."""
 
-    data: dict[str, tuple[OrderRow, ...] | None] | None
+    data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class BalanceFrame(_Envelope, frozen=True, kw_only=True, tag="ACCOUNT_BALANCE"):
-    """First all currencies, then those that changed, by uppercase code."""
+    """By uppercase currency: first all balances, then only changed ones."""
 
     data: dict[str, BalanceRow] | None
 
 
 class UserTradeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """One execution. ``side`` ``ask`` is a sell; stamps are in seconds; ``fee`` may be scaled by 10^8 (Q10)."""
+    """One execution. ``side`` ``ask`` is a sell; timestamps are in seconds; ``fee`` may be scaled by 10^8 (Q10)."""
 
     base: str
     quote: str
@@ -102,13 +104,13 @@ class UserTradeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 
 
 class UserTradeFrame(_Envelope, frozen=True, kw_only=True, tag="USER_TRADE"):
-    """One execution of one of the account's orders; there is no snapshot of them."""
+    """One execution of one of the account's orders; this stream has no snapshot."""
 
     data: UserTradeRow
 
 
 class UnknownFrame(msgspec.Struct, frozen=True):
-    """A frame of an event that the documentation does not know."""
+    """A frame whose event is not in the documentation."""
 
     event: str
 
@@ -136,11 +138,11 @@ class _EventOnly(msgspec.Struct):
 
 
 def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
-    """One frame of any stream. Raises WireError for what is no frame or has not the shape of its event."""
+    """Decode one frame of any stream. Raises WireError if it is not a frame or does not have its event's shape."""
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
-        # only now, off the fast path: an event nobody documented is not damage
+        # checked only here, off the fast path: an undocumented event is not damage
         event = decode(data, _EventOnly, "stream frame").event
         if event in EVENTS:
             raise WireError(f"{event} frame: {error}") from None
@@ -148,6 +150,6 @@ def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
 
 
 def taiwan_datetime(timestamp_ms: int) -> str:
-    """The ``datetime`` field as the wire really spells it: eight hours ahead, with a ``Z``."""
+    """The ``datetime`` field exactly as the wire spells it: eight hours ahead, with a ``Z``."""
     moment = datetime.fromtimestamp((timestamp_ms + _TAIWAN_AHEAD_MS) // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"

@@ -1,24 +1,18 @@
-"""Public market data: the replies of the public endpoints and the rows they share with the streams.
+"""Public market data: the public endpoints' replies, and the rows that they share with the streams.
 
-Shapes from the exchange's public REST documentation. Prices and amounts are text; converting them into ticks and lots
-takes the pair's rules, which the caller has. Structs serve both ways: the client decodes them, the emulator encodes.
+Shapes follow the exchange's public REST documentation. Prices and amounts are text; converting them into ticks and lots
+needs the pair's rules, which the caller has. The client decodes these structs and the emulator encodes them.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A row without containers. Optional fields default to None and are left out when encoded."""
+from botkit.exchange.bitopro.wire.shapes import WireReply, WireRow
 
 
-class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that holds others."""
-
-
-class LevelRow(_Row, frozen=True, kw_only=True):
-    """One level of a book; ``total`` is the running sum of the amounts from the best price."""
+class LevelRow(WireRow, frozen=True, kw_only=True):
+    """One book level; ``total`` is the running sum of amounts from the best price."""
 
     price: str
     amount: str
@@ -26,14 +20,14 @@ class LevelRow(_Row, frozen=True, kw_only=True):
     total: str | None = None
 
 
-class OrderBookReply(_Reply, frozen=True, kw_only=True):
-    """GET /order-book/{pair}: bids from the highest price down, asks from the lowest up. It carries no time."""
+class OrderBookReply(WireReply, frozen=True, kw_only=True):
+    """GET /order-book/{pair}: bids in descending, asks in ascending order of price. It carries no timestamp."""
 
     bids: tuple[LevelRow, ...] | None
     asks: tuple[LevelRow, ...] | None
 
 
-class TradeRow(_Row, frozen=True, kw_only=True):
+class TradeRow(WireRow, frozen=True, kw_only=True):
     """A public trade. ``timestamp`` is in whole seconds; ``is_buyer``: the taker bought (Q13). There is no id."""
 
     timestamp: int
@@ -42,16 +36,16 @@ class TradeRow(_Row, frozen=True, kw_only=True):
     is_buyer: bool
 
 
-class TradesReply(_Reply, frozen=True, kw_only=True):
+class TradesReply(WireReply, frozen=True, kw_only=True):
     """GET /trades/{pair}: newest first."""
 
     data: tuple[TradeRow, ...] | None
 
 
-class TickerRow(_Row, frozen=True, kw_only=True):
-    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` when there was none.
+class TickerRow(WireRow, frozen=True, kw_only=True):
+    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` if there was no change.
 
-    Names with 24hr are given in full: the camel rule would make them 24Hr.
+    Names with 24hr are spelled out, because the camel-case rule would make them 24Hr.
     """
 
     pair: str
@@ -63,19 +57,19 @@ class TickerRow(_Row, frozen=True, kw_only=True):
     low_24hr: str = msgspec.field(name="low24hr")
 
 
-class TickersReply(_Reply, frozen=True, kw_only=True):
-    """GET /tickers: a list without a pair in the path, a single object with one."""
+class TickersReply(WireReply, frozen=True, kw_only=True):
+    """GET /tickers: a list, or a single object if the path names a pair."""
 
     data: tuple[TickerRow, ...] | TickerRow | None
 
     @property
     def rows(self) -> tuple[TickerRow, ...]:
-        """The tickers, however they came."""
+        """The tickers, in either form."""
         return () if self.data is None else (self.data,) if isinstance(self.data, TickerRow) else self.data
 
 
-class CandleRow(_Row, frozen=True, kw_only=True):
-    """One candle; ``timestamp`` is the start of its bucket in milliseconds, though the query counts seconds."""
+class CandleRow(WireRow, frozen=True, kw_only=True):
+    """One candle; ``timestamp`` is its bucket's start in milliseconds, although the query is in seconds."""
 
     timestamp: int
     open: str
@@ -85,14 +79,16 @@ class CandleRow(_Row, frozen=True, kw_only=True):
     volume: str
 
 
-class CandlesReply(_Reply, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: in no promised order, buckets without trades left out, the last one running."""
+class CandlesReply(WireReply, frozen=True, kw_only=True):
+    """GET /trading-history/{pair}: in no guaranteed order, without buckets that had no trades; the last one is
+    unfinished.
+    """
 
     data: tuple[CandleRow, ...] | None
 
 
-class PairRow(_Row, frozen=True, kw_only=True):
-    """The rules of one pair. Precisions and limits are text; one published sample prints them as numbers."""
+class PairRow(WireRow, frozen=True, kw_only=True):
+    """One pair's rules. Precisions and limits are text; one published sample prints them as numbers."""
 
     pair: str
     base: str
@@ -109,14 +105,14 @@ class PairRow(_Row, frozen=True, kw_only=True):
     amount_precision: str | int
 
 
-class PairsReply(_Reply, frozen=True, kw_only=True):
+class PairsReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/trading-pairs."""
 
     data: tuple[PairRow, ...] | None
 
 
-class CurrencyRow(_Row, frozen=True, kw_only=True):
-    """One currency, or one of its protocols, then named like ``USDT (ETH-ERC20)``."""
+class CurrencyRow(WireRow, frozen=True, kw_only=True):
+    """One currency, or one of its protocols, which is named like ``USDT (ETH-ERC20)``."""
 
     currency: str
     withdraw_fee: str
@@ -128,14 +124,14 @@ class CurrencyRow(_Row, frozen=True, kw_only=True):
     deposit_confirmation: str
 
 
-class CurrenciesReply(_Reply, frozen=True, kw_only=True):
+class CurrenciesReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/currencies."""
 
     data: tuple[CurrencyRow, ...] | None
 
 
-class FeeRateRow(_Row, frozen=True, kw_only=True):
-    """One rank of the fee table; rates are fractions."""
+class FeeRateRow(WireRow, frozen=True, kw_only=True):
+    """One row of the fee table; rates are fractions."""
 
     rank: int
     twd_volume_symbol: str
@@ -151,8 +147,8 @@ class FeeRateRow(_Row, frozen=True, kw_only=True):
     grid_bot_taker_fee: str | None = None
 
 
-class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
-    """What withdrawing a currency costs and may amount to. ``twd_withdraw_monthly`` is null except for TWD."""
+class WithdrawalLimitRow(WireRow, frozen=True, kw_only=True):
+    """The fee and limits for withdrawing a currency. ``twd_withdraw_monthly`` is null except for TWD."""
 
     currency: str
     fee: str
@@ -164,16 +160,16 @@ class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
     twd_withdraw_monthly: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class DepositLimitRow(_Row, frozen=True, kw_only=True):
-    """What depositing a currency costs, and how many confirmations it takes."""
+class DepositLimitRow(WireRow, frozen=True, kw_only=True):
+    """The fee for depositing a currency, and the number of confirmations."""
 
     currency: str
     general_deposit_fees: str
     blockchain_confirmation_required: str
 
 
-class TransferLimitRow(_Row, frozen=True, kw_only=True):
-    """Limits of one currency's transfer codes."""
+class TransferLimitRow(WireRow, frozen=True, kw_only=True):
+    """Limits on one currency's transfer codes."""
 
     currency: str
     redeem_daily_cumulative_maximum_amount: str
@@ -182,7 +178,7 @@ class TransferLimitRow(_Row, frozen=True, kw_only=True):
     generate_daily_cumulative_maximum_amount: str
 
 
-class LimitationsReply(_Reply, frozen=True, kw_only=True):
+class LimitationsReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/limitations-and-fees: a bare object of lists."""
 
     trading_fee_rate: tuple[FeeRateRow, ...]
@@ -196,15 +192,17 @@ class LimitationsReply(_Reply, frozen=True, kw_only=True):
     )
 
 
-class OtcRate(_Row, frozen=True, kw_only=True):
-    """A rate of the exchange's own desk."""
+class OtcRate(WireRow, frozen=True, kw_only=True):
+    """A rate quoted by the exchange's own desk."""
 
     pricing_currency: str
     exchange_rate: str
 
 
-class OtcPriceReply(_Reply, frozen=True, kw_only=True):
-    """GET /price/otc/{currency}: what the desk sells (``buy_swap_quotation``) and buys at, by quote currency."""
+class OtcPriceReply(WireReply, frozen=True, kw_only=True):
+    """GET /price/otc/{currency}: the prices at which the desk sells (``buy_swap_quotation``) and buys, by quote
+    currency.
+    """
 
     currency: str
     buy_swap_quotation: dict[str, OtcRate]

@@ -1,4 +1,4 @@
-"""BitoPro's status codes of orders (API documentation, order model) and what they mean. Code 5 is unused there."""
+"""BitoPro's order status codes (API documentation, order model) and what they mean. Code 5 is not used there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from botkit.model.orders import OrderState
 
-#: "completed with partial deal": cancelled after part of it was executed
+#: "completed with partial deal": cancelled after a partial execution
 _PARTLY_CANCELLED: Final = 3
 
 STATUS_STATES: Final[dict[int, OrderState]] = {
@@ -18,12 +18,12 @@ STATUS_STATES: Final[dict[int, OrderState]] = {
     4: OrderState.CANCELLED,
     6: OrderState.POST_ONLY_CANCELLED,
 }
-# of the two codes for a cancelled order the later one, which stands for nothing executed
+# of the two codes for a cancelled order the later one is kept: cancelled with nothing executed
 _STATUSES: Final = {state: status for status, state in STATUS_STATES.items()}
 
 
 def status_of(state: OrderState, executed_lots: int) -> int:
-    """BitoPro's code for an order in ``state`` of which ``executed_lots`` were executed."""
+    """BitoPro's status code for an order in ``state`` with ``executed_lots`` executed."""
     if state is OrderState.CANCELLED and executed_lots:
         return _PARTLY_CANCELLED
     return _STATUSES[state]

@@ -1,4 +1,4 @@
-"""Deposits and withdrawals. Stamps are milliseconds as text here; ``datetime`` (deprecated) is seconds as text."""
+"""Deposits and withdrawals. Timestamps here are milliseconds as text; ``datetime`` (deprecated) is seconds as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import msgspec
 
 
 class TransferRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """One deposit or withdrawal. ``total`` is amount + fee; ``message`` (a memo) only where the coin has one."""
+    """One deposit or withdrawal. ``total`` is amount + fee; ``message`` (a memo) exists only for coins that have
+    one.
+    """
 
     serial: str
     timestamp: str | int | None = None
@@ -35,7 +37,7 @@ class TransferReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WithdrawalRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A withdrawal just asked for. ``amount`` is net; ``total`` = amount + fee is debited."""
+    """A newly requested withdrawal. ``amount`` is net; ``total`` = amount + fee is debited."""
 
     serial: str
     currency: str

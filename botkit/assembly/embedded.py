@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from botkit.assembly import Project
-from botkit.config.money import opening_units
+from botkit.config.money import emulator_balances
+from botkit.emulator import Emulator
+from botkit.emulator.options import EmulatorAccount, EmulatorOptions
+from botkit.project.data import emulator_tape
+from botkit.project.project import Project
 from botkit.project.several import agreed_on
 
-if TYPE_CHECKING:  # a bot with real money needs no emulator in its memory
-    from botkit.emulator import Emulator
-    from botkit.emulator.options import EmulatorAccount
-
 #: default speed of the embedded emulator: shows a one-minute bar each second
-SPEED_INSIDE = 60.0
+SPEED = 60.0
 
 
-def inside_account(name: str) -> EmulatorAccount:
+def embedded_account(name: str) -> EmulatorAccount:
     """The account of the bot of that name. Its key is valid only at the emulator in this process."""
-    from botkit.emulator.options import EmulatorAccount
-
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 
-def emulator_inside(projects: Sequence[Project], speed: float | None) -> Emulator:
+def embedded_emulator(projects: Sequence[Project], speed: float | None) -> Emulator:
     """The emulator for these configurations, not started. Raises ConfigError if they contradict each other."""
-    from botkit.emulator import Emulator
-    from botkit.emulator.options import EmulatorOptions
-
     first = projects[0]
     agreed = agreed_on(projects, "emulator.speed", lambda project: project.config.emulator.speed)
     if speed is None:
-        speed = SPEED_INSIDE if agreed is None else agreed.config.emulator.speed
-    market = agreed_on(projects, "emulator.market", _market) or first
+        speed = SPEED if agreed is None else agreed.config.emulator.speed
+    market = agreed_on(projects, "emulator.market", emulator_tape) or first
     seed = (agreed_on(projects, "seed", lambda project: project.config.seed) or first).config.seed
     latency = agreed_on(projects, "emulator.latency", lambda project: project.config.emulator.latency) or first
     fills = agreed_on(projects, "emulator.fills", lambda project: project.config.emulator.fills) or first
     agreed_on(projects, "amount_step", lambda project: project.config.amount_step)
     options = EmulatorOptions(
         accounts=tuple(_account(project) for project in projects),
-        market=_market(market),
+        market=emulator_tape(market),
         speed=speed,
         seed=seed,
         latency=latency.latency_model(latency.config.emulator.latency, "emulator.latency", seed),
@@ -54,23 +46,8 @@ def emulator_inside(projects: Sequence[Project], speed: float | None) -> Emulato
 
 def _account(project: Project) -> EmulatorAccount:
     return msgspec.structs.replace(
-        inside_account(project.config.name),
-        balances=opening_balances(project) or {},
+        embedded_account(project.config.name),
+        balances=emulator_balances(project.config) or {},
         # one fee model per account, as at the exchange: a rank follows the account's volume
         fees=project.fee_model(*project.config.simulated_fees),
     )
-
-
-def _market(project: Project) -> Path | None:
-    """The tape of a configuration, None for the synthetic market."""
-    section = project.config.emulator
-    if section.market == "synthetic":
-        return None
-    path = Path(section.market)
-    return path if path.is_absolute() else (project.loaded.path.parent / path).resolve()
-
-
-def opening_balances(project: Project) -> dict[str, int] | None:
-    """What the account at the emulator holds: what the configuration says, for the emulator or else for backtests."""
-    config = project.config
-    return opening_units(config, config.emulator.balances or config.backtest.balances)

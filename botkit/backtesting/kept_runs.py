@@ -11,9 +11,6 @@ import msgspec
 
 from botkit.backtesting.outputs import SUMMARY, run_numbers
 
-#: where backtests are kept without --out
-OUT = Path("out")
-
 
 class KeptRun(msgspec.Struct, frozen=True):
     """One backtest: its folder, and its summary as the run wrote it."""

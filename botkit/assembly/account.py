@@ -1,0 +1,70 @@
+"""The way to a bot's account for commands in another process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from botkit.config.addresses import check_command, chosen_address
+from botkit.config.secrets import resolve_account
+from botkit.errors import ConfigError
+from botkit.live.clock import SteadyClock
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.limits.sharing import ALONE, LimitSharing, venue_name
+from botkit.live.state_folder import StateFolder
+from botkit.model.clock import NS_PER_S
+from botkit.project.connect import connect
+from botkit.project.project import Project
+
+
+@contextlib.asynccontextmanager
+async def account_access(
+    project: Project,
+    mode: str,
+    *,
+    rest: str | None = None,
+    ws: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    hurries: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> AsyncIterator[RateLimitedReads]:
+    """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
+    `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
+    rest, ws = chosen_address(project.config, rest, ws)
+    check_command(mode, rest)
+    account = _account(project, mode, rest, environ)
+    ledger, clock = project.config.limits.ledger, SteadyClock()
+    if mode == "emulator":
+        from botkit.emulator.ask_clock import emulator_clock
+
+        assert rest is not None
+        with contextlib.suppress(ConfigError):  # its requests give a better error if it does not answer
+            ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
+    section = project.config.live if mode == "live" else project.config.emulator
+    sharing = LimitSharing(
+        table=project.facts.limits,
+        ledger=ledger,
+        venue=venue_name(project.facts, rest),
+        account=account.email,
+        clock=clock,
+        latest_accept_ns=int(section.latest_accept_s * NS_PER_S),
+    )
+    adapter = connect(project, account, rest, ws, clock)
+    async with adapter, sharing.outside_router(adapter, hurries=hurries, say=say) as access:
+        yield access
+
+
+def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
+    """The account of a bot in a mode; at an emulator without one in the configuration, the one that the bot uses."""
+    if mode == "live":
+        return resolve_account(project.loaded, environ)
+    if project.config.emulator.account is not None:
+        return resolve_account(project.loaded, environ, section="emulator.account")
+    from botkit.assembly.embedded import embedded_account
+    from botkit.emulator.options import DEFAULT_ACCOUNT
+
+    status = StateFolder.of(project.config.name, "emulator", "inside").read_status() or {}
+    is_embedded = rest is not None and rest in status.get("address", ())
+    return embedded_account(project.config.name) if is_embedded else DEFAULT_ACCOUNT

@@ -1,0 +1,144 @@
+"""Backtests: a configuration's parts, run and written into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from botkit.assembly.engine import make_engine
+from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
+from botkit.backtesting.parts import BacktestParts, first_client_id
+from botkit.backtesting.plan import FeeCurrencies
+from botkit.backtesting.session import run_backtest
+from botkit.backtesting.slow_callbacks import SlowCallbacks
+from botkit.config.money import backtest_balances
+from botkit.config.show import resolved_yaml
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.engine import Engine
+from botkit.live.telling.logs import LogFile
+from botkit.model.clock import NS_PER_S, Nanos, format_time
+from botkit.model.extension import FeeModel, no_discount
+from botkit.model.results import BacktestResult
+from botkit.project.data import asked_span, backtest_feed, pairs_with_data
+from botkit.project.project import Project, pairs_of
+from botkit.report import render
+from botkit.sim.kernel import Kernel
+from botkit.version import versions
+
+
+def backtest_parts(
+    project: Project,
+    *,
+    data: Path | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    seed: int | None = None,
+) -> BacktestParts:
+    """The parts of a configuration's backtest; what is given here overrides it. Raises ConfigError or DataError."""
+    config, section, facts = project.config, project.config.backtest, project.facts
+    chosen_seed = config.seed if seed is None else seed
+    feed = backtest_feed(project, data)
+    pairs = pairs_with_data(project, feed)
+    begin, until = asked_span(project, start, end)
+    balances = backtest_balances(project.loaded, project.currency)
+    model = project.fee_model(section.fees, "backtest.fees")
+
+    def fees() -> FeeModel:
+        return project.fee_model(section.fees, "backtest.fees")
+
+    def engine(decisions: DecisionLog, fees: FeeModel) -> Engine:
+        return make_engine(
+            project,
+            pairs=pairs,
+            decisions=decisions,
+            seed=chosen_seed,
+            latest_accept_ns=section.latest_accept_s * NS_PER_S,
+            fee_rates=lambda pair, now: fees.rates(now),
+            bar_grace_ns=config.bar_grace_ns(),
+            first_client_id=first_client_id(chosen_seed),
+            draws_indicators=True,
+        )
+
+    def kernel(reading: str, fees: FeeModel) -> Kernel:
+        return make_kernel(
+            project,
+            pairs=pairs,
+            balances=balances,
+            fees=fees,
+            latency=project.latency_model(section.latency, "backtest.latency", chosen_seed),
+            queue=project.queue_model(section.fills.under(reading), "backtest.fills"),
+            slippage=section.slippage,
+            seed=chosen_seed,
+            max_book_age_s=config.max_book_age_s,
+        )
+
+    return BacktestParts(
+        name=config.name,
+        section=project.loaded.where("backtest"),
+        config_text=resolved_yaml(project.loaded),
+        versions=versions(),
+        seed=chosen_seed,
+        zone=config.zone,
+        currency=project.currency,
+        strategy_uses={strategy.label: strategy.use for strategy in config.strategies},
+        strategy_pairs={spec.name: pairs_of(spec) for spec in project.specs()},
+        pairs=pairs,
+        feed=feed,
+        start=begin,
+        end=until,
+        reading=section.fills.model,
+        max_book_age_s=config.max_book_age_s,
+        slippage=section.slippage,
+        is_delayed=section.latency.is_delayed,
+        fee_currencies=FeeCurrencies.of(model, facts, balances),
+        lacks_coin=no_discount(model, facts, balances),
+        balances=balances,
+        account=ACCOUNT,
+        fees=fees,
+        engine=engine,
+        kernel=kernel,
+    )
+
+
+def backtest_into(
+    config: Path,
+    *,
+    out: Path | None = None,
+    data: Path | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    readings: bool = True,
+    progress: Callable[[str, float], None] | None = None,
+    tell: Callable[[str, str, str], None] = lambda level, text, when: None,
+) -> tuple[BacktestResult, Path, str]:
+    """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
+
+    Without ``out`` it is ``out/NAME/N``, the next number, and also ``out/NAME/latest``. The folder is there whole or
+    not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies, and of callbacks that would
+    block a live bot; ``log: file`` is written. Raises BotkitError.
+    """
+    project = Project.load(config, overrides=overrides)
+    parts = backtest_parts(project, data=data, start=start, end=end, seed=seed)
+    keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)
+
+    def in_the_run(level: str, text: str, now: Nanos) -> None:
+        tell(level, text, format_time(now, project.config.zone))
+
+    with keeping as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
+        result = run_backtest(
+            parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
+        )
+        sections = project.plugins.report_sections(result)
+        write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
+    return result, keeping.out, summary_json(result)
+
+
+def _log_of(project: Project) -> AbstractContextManager[Any]:
+    """The log file that the configuration asks for; of the level alone nothing is to be seen without one."""
+    section = project.config.log
+    return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

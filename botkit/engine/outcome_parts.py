@@ -1,0 +1,93 @@
+"""What an `Outcome` (`botkit.engine.outcome`) is made of."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.pairs import Pair
+
+Level = Literal["info", "warning", "error"]
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A sentence for the user. With a ``kind`` it is kept in the journal too."""
+
+    level: Level
+    text: str
+    kind: str = ""
+    #: a strategy wrote it with ``self.log``, so it is already in the log
+    is_logged: bool = False
+
+
+class StrategyFailure(msgspec.Struct, frozen=True):
+    """A strategy raised, or had to be stopped. ``where`` is the file and line; ``text`` the traceback."""
+
+    strategy: str
+    callback: str
+    where: str
+    error: str
+    text: str
+    time: Nanos
+    #: it refused its parameters (ConfigError in on_start): a user's mistake, where a traceback does not help
+    is_config: bool = False
+
+
+class Withheld(msgspec.Struct, frozen=True):
+    """The price of a withheld trade or candle, and when it arrived."""
+
+    pair: Pair
+    time: Nanos
+    price: float
+
+
+class StreamWanted(msgspec.Struct, frozen=True):
+    """A strategy subscribed: ``kind`` is trades, books, tickers or bars; ``depth`` the levels of a book a side."""
+
+    pair: Pair
+    kind: Literal["trades", "books", "tickers", "bars"]
+    depth: int = 0
+    resolution: str = ""
+
+
+class HistoryWanted(msgspec.Struct, frozen=True):
+    """A series needs this many finished bars from before the start."""
+
+    pair: Pair
+    resolution: str
+    count: int
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A difference between the books and the exchange, as a sentence for the user."""
+
+    kind: Literal["order", "balance"]
+    text: str
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The bot was reconciled with the exchange. ``began`` is when the comparison was requested."""
+
+    began: Nanos
+    differences: tuple[Difference, ...] = ()
+    foreign: int = 0
+    #: currency -> units that somebody else added or took; they count as unassigned
+    adopted: tuple[tuple[str, int], ...] = ()
+    #: our orders at the exchange that the journal should know but does not (`botkit.model.inputs.Unwritten`)
+    unwritten: tuple[str, ...] = ()
+
+
+class Halted(msgspec.Struct, frozen=True):
+    """The bot halted itself: ``kind`` is loss or breaker."""
+
+    kind: Literal["loss", "breaker"]
+    reason: str
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The result of a command: a value, or a sentence saying why not."""
+
+    value: Any = None
+    refusal: str | None = None

@@ -1,0 +1,58 @@
+"""Loss limits of a risk rule, and their breaches."""
+
+from __future__ import annotations
+
+import msgspec
+
+from botkit.engine.risk.rules import money_text
+from botkit.model.money import UNIT
+
+
+class LossLimit(msgspec.Struct, frozen=True):
+    """The most that a strategy, or with level None the bot, may lose in a trading day."""
+
+    level: str | None
+    currency: str
+    limit_units: int
+
+
+class LossBreach(msgspec.Struct, frozen=True):
+    """A loss limit was reached: the level halts and its orders are cancelled."""
+
+    level: str | None
+    currency: str
+    loss_units: int
+    limit_units: int
+
+    def __str__(self) -> str:
+        loss, limit = money_text(self.loss_units, self.currency), money_text(self.limit_units, self.currency)
+        return f"the day's loss {loss} has reached max_daily_loss {limit}"
+
+
+class DrawdownLimit(msgspec.Struct, frozen=True):
+    """The maximum drawdown of a strategy, or with level None of the bot, as a fraction of peak equity in 1e-8."""
+
+    level: str | None
+    currency: str
+    share_e8: int
+
+    def is_reached(self, equity: int, peak: int) -> bool:
+        """True if the drawdown from ``peak`` has reached the limit. Exact."""
+        return peak > 0 and (peak - equity) * UNIT >= peak * self.share_e8
+
+
+class DrawdownBreach(msgspec.Struct, frozen=True):
+    """A drawdown limit was reached: the level halts and its orders are cancelled."""
+
+    level: str | None
+    currency: str
+    equity_units: int
+    peak_units: int
+    share_e8: int
+
+    def __str__(self) -> str:
+        fall = 100 * (self.peak_units - self.equity_units) / self.peak_units
+        return (
+            f"equity {money_text(self.equity_units, self.currency)} lies {fall:.2f} % below its highest, "
+            f"{money_text(self.peak_units, self.currency)}, and max_drawdown is {self.share_e8 / 10**6:g} %"
+        )

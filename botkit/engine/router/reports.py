@@ -1,0 +1,59 @@
+"""What a router tells: the use of its windows, alarms, and what is due."""
+
+from __future__ import annotations
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.limits import Scope
+from botkit.model.orders import Order
+from botkit.model.requests import Request
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """One window at one moment. ``limit`` is the documented one, ``in_force`` the reduced one after a 429."""
+
+    pool: str
+    scope: Scope
+    limit: int
+    in_force: int
+    per_s: int
+    held: int
+    peak_percent: float
+    refused: int  # 429 answers over all windows of this pool
+
+
+class SentWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """A window in use: requests still unanswered, and when each of the other slots becomes free."""
+
+    pool: str
+    scopes: tuple[Scope, ...]
+    on_their_way: int
+    releases: tuple[Nanos, ...]
+
+
+class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """The exchange answered 429, which the slot rule makes impossible for this bot alone."""
+
+    pool: str
+    at: Nanos
+    until: Nanos  # when requests that are not urgent resume
+    limits: tuple[int, ...]  # requests per window in force from now on
+    text: str
+
+
+class DroppedRead(msgspec.Struct, frozen=True):
+    """A read that will not be sent. ``ticket`` is what `Router.read` returned."""
+
+    ticket: int
+    endpoint: str
+    owner: str
+    reason: str
+
+
+class Due(msgspec.Struct):
+    """What is due now: requests to send, in order, and items whose deadline has passed."""
+
+    requests: list[Request]
+    expired: list[Order]
+    dropped: list[DroppedRead]

@@ -1,0 +1,39 @@
+"""What an engine is given at construction and does not change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from typing import Any
+
+import msgspec
+
+from botkit.engine.strategy.base import Strategy
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.events import MAX_BOOK_AGE_S
+
+
+class StrategySpec(msgspec.Struct, frozen=True):
+    """A strategy instance to run: its name in the configuration and its checked parameters."""
+
+    name: str
+    strategy: Strategy
+    parameters: Mapping[str, Any]
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings fixed at construction."""
+
+    zone: tzinfo = UTC
+    seed: int = 0
+    first_client_id: int = 1
+    #: how long a bar waits for late trades after its end
+    bar_grace_ns: Nanos = 2_000 * NS_PER_MS
+    #: a book older than this is not traded on
+    max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
+    #: how long after an abort the exchange may still act on an order request
+    latest_accept_ns: Nanos = 2_000 * NS_PER_MS
+    #: for a running bot: its clock speed relative to the machine's; None: no checks, as in a backtest
+    watch_speed: float | None = None
+    #: keep the values of attached indicators over the whole run, for the report's charts
+    draws_indicators: bool = False

@@ -1,0 +1,58 @@
+"""The values of a view (`botkit.engine.view`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.events import OrderBook
+from botkit.model.pairs import Pair
+
+
+class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy: whether it runs, and its counts. ``halted`` is why it places no new orders."""
+
+    name: str
+    active: bool
+    stopped_because: str
+    halted: str | None
+    orders: int
+    fills: int
+    skips: Mapping[str, int]
+    refusals: Mapping[str, int]
+    last_skip: Mapping[str, Mapping[str, Any]]
+
+
+class PositionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy's position in a pair; money in the pair's quote currency."""
+
+    pair: Pair
+    amount_units: int
+    amount: float
+    average_entry: float
+    realised: float
+    unrealised: float
+    is_flat: bool
+
+    @property
+    def lots(self) -> int:
+        """The amount in whole lots."""
+        return self.pair.rules.lots_of_units(self.amount_units)
+
+
+class MarketView(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair: its last price, its book and when that arrived (0: never), and its subscriptions."""
+
+    pair: Pair
+    last: float | None
+    book: OrderBook
+    book_seen: Nanos
+    book_depth: int
+    resolutions: tuple[str, ...]
+    #: True if trades, books or tickers are subscribed to, not only bars
+    is_listened_to: bool
+    #: trades that arrived after their bar had closed, for the resolution with the most
+    late_trades: int

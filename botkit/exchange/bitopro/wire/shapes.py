@@ -1,0 +1,13 @@
+"""What the structs of the wire have in common."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class WireRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """A flat row. Fields are optional with default None, and left out when encoded."""
+
+
+class WireReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A reply, or a row that contains other rows."""

@@ -1,0 +1,59 @@
+"""Strategies of the book benchmark: one that replaces a bid and an ask at every book, and two that only listen."""
+
+from __future__ import annotations
+
+from botkit import Fill, Order, OrderBook, Pair, Register, Strategy, hookimpl, param
+
+
+class Quotes(Strategy):
+    """A bid and an ask around the middle of every book."""
+
+    pair: Pair
+    away: float = param(0.0002, gt=0, doc="distance of each price from the middle, as a fraction")
+    amount: float = param(0.01, gt=0)
+
+    def on_start(self) -> None:
+        self.subscribe_book(self.pair)
+
+    def on_book(self, book: OrderBook) -> None:
+        middle = book.mid
+        assert middle is not None
+        bid, ask = middle * (1 - self.away), middle * (1 + self.away)
+        self.quote(self.pair, bids=[(bid, self.amount)], asks=[(ask, self.amount)])
+
+    def on_order(self, order: Order) -> None:
+        """Hears of its orders, as most strategies do."""
+
+    def on_fill(self, fill: Fill) -> None:
+        """Hears of its fills, as most strategies do."""
+
+
+class BestPrices(Strategy):
+    """Reads the best prices of every book, and does nothing."""
+
+    pair: Pair
+
+    def on_start(self) -> None:
+        self.subscribe_book(self.pair)
+
+    def on_book(self, book: OrderBook) -> None:
+        self._best = book.best_bid, book.best_ask
+
+
+class Nothing(Strategy):
+    """Hears of every book, and does nothing."""
+
+    pair: Pair
+
+    def on_start(self) -> None:
+        self.subscribe_book(self.pair)
+
+    def on_book(self, book: OrderBook) -> None:
+        pass
+
+
+@hookimpl
+def botkit_register_strategies(register: Register) -> None:
+    register("quotes", Quotes)
+    register("best_prices", BestPrices)
+    register("nothing", Nothing)

@@ -1,0 +1,381 @@
+"""An event loop without sockets, threads or wall time: time passes only when everything waits.
+
+    loop = VirtualLoop(seed=7)
+    loop.run_until_complete(main())
+
+It is asyncio's own `BaseEventLoop` with another heart: tasks, timers, timeouts and asynchronous generators are
+asyncio's, and so is the order of things. Where asyncio would sleep until the next timer, the clock jumps there, so idle
+hours cost nothing. Connections go through `VirtualLoop.network`, and `run_in_executor` does its work on the loop, a
+moment later.
+
+Without a seed, callbacks run in asyncio's order. With one, what asyncio does not promise varies, and the same seed
+varies it in the same way: ready tasks run in any order, a task's step may be postponed, and timers fire late, as on a
+busy machine. Plain callbacks keep their order, as asyncio promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import heapq
+import weakref
+import zlib
+from asyncio import events
+from collections.abc import Callable, Iterator
+from contextvars import Context, ContextVar
+from random import Random
+from types import CoroutineType
+from typing import Any, TypeVar
+
+from tests.simulation.network import Network
+
+T = TypeVar("T")
+
+#: virtual seconds that one round of the loop takes, so that a task that spins with ``sleep(0)`` meets its timeout
+ROUND_S = 10e-6
+#: rounds in a row in which work was always ready; more of them is a loop that never waits
+ROUNDS_MAX = 2_000_000
+#: virtual seconds that tasks have for cleaning up after the loop was found stuck
+_GRACE_S = 60.0
+#: how long work in another thread takes before its result is there
+_THREAD_S = 0.0002
+#: of the task steps that are ready, how many wait for a later round
+_POSTPONED = 0.15
+#: how often, and by at most how many seconds, the machine comes back late from waiting
+_LATE, _LATE_MAX_S = 0.1, 0.003
+#: from this many timers on, the cancelled ones are dropped when they are the majority
+_TIMERS_MAX = 256
+
+
+class Stuck(RuntimeError):
+    """Nothing can happen any more, or nothing but waiting for ever. The message shows what each task waits for."""
+
+
+class Process:
+    """A process of the simulation: what runs in a context that names it, and the connections that it opened."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_dead = False
+        self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+
+    def __repr__(self) -> str:
+        return f"<process {self.name}{' (dead)' if self.is_dead else ''}>"
+
+
+#: the process in which a callback or a task runs; None is the test itself, which never dies
+PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """See the module. ``limit_s`` bounds virtual time: the test of a bot that never stops must end as well."""
+
+    def __init__(self, *, seed: int | None = None, limit_s: float = 3600.0) -> None:
+        super().__init__()
+        self.seed = seed
+        self.rounds = 0
+        self._now = 0.0
+        self._deadline = limit_s
+        self._limit_s = limit_s
+        self._busy_rounds = 0
+        self._chance = None if seed is None else Random(f"loop {seed}")
+        self._main: asyncio.Future[Any] | None = None
+        self._stuck: Stuck | None = None
+        self._grace = False
+        self._any_dead = False
+        #: what the dead left behind; kept, so that garbage collection runs none of their ``finally`` blocks
+        self._graveyard: list[Any] = []
+        self._digest = 0
+        self._on_step: list[Callable[[], None]] = []
+        self.network = Network(self, seed)
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._now
+
+    @property
+    def digest(self) -> int:
+        """A checksum of all that has happened, independent of addresses and of PYTHONHASHSEED."""
+        return self._digest
+
+    def note(self, what: str) -> None:
+        """Count something that happened now into `digest`."""
+        self._digest = zlib.crc32(f"{self._now:.9f} {what}".encode(), self._digest)
+
+    def on_step(self, check: Callable[[], None]) -> None:
+        """Call ``check`` after every round; what it raises ends the run."""
+        self._on_step.append(check)
+
+    # -- the heart ------------------------------------------------------------------------------------------------
+
+    def _run_once(self) -> None:
+        self.rounds += 1
+        self._now += ROUND_S
+        timers = self._scheduled  # type: ignore[attr-defined]
+        if len(timers) > _TIMERS_MAX and self._timer_cancelled_count * 2 > len(timers):  # type: ignore[has-type]
+            self._drop_cancelled()
+            timers = self._scheduled  # type: ignore[attr-defined]
+        while timers and (timers[0]._cancelled or self._is_dead(timers[0])):
+            self._forget(heapq.heappop(timers))
+        ready = self._ready  # type: ignore[attr-defined]
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
+            if not timers:
+                self._give_up("nothing is scheduled, so nothing will ever happen again")
+                return
+            self._wait_until(timers[0]._when)
+        else:
+            self._busy_rounds += 1
+            if self._busy_rounds > ROUNDS_MAX:
+                self._busy_rounds = 0
+                self._give_up(f"for {ROUNDS_MAX} rounds there was always something to do, and no task waited")
+                return
+        while timers and timers[0]._when <= self._now:
+            timer = heapq.heappop(timers)
+            timer._scheduled = False
+            if timer._cancelled:
+                self._timer_cancelled_count -= 1
+            else:
+                ready.append(timer)
+        handles = [ready.popleft() for _ in range(len(ready))]
+        if self._chance is not None and len(handles) > 1:
+            handles = self._shuffled(handles, self._chance)
+        for handle in handles:
+            if not handle._cancelled and not self._is_dead(handle):
+                handle._run()
+        for check in self._on_step:
+            check()
+
+    def _wait_until(self, when: float) -> None:
+        self._busy_rounds = 0
+        if when > self._now:
+            if self._chance is not None and self._chance.random() < _LATE:
+                when += self._chance.random() * _LATE_MAX_S
+            self._now = when
+        if self._now > self._deadline:
+            self._give_up(f"the limit of {self._limit_s:g} virtual seconds is reached")
+
+    def _shuffled(self, handles: list[asyncio.Handle], chance: Random) -> list[asyncio.Handle]:
+        """Task steps in any order among the places that they have, some of them in a later round."""
+        places = [i for i, handle in enumerate(handles) if _task_of(handle) is not None]
+        steps = [handles[i] for i in places]
+        chance.shuffle(steps)
+        result: list[asyncio.Handle | None] = list(handles)
+        for i, step in zip(places, steps, strict=True):
+            if chance.random() < _POSTPONED:
+                self._ready.append(step)  # type: ignore[attr-defined]
+                result[i] = None
+            else:
+                result[i] = step
+        return [handle for handle in result if handle is not None]
+
+    def _drop_cancelled(self) -> None:
+        kept = []
+        for timer in self._scheduled:  # type: ignore[attr-defined,has-type]
+            if timer._cancelled:
+                timer._scheduled = False
+            else:
+                kept.append(timer)
+        heapq.heapify(kept)
+        self._scheduled = kept
+        self._timer_cancelled_count = 0
+
+    def _forget(self, timer: Any) -> None:
+        timer._scheduled = False
+        if timer._cancelled:
+            self._timer_cancelled_count -= 1
+
+    # -- stuck ----------------------------------------------------------------------------------------------------
+
+    def _give_up(self, why: str) -> None:
+        """Let the main task clean up and raise out of it; where it cannot even do that, raise out of the loop."""
+        error = Stuck(f"{why} (at {self._now:.3f} s).\n{self.describe_tasks()}")
+        if self._stuck is not None or self._main is None or self._main.done():
+            self._deadline = self._now + _GRACE_S  # for whoever cleans up after this
+            self._stuck = None
+            raise error
+        self._stuck = error
+        self._deadline = self._now + _GRACE_S
+        self._main.cancel("the loop is stuck")
+
+    def run_until_complete(self, future: Any) -> Any:
+        """As asyncio's. Raises Stuck if it can never complete, or not within the limit."""
+        main = asyncio.ensure_future(future, loop=self)
+        if main is not future:
+            main._log_destroy_pending = False
+        outer, self._main = self._main, main
+        try:
+            result = super().run_until_complete(main)
+        except asyncio.CancelledError as error:
+            if self._stuck is not None:
+                raise self._take_stuck() from error
+            raise
+        except Stuck:
+            raise
+        except BaseException as error:
+            if self._stuck is not None:
+                raise self._take_stuck() from error
+            raise
+        finally:
+            self._main = outer
+        if self._stuck is not None:
+            raise self._take_stuck()
+        return result
+
+    def _take_stuck(self) -> Stuck:
+        assert self._stuck is not None
+        error, self._stuck = self._stuck, None
+        return error
+
+    def describe_tasks(self) -> str:
+        """What each task that is not done waits for, innermost last."""
+        waiting = sorted(
+            (task for task in asyncio.all_tasks(self) if not task.done()), key=lambda t: _number(t.get_name())
+        )
+        lines = [f"{len(waiting)} tasks are not done:"]
+        for task in waiting:
+            lines.append(f"  {task.get_name()}")
+            lines += [f"    {place}" for place in _places(task.get_coro())]
+        return "\n".join(lines)
+
+    # -- processes ------------------------------------------------------------------------------------------------
+
+    def kill(self, process: Process, *, silently: bool = False) -> None:
+        """End a process as kill -9 does: none of its code runs any more, not even a ``finally``.
+
+        Its connections are closed by the system, or, ``silently`` as when the machine is unplugged, say nothing more.
+        """
+        process.is_dead = True
+        self._any_dead = True
+        for task in process.tasks:
+            asyncio.tasks._unregister_task(task)  # type: ignore[attr-defined]
+            self._graveyard.append(task)
+        self.network.kill(process, silently=silently)
+        self.note(f"kill {process.name}")
+
+    def _is_dead(self, handle: Any) -> bool:
+        if not self._any_dead or handle._context is None:
+            return False
+        process = handle._context.get(PROCESS)
+        if process is None or not process.is_dead:
+            return False
+        self._graveyard.append(handle)
+        return True
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """As asyncio's; a task belongs to the process in whose context it runs."""
+        task = super().create_task(coro, **options)
+        context = options.get("context")
+        process = PROCESS.get() if context is None else context.get(PROCESS)
+        if process is not None:
+            process.tasks.add(task)
+        return task
+
+    # -- what the selector loops have on top ----------------------------------------------------------------------
+
+    def _write_to_self(self) -> None:
+        """Nobody sleeps who would have to be woken."""
+
+    def close(self) -> None:
+        """Close the loop and let go of the dead.
+
+        Only now do their ``finally`` blocks run, which Python cannot be kept from. By now there is no loop to act on,
+        and whatever outlives the loop (a disk) must refuse them by itself.
+        """
+        super().close()
+        self._on_step.clear()
+        graveyard, self._graveyard = self._graveyard, []
+        for thing in graveyard:
+            if isinstance(thing, asyncio.Task):
+                thing._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(BaseException):
+                    thing.get_coro().close()  # type: ignore[union-attr]
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        """Do the work on the loop, a moment later: there are no threads here."""
+        self._check_closed()  # type: ignore[attr-defined]
+        future: asyncio.Future[T] = self.create_future()
+
+        def work() -> None:
+            try:
+                result = func(*args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                if not future.cancelled():
+                    future.set_exception(error)
+            else:
+                if not future.cancelled():
+                    future.set_result(result)
+
+        self.call_later(self.thread_s(), work)
+        return future
+
+    def thread_s(self) -> float:
+        """How long the next piece of work in another thread takes."""
+        return _THREAD_S if self._chance is None else _THREAD_S * (1.0 + 9.0 * self._chance.random() ** 4)
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Numeric addresses and the names that `Network.names` has."""
+        return self.network.getaddrinfo(host, port)
+
+    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        """A connection over the network of the simulation."""
+        return await self.network.create_connection(protocol_factory, host, port, **options)
+
+    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        """A server on the network of the simulation."""
+        return await self.network.create_server(protocol_factory, host, port, **options)
+
+    async def create_unix_connection(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        """A connection to a server with a path for its address."""
+        return await self.network.create_connection(protocol_factory, f"unix:{path}", 0, **options)
+
+    async def create_unix_server(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        """A server with a path for its address."""
+        return await self.network.create_server(protocol_factory, f"unix:{path}", 0, **options)
+
+
+def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
+    """The task whose step a handle is; None for a plain callback."""
+    owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+    return owner if isinstance(owner, asyncio.Task) else None
+
+
+def _number(name: str) -> tuple[str, int]:
+    head, _, digits = name.rpartition("-")
+    return (head, int(digits)) if digits.isdigit() else (name, 0)
+
+
+def _places(coroutine: Any) -> Iterator[str]:
+    while coroutine is not None:
+        frame = (
+            getattr(coroutine, "cr_frame", None)
+            or getattr(coroutine, "gi_frame", None)
+            or getattr(coroutine, "ag_frame", None)
+        )
+        if frame is not None:
+            yield f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+        elif not isinstance(coroutine, CoroutineType):
+            yield f"on {type(coroutine).__name__}"
+        following = getattr(coroutine, "cr_await", None)
+        if following is None:
+            following = getattr(coroutine, "gi_yieldfrom", None) or getattr(coroutine, "ag_await", None)
+        coroutine = following
+
+
+def running() -> VirtualLoop:
+    """The running virtual loop. Raises RuntimeError if there is none."""
+    loop = events.get_running_loop()
+    if not isinstance(loop, VirtualLoop):
+        raise RuntimeError("this needs a virtual loop: mark the test with `virtual_time`")
+    return loop
+
+
+def in_process(process: Process) -> Context:
+    """A copy of the current context in which code belongs to a process."""
+    context = contextvars.copy_context()
+    context.run(PROCESS.set, process)
+    return context

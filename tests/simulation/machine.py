@@ -1,0 +1,210 @@
+"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that ask the real one.
+
+`ports` makes what `botkit.live.ports` wants. `on_virtual_time` puts the same in the places where botkit and aiohttp
+read the machine when nobody hands them ports, so that tests which were written for the real loop run unchanged.
+tests/test_architecture.py sees to it that those places are few: live/clock.py, live/background.py, live/machine.py,
+exchange/machine.py, emulator/clock.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import random
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, TypeVar
+from unittest import mock
+
+import aiohappyeyeballs
+import aiohttp.connector
+
+import botkit.emulator.clock
+import botkit.exchange.bitopro.sign
+import botkit.exchange.machine
+import botkit.live.background
+import botkit.live.clock
+import botkit.live.machine
+import botkit.project.connect
+from botkit.live.disk import REAL_DISK
+from botkit.live.ports import Background, Disk, Job, Machine, Repeating
+from botkit.model.clock import NS_PER_S, Nanos
+from tests.simulation.loop import VirtualLoop
+
+T = TypeVar("T")
+
+#: the time of day at which every virtual loop begins: 2026-03-02 09:00:00 UTC, a Monday
+BEGAN_NS: Nanos = 1_772_442_000 * NS_PER_S
+#: how long the machine had been running by then
+_UP_NS: Nanos = 5_000 * NS_PER_S
+
+
+class VirtualClock:
+    """A machine's clock (`botkit.live.ports.MachineClock`), and the emulator's (`botkit.emulator.clock.MachineTime`).
+
+    ``skew_ns`` moves the time of day alone, ``slept_ns`` is how long the machine was suspended.
+    """
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.skew_ns: Nanos = 0
+        self.slept_ns: Nanos = 0
+
+    def wall_ns(self) -> Nanos:
+        """Nanoseconds since the epoch."""
+        return BEGAN_NS + self.skew_ns + self.slept_ns + self.monotonic_ns()
+
+    def monotonic_ns(self) -> Nanos:
+        """Nanoseconds of the loop's time."""
+        return round(self._loop.time() * NS_PER_S)
+
+    def monotonic_s(self) -> float:
+        """Seconds of the loop's time."""
+        return self._loop.time()
+
+    def counter_ns(self) -> Nanos:
+        """Nanoseconds since boot, sleep included."""
+        return _UP_NS + self.slept_ns + self.monotonic_ns()
+
+    def sleep(self, seconds: float) -> None:
+        """Refused: nothing else could happen meanwhile."""
+        raise RuntimeError("a blocking sleep stops a virtual loop for good; await asyncio.sleep, or stay on real time")
+
+
+class VirtualThreads:
+    """Background work (`botkit.live.ports.Background`) on the loop, a moment later."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def start(self, name: str, work: Callable[[], None]) -> Job:
+        """Do ``work`` a moment later."""
+        return _Once(self._loop, work)
+
+    def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
+        """Call ``step`` in steps of the loop until it returns None."""
+        return _Steps(self._loop, step)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do ``work`` a moment later."""
+        return await self._loop.run_in_executor(None, contextvars.copy_context().run, work)
+
+    def caller_frame(self) -> Callable[[], FrameType | None]:
+        """There is no other thread to look from."""
+        return lambda: None
+
+
+class _Once:
+    def __init__(self, loop: VirtualLoop, work: Callable[[], None]) -> None:
+        self._work = work
+        self._context = contextvars.copy_context()
+        self._has_begun = False
+        loop.call_later(loop.thread_s(), self.wait)
+
+    def is_running(self) -> bool:
+        return not self._has_begun
+
+    def wait(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._context.run(self._work)
+
+
+class _Steps:
+    def __init__(self, loop: VirtualLoop, step: Callable[[], float | None]) -> None:
+        self._loop = loop
+        self._step = step
+        self._context = contextvars.copy_context()
+        self._has_ended = False
+        self._handle: asyncio.Handle = loop.call_later(loop.thread_s(), self._go)
+
+    def _go(self) -> None:
+        wait_s = self._context.run(self._step)
+        if wait_s is None:
+            self._has_ended = True
+        else:
+            self._handle = self._loop.call_later(wait_s + self._loop.thread_s(), self._go)
+
+    def wake(self) -> None:
+        if not self._has_ended:
+            self._handle.cancel()
+            self._handle = self._loop.call_later(self._loop.thread_s(), self._go)
+
+    def stop(self, wait_s: float) -> None:
+        self._handle.cancel()
+        if not self._has_ended:
+            self._has_ended = True
+            self._context.run(self._step)
+
+
+def ports(
+    loop: VirtualLoop, *, seed: object = None, disk: Disk = REAL_DISK, clock: VirtualClock | None = None
+) -> Machine:
+    """A machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
+    background: Background = VirtualThreads(loop)
+    return Machine(
+        clock=clock or VirtualClock(loop),
+        random=random.Random(f"machine {loop.seed if seed is None else seed}"),
+        background=background,
+        disk=disk,
+        resident_bytes=lambda: None,
+    )
+
+
+# -- for what was not handed a machine --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
+    """Until the end of the block, botkit and aiohttp take time, threads, chance and connections from the loop."""
+    clock, threads = VirtualClock(loop), VirtualThreads(loop)
+    drawn = random.Random(f"drawn {loop.seed}")
+    begun = random.getstate()
+    random.seed(f"global {loop.seed}")
+
+    def made(seed: object = None) -> random.Random:
+        return random.Random(drawn.getrandbits(64) if seed is None else seed)
+
+    async def start_connection(addr_infos: Any, *, loop: Any = None, **options: Any) -> Any:
+        host, port = addr_infos[0][4][:2]
+        return await asyncio.get_running_loop().network.dial(host, port)  # type: ignore[attr-defined]
+
+    replaced: list[tuple[Any, str, Any]] = [
+        *((botkit.live.clock.RealClock, name, staticmethod(getattr(clock, name)))
+          for name in ("wall_ns", "monotonic_s", "counter_ns", "sleep")),
+        *((botkit.live.background.Threads, name, staticmethod(getattr(threads, name)))
+          for name in ("start", "repeat", "run", "caller_frame")),
+        *((botkit.emulator.clock.MachineTime, name, staticmethod(getattr(clock, name)))
+          for name in ("wall_ns", "monotonic_ns")),
+        (botkit.live.machine, "Random", made),
+        (botkit.live.machine, "SystemRandom", made),
+        (botkit.project.connect, "Random", made),
+        (botkit.exchange.machine.SystemClock, "now", staticmethod(clock.wall_ns)),
+        (botkit.exchange.machine, "Random", made),
+        # a process's nonces never go back, but every loop begins at the same time of day
+        (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
+        (aiohttp.connector, "monotonic", clock.monotonic_s),
+        # aiohttp gives its races of addresses raw sockets, which there are none of here
+        (aiohappyeyeballs, "start_connection", start_connection),
+    ]  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        stack.callback(random.setstate, begun)
+        for owner, name, replacement in replaced:
+            stack.enter_context(mock.patch.object(owner, name, replacement))
+        yield clock
+
+
+class MachineLoop(VirtualLoop):
+    """A virtual loop that holds the machine's places until it is closed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._places = contextlib.ExitStack()
+        #: the clock that botkit reads meanwhile
+        self.machine_clock = self._places.enter_context(on_virtual_time(self))
+
+    def close(self) -> None:
+        """Close the loop and give the places back."""
+        super().close()
+        self._places.close()

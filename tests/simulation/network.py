@@ -1,0 +1,611 @@
+"""The network of a `VirtualLoop`: connections between tasks of one process, with all that may become of them.
+
+A connection is two streams of bytes, each in order. Every piece that is written arrives after a latency; a link may be
+slow, its pieces cut and joined at random, and a connection may be reset, stall for a while, or fall silent for good
+while both sides think it stands. The transports are asyncio's by their behaviour: a writer is paused when its peer
+does not read, `close` sends what was written, and what arrives at a connection that is gone is answered by a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.simulation.loop import Process, VirtualLoop
+
+#: bytes that the system takes from a writer whose peer does not read
+_SYSTEM_BUFFER = 256 * 1024
+#: as asyncio's: above the first a writer is paused, below the second it may go on
+_HIGH_WATER, _LOW_WATER = 64 * 1024, 16 * 1024
+_FIRST_PORT = 40_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """How a connection carries bytes. Latencies are drawn evenly between their bounds, in seconds."""
+
+    latency_s: tuple[float, float] = (0.0001, 0.0001)
+    #: the share of pieces that arrive cut in two, the second one later
+    cut: float = 0.0
+    #: the share of pieces that are late, and by how many seconds at most
+    late: float = 0.0
+    late_s: float = 0.0
+
+
+class Network:
+    """Who listens where, and every connection that stands."""
+
+    def __init__(self, loop: VirtualLoop, seed: int | None) -> None:
+        self.loop = loop
+        self.chance = Random(f"network {seed}")
+        #: the link of new connections, and by port where it differs
+        self.link = Link() if seed is None else Link(latency_s=(0.00005, 0.002), cut=0.05, late=0.02, late_s=0.05)
+        self.links: dict[int, Link] = {}
+        self.names = {"localhost": "127.0.0.1"}
+        #: ports to which nothing gets through any more: new connections wait, those that stand fall silent
+        self.unreachable: set[int] = set()
+        #: called with every new connection, before a byte of it
+        self.on_connect: list[Callable[[Connection], None]] = []
+        self.connections: dict[int, Connection] = {}
+        self.made = 0
+        self._servers: dict[tuple[str, int], Server] = {}
+        self._last_port = _FIRST_PORT
+
+    # -- names and ports ------------------------------------------------------------------------------------------
+
+    def getaddrinfo(self, host: Any, port: Any) -> list[Any]:
+        """As the loop's own. Raises socket.gaierror for a name that `names` does not have."""
+        name = host.decode() if isinstance(host, bytes) else (host or "0.0.0.0")
+        numeric = self.names.get(name, name)
+        try:
+            socket.inet_aton(numeric)
+        except OSError:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (numeric, int(port or 0)))]
+
+    def _address(self, host: Any, port: Any) -> tuple[str, int]:
+        if isinstance(host, str) and host.startswith("unix:"):
+            return host, 0
+        address = self.getaddrinfo("127.0.0.1" if host in (None, "", "0.0.0.0") else host, port)[0][4]
+        return str(address[0]), int(address[1])
+
+    def _free_port(self, host: str) -> int:
+        while True:
+            self._last_port += 1
+            if (host, self._last_port) not in self._servers:
+                return self._last_port
+
+    # -- servers --------------------------------------------------------------------------------------------------
+
+    async def create_server(
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        host: Any,
+        port: Any,
+        *,
+        start_serving: bool = True,
+        **options: Any,
+    ) -> Server:
+        """As the loop's own. Raises OSError if the address is taken, NotImplementedError for TLS."""
+        if options.get("ssl"):
+            raise NotImplementedError("the network of the simulation knows no TLS")
+        name, number = self._address(host, port)
+        if not name.startswith("unix:"):
+            number = number or self._free_port(name)
+        if (name, number) in self._servers:
+            text = f"error while attempting to bind on address {(name, number)!r}: address already in use"
+            raise OSError(errno.EADDRINUSE, text)
+        server = Server(self, (name, number), factory, is_serving=start_serving)
+        self._servers[name, number] = server
+        return server
+
+    # -- connections ----------------------------------------------------------------------------------------------
+
+    async def dial(self, host: Any, port: Any) -> Dialled:
+        """Shake hands with whoever listens there. Raises OSError; waits for ever where nothing gets through."""
+        from tests.simulation.loop import PROCESS
+
+        address = self._address(host, port)
+        await self._pass(address)
+        server = self._servers.get(address)
+        if server is None or not server.is_serving():
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed {address!r}")
+        connection = Connection(self, server, PROCESS.get())
+        for listener in self.on_connect:
+            listener(connection)
+        connection.server.connect(server.factory, server.context)
+        await self._pass(address)
+        return Dialled(connection)
+
+    async def _pass(self, address: tuple[str, int]) -> None:
+        await asyncio.sleep(self.latency_s(self.links.get(address[1], self.link)))
+        while address[1] in self.unreachable:
+            await asyncio.sleep(0.2)
+
+    async def create_connection(
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        host: Any = None,
+        port: Any = None,
+        *,
+        sock: Any = None,
+        **options: Any,
+    ) -> tuple[Transport, asyncio.BaseProtocol]:
+        """As the loop's own. ``sock`` is what `dial` has returned."""
+        if options.get("ssl"):
+            raise NotImplementedError("the network of the simulation knows no TLS")
+        dialled = await self.dial(host, port) if sock is None else sock
+        side = dialled.connection.client
+        side.connect(factory, contextvars.copy_context())
+        await asyncio.sleep(0)
+        assert side.protocol is not None
+        return side, side.protocol
+
+    def latency_s(self, link: Link) -> float:
+        """The next latency of a link."""
+        low, high = link.latency_s
+        latency = low if low == high else self.chance.uniform(low, high)
+        if link.late and self.chance.random() < link.late:
+            latency += self.chance.uniform(0.0, link.late_s)
+        return latency
+
+    def kill(self, process: Process, *, silently: bool) -> None:
+        """What becomes of the connections and servers of a process that ends."""
+        for server in [server for server in self._servers.values() if server.process is process]:
+            server.close()
+        for connection in list(self.connections.values()):
+            for side in connection.sides:
+                if side.process is process:
+                    side.die(silently=silently)
+
+    def cut(self, port: int) -> None:
+        """From now on nothing gets through to a port or back."""
+        self.unreachable.add(port)
+        for connection in self.connections.values():
+            if connection.port == port:
+                connection.stall()
+
+    def mend(self, port: int) -> None:
+        """Let everything through again; what was held back arrives now."""
+        self.unreachable.discard(port)
+        for connection in self.connections.values():
+            if connection.port == port:
+                connection.go_on()
+
+
+class Dialled:
+    """A connection before its client has a transport: what a connected socket is elsewhere."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def close(self) -> None:
+        """Hang up."""
+        self.connection.client.abort()
+
+
+class Connection:
+    """Two sides and the way between them."""
+
+    def __init__(self, network: Network, server: Server, process: Process | None) -> None:
+        network.made += 1
+        self.network = network
+        self.number = network.made
+        self.port = server.address[1]
+        self.link = network.links.get(self.port, network.link)
+        own = ("127.0.0.1", 50_000 + self.number % 10_000)
+        self.client = Transport(self, "client", own, server.address, process)
+        self.server = Transport(self, "server", server.address, own, server.process)
+        self.client.peer, self.server.peer = self.server, self.client
+        self.sides = (self.client, self.server)
+        self.server.owner = server
+        server.transports[self.number] = self.server
+        network.connections[self.number] = self
+
+    def slow(self, **changes: Any) -> None:
+        """Change how this connection carries what is written from now on (fields of `Link`)."""
+        self.link = replace(self.link, **changes)
+
+    def stall(self, side: str | None = None) -> None:
+        """Hold back all that ``side`` ("client", "server", None for both) sends, close included, until `go_on`.
+
+        Both think that the connection stands: without `go_on` it is half-open.
+        """
+        for transport in self.sides:
+            if side is None or transport.name == side:
+                transport.is_held = True
+
+    def go_on(self) -> None:
+        """End `stall`: what was held back arrives."""
+        for transport in self.sides:
+            transport.is_held = False
+            transport.carry()
+
+    def reset(self) -> None:
+        """Both sides learn that the connection is gone; what was on its way is lost."""
+        self.network.loop.note(f"reset {self.number}")
+        for transport in self.sides:
+            transport.in_flight.clear()
+        for transport in self.sides:
+            transport.lose(_reset_error())
+
+
+def _reset_error() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+
+_END, _RESET = object(), object()
+
+
+class Transport(asyncio.Transport):
+    """One side of a connection."""
+
+    def __init__(
+        self, connection: Connection, name: str, own: tuple[str, int], other: tuple[str, int], process: Process | None
+    ) -> None:
+        super().__init__()
+        self.connection = connection
+        self.name = name
+        self.process = process
+        self.peer: Transport = self
+        self.owner: Server | None = None
+        self.protocol: asyncio.BaseProtocol | None = None
+        #: what this side has written and the other one has not received: (when it arrives, what)
+        self.in_flight: deque[tuple[float, Any]] = deque()
+        #: what has arrived here and was not read: the protocol pauses, or there is none yet
+        self.unread: deque[Any] = deque()
+        self.is_held = False
+        self._names = {"sockname": own, "peername": other}
+        self._loop = connection.network.loop
+        self._context: contextvars.Context | None = None
+        self._carrying: asyncio.TimerHandle | None = None
+        self._last_at = 0.0
+        self._unread_bytes = 0  # written here and not read there
+        self._high, self._low = _HIGH_WATER, _LOW_WATER
+        self._is_paused = False  # the other side's bytes are not wanted now
+        self._writer_is_paused = False
+        self._will_read = False
+        self._is_closing = False
+        self._has_ended = False  # nothing more is written
+        self._is_lost = False
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of connection {self.connection.number} to port {self.connection.port}>"
+
+    def connect(self, factory: Callable[[], asyncio.BaseProtocol], context: contextvars.Context) -> None:
+        """Give this side its protocol, in the next step of the loop."""
+        if self._is_lost:
+            return
+        self._context = context
+        self.protocol = context.run(factory) if self.name == "server" else factory()
+        self._soon(self._begin)
+
+    def _begin(self) -> None:
+        assert self.protocol is not None
+        self.protocol.connection_made(self)
+        self._read()
+
+    def _soon(self, call: Callable[..., None], *args: Any) -> None:
+        self._loop.call_soon(call, *args, context=self._context)
+
+    # -- asyncio.BaseTransport ------------------------------------------------------------------------------------
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """``peername`` and ``sockname``; there is no socket to ask for."""
+        return self._names.get(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Replace the protocol."""
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol."""
+        assert self.protocol is not None
+        return self.protocol
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or about to be."""
+        return self._is_closing
+
+    def close(self) -> None:
+        """Send what was written, then say that it was all."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._end()
+        self._soon(self._lost, None)
+
+    def abort(self) -> None:
+        """Close at once. The system still sends what it has; unread bytes make it a reset, as TCP has it."""
+        if self._is_lost:
+            return
+        self._is_closing = True
+        if self.unread:
+            self.in_flight.clear()
+            self._send(_RESET)
+        else:
+            self._end()
+        self._soon(self._lost, None)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def is_reading(self) -> bool:
+        """Whether what arrives is passed on."""
+        return not self._is_paused and not self._is_closing
+
+    def pause_reading(self) -> None:
+        """Leave what arrives with the system."""
+        self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """Pass it on again."""
+        if self._is_paused:
+            self._is_paused = False
+            self._soon_read()
+
+    def _read(self) -> None:
+        """Pass on one thing, as a loop reads a socket once a round: what was waiting may act before the next."""
+        if self._is_paused or self._is_lost or self.protocol is None or not self.unread:
+            return
+        what = self.unread.popleft()
+        if what is _RESET:
+            self.lose(_reset_error())
+            return
+        if what is _END:
+            stays = self.protocol.eof_received()  # type: ignore[attr-defined]
+            if not stays:
+                self.close()
+            return
+        pieces = [what]
+        while self.unread and isinstance(self.unread[0], bytes):
+            pieces.append(self.unread.popleft())
+        content = b"".join(pieces)
+        self.peer._unread_bytes -= len(content)
+        self.peer._consider_writing()
+        if not self._is_closing:
+            self.protocol.data_received(content)  # type: ignore[attr-defined]
+        if self.unread:
+            self._soon_read()
+
+    def _soon_read(self) -> None:
+        if not self._will_read:
+            self._will_read = True
+            self._soon(self._read_now)
+
+    def _read_now(self) -> None:
+        self._will_read = False
+        self._read()
+
+    def _arrive(self, what: Any) -> None:
+        """The system has received something for this side."""
+        if not self._is_lost:
+            self.unread.append(what)
+        elif isinstance(what, bytes) and not self.peer._is_lost:
+            self._send(_RESET)  # bytes for a socket that is closed
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def write(self, data: Any) -> None:
+        """Send bytes."""
+        if self._has_ended and not self._is_closing:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._is_closing or self._is_lost or not data:
+            return
+        if self.process is not None and self.process.is_dead:
+            return
+        content = bytes(data)
+        self._unread_bytes += len(content)
+        link, chance = self.connection.link, self.connection.network.chance
+        if link.cut and len(content) > 1 and chance.random() < link.cut:
+            at = chance.randrange(1, len(content))
+            self._send(content[:at])
+            self._send(content[at:])
+        else:
+            self._send(content)
+        if not self._writer_is_paused and self.get_write_buffer_size() > self._high:
+            self._writer_is_paused = True
+            if self.protocol is not None:
+                self.protocol.pause_writing()
+
+    def write_eof(self) -> None:
+        """Say that nothing more will be written."""
+        self._end()
+
+    def can_write_eof(self) -> bool:
+        """It can."""
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that neither the other side nor the system has taken."""
+        return 0 if self._is_lost else max(0, self._unread_bytes - _SYSTEM_BUFFER)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Above how many bytes the protocol is paused, below how many it goes on."""
+        self._high = (_HIGH_WATER if low is None else 4 * low) if high is None else high
+        self._low = self._high // 4 if low is None else low
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """(low, high)"""
+        return self._low, self._high
+
+    def _consider_writing(self) -> None:
+        if self._writer_is_paused and self.get_write_buffer_size() <= self._low:
+            self._writer_is_paused = False
+            if self.protocol is not None and not self._is_lost:
+                self._soon(self.protocol.resume_writing)
+
+    def _end(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._send(_END)
+
+    def _send(self, what: Any) -> None:
+        if self.process is not None and self.process.is_dead and isinstance(what, bytes):
+            return
+        network = self.connection.network
+        # bytes never overtake each other
+        self._last_at = max(self._last_at, self._loop.time() + network.latency_s(self.connection.link))
+        self.in_flight.append((self._last_at, what))
+        self.carry()
+
+    def carry(self) -> None:
+        """See to it that what is in flight arrives when it should."""
+        if self.in_flight and self._carrying is None and not self.is_held:
+            # the bytes belong to the wire now: they arrive whatever becomes of the process that wrote them
+            self._carrying = self._loop.call_at(self.in_flight[0][0], self._carry, context=contextvars.Context())
+
+    def _carry(self) -> None:
+        self._carrying = None
+        now = self._loop.time()
+        peer = self.peer
+        has_arrived = False
+        while self.in_flight and self.in_flight[0][0] <= now and not self.is_held:
+            _, what = self.in_flight.popleft()
+            kind = "end" if what is _END else "reset" if what is _RESET else len(what)
+            self._loop.note(f"{self.connection.number} {self.name} {kind}")
+            if peer.is_cut_off():
+                continue  # nobody is there to receive it, or to refuse it
+            peer._arrive(what)
+            has_arrived = True
+        if has_arrived and not peer._will_read:
+            if peer._context is None:
+                peer._read()
+            else:
+                peer._context.run(peer._read)
+        self.carry()
+
+    def is_cut_off(self) -> bool:
+        """Whether this side's machine has vanished with its process."""
+        return self.is_held and self.process is not None and self.process.is_dead
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def lose(self, error: Exception) -> None:
+        """Learn in the next step of the loop that the connection is gone."""
+        if not self._is_lost:
+            self._is_closing = True
+            self._soon(self._lost, error)
+
+    def _lost(self, error: Exception | None) -> None:
+        if self._is_lost:
+            return
+        self._is_lost = True
+        self.unread.clear()
+        self._close_books()
+        if self.protocol is not None:
+            self.protocol.connection_lost(error)
+
+    def _close_books(self) -> None:
+        if self.owner is not None:
+            self.owner.forget(self.connection.number)
+        if self.peer._is_lost:
+            self.connection.network.connections.pop(self.connection.number, None)
+
+    def die(self, *, silently: bool) -> None:
+        """The process of this side has ended: its code learns nothing, the other side what the system tells it."""
+        if self._is_lost:
+            return
+        self._is_lost = self._is_closing = True
+        self.unread.clear()
+        if silently:
+            self.is_held = True
+        elif not self._has_ended:
+            self._has_ended = True
+            self._send(_END)
+        self._close_books()
+
+
+class Server(asyncio.AbstractServer):
+    """A listening address."""
+
+    def __init__(
+        self,
+        network: Network,
+        address: tuple[str, int],
+        factory: Callable[[], asyncio.BaseProtocol],
+        *,
+        is_serving: bool,
+    ) -> None:
+        from tests.simulation.loop import PROCESS
+
+        self.network = network
+        self.address = address
+        self.factory = factory
+        self.context = contextvars.copy_context()
+        self.process = PROCESS.get()
+        self.transports: dict[int, Transport] = {}
+        self._is_serving = is_serving
+        self._is_closed = False
+        self._closed: asyncio.Future[None] = network.loop.create_future()
+
+    @property
+    def sockets(self) -> tuple[Listening, ...]:
+        """Enough of a socket to ask for its address."""
+        return () if self._is_closed else (Listening(self.address),)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop."""
+        return self.network.loop
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self._is_serving and not self._is_closed
+
+    async def start_serving(self) -> None:
+        """Accept connections."""
+        self._is_serving = True
+
+    async def serve_forever(self) -> None:
+        """Accept connections until cancelled, then close."""
+        self._is_serving = True
+        try:
+            await self.network.loop.create_future()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Accept no more connections; those that stand go on."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.network._servers.pop(self.address, None)
+            if not self._closed.done():
+                self._closed.set_result(None)
+
+    def close_clients(self) -> None:
+        """Close all connections."""
+        for transport in list(self.transports.values()):
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Cut all connections."""
+        for transport in list(self.transports.values()):
+            transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait for `close`."""
+        await asyncio.shield(self._closed)
+
+    def forget(self, number: int) -> None:
+        """A connection is gone."""
+        self.transports.pop(number, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A listening socket, as far as anybody asks."""
+
+    address: tuple[str, int]
+    family: int = socket.AF_INET
+
+    def getsockname(self) -> tuple[str, int]:
+        """(address, port)"""
+        return self.address

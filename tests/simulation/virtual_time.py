@@ -1,0 +1,53 @@
+"""The marker by which a test runs on a virtual loop.
+
+    pytestmark = pytest.mark.virtual_time            # a file's tests: no test waits on wall time any more
+    @pytest.mark.virtual_time(seed=7, limit_s=60)    # one test, its tasks in an order that follows from the seed
+
+An asynchronous test and its fixtures get a `VirtualLoop` from pytest-asyncio; in a synchronous one, ``asyncio.run``
+makes one. Either way `on_virtual_time` holds while the loop is open. A test that waits for something that never comes
+fails with `Stuck`, which shows what each task waits for: at once where nothing is scheduled any more, else when
+``limit_s`` virtual seconds are over (default: an hour).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+MARKER = "virtual_time(seed=None, limit_s=3600): the test runs on a loop without wall time, sockets and threads"
+
+
+def _virtual_loop(**options: Any) -> asyncio.AbstractEventLoop:
+    from tests.simulation.machine import MachineLoop  # it imports half of botkit, which few tests need
+
+    return MachineLoop(**options)
+
+
+def _factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    marker = item.get_closest_marker("virtual_time")
+    return None if marker is None else functools.partial(_virtual_loop, **marker.kwargs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", MARKER)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop of an asynchronous test."""
+    return {"loop": _factory(item) or asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _virtual_time_of_synchronous_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``asyncio.run`` in a marked synchronous test makes a virtual loop."""
+    factory = _factory(request.node)
+    if factory is not None and not inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        monkeypatch.setattr(asyncio.events, "new_event_loop", factory)
