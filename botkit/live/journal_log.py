@@ -292,6 +292,8 @@ class _TailReading:
         within = content if following is None else content[: following.heading.after]
         records = list(_records(within, begun.first, begun.number))
         bounds = {0: begun.number, begun.first: begun.number} | {record.end: record.number + 1 for record in records}
+        if max(bounds) < self._at:
+            return f"is damaged at byte {max(bounds):,}, before the end of what {self._path.name} has of it"
         if bounds.get(self._at) != self._number:
             return f"does not go on where {self._path.name} ends"
         for record in records:
