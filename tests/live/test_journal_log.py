@@ -224,6 +224,25 @@ def test_what_was_not_acknowledged_is_never_read_before_what_came_after_it(
     assert place.number == len(acknowledged) + 1
 
 
+def test_after_a_failed_write_the_next_commit_stands_in_a_file_that_has_not_failed() -> None:
+    disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
+    plan: list[int | None] = [None, 8, None]
+    opened = disk.durable.open
+    disk.durable.open = lambda path: FailingFile(opened(path), plan)  # type: ignore[method-assign]
+    make_segment(PATH, disk.files, 1)
+    log = JournalLog(PATH, disk, begin, contextlib.nullcontext())
+    assert log.append(b"one").segment == 1
+    before = disk.files.read(segment_path(PATH, 1))
+    with pytest.raises(OSError, match="error"):
+        log.append(b"two")
+    torn = disk.files.read(segment_path(PATH, 1))
+    assert torn != before
+    assert log.append(b"three").segment == 2
+    assert disk.files.read(segment_path(PATH, 1)) == torn
+    log.close()
+    assert found(disk, begin) == ([b"one", b"three"], None)
+
+
 def test_a_segment_is_made_ahead_and_one_that_is_too_small_made_again() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     make_segment(PATH, disk.files, 1)

@@ -262,6 +262,33 @@ def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
         files.read(path)
 
 
+def test_what_is_written_in_place_has_reached_the_disk_when_that_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, path = RealDisk(), tmp_path / "log"
+    disk.files.write(path, bytes(100))
+    file = disk.durable.open(path)
+    done: list[str] = []
+    write, sync = os.pwrite, getattr(os, "fdatasync", os.fsync)
+
+    def short(number: int, content: bytes, at: int) -> int:
+        done.append("write")
+        return write(number, content[:3], at)  # as a system may
+
+    def synced(number: int) -> None:
+        done.append("sync")
+        sync(number)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    monkeypatch.setattr(os, sync.__name__, synced)
+    file.write(10, b"0123456")
+    assert done == ["write"] * 3 + ["sync"]
+    assert disk.files.read(path) == bytes(10) + b"0123456" + bytes(83)
+    with pytest.raises(AssertionError, match="never grows"):
+        file.write(95, b"0123456")
+    file.close()
+
+
 def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "f" / "lock"
     code = (
