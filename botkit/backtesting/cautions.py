@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from botkit.backtesting.metrics import missing_ratios
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan
+from botkit.engine.money.ownership_report import Ownership
 from botkit.engine.view import EngineView
 from botkit.errors import ConfigError
 from botkit.model.results import Caution
@@ -59,6 +60,14 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
     if not parts.is_delayed:
         found.append(Caution("latency is zero: orders arrive the moment they are placed"))
     return found
+
+
+def cautions_of_coins(found: Ownership) -> list[Caution]:
+    """What of the account belongs to no strategy, and how to hand it over."""
+    if not found.left:
+        return []
+    remedy = found.remedy(None)
+    return [Caution(found.sentence() + (f"; {remedy}" if remedy else ""), False)]
 
 
 def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:

@@ -31,7 +31,7 @@ Path: TypeAlias = tuple[tuple[str, bool], ...]
 
 
 class EquityCurve:
-    """The equity of one holder: the whole account, or one strategy's part of it.
+    """The equity of one holder: all strategies together, or one of them.
 
     ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
     ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them a moment at
@@ -422,10 +422,6 @@ class EquityCurve:
     def curve(self) -> Curve:
         """The curve for a chart: at most 4,000 points, extremes kept."""
         return self._sampler.curve()
-
-    def daily_closes(self) -> list[tuple[Nanos, float]]:
-        """(midnight that ends the calendar day, equity at the last row before it) of every day that has ended."""
-        return list(self._daily)
 
     def days(self) -> list[DayRow]:
         """Every calendar day since the opening, including the one in which the run ends. A partial first or last day

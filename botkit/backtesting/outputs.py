@@ -21,7 +21,7 @@ import numpy as np
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS
 from botkit.model.csv_cells import inert
-from botkit.model.money import UNIT_DECIMALS
+from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, FillRow, OrderRow
 
@@ -212,6 +212,7 @@ def summary_json(result: BacktestResult) -> str:
             }
             for row in result.strategies
         ],
+        "unassigned": {currency: format_units(units) for currency, units in result.unassigned.items()},
         "queue_readings": {reading.name: reading.figures for reading in result.queue_readings},
         "warnings": [warning.text for warning in result.warnings],
         "dust": result.dust,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -33,7 +33,6 @@ class ResultRecorder:
         pairs: Sequence[Pair],
         traded: Sequence[Pair],
         zone: tzinfo,
-        balances: Mapping[str, int],
         begin: Nanos,
     ) -> None:
         currency = view.money.currency
@@ -41,9 +40,9 @@ class ResultRecorder:
         self.fills: list[FillRow] = []
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
-        self.curve = EquityCurve(
-            pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded, begin=begin
-        )
+        # what belongs to no strategy is neither won nor lost with
+        owned = view.money.holdings(None)
+        self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=owned, traded=traded, begin=begin)
         self.strategy_curves: dict[str, EquityCurve] = {}
         if len(names) > 1:
             for name in names:

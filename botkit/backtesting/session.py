@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from botkit.backtesting.cautions import cautions, cautions_of_bot, cautions_of_exchange, check_slippage
+from botkit.backtesting.cautions import (
+    cautions,
+    cautions_of_bot,
+    cautions_of_coins,
+    cautions_of_exchange,
+    check_slippage,
+)
 from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
@@ -81,7 +87,8 @@ class _Run:
                 kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, parts.balances, plan.start)
+        self.ownership = view.money.ownership()
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
@@ -112,7 +119,7 @@ class _Run:
             sources,
             resolutions,
             currency=parts.currency,
-            held=[currency for currency, units in parts.balances.items() if units],
+            held=[c for c, units in self.engine.view.money.holdings(None).items() if units],
             pairs=parts.pairs,
             start=parts.start,
             end=parts.end,
@@ -272,6 +279,7 @@ def _result(run: _Run) -> BacktestResult:
         assumptions=run.kernel.assumptions(),
         warnings=_cautions(run),
         dust=_dust(view),
+        unassigned={currency: units for currency, units in view.money.unassigned.items() if units},
         versions=dict(parts.versions),
     )
 
@@ -326,6 +334,7 @@ def _cautions(run: _Run) -> list[Caution]:
     parts, plan, view = run.parts, run.plan, run.engine.view
     return [
         *cautions(plan, parts),
+        *cautions_of_coins(run.ownership),
         *(Caution(sentence, False) for sentence in partial_streams(parts.feed, plan)),
         *(Caution(sentence) for sentence in run.holes.sentences()),
         *cautions_of_exchange(run.kernel, sum(filler.filled for filler in run.driver.gap_fillers.values())),

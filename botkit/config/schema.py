@@ -172,8 +172,9 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
     capital: Annotated[
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
         Meta(
-            description='A sub-account of its own: {twd: "50000"}, or 40% of each currency. '
-            "Default: it shares what the others leave."
+            description='A sub-account of its own: {twd: "50000", btc: "0.05"}, or 40% of its quote currencies. '
+            "Default: it shares what the others leave of its first pair's quote currency. Coins are handed over only "
+            "by name."
         ),
     ] = None
     risk: Annotated[
@@ -387,7 +388,10 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     )
     to: Annotated[str | None, Meta(description="End; a date includes the whole day.")] = None
     balances: Annotated[
-        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: capital plus reserve.")
+        dict[Currency, Amount] | None,
+        Meta(
+            description="What the account holds at the start; `capital` hands it over. Default: capital plus reserve."
+        ),
     ] = None
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
@@ -419,7 +423,8 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
         Meta(description="How many times faster than real time the emulator's clock runs."),
     ] = 1.0
     balances: Annotated[
-        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: as under backtest.")
+        dict[Currency, Amount] | None,
+        Meta(description="What the account holds at the start. Default: as under backtest."),
     ] = None
     fees: Annotated[FeesConfig | None, Meta(description="Fees. Default: as under backtest.")] = None
     slippage: Annotated[Decimal | None, Meta(description="As under backtest.")] = None

@@ -9,7 +9,7 @@ from botkit.model.clock import Nanos
 
 
 class MachineTime:
-    """The machine's own time, which only this module reads; a simulation hands the emulator its own."""
+    """The machine's time, read only in this module; a simulation passes in its own."""
 
     #: nanoseconds since the epoch; may be set forward or back
     wall_ns = staticmethod(time.time_ns)

@@ -32,7 +32,8 @@ from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeRepo
 from botkit.model.orders import FINAL_STATES
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
-from botkit.sim.publish import ACCOUNT_EVENTS, Levels
+from botkit.sim.publication import Levels
+from botkit.sim.publish import ACCOUNT_EVENTS
 
 _EVENT = 14  # kind of draw
 _LIMIT_DEFAULT = 5

@@ -60,7 +60,7 @@ _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdra
 
 
 class Emulator:
-    """BitoPro on this machine: ``facts`` are its pairs, limits and fees, ``machine`` is whose time passes."""
+    """BitoPro on this machine. ``facts`` are its pairs, limits and fees; ``machine`` provides the time."""
 
     def __init__(
         self, facts: ExchangeFacts, options: EmulatorOptions | None = None, *, machine: MachineTime = MACHINE_TIME
@@ -532,8 +532,8 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
-    # the market begins with a whole minute and has all its books within two seconds: a little earlier, or an emulator
-    # that is started in those seconds has an empty market at first
+    # the market starts on a whole minute and has all its books within two seconds: start a little earlier, or an
+    # emulator started within those seconds would have an empty market at first
     source = SyntheticSource(
         facts.pairs,
         seed=options.seed,

@@ -24,11 +24,11 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.orders import Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import RankFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
-from botkit.sim.order import AccountSetup
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES
 from botkit.sim.venue_limits import VenueLimits
 

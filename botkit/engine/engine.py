@@ -120,7 +120,7 @@ class Engine:
             Answer: desk.on_answer,
             OrderReport: desk.on_order_report,
             TradeReport: desk.on_trade_report,
-            BalanceReport: rooms.on_balances,
+            BalanceReport: rooms.balances.reported,
             AccountEvents: self._on_account,
             Connection: self._on_connection,
             SlotsChanged: self._on_slots,
@@ -205,7 +205,7 @@ class Engine:
                 callbacks.deliver()
             if quoter.dirty or targets.dirty or protector.again:
                 rooms.work_off()
-            if router.express is None:
+            if not router.express:
                 due = slot.due if slot.is_known else slot.ask()
                 if due is None or due > now:
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from botkit.engine.money.ownership_report import Ownership
 from botkit.engine.money.positions import Position
 from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.rooms import BotRooms
@@ -38,6 +39,28 @@ class MoneyView:
     def unassigned(self) -> Mapping[str, int]:
         """What belongs to no strategy."""
         return dict(self._portfolio.unassigned)
+
+    @property
+    def pooled(self) -> tuple[str, ...]:
+        """The currencies that strategies without capital share."""
+        return self._portfolio.pooled
+
+    @property
+    def rounding_units(self) -> int:
+        """By how many units the books may differ from the account, since the exchange rounds fills its own way."""
+        return self._portfolio.balances.rounding_units
+
+    def free_units(self, currency: str) -> int:
+        """What neither a strategy owns nor the reserve keeps, and may be handed over."""
+        return self._portfolio.ownership.free_units(currency)
+
+    def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
+        """Who owns what of the account; ``elsewhere`` is what other bots own of it."""
+        return self._portfolio.ownership.shown(elsewhere or {})
+
+    def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
+        """Positions that are away from what was given, and by how many units; below zero, coins are missing."""
+        return [(_position(position), units) for position, units in self._portfolio.ownership.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:
         """The equity of a strategy (None: of all) at last prices; None while a price is missing."""
@@ -246,6 +269,7 @@ def _position(position: Position) -> PositionView:
     return PositionView(
         pair=position.pair,
         amount_units=position.amount_units,
+        given_units=max(0, position.given_units),
         amount=position.amount,
         average_entry=position.average_entry,
         realised=position.realised,

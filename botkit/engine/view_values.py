@@ -31,6 +31,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
 
     pair: Pair
     amount_units: int
+    given_units: int
     amount: float
     average_entry: float
     realised: float

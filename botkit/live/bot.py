@@ -12,6 +12,7 @@ import logging
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import Reply
+from botkit.live.claims import Claims
 from botkit.live.comparing import Comparisons
 from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
@@ -74,6 +75,8 @@ class Bot:
         self.compare_refusal: str | None = None
         #: set once the exchange has said that it does not accept the key
         self.key_refused = asyncio.Event()
+        #: what this and other bots own of the account; None where the account is this bot's alone
+        self.claims = None if parts.is_new_world else Claims(parts.folder)
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
         self.watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
@@ -151,7 +154,9 @@ class Bot:
             self.driver.soon(self.comparisons.at_once)
         for why, ending in out.compare_failures:
             if ending is Ending.REFUSED:
-                self.compare_refusal = why
+                self.compare_refusal = f"{why}. Nothing was traded; check the address, the key and this machine's clock"
+            elif ending is Ending.OK:  # the account does not cover the capital
+                self.compare_refusal = f"{why} Nothing was traded"
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",
@@ -206,6 +211,16 @@ class Bot:
         """Add a note to the journal. Best effort: JournalWatch reports journal failures."""
         with contextlib.suppress(JournalError):
             self.journal.note(kind, text, self.driver.now())
+
+    def keep_claim(self) -> None:
+        """Let other bots of the account know what this one owns. Best effort: on a full disk an older claim counts."""
+        if self.claims is not None and self.started_at:
+            with contextlib.suppress(OSError):
+                self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
+
+    def elsewhere(self) -> dict[str, int]:
+        """What other running bots own of the account, in units by currency."""
+        return {} if self.claims is None else self.claims.elsewhere()
 
     def _blocked(self, blocked: Blocked) -> None:
         # from the watchdog's own thread: a callback that never ends would block the loop's

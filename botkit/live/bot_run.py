@@ -75,6 +75,7 @@ class BotRun:
         bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
             self._say(self._opening(bot))
+            self._say(self._ownership(bot))
             lacks_coin = self.parts.lacks_coin(bot.view.money.account)
             if lacks_coin is not None:
                 self._notices.tell("warning", lacks_coin)
@@ -151,6 +152,12 @@ class BotRun:
         if self._guard is None:
             return None
         return Guarding(self._guard, partial(self._notices.tell, "warning"), self.parts.machine.clock)
+
+    def _ownership(self, bot: Bot) -> str:
+        """What each strategy owns and what is left alone; with unowned coins, how to hand them over."""
+        found = bot.view.money.ownership(bot.elsewhere())
+        remedy = found.remedy(None if self.parts.is_new_world else str(self._config))
+        return found.sentence() + (f"; {remedy}" if remedy else "")
 
     def _opening(self, bot: Bot) -> str:
         parts = self.parts

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -29,6 +27,12 @@ _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "condition": Condition,
 }
 _FLAGS = frozenset({"post_only", "reduces", "is_quote"})
+# where these are in a spec: a row is made between a frame and its order
+_TEXT_PLACES, _FLAG_PLACES, _ENUM_PLACES = (
+    tuple(place for place, name in enumerate(OrderSpec.__struct_fields__) if name in names)
+    for names in ({*_AS_TEXT, "pair"}, _FLAGS, _ENUMS)
+)
+_VALUES: dict[Any, str | None] = {None: None} | {one: one.value for kind in _ENUMS.values() for one in kind}
 
 
 class JournalError(BotkitError):
@@ -37,14 +41,18 @@ class JournalError(BotkitError):
 
 def order_row(order: Order) -> tuple[Any, ...]:
     """An order as a journal row: its spec field by field, then its state."""
-    row = list(_spec_fields(order.spec))
-    for at, convert in _CONVERTED:
-        row[at] = convert(row[at])
+    asked = list(msgspec.structs.astuple(order.spec))
+    for place in _TEXT_PLACES:
+        asked[place] = str(asked[place])
+    for place in _FLAG_PLACES:
+        asked[place] = int(asked[place])
+    for place in _ENUM_PLACES:
+        asked[place] = _VALUES[asked[place]]
     return (
-        *row,
+        *asked,
         order.sent,
         order.updated,
-        _STATES[order.state],
+        order.state.value,
         order.reason,
         order.order_id,
         str(order.executed_lots),
@@ -55,35 +63,17 @@ def order_row(order: Order) -> tuple[Any, ...]:
     )
 
 
-# every order waits for its row, so its fields are read and converted without a call of Python's own
-_spec_fields: Callable[[OrderSpec], tuple[Any, ...]] = attrgetter(*OrderSpec.__struct_fields__)
-_STATES = {state: state.value for state in OrderState}
-
-
-def _conversion(name: str) -> Callable[[Any], Any] | None:
-    if name in _AS_TEXT or name == "pair":
-        return str
+def _default(name: str, value: Any) -> Any:
+    if name in _AS_TEXT:
+        return str(value)
     if name in _FLAGS:
-        return int
-    if name not in _ENUMS:
-        return None
-    values: dict[Any, Any] = {member: member.value for member in _ENUMS[name]}
-    return values.get  # of no condition None
-
-
-_CONVERTED = [
-    (at, convert) for at, name in enumerate(OrderSpec.__struct_fields__) if (convert := _conversion(name)) is not None
-]
-
-
-def _kept(name: str, value: Any) -> Any:
-    convert = _conversion(name)
-    return value if convert is None else convert(value)
+        return int(value)
+    return _VALUES[value] if name in _ENUMS else value
 
 
 #: what a field is that an older row does not have
 FIELD_DEFAULTS = {
-    field.name: _kept(field.name, field.default)
+    field.name: _default(field.name, field.default)
     for field in msgspec.structs.fields(OrderSpec)
     if field.default is not msgspec.NODEFAULT
 }

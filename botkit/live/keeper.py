@@ -80,6 +80,7 @@ class Keeper:
                 status_at = now + _STATUS_S
                 memory.look()
                 self.write_status(bot)
+                bot.keep_claim()
                 self._look_for_strike(bot)
             if now >= line_at:
                 line_at = now + _LINE_S
@@ -245,7 +246,7 @@ class Keeper:
             bot.journal.parameter(strategy, name, document["value"], now)
             return f"{strategy}.{name} is {reply.value}"
         if command == "capital":
-            return capital.move(bot, str(document["strategy"]), dict(document["units"]))
+            return capital.move(bot, str(document["strategy"]), dict(document["units"]), document.get("cost_e8"))
         raise ValueError(f"{command!r} is not a command of this bot")
 
     # -- telling --------------------------------------------------------------------------------------------------

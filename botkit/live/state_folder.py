@@ -63,8 +63,10 @@ def account_label(email: str) -> str:
 class StateFolder:
     """One bot's folder, by default on this machine's disk."""
 
-    def __init__(self, path: Path, disk: Disk = REAL_DISK) -> None:
+    def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
+        """``root`` is the folder of all bots' state; None for a folder that has no place among them."""
         self.path = path
+        self.root = root
         self.disk = disk
         self._halt_path = path / "halt.json"
         self._lock_path = path / "lock"
@@ -78,8 +80,9 @@ class StateFolder:
 
         Raises ConfigError if there is none, or if ``mode`` is needed to choose.
         """
-        root = state_root() / name
-        found = [cls(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]
+        root = state_root()
+        places = sorted((root / name).glob(f"{mode or '*'}/*/journal.sqlite"))
+        found = [cls(path.parent, root=root) for path in places]
         if not found:
             raise ConfigError(f"{name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
         running = [folder for folder in found if folder.holder() is not None]
@@ -92,7 +95,8 @@ class StateFolder:
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
         """The folder of a bot by its name, mode and account."""
-        return cls(state_root() / name / mode / account, disk)
+        root = state_root()
+        return cls(root / name / mode / account, disk, root)
 
     @property
     def journal(self) -> Path:

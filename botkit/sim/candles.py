@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from botkit.model.clock import Nanos
 from botkit.model.orders import LIMIT, MARKET
-from botkit.sim.ledger import Deed
+from botkit.sim.deed import Deed
 from botkit.sim.market import VenueMarket
 from botkit.sim.matching import ENDLESS, Matcher
 from botkit.sim.order import POST_ONLY_CANCELLED, VenueOrder

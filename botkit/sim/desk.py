@@ -31,8 +31,9 @@ from botkit.model.requests import (
     Request,
 )
 from botkit.sim.candles import CandleMatcher
+from botkit.sim.deed import Deed
 from botkit.sim.history import CandleHistory, held_candles
-from botkit.sim.ledger import Deed, Ledger
+from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import CANCELLED, Account, VenueOrder
 from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of

@@ -23,26 +23,18 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
+from botkit.sim.deed import AccountNews, Deed
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
 from botkit.sim.history import CandleHistory
-from botkit.sim.ledger import AccountNews, Deed, Ledger
+from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
-from botkit.sim.order import Account, AccountSetup, VenueOrder
-from botkit.sim.publish import (
-    ACCOUNT_EVENTS,
-    BOOKS,
-    TRADES,
-    AccountEvent,
-    BookFeed,
-    Deliveries,
-    Publication,
-    book_event,
-    compose,
-    prints_of,
-)
+from botkit.sim.order import Account, VenueOrder
+from botkit.sim.publication import AccountEvent, Publication
+from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES, BookFeed, Deliveries, book_event, compose, prints_of
 from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.venue_limits import VenueLimits
@@ -224,7 +216,7 @@ class Kernel:
         known = due[0][0] if due else None
         self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
-        if at is not None and self._runs_ahead and (known is None or at < known):
+        if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
             news = at + self._answer_ns  # what happens to an account
             account = self._only_account
             if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:

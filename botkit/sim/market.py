@@ -4,43 +4,14 @@ from __future__ import annotations
 
 from bisect import insort
 
-import msgspec
-
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 from botkit.sim.order import VenueOrder
-from botkit.sim.streams import NEVER_DOWN, NEVER_UP, BookStream, Bounds, CandleStream, TradeStream
-
-
-class Print(msgspec.Struct, frozen=True):
-    """A public print of one of our executions: the taker's side, ticks, lots."""
-
-    side: Side
-    ticks: int
-    lots: int
-
-
-class Taken(msgspec.Struct):
-    """What our orders took from a recorded level, valid until the level changes in the recording."""
-
-    lots: int
-    recorded: int
-    row: int  # the snapshot up to which the level is known to be unchanged
-
-
-class Swept(msgspec.Struct):
-    """What recorded trades have taken from a snapshot: all asks below ``buy_ticks`` and ``buy_lots`` at that price; all
-    bids above ``sell_ticks`` and ``sell_lots`` at that price.
-    """
-
-    row: int
-    upto: int  # number of the first trade not counted yet
-    buy_ticks: int = NEVER_DOWN
-    buy_lots: int = 0
-    sell_ticks: int = NEVER_UP
-    sell_lots: int = 0
+from botkit.sim.streams import BookStream, CandleStream, TradeStream
+from botkit.sim.traces import Print, Swept, Taken
 
 
 def _priority_of_buy(order: VenueOrder) -> tuple[int, int]:
@@ -72,6 +43,10 @@ class VenueMarket:
         self.prints: list[Print] = []
         #: True after this moment's books were published and before its trades happen: orders sent now meet those trades
         self.before_trades = False
+        rules = pair.rules
+        #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
+        self.is_in_units = True
+        self.display_unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
         self.changed = False  # our part of the book changed since the last check
         self._print_ticks: int | None = None
         self._print_row = -1
@@ -98,6 +73,9 @@ class VenueMarket:
             if self.books is None:
                 self.books = BookStream()
             self.books.load(columns)
+            unit = self.display_unit
+            if unit > 1 and ((columns.bid_lots % unit).any() or (columns.ask_lots % unit).any()):
+                self.is_in_units = False
 
     # -- prices ---------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from botkit.model.clock import Nanos
 from botkit.model.extension import QueueModel
 from botkit.model.money import UNIT, divide_up
 from botkit.model.orders import MARKET, STOP_LIMIT, Condition
+from botkit.sim.deed import Deed
 from botkit.sim.fills import WHOLE
-from botkit.sim.ledger import Deed, Ledger
+from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
-from botkit.model.extension import FeeModel
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT, OrderState
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.draws import text_key
 
 # reading a global is faster than reading an enum member
@@ -116,17 +114,6 @@ class VenueOrder:
             f"<VenueOrder {self.order_id} {self.new.side.value} {self.remaining_lots} of {self.original_lots}"
             f" {self.pair} @ {self.price_ticks} {self.state.value}>"
         )
-
-
-class AccountSetup(msgspec.Struct):
-    """An account's start: balances in units of 1e-8 by lowercase currency, and its fee model.
-
-    ``address`` is the IP address its requests come from, for the limits per IP; accounts share one by default.
-    """
-
-    balances: dict[str, int]
-    fees: FeeModel
-    address: str = ""
 
 
 class Account:

@@ -8,18 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 
-import msgspec
-
 from botkit.model.clock import Nanos
 from botkit.model.limits import LimitTable, Scope
-
-
-class EndpointCount(msgspec.Struct):
-    """Arrivals at one endpoint, over all accounts. ``busiest`` is the fullest window, over its limit or not."""
-
-    arrivals: int = 0
-    refusals: int = 0
-    busiest: int = 0
+from botkit.sim.endpoint_count import EndpointCount
 
 
 class _Window:

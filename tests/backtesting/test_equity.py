@@ -99,7 +99,7 @@ def test_days_close_at_midnight_of_the_configured_zone() -> None:
         (noon + 60 * NS_PER_HOUR, 121.0),
     ]
     c.add_slice({"btc_usdt": column(*rows)})
-    assert c.daily_closes() == [
+    assert [(day.end, day.equity) for day in c.days()] == [
         (START + NS_PER_DAY, 110.0),
         (START + 2 * NS_PER_DAY, 121.0),
         (START + 3 * NS_PER_DAY, 121.0),
@@ -155,7 +155,7 @@ def test_a_day_with_a_clock_change_ends_at_its_own_midnight() -> None:
     first = parse_time("2025-03-30T00:30+01:00")
     times = np.array([first, first + 22 * NS_PER_HOUR, first + 23 * NS_PER_HOUR], dtype=np.int64)
     c.add_slice({"btc_usdt": (times, np.array([1.0, 2.0, 3.0]))})
-    assert c.daily_closes() == [(parse_time("2025-03-31T00:00+02:00"), 2.0)]
+    assert [(day.end, day.equity) for day in c.days()[:-1]] == [(parse_time("2025-03-31T00:00+02:00"), 2.0)]
 
 
 def test_what_is_held_is_valued_through_several_pairs() -> None:
@@ -385,7 +385,7 @@ def test_sampled_candles_are_those_of_the_rows_in_their_buckets(rows: list[tuple
 def test_utc_is_a_zone_too() -> None:
     c = EquityCurve(pairs=(BTC,), currency="usdt", zone=UTC, opening={"btc": COIN})
     c.add_slice({"btc_usdt": column((0, 1.0), (9 * NS_PER_HOUR, 2.0))})
-    assert [t for t, _ in c.daily_closes()] == [parse_time("2025-03-01T00:00Z")]
+    assert [day.end for day in c.days()[:-1]] == [parse_time("2025-03-01T00:00Z")]
 
 
 def test_the_curve_keeps_an_opening_and_the_fill_of_the_same_moment() -> None:

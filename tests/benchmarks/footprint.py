@@ -23,7 +23,7 @@ CONFIG = f"""
 name: three
 plugins: [{_STRATEGIES}]
 strategies:
-  - {{use: market_maker, params: {{pair: btc_usdt}}}}
+  - {{use: market_maker, params: {{pair: btc_usdt}}, capital: {{usdt: 5000, btc: 1}}}}
   - {{use: sma_cross, params: {{pair: eth_usdt, fast: 5, slow: 10}}}}
   - {{use: grid, params: {{pair: btc_twd, low: 2000000, high: 4000000, cells: 8, amount: 0.001}}}}
 emulator:

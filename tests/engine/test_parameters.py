@@ -139,7 +139,6 @@ def test_annotated_attributes_are_the_parameters_in_order() -> None:
         "pair", "fast", "slow", "spend", "share", "name_tag", "dry", "mode", "side", "weights", "cap",
     ]  # fmt: skip
     assert found["pair"].default is REQUIRED
-    assert found["pair"].is_required
     fast = found["fast"]
     assert (fast.kind, fast.default, fast.minimum, fast.maximum, fast.doc) == (int, 10, 1, 500, "bars")
     assert found["mode"].choices == ("long", "both")

@@ -44,12 +44,11 @@ def test_a_strategy_without_capital_spends_the_account_less_reserve_and_sub_acco
     )
     assert balance(portfolio, "fixed", "twd") == (30, 0)
     assert balance(portfolio, "rest", "twd") == (50, 0)
-    assert balance(portfolio, "rest", "btc") == (1, 0)
-    assert balance(portfolio, "fixed", "btc") == (0, 0)
-    assert portfolio.unassigned == coins(twd=20, btc=1)
+    assert balance(portfolio, "rest", "btc") == balance(portfolio, "fixed", "btc") == (0, 0)
+    assert portfolio.unassigned == coins(twd=20, btc=2)
 
 
-def test_a_percentage_is_of_each_currency_s_unreserved_balance() -> None:
+def test_a_percentage_is_of_the_unreserved_balance_of_quote_currencies() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), 40),
         CapitalShare("b", (BTC_TWD,), 60),
@@ -58,8 +57,8 @@ def test_a_percentage_is_of_each_currency_s_unreserved_balance() -> None:
     )
     assert balance(portfolio, "a", "twd") == (20, 0)
     assert balance(portfolio, "b", "twd") == (30, 0)
-    assert balance(portfolio, "a", "btc") == (0.4, 0)
-    assert portfolio.unassigned == coins(twd=50, btc=0)
+    assert balance(portfolio, "a", "btc") == (0, 0)
+    assert portfolio.unassigned == coins(twd=50, btc=1)
 
 
 def test_without_a_pooled_strategy_what_is_left_belongs_to_nobody() -> None:
@@ -109,7 +108,7 @@ def test_a_valuation_currency_that_no_pair_leads_to_is_refused() -> None:
 
 
 def test_a_limit_buy_locks_its_value_rounded_up_and_a_sell_its_coins() -> None:
-    portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,)), balances=coins(usdt=100, btc=1))
+    portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,), coins(usdt=100, btc=1)), balances=coins(usdt=100, btc=1))
     buy = make_order("a", BTC_USDT, Side.BUY, price=30_000.01, amount=0.00000001)
     assert portfolio.lock(buy) is None
     assert portfolio.ledger.locks.get(buy.client_id, 0) == 30_001  # 0.0003000001 usdt
@@ -169,7 +168,7 @@ def test_a_buy_below_its_limit_gives_the_difference_back_and_pays_its_fee_in_coi
 
 
 def test_a_sell_pays_its_fee_out_of_what_it_earns() -> None:
-    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(btc=2))
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=2)), balances=coins(btc=2))
     order = make_order("a", BTC_TWD, Side.SELL, price=100, amount=2)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=110, amount=0.5, fee=COIN // 10), 1)
@@ -208,7 +207,8 @@ def test_filling_more_than_an_order_asked_for_is_a_broken_invariant() -> None:
 
 
 def test_a_fee_in_the_exchange_s_coin_comes_from_the_strategy_s_own_balance_first() -> None:
-    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BITO_TWD)), balances=coins(twd=1000, bito=10))
+    owned = coins(twd=1000, bito=10)
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BITO_TWD), owned), balances=owned)
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
@@ -365,7 +365,9 @@ def test_one_unit_a_fill_is_forgiven_because_rounding_is_not_documented() -> Non
 
 def test_equity_is_unknown_until_every_price_is_there_and_leaves_unassigned_out() -> None:
     portfolio = open_portfolio(
-        CapitalShare("a", (BTC_TWD, ETH_TWD)), balances=coins(twd=100, btc=1, eth=2), reserve=coins(twd=10)
+        CapitalShare("a", (BTC_TWD, ETH_TWD), coins(twd=90, btc=1, eth=2)),
+        balances=coins(twd=100, btc=3, eth=2),
+        reserve=coins(twd=10),
     )
     portfolio.mark(BTC_TWD, 1000)
     assert portfolio.equity_units("a", "twd") is None
@@ -381,8 +383,9 @@ def test_strategies_in_one_pool_keep_their_own_positions_and_profits() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=1)
     )
+    assert moved(portfolio, "pool", btc=1) is None
     portfolio.mark(BTC_TWD, 100)
-    assert portfolio.position("a", BTC_TWD).amount == 1  # opening coins belong to the first that lists the pair
+    assert portfolio.position("a", BTC_TWD).amount == 1  # coins of the pool belong to the first that lists the pair
     assert portfolio.position("b", BTC_TWD).amount == 0
     for level in ("a", "b", None):
         portfolio.days.watch(level, "twd")
@@ -398,7 +401,7 @@ def test_strategies_in_one_pool_keep_their_own_positions_and_profits() -> None:
 
 
 def test_a_new_day_counts_from_its_first_moment() -> None:
-    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(btc=1))
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.days.watch("a", "twd")
     assert portfolio.days.pnl_units("a", "twd") is None
     portfolio.mark(BTC_TWD, 100)  # the first price is where an unpriced day begins
@@ -504,17 +507,15 @@ def test_capital_that_cannot_move_says_why_and_moves_nothing() -> None:
     assert portfolio.state() == before
 
 
-def test_a_strategy_of_the_pool_names_the_pool_and_that_can_be_changed() -> None:
+def test_what_the_pool_has_can_be_changed() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
+    assert moved(portfolio, "pool", eth=1) is None
     portfolio.balances.compare(report(twd=1500, eth=3), 0, quiet=True)
     portfolio.mark(ETH_TWD, 100)
     portfolio.days.watch("b", "twd")
     portfolio.days.watch(None, "twd")
-    refusal = moved(portfolio, "a", twd=1)
-    assert refusal is not None
-    assert "Name pool instead of a" in refusal
     assert moved(portfolio, "pool", twd=500, eth=2) is None
     assert balance(portfolio, "b", "twd") == (1500, 0)
     assert portfolio.position("b", ETH_TWD).amount == 3
@@ -522,6 +523,26 @@ def test_a_strategy_of_the_pool_names_the_pool_and_that_can_be_changed() -> None
     assert portfolio.days.pnl_units("b", "twd") == portfolio.days.pnl_units(None, "twd") == 0
     assert moved(portfolio, "pool", eth=-1) is None
     assert portfolio.days.pnl_units("b", "twd") == 0
+
+
+def test_coins_given_to_a_strategy_of_the_pool_are_its_own_to_give_back() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=5)
+    )
+    portfolio.mark(BTC_TWD, 100)
+    for level in ("a", "b", None):
+        portfolio.days.watch(level, "twd")
+    assert moved(portfolio, "b", btc=2) is None
+    assert moved(portfolio, "a", btc=1) is None
+    assert (portfolio.position("a", BTC_TWD).given, portfolio.position("b", BTC_TWD).given) == (1, 2)
+    assert portfolio.equity_units("b", "twd") == coins(twd=200)["twd"]
+    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are one
+    refusal = moved(portfolio, "a", btc=-2)
+    assert refusal is not None
+    assert "a has 1 btc of its own to give back, and 2 was asked for" in refusal
+    assert moved(portfolio, "b", btc=-2) is None
+    assert portfolio.unassigned["btc"] == 4 * COIN
+    assert [portfolio.days.pnl_units(level, "twd") for level in ("a", "b", None)] == [0, 0, 0]
 
 
 def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss_even_before_there_is_a_price() -> None:
@@ -578,7 +599,7 @@ def test_a_share_of_the_account_may_stay_in_the_file_or_become_figures() -> None
     portfolio = open_portfolio(with_capital("a", 40), balances=coins(twd=1000, btc=1))
     assert moved(portfolio, "a", twd=100) is None
     restarted(portfolio, with_capital("a", 40))
-    restarted(portfolio, with_capital("a", coins(twd=500, btc=0.4)))
+    restarted(portfolio, with_capital("a", coins(twd=500)))
     with pytest.raises(ConfigError, match="was 40% when it first started"):
         restarted(portfolio, with_capital("a", 50))
     with pytest.raises(ConfigError, match="cannot move between the pool and a sub-account"):

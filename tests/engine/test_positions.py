@@ -18,7 +18,8 @@ def trade(portfolio: Portfolio, side: Side, price: float, amount: float, fee: in
 
 
 def start(**balances: float) -> tuple[Portfolio, Position]:
-    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BTC_USDT)), balances=coins(**balances))
+    owned = coins(**balances)
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BTC_USDT), owned), balances=owned)
     return portfolio, portfolio.position("a", BTC_TWD)
 
 

@@ -49,6 +49,9 @@ def desk_of(
         CapitalShare("b", (BTC_TWD, ETH_TWD), 50),
         balances=dict(balances or coins(twd=1_000_000)),
     )
+    held = {c: units // 2 for c, units in portfolio.unassigned.items() if units > 1}
+    for name in ("a", "b"):
+        portfolio.transfers.move(name, held)
     if prices:
         for pair, price in ((BTC_TWD, 1000.0), (ETH_TWD, 100.0), (USDT_TWD, 30.0), (BTC_USDT, 33.0)):
             portfolio.mark(pair, price)
@@ -145,10 +148,11 @@ def test_live_and_queued_buys_count_towards_the_position() -> None:
 
 
 def test_a_coin_s_limit_counts_all_its_pairs_and_a_pair_s_only_its_own() -> None:
-    desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), balances=coins(twd=100_000, usdt=1000))
+    balances = coins(twd=100_000, usdt=2000)
+    desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), balances=balances)
     send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
     assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=2.1)) is not None
-    desk, portfolio = desk_of(a=rules(max_position={"btc_twd": 5}), balances=coins(twd=100_000, usdt=1000))
+    desk, portfolio = desk_of(a=rules(max_position={"btc_twd": 5}), balances=balances)
     send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
     assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=9)) is None
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=2.1))
@@ -293,7 +297,7 @@ def test_once_the_loss_is_reached_orders_are_refused_except_reducing_ones() -> N
 
 def test_a_new_trading_day_begins_where_the_zone_says_even_when_clocks_change() -> None:
     starts = [0, 23 * NS_PER_HOUR, 48 * NS_PER_HOUR, 72 * NS_PER_HOUR, 96 * NS_PER_HOUR]
-    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(btc=1))
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.mark(BTC_TWD, 100)
     desk = RiskDesk(rules(max_daily_loss={"twd": 3}), {}, portfolio, lambda now: max(s for s in starts if s <= now))
     assert desk.turn_of_day(5)

@@ -116,6 +116,7 @@ def test_what_happens_between_begin_and_history_is_told_after_on_ready() -> None
         Listener(ready=lambda s: heard.append("ready"), fill=lambda s, _: heard.append("fill")),
         first_client_id=2,
         start=False,
+        capital=[dict(RICH)],
     )
     turn(b, Restore(balances=b.balances, orders=(RestoredOrder(rested()),)))
     turn(b, Begin())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -64,7 +65,22 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
         document["backtest"]["latency"] |= {"model": "lognormal", "sigma": "0.6"}
     if dice.random() < 0.2:
         document["bar_grace_ms"] = dice.choice([0, 700])
+    _hand_coins_over(document, Random(f"coins {seed}"))
     return json.dumps(document, indent=1)
+
+
+def _hand_coins_over(document: dict[str, Any], dice: Random) -> None:
+    """Give the account's coins to a strategy: one that is alone owns everything, most of the time."""
+    balances, strategies = document["backtest"]["balances"], document["strategies"]
+    if len(strategies) == 1:
+        if dice.random() < 0.8:
+            reserve = document.get("reserve", {})
+            strategies[0]["capital"] = {c: str(Decimal(v) - Decimal(reserve.get(c, 0))) for c, v in balances.items()}
+        return
+    owner = dice.choice(strategies)
+    if not isinstance(owner.get("capital"), dict):
+        owner["capital"] = {"usdt": "300"}
+    owner["capital"]["btc"] = balances["btc"]
 
 
 def _strategies(

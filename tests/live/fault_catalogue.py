@@ -349,6 +349,18 @@ PROCESS_AND_DISK: dict[str, Shown] = {
         (_DISK + "test_a_damaged_journal_refuses_the_start_and_says_what_to_do",),
         "is damaged...Move it away to start over...look at your open orders first",
     ),
+    "another bot counts the same money": Shown(
+        ("tests/live/test_claims.py::test_two_pools_of_one_account_are_refused_before_anything_is_sent",),
+        "the bot a runs on this account and pools its usdt too",
+    ),
+    "another bot owns the same coins": Shown(
+        ("tests/live/test_claims.py::test_coins_that_the_account_does_not_hold_twice_are_refused",),
+        "the account has 1 btc, of which 0.7 belong to the bot a, and 0.7 would be this bot's",
+    ),
+    "the account holds less than its capital": Shown(
+        ("tests/live/test_capital.py::test_capital_that_the_account_does_not_cover_is_said_at_the_first_start",),
+        "is left of the account's 100000 usdt",
+    ),
     "deleted journal": Shown(
         (_DISK + "test_a_deleted_journal_makes_its_orders_foreign_and_touches_none",),
         "2 open orders are not this bot's and will not be touched",
@@ -465,7 +477,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             "tests/engine/test_bars.py::test_a_gap_in_the_candles_gives_flat_bars",
             "tests/cli/test_download.py::test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests",
         ),
-        "the exchange left out 25 without trades",
+        "the exchange left out 25 intervals without trades",
     ),
     "doubled candle": Shown(
         (

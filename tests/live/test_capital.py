@@ -18,12 +18,13 @@ from botkit.live.bot import Bot
 from botkit.live.capital import parse_amounts
 from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
+from botkit.live.starting import StartRefused
 from botkit.live.stopping import stop
 from botkit.model.events import BalanceReport
 from botkit.model.inputs import MoveCapital
 from tests.live.books import differences
 from tests.live.test_replay import STRATEGY, run_folder
-from tests.live.world import World, far_buy, make_world, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 CONFIG = """
 name: world
@@ -127,15 +128,59 @@ def _notes(world: World) -> list[tuple[int, str, str]]:
     return rows
 
 
+async def test_capital_that_the_account_does_not_cover_is_said_at_the_first_start(funded: World) -> None:
+    funded.config.write_text(CONFIG.replace("50000", "500000"))
+    with pytest.raises(StartRefused) as error:
+        await funded.start()
+    assert "capital of 'p' is 500000 usdt, but only 90000 is left of the account's 100000 usdt" in str(error.value)
+    assert "internal error" not in str(error.value)
+    assert str(error.value).endswith("Nothing was traded")
+    funded.config.write_text(CONFIG)
+    bot = await funded.start()
+    assert available(bot, "usdt") == 50_000
+
+
+async def test_coins_are_added_at_what_they_cost_whether_the_bot_runs_or_not(
+    funded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = await funded.start()
+    await until(lambda: puppet(bot).last_price("btc_usdt"))
+    async with kept(bot):
+        code, text = await said(funded, capsys, "add", "p", "btc=0.25", "--cost", "40000.5")
+        assert (code, "p was given 0.25 btc" in text) == (0, True), text
+        code, text = await said(funded, capsys, "add", "p", "usdt=1", "--cost", "40000")
+        assert (code, "leave it out" in text) == (2, True), text
+    position = puppet(bot).position("btc_usdt")
+    assert (position.amount, position.given, position.average_entry) == (0.25, 0.25, 40_000.5)
+    await stop(bot)
+    await bot.close()
+    for cost, why in (("0", "above 0"), ("-5", "above 0"), ("much", "not a plain decimal")):
+        code, text = await said(funded, capsys, "add", "p", "btc=0.25", f"--cost={cost}")
+        assert (code, why in text) == (2, True), text
+    code, text = await said(funded, capsys, "add", "p", "btc=0.25", "--cost", "60000.5")
+    assert code == 0, text
+    again = await funded.start()
+    position = puppet(again).position("btc_usdt")
+    assert (position.amount, position.given, position.average_entry) == (0.5, 0.5, 50_000.5)
+    pnl = again.view.money.day_pnl("p")
+    assert pnl is not None
+    assert abs(pnl) < 500 * 10**8, "the market moved a little, and the cost is neither profit nor loss"
+    assert [text for _, kind, text in _notes(funded) if kind == "capital"] == [
+        "p btc +0.25 at 40000.5",
+        "p btc +0.25 at 60000.5",
+    ]
+
+
 async def test_capital_that_moved_is_replayed(funded: World) -> None:
     (funded.folder / "plugins" / "puppet.py").write_text(STRATEGY)
     bot = await funded.start()
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
-    for units in ({"usdt": 20_000 * 10**8, "btc": 10**7}, {"usdt": -(10**8)}):
+    for units, cost_e8 in (({"usdt": 20_000 * 10**8, "btc": 10**7}, 5 * 10**12), ({"usdt": -(10**8)}, None)):
         count = bot.view.strategies()[0].orders
-        await asyncio.to_thread(commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units=units)
+        moved: dict[str, Any] = {"strategy": "p", "units": units, "cost_e8": cost_e8}
+        await asyncio.to_thread(commands.ask, bot.parts.folder, "capital", timeout_s=30.0, **moved)
         await until(lambda: bot.view.strategies()[0].orders > count + 3, 60)  # noqa: B023
     with pytest.raises(commands.CommandFailed, match="belongs to no strategy"):
         await asyncio.to_thread(

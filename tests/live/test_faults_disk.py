@@ -194,7 +194,11 @@ def flip(log: Path) -> None:
 
 @pytest.mark.parametrize(
     ("happens", "said"),
-    [(flip, "is damaged at byte"), (Path.unlink, "is missing"), (lambda log: os.truncate(log, 3_000), "was cut to 3,000")],
+    [
+        (flip, "is damaged at byte"),
+        (Path.unlink, "is missing"),
+        (lambda log: os.truncate(log, 3_000), "was cut to 3,000"),
+    ],
     ids=["damaged", "missing", "cut"],
 )
 async def test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has_looked(

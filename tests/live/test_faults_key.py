@@ -10,7 +10,7 @@ import pytest
 
 from botkit.live.panic import OwnOrders, panic
 from botkit.live.refused_key import key_ends_soon
-from botkit.live.starting import StartRefused
+from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import OrderState
 from tests.live.world import CONFIG, World, far_buy, make_world, settled, told, until

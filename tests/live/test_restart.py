@@ -9,7 +9,8 @@ import pytest
 
 from botkit.live.journal import Journal
 from botkit.live.notices import Notices
-from botkit.live.starting import OrphanChoice, StartRefused, start
+from botkit.live.start_refused import StartRefused
+from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import AlreadyRunning
 from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CreateOrder, Ending

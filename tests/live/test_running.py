@@ -71,12 +71,23 @@ async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
     assert len(world.exchange_orders(open_only=True)) == 1
 
 
-async def test_on_stop_flatten_sells_the_position(world: World) -> None:
-    world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
+@pytest.mark.parametrize("capital", ['{usdt: "100000"}', '{usdt: "50000", btc: "0.25"}'])
+@pytest.mark.parametrize("sells", [False, True])
+async def test_on_stop_flatten_returns_to_what_was_given(world: World, capital: str, sells: bool) -> None:
+    text = world.config.read_text().replace("use: puppet,", f"use: puppet, capital: {capital},")
+    world.config.write_text(text + "live: {on_stop: flatten}\n")
     bot = await world.start()
-    await until(lambda: puppet(bot).book("btc_usdt").best_bid)
+    p = puppet(bot)
+    await until(lambda: p.book("btc_usdt").best_bid)
+    given = p.position("btc_usdt").given
+    order = p.market_sell("btc_usdt", amount=0.05) if sells and given else p.market_buy("btc_usdt", spend=3000)
+    bot.driver.wake()
+    await until(lambda: order.is_final)
+    assert abs(p.position("btc_usdt").amount - given) > 0.02
     await stop(bot)
-    assert puppet(bot).position("btc_usdt").is_flat
+    least = float(p.position("btc_usdt").pair.rules.least_amount)
+    assert abs(p.position("btc_usdt").amount - given) < least + 0.0002, "but for the fees in coins"
+    assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
 
 
 async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the_exchange(world: World) -> None:
@@ -93,8 +104,13 @@ async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the
     world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_bid)
+    bought = puppet(bot).market_buy("btc_usdt", spend=3000)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    assert bought.average_price
+    del puppet(bot).again
     await stop(bot)
-    assert puppet(bot).position("btc_usdt").is_flat
+    assert puppet(bot).position("btc_usdt").amount < 0.0002
     assert puppet(bot).again.reason == "the bot is being stopped"
     assert not world.exchange_orders(open_only=True)
 

@@ -437,7 +437,7 @@ def test_one_name_or_one_log_for_two_bots_is_an_error_that_names_both(tmp_path: 
     with pytest.raises(ConfigError) as error:
         load_projects([one, two])
     assert "two.yaml:2: " in str(error.value)
-    assert "one.yaml:2 is named 'Same' too" in str(error.value)
+    assert "one.yaml:2 is also named 'Same'" in str(error.value)
     assert "one.yaml:6 writes to the same file" in str(error.value)
 
 
@@ -499,7 +499,7 @@ async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances
 @pytest.mark.parametrize(
     ("one", "two", "told"),
     [
-        ("", "", r"one.yaml:5 and .*two.yaml:5: both trade with the same account's btc, usdt"),
+        ("", "", r"one.yaml:5 and .*two.yaml:5: both trade with the same account's usdt"),
         ("capital: 60%", "capital: 60%", "would count it twice"),
         ("capital: 60%", "capital: 40%", None),
         ("capital: {usdt: 5}", "capital: {usdt: 5}", None),

@@ -22,7 +22,8 @@ from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.protocol import AskUsage, LedgerReply, LedgerUnreachable, Link, Message
 from botkit.live.limits.sharing import ledger_link, shared_limits
 from botkit.live.notices import Notices
-from botkit.live.starting import StartRefused, start
+from botkit.live.start_refused import StartRefused
+from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
 from botkit.project.connect import connect
 from botkit.project.project import Project

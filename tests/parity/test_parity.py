@@ -77,6 +77,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
             "seed": 1,
             "latency": ", model: lognormal, sigma: 0.7",
             "more": "limits: {create_order: 60, cancel_order: 45}",
+            "capital": '{usdt: "50000", btc: "0.05"}',
         },
     ),
     "lone_bid": ("{name: l, use: lone_bid, params: {pair: btc_usdt}}", 100, {}),

@@ -89,15 +89,19 @@ def project(
     fees: str = "{rank: 0}",
     more: str = "",
     balances: str = '{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}',
+    capital: str | None = None,
 ) -> Project:
-    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on."""
+    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on.
+
+    ``capital`` is of the last strategy, by default the whole account.
+    """
     path = folder / "parity.yaml"
     path.write_text(
         CONFIG.format(
             plugins=", ".join(
                 str(ROOT / part) for part in ("strategies", "tests/benchmarks/strategies", "tests/parity/strategies")
             ),
-            strategy=strategy,
+            strategy=f"{strategy.rstrip().removesuffix('}')}, capital: {capital or balances}}}",
             seed=seed,
             start=format_time(START + first_s * NS_PER_S),
             end=format_time(START + (first_s + seconds) * NS_PER_S),

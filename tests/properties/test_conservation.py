@@ -19,11 +19,11 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import RESTING_STATES, Condition, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, CancelAll, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Lognormal
-from botkit.sim.order import AccountSetup
 
 SCRIPTS = 1_000
 SHARE = 0.05

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.engine.money.portfolio import CapitalShare, Portfolio, required_units
+from botkit.engine.money.positions import Position
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import MaxDailyLoss
 from botkit.model.clock import NS_PER_DAY
@@ -27,6 +28,7 @@ SHARES = (
     CapitalShare("pool_two", (USDT_TWD, BITO_TWD)),
 )
 OPENING = coins(twd=1_000_000, btc=5, usdt=20_000, bito=50, doge=7)
+OWNED = {"btc": 123_456_789_012, "usdt": 98_765_432_101}
 PRICES = {BTC_TWD: 30_000.0, USDT_TWD: 31.205, BTC_USDT: 961.37, BITO_TWD: 5.4321}
 
 
@@ -41,6 +43,11 @@ class Script:
         self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
+        # who owns what, kept from what was handed over, taken, filled and deposited alone
+        self.owned: Counter[str] = Counter(self.portfolio.holdings(None))
+        self.unowned = Counter(OPENING)
+        self.unowned.subtract(self.owned)
+        self.given = {key: position.given_units for key, position in self.all_positions().items()}
         self.live: list[Order] = []
         self.dead: list[Order] = []
         self.happened: Counter[str] = Counter()
@@ -116,13 +123,16 @@ class Script:
 
     def deposit(self) -> None:
         currency = self.random.choice(("twd", "btc", "bito"))
-        self.account[currency] = max(0, self.account[currency] + self.random.randint(-COIN, 3 * COIN))
+        before = self.account[currency]
+        self.account[currency] = max(0, before + self.random.randint(-COIN, 3 * COIN))
+        self.unowned[currency] += self.account[currency] - before
         report = BalanceReport({c: (units, units) for c, units in self.account.items()}, snapshot=True)
         self.portfolio.balances.compare(report, 0, quiet=True)
 
     def move(self) -> None:
-        portfolio, target = self.portfolio, self.random.choice(("fixed", "percent", "pool"))
-        part = portfolio.ledger.parts["(pool)" if target == "pool" else target]
+        portfolio = self.portfolio
+        target = self.random.choice(("fixed", "percent", "pool", "pool_one", "pool_two"))
+        part = portfolio.ledger.parts["(pool)" if target.startswith("pool") else target]
         units = {}
         for currency in self.random.sample(("twd", "btc", "usdt", "bito"), 2):
             low, high = -part.funds[currency].available, portfolio.unassigned.get(currency, 0)
@@ -133,21 +143,38 @@ class Script:
             -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
+        if target in ("pool_one", "pool_two"):  # the pool's coins may be the other one's
+            own = {c: [p for p in portfolio.positions(target) if p.pair.base == c] for c in units}
+            possible = possible and all(
+                change > 0 or not own[c] or -change <= sum(max(0, p.amount_units - p.locked_units) for p in own[c])
+                for c, change in units.items()
+            )
+        cost_e8 = None
+        if self.random.random() < 0.3 and portfolio.transfers.wrong_cost(target, units) is None:
+            cost_e8 = self.random.randint(1, 40_000 * COIN)
         refusal = portfolio.transfers.refusal(target, units)
         assert (refusal is None) == possible, (refusal, units)
         if refusal is not None:
             return
         profits, positions = self.profits(), self.positions()
         assert None not in profits.values()
-        portfolio.transfers.move(target, units)
+        given_before = {key: position.given_units for key, position in self.all_positions().items()}
+        portfolio.transfers.move(target, units, cost_e8)
         assert self.profits() == profits, "money that comes and goes is neither won nor lost"
+        self.owned.update(units)
+        self.unowned.subtract(units)
+        self.happened["with_a_cost"] += cost_e8 is not None
         self.happened["given"] += any(change > 0 for change in units.values())
         self.happened["taken"] += any(change < 0 for change in units.values())
         for (name, pair), (amount, money) in self.positions().items():
             moved, paid = amount - positions[name, pair][0], money - positions[name, pair][1]
             cell = portfolio.prices[pair]
             assert cell.ticks is not None
-            assert paid == -(moved * cell.ticks // cell.scale), "coins come and go at the last price"
+            if cost_e8 is not None and moved > 0:
+                assert paid == -(moved * cost_e8 // COIN), "coins come at the cost that was named"
+            else:
+                assert paid == -(moved * cell.ticks // cell.scale), "coins come and go at the last price"
+            self.given[name, pair] = given_before.get((name, pair), 0) + moved
             assert moved >= 0 or amount >= 0, "what is taken leaves nobody short"
             flow = self.flows.setdefault((name, pair), [0, 0])
             flow[0] += moved
@@ -157,6 +184,11 @@ class Script:
         """The day's profit of every level."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
         return {key: self.portfolio.days.pnl_units(*key) for key in keys}
+
+    def all_positions(self) -> dict[tuple[str, str], Position]:
+        """Every position by strategy and pair."""
+        names = self.portfolio.strategies
+        return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Of every position its amount, and the money that went through it: realised less cost."""
@@ -218,6 +250,8 @@ class Script:
         self.portfolio.fill(order, report, 0)
         self.happened["partial"] += lots < left
         self.happened["bito_fee"] += in_bito and fee > 0
+        for currency_moved, units in after.items():
+            self.owned[currency_moved] += units - self.account[currency_moved]
         self.account = after
         if currency not in (pair.base, pair.quote):
             worth = self.portfolio.valuation.convert(fee, currency, pair.quote) or 0
@@ -237,6 +271,7 @@ class Script:
         assert min(self.account.values()) >= 0
         # the whole of both, since +Counter would hide a figure below zero
         assert {c: u for c, u in self.account.items() if u} == {c: u for c, u in portfolio.account.items() if u}
+        self.check_ownership()
         assert sum(portfolio.ledger.locks.get(o.client_id, 0) for o in self.live) == sum(
             portfolio.ledger.locks.values()
         )
@@ -245,6 +280,30 @@ class Script:
                 sells = [o for o in self.live if (o.strategy, o.pair, o.side) == (strategy, position.pair, Side.SELL)]
                 assert position.locked_units == sum(portfolio.ledger.locks.get(o.client_id, 0) for o in sells)
                 assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
+
+    def check_ownership(self) -> None:
+        """Owned + unassigned + reserve = account, and no fill moves what belongs to nobody."""
+        portfolio = self.portfolio
+        shown = portfolio.ownership.shown({})
+        owned: Counter[str] = Counter()
+        for owner in shown.owners:
+            owned.update(owner.units)
+        lent = Counter(portfolio.unassigned)
+        lent.subtract(self.unowned)
+        for currency in {*self.account, *owned, *self.unowned}:
+            assert owned[currency] == self.owned[currency], currency
+            assert owned[currency] + self.unowned[currency] == self.account[currency], currency
+            # a late fill or a fee in the exchange's coin borrows unassigned money, and owes it
+            owes = -sum(part.funds[currency].claims for part in portfolio.ledger.parts.values())
+            assert lent[currency] == -owes, currency
+            left, reserved = shown.left.get(currency, 0), shown.reserved.get(currency, 0)
+            assert left + reserved == max(0, portfolio.unassigned.get(currency, 0)), currency
+            assert reserved <= portfolio.reserve.get(currency, 0), currency
+            assert left == portfolio.ownership.free_units(currency), currency
+        for key, position in self.all_positions().items():
+            assert position.given_units == self.given.get(key, 0), key
+            assert position.given == max(0, position.given_units) / COIN
+            assert float(position.exact.given) == position.given
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
         """Amount is opening + what came in; realised - cost is the money that went through, less the opening's cost."""
@@ -289,7 +348,7 @@ def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
         for _ in range(80):
             script.step()
         reached.update(key for key, count in script.happened.items() if count)
-    for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill", "given", "taken"):
+    for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill", "given", "taken", "with_a_cost"):
         assert reached[key] >= 12, (key, reached)  # in a fifth of the scripts
 
 
@@ -329,8 +388,10 @@ def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
 
 def test_a_price_that_meets_a_limit_to_the_unit_is_not_missed() -> None:
     pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}  # so that a btc is worth twd in two steps, each rounded
-    portfolio = Portfolio(pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD))], reserve={}, currency="twd")
-    portfolio.open({"btc": 123_456_789_012, "usdt": 98_765_432_101})
+    portfolio = Portfolio(
+        pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"
+    )
+    portfolio.open(OWNED)
     for pair in pairs.values():
         portfolio.mark(pair, PRICES[pair])
     portfolio.days.watch(None, "twd")

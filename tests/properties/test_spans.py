@@ -25,11 +25,11 @@ from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, Trad
 from botkit.model.inputs import History
 from botkit.model.moment import KIND_RANKS
 from botkit.model.pairs import Pair
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
-from botkit.sim.order import AccountSetup
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, MINUTE, PAIRS, T0, UNIT, Bot, Listener, S
 from tests.row_by_row import RowByRow

@@ -18,11 +18,11 @@ from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CancelOrder, CreateOrder
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
-from botkit.sim.order import AccountSetup
 
 FRAMES = Path(__file__).parents[2].parent / "shared" / "data" / "btc_usdt-2024-08-08.frames.jsonl.gz"
 EVERY_MS = 7_000

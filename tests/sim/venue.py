@@ -14,11 +14,11 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, CancelOrder, CreateBatch, CreateOrder, Request
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import Kernel, Publication
 from botkit.sim.latency import Constant
-from botkit.sim.order import AccountSetup
 
 UNIT = 10**8
 S = 10**9

@@ -263,22 +263,18 @@ class OrderDesk:
 
     def collect(self, now: Nanos) -> list[Request]:
         """Requests whose slots are granted; from here on their orders are on their way."""
-        express = self._router.try_express(now)
-        if express is not None:  # and nothing else waits
-            sent = self._checked(express, now)
-            if sent is None:
-                return []
-            self._decisions.request(sent, now)
-            return [sent]
-        due = self._router.due(now)
-        for order in due.expired:
-            self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
-        for dropped in due.dropped:
-            self._reads.answered(Answer(request_id=dropped.ticket, outcome=Ending.NOT_SENT, text=dropped.reason), now)
-        if not due.requests:
-            return []
+        router = self._router
+        requests = router.send_express(now) if router.express else []
+        if router.queued or router.dropped or not requests:
+            due = router.due(now)
+            requests += due.requests
+            for order in due.expired:
+                self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
+            for dropped in due.dropped:
+                unsent = Answer(request_id=dropped.ticket, outcome=Ending.NOT_SENT, text=dropped.reason)
+                self._reads.answered(unsent, now)
         leaving: list[Request] = []
-        for request in due.requests:
+        for request in requests:
             checked = self._checked(request, now)
             if checked is not None:
                 self._decisions.request(checked, now)

@@ -222,29 +222,20 @@ class OrderEntry:
 
     # -- orders of the engine's own -------------------------------------------------------------------------------
 
-    def exit_limit(self, pair: Pair, lots: int, ticks: int, lasts: Nanos, tag: str) -> Order:
-        """A limit sell order that reduces the position and expires by itself."""
-        now = self._clock.now
-        order = Order(
-            OrderSpec(
-                client_id=self._client_ids.take(),
-                strategy=self._record.name,
-                pair=pair,
-                side=SELL,
-                type=LIMIT,
-                created=now,
-                price_ticks=ticks,
-                amount_lots=lots,
-                expires=now + lasts,
-                tag=tag,
-                reduces=True,
-            )
-        )
-        self._record.orders_count += 1
-        return self._desk.place(order, None, now)
-
-    def quote_level(self, pair: Pair, side: Side, ticks: int, lots: int, post_only: bool, tag: str) -> Order:
-        """An order for one level of a quote."""
+    def own_limit(
+        self,
+        pair: Pair,
+        side: Side,
+        lots: int,
+        ticks: int,
+        tag: str,
+        *,
+        lasts: Nanos | None = None,
+        post_only: bool = False,
+        reduces: bool = False,
+        is_quote: bool = False,
+    ) -> Order:
+        """A limit order of a quote, or of a protective exit that reduces the position and expires by itself."""
         now = self._clock.now
         order = Order(
             OrderSpec(
@@ -257,8 +248,10 @@ class OrderEntry:
                 price_ticks=ticks,
                 amount_lots=lots,
                 post_only=post_only,
+                expires=None if lasts is None else now + lasts,
                 tag=tag,
-                is_quote=True,
+                reduces=reduces,
+                is_quote=is_quote,
             )
         )
         self._record.orders_count += 1

@@ -204,7 +204,9 @@ class Protector:
         best = bids[0][0] if bids else market.last.ticks
         assert best is not None
         ticks = max(1, int(best * (1 - EXIT_SLIPPAGE_PCT / 100)))
-        return watch.entry.exit_limit(watch.pair, lots, ticks, _LIMIT_EXIT_LASTS, watch.due)
+        return watch.entry.own_limit(
+            watch.pair, Side.SELL, lots, ticks, watch.due, lasts=_LIMIT_EXIT_LASTS, reduces=True
+        )
 
 
 def _share(pct: float | None) -> float | None:

@@ -225,7 +225,7 @@ class Quoter:
         if len(missing) > 1:  # nearest to the touch first, alternating sides, so that a small cap still quotes both
             missing.sort(key=lambda row: _distance(quote, row))
         for side, ticks, lots in missing[: max(0, room)]:
-            order = quote.entry.quote_level(pair, side, ticks, lots, quote.post_only, quote.tag)
+            order = quote.entry.own_limit(pair, side, lots, ticks, quote.tag, post_only=quote.post_only, is_quote=True)
             if order.state in FINAL_STATES:
                 quote.given_up.add((side, ticks))
             else:

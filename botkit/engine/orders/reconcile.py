@@ -157,6 +157,11 @@ class Reconciliation:
                 self._differences.append(
                     Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
                 )
+        if not self._portfolio.account:  # the very first start
+            refusal = self._open(answer.body, now)
+            if refusal is not None:
+                self._outbox.compare_failed(refusal, answer.outcome)
+                return
         adopted: list[tuple[str, int]] = []
         if self._desk.booked == self._booked_before:
             adopted = self._take_balances(answer.body, now)
@@ -171,13 +176,18 @@ class Reconciliation:
             )
         )
 
+    def _open(self, report: BalanceReport, now: Nanos) -> str | None:
+        """Open the books with the account's current balances. Returns why they do not cover the capital, if so."""
+        try:
+            self._portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
+        except ValueError as error:
+            return str(error)
+        # money locked in foreign orders belongs to no strategy
+        self._portfolio.balances.compare(report, now, quiet=True)
+        return None
+
     def _take_balances(self, report: BalanceReport, now: Nanos) -> list[tuple[str, int]]:
         portfolio = self._portfolio
-        if not portfolio.account:  # the very first start: the account's current balances open the books
-            portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
-            # money locked in foreign orders belongs to no strategy
-            portfolio.balances.compare(report, now, quiet=True)
-            return []
         for currency, (total, _) in report.balances.items():
             expected = portfolio.account.get(currency, 0)
             if total != expected:

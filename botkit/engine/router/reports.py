@@ -23,15 +23,6 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     refused: int  # 429 answers over all windows of this pool
 
 
-class SentWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """A window in use: requests still unanswered, and when each of the other slots becomes free."""
-
-    pool: str
-    scopes: tuple[Scope, ...]
-    on_their_way: int
-    releases: tuple[Nanos, ...]
-
-
 class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
     """The exchange answered 429, which the slot rule makes impossible for this bot alone."""
 

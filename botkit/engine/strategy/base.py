@@ -189,12 +189,12 @@ class Strategy:
     # -- money ----------------------------------------------------------------------------------------------------
 
     def balance(self, currency: str) -> Balance:
-        """This strategy's balance of a currency: ``available``, ``locked``, ``total``."""
+        """This strategy's balance of a currency, not the account's: ``available``, ``locked``, ``total``."""
         return self._context.balance(currency)
 
     def position(self, pair: Pair | str) -> Position:
-        """This strategy's own net amount in the pair: ``amount``, ``sellable``, ``is_flat``, ``average_entry``,
-        ``unrealised`` and ``realised`` (quote currency)."""
+        """This strategy's own net amount in the pair: ``amount``, ``given`` (what was handed over of it), ``sellable``,
+        ``is_flat``, ``average_entry``, ``unrealised`` and ``realised`` (quote currency)."""
         return self._context.position(pair)
 
     def open_orders(self, pair: Pair | str | None = None) -> list[Order]:
@@ -274,7 +274,8 @@ class Strategy:
         return self._context.orders.market_sell(self._context.pair(pair), amount, max_slippage_pct, tag)
 
     def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
-        """Sell the whole sellable position at once. Coins locked in open orders cannot be sold: cancel first."""
+        """Sell the whole sellable position at once, coins that were handed over included. Coins locked in open
+        orders cannot be sold: cancel first."""
         return self._context.orders.close(self._context.pair(pair), max_slippage_pct, tag)
 
     def order_target(

@@ -88,11 +88,6 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     doc: str = ""
 
     @property
-    def is_required(self) -> bool:
-        """True if a configuration must set it."""
-        return self.default is REQUIRED
-
-    @property
     def kind_text(self) -> str:
         """The kind in words: ``whole number``, ``list of pairs``..."""
         return _in_words(self.kind)

@@ -15,8 +15,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro import translate
@@ -38,7 +37,7 @@ from botkit.exchange.bitopro.wire.frames import (
     UnknownFrame,
     UserTradeFrame,
 )
-from botkit.model.adapter import AdapterEvent, Capabilities, Sink, StreamKind
+from botkit.model.adapter import AdapterEvent, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Connection, ConnectionState, OrderReport, TradeReport
 from botkit.model.extension import Options
@@ -110,7 +109,7 @@ class _Remembered:
         return True
 
 
-class BitoProAdapter:
+class BitoProAdapter(Lifetime):
     """Requests out, events in, for one account (`botkit.model.adapter` is the contract)."""
 
     account_streams = _PRIVATE_STREAMS
@@ -143,15 +142,6 @@ class BitoProAdapter:
         self._unknown_events: set[str] = set()
         #: the timestamp, in milliseconds, of the last frame with each currency's balance
         self._balances_at: dict[str, int] = {}
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     @property
     def limits(self) -> LimitTable:

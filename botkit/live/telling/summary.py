@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from botkit.live.standing import Standing
@@ -51,6 +52,8 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
             for strategy in strategies
             for position in money.positions(strategy.name)
         },
+        "owned": {name: _amounts(money.holdings(name)) for name in view.names()},
+        "unassigned": _amounts(money.unassigned),
         "strategies": {
             strategy.name: {
                 "active": strategy.active,
@@ -70,6 +73,10 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
         "refused_by_exchange": standing.rate_limited,
         "journal_sha256": standing.journal_sha256,
     }
+
+
+def _amounts(units_by_currency: Mapping[str, int]) -> dict[str, str]:
+    return {currency: format_units(units) for currency, units in units_by_currency.items() if units}
 
 
 def stopped_lines(summary: dict[str, Any]) -> list[str]:
