@@ -17,8 +17,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from botkit.cli.main import main
 from botkit.live import journal_filling, journal_log
 from botkit.live.background import OnLoop
+from botkit.live.capital import move_stopped
 from botkit.live.disk import RealDisk
 from botkit.live.journal import SCHEMA, Journal
 from botkit.live.journal_log import (
@@ -35,6 +37,7 @@ from botkit.live.journal_log import (
 from botkit.live.journal_losses import has_lost_ids, write_off
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_tables import SEALED
+from botkit.live.state_folder import StateFolder
 from botkit.model.events import Fill
 from botkit.model.orders import OrderState, Side
 from tests.live.test_journal import order
@@ -696,3 +699,39 @@ def test_a_count_of_client_ids_that_nobody_wrote_does_not_count(tmp_path: Path, 
     assert not has_lost_ids(journal)
     assert journal.lease_ids(Random(1))[0] >= until
     journal.close()
+
+
+# -- other processes --------------------------------------------------------------------------------------------------
+
+
+def test_capital_is_not_moved_in_books_that_lost_commits(tmp_path: Path) -> None:
+    path = killed(tmp_path)
+    log_files(path)[0].unlink()
+    nothing: Any = None
+    with pytest.raises(JournalError, match=r"is missing\); start the bot, which halts, and look at its books first"):
+        move_stopped(StateFolder(path.parent), nothing, {}, "s", {"usdt": 1}, 1)
+    journal = Journal.open(path)
+    assert journal.damage is not None, "the bot still has to tell of it"
+    journal.close()
+
+
+def test_commands_of_a_killed_bot_read_its_log_and_say_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    config = tmp_path / "bot.yaml"
+    config.write_text("name: bot\nplugins: []\nstrategies: []\n")
+    folder = tmp_path / "state" / "bot" / "emulator" / "account"
+    folder.parent.mkdir(parents=True)
+    path = killed(tmp_path).parent.rename(folder) / "journal.sqlite"
+    main(["journal", str(config)])
+    shown = capsys.readouterr().out
+    assert "20 orders, 0 fills, 20 open" in shown
+    assert "its 21 newest commits were read from its log, and are not in that file yet" in shown
+    content = bytearray(log_files(path)[0].read_bytes())
+    content[len(content.rstrip(b"\0")) // 2] ^= 1
+    log_files(path)[0].write_bytes(content)
+    main(["journal", str(config)])
+    out, err = capsys.readouterr()
+    assert "has lost what was written last (its log journal.sqlite-log-00000001 is damaged at byte" in err
+    assert "20 orders" not in out
