@@ -54,8 +54,11 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         fills = [_exact(msgspec.to_builtins(fill), project.pairs) for fill in book.fills()]
         notes = book.notes()
         tags = {row["client_id"]: (row["order_id"], row["tag"]) for row in orders}
+        damage, waiting = book.damage, book.read_over
     finally:
         book.close()
+    if damage is not None:
+        click.echo(f"warning: {damage}", err=True)
     if export is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name, rows, row_of in (("orders", orders, _order_row), ("fills", fills, _fill_row)):
@@ -66,9 +69,11 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
     unknown = [row for row in open_rows if row["state"] in ("unknown", "sending")]
     if as_json:
         tail = {"orders": orders[-last:] if last else [], "fills": fills[-last:] if last else []}
-        click.echo(json.dumps({**tail, "open": open_rows, "unknown": unknown, "notes": notes}))
+        click.echo(json.dumps({**tail, "open": open_rows, "unknown": unknown, "notes": notes, "damage": damage}))
         return
     click.echo(f"{folder.journal}: {len(orders)} orders, {len(fills)} fills, {len(open_rows)} open")
+    if waiting:
+        click.echo(f"its {waiting} newest commits were read from its log and are not in that file yet")
     resting = [row for row in open_rows if row not in unknown]
     for title, rows in (("unknown", unknown), ("open", resting), ("latest orders", orders[-last:] if last else [])):
         if rows:

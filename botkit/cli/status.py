@@ -20,6 +20,8 @@ from botkit.model.reasons import grouped
 _Lines = Callable[[dict[str, Any]], list[str]]
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: commits that a busy bot may have ahead of SQLite, which takes them over several times a second
+_WAITING_TOLD = 100
 #: how many reasons to show per strategy, most frequent first
 _REASONS_SHOWN = 20
 _MODE = click.option(
@@ -74,6 +76,9 @@ def _figures(found: dict[str, Any], stopped_lines: _Lines, summary_lines: _Lines
                 lines.append(f"  {name} has {', '.join(f'{key}={value}' for key, value in values.items())}")
         for row in found.get("limits", ()):
             lines.append(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
+        waiting = found.get("journal_waiting", 0)
+        if waiting > _WAITING_TOLD:
+            lines.append(f"  journal: {waiting} commits are in its log and not yet in journal.sqlite")
         streams = found.get("streams", {})
         bad = {name: state for name, state in streams.items() if state in ("lost", "stale")}
         if streams:

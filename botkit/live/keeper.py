@@ -133,6 +133,7 @@ class Keeper:
             bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can process them")
         with contextlib.suppress(JournalError):  # the journal watch reports it and blocks new orders
             self._keep(bot, now)
+        bot.persistence.fill()
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
@@ -188,8 +189,9 @@ class Keeper:
         if bot.opening_equity is None:
             bot.opening_equity = money.equity()
         if now - self._pruned_at >= _FORGET_EVERY:
-            has_more = bot.journal.prune(now, now - bot.parts.unfilled_kept_ns)
-            self._pruned_at = now if not has_more else now - _FORGET_EVERY + NS_PER_S
+            self._pruned_at = now
+            if bot.journal.filling is not None:
+                bot.journal.filling.prune_beside(now, now - bot.parts.unfilled_kept_ns)
             bot.say(Forget(now - REMEMBERED))
 
     def _tell_of_key(self, bot: Bot, now: Nanos) -> None:
@@ -299,6 +301,7 @@ class Keeper:
         }
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
+        status["journal_waiting"] = bot.journal.filling.waiting if bot.journal.filling is not None else 0
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
         with contextlib.suppress(OSError):  # on a full disk the bot goes on without it

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -87,6 +88,10 @@ class Background(Protocol):
         """Do ``work`` while the loop goes on, and return its result."""
         ...
 
+    def mutex(self) -> AbstractContextManager[object]:
+        """What only one thread at a time may be inside of; not for entering twice."""
+        ...
+
     def caller_frame(self) -> Callable[[], FrameType | None]:
         """A function that shows what the calling thread is doing; None if there are no other threads."""
         ...
@@ -108,6 +113,32 @@ class Appending(Protocol):
 
     def close(self) -> None:
         """Flush and close the file."""
+        ...
+
+
+class DurableFile(Protocol):
+    """A file of a fixed size that is written in place."""
+
+    #: in bytes
+    size: int
+
+    def write(self, at: int, content: bytes) -> None:
+        """Write at an offset, within the size; on return the bytes have reached the disk.
+
+        Raises OSError; then any part of them may have.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class DurableFiles(Protocol):
+    """Files that are written in place. One is made by `Files.write`, with all the room that it will ever have."""
+
+    def open(self, path: Path) -> DurableFile:
+        """Open a file that exists. Raises OSError."""
         ...
 
 
@@ -168,6 +199,7 @@ class Disk(Protocol):
 
     files: Files
     pulses: Pulses
+    durable: DurableFiles
 
     def lock(self, path: Path, note: str) -> Lock | None:
         """Lock a file and leave ``note`` in it; None if another process holds it. Raises OSError."""
