@@ -43,7 +43,7 @@ _ZONE = click.option("--timezone", metavar="ZONE", help="Time zone for CSV times
 
 
 class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
-    """How a file is read, as the options say; None: not given."""
+    """How to read a file, as set by the options; None means not set."""
 
     pair: str | None
     kind: str | None
@@ -53,13 +53,13 @@ class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None
 
     def options(self, **more: str | None) -> dict[str, Any]:
-        """What a format takes, with ``more`` of it."""
+        """The options for a format, plus ``more``."""
         given = {"pair": self.pair, "resolution": self.resolution, "trades": self.trades, "timezone": self.timezone}
         return {**given, "sort": self.sort or None, **more}
 
 
 def _reads_file(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a command that reads files of any format; it gets them as ``how``."""
+    """Adds the options for commands that read files in any format; the command receives them as ``how``."""
 
     @functools.wraps(command)
     def read(**given: Any) -> Any:

@@ -81,7 +81,7 @@ _VALUES: Final[dict[str, tuple[float, float, str]]] = {
 }
 #: of an address or a replacement, and of faults in force at once
 _PUT_MAX, _FAULTS_MAX = 1_000, 1_000
-#: place -> kind of fault -> what it does
+#: place -> kind of fault -> its effect
 FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
     "requests": REQUEST_KINDS,
     "sockets": _SOCKET_KINDS,

@@ -160,7 +160,7 @@ def emulator_options(
     as_set: str | None = None,
     **more: Any,
 ) -> EmulatorOptions:
-    """Options from texts: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` are other fields.
+    """Build options from text: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` sets other fields.
 
     ``accounts_file`` holds more accounts, a line each; only its owner may be able to read it. Raises ConfigError.
     """

@@ -143,32 +143,8 @@ class BotRooms:
         self.timers = TimerBook(agenda, self.callbacks)
         self.past = PastBook(self.markets, self.outbox)
         self.client_ids = ClientIds(settings.first_client_id)
-        self.stops = Stops(
-            clock=self.clock,
-            outbox=self.outbox,
-            decisions=decisions,
-            portfolio=portfolio,
-            risk=risk,
-            callbacks=self.callbacks,
-            markets=self.markets,
-            timers=self.timers,
-            table=self.table,
-            desk=self.desk,
-            quoter=self.quoter,
-            targets=self.targets,
-            protector=self.protector,
-            records=self.records,
-        )
-        self.balances = Balances(
-            clock=self.clock,
-            outbox=self.outbox,
-            decisions=decisions,
-            portfolio=portfolio,
-            callbacks=self.callbacks,
-            table=self.table,
-            desk=self.desk,
-            records=self.records,
-        )
+        self.stops = self._make_stops()
+        self.balances = self._make_balances()
         self.watch = self._make_watch()
         self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
         self.router_slot = agenda.slot("router", router.next_due, _nothing)
@@ -192,6 +168,36 @@ class BotRooms:
             protector=self.protector,
             tell=self.outbox.logged,
             fee_rates=fee_rates,
+        )
+
+    def _make_stops(self) -> Stops:
+        return Stops(
+            clock=self.clock,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            portfolio=self.portfolio,
+            risk=self.risk,
+            callbacks=self.callbacks,
+            markets=self.markets,
+            timers=self.timers,
+            table=self.table,
+            desk=self.desk,
+            quoter=self.quoter,
+            targets=self.targets,
+            protector=self.protector,
+            records=self.records,
+        )
+
+    def _make_balances(self) -> Balances:
+        return Balances(
+            clock=self.clock,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            portfolio=self.portfolio,
+            callbacks=self.callbacks,
+            table=self.table,
+            desk=self.desk,
+            records=self.records,
         )
 
     def _make_watch(self) -> Watch | None:

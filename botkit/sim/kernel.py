@@ -217,7 +217,7 @@ class Kernel:
         known = due[0][0] if due else None
         self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
-        if at is not None and self._runs_ahead and (known is None or at < known):
+        if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
             news = at + self._answer_ns  # what happens to an account
             account = self._only_account
             if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:

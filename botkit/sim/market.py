@@ -43,6 +43,10 @@ class VenueMarket:
         self.prints: list[Print] = []
         #: True after this moment's books were published and before its trades happen: orders sent now meet those trades
         self.before_trades = False
+        rules = pair.rules
+        #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
+        self.is_in_units = True
+        self.display_unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
         self.changed = False  # our part of the book changed since the last check
         self._print_ticks: int | None = None
         self._print_row = -1
@@ -69,6 +73,9 @@ class VenueMarket:
             if self.books is None:
                 self.books = BookStream()
             self.books.load(columns)
+            unit = self.display_unit
+            if unit > 1 and ((columns.bid_lots % unit).any() or (columns.ask_lots % unit).any()):
+                self.is_in_units = False
 
     # -- prices ---------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,9 @@ _STEPS = 3  # rows tried one by one before a binary search
 _NEAR = 64  # within so many rows Python's bisect beats numpy's search, which costs a microsecond before it begins
 _GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
+#: books turned into lists at once
+_ROWS_AT_ONCE = 128
+
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
 
@@ -266,6 +269,12 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
+        #: by side and depth: rows as lists, from a first index on
+        self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
+
+    def _view(self) -> None:
+        super()._view()
+        self._converted = {}
 
     def _derive(self, columns: BookColumns) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -295,10 +304,20 @@ class BookStream(VenueStream[BookColumns]):
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
         """(ticks, lots) of one side of a row, best first, at most ``depth``."""
         index = row - self.first
-        ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
-        amounts: list[int] = lots[index, :depth].tolist()
-        levels = list(zip(ticks[index, :depth].tolist(), amounts, strict=True))
+        rows = self._converted.get((bids, depth))
+        if rows is None or not 0 <= index - rows[0] < len(rows[1]):
+            rows = self._convert(index, bids, depth)
+        amounts = rows[2][index - rows[0]]
+        levels = list(zip(rows[1][index - rows[0]], amounts, strict=True))
         return levels if 0 not in amounts else [level for level in levels if level[1]]
+
+    def _convert(self, index: int, bids: bool, depth: int | None) -> tuple[int, list[list[int]], list[list[int]]]:
+        """Some rows at once: the first numpy call for a row costs as much as twenty of its levels."""
+        cut = slice(index, index + _ROWS_AT_ONCE)
+        ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
+        rows = (index, ticks[cut, :depth].tolist(), lots[cut, :depth].tolist())
+        self._converted[bids, depth] = rows
+        return rows
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
         """True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""

@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import botkit
-from botkit.assembly import Project
 from botkit.emulator import Emulator, EmulatorOptions
 from botkit.engine.strategy.base import Strategy
 from botkit.exchange.bitopro.stream import Stream
 from botkit.live.notices import Notices
 from botkit.live.starting import start
 from botkit.model.clock import NS_PER_S
+from botkit.project.project import Project
 from tests.live.world import CONFIG, UNIT, World
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly import Project
 from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.thread import EmulatorThread
 from botkit.exchange.bitopro import sign
+from botkit.project.project import Project
 from tests.backtest_world import write_candles
 
 UNIT = 10**8

@@ -458,7 +458,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             "tests/engine/test_bars.py::test_a_gap_in_the_candles_gives_flat_bars",
             "tests/cli/test_download.py::test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests",
         ),
-        "the exchange left out 25 without trades",
+        "the exchange left out 25 intervals without trades",
     ),
     "doubled candle": Shown(
         (

@@ -119,7 +119,7 @@ def execute(emulator: Emulator, client_id: int, lots: int) -> None:
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
     deed = Deed(kernel.now)
     ledger = kernel._ledger
-    ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
+    ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
     kernel._tell(deed)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from botkit.assembly import Project
 from botkit.assembly.live import live_parts
 from botkit.cli.main import main
 from botkit.emulator import Emulator, EmulatorOptions
@@ -26,6 +25,7 @@ from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
 from botkit.live.stopping import stop
+from botkit.project.project import Project
 from tests.live.world import STRATEGY, UNIT, puppet, until
 
 CONFIG = """
@@ -181,7 +181,8 @@ async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path)
         await asyncio.to_thread(process.wait)
         lines.close()
     [claim] = (tmp_path / "state" / "killed").rglob("claim.json")
-    assert msgspec.json.decode(claim.read_bytes(), type=CoinClaim).pooled == ("usdt",), "it had no time to take it back"
+    left = msgspec.json.decode(claim.read_bytes(), type=CoinClaim)
+    assert left.pooled == ("usdt",), "it had no time to take it back"
     async with account.running("b") as b:
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 

@@ -18,7 +18,7 @@ from botkit.live.bot import Bot
 from botkit.model.events import OrderBook, Trade
 from botkit.model.orders import OrderState
 from tests.live.books import compared, differences, exchange_rows
-from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, told, until
+from tests.live.world import CONFIG, WITH_COINS, World, far_buy, make_world, puppet, settled, told, until
 
 Lie = Callable[[Any], Any]
 
@@ -221,7 +221,7 @@ async def test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them(
 ) -> None:
     # the emulator's listing names the base currency as feeSymbol on sells too, as the exchange's does
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
-    async with make_world(tmp_path, switches={"user_trade_fee_scaled": scaled}) as world:
+    async with make_world(tmp_path, config=WITH_COINS, switches={"user_trade_fee_scaled": scaled}) as world:
         bot = await world.start()
         strategy = puppet(bot)
         await until(lambda: strategy.book("btc_usdt").best_ask)

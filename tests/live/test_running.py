@@ -24,7 +24,7 @@ from botkit.model.inputs import AccountEvents, Input
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
-from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
 
 
 async def asked(world: World, command: str, **arguments: Any) -> str:
@@ -290,6 +290,7 @@ async def test_balances_that_others_change_count_as_unassigned(world: World) -> 
 
 
 async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they_are_back(world: World) -> None:
+    world.config.write_text(WITH_COINS)
     bot = await world.start()
     emulator = world.emulator
     new = OrderSpec(

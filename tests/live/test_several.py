@@ -437,7 +437,7 @@ def test_one_name_or_one_log_for_two_bots_is_an_error_that_names_both(tmp_path: 
     with pytest.raises(ConfigError) as error:
         load_projects([one, two])
     assert "two.yaml:2: " in str(error.value)
-    assert "one.yaml:2 is named 'Same' too" in str(error.value)
+    assert "one.yaml:2 is also named 'Same'" in str(error.value)
     assert "one.yaml:6 writes to the same file" in str(error.value)
 
 

@@ -54,6 +54,8 @@ strategies:
 emulator:
   balances: {usdt: 100000, btc: 1}
 """
+#: the same, with a strategy that was given coins
+WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000", btc: "1"},')
 
 
 class World:

@@ -153,11 +153,6 @@ class SlotLog:
             first = self._late[0][0]
         return first if first > now else now
 
-    def releases(self, now: Nanos) -> tuple[Nanos, ...]:
-        """When each slot that is not in flight becomes free, ascending."""
-        self.free(now)
-        return tuple(heapq.merge(self._cooling, sorted(self._late_until.values())))
-
     def lower(self, now: Nanos) -> None:
         """A 429 proved that somebody else uses this window: use four fifths until the limit recovers."""
         documented = self.window.requests
