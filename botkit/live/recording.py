@@ -33,7 +33,7 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.live")
 
 #: raised whenever an input gets another shape
-FORMAT = 4
+FORMAT = 5
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 
