@@ -45,6 +45,7 @@ class _StepBody(msgspec.Struct, forbid_unknown_fields=True):
     requests: int | None = None
     whole: bool = False
     still: bool = False
+    more: bool = False
 
 
 class _Deposit(msgspec.Struct, forbid_unknown_fields=True):
@@ -112,7 +113,9 @@ async def _deed(emulator: Emulator, verb: str, body: bytes) -> Any:
             step = msgspec.json.decode(body, type=_StepBody)
             if not 0 <= step.until < _STEP_MOST:
                 raise ValueError("until must be a time in nanoseconds")
-            now, told = await emulator.step(step.until, requests=step.requests, whole=step.whole, still=step.still)
+            now, told = await emulator.step(
+                step.until, requests=step.requests, whole=step.whole, still=step.still, more=step.more
+            )
             return {"now": now, "received": emulator.received, "delivered": told}
         case "hold":
             emulator.advance()

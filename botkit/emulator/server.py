@@ -190,14 +190,16 @@ class Emulator:
         requests: int | None = None,
         whole: bool = False,
         still: bool = False,
-        patience_s: float = 10.0,
+        more: bool = False,
+        patience_s: float = 60.0,
     ) -> tuple[Nanos, list[Told]]:
         """Lockstep: advance time to the first moment up to ``until`` at which anything is delivered, and deliver it.
 
         ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
-        to ``until``. ``still`` only waits: if orders arrive instantly, more of them may belong before the next
-        delivery. Returns (the new time, the deliveries in order) once all frames are written. Raises ConfigError if the
-        clock is running, and TimeoutError if the requests do not arrive.
+        to ``until``. ``still`` stays between the books and the trades of a moment: if orders arrive instantly, more of
+        them may belong before the next delivery. ``more`` only waits for the requests: others of the same turn follow,
+        and nothing may happen between them. Returns (the new time, the deliveries in order) once all frames are
+        written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -207,6 +209,8 @@ class Emulator:
                     await asyncio.wait_for(
                         self._arrived.wait_for(lambda: self.received >= requests), timeout=patience_s
                     )
+            if more:
+                return self.clock.now(), []
             # deliveries since the last step (a refusal, a socket's first frames) happened now, so no time passes before
             # them
             while (whole or not self._told) and not (still and self.venue.is_paused):

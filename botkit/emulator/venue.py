@@ -48,6 +48,7 @@ class Delivery(msgspec.Struct, frozen=True):
     For public trades, ``item`` is just the pair. ``trades`` is the list of recent trades, newest first, if this
     delivery gets a frame: a frame repeats the list, so not every trade in a burst needs one. For an answer, ``item`` is
     the answer. Deliveries with the same ``group`` (not 0) belong to one match, although each has its own frame.
+    ``acted`` is when the exchange did what an account learns at ``at``: its frame's stamp.
     """
 
     at: Nanos
@@ -57,6 +58,7 @@ class Delivery(msgspec.Struct, frozen=True):
     item: Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Pair
     trades: tuple[TradeRow, ...] | None = None
     group: int = 0
+    acted: Nanos = 0
 
 
 #: what became known, its place in the total order, and the trade if it is one
@@ -262,7 +264,9 @@ class EmulatedVenue:
                 elif isinstance(event, OrderBook):
                     found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
                 else:
-                    told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event, group=group)
+                    told = Delivery(
+                        at, ACCOUNT_EVENTS, "", publication.account, event, group=group, acted=publication.acted
+                    )
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         if self.kernel.is_paused:
             to = self.kernel.now - 1  # this moment's trades come after what the bot sends now

@@ -184,6 +184,7 @@ class Keeper:
             self._reasons_at = now
             self._tell_of_key(bot, now)
             self._keep_reasons(bot, now)
+            bot.latencies.save()
             if money.has_peaks:
                 bot.persistence.keep_books()
         if bot.opening_equity is None:

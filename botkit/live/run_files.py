@@ -20,6 +20,7 @@ class RunFiles:
     def __init__(
         self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None], disk: Disk
     ) -> None:
+        self.folder = folder
         self._tell = tell
         disk.files.remove(folder / DECISIONS)  # left by a run of this number in a past emulator
         self._file: Appending | None = disk.files.append(folder / DECISIONS)
