@@ -209,6 +209,12 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"
         )
+    unread = bot.streams.unreadable()
+    if unread:
+        raise StartRefused(
+            f"the account's streams send what cannot be read ({unread}). Nothing was traded; look whether there is a "
+            "newer botkit"
+        )
     lost = bot.comparisons.first.unwritten
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"

@@ -26,6 +26,8 @@ from tests.live.books import differences
 from tests.live.test_replay import STRATEGY, run_folder
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 CONFIG = """
 name: world
 plugins: [plugins]

@@ -6,11 +6,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.journal_tables import SEALED
 from botkit.model.orders import OrderState
 from tests.live.world import World, puppet, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 def state(bot: Bot, bids: Any, tag: str = "") -> None:

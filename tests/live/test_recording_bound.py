@@ -16,6 +16,8 @@ from botkit.live.recording import INPUTS
 from tests.live.test_replay import STRATEGY, kept, run_folder
 from tests.live.world import World, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 def trading(world: World) -> World:
