@@ -24,6 +24,8 @@ from tests.live.test_replay import run_folder
 from tests.live.world import World, make_world, puppet, told, until
 from tests.portfolio_cases import make_pair
 
+pytestmark = pytest.mark.virtual_time
+
 PAIR = make_pair("btc_twd", price_decimals=0)  # amounts of eight decimals, shown with four
 
 
