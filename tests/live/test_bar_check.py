@@ -58,7 +58,7 @@ def warnings(bot: Bot) -> list[str]:
 
 
 @pytest.mark.parametrize("fast", [60.0], indirect=True)  # as a newcomer meets it
-async def test_bars_of_a_healthy_stream_agree_at_sixty_times_the_speed(
+async def test_a_healthy_streams_bars_agree_at_sixty_times_the_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
@@ -70,7 +70,7 @@ async def test_bars_of_a_healthy_stream_agree_at_sixty_times_the_speed(
 
 
 @pytest.mark.parametrize("fast", [40.0], indirect=True)  # to be healthy again, the machine must keep up
-async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lost_trade_frames_are_reported_once_per_stretch(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 1)
     fault = fast.emulator.add_fault({"kind": "ws_drop", "where": "trades"})
@@ -85,7 +85,7 @@ async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World, mon
     assert list(puppet(bot).series)[: len(shown)] == shown, "no bar changes after it was shown"
 
 
-async def test_bars_of_while_the_stream_was_down_are_expected_to_differ(
+async def test_bars_built_during_a_stream_outage_are_expected_to_differ(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
@@ -99,7 +99,7 @@ async def test_bars_of_while_the_stream_was_down_are_expected_to_differ(
     assert told(bot).count("the stream of trades was down") == 1
 
 
-async def test_a_read_that_fails_is_made_again(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_read_is_retried(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     fault = fast.emulator.add_fault({"kind": "error_before", "where": "trading_history", "count": 2})
     await looked(bot, lambda: figures(bot)["checked"] >= 2)
@@ -107,7 +107,7 @@ async def test_a_read_that_fails_is_made_again(fast: World, monkeypatch: pytest.
     assert not warnings(bot), warnings(bot)[0]
 
 
-async def test_the_reads_of_candles_are_replayed(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_candle_reads_are_replayed(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
@@ -198,7 +198,7 @@ def test_one_read_covers_all_bars_since_the_last_and_comes_minutes_later() -> No
     assert not c.said
 
 
-def test_a_candle_that_lags_behind_is_read_once_more_before_anything_is_said() -> None:
+def test_a_lagging_candle_is_read_once_more_before_anything_is_reported() -> None:
     c = Checked()
     c.minutes(0, 4)
     late = c.candles.pop(T0 + 2 * MINUTE)
@@ -213,7 +213,7 @@ def test_a_candle_that_lags_behind_is_read_once_more_before_anything_is_said() -
     assert not c.said
 
 
-def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end() -> None:
+def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end() -> None:
     c = Checked()
     c.minutes(0, 20, missed=(3, 4, 6))
     c.to(26 * 60)
@@ -235,7 +235,7 @@ def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end()
         ("spike", "info", "an implausible price was withheld"),
     ],
 )
-def test_what_the_bot_knows_of_the_cause_is_said(cause: str, level: str, told_of: str) -> None:
+def test_the_report_names_the_cause_if_the_bot_knows_it(cause: str, level: str, told_of: str) -> None:
     c = Checked()
     c.minutes(0, 3)
     c.to(3 * 60 + 10)
@@ -263,7 +263,7 @@ def test_what_the_bot_knows_of_the_cause_is_said(cause: str, level: str, told_of
     assert told_of in text
 
 
-def test_a_bar_that_ran_when_it_was_asked_for_is_not_judged() -> None:
+def test_a_bar_unfinished_at_the_request_is_not_checked() -> None:
     c = Checked()
     c.minutes(0, 7)
     c.to(7 * 60 + 30)
@@ -281,7 +281,7 @@ def candle(*prices: float, volume: float = 1.0) -> Candle:
     return Candle(PAIR, "1m", 0, *prices, volume)
 
 
-def test_what_counts_as_equal() -> None:
+def test_bars_that_count_as_equal() -> None:
     ours = bar(10, 12, 9, 11)
     assert agrees(ours, candle(10, 12, 9, 11), 1)
     assert not agrees(ours, candle(10, 12, 8, 11), 1)

@@ -185,7 +185,7 @@ class Server:
         writer.close()
 
 
-async def test_the_password_of_a_shared_ledger_is_left_nowhere(tmp_path: Path) -> None:
+async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None:
     pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY.replace("self.count > 6", "self.count > 10**9"))
@@ -273,7 +273,7 @@ async def test_the_password_of_a_shared_ledger_is_left_nowhere(tmp_path: Path) -
     assert names <= {path.name for path in files}
 
 
-def test_a_set_argument_with_a_secret_is_not_written_into_the_recording(tmp_path: Path) -> None:
+def test_a_parameter_containing_a_secret_is_not_recorded(tmp_path: Path) -> None:
     from botkit.config.load import load_config
 
     config = tmp_path / "canary.yaml"

@@ -94,7 +94,7 @@ async def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         yield account
 
 
-async def test_two_pools_of_one_account_are_refused_before_anything_is_sent(account: Account) -> None:
+async def test_two_pools_on_one_account_are_refused_before_anything_is_sent(account: Account) -> None:
     async with account.running("a"):
         seen = account.emulator.venue.limits.counts.copy()
         told = await account.refused("b")
@@ -106,7 +106,7 @@ async def test_two_pools_of_one_account_are_refused_before_anything_is_sent(acco
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-async def test_coins_that_the_account_does_not_hold_twice_are_refused(account: Account) -> None:
+async def test_coins_claimed_beyond_what_the_account_holds_are_refused(account: Account) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         told = await account.refused("b", '{btc: "0.7", usdt: "10"}')
         assert "the account has 1 btc, of which 0.7 belong to the bot a, and 0.7 would be this bot's" in told
@@ -116,12 +116,12 @@ async def test_coins_that_the_account_does_not_hold_twice_are_refused(account: A
         assert "10 belong to the bot a" in told
 
 
-async def test_a_pool_beside_capital_of_another_bot_is_more_than_the_account_holds(account: Account) -> None:
+async def test_a_pool_next_to_another_bots_capital_exceeds_the_account(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}'):
         assert "20000 belong to the bot a, and 50000 would be this bot's" in await account.refused("b")
 
 
-async def test_a_claim_follows_what_the_bot_buys(account: Account) -> None:
+async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}') as a:
         await until(lambda: puppet(a).book("btc_usdt").best_ask)
         bought = puppet(a).market_buy("btc_usdt", spend=10_000)
@@ -138,7 +138,7 @@ async def test_a_claim_follows_what_the_bot_buys(account: Account) -> None:
             assert shown.left["btc"] == 1 * UNIT, "what the account held before, and no bot was given"
 
 
-async def test_coins_of_another_bot_are_not_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_another_bots_coins_cannot_be_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         async with account.running("b", '{usdt: "10"}') as b:
             with pytest.raises(
@@ -190,9 +190,7 @@ async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path)
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-def test_a_number_of_a_process_that_was_given_anew_keeps_no_claim(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reused_process_number_keeps_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     dead, living = StateFolder.of("dead", "live", "x"), StateFolder.of("living", "live", "x")
     for folder in (dead, living):
@@ -210,7 +208,7 @@ def test_a_number_of_a_process_that_was_given_anew_keeps_no_claim(
     assert me.others() == []
 
 
-async def test_a_claim_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreadable_claim_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     other = StateFolder.of("other", "live", "x")
     other.lock()

@@ -15,7 +15,7 @@ class Node:
         self.ring: object = self
 
 
-def test_rings_made_meanwhile_are_collected_and_what_was_before_is_left_alone_until_the_end() -> None:
+def test_new_cycles_are_collected_but_older_objects_only_at_the_end() -> None:
     before = gc.get_threshold()
     old = Node()
     ghost = weakref.ref(old)

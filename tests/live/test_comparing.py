@@ -31,7 +31,7 @@ class Asked:
         return self.comparisons.came_out(out, now)
 
 
-def test_a_suspicion_that_comes_up_during_a_comparison_leads_to_another() -> None:
+def test_a_suspicion_during_a_comparison_leads_to_another() -> None:
     asked = Asked()
     asked.comparisons.at_once()
     asked.comparisons.suspect(START + NS_PER_S)
@@ -45,7 +45,7 @@ def test_a_suspicion_that_comes_up_during_a_comparison_leads_to_another() -> Non
     assert asked.count == 2
 
 
-def test_what_happens_while_one_is_under_way_is_compared_once_that_has_ended() -> None:
+def test_events_during_a_comparison_are_compared_once_it_has_ended() -> None:
     asked = Asked()
     for _ in range(3):  # streams come back, the machine wakes up
         asked.comparisons.at_once()
@@ -56,7 +56,7 @@ def test_what_happens_while_one_is_under_way_is_compared_once_that_has_ended() -
     assert not asked.end(START + NS_PER_S, START + 2 * NS_PER_S)
 
 
-def test_a_comparison_that_takes_long_is_not_asked_for_at_every_look() -> None:
+def test_a_slow_comparison_is_not_requested_again_at_every_check() -> None:
     asked = Asked()
     asked.comparisons.look(START)
     assert asked.count == 1

@@ -30,7 +30,7 @@ def texts_of(file: str) -> str:
 
 
 @pytest.mark.parametrize(("section", "fault"), _ROWS)
-def test_a_fault_is_shown_by_tests_that_exist_and_assert_its_message(section: str, fault: str) -> None:
+def test_every_listed_test_exists_and_asserts_its_message(section: str, fault: str) -> None:
     shown: Shown = CATALOGUE[section][fault]
     for name in shown.tests:
         file, _, test = name.partition("::")

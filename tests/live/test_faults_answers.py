@@ -83,7 +83,7 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", UNBELIEVED)
-async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, world: World) -> None:
+async def test_an_untrustworthy_answer_is_looked_up_when(name: str, world: World) -> None:
     fault, why = UNBELIEVED[name]
     bot = await world.start()
     # no push tells of the order either, so it is found by its listing alone
@@ -101,7 +101,7 @@ async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, wo
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_order_that_arrives_after_it_was_proved_absent_is_cancelled_and_the_user_is_alarmed(
+async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_raises_an_alarm(
     world: World,
 ) -> None:
     bot = await world.start()
@@ -171,7 +171,7 @@ async def test_an_order_filled_while_its_cancel_is_lost_is_booked_as_filled(worl
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_a_storm_of_429_delays_orders_and_loses_none(world: World) -> None:
+async def test_a_storm_of_429s_delays_orders_and_loses_none(world: World) -> None:
     bot = await world.start()
     storm = world.emulator.add_fault({"kind": "storm_429", "where": "create_order", "for_s": 60})
     orders = [far_buy(bot, 0.001 * (1 + i)) for i in range(5)]
@@ -185,7 +185,7 @@ async def test_a_storm_of_429_delays_orders_and_loses_none(world: World) -> None
     assert len(exchange_rows(world.emulator)) == len(orders) - len(refused)
 
 
-async def test_a_suspended_pair_rejects_with_the_exchanges_words(world: World) -> None:
+async def test_a_suspended_pair_is_rejected_in_the_exchanges_words(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt"})
     order = far_buy(bot)
@@ -205,7 +205,7 @@ async def test_a_suspended_pair_rejects_with_the_exchanges_words(world: World) -
     assert third.state is OrderState.OPEN
 
 
-async def test_an_order_beyond_the_cap_of_open_orders_is_rejected_and_told_of(world: World) -> None:
+async def test_an_order_beyond_the_open_order_cap_is_rejected_and_reported(world: World) -> None:
     bot = await world.start()
     pair = world.emulator.venue.pairs["btc_usdt"]
     cap = pair.rules.open_orders_max
@@ -245,7 +245,7 @@ async def test_orders_wait_for_one_of_unknown_outcome(world: World) -> None:
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_cancels_have_room_while_creates_are_answered_429(world: World) -> None:
+async def test_cancels_have_room_while_creates_get_429(world: World) -> None:
     bot = await world.start()
     resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
     for order in resting:
@@ -266,7 +266,7 @@ async def test_cancels_have_room_while_creates_are_answered_429(world: World) ->
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_cancels_that_are_answered_429_are_repeated_until_they_are_heard(world: World) -> None:
+async def test_cancels_that_get_429_are_repeated_until_they_succeed(world: World) -> None:
     bot = await world.start()
     resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
     for order in resting:

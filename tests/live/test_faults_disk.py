@@ -28,7 +28,7 @@ def journal_files(world: World) -> list[Path]:
     return sorted((world.folder / "state").glob("journal.sqlite*"))
 
 
-async def test_on_a_full_disk_nothing_new_is_sent_cancels_go_on_and_it_recovers(world: World) -> None:
+async def test_on_a_full_disk_no_new_orders_are_sent_cancels_continue_and_the_bot_recovers(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -57,7 +57,7 @@ async def test_on_a_full_disk_nothing_new_is_sent_cancels_go_on_and_it_recovers(
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_a_damaged_journal_refuses_the_start_and_says_what_to_do(world: World) -> None:
+async def test_a_damaged_journal_refuses_the_start_and_names_the_fix(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -72,7 +72,7 @@ async def test_a_damaged_journal_refuses_the_start_and_says_what_to_do(world: Wo
     assert len(world.exchange_orders(open_only=True)) == 1  # nothing was touched
 
 
-async def test_a_torn_end_of_the_write_ahead_log_costs_no_order(world: World) -> None:
+async def test_a_torn_end_of_the_write_ahead_log_loses_no_order(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
@@ -89,7 +89,7 @@ async def test_a_torn_end_of_the_write_ahead_log_costs_no_order(world: World) ->
     await until(lambda: not differences(again, world.emulator))
 
 
-async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world: World) -> None:
+async def test_a_deleted_journal_leaves_its_orders_foreign_and_untouched(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001), far_buy(bot, 0.002)]
     for order in orders:
@@ -108,7 +108,7 @@ async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world
     again.view.money.check()
 
 
-async def test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twice(world: World) -> None:
+async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await world.crash(bot)
@@ -169,7 +169,7 @@ async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: 
     assert far_buy(again).state is OrderState.REFUSED
 
 
-async def test_a_torn_end_of_the_journals_log_costs_no_order(world: World) -> None:
+async def test_a_torn_end_of_the_journals_log_loses_no_order(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
@@ -202,9 +202,7 @@ def flip(log: Path) -> None:
     ],
     ids=["damaged", "missing", "cut"],
 )
-async def test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has_looked(
-    happens: Any, said: str, world: World
-) -> None:
+async def test_lost_commits_halt_the_bot_until_the_user_has_checked(happens: Any, said: str, world: World) -> None:
     bot = await world.start()
     for i in range(5):
         await settled(far_buy(bot, 0.001 * (i + 1)))
@@ -234,7 +232,7 @@ async def test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has
 
 
 @pytest.mark.parametrize("stands", [True, False], ids=["that stand", "that were filled"])
-async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(world: World, stands: bool) -> None:
+async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(world: World, stands: bool) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await until(lambda: not bot.persistence.is_dirty)
@@ -257,7 +255,7 @@ async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(wo
     assert "has lost" not in told(third)
 
 
-async def test_a_journal_that_is_whole_halts_no_bot_wherever_it_was_killed(world: World) -> None:
+async def test_an_intact_journal_never_halts_the_bot_wherever_it_was_killed(world: World) -> None:
     for _ in range(3):
         bot = await world.start()
         assert "has lost" not in told(bot)
@@ -267,7 +265,7 @@ async def test_a_journal_that_is_whole_halts_no_bot_wherever_it_was_killed(world
         (world.folder / "state" / "client_ids").write_text("1")
 
 
-async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none_unwritten(world: World) -> None:
+async def test_a_journal_locked_by_another_program_delays_orders_and_sends_none_unwritten(world: World) -> None:
     bot = await world.start()
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
@@ -351,9 +349,7 @@ async def judge_that_it_recovers(world: World, bot: Bot) -> None:
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives(
-    small_disk: Path, world: World
-) -> None:
+async def test_on_a_really_full_disk_the_bot_sends_no_new_orders_and_survives(small_disk: Path, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -380,7 +376,7 @@ async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives
         await judge_that_it_recovers(world, bot)
 
 
-async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_lives(world: World) -> None:
+async def test_while_no_file_can_be_written_the_bot_sends_no_new_orders_and_survives(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -400,7 +396,7 @@ async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_live
     assert bot.driver.fault is None
 
 
-async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recovery(world: World) -> None:
+async def test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -411,7 +407,7 @@ async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recover
         await judge_that_it_recovers(world, bot)
 
 
-async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_so(world: World) -> None:
+async def test_an_unwritable_state_folder_refuses_the_start_with_a_reason(world: World) -> None:
     state = world.folder / "state"
     if os.geteuid() == 0:
         if not mounted(state, "-o", "size=1m,ro"):
@@ -433,9 +429,7 @@ async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_
 
 
 @pytest.mark.parametrize("what", ["journal", "journal's log"])
-async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until_it_is_back(
-    what: str, world: World
-) -> None:
+async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back(what: str, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -498,7 +492,7 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
     assert bot.journal.order_rows()[-1]["state"] == order.state.value
 
 
-async def test_a_run_folder_that_cannot_be_written_refuses_the_start_in_one_sentence(world: World) -> None:
+async def test_an_unwritable_run_folder_refuses_the_start_in_one_sentence(world: World) -> None:
     bot = await world.start()
     await world.crash(bot)
     runs = world.folder / "state" / "runs"
@@ -510,7 +504,7 @@ async def test_a_run_folder_that_cannot_be_written_refuses_the_start_in_one_sent
     await world.start()
 
 
-async def test_a_damaged_count_of_client_ids_gives_no_id_twice(world: World) -> None:
+async def test_a_damaged_client_id_count_leads_to_no_reused_id(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -522,7 +516,7 @@ async def test_a_damaged_count_of_client_ids_gives_no_id_twice(world: World) -> 
     assert later.client_id > order.client_id
 
 
-def test_a_halt_that_cannot_be_lifted_says_so(tmp_path: Path) -> None:
+def test_a_halt_that_cannot_be_lifted_is_reported(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     (tmp_path / "halt.json").mkdir()
     assert folder.is_halted()

@@ -153,7 +153,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("deed", ERRORS)
-async def test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line(deed: str, crowd: World) -> None:
+async def test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line(deed: str, crowd: World) -> None:
     bot = await crowd.start()
     honest, own = await resting_orders(bot)
     book = puppet(bot).book("btc_usdt").exact
@@ -171,9 +171,7 @@ async def test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line(de
 
 @pytest.mark.real_time  # the watchdog looks from a thread of its own
 @pytest.mark.parametrize("deed", ["sleeps", "spins"])
-async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two_seconds(
-    deed: str, crowd: World
-) -> None:
+async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(deed: str, crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
     strategy = rogue(bot)
@@ -208,7 +206,7 @@ async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_a_million_orders_in_one_callback_end_in_a_stop_and_few_requests(crowd: World) -> None:
+async def test_a_million_orders_in_one_callback_end_in_a_stop_with_few_requests(crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
     rogue(bot).deed = "floods"
@@ -221,7 +219,7 @@ async def test_a_million_orders_in_one_callback_end_in_a_stop_and_few_requests(c
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_orders_above_the_strategys_own_rate_are_refused_and_say_so(crowd: World) -> None:
+async def test_orders_above_the_strategys_own_rate_are_refused_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_orders_per_second: 5},")
@@ -236,7 +234,7 @@ async def test_orders_above_the_strategys_own_rate_are_refused_and_say_so(crowd:
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so(crowd: World) -> None:
+async def test_a_loss_above_the_strategys_own_limit_stops_it_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_daily_loss: {usdt: 1}},")
@@ -259,7 +257,7 @@ async def test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so(crowd: 
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
-def test_memory_that_doubles_is_told_of_with_its_figures() -> None:
+def test_doubled_memory_is_reported_with_figures() -> None:
     said: list[str] = []
     held = [90]
     watch = MemoryWatch(lambda level, text: said.append(f"{level}: {text}"), read=lambda: held[0] * 2**20)
@@ -275,7 +273,7 @@ def test_memory_that_doubles_is_told_of_with_its_figures() -> None:
     assert "uses 800 MB" in said[1]
 
 
-def test_a_bot_that_is_large_from_the_start_is_not_told_of() -> None:
+def test_a_bot_that_is_large_from_the_start_is_not_reported() -> None:
     said: list[str] = []
     watch = MemoryWatch(lambda level, text: said.append(text), read=lambda: 3_000 * 2**20)
     watch.look()
@@ -283,7 +281,7 @@ def test_a_bot_that_is_large_from_the_start_is_not_told_of() -> None:
     assert said == []
 
 
-async def test_a_running_bot_looks_at_its_memory(world: World) -> None:
+async def test_a_running_bot_checks_its_memory(world: World) -> None:
     held = resident_bytes()
     if held is None:
         pytest.skip("this system does not show it")

@@ -55,7 +55,7 @@ def booked(bot: Bot) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("share", [0.05])
-async def test_books_are_right_after_everything_at_once(share: float, world: World) -> None:
+async def test_books_are_right_after_every_fault_at_once(share: float, world: World) -> None:
     bot = await world.start()
     async with kept(bot):
         faults = [

@@ -72,7 +72,7 @@ bodies = st.lists(st.binary(min_size=1, max_size=700), min_size=1, max_size=12)
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None)
-def test_a_log_is_read_from_every_place_in_it(wrote: list[bytes], size: int, data: st.DataObject) -> None:
+def test_a_log_can_be_read_from_every_place_in_it(wrote: list[bytes], size: int, data: st.DataObject) -> None:
     disk, begin, places = written(wrote, size)
     at = data.draw(st.integers(0, len(wrote)))
     assert found(disk, [begin, *places][at]) == (wrote[at:], None)
@@ -81,7 +81,7 @@ def test_a_log_is_read_from_every_place_in_it(wrote: list[bytes], size: int, dat
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=150)
-def test_a_flipped_bit_anywhere_costs_the_last_commit_alone_or_is_named(
+def test_a_flipped_bit_anywhere_loses_only_the_last_commit_or_is_reported(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -103,7 +103,7 @@ def test_a_flipped_bit_anywhere_costs_the_last_commit_alone_or_is_named(
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_write_that_was_torn_leaves_exactly_what_was_acknowledged(
+def test_a_torn_write_leaves_exactly_the_acknowledged_records(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -130,7 +130,7 @@ def test_a_write_that_was_torn_leaves_exactly_what_was_acknowledged(
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_log_that_was_cut_or_emptied_is_named(wrote: list[bytes], size: int, data: st.DataObject) -> None:
+def test_a_truncated_or_emptied_log_is_reported(wrote: list[bytes], size: int, data: st.DataObject) -> None:
     disk, begin, places = written(wrote, size)
     segment = data.draw(st.sampled_from(segments_of(PATH, disk.files)))
     path = segment_path(PATH, segment)
@@ -154,7 +154,7 @@ def test_a_log_that_was_cut_or_emptied_is_named(wrote: list[bytes], size: int, d
         assert damage is not None
 
 
-def test_a_segment_that_is_missing_is_named() -> None:
+def test_a_missing_segment_is_reported() -> None:
     wrote = [bytes([i]) * 300 for i in range(1, 12)]
     disk, begin, places = written(wrote, 1_024)
     all_of_them = segments_of(PATH, disk.files)
@@ -200,7 +200,7 @@ class FailingFile:
 
 @given(st.lists(st.binary(min_size=1, max_size=700), min_size=2, max_size=12), st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_what_was_not_acknowledged_is_never_read_before_what_came_after_it(
+def test_unacknowledged_records_are_never_read_before_later_ones(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk = MemoryDisk()
@@ -227,7 +227,7 @@ def test_what_was_not_acknowledged_is_never_read_before_what_came_after_it(
     assert place.number == len(acknowledged) + 1
 
 
-def test_after_a_failed_write_the_next_commit_stands_in_a_file_that_has_not_failed() -> None:
+def test_after_a_failed_write_the_next_commit_goes_to_a_new_file() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     plan: list[int | None] = [None, 8, None]
     opened = disk.durable.open
@@ -246,7 +246,7 @@ def test_after_a_failed_write_the_next_commit_stands_in_a_file_that_has_not_fail
     assert found(disk, begin) == ([b"one", b"three"], None)
 
 
-def test_a_segment_is_made_ahead_and_one_that_is_too_small_made_again() -> None:
+def test_segments_are_made_ahead_and_too_small_ones_remade() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     make_segment(PATH, disk.files, 1)
     log = JournalLog(PATH, disk, begin, contextlib.nullcontext())
@@ -267,7 +267,7 @@ def test_a_segment_is_made_ahead_and_one_that_is_too_small_made_again() -> None:
     assert [body[0] for body in found(disk, begin)[0]] == [1, 1, 2, 3]
 
 
-def test_a_disk_without_room_for_a_segment_gets_a_small_one() -> None:
+def test_without_room_for_a_full_segment_a_small_one_is_made() -> None:
     disk = MemoryDisk()
     write = disk.memory.write
 
@@ -464,7 +464,7 @@ def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
     return left
 
 
-def test_damage_in_the_middle_is_told_once_its_log_is_kept_and_what_is_before_it_counts(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_count(tmp_path: Path) -> None:
     path = killed(tmp_path)
     [file] = log_files(path)
     content = bytearray(file.read_bytes())
@@ -522,7 +522,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp
     journal.close()
 
 
-def test_an_older_file_with_the_log_that_followed_it_is_whole(tmp_path: Path) -> None:
+def test_an_older_file_with_its_later_log_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "running" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -545,7 +545,7 @@ def test_an_older_file_with_the_log_that_followed_it_is_whole(tmp_path: Path) ->
     again.close()
 
 
-def test_while_sqlite_takes_nothing_over_nothing_new_is_committed(tmp_path: Path) -> None:
+def test_while_sqlite_cannot_be_filled_nothing_new_is_committed(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite", background=OnLoop())
     filling = journal.filling
     assert filling is not None
@@ -582,7 +582,7 @@ def test_segments_are_deleted_once_sqlite_has_them_on_disk(tmp_path: Path, monke
     journal.close()
 
 
-def test_a_commit_that_no_table_could_take_is_refused(tmp_path: Path) -> None:
+def test_a_commit_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite")
     for bad in (order(tag="\ud800"), order(tag=object())):
         with pytest.raises(JournalError, match="cannot be written"):
@@ -626,7 +626,7 @@ def full(path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", SEALED)
-def test_a_cell_that_was_changed_is_damage_and_no_answer(tmp_path: Path, table: str) -> None:
+def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
     path = tmp_path / "journal.sqlite"
     full(path)
     content, counted = path.read_bytes(), 0
@@ -661,7 +661,7 @@ def test_a_cell_that_was_changed_is_damage_and_no_answer(tmp_path: Path, table: 
     assert counted > 5 * len(SEALED[table][2]) - 5
 
 
-def test_a_journal_of_before_is_sealed_when_it_is_taken_on(tmp_path: Path) -> None:
+def test_an_older_journal_gets_checksums_when_it_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     full(path)
     db = sqlite3.connect(path)
@@ -689,7 +689,7 @@ def test_a_journal_of_before_is_sealed_when_it_is_taken_on(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "9" * 5_000, "2147483647", "1e3", "\u0661", "7\n8"])
-def test_a_count_of_client_ids_that_nobody_wrote_does_not_count(tmp_path: Path, text: str) -> None:
+def test_an_impossible_client_id_count_is_ignored(tmp_path: Path, text: str) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal.open(path)
     _, until = journal.lease_ids(Random(1))
@@ -715,7 +715,7 @@ def test_capital_is_not_moved_in_books_that_lost_commits(tmp_path: Path) -> None
     journal.close()
 
 
-def test_commands_of_a_killed_bot_read_its_log_and_say_what_is_missing(
+def test_commands_on_a_killed_bot_read_its_log_and_report_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))

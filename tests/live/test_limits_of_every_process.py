@@ -100,7 +100,7 @@ class Exchange:
         return over
 
 
-async def test_a_greedy_bot_paper_a_download_account_and_panic_at_once_exceed_nothing(own_folders: Path) -> None:
+async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_nothing(own_folders: Path) -> None:
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         where = ("--rest", emulator.rest, "--ws", emulator.ws)
@@ -134,7 +134,7 @@ async def test_a_greedy_bot_paper_a_download_account_and_panic_at_once_exceed_no
         assert verdict.decisions > 100
 
 
-async def test_panic_does_not_wait_for_a_ledger_that_is_out_of_reach(own_folders: Path) -> None:
+async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) -> None:
     """Nobody answers at the broker's place and none can be started there; afterwards the ledger is as it was."""
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:

@@ -44,7 +44,7 @@ def back(stream: str, pair: object = None) -> Connection:
     return Connection(ConnectionState.CONNECTED, stream, pair)  # type: ignore[arg-type]
 
 
-def test_the_pairs_of_one_connection_are_told_of_together() -> None:
+def test_pairs_of_one_connection_are_reported_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
         "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
@@ -57,7 +57,7 @@ def test_the_pairs_of_one_connection_are_told_of_together() -> None:
     assert heard.after(2) == []
 
 
-def test_a_stream_that_comes_and_goes_is_told_of_once_in_ten_minutes_for_each_reason() -> None:
+def test_an_unstable_stream_is_reported_once_in_ten_minutes_per_reason() -> None:
     heard = Heard()
     told = []
     for minute in range(21):
@@ -67,7 +67,7 @@ def test_a_stream_that_comes_and_goes_is_told_of_once_in_ten_minutes_for_each_re
     assert len(other) == 1
 
 
-def test_the_first_connection_is_no_news_and_a_frame_nobody_can_read_is() -> None:
+def test_the_first_connection_is_not_reported_but_an_unreadable_frame_is() -> None:
     heard = Heard()
     assert heard.after(0, back("active_orders"), back("trades", BTC)) == []
     stale = Connection(ConnectionState.STALE, "active_orders", None, "status 9")
@@ -146,7 +146,7 @@ def doubts(monkeypatch: pytest.MonkeyPatch) -> Doubts:
     return Doubts(monkeypatch)
 
 
-def test_outcomes_that_resolve_within_seconds_are_counted_and_not_told_one_by_one(doubts: Doubts) -> None:
+def test_outcomes_that_resolve_within_seconds_are_counted_instead_of_reported_singly(doubts: Doubts) -> None:
     for number in range(1, 201):  # ten minutes of a bad line
         order = doubts.order(number)
         doubts.become(order, OrderState.UNKNOWN)
@@ -160,7 +160,7 @@ def test_outcomes_that_resolve_within_seconds_are_counted_and_not_told_one_by_on
     assert doubts.take() == []
 
 
-def test_an_outcome_that_stays_unknown_is_told_of_when_it_came_and_when_it_went(doubts: Doubts) -> None:
+def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: Doubts) -> None:
     first, second = doubts.order(1), doubts.order(2)
     doubts.become(first, OrderState.UNKNOWN)
     doubts.loop.move(3)
@@ -181,7 +181,7 @@ def test_an_outcome_that_stays_unknown_is_told_of_when_it_came_and_when_it_went(
     assert text.startswith("info: ")
 
 
-def test_a_rejection_that_was_in_doubt_for_a_moment_is_told_as_a_rejection(doubts: Doubts) -> None:
+def test_a_rejection_briefly_in_doubt_is_reported_as_a_rejection(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     order.reason = "under maintenance"
@@ -190,7 +190,7 @@ def test_a_rejection_that_was_in_doubt_for_a_moment_is_told_as_a_rejection(doubt
     assert "was rejected by the exchange: under maintenance" in text
 
 
-def test_an_order_that_was_taken_for_dead_and_lives_is_an_alarm_however_quick_it_was(doubts: Doubts) -> None:
+def test_an_order_assumed_dead_that_is_live_always_raises_an_alarm(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     doubts.become(order, OrderState.ABSENT)
@@ -200,7 +200,7 @@ def test_an_order_that_was_taken_for_dead_and_lives_is_an_alarm_however_quick_it
     assert "was taken for absent, but is live at the exchange" in text
 
 
-async def test_it_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_order_news_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
     told = asyncio.Event()
     news = OrderNews(lambda level, text: told.set())

@@ -12,7 +12,7 @@ from tests.live.world import World, puppet, until
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_a_trailing_stop_still_trails_the_highest_price_from_before_the_restart(world: World) -> None:
+async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(world: World) -> None:
     bot = await world.start()
     puppet(bot).protect("btc_usdt", trail_pct=50)
     bought = puppet(bot).market_buy("btc_usdt", spend=100)

@@ -67,7 +67,7 @@ async def test_a_thousand_reads_never_exceed_a_window() -> None:
     assert clock.now() - began < 1_000 / 60 * 10.7 * S + 300 * S
 
 
-async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None:
+async def test_temporary_failures_are_retried_with_growing_pauses_and_then_reported() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Ending.UNKNOWN, Ending.NOT_SENT, Ending.RATE_LIMITED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
@@ -81,7 +81,7 @@ async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None
     assert exchange.arrivals[2] - exchange.arrivals[1] > 2 * S
 
 
-async def test_a_refusal_is_not_asked_again() -> None:
+async def test_a_refusal_is_not_retried() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Ending.REFUSED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
@@ -90,7 +90,7 @@ async def test_a_refusal_is_not_asked_again() -> None:
     assert len(exchange.arrivals) == 1
 
 
-def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
+def test_a_read_waits_for_slots_held_by_other_processes() -> None:
     arrivals: dict[str, list[int]] = {}
 
     async def main(loop: VirtualLoop) -> None:
@@ -152,7 +152,7 @@ async def five_rounds(reads: RateLimitedReads) -> None:
         await reads.send(CancelAll(id=n), urgent=True)
 
 
-def test_who_is_in_a_hurry_waits_for_slots_that_a_busy_bot_gives_back() -> None:
+def test_an_urgent_request_waits_for_slots_that_a_busy_bot_returns() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -179,7 +179,7 @@ def test_who_is_in_a_hurry_waits_for_slots_that_a_busy_bot_gives_back() -> None:
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_and_says_so_once() -> None:
+def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_says_so_once() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -203,7 +203,7 @@ def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_a
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_who_is_in_a_hurry_goes_ahead_when_the_windows_stay_full() -> None:
+def test_an_urgent_request_proceeds_when_the_windows_stay_full() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 

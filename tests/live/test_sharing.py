@@ -53,7 +53,7 @@ async def creates_held(link: Link) -> int:
     return sum(row.held for row in rows if row.key in ways)
 
 
-async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     folder = tmp_path / "b"
     async with make_world(tmp_path, speed=1.0) as world:
@@ -88,7 +88,7 @@ class DeadLink:
         pass
 
 
-async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_says_how_to_mend_it(
+async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
@@ -99,12 +99,12 @@ async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_says_how_to
             await start(sharing_parts(world, DeadLink()), Notices())
 
 
-def test_a_ledger_that_is_not_known_is_a_configuration_error() -> None:
+def test_an_unknown_ledger_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="redis://HOST:PORT/0"):
         ledger_link("memcached://here")
 
 
-def test_a_bot_may_stay_alone(tmp_path: Path) -> None:
+def test_a_bot_may_share_with_nobody(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "puppet.py").write_text(_PUPPET)
     path = tmp_path / "alone.yaml"

@@ -102,7 +102,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     assert venue.seen[-1].at == T0 + 3 * S + 2_500_000_000
 
 
-def test_a_book_whose_amounts_are_only_rounded_is_no_change() -> None:
+def test_a_book_that_differs_only_by_rounding_is_unchanged() -> None:
     odd = [(100_00, 10 * L + 3)]  # the first frame shows it exactly, later ones round it to four decimals
     venue = Venue(books([(0, odd, ASKS), (3, odd, ASKS), (6, [(99_00, 10 * L + 3)], ASKS)]))
     venue.kernel.publish_books(BTC, 5)
