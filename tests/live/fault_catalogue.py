@@ -40,9 +40,10 @@ _UNKNOWN = (
     "...looked up until it is found or proved absent, and never sent again"
 )
 _KNOWN = "is known now"
-_MISSED = "what it missed is read when it is back"
+_MISSED = "what it misses is read once it is back"
 _UNREADABLE = (
-    "sent what cannot be read...it was left out, and the bot is reconciled with the exchange. Look whether there is"
+    "sent data that cannot be read...it was skipped, and the bot is reconciled with the exchange. "
+    "Check whether there is"
 )
 
 NETWORK: dict[str, Shown] = {
@@ -337,10 +338,10 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _LOG + "test_a_flipped_bit_anywhere_loses_only_the_last_commit_or_is_reported",
             _LOG + "test_a_truncated_or_emptied_log_is_reported",
         ),
-        "has lost what was written last (its log journal.sqlite-log-00000001...`botkit resume` lifts it",
+        "has lost its latest commits (its log journal.sqlite-log-00000001...`botkit resume` lifts it",
     ),
     "a changed cell in the journal": Shown(
-        (_LOG + "test_a_changed_cell_counts_as_damage",), "is not as it was written"
+        (_LOG + "test_a_changed_cell_counts_as_damage",), "has changed since it was written"
     ),
     "corrupt journal": Shown(
         (_DISK + "test_a_damaged_journal_refuses_the_start_and_names_the_fix",),
@@ -352,7 +353,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "another bot owns the same coins": Shown(
         ("tests/live/test_claims.py::test_coins_claimed_beyond_what_the_account_holds_are_refused",),
-        "the account has 1 btc, of which 0.7 belong to the bot a, and 0.7 would be this bot's",
+        "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7",
     ),
     "the account holds less than its capital": Shown(
         ("tests/live/test_capital.py::test_capital_that_the_account_does_not_cover_is_reported_at_the_first_start",),
@@ -364,18 +365,18 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "journal deleted while running": Shown(
         (_DISK + "test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back",),
-        "was deleted or replaced while the bot runs. What is written goes nowhere...is back; new orders are sent",
+        "was deleted or replaced while the bot runs. Writes to it are lost...is back; new orders are sent",
     ),
     "restored journal": Shown(
         (_DISK + "test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id",),
-        "has lost what was written last (client ids were given that it does not know of)...1 open orders are not",
+        "has lost its latest commits (client ids were used that it does not know of)...1 open orders are not",
     ),
     "journal without its latest commits": Shown(
         (
             _DISK + "test_without_its_write_ahead_log_a_first_journal_halts_the_bot",
             _DISK + "test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot",
         ),
-        "has lost what was written last...the exchange has an order of this bot's that it does not know",
+        "has lost its latest commits...the exchange has an order of this bot's that it does not know",
     ),
 }
 
@@ -399,7 +400,8 @@ CONFIGURATION: dict[str, Shown] = {
         (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "use --mode emulator"
     ),
     "live mode at an emulator": Shown(
-        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "this machine alone"
+        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",),
+        "only reaches this machine",
     ),
 }
 

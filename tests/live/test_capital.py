@@ -296,7 +296,7 @@ async def test_taking_capital_ends_a_shortage(funded: World) -> None:
         (["twd=١"], "not a plain decimal"),
         (["twd=1", "TWD=2"], "given twice"),
         (["=1"], "write CURRENCY=AMOUNT"),
-        (["twd=99999999999999999999"], "a sum that can exist"),
+        (["twd=99999999999999999999"], "a realistic amount"),
     ],
 )
 def test_invalid_amounts_are_refused(texts: list[str], told: str) -> None:

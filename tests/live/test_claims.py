@@ -109,7 +109,7 @@ async def test_two_pools_on_one_account_are_refused_before_anything_is_sent(acco
 async def test_coins_claimed_beyond_what_the_account_holds_are_refused(account: Account) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         told = await account.refused("b", '{btc: "0.7", usdt: "10"}')
-        assert "the account has 1 btc, of which 0.7 belong to the bot a, and 0.7 would be this bot's" in told
+        assert "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7" in told
         async with account.running("b", '{btc: "0.3", usdt: "10"}') as b:
             assert puppet(b).position("btc_usdt").given == 0.3
         told = await account.refused("c", '{usdt: "49991"}')
@@ -118,7 +118,7 @@ async def test_coins_claimed_beyond_what_the_account_holds_are_refused(account: 
 
 async def test_a_pool_next_to_another_bots_capital_exceeds_the_account(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}'):
-        assert "20000 belong to the bot a, and 50000 would be this bot's" in await account.refused("b")
+        assert "20000 belong to the bot a, and this bot would take 50000" in await account.refused("b")
 
 
 async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
@@ -141,9 +141,7 @@ async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
 async def test_another_bots_coins_cannot_be_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         async with account.running("b", '{usdt: "10"}') as b:
-            with pytest.raises(
-                ValueError, match=r"0\.5 btc is more than the 0\.3 btc that belong to nobody: 0\.7 .* a$"
-            ):
+            with pytest.raises(ValueError, match=r"0\.5 btc is more than the 0\.3 btc that are unassigned: 0\.7 .* a$"):
                 capital.move(b, "p", {"btc": UNIT // 2})
             capital.move(b, "p", {"btc": UNIT // 10})
             assert puppet(b).position("btc_usdt").given == 0.1

@@ -125,11 +125,11 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(wor
         shutil.copy(copy, path)
 
     third = await world.start()
-    assert "has lost what was written last (client ids were given that it does not know of)" in told(third)
+    assert "has lost its latest commits (client ids were used that it does not know of)" in told(third)
     assert "1 open orders are not this bot's" in told(third)
     refused = far_buy(third, 0.003)
     assert refused.state is OrderState.REFUSED
-    assert "has lost what was written last" in refused.reason
+    assert "has lost its latest commits" in refused.reason
     await world.crash(third)
 
     assert StateFolder(world.folder / "state").halt() is not None  # until the user has looked
@@ -164,7 +164,7 @@ async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: 
     await world.crash(bot)
     put_back(world, {main: before})
     again = await world.start()
-    assert "has lost what was written last" in told(again)
+    assert "has lost its latest commits" in told(again)
     assert "`botkit resume` lifts it" in told(again)
     assert far_buy(again).state is OrderState.REFUSED
 
@@ -212,7 +212,7 @@ async def test_lost_commits_halt_the_bot_until_the_user_has_checked(happens: Any
     await world.crash(bot)
     happens(log)
     again = await world.start()
-    assert f"has lost what was written last (its log {log.name} {said}" in told(again)
+    assert f"has lost its latest commits (its log {log.name} {said}" in told(again)
     assert "`botkit resume` lifts it" in told(again)
     refused = far_buy(again)
     assert refused.state is OrderState.REFUSED
@@ -438,7 +438,7 @@ async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_bac
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         path.rename(path.with_suffix(".away"))
-        await until(lambda: "was deleted or replaced while the bot runs. What is written goes nowhere" in told(bot))
+        await until(lambda: "was deleted or replaced while the bot runs. Writes to it are lost" in told(bot))
         held = far_buy(bot, 0.002)
         await until(lambda: held.is_final)
         assert held.state is OrderState.NOT_SENT

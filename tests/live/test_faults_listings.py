@@ -114,9 +114,9 @@ async def test_a_push_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_c
         order = far_buy(bot)
         await settled(order)
         await until(lambda: struck.fired)
-        await until(lambda: "the stream active_orders sent what cannot be read" in told(bot))
+        await until(lambda: "the stream active_orders sent data that cannot be read" in told(bot))
         assert why in told(bot)
-        assert "it was left out, and the bot is reconciled with the exchange. Look whether there is a" in told(bot)
+        assert "it was skipped, and the bot is reconciled with the exchange. Check whether there is a" in told(bot)
         await until(lambda: bot.comparisons.ended > compared_at, 20)
     assert order.state is OrderState.OPEN
     assert not differences(bot, world.emulator)

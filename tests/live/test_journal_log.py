@@ -471,7 +471,7 @@ def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_
     content[len(content.rstrip(b"\0")) // 2] ^= 1
     file.write_bytes(content)
     reader = Journal.open(path, read_only=True)
-    wanted = f"the journal {path} has lost what was written last (its log {file.name} is damaged at byte "
+    wanted = f"the journal {path} has lost its latest commits (its log {file.name} is damaged at byte "
     assert (reader.damage or "").startswith(wanted)
     rows = reader.order_rows()
     reader.close()
@@ -497,7 +497,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp
     file.unlink()
     journal = Journal.open(path)
     assert journal.damage == (
-        f"the journal {path} has lost what was written last (its log journal.sqlite-log-00000001 is missing)"
+        f"the journal {path} has lost its latest commits (its log journal.sqlite-log-00000001 is missing)"
     )
     journal.close()
 
@@ -505,7 +505,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp
     for other in path.parent.glob("journal.sqlite*"):
         if other not in log_files(path):
             other.unlink()
-    with pytest.raises(JournalError, match=r"there is a log beside .*put that back, or move the log away too"):
+    with pytest.raises(JournalError, match=r"there is a log beside .*restore the journal, or move the log away too"):
         Journal.open(path)
     [file] = log_files(path)
     file.unlink()
@@ -593,7 +593,7 @@ def test_a_commit_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
     assert len(journal.order_rows()) == 1
     journal.close()
     reader = Journal.open(tmp_path / "journal.sqlite", read_only=True)
-    with pytest.raises(JournalError, match="was opened to be read"):
+    with pytest.raises(JournalError, match="was opened read-only"):
         reader.note("kind", "text", 1)
     reader.close()
     with pytest.raises(JournalError, match=r"cannot be written: .*it is closed"):
@@ -656,7 +656,7 @@ def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
             assert not said or ("is damaged (" in said and "Move it away to start over" in said)
             if table == "orders":
                 assert journal.order_rows() == []
-                assert "is not as it was written" in (journal.damage or "")
+                assert "has changed since it was written" in (journal.damage or "")
             journal.close()
     assert counted > 5 * len(SEALED[table][2]) - 5
 
@@ -708,7 +708,7 @@ def test_capital_is_not_moved_in_books_that_lost_commits(tmp_path: Path) -> None
     path = killed(tmp_path)
     log_files(path)[0].unlink()
     nothing: Any = None
-    with pytest.raises(JournalError, match=r"is missing\); start the bot, which halts, and look at its books first"):
+    with pytest.raises(JournalError, match=r"is missing\); start the bot, which halts, and check its books first"):
         move_stopped(StateFolder(path.parent), nothing, {}, "s", {"usdt": 1}, 1)
     journal = Journal.open(path)
     assert journal.damage is not None, "the bot still has to tell of it"
@@ -733,5 +733,5 @@ def test_commands_on_a_killed_bot_read_its_log_and_report_what_is_missing(
     log_files(path)[0].write_bytes(content)
     main(["journal", str(config)])
     out, err = capsys.readouterr()
-    assert "has lost what was written last (its log journal.sqlite-log-00000001 is damaged at byte" in err
+    assert "has lost its latest commits (its log journal.sqlite-log-00000001 is damaged at byte" in err
     assert "20 orders" not in out

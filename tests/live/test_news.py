@@ -48,8 +48,8 @@ def test_pairs_of_one_connection_are_reported_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
         "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
-        "what it missed is read when it is back",
-        "warning: the stream trades btc_twd was lost: closed; reconnecting now; what it missed is read when it is back",
+        "what it misses is read once it is back",
+        "warning: the stream trades btc_twd was lost: closed; reconnecting now; what it misses is read once it is back",
     ]
     assert heard.after(1, back("order_book", BTC), back("order_book", ETH)) == [
         "info: the stream order_book btc_twd, eth_twd is back"
@@ -72,12 +72,12 @@ def test_the_first_connection_is_not_reported_but_an_unreadable_frame_is() -> No
     assert heard.after(0, back("active_orders"), back("trades", BTC)) == []
     stale = Connection(ConnectionState.STALE, "active_orders", None, "status 9")
     assert heard.after(1, stale, stale) == [
-        "warning: the stream active_orders sent what cannot be read (status 9); it was left out, and the bot is "
-        "reconciled with the exchange. Look whether there is a newer botkit"
+        "warning: the stream active_orders sent data that cannot be read (status 9); it was skipped, and the bot is "
+        "reconciled with the exchange. Check whether there is a newer botkit"
     ]
     assert heard.after(2, Connection(ConnectionState.STALE, "order_book", BTC, "price x")) == [
-        "warning: the stream order_book btc_twd sent what cannot be read (price x); it was left out. "
-        "Look whether there is a newer botkit"
+        "warning: the stream order_book btc_twd sent data that cannot be read (price x); it was skipped. "
+        "Check whether there is a newer botkit"
     ]
     assert heard.news.summary() == "active_orders: status 9"
 
@@ -153,9 +153,9 @@ def test_outcomes_that_resolve_within_seconds_are_counted_instead_of_reported_si
         doubts.loop.move(1.2 if number == 150 else 0.6)
         doubts.become(order, OrderState.OPEN)
         doubts.loop.move(2.4)
-    assert doubts.take() == ["info: 2 orders were of unknown outcome for up to 0.6 s; all are known now"]
+    assert doubts.take() == ["info: 2 orders were of unknown outcome for up to 0.6 s; all are now known"]
     doubts.loop.move(600)
-    assert doubts.take() == ["info: 198 orders were of unknown outcome for up to 1.2 s; all are known now"]
+    assert doubts.take() == ["info: 198 orders were of unknown outcome for up to 1.2 s; all are now known"]
     doubts.loop.move(6_000)
     assert doubts.take() == []
 
@@ -174,7 +174,7 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: D
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)
     doubts.loop.move(100)
-    assert doubts.take() == ["info: 1 order was of unknown outcome for up to 3.0 s; all are known now"]
+    assert doubts.take() == ["info: 1 order was of unknown outcome for up to 3.0 s; all are now known"]
     doubts.become(first, OrderState.OPEN)
     [text] = doubts.take()
     assert text.endswith("is known now")
@@ -197,7 +197,7 @@ def test_an_order_assumed_dead_that_is_live_always_raises_an_alarm(doubts: Doubt
     doubts.become(order, OrderState.OPEN)
     [text] = doubts.take()
     assert text.startswith("error: ")
-    assert "was taken for absent, but is live at the exchange" in text
+    assert "was assumed absent, but is live at the exchange" in text
 
 
 async def test_order_news_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_over_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() 
     assert "the 2. message of today" in sent[1].text
     box.tell("breaker", "halted", NOW + 10)
     assert [m.text for m in box.take(NOW + 10)] == ["halted"]
-    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages of the day before were held back"]
+    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages of the previous day were held back"]
     box.tell("error", "another day", NOW + DAY)
     assert box.take(NOW + DAY)[0].text.startswith("another day")
 
@@ -232,14 +232,14 @@ def test_apprise_never_shows_an_address(caplog: pytest.LogCaptureFixture) -> Non
     for options, message in (
         ({}, "needs an address"),
         ({"url": "nothing-like-a-url canary-99"}, "does not understand address 1 of 1"),
-        ({"uri": "json://localhost"}, "knows no 'uri'"),
+        ({"uri": "json://localhost"}, "unknown key `uri`"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             AppriseNotifier(options)
         assert "canary-99" not in str(caught.value)
     notifier = AppriseNotifier({"url": "json://127.0.0.1:9/canary-99"})
     assert "canary" not in repr(notifier)
-    with pytest.raises(RuntimeError, match="did not take the message"):
+    with pytest.raises(RuntimeError, match="did not accept the message"):
         notifier.notify("error", "title", "text")
     assert "canary" not in caplog.text
 

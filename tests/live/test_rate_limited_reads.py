@@ -219,5 +219,5 @@ def test_an_urgent_request_proceeds_when_the_windows_stay_full() -> None:
             assert 2.5 < loop.virtual_s - began < 5
 
     run_virtually(main)
-    assert "the ledger gives no room: going ahead without it" in said[0]
+    assert "the ledger has no free slots: going ahead without it" in said[0]
     assert len(arrivals["cancel_all"]) == 2

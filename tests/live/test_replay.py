@@ -253,7 +253,7 @@ async def test_a_changed_configuration_and_a_missing_run_are_named(trading: Worl
     with pytest.raises(ConfigError, match="has changed since the run; use --config"):
         replay_run(run_folder(bot))
     assert replay_run(run_folder(bot), trading.config).difference is None
-    with pytest.raises(ReplayError, match="holds no recorded run"):
+    with pytest.raises(ReplayError, match="contains no recorded run"):
         replay_run(trading.folder)
 
 
