@@ -1,4 +1,4 @@
-"""Which test shows what each fault comes to, and what the user reads then.
+"""The test and the message for each fault.
 
 The faults are those of the catalogue that botkit is built against, section by section. `test_fault_catalogue` holds
 this table against the tests: every test that is named exists, and asserts the words that the user is said to see.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Shown(NamedTuple):
-    """What shows a fault.
+    """The tests that show a fault, and its message.
 
     ``tests`` are names as pytest takes them, from the project's folder and without parameters. ``says`` is what the
     user reads, with ``...`` for what differs from case to case: each piece stands in the file of one of the tests.

@@ -1,4 +1,4 @@
-"""Bars made of streamed trades are held against the exchange's candles."""
+"""Bars built from streamed trades are checked against the exchange's candles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
 
 
 async def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Bot:
-    """A bot whose bars are checked as often as they are looked at."""
+    """A bot whose bars are checked at every look."""
     monkeypatch.setattr(watch, "BarCheck", partial(BarCheck, every_s=0, settle_s=5))
     return await world.start()
 
@@ -48,23 +48,23 @@ def figures(bot: Bot) -> dict[str, int]:
 
 
 async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
-    """The bot looks again and again until something holds."""
+    """Let the bot check repeatedly until a condition holds."""
     await until(is_so, 60)
 
 
 def warnings(bot: Bot) -> list[str]:
-    """Those of trades that went missing for no reason that the bot knows: a machine that stands still knows one."""
+    """Reports of trades lost for no known reason: a machine that stands still is a known one."""
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("fast", [60.0], indirect=True)  # as a newcomer meets it
+@pytest.mark.parametrize("fast", [60.0], indirect=True)  # as a new user meets it
 async def test_a_healthy_streams_bars_agree_at_sixty_times_the_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
-    # a machine that stands still for half a second is another matter: it is told of as what it is
+    # a machine that stands still for half a second is reported as such instead
     assert not figures(bot)["different"] or "closed" in told(bot) or "between two frames" in told(bot)
     assert bot.driver.fault is None
 
@@ -124,7 +124,7 @@ async def test_candle_reads_are_replayed(fast: World, monkeypatch: pytest.Monkey
 
 
 class Checked:
-    """A bot that makes bars of the trades that a test shows it, and checks them; its reads are answered at once."""
+    """A bot that builds bars from a test's trades and checks them; its reads are answered at once."""
 
     def __init__(self, *resolutions: str) -> None:
         def start(strategy: Listener) -> None:
@@ -133,7 +133,7 @@ class Checked:
 
         self.bot = EngineBot(Listener(start=start), traded={"btc_twd": BTC}, watch_speed=1.0)
         self.stream(ConnectionState.CONNECTED)
-        #: what the exchange has made of the trades: time -> prices and amount
+        #: the exchange's candles of the trades: time -> prices and amount
         self.candles: dict[int, Candle] = {}
         #: the reads so far
         self.reads: list[GetCandles] = []
@@ -142,7 +142,7 @@ class Checked:
         self.bot.tell(Connection(state, "trades", BTC, gap=gap))
 
     def to(self, seconds: float) -> None:
-        """Second by second, since an answer comes before the next look."""
+        """Second by second, since an answer arrives before the next check."""
         while (second := (self.bot.now - T0) // S + 1) <= seconds:
             for request in self.bot.to(second):
                 if isinstance(request, GetCandles):
@@ -151,7 +151,7 @@ class Checked:
                     self.bot.answer(request, body=tuple(rows))
 
     def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
-        """A trade of one coin, which the stream shows or not; it may have been made earlier."""
+        """A trade of one coin, streamed or missed; it may have been made earlier."""
         made = self.bot.now if made_s is None else T0 + round(made_s * S)
         minute = made - made % MINUTE
         old = self.candles.get(minute)
@@ -163,7 +163,7 @@ class Checked:
             self.bot.tell(Trade(BTC, made, float(price), 1.0))
 
     def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
-        """Two trades in each of these minutes; the second one of some is not shown."""
+        """Two trades in each of these minutes; in some, the second one is missed."""
         for minute in range(first, last):
             self.to(minute * 60 + 10)
             self.trade(100 + minute)
@@ -172,7 +172,7 @@ class Checked:
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        """What was told of bars."""
+        """The messages about bars."""
         return [(note.level, note.text) for note in self.bot.notes if note.kind == "bars"]
 
     @property

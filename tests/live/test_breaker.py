@@ -1,4 +1,4 @@
-"""Books that stand still: when they are read, what that shows, and what is done about it."""
+"""Frozen books: when they are read, what the read shows, and what is done about it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST = ((100, 10),), ((110, 10),)
 
 
 class Watched:
-    """A bot that listens to bars alone and watches its books, and a test that answers its reads of them."""
+    """A bot that uses only bars and watches its books, and a test that answers its book reads."""
 
     def __init__(self) -> None:
         listener = Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m"))

@@ -1,4 +1,4 @@
-"""The broker as a process: found or started, shared, killed, replaced; and judged from outside."""
+"""The broker as a process: found or started, shared, killed, replaced, and judged from outside."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_killed_broker_is_replaced_by_one_with_the_same_state(folder: Pa
     with pytest.raises(LedgerUnreachable):
         await link.call(AskUsage())
     reply = None
-    while reply is None:  # the socket of the dead one may take a connection for a moment more
+    while reply is None:  # the dead broker's socket may still accept a connection for a moment
         with contextlib.suppress(LedgerUnreachable):
             reply = await link.call(AskUsage())
     assert reply.ledger == ledger
@@ -128,7 +128,7 @@ def test_a_port_requires_its_token(tmp_path: Path) -> None:
 
 
 class System:
-    """The machine's counter, and brokers that follow each other on it."""
+    """The machine's counter, and successive brokers on it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -136,7 +136,7 @@ class System:
         self.begin()
 
     def begin(self) -> None:
-        """A new broker finds what the one before left."""
+        """A new broker, which finds its predecessor's files."""
         self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
     def say(self, message: Message) -> LedgerReply:
@@ -145,7 +145,7 @@ class System:
 
 @pytest.fixture
 def system(tmp_path: Path) -> System:
-    """A broker that a bot has leased three slots from."""
+    """A broker from which a bot has leased three slots."""
     made = System(tmp_path / "ledger")
     made.say(Join("a", "", (POOL,)))
     assert made.say(TAKE_THREE).granted == ((0, 3),)

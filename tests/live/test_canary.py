@@ -1,4 +1,4 @@
-"""The account's key and secret appear in nothing that a run leaves behind or prints, whatever goes wrong."""
+"""A run never leaves or prints the account's key or secret, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ emulator:
 
 
 def forms(text: str) -> list[bytes]:
-    """Ways in which a secret may show."""
+    """Forms in which a secret may appear."""
     plain = text.encode()
     return [
         plain,
@@ -94,7 +94,7 @@ def free_port() -> int:
 
 
 def metrics_of(port: int, process_id: int) -> bytes:
-    """The bot's figures, or nothing where it ended before it had any."""
+    """The bot's figures, or nothing if it ended before it had any."""
     end = time.monotonic() + 60
     while time.monotonic() < end and arguments_of(process_id):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:

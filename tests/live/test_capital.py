@@ -1,4 +1,4 @@
-"""`botkit capital add|take`: of a bot that runs, of one that does not, over restarts, and in a replay."""
+"""`botkit capital add|take`: for a running and a stopped bot, across restarts, and in a replay."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def said(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """What a command answers: its exit code and its words."""
+    """A command's exit code and output."""
     code = await asyncio.to_thread(main, ["capital", arguments[0], str(world.config), *arguments[1:]])
     out, err = capsys.readouterr()
     return code, out + err
@@ -276,7 +276,8 @@ async def test_money_does_not_move_if_it_cannot_be_journaled(funded: World) -> N
 
 async def test_taking_capital_ends_a_shortage(funded: World) -> None:
     bot = await funded.start()
-    withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})  # by hand: 5,000 of the strategy's are gone
+    # by hand: 5,000 of the strategy's money is gone
+    withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})
     bot.say(withdrawn)
     [shortage] = [text for text in told(bot).splitlines() if "only orders that reduce a position are allowed" in text]
     assert "take capital from a strategy" in shortage

@@ -1,4 +1,4 @@
-"""Bots of one account count no coin twice, whatever processes they run in, and a dead one claims nothing."""
+"""Bots of one account count no coin twice, whichever processes they run in, and a dead one claims nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Account:
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """The file of a bot with a capital, or without one in the pool."""
+        """The configuration of a bot with a capital, or without one in the pool."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)
@@ -68,7 +68,7 @@ class Account:
                 await bot.close()
 
     async def refused(self, name: str, own: str | None = None) -> str:
-        """Why a bot does not start. It leaves no books behind."""
+        """Why a bot does not start. It must leave no books behind."""
         with pytest.raises(StartRefused) as error:
             async with self.running(name, own):
                 pass
@@ -195,7 +195,8 @@ def test_a_reused_process_number_keeps_no_claim(tmp_path: Path, monkeypatch: pyt
         folder.path.mkdir(parents=True)
         claim = CoinClaim(folder.path.parents[1].name, ("twd",), {"twd": 5})
         (folder.path / "claim.json").write_bytes(msgspec.json.encode(claim))
-        (folder.path / "lock").write_text(f" {os.getpid()}\n")  # a process of this number lives, but is another
+        # a process with this number is alive, but it is another one
+        (folder.path / "lock").write_text(f" {os.getpid()}\n")
     living.lock()
     me = Claims(StateFolder.of("me", "live", "x"))
     assert [claim.name for claim in me.others()] == ["living"]

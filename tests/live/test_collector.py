@@ -1,4 +1,4 @@
-"""Garbage is still collected while a bot runs, only seldom and without what was there before."""
+"""Garbage is still collected while a bot runs, but rarely and without objects from before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botkit.live.collector import quiet_collector
 
 
 class Node:
-    """Something that can stand in a ring."""
+    """An object that can be part of a cycle."""
 
     def __init__(self) -> None:
         self.ring: object = self

@@ -1,4 +1,4 @@
-"""When the books are compared, and that nothing which happens meanwhile is left out."""
+"""When the bot reconciles with the exchange, and that nothing which happens meanwhile is missed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ START = 1_700_000_000 * NS_PER_S
 
 
 class Asked:
-    """Comparisons whose engine only counts what it is asked for."""
+    """Comparisons with an engine that only counts requests."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -25,7 +25,7 @@ class Asked:
         return Reply()
 
     def end(self, began: int, now: int) -> bool:
-        """The comparison under way ends; True when another must follow."""
+        """The comparison in progress ends; True if another must follow."""
         out = Outcome()
         out.comparisons.append(Comparison(began=began))
         return self.comparisons.came_out(out, now)

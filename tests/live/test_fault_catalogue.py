@@ -1,4 +1,4 @@
-"""The table of faults is true: what it names exists, and asserts what the user is said to read."""
+"""The fault catalogue is correct: its tests exist and assert the messages that the user reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def functions_of(file: str) -> frozenset[str]:
 
 @functools.cache
 def texts_of(file: str) -> str:
-    """Every text that stands in a file as it is meant: joined over lines, and a pattern without its backslashes."""
+    """Every string in a file: joined over lines, and patterns without their backslashes."""
     tree = ast.parse((_PROJECT / file).read_text())
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return "\n".join(texts).replace("\\", "")

@@ -1,4 +1,4 @@
-"""Wrong prices, wrong fees and odd amounts: nothing is traded on, lost or booked wrong, and the user reads of it."""
+"""Wrong prices, wrong fees and odd amounts: nothing is traded on, lost or misbooked, and the user is told."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Lie = Callable[[Any], Any]
 
 
 class Lying:
-    """An adapter whose market data somebody falsifies. ``lie`` gives what is told in place of an event."""
+    """An adapter with falsified market data. ``lie`` returns what is delivered instead of an event."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -126,7 +126,7 @@ async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
     book, seen = strategy.book("btc_usdt"), book_seen(bot)
     assert book.best_bid < book.best_ask
 
-    await until(lambda: book_seen(bot) > seen)  # it was read, since no frame of it can be believed
+    await until(lambda: book_seen(bot) > seen)  # it was read over REST, since none of its frames can be trusted
     fresh = strategy.book("btc_usdt")
     assert fresh.age_s < book.age_s
     assert fresh.best_bid < fresh.best_ask
@@ -141,7 +141,7 @@ async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
 
 
 def book_seen(bot: Bot) -> int:
-    """When the book that strategies see came."""
+    """When the book that strategies see arrived."""
     (seen,) = [market.book_seen for market in bot.view.markets() if market.pair == "btc_usdt"]
     return seen
 
@@ -159,7 +159,7 @@ async def test_an_empty_book_refuses_market_orders_with_a_reason_and_does_no_har
     assert exchange_rows(world.emulator) == []
 
 
-# -- numbers of the wire ----------------------------------------------------------------------------------------------
+# -- numbers on the wire ------------------------------------------------------------------------------------------
 
 PAIR = packaged_pairs()["btc_twd"]
 NO_NUMBERS = {
@@ -251,7 +251,7 @@ async def test_the_whole_balance_can_be_spent_and_not_a_unit_more(world: World) 
     bot = await world.start()
     strategy = puppet(bot)
     price = strategy.last_price("btc_usdt")
-    # odd prices: an amount that is the quotient of two floats is a little too much half of the time
+    # odd prices: half of the time, an amount that is the quotient of two floats is slightly too large
     for i in range(12):
         free = strategy.balance("usdt").available
         order = strategy.buy("btc_usdt", amount=free / (price * 0.7 + i * 0.13), price=price * 0.7 + i * 0.13)

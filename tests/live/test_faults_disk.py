@@ -1,4 +1,4 @@
-"""A journal on a full or failing disk, torn, damaged, deleted or put back from a copy."""
+"""A journal on a full or failing disk, torn, damaged, deleted or restored from a copy."""
 
 from __future__ import annotations
 

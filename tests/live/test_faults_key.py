@@ -1,4 +1,4 @@
-"""A key that the exchange does not accept: the bot halts at once, and asks nothing more with it."""
+"""A key that the exchange does not accept: the bot halts at once and sends nothing more with it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def blind(world: World) -> None:
-    """No push tells of orders or executions: what is read is all there is."""
+    """No push reports orders or executions: reads are the only source."""
     for where in ("active_orders", "order_history", "user_trades"):
         world.emulator.add_fault({"kind": "ws_drop", "where": where})
 
@@ -37,7 +37,7 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
     world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # beyond the last moment at which the exchange may act, all listings were good, twice over
+    # later than the exchange may act, and all listings succeeded twice
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the money that it locks speaks for it
     assert f"(client id {order.client_id})" in told(bot)

@@ -1,4 +1,4 @@
-"""The exchange is not there, goes away, comes back, or lives by another clock."""
+"""The exchange is unreachable, goes away, comes back, or has a different clock."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def by_name(world: World) -> dict[str, str]:
 
 
 class Names:
-    """The look-up of names, which a test may break."""
+    """Name resolution that a test may break."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.works = True
@@ -134,7 +134,7 @@ class Names:
         return made
 
     def fail(self, world: World) -> None:
-        """From here on no name is found, none is remembered, and there is no connection that could go on."""
+        """From here on no name can be resolved, none is cached, and no connection is left."""
         self.works = False
         for session in self._sessions:
             if not session.closed:
@@ -181,7 +181,7 @@ async def test_while_names_cannot_be_resolved_nothing_is_sent_and_then_trading_c
 
 @asynccontextmanager
 async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
-    """A server with a certificate that nobody vouches for: its address, and the requests that reached it."""
+    """A server with an untrusted certificate: its address, and the requests that reached it."""
     reached: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -221,7 +221,7 @@ async def test_an_untrusted_certificate_gets_no_signed_upgrade(
         assert reached == []
 
 
-# -- elsewhere, and nowhere -------------------------------------------------------------------------------------------
+# -- redirects and silence ----------------------------------------------------------------------------------------
 
 
 async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
@@ -295,11 +295,11 @@ async def test_an_endless_answer_is_cut_off_and_read_again(world: World) -> None
     assert not differences(bot, world.emulator)
 
 
-# -- another time -----------------------------------------------------------------------------------------------------
+# -- wrong clocks -------------------------------------------------------------------------------------------------
 
 
 async def test_a_clock_outside_the_exchanges_window_halts_the_bot_and_gives_the_difference(tmp_path: Path) -> None:
-    # at the machine's speed: an emulator that runs faster lets pass what fits the machine's clock
+    # at the machine's speed: a faster emulator tolerates differences of the machine's clock
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         async with kept(bot):

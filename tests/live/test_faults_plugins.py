@@ -1,4 +1,4 @@
-"""A strategy may do anything: the other strategies, the orders and the books stay whole, and the user reads why."""
+"""Whatever a strategy does, the other strategies, the orders and the books stay intact, and the user is told why."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ LINES = {
 
 @pytest.fixture
 async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """A bot with an honest strategy and a rogue."""
+    """A bot with an honest strategy and a rogue one."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     rogue = "  - {name: r, use: rogue, capital: {usdt: 50000}, params: {pair: btc_usdt}}\n"
     config = CONFIG.replace("params: {pair: btc_usdt}}\n", "params: {pair: btc_usdt}}\n" + rogue)
@@ -130,7 +130,7 @@ async def resting_orders(bot: Bot) -> tuple[Any, Any]:
 
 
 async def judge_the_others(world: World, bot: Bot, honest: Any) -> None:
-    """The honest strategy trades on, its order stands, and the books agree."""
+    """The honest strategy trades on, its order is open, and the books agree."""
     assert honest.state is OrderState.OPEN
     again = far_buy(bot, 0.003)
     await settled(again)
@@ -178,7 +178,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
     watched: list[float] = []
 
     class Listening(logging.Handler):
-        """Ends the callback when the watchdog, on its own thread, has said who it is."""
+        """Ends the callback once the watchdog, on its own thread, has named it."""
 
         def emit(self, record: logging.LogRecord) -> None:
             if "has blocked the bot" in record.getMessage():

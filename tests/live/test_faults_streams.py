@@ -35,7 +35,7 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 
 
 class Overheard:
-    """An adapter whose events somebody hears before the bot does."""
+    """An adapter whose events a test sees before the bot does."""
 
     def __init__(self, adapter: Any, hear: Callable[[Any], object]) -> None:
         self._adapter, self._hear = adapter, hear
@@ -52,7 +52,7 @@ class Overheard:
 
 
 async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
-    """Orders that rest, fill at once and are cancelled, as fast as they come."""
+    """Orders that rest, fill at once or are cancelled, as fast as they come."""
     strategy = puppet(bot)
     for i in range(rounds):
         book = strategy.book("btc_usdt")
@@ -74,7 +74,7 @@ async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
 async def test_fills_are_booked_once_and_nothing_is_lost_when_frames_are(name: str, world: World) -> None:
     bot = await world.start()
     struck = [world.emulator.add_fault(fault) for fault in STREAMS[name]]
-    for _ in range(8):  # each strikes by chance, and how many frames there are depends on the machine
+    for _ in range(8):  # each strikes at random, and the number of frames depends on the machine
         await trade_for_a_while(bot)
         if all(fault.fired for fault in struck):
             break
@@ -103,7 +103,7 @@ async def test_a_dropped_fill_frame_is_found_by_the_next_comparison(world: World
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await settled(order)
-    assert order.state is OrderState.OPEN  # nobody has told of the fill
+    assert order.state is OrderState.OPEN  # nothing has reported the fill
     await until(lambda: any(row.executed_lots == order.amount_lots for row in exchange_rows(world.emulator)), 30)
     world.emulator.remove_faults()
     bot.comparisons.at_once()
@@ -167,7 +167,7 @@ async def test_a_balance_change_reported_only_by_a_stream_is_compared_soon(world
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 
-#: what ends a connection -> the fault, and how the user reads of it
+#: what ends a connection -> the fault, and the user's message
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
     "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; reconnecting"),
     "closed without a reason": (

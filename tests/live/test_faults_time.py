@@ -1,4 +1,4 @@
-"""Clocks that jump and machines that sleep: what was known before is not traded on, and the user is told."""
+"""Clocks that jump and machines that sleep: stale data is not traded on, and the user is told."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEN_MINUTES = 600
 
 
 class Wall:
-    """A machine's time of day that somebody sets."""
+    """A machine whose wall clock a test sets."""
 
     def __init__(self) -> None:
         self.moved = 0
@@ -42,14 +42,14 @@ class Wall:
 
 @pytest.fixture
 async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """At the machine's own speed: what is about seconds of the machine is not sixty times as short."""
+    """At the machine's own speed: machine seconds are not multiplied by sixty."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=1.0) as found:
         yield found
 
 
 def on_a_clock(world: World, clock: SteadyClock) -> None:
-    """Let the world's next bot live by this clock."""
+    """Let the world's next bot use this clock."""
     plain = world.parts
 
     def parts(**options: Any) -> LiveParts:
@@ -61,7 +61,7 @@ def on_a_clock(world: World, clock: SteadyClock) -> None:
 
 
 def sleep_for(world: World, seconds: float) -> None:
-    """The machine sleeps: time goes on, here and at the exchange, and nothing runs."""
+    """The machine sleeps: time passes here and at the exchange, and nothing runs."""
     clock = world.emulator.clock
     clock.hold()
     clock.move(clock.now() + int(seconds * NS_PER_S))

@@ -1,4 +1,4 @@
-"""All that network, answers and streams may do, by chance and at once, to a bot that trades: the books stay right."""
+"""All faults of network, answers and streams at random and at once, to a trading bot: the books stay right."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FRAMES: tuple[dict[str, Any], ...] = (
 
 
 def booked(bot: Bot) -> dict[int, int]:
-    """What the journal has of each order, in lots."""
+    """The journal's figures for each order, in lots."""
     found: dict[int, int] = {}
     for fill in bot.journal.fills():
         found[fill.client_id] = found.get(fill.client_id, 0) + fill.lots

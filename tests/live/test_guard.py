@@ -1,4 +1,4 @@
-"""The guard beside a bot: it strikes when the bot is silent, by no clock that can jump, and it is replaced."""
+"""A bot's guard: it strikes when the bot is silent, uses no clock that can jump, and is replaced if it ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOT = 4711
 
 
 class Watched:
-    """A bot's folder, and a guard's process that this test lets time pass for."""
+    """A bot's folder, and a guard's process for which this test lets time pass."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.disk = MemoryDisk()
@@ -57,7 +57,7 @@ class Watched:
         return result
 
     def run(self, each_look: Callable[[int], None]) -> None:
-        """Run the guard; ``each_look`` is called with the number of looks before each of its pauses."""
+        """Run the guard; ``each_look`` is called with the number of checks before each of its pauses."""
         looks, sleep = 0, self.clock.sleep
 
         def slept(seconds: float) -> None:
@@ -127,7 +127,7 @@ def test_a_guard_that_was_suspended_itself_does_not_declare_its_bot_dead(watched
 
 
 def test_a_bot_that_wakes_up_is_guarded_again(watched: Watched) -> None:
-    """It struck once, and the bot that traded on and died was nobody's care."""
+    """It struck once, and then the bot that traded on and died was unguarded."""
 
     def life(look: int) -> None:
         if look < 10 or 40 <= look < 60:

@@ -1,4 +1,4 @@
-"""Bots of one process share fairly, however fast their clock runs beside the machine's."""
+"""Bots of one process share fairly, however fast their clock runs compared with the machine's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 
 
 class Hand:
-    """A clock moved by hand, at a speed beside the machine's."""
+    """A manually advanced clock with its own speed."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed

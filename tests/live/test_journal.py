@@ -102,7 +102,7 @@ def test_an_unwritable_journal_is_reported(tmp_path: Path) -> None:
 
 
 class Refusing:
-    """A connection whose disk refuses: with this code of SQLite's."""
+    """A connection whose disk fails with this SQLite error code."""
 
     def __init__(self, code: int, words: str) -> None:
         self.error = sqlite3.OperationalError(words)

@@ -1,4 +1,4 @@
-"""kill -9 at every moment of an order's way, and what guards against it: nothing lost, doubled or orphaned.
+"""kill -9 at every moment of an order's path, and what protects against it: nothing lost, doubled or orphaned.
 
 `python -m tests.benchmarks.kill_runs --kills 200` is the long run of the same.
 """

@@ -1,4 +1,4 @@
-"""The ledger of request slots is a plain value: wherever it is kept, it decides the same."""
+"""The ledger of request slots is a plain value: wherever it is stored, it decides the same."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
 
 
 class Model:
-    """A process that keeps count of its leases, so that its messages make sense."""
+    """A process that tracks its leases, so that its messages make sense."""
 
     def __init__(self, name: str, random: Random) -> None:
         self.name, self._random = name, random

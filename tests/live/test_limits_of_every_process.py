@@ -42,7 +42,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Exchange:
-    """An emulator at the machine's own speed, and the commands that meet there."""
+    """An emulator at the machine's own speed, and the commands that use it."""
 
     def __init__(self, folder: Path) -> None:
         options = emulator_options(accounts=("a@b.c:some-key:some-secret",), balance="twd=1000000,usdt=100000")
@@ -67,7 +67,7 @@ class Exchange:
         return out.decode()
 
     async def trading(self, bot: asyncio.subprocess.Process) -> None:
-        """Wait until a bot's orders come in."""
+        """Wait until a bot's orders arrive."""
         await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None, 90)
         assert bot.returncode is None, (await bot.communicate())[1].decode()
 
@@ -77,7 +77,7 @@ class Exchange:
         return sum(counts[endpoint].arrivals for endpoint in endpoints if endpoint in counts)
 
     async def unaccounted(self) -> dict[str, tuple[int, int]]:
-        """Windows in which more arrived by the exchange's count than the ledger knows of: (arrived, known)."""
+        """Windows in which more requests arrived, by the exchange's count, than the ledger knows: (arrived, known)."""
         link: Any = ledger_link(None)
         try:
             usage = (await link.call(AskUsage())).usage

@@ -1,4 +1,4 @@
-"""The log file: a JSON object a line, rotated, without secrets, and never in the way."""
+"""The log file: one JSON object per line, rotated, without secrets, and never blocking the bot."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_no_part_of_a_record_writes_a_secret_to_the_file(tmp_path: Path, logger:
     assert SECRET not in text
     assert "quotes" not in text
     assert text.count(HIDDEN) == 4
-    assert '"message": "to"' in text  # what is too short to be a secret is left alone
+    assert '"message": "to"' in text  # text too short to be a secret is left alone
 
 
 def test_a_secret_inside_another_leaves_nothing_of_the_longer_one() -> None:

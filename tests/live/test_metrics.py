@@ -1,4 +1,4 @@
-"""Figures for Prometheus: on this machine alone, complete, and spelt as Prometheus reads them."""
+"""Metrics for Prometheus: only on this machine, complete, and formatted as Prometheus reads them."""
 
 from __future__ import annotations
 

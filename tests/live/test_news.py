@@ -1,4 +1,4 @@
-"""What the user hears of streams and orders: enough to act on, and no more."""
+"""What the user is told about streams and orders: enough to act on, and no more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Heard:
         self.news = StreamNews(lambda level, text: self.texts.append(f"{level}: {text}"))
 
     def after(self, now: int, *events: Connection) -> list[str]:
-        """What is heard of events that came together."""
+        """The messages for events that came together."""
         for event in events:
             self.news.changed(event)
         self.news.tell(now)
@@ -86,7 +86,7 @@ def test_the_first_connection_is_not_reported_but_an_unreadable_frame_is() -> No
 
 
 class HandLoop:
-    """The time and the timers of an event loop that a test moves."""
+    """The time and the timers of an event loop that a test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0

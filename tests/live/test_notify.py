@@ -1,4 +1,4 @@
-"""What notifiers are told, how much of it, and what happens when they fail."""
+"""What notifiers send, how much of it, and what happens when they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine behind its ports: the real one keeps its promises, and a bot's parts run on another as well."""
+"""The machine behind its ports: the real one behaves as documented, and a bot's parts run on another one too."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 
 
 class HandClock:
-    """A machine's clock that a test moves."""
+    """A machine's clock that a test advances."""
 
     def __init__(self) -> None:
         self.wall = 1_700_000_000 * NS_PER_S
@@ -50,7 +50,7 @@ class HandClock:
 
 
 class MemoryFiles:
-    """Files that exist in this test alone; a write that is not durable is lost in a crash."""
+    """Files that exist only in this test; writes that are not durable are lost in a crash."""
 
     def __init__(self) -> None:
         self.now: dict[Path, bytes] = {}

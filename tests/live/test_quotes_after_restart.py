@@ -1,4 +1,4 @@
-"""Orders that an earlier run placed for a quote are the quote's again: a restart doubles nothing that rests."""
+"""Orders that an earlier run placed for a quote rejoin it: a restart repeats no resting order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads outside of a bot keep the exchange's windows, whatever the network does."""
+"""Reads outside a bot obey the exchange's limits, whatever the network does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Exchange:
-    """Notes when each request arrives; it takes a while each way."""
+    """Records when each request arrives; each direction takes a while."""
 
     def __init__(self, clock: Clock, outcomes: list[Ending], seed: int = 0) -> None:
         self.arrivals: list[int] = []
@@ -102,13 +102,13 @@ def test_a_read_waits_for_slots_held_by_other_processes() -> None:
         async with patient:
             asking = asyncio.create_task(patient.send(ListOpenOrders(id=1)))
             await asyncio.sleep(3)
-            assert not asking.done()  # until the other is taken for dead
+            assert not asking.done()  # until the other is declared dead
             assert (await asking).outcome is Ending.OK
 
     run_virtually(main)
 
 
-# -- windows that others count into as well, on virtual time ---------------------------------------------------------
+# -- windows shared with others, in virtual time ------------------------------------------------------------------
 
 LIMITS = table(open_orders=(5, 1), cancel_batch=(2, 1), cancel_all=(1, 1))
 

@@ -1,4 +1,4 @@
-"""Recordings of runs stay within their bound on the disk, and a recording that ends early says so."""
+"""Recordings stay within their size limit on disk, and one that ends early is reported."""
 
 from __future__ import annotations
 

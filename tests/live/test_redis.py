@@ -1,4 +1,4 @@
-"""The ledger in a Redis server: one value that several processes change, and what a server may go through."""
+"""The ledger on a Redis server: one value changed by several processes, and the server's possible faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def link_to(url: str, key: str = "test") -> RedisLink:
 
 
 def as_open(url: str, key: str) -> None:
-    """Nothing of before is in doubt: so that no test need wait for a window."""
+    """Nothing earlier is in doubt, so that no test has to wait for a window."""
     change(url, key, lambda kept: [setattr(window, "lost_at", None) for window in kept.ledger.windows.values()])
 
 

@@ -1,4 +1,4 @@
-"""A recorded run is played again decision by decision, restarts, faults and commands included."""
+"""A recorded run is replayed decision by decision, restarts, faults and commands included."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def run_folder(bot: Bot) -> Path:
 
 
 async def kept(bot: Bot, seconds: float) -> None:
-    """The bot with its keeper, for so long, stopped in order."""
+    """The bot with its keeper, for this long, then stopped cleanly."""
     keeper = Keeper()
     await keeper.run(bot, seconds)
     await keeper.stop(bot)

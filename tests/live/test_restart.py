@@ -70,7 +70,7 @@ async def test_fills_during_downtime_are_booked_once(world: World) -> None:
 
 
 class LosingAnswers:
-    """Between the bot and its adapter: the create goes out, and the bot dies before the answer."""
+    """Sits between the bot and its adapter: the create goes out, and the bot dies before the answer."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter

@@ -91,7 +91,7 @@ async def test_on_stop_flatten_returns_to_the_given_holdings(world: World, capit
 
 
 async def test_orders_placed_while_a_strategy_is_being_stopped_do_not_stay_at_the_exchange(world: World) -> None:
-    """It hears of the fills of its last orders, and answers each with a new one."""
+    """Receives the fills of its last orders, and answers each with a new order."""
     plugin = world.folder / "plugins" / "puppet.py"
     plugin.write_text(
         plugin.read_text().replace(

@@ -1,4 +1,4 @@
-"""Several bots in one process: what they share, what they keep apart, and that none takes the others with it."""
+"""Several bots in one process: what they share, what is separate, and that none takes the others down with it."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def config(folder: Path, name: str, text: str = CONFIG, more: str = "") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(text.replace("NAME", name) + more)
-    path.chmod(0o600)  # it holds a secret, if only an invented one
+    path.chmod(0o600)  # it holds a secret, even if only an invented one
     return path
 
 
 class _Outputs(BotOutputs):
-    """Keeps the bot that it was told of."""
+    """Keeps the bot that it was given."""
 
     bot: Bot | None = None
 
@@ -91,7 +91,7 @@ class _Outputs(BotOutputs):
 
 
 class Together:
-    """Bots of one process at one emulator, each in a task of its own, as the command runs them."""
+    """One process's bots at one emulator, each in its own task, as the command runs them."""
 
     def __init__(self, emulator: Emulator, runs: list[BotRun], said: list[str]) -> None:
         self.emulator = emulator

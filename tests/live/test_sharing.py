@@ -1,4 +1,4 @@
-"""A whole bot that shares its windows: its orders take leased slots, and it leaves none behind."""
+"""A whole bot with shared windows: its orders take leased slots, and it leaves none behind."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, m
 
 
 class DeadLink:
-    """A ledger that is not there."""
+    """A ledger that does not exist."""
 
     name = "the ledger at redis://nowhere"
 

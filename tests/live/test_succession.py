@@ -1,4 +1,4 @@
-"""What a run tells the next one of its share of the limits."""
+"""What a run tells its successor about its share of the limits."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> 
         "3,000,001",
         "0.3",
         "running",
-        "391 spread < 40 [bold]bps",  # what a strategy says is text and no markup
+        "391 spread < 40 [bold]bps",  # a strategy's text is not markup
         "+5,000.50",
         "-12.00",
         "2999000",
