@@ -117,13 +117,13 @@ class CoreExchange:
         faults = self.faults
         struck = {f.kind: f for f in faults.strike(request.endpoint, REQUEST_KINDS, self.venue.now)}
 
-        def end(outcome: Ending, status: int | None = None, text: str = "") -> None:
+        def end(outcome: Ending, status: int, text: str) -> None:
             self._reply(reply, Answer(request_id=request.id, outcome=outcome, status=status, text=text), 0.0)
 
         if "lost_request" in struck:
             return
         if "reset" in struck:
-            end(Ending.UNKNOWN, None, "ServerDisconnectedError: Server disconnected")
+            end(Ending.UNKNOWN, 0, "ServerDisconnectedError: Server disconnected")
         elif "storm_429" in struck:
             end(Ending.RATE_LIMITED, 429, "Too Many Requests")
         elif "forbidden" in struck:
@@ -131,7 +131,7 @@ class CoreExchange:
         elif "error_before" in struck:
             end(Ending.UNKNOWN, 503, "Service Unavailable")
         elif "late_arrival" in struck:
-            end(Ending.UNKNOWN, None, "ServerDisconnectedError: Server disconnected")
+            end(Ending.UNKNOWN, 0, "ServerDisconnectedError: Server disconnected")
             self.later(faults.wait_ms(struck["late_arrival"]) / 1000, self._work, request, struck, lambda answer: None)
         elif "delay_request" in struck:
             self.later(faults.wait_ms(struck["delay_request"]) / 1000, self._work, request, struck, reply)
