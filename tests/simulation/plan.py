@@ -63,7 +63,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot's process ends as kill -9 does it, ``rounds`` of the loop after its moment.
+    """The bot's process ends as kill -9 does it, ``rounds`` of the loop after its moment. ``is_cancel``: its task is
+    cancelled there instead, and cleans up.
 
     The moment is ``at_ms`` of the run, or the ``nth`` time from there that the bot does what ``on`` says: "send" (a
     request goes to the adapter), "create", "cancel", "answer", "write" (its disk is written; then it dies within the
@@ -77,6 +78,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = 0
     silently: bool = False
     down_ms: int = 500
+    is_cancel: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +127,7 @@ _STREAM_PLACES: Final = (
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
 #: every class of faults, for the counts of a long run
-FAULT_CLASSES: Final = (*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS)
+FAULT_CLASSES: Final = (*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump")
 _SWITCHES: Final = {
     "active_final": ("on", "off"),
     "whole_seconds": ("on", "off"),
@@ -202,6 +204,9 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
             share=1.0 if kind in ("ws_silence", "ws_refuse") else chance.choice((1.0, 0.3, 0.1)),
             count=chance.choice((1, 2, None)) if kind not in ("ws_close", "ws_abort") else chance.choice((1, 2)),
         )
+    if draw < 0.84:  # the time of day of the bot's machine, in milliseconds, until it is set right
+        jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
+        return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
     # what a connection holds back arrives within two seconds, or never: that is how late this exchange acts at most
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
@@ -221,5 +226,6 @@ def _crash(chance: Random, active_ms: int) -> Crash:
         nth=chance.randrange(1, 4),
         rounds=chance.choice((0, 1, 2, 3, chance.randrange(4, 60))),
         silently=chance.random() < 0.3,
+        is_cancel=chance.random() < 0.15,
         down_ms=chance.choice((50, 500, 3_000)),
     )

@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from tests.simulation.mutants import hunt
 from tests.simulation.plan import FAULT_CLASSES, Layer, Plan, draw
 from tests.simulation.reached import NAMED
 from tests.simulation.world import Result, carry_out
@@ -140,6 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--story", action="store_true", help="with --seed or --replay: tell what happened")
     parser.add_argument("--replay", type=Path, help="a kept plan")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="make a broken seed's story short")
+    parser.add_argument("--mutants", action="store_true", help="plant faults, and see each caught within --seeds")
     parser.add_argument("--keep", type=Path, help="with --shrink: the file for the short plan")
     options = parser.parse_args(arguments)
     layer: Layer = options.layer
@@ -150,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tests.simulation.shrink import shrink_seed
 
         return shrink_seed(options.shrink, layer, options.keep)
+    if options.mutants:
+        return hunt(options.seeds or 50, options.first, lambda seed, of: run_plan(draw(seed, of)).broken)  # type: ignore[arg-type]
     count = options.seeds or (20 if options.minutes is None else 10**9)
     totals = Totals(layer)
     for result in results(range(options.first, options.first + count), layer, options.jobs, options.minutes):

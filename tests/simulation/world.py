@@ -34,7 +34,7 @@ from botkit.live.limits.sharing import ALONE
 from botkit.live.notices import Notices
 from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
-from botkit.model.clock import NS_PER_S
+from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.extension import ExchangeFacts
 from botkit.project.connect import connect
 from botkit.project.project import Project
@@ -108,7 +108,9 @@ class Result(msgspec.Struct, kw_only=True):
 class Life:
     """One incarnation of the bot's process."""
 
-    def __init__(self, number: int, disk: SimulatedDisk) -> None:
+    def __init__(self, number: int, disk: SimulatedDisk, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.work: asyncio.Task[None] | None = None
         self.process = Process(f"bot {number}")
         self.disk = disk
         self.bot: Bot | None = None
@@ -212,6 +214,9 @@ class Run:
     async def _fault(self, fault: Fault, began: float) -> None:
         await asyncio.sleep(max(0.0, began + fault.at_ms / 1000 - self.loop.time()))
         self.tell(f"fault: {_words(fault)}")
+        if fault.kind == "clock_jump":
+            await self._clock_jump(fault)
+            return
         if fault.kind.startswith("net_"):
             await self._network(fault)
             return
@@ -222,6 +227,15 @@ class Run:
         made = self.emulator.add_fault({key: value for key, value in spec.items() if value is not None})
         await asyncio.sleep(fault.for_ms / 1000)
         self.emulator.remove_faults(made.id)
+
+    async def _clock_jump(self, fault: Fault) -> None:
+        life = self._life
+        assert fault.value is not None
+        if life is not None and life.bot is not None and life.ended is None:
+            self.faults[fault.kind] += 1
+            life.clock.skew_ns += int(fault.value) * NS_PER_MS
+            await asyncio.sleep(fault.for_ms / 1000)
+            life.clock.skew_ns -= int(fault.value) * NS_PER_MS
 
     async def _network(self, fault: Fault) -> None:
         if isinstance(self.emulator, CoreExchange):
@@ -278,10 +292,11 @@ class Run:
             self._lives += 1
             disk = SimulatedDisk(self._writing)
             self._disks.append(disk)
-            life = self._life = Life(self._lives, disk)
+            life = self._life = Life(self._lives, disk, VirtualClock(self.loop))
             self.result.starts += 1
             self._down.clear()
             work = asyncio.get_running_loop().create_task(self._incarnation(life), context=in_process(life.process))
+            life.work = work
             downs = asyncio.ensure_future(self._down.wait())
             crash: Crash | None = None
             await asyncio.wait([work, downs], return_when=asyncio.FIRST_COMPLETED)
@@ -289,8 +304,11 @@ class Run:
                 crash = self._last_crash
             else:
                 downs.cancel()
-                work.result()
+                if not work.cancelled():
+                    work.result()
                 life.disk.die()
+                crash = self._last_crash if life.ended == "cancelled" else None
+                self._check_journal()
             self._replay(life)
             if life.ended == "stopped":
                 return
@@ -311,6 +329,13 @@ class Run:
             return
         life.bot = bot
         self.tell(f"{life.process.name} trades")
+        try:
+            await self._keep(life, bot)
+        except asyncio.CancelledError:
+            await bot.close()
+            raise
+
+    async def _keep(self, life: Life, bot: Bot) -> None:
         why = await life.keeper.run(bot, None)
         if bot.driver.fault is not None:
             raise Broken(f"the bot hit an internal error: {bot.driver.fault!r}") from bot.driver.fault
@@ -321,7 +346,7 @@ class Run:
 
     def _parts(self, life: Life) -> LiveParts:
         project = Project.load(self._config)
-        clock = VirtualClock(self.loop)
+        clock = life.clock
         machine = ports(self.loop, seed=f"{self.plan.seed} {life.process.name}", disk=life.disk, clock=clock)
         steady = SteadyClock.of(clock)
         address = (self.emulator.rest, self.emulator.ws)
@@ -398,6 +423,9 @@ class Run:
         if armed.left:
             return None
         self._armed = None
+        if armed.crash.is_cancel:
+            self._kill_at_round = (self.loop.rounds, armed.crash)
+            return None
 
         def die() -> None:
             life.process.is_dead = True
@@ -412,6 +440,9 @@ class Run:
     def _crash(self, crash: Crash) -> None:
         life = self._life
         assert life is not None
+        if crash.is_cancel:
+            self._cancel(life, crash)
+            return
         self._kill_at_round, self._armed = None, None
         if crash in self._crashes:
             self._crashes.remove(crash)
@@ -429,6 +460,17 @@ class Run:
         life.ended = "killed"
         self._down.set()
         self._check_journal()
+
+    def _cancel(self, life: Life, crash: Crash) -> None:
+        self._kill_at_round, self._armed = None, None
+        if crash in self._crashes:
+            self._crashes.remove(crash)
+        self.tell(f"{life.process.name} is cancelled")
+        self.reached("a bot was cancelled" if life.bot is not None else "a bot was cancelled while it started")
+        self._last_crash = crash
+        life.ended = "cancelled"
+        assert life.work is not None
+        life.work.cancel()
 
     # -- checks ---------------------------------------------------------------------------------------------------
 
