@@ -15,6 +15,8 @@ class AccountNews(msgspec.Struct):
 
     #: the latency key: the client id or request id that caused it
     key: int
+    #: of the account's own request; empty where others caused it
+    endpoint: str = ""
     answer: Answer | None = None
     trades: list[TradeReport] = []
     orders: dict[str, VenueOrder] = {}

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
-from botkit.model.extension import LatencyModel, QueueModel
+from botkit.model.extension import LatencyByKind, LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
@@ -53,7 +53,7 @@ class Kernel:
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
     orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
-    ``keep_candles`` keeps minute candles of past trades for `GetCandles`.
+    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` takes the numbers of all orders.
     """
 
     def __init__(
@@ -72,10 +72,12 @@ class Kernel:
         keep_candles: bool = False,
         volume_currency: str = "",
         discount_currency: str = "",
+        ids: set[int] | None = None,
     ) -> None:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
         self._latency = latency
+        self._by_kind = latency if isinstance(latency, LatencyByKind) else None
         #: a model may say that it draws nothing, and is then asked only once
         self._is_constant = bool(getattr(latency, "is_constant", False))
         self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
@@ -100,7 +102,7 @@ class Kernel:
         self._sent = 0
         self._keys = RequestKeys()
         self._rank = 0
-        self._ids: set[int] = set()
+        self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
         #: the earliest time at which anything private or dynamic happens or becomes known, None when nothing will. It
@@ -196,7 +198,9 @@ class Kernel:
             arrives = now + self._order_ns
         else:
             key = self._keys.key_of(owner, request)
-            arrives = now + self._latency.order_ns(key) + self._latency.feed_ns(key)
+            latency, by_kind = self._latency, self._by_kind
+            way = latency.order_ns(key) if by_kind is None else by_kind.request_ns(request.endpoint, key)
+            arrives = now + way + latency.feed_ns(key)
         self._sent += 1
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
         self._look_to(arrives if self._next is None or arrives < self._next else self._next)
@@ -447,7 +451,7 @@ class Kernel:
     def _work(self, arrival: _Arrival, now: Nanos) -> None:
         _, _, account, request, sent, key = arrival
         deed = Deed(now)
-        news = deed.news[account] = AccountNews(key)
+        news = deed.news[account] = AccountNews(key, request.endpoint)
         if self.limits.admit(request.endpoint, account.name, account.address, now):
             handle = self._desk.handlers.get(type(request))
             if handle is not None:
@@ -465,7 +469,13 @@ class Kernel:
     def _tell(self, deed: Deed) -> None:
         """Publish a deed's results: the answer, then executions, orders and balances as one event."""
         for account, news in deed.news.items():
-            at = deed.time + (self._answer_ns if self._is_constant else self._latency.answer_ns(news.key))
+            at = deed.time
+            if self._is_constant:
+                at += self._answer_ns
+            elif self._by_kind is not None:
+                at += self._by_kind.news_ns(news.endpoint, news.key)
+            else:
+                at += self._latency.answer_ns(news.key)
             if at < account.known_at:
                 at = account.known_at
             account.known_at = at
@@ -477,7 +487,7 @@ class Kernel:
                 *([account.changed(news.currencies)] if news.currencies else []),
             )
             if events:
-                told.append(Publication(at, name, events))
+                told.append(Publication(at, name, events, deed.time))
             self._outbox.put(at, ACCOUNT_EVENTS, "", told)
 
     # -- what the desk needs --------------------------------------------------------------------------------------

@@ -20,11 +20,13 @@ class Publication(msgspec.Struct, frozen=True):
 
     A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
     order touched, then the balances. The receiver should see the executions once order and balance include them.
+    ``acted`` is when the exchange did it, which the frames of an account's streams are stamped with.
     """
 
     at: Nanos
     account: str | None
     event: Event | tuple[AccountEvent, ...]
+    acted: Nanos = 0
 
     @property
     def events(self) -> tuple[Event, ...]:

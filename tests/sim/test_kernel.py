@@ -102,6 +102,14 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     assert venue.seen[-1].at == T0 + 3 * S + 2_500_000_000
 
 
+def test_a_book_whose_amounts_are_only_rounded_is_no_change() -> None:
+    odd = [(100_00, 10 * L + 3)]  # the first frame shows it exactly, later ones round it to four decimals
+    venue = Venue(books([(0, odd, ASKS), (3, odd, ASKS), (6, [(99_00, 10 * L + 3)], ASKS)]))
+    venue.kernel.publish_books(BTC, 5)
+    venue.to(9)
+    assert [(p.at - T0, p.event.bid_levels) for p in venue.seen] == [(0, tuple(odd)), (6 * S, ((99_00, 10 * L),))]
+
+
 def test_own_orders_and_takings_show_in_the_published_book() -> None:
     venue = Venue(QUIET, latency={"order_ms": 10})
     venue.kernel.publish_books(BTC, 5)
