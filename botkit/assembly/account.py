@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from botkit.config.addresses import check_command, chosen_address
-from botkit.config.secrets import resolve_account
+from botkit.config.secrets import resolve_account, resolve_ledger
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
@@ -35,7 +35,7 @@ async def account_access(
     rest, ws = chosen_address(project.config, rest, ws)
     check_command(mode, rest)
     account = _account(project, mode, rest, environ)
-    ledger, clock = project.config.limits.ledger, SteadyClock()
+    ledger, clock = _ledger(project, environ, hurries, say), SteadyClock()
     if mode == "emulator":
         from botkit.emulator.ask_clock import emulator_clock
 
@@ -54,6 +54,17 @@ async def account_access(
     adapter = connect(project, account, rest, ws, clock)
     async with adapter, sharing.outside_router(adapter, hurries=hurries, say=say) as access:
         yield access
+
+
+def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
+    """The ledger of a configuration. A command in a hurry goes without if the ledger's password is not at hand."""
+    try:
+        return resolve_ledger(project.loaded, environ)
+    except ConfigError as error:
+        if not hurries:
+            raise
+        say(f"{error}; going on without shared rate limits")
+        return ALONE
 
 
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:

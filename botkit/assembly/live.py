@@ -14,7 +14,7 @@ from botkit.assembly.live_parts import LiveParts, Mode, make_parts
 from botkit.config.addresses import check_emulator, chosen_address
 from botkit.config.money import paper_balances
 from botkit.config.real_money import check_real_money
-from botkit.config.secrets import resolve_account
+from botkit.config.secrets import resolve_account, resolve_ledger
 from botkit.errors import BotkitError, ConfigError
 from botkit.exchange.paper import MARKET_READS, PaperAdapter
 from botkit.live.clock import DriverClock, SteadyClock
@@ -66,7 +66,7 @@ async def parts_of(
 
     Raises ConfigError listing the mistakes of all configurations.
     """
-    bots = _Bots(len(projects), machine)
+    bots = _Bots(len(projects), machine, environ)
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -78,11 +78,11 @@ async def parts_of(
                 if project in embedded:
                     parts = bots.embedded(project, emulator)
                 elif mode == "emulator":
-                    parts = await bots.at_emulator(project, address, speed, environ)
+                    parts = await bots.at_emulator(project, address, speed)
                 elif mode == "paper":
                     parts = await bots.on_paper(project, address)
                 else:
-                    parts = await bots.real(project, address, environ)
+                    parts = await bots.real(project, address)
             except BotkitError as error:
                 problems.append(error)
             else:
@@ -107,8 +107,9 @@ def _emulator(projects: Sequence[Project], speed: float | None) -> Any:
 class _Bots:
     """Wires the bots of one command, each in its mode."""
 
-    def __init__(self, size: int, machine: Machine | None) -> None:
+    def __init__(self, size: int, machine: Machine | None, environ: Mapping[str, str]) -> None:
         self._shared = SharedBots(size, machine)
+        self._environ = environ
         self._limits = LimitsAgreement()
         #: read from each exchange once for all bots
         self._pairs: dict[object, Mapping[str, Pair]] = {}
@@ -126,14 +127,12 @@ class _Bots:
             is_new_world=True,
         )
 
-    async def at_emulator(
-        self, project: Project, address: Address, speed: float | None, environ: Mapping[str, str]
-    ) -> LiveParts:
+    async def at_emulator(self, project: Project, address: Address, speed: float | None) -> LiveParts:
         """At an emulator in another process of this machine."""
         rest, ws = check_emulator(*address)
         from botkit.emulator.ask_clock import emulator_clock
 
-        account = resolve_account(project.loaded, environ, section="emulator.account")
+        account = resolve_account(project.loaded, self._environ, section="emulator.account")
         clock = self._shared.clocks.get(rest) or self._shared.clocks.setdefault(rest, await emulator_clock(rest, speed))
         place = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
         return self._simulated(project, account, (rest, ws), clock, folder=place)
@@ -195,11 +194,11 @@ class _Bots:
             machine=self._shared.machine,
         )
 
-    async def real(self, project: Project, address: Address, environ: Mapping[str, str]) -> LiveParts:
+    async def real(self, project: Project, address: Address) -> LiveParts:
         """At the exchange, with real money."""
         check_real_money(project.loaded, *address)
         await self._refresh_pairs(project, address)
-        account = resolve_account(project.loaded, environ)
+        account = resolve_account(project.loaded, self._environ)
         clock = self._clock(project, address)
         return make_parts(
             project,
@@ -228,8 +227,9 @@ class _Bots:
         venue = venue_name(project.facts, address[0])
         shares = not is_private and clock.speed == 1  # else no other process can be at that exchange
         self._limits.check(project, venue, shares=shares)
-        named = project.config.limits.ledger
-        return named if shares and named != ALONE else self._shared.ledger(venue, clock)
+        if shares and project.config.limits.ledger != ALONE:
+            return resolve_ledger(project.loaded, self._environ)
+        return self._shared.ledger(venue, clock)
 
     def _folder(self, project: Project, mode: Mode, account: str) -> StateFolder:
         return StateFolder.of(project.config.name, mode, account, self._shared.machine.disk)
@@ -244,7 +244,7 @@ class _Bots:
             reads = rate_limited_reads(
                 adapter,
                 facts.limits,
-                project.config.limits.ledger,
+                resolve_ledger(project.loaded, self._environ),
                 endpoints=(PAIRS_ENDPOINT,),
                 venue=venue_name(facts, address[0]),
                 clock=clock,

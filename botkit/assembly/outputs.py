@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 
-from botkit.config.secrets import SecretOptions, credentials
+from botkit.config.secrets import SecretOptions, credentials, ledger_passwords
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
 from botkit.live.telling.display import Display
@@ -35,7 +35,7 @@ def bot_outputs(
     config = project.config
     options = SecretOptions(project.loaded, environ)
     channels = [_channel(project, index, options) for index in range(len(config.notify))]
-    secrets = options.found | credentials(project.loaded, mode, environ)
+    secrets = options.found | credentials(project.loaded, mode, environ) | ledger_passwords(project.loaded, environ)
     log = None
     if config.log.file is not None:
         bot = None if is_alone else config.name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from botkit.assembly.live_parts import engine_maker
 from botkit.engine.decisions import DecisionLog
 from botkit.live.limits.recorded_slots import replayed_pools
@@ -16,7 +18,7 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
 
     Raises ReplayError where there is no run, ConfigError where the configuration changed or is gone.
     """
-    header = read_header(run)
+    header = msgspec.to_builtins(read_header(run))
     project = recorded_project(header, config)
     pools = header["shared"]
     leased = None if pools is None else replayed_pools(project.facts.limits, pools)

@@ -10,6 +10,7 @@ from botkit.engine.money.positions import Position
 from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.router.reports import Usage
+from botkit.engine.strategy.parameters import current_parameters
 from botkit.engine.view_values import MarketView, PositionView, StrategyView
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
@@ -191,6 +192,7 @@ class EngineView:
                 skips=dict(record.skips),
                 refusals=dict(record.refusals),
                 last_skip=dict(record.last_skip),
+                parameters=current_parameters(self._rooms.strategies[record.name]),
             )
             for record in self._rooms.records.values()
         ]

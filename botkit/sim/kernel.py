@@ -53,7 +53,7 @@ class Kernel:
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
     orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
-    ``keep_candles`` keeps minute candles of past trades for `GetCandles`.
+    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` takes the numbers of all orders.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Kernel:
         keep_candles: bool = False,
         volume_currency: str = "",
         discount_currency: str = "",
+        ids: set[int] | None = None,
     ) -> None:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
@@ -100,7 +101,7 @@ class Kernel:
         self._sent = 0
         self._keys = RequestKeys()
         self._rank = 0
-        self._ids: set[int] = set()
+        self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
         #: the earliest time at which anything private or dynamic happens or becomes known, None when nothing will. It

@@ -220,6 +220,7 @@ WEBSOCKET: dict[str, Shown] = {
 _TIME = _LIVE + "test_faults_time.py::"
 _KILLS = _LIVE + "test_kills.py::"
 _DISK = _LIVE + "test_faults_disk.py::"
+_LOG = _LIVE + "test_journal_log.py::"
 _OUTPUT = "tests/cli/test_run_output.py::"
 _GUARD = _LIVE + "test_guard.py::"
 _PLUGINS = _LIVE + "test_faults_plugins.py::"
@@ -325,7 +326,25 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "journal held by another program": Shown(
         (_DISK + "test_a_journal_that_another_program_holds_delays_orders_and_sends_none_unwritten",), "locked"
     ),
-    "torn journal": Shown((_DISK + "test_a_torn_end_of_the_write_ahead_log_costs_no_order",)),
+    "torn journal": Shown(
+        (
+            _DISK + "test_a_torn_end_of_the_journals_log_costs_no_order",
+            _DISK + "test_a_torn_end_of_the_write_ahead_log_costs_no_order",
+            _LOG + "test_a_write_that_was_torn_leaves_exactly_what_was_acknowledged",
+            _LOG + "test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing",
+        )
+    ),
+    "damage in the journal's log": Shown(
+        (
+            _DISK + "test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has_looked",
+            _LOG + "test_a_flipped_bit_anywhere_costs_the_last_commit_alone_or_is_named",
+            _LOG + "test_a_log_that_was_cut_or_emptied_is_named",
+        ),
+        "has lost what was written last (its log journal.sqlite-log-00000001...`botkit resume` lifts it",
+    ),
+    "a changed cell in the journal": Shown(
+        (_LOG + "test_a_cell_that_was_changed_is_damage_and_no_answer",), "is not as it was written"
+    ),
     "corrupt journal": Shown(
         (_DISK + "test_a_damaged_journal_refuses_the_start_and_says_what_to_do",),
         "is damaged...Move it away to start over...look at your open orders first",

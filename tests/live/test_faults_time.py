@@ -89,7 +89,7 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
         await until(lambda: order.is_final)
         assert told(bot).count("clock was set") == 1
         assert bot.view.halted is None
-        stamps = bot.journal._db.execute("SELECT created, updated FROM orders").fetchone()
+        stamps = bot.journal._ask("SELECT created, updated FROM orders")[0]
         assert all(abs(stamp - before) < 60 * NS_PER_S for stamp in stamps)
         await until(lambda: not differences(bot, calm.emulator))
 

@@ -47,7 +47,7 @@ async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: Worl
     verdict = replay_run(run)
     assert verdict.difference is None
     assert verdict.decisions
-    assert verdict.ends_early
+    assert verdict.end == "full"
     shown = CliRunner().invoke(replay, [str(run)], standalone_mode=False)
     assert "the recording ends before the run did: it reached its limit (log.record_mb)" in shown.output
 

@@ -127,8 +127,7 @@ class Reconciliation:
             elif not known:
                 self._foreign += 1
         self._read = stale
-        for order, _, _ in stale:
-            self._desk.look_at(order, now)
+        self._desk.look_at((order for order, _, _ in stale), now)
         self._list_balances(now)
 
     def _list_balances(self, now: Nanos) -> None:

@@ -580,6 +580,11 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def current_parameters(strategy: object) -> dict[str, Any]:
+    """The values of a strategy's parameters as they are now."""
+    return {name: getattr(strategy, name, None) for name in parameters_of(type(strategy))}
+
+
 def set_live_parameter(strategy: object, label: str, name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
     """Set a ``live`` parameter of a running strategy; returns the checked value.
 
