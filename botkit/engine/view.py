@@ -204,7 +204,11 @@ class EngineView:
 
     def kept(self, strategy: str) -> dict[str, Any]:
         """The state that a restart of a strategy must restore."""
-        return self._rooms.records[strategy].kept()
+        rooms = self._rooms
+        kept = rooms.records[strategy].kept()
+        if rooms.untold.held or rooms.untold.mailed:
+            kept["untold"] = rooms.untold.kept(strategy)
+        return kept
 
     def lines(self) -> list[IndicatorLine]:
         """The strategies' plots, and the values of attached indicators if they are kept."""

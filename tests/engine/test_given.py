@@ -237,8 +237,8 @@ def test_the_report_lists_what_each_strategy_owns_and_what_is_left_alone() -> No
     )
     shown = portfolio.ownership.shown(coins(btc=0.25))
     assert shown.sentence() == (
-        "a owns 100 twd; b and c share 400 twd; left alone: 1.25 btc, 9 usdt, which belong to no strategy; "
-        "0.5 btc, which are the reserve; 0.25 btc, which belong to other bots"
+        "a owns 100 twd; b and c share 400 twd; left alone: 1.25 btc, 9 usdt (owned by no strategy); "
+        "0.5 btc (reserve); 0.25 btc (owned by other bots)"
     )
     assert shown.remedy(None) == 'to hand coins over, add `capital: {btc: "1.25", twd: "100"}` to a'
     assert shown.remedy("x.yaml") == ("hand coins over with `botkit capital add x.yaml a btc=1.25 --cost PRICE`")

@@ -46,6 +46,24 @@ def test_an_unknown_order_is_looked_up_at_growing_intervals() -> None:
     assert times == [0.5, 1, 2, 4, 8, 15, 30, 60, 90]
 
 
+def test_look_ups_that_the_exchange_refuses_are_repeated_soon_and_apart_from_each_other() -> None:
+    b, first = unknown(latest_accept_s=900)
+    second = b.s.buy(ETH, amount=1, price=90)
+    b.end_turn()
+    b.answer(b.create_of(second), Ending.UNKNOWN, text="timeout")
+    asked: dict[int, list[float]] = {first.client_id: [], second.client_id: []}
+    for tenth in range(1, 100):
+        b.to(tenth / 10)
+        for request in b.all(ListOrders)[sum(map(len, asked.values())) :]:
+            assert request.client_id is not None
+            asked[request.client_id].append(tenth / 10)
+            b.answer(request, Ending.REFUSED, status=409, text="Conflict")
+    assert asked[first.client_id][0] == asked[second.client_id][0] == 0.5
+    assert 1 <= asked[first.client_id][1] - 0.5 < 3
+    assert not set(asked[first.client_id][1:]) & set(asked[second.client_id][1:])
+    assert len(asked[first.client_id]) < 6, "it does not hammer"
+
+
 def test_an_unknown_order_is_found_and_adopted() -> None:
     b, order = unknown()
     e = Exchange(b)

@@ -20,6 +20,8 @@ from botkit.model.orders import OrderState
 from tests.live.books import compared, differences, exchange_rows
 from tests.live.world import CONFIG, WITH_COINS, World, far_buy, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 Lie = Callable[[Any], Any]
 
 

@@ -26,6 +26,8 @@ from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
 from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def asked(world: World, command: str, **arguments: Any) -> str:
     folder = StateFolder(world.folder / "state")

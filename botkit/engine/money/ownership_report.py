@@ -55,11 +55,11 @@ class Ownership(msgspec.Struct, frozen=True):
         """One line saying what each strategy owns and what is left alone."""
         text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
         left = [
-            f"{_amounts(units)}, which {why}"
+            f"{_amounts(units)} ({why})"
             for units, why in (
-                (self.left, "belong to no strategy"),
-                (self.reserved, "are the reserve"),
-                (self.elsewhere, "belong to other bots"),
+                (self.left, "owned by no strategy"),
+                (self.reserved, "reserve"),
+                (self.elsewhere, "owned by other bots"),
             )
             if units
         ]
