@@ -46,7 +46,7 @@ def test_an_unknown_order_is_looked_up_at_growing_intervals() -> None:
     assert times == [0.5, 1, 2, 4, 8, 15, 30, 60, 90]
 
 
-def test_look_ups_that_the_exchange_refuses_are_repeated_soon_and_apart_from_each_other() -> None:
+def test_refused_look_ups_are_retried_soon_but_not_all_at_once() -> None:
     b, first = unknown(latest_accept_s=900)
     second = b.s.buy(ETH, amount=1, price=90)
     b.end_turn()

@@ -39,7 +39,7 @@ _UNKNOWN = (
     "is unknown, and btc_usdt takes no new orders meanwhile"
     "...looked up until it is found or proved absent, and never sent again"
 )
-_KNOWN = "is known now"
+_KNOWN = "is now known"
 _MISSED = "what it misses is read once it is back"
 _UNREADABLE = (
     "sent data that cannot be read...it was skipped, and the bot is reconciled with the exchange. "

@@ -54,7 +54,7 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
     if in_doubt:
         assert f"(client id {order.client_id})" in told(bot)
         assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
-        assert "is known now" in told(bot)
+        assert "is now known" in told(bot)
 
     # the fault is over, and the next order meets none
     again = far_buy(bot, 0.02)
@@ -91,7 +91,7 @@ async def test_an_untrustworthy_answer_is_looked_up_when(name: str, world: World
     struck = world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: struck.fired == 1)
-    await until(lambda: "is known now" in told(bot), 30)
+    await until(lambda: "is now known" in told(bot), 30)
     assert order.state is OrderState.OPEN, order
     assert f"order {order.client_id}" not in told(bot)  # neither rejected nor not sent
     assert why in told(bot)

@@ -44,7 +44,7 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
     assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
     await until(lambda: order.state is OrderState.OPEN, 40)
-    assert "is known now" in told(bot)
+    assert "is now known" in told(bot)
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
@@ -60,7 +60,7 @@ async def test_a_listing_that_ignores_its_filter_leads_to_the_right_order_or_to_
     price = others[0].price
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=price)
     bot.driver.wake()
-    await until(lambda: "is known now" in told(bot), 40)
+    await until(lambda: "is now known" in told(bot), 40)
     assert ignoring.fired
     assert order.state is (OrderState.OPEN if done else OrderState.ABSENT)
     assert len({o.order_id for o in [*others, order]}) == 4

@@ -1,4 +1,4 @@
-"""The journal's log: what was committed is there after any crash, and what was not is never made up."""
+"""The journal's log: committed data survives any crash, and nothing else appears."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SEGMENTS = (65_536, 4_096, 1_024)
 
 
 def written(bodies: list[bytes], segment_bytes: int) -> tuple[MemoryDisk, Place, list[Place]]:
-    """A log of these bodies: its disk, where it begins, and the place behind each."""
+    """A log of these bodies: its disk, where it begins, and the place after each."""
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_log, "SEGMENT_BYTES", segment_bytes)
@@ -183,7 +183,7 @@ def test_a_log_of_another_journal_or_a_newer_botkit_is_not_read() -> None:
 
 
 class FailingFile:
-    """Writes the first bytes of what it is given, and then fails."""
+    """Writes the first bytes that it is given, and then fails."""
 
     def __init__(self, file: Any, plan: list[int | None]) -> None:
         self._file, self._plan = file, plan
@@ -302,12 +302,12 @@ def image(path: Path, folder: Path) -> Path:
 
 
 def in_memory() -> Journal:
-    """A journal that no crash will befall."""
+    """A journal that will not crash."""
     return Journal.open(PATH, disk=MemoryDisk(), background=OnLoop())
 
 
 def answers(journal: Journal) -> dict[str, Any]:
-    """Everything that can be asked."""
+    """Everything that can be queried."""
     run, journal.run = journal.run, 0
     try:
         return {
@@ -331,7 +331,7 @@ def fill_of(client_id: int, executed: int) -> Fill:
 
 
 def work(random: Random) -> Iterator[Callable[[Journal], None]]:
-    """What a bot writes, of every kind, over and over."""
+    """A bot's writes of every kind, over and over."""
     for now in range(1, 10_000):
         client_id = random.randrange(1, 30)
         made = order(client_id=client_id, tag=f"at {now}", max_slippage_pct=random.choice([None, 1, 0.5]))
@@ -402,7 +402,7 @@ def test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing(
     steps: set[str] = set()
 
     class Watched(RealDisk):
-        """Takes the files as they are before and after everything that is done to them."""
+        """Copies the files before and after every operation on them."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -452,7 +452,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
-    """A journal of which nothing has come to SQLite, as a killed bot leaves it."""
+    """A journal of which SQLite has nothing yet, as a killed bot leaves it."""
     path = tmp_path / f"{name} first" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -727,7 +727,7 @@ def test_commands_on_a_killed_bot_read_its_log_and_report_what_is_missing(
     main(["journal", str(config)])
     shown = capsys.readouterr().out
     assert "20 orders, 0 fills, 20 open" in shown
-    assert "its 21 newest commits were read from its log, and are not in that file yet" in shown
+    assert "its 21 newest commits were read from its log and are not in that file yet" in shown
     content = bytearray(log_files(path)[0].read_bytes())
     content[len(content.rstrip(b"\0")) // 2] ^= 1
     log_files(path)[0].write_bytes(content)

@@ -1,4 +1,4 @@
-"""A running bot measures how long its orders, answers and books take, and leaves it in its run's folder."""
+"""A running bot measures how long its orders, answers and books take, and saves it in its run's folder."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def latencies(tmp_path: Path) -> Latencies:
 
 
 def raw(latencies: Latencies, name: str, kind: str) -> list[float]:
-    """Distinct milliseconds of a distribution, before the clocks' difference is taken out."""
+    """Distinct milliseconds of a distribution, before the clock difference is removed."""
     document = latencies.document()
     ahead = {"order": 1, "answer": -1, "feed": -1}.get(name, 0) * document["exchange_ahead_us"]
     return sorted({(us + ahead) / 1000 for us in document[f"{name}_us"][kind]})
 
 
 def approx(value: float) -> object:
-    """One value, as exactly as a histogram keeps it."""
+    """One value, as exactly as a histogram stores it."""
     return pytest.approx([value], rel=0.001)
 
 

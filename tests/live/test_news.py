@@ -177,7 +177,7 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: D
     assert doubts.take() == ["info: 1 order was of unknown outcome for up to 3.0 s; all are now known"]
     doubts.become(first, OrderState.OPEN)
     [text] = doubts.take()
-    assert text.endswith("is known now")
+    assert text.endswith("is now known")
     assert text.startswith("info: ")
 
 

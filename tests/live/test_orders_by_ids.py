@@ -1,4 +1,4 @@
-"""Many orders are read in one listing where its filter by ids is proved, and one by one where it is not."""
+"""Many orders are read in one listing if its filter by ids is verified, and one by one otherwise."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_the_journal_uses_the_same_disk_and_its_ids_continue_after_a_crash(tmp_p
 def test_a_command_waits_for_its_answer_by_the_given_clock(tmp_path: Path) -> None:
     disk, clock = MemoryDisk(), HandClock()
     folder = StateFolder(tmp_path, disk)
-    with pytest.raises(commands.CommandFailed, match="does not run"):
+    with pytest.raises(commands.CommandFailed, match="is not running"):
         commands.ask(folder, "stop", clock=clock)
     folder.lock()
     with pytest.raises(commands.CommandFailed, match="did not answer within 3 s"):

@@ -1,4 +1,4 @@
-"""Every fill is told to its strategy once, also if the bot dies between booking it and telling it."""
+"""Every fill is reported to its strategy once, even if the bot dies between booking and reporting it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def taken(world: World, bot: Bot) -> Order:
-    """A buy that takes. No stream shows its new state, so the strategy is not told of its fill for a second."""
+    """A buy that takes. No stream shows its new state, so its fill is not reported to the strategy for a second."""
     for stream in ("active_orders", "order_history"):
         world.emulator.add_fault({"kind": "ws_drop", "where": stream})
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
@@ -45,7 +45,7 @@ async def taken(world: World, bot: Bot) -> Order:
     return order
 
 
-async def test_a_fill_that_was_booked_and_not_told_when_the_bot_died_is_told_at_the_next_start(world: World) -> None:
+async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_next_start(world: World) -> None:
     bot = await world.start()
     order = await taken(world, bot)
     bot.driver.wake()
@@ -67,7 +67,7 @@ async def test_a_fill_that_was_booked_and_not_told_when_the_bot_died_is_told_at_
     assert puppet(third).state["told"] == {str(order.client_id): expected}
 
 
-async def test_a_fill_that_a_start_found_is_told_though_the_bot_dies_before_it_trades(world: World) -> None:
+async def test_a_fill_found_at_a_start_is_reported_even_if_the_bot_dies_before_it_trades(world: World) -> None:
     bot = await world.start()
     order = await taken(world, bot)
     bot.driver.fault = RuntimeError("crashed by the test")  # before its fill is journaled

@@ -1,4 +1,4 @@
-"""A handful of the random strategies that hear trades; ``python -m tests.parity`` runs 100 of them on each tape."""
+"""A few of the random strategies that receive trades; ``python -m tests.parity`` runs 100 of them on each tape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m tests.simulation: seeds of the whole bot against what must never happen."""
+"""python -m tests.simulation: seeds of the whole bot, checked for what must never happen."""
 
 from tests.simulation.runner import main
 

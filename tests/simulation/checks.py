@@ -1,4 +1,4 @@
-"""What must never happen, judged from the exchange's books and the journal's file by code that knows no engine.
+"""What must never happen, judged from the exchange's books and the journal's file by code independent of the engine.
 
 The numbers are those of the invariants:
 
@@ -28,14 +28,14 @@ EVENTS_MAX = 2_000
 
 
 class Broken(AssertionError):
-    """An invariant does not hold. The text begins with its name."""
+    """An invariant was violated. The text begins with its name."""
 
 
 class Books:
     """One account at the exchange, followed order by order."""
 
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
-        """``most_base_units``: the limit on bought coins that the bot was given, by currency."""
+        """``most_base_units``: the bot's limit on bought coins, by currency."""
         self._venue = venue
         self._name = account
         self._account = venue.kernel.account(account)
@@ -52,18 +52,18 @@ class Books:
 
     @property
     def orders(self) -> Mapping[str, Any]:
-        """Every order that the exchange has taken in, by its id."""
+        """Every order that the exchange has accepted, by its id."""
         found: Mapping[str, Any] = self._account.orders
         return found
 
     def moved(self, currency: str, units: int) -> None:
-        """Money came or went by other hands."""
+        """Money was added or removed from outside."""
         self._moved[currency] = self._moved.get(currency, 0) + units
 
     # -- after every step -----------------------------------------------------------------------------------------
 
     def look(self, row_of: Callable[[int], str | None]) -> None:
-        """Check what is new since the last call. ``row_of``: the state in a client id's row, None without one.
+        """Check everything new since the last call. ``row_of``: the state in a client id's row, None without one.
 
         Raises Broken.
         """
@@ -120,7 +120,7 @@ class Books:
         self.filled[trade.order_id] = self.filled.get(trade.order_id, 0) + trade.lots
 
     def ended(self, client_id: int, state: str) -> None:
-        """The bot has decided that an order is over. Raises Broken if it lives."""
+        """The bot has decided that an order is final. Raises Broken if it is live."""
         order_id = self._by_client_id.get(client_id)
         if order_id is None and state in _NEVER_THERE:
             order_id = next((o.order_id for o in self._account.orders.values() if o.new.client_id == client_id), None)
@@ -162,7 +162,7 @@ class Books:
             raise Broken(f"I4: {order!r} has executed {order.executed_lots}")
 
     def settled(self, rows: Mapping[int, Mapping[str, Any]], told: Mapping[str, int]) -> list[str]:
-        """What is still open between the books: empty once everything is settled.
+        """What still differs between the books: empty once everything is settled.
 
         ``told``: the lots that the strategy was told are filled, by client id.
         """
@@ -185,7 +185,7 @@ class Books:
         return found
 
     def check_told(self, told: Mapping[str, int]) -> None:
-        """I10: no fill was told twice, none of nothing. Raises Broken."""
+        """I10: no fill was reported twice, and none that did not happen. Raises Broken."""
         for client_id, lots in told.items():
             order_id = self._by_client_id.get(int(client_id))
             there = 0 if order_id is None else self._account.orders[order_id].executed_lots
@@ -208,7 +208,7 @@ def journal_rows(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
-    """What must hold of the journal alone. Raises Broken."""
+    """What must hold for the journal alone. Raises Broken."""
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")

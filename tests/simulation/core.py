@@ -1,4 +1,4 @@
-"""Layer core: an adapter put directly on the emulator's venue, without HTTP, sockets and wire.
+"""Layer core: an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
 
 The bot, its journal and its engine are the same as in layer whole, and so is the exchange; what carries requests and
 events between them is a few calls. It fails as the real way does: requests and answers are lost, late or refused, and
@@ -48,7 +48,7 @@ _UNCLEAR = {
 
 
 class CoreExchange:
-    """The venue, its faults and its streams. Takes the emulator's place in a run."""
+    """The venue, its faults and its streams. Replaces the emulator in a run."""
 
     rest = ws = ""
     port = 0
@@ -85,16 +85,16 @@ class CoreExchange:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:
-        """Something that happens whatever becomes of the process that caused it."""
+        """Something that happens even if the process that caused it dies."""
         return self._loop.call_later(seconds, call, *arguments, context=contextvars.Context())
 
     def latency_s(self) -> float:
-        """How long the next thing is on its way."""
+        """How long the next message is in flight."""
         held_s = max(0.0, self.stalled_until - self._loop.time())
         return held_s + self._chance.uniform(0.0001, 0.003) + self._chance.random() ** 4 * self.slow_s
 
     def advance(self) -> None:
-        """Move the venue to now, pass on what became known, and come back when more will."""
+        """Advance the venue to now, pass on what became known, and schedule the next call."""
         for delivery in self.venue.advance(self.now()):
             if isinstance(delivery.item, Answer):
                 self.venue.answer(delivery)
@@ -180,7 +180,7 @@ class CoreExchange:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def add_fault(self, spec: Mapping[str, object]) -> Fault:
-        """As the emulator's."""
+        """Like the emulator's."""
         fault = self.faults.add(spec, self.venue.now)
         if fault.kind == "ws_refuse":  # a stream is refused where it is not open, so it has to end first
             for adapter in self.adapters:
@@ -189,11 +189,11 @@ class CoreExchange:
         return fault
 
     def remove_faults(self, fault_id: int | None = None) -> int:
-        """As the emulator's."""
+        """Like the emulator's."""
         return len(self.faults.remove(fault_id))
 
     def strike_network(self, fault: PlannedFault) -> int:
-        """A fault of the network; returns how much it struck."""
+        """Apply a network fault; returns how much it affected."""
         until = self._loop.time() + fault.for_ms / 1000
         if fault.kind in ("net_stall", "net_cut"):
             self.stalled_until = max(self.stalled_until, until)
@@ -211,12 +211,12 @@ class CoreExchange:
         return struck
 
     def mend(self) -> None:
-        """No more faults of the network."""
+        """No more network faults."""
         self.stalled_until = self.slow_s = 0.0
 
 
 class _Stream:
-    """One stream of one adapter. What it carries arrives in order, unless a fault has it otherwise."""
+    """One stream of one adapter. Its messages arrive in order unless a fault prevents it."""
 
     def __init__(self, name: str, pairs: tuple[Pair | None, ...]) -> None:
         self.name = name
@@ -253,7 +253,7 @@ class CoreAdapter:
 
     @property
     def is_alive(self) -> bool:
-        """Whether anybody is there to hear of anything."""
+        """Whether anybody is listening."""
         return self._is_open and (self._process is None or not self._process.is_dead)
 
     async def __aenter__(self) -> Self:
@@ -266,13 +266,13 @@ class CoreAdapter:
         await self.close()
 
     async def open(self) -> None:
-        """Be there."""
+        """Connect."""
         self._is_open = True
         self._exchange.adapters = [adapter for adapter in self._exchange.adapters if adapter.is_alive]
         self._exchange.adapters.append(self)
 
     async def close(self) -> None:
-        """End."""
+        """Disconnect."""
         self._is_open = False
         for _, future in self._waiting.values():
             future.cancel()
@@ -340,7 +340,7 @@ class CoreAdapter:
             self._exchange.later(self._exchange.latency_s(), self._connect, stream)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """End streams, so that they come back."""
+        """Close streams, so that they reconnect."""
         kinds = {"books": ("order_book",), "trades": ("trades",), "tickers": (), "account": _ACCOUNT_STREAMS}
         self.end_streams(lambda name: kind is None or name in kinds[kind])
 
@@ -352,7 +352,7 @@ class CoreAdapter:
         return len(struck)
 
     def fall_silent(self, share: float, seconds: float, chance: Random) -> int:
-        """Streams are half-open: nothing comes any more, and after a while that is noticed."""
+        """Make streams half-open: they fall silent, which is noticed after a while."""
         struck = [stream for stream in self._streams if stream.is_up and chance.random() < share]
         for stream in struck:
             stream.is_silent = True
@@ -395,7 +395,7 @@ class CoreAdapter:
                 self._sink(Connection(ConnectionState.CONNECTED, stream.name, pair, ""))
 
     def deliver(self, delivery: Delivery) -> None:
-        """Something became known; carry it to whom it concerns."""
+        """Something became known: deliver it to everybody concerned."""
         if not self.is_alive:
             return
         item = delivery.item

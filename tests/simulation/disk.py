@@ -1,4 +1,4 @@
-"""A disk behind `botkit.live.ports.Disk` that a process takes with it: it refuses the dead, and it loses what it may.
+"""A disk behind `botkit.live.ports.Disk` that dies with its process: it refuses dead processes and may lose writes.
 
 The files are real ones in memory (``/dev/shm``), so that everything that reads them works; syncing costs nothing there.
 A `SimulatedDisk` is one process's view of them:
@@ -30,7 +30,7 @@ class SimulatedDisk(RealDisk):
     """One process's view of its files."""
 
     def __init__(self, on_write: Callable[[], Callable[[], None] | None] = lambda: None) -> None:
-        """``on_write`` is called before every write; what it returns is called after the write."""
+        """``on_write`` is called before every write; the function that it returns is called after the write."""
         super().__init__()
         self.is_dead = False
         #: the error of every write, if the disk fails
@@ -45,7 +45,7 @@ class SimulatedDisk(RealDisk):
     # -- what the simulation calls --------------------------------------------------------------------------------
 
     def die(self, *, power_cut: bool = False) -> None:
-        """From now on the process reaches nothing of it; the system releases its locks."""
+        """From now on the process can access nothing on it; the system releases its locks."""
         if self.is_dead:
             return
         self.is_dead = True
@@ -55,7 +55,7 @@ class SimulatedDisk(RealDisk):
             file.die(power_cut=power_cut)
 
     def close(self) -> None:
-        """Let go of files and connections, once the run is over."""
+        """Release files and connections once the run is over."""
         self.die()
         for connection in self._connections:
             sqlite3.Connection.close(connection)
@@ -63,7 +63,7 @@ class SimulatedDisk(RealDisk):
     # -- botkit.live.ports.Disk -----------------------------------------------------------------------------------
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """As the real one."""
+        """Like the real one."""
         self.writing()
         found = super().lock(path, note)
         if found is not None:
@@ -71,7 +71,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """As the real one; the connection refuses a dead process as well."""
+        """Like the real one; the connection also refuses a dead process."""
         self.check()
         disk = self
 
@@ -90,7 +90,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def remove_folder(self, folder: Path) -> None:
-        """As the real one."""
+        """Like the real one."""
         if not self.is_dead:
             super().remove_folder(folder)
 
@@ -103,7 +103,7 @@ class SimulatedDisk(RealDisk):
             raise Refused(errno.EIO, "the process is dead")
 
     def writing(self) -> Callable[[], None] | None:
-        """Before a write. Raises OSError if there can be none; returns what is to be called after it."""
+        """Called before a write. Raises OSError if the write is impossible; returns what to call after it."""
         self.check()
         after = self._on_write()
         self.check()  # it may have died of that
@@ -120,12 +120,12 @@ class SimulatedFiles(RealFiles):
         self._disk = disk
 
     def read(self, path: Path) -> bytes:
-        """As the real one."""
+        """Like the real one."""
         self._disk.check()
         return super().read(path)
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """As the real one, without syncing."""
+        """Like the real one, without syncing."""
         after = self._disk.writing()
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.new")
@@ -135,18 +135,18 @@ class SimulatedFiles(RealFiles):
             after()
 
     def append(self, path: Path) -> Appending:
-        """As the real one; the buffer goes down with the process."""
+        """Like the real one; the buffer is lost with the process."""
         self._disk.check()
         path.parent.mkdir(parents=True, exist_ok=True)
         return _Appending(self._disk, path)
 
     def names(self, folder: Path) -> list[str]:
-        """As the real one."""
+        """Like the real one."""
         self._disk.check()
         return super().names(folder)
 
     def remove(self, path: Path) -> None:
-        """As the real one."""
+        """Like the real one."""
         after = self._disk.writing()
         super().remove(path)
         if after is not None:
@@ -154,7 +154,7 @@ class SimulatedFiles(RealFiles):
 
 
 class _Appending:
-    """An append-only file whose buffer is ours, so that nobody flushes it after the process's death."""
+    """An append-only file with a buffer of its own, so that nobody flushes it after the process's death."""
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -204,7 +204,7 @@ class _Appending:
 
 
 class _Connection(sqlite3.Connection):
-    """An SQLite connection of a process that may be dead. A commit of botkit's lies within one call."""
+    """An SQLite connection of a process that may be dead. Each of botkit's commits lies within one call."""
 
     owner: SimulatedDisk
     _after: Callable[[], None] | None = None

@@ -1,4 +1,4 @@
-"""The synthetic market of a run, made once for many seeds: a short run would spend most of its time on that."""
+"""The synthetic market of a run, made once for many seeds: a short run would spend most of its time on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EARLIER: Nanos = 5 * NS_PER_S
 
 
 class Rows:
-    """Rows of one market, made as far as anybody needed them."""
+    """One market's rows, generated as far as they were needed."""
 
     def __init__(self, facts: ExchangeFacts, number: int, start: Nanos) -> None:
         self._source = SyntheticSource(facts.pairs, seed=number, start=start - _EARLIER, history_days=0.01)
@@ -37,7 +37,7 @@ class Rows:
 
 
 class Market:
-    """A `botkit.emulator.sources.MarketSource` that reads rows which are there already."""
+    """A `botkit.emulator.sources.MarketSource` that reads pregenerated rows."""
 
     synthetic = True
     ended = False
@@ -76,7 +76,7 @@ _FACTS: ExchangeFacts | None = None
 
 
 def market_source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[Market, Nanos]:
-    """In place of the emulator's own: a market of a few, and the time at which it starts."""
+    """Replaces the emulator's own market: one of a few, and the time at which it starts."""
     global _FACTS
     _FACTS = _FACTS or facts
     return Market(_rows(options.seed % MARKETS, machine_now)), machine_now

@@ -1,4 +1,4 @@
-"""Planted faults: what a simulation that is worth anything finds. Each is a small patch of one function.
+"""Planted faults that a useful simulation must find. Each is a small patch of one function.
 
 A mutant is applied within the process, by giving the function the code that its changed source compiles to, so that
 worker processes and files stay as they are. `applied` raises `Stale` where the source has changed too much.
@@ -17,12 +17,12 @@ from typing import Any
 
 
 class Stale(LookupError):
-    """A mutant's source is no longer what it was written for."""
+    """A mutant's source has changed since the mutant was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``before`` stands exactly once in the module and becomes ``after``. ``layer`` is where it shows soonest."""
+    """``before`` occurs exactly once in the module and becomes ``after``. ``layer`` is where it shows soonest."""
 
     name: str
     part: str
@@ -144,7 +144,7 @@ def _codes(code: types.CodeType, path: str = "") -> dict[str, types.CodeType]:
 
 
 def _differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Whether two functions do something else, wherever they stand in their file."""
+    """Whether two functions behave differently, regardless of their position in the file."""
     if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
         return True
     for a, b in zip(one.co_consts, other.co_consts, strict=True):
@@ -157,7 +157,7 @@ def _differs(one: types.CodeType, other: types.CodeType) -> bool:
 
 
 def hunt(seeds: int, first: int, run: Callable[[int, str], str]) -> int:
-    """Look for each mutant with up to so many seeds; prints what each took. 1 if one lived."""
+    """Look for each mutant with up to this many seeds; prints how many each took. 1 if one survived."""
     lived = 0
     for mutant in MUTANTS:
         found = ""

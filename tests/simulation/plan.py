@@ -1,4 +1,4 @@
-"""A run's story, drawn from its seed before it begins: what the strategy does, what strikes, when the bot dies.
+"""A run's plan, drawn from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
 
 A `Plan` is plain data. It is drawn once, printed when a run breaks, made smaller by dropping parts of it, and kept as a
 regression test; a run draws nothing that is not in it or keyed by its seed.
@@ -40,7 +40,7 @@ ACTS: Final = {
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """One deed of the strategy, ``at_ms`` after its first start. ``x`` and ``y`` are from 0 to 1."""
+    """One action of the strategy, ``at_ms`` after its first start. ``x`` and ``y`` are from 0 to 1."""
 
     at_ms: int
     kind: str
@@ -50,7 +50,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that strikes. Emulator's kinds are those of `botkit.emulator.faults`; others are the network's."""
+    """A fault. The emulator's kinds are those of `botkit.emulator.faults`; others are the network's."""
 
     at_ms: int
     for_ms: int
@@ -63,7 +63,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot's process ends as kill -9 does it, ``rounds`` of the loop after its moment. ``is_cancel``: its task is
+    """The bot's process ends as by kill -9, ``rounds`` of the loop after its moment. ``is_cancel``: its task is
     cancelled there instead, and cleans up.
 
     The moment is ``at_ms`` of the run, or the ``nth`` time from there that the bot does what ``on`` says: "send" (a

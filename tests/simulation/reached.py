@@ -1,4 +1,5 @@
-"""Rare branches by name, and how often runs came there. A long run that never came to one of them proved nothing."""
+"""Rare branches by name, and how often runs reached them. A long run that missed one of them proved nothing about
+it."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ class Reached:
         self.on_final: Callable[[int, str], None] = lambda client_id, state: None
 
     def __call__(self, name: str) -> None:
-        """Sometimes a run comes here."""
+        """A branch that a run sometimes reaches."""
         self.counts[name] += 1
 
     def heard(self, text: str) -> None:
@@ -77,7 +78,7 @@ class Reached:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """While the block lasts, the turns of every bot are looked at."""
+        """During the block, every bot's turns are observed."""
         came_out = Bot.came_out
 
         def watched(bot: Bot, out: Any, now: int) -> None:

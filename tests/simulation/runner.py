@@ -1,4 +1,4 @@
-"""Carries out seeds, one after the other or in several processes, and says what they came to.
+"""Runs seeds, one after another or in several processes, and reports their results.
 
 python -m tests.simulation --seeds 50                    seeds 0 to 49 of layer whole
 python -m tests.simulation --layer core --from 1000 --seeds 200 --jobs 2
@@ -35,7 +35,7 @@ _MEMORY = Path("/dev/shm")
 
 
 def run_plan(plan: Plan) -> Result:
-    """Carry a plan out in a folder in memory."""
+    """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
     # collections happen between seeds: their moments are no part of a seed, and the modules are no garbage
     gc.collect()
@@ -55,7 +55,7 @@ def _one(task: tuple[int, Layer]) -> Result:
 
 
 class Totals:
-    """What many runs came to."""
+    """The results of many runs."""
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
@@ -93,7 +93,7 @@ class Totals:
                 yield f"  {count:7}  ({name})"
 
     def missing(self) -> list[str]:
-        """What a long run should have reached and has not."""
+        """What a long run should have reached but has not."""
         if self.runs < _LONG_RUN:
             return []
         kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not self.faults[kind]]
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_plan(path: Path) -> Plan:
-    """A plan that was kept."""
+    """Read a saved plan."""
     return msgspec.json.decode(path.read_bytes(), type=Plan)
 
 

@@ -1,4 +1,4 @@
-"""Makes a broken run's story short: parts of its plan are dropped as long as it breaks in the same way."""
+"""Shortens a broken run's plan: parts are dropped as long as it breaks in the same way."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def kind_of(broken: str) -> str:
 
 
 def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Plan:
-    """The plan with as much left out as can be. ``breaks`` carries one out and says what broke, or nothing."""
+    """The plan with as much left out as possible. ``breaks`` runs one and returns what broke, if anything."""
     wanted = kind_of(breaks(plan))
     assert wanted, "the plan does not break"
     left = [tries]
@@ -59,7 +59,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
 
 
 def story(plan: Plan, result: Result) -> Iterator[str]:
-    """A short plan and what came of it, in plain words."""
+    """A short plan and its result, in plain words."""
     kinds = ", ".join(f"{act.kind} {act.pair} at {act.at_ms / 1000:g} s" for act in plan.acts) or "nothing"
     yield f"The strategy: {kinds}."
     if plan.switches:
@@ -68,7 +68,7 @@ def story(plan: Plan, result: Result) -> Iterator[str]:
 
 
 def shrink_seed(seed: int, layer: Layer, keep: Path | None) -> int:
-    """The command: shrink a seed, tell its story, keep its plan."""
+    """The command: shrink a seed's plan, describe it, and save it."""
     from tests.simulation.runner import run_plan
 
     plan = draw(seed, layer)

@@ -1,4 +1,4 @@
-"""A few seeds of both layers, the plans that once broke something, and the simulation's own promises."""
+"""A few seeds of both layers, the plans that once failed, and the simulation's own guarantees."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ KEPT = sorted(REGRESSIONS.glob("*.json"))
 
 
 @pytest.mark.parametrize(("layer", "seed"), [("core", 1), ("core", 2), ("whole", 1)])
-def test_a_seed_holds_and_is_worth_its_while(layer: str, seed: int) -> None:
+def test_a_seed_breaks_no_invariant_and_covers_enough(layer: str, seed: int) -> None:
     result = run_plan(draw(seed, layer))  # type: ignore[arg-type]
     assert not result.broken, result.broken
     assert result.counts
 
 
 @pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
-def test_what_once_broke_holds(path: Path) -> None:
+def test_seeds_that_once_failed_pass(path: Path) -> None:
     result = run_plan(read_plan(path))
     assert not result.broken, "\n".join(result.story)
 
@@ -41,7 +41,7 @@ def test_a_planted_fault_still_applies(mutant: object) -> None:
         pass
 
 
-def test_a_story_shrinks_to_what_breaks_it() -> None:
+def test_a_plan_shrinks_to_what_breaks_it() -> None:
     plan = draw(7, "core")
     wanted = plan.acts[3], plan.faults[1]
 

@@ -1,4 +1,4 @@
-"""One run: an exchange, a bot that dies and comes back, what strikes them meanwhile, and the calm at the end."""
+"""One run: an exchange, a bot that dies and restarts, the faults in between, and the calm at the end."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ limits: {{ledger: none}}
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What a run came to. ``broken`` is empty if everything held."""
+    """A run's result. ``broken`` is empty if everything held."""
 
     seed: int
     broken: str = ""
@@ -101,7 +101,7 @@ class Result(msgspec.Struct, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """Whether the run was worth its while."""
+        """Whether the run covered enough."""
         return self.orders >= 20 and sum(self.faults.values()) >= 3 and self.crashes >= 1
 
 
@@ -153,11 +153,11 @@ class Run:
     # -- the story ------------------------------------------------------------------------------------------------
 
     def tell(self, text: str) -> None:
-        """Add a line to the story."""
+        """Add a line to the run's history."""
         self.result.story.append(f"{self.loop.time():9.3f}  {text}")
 
     async def go(self) -> None:
-        """Carry the plan out. Raises Broken."""
+        """Run the plan. Raises Broken."""
         plan = self.plan
         facts = _facts(self._config)
         options = EmulatorOptions(
@@ -287,7 +287,7 @@ class Run:
     # -- the bot --------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Bots, one after the other, until the calm's is stopped."""
+        """Run bots one after another until the calm phase's bot is stopped."""
         while True:
             self._lives += 1
             disk = SimulatedDisk(self._writing)
@@ -376,7 +376,7 @@ class Run:
         self.reached.heard(text)
 
     def _replay(self, life: Life) -> None:
-        """The run that has ended, played again from its recording."""
+        """Replay the finished run from its recording."""
         for folder in sorted((self._state / "runs").glob("*")):
             if folder.name in self._replayed:
                 continue
@@ -398,7 +398,7 @@ class Run:
     # -- crashes --------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        """Take the next crash of the plan up, if its time has come or comes in this life."""
+        """Prepare the plan's next crash, if it is due or falls into this life."""
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self._is_calm else None
 
     def did(self, what: str) -> None:
@@ -541,7 +541,7 @@ class Run:
     # -- the calm -------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None]) -> None:
-        """Nothing strikes any more: within a minute everything is settled, and the bot trades on. Raises Broken."""
+        """No more faults: within a minute everything must be settled, and the bot trades on. Raises Broken."""
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
@@ -573,7 +573,7 @@ class Run:
         check_no_secret((ACCOUNT.secret,), self._state, self.told)
 
     async def _wait(self, why: Callable[[], list[str]], until: float, living: asyncio.Task[None]) -> None:
-        """Until ``why`` finds nothing any more. Raises Broken with what it found when the time is over."""
+        """Wait until ``why`` finds nothing more. Raises Broken with its latest finding at the timeout."""
         while True:
             if living.done():
                 living.result()
@@ -639,7 +639,7 @@ class Run:
 
 
 class _Watched:
-    """An adapter that a crash can be timed by."""
+    """An adapter by which a crash can be timed."""
 
     def __init__(self, adapter: Any, run: Run) -> None:
         self._adapter = adapter
@@ -649,7 +649,7 @@ class _Watched:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """As the adapter's."""
+        """Like the adapter's."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
@@ -687,7 +687,7 @@ _FACTS: ExchangeFacts | None = None
 
 
 def carry_out(plan: Plan, folder: Path) -> Result:
-    """Carry a plan out in an empty folder, on a loop of its own."""
+    """Run a plan in an empty folder on its own loop."""
     loop = MachineLoop(seed=plan.seed, limit_s=600.0)
     records = _Records()
     run: Run | None = None
@@ -719,13 +719,13 @@ def carry_out(plan: Plan, folder: Path) -> Result:
 
 
 def _is_aiohttps_own(error: BaseException) -> bool:
-    """Its server starts a handler whose connection is gone already, if a task's step comes late."""
+    """Under a late task step, aiohttp's server starts a handler whose connection is already gone."""
     *_, frame = traceback.walk_tb(error.__traceback__)
     return frame[0].f_code.co_filename.endswith("aiohttp/web_protocol.py")
 
 
 class _Records(logging.Handler):
-    """The log of a run: kept for its secrets and for exceptions that nobody expected."""
+    """A run's log: kept for its secrets and for unexpected exceptions."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

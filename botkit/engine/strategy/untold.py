@@ -1,4 +1,4 @@
-"""Fills that are booked and that their strategy has not been told of yet.
+"""Fills that are booked but not yet reported to their strategy.
 
 A fill is booked at once, but `on_fill` may have to wait: up to a second for the rest of its match
 (`botkit.engine.orders.agreement`), and at a start for `on_ready`. If the bot dies meanwhile, the journal has the fill
@@ -18,7 +18,7 @@ _FIGURES = (*("time", "price_ticks", "lots", "value_units", "fee_units", "fee_cu
 
 
 class Untold:
-    """The untold fills of all strategies, oldest first."""
+    """All strategies' unreported fills, oldest first."""
 
     def __init__(self) -> None:
         #: they wait for the rest of their match
@@ -27,18 +27,18 @@ class Untold:
         self.mailed: list[Fill] = []
 
     def let_go(self, fill: Fill, *, is_open: bool) -> None:
-        """A fill goes to the mailbox, which is emptied in this turn if it ``is_open``."""
+        """A fill goes into the mailbox, which is emptied in this turn if it ``is_open``."""
         if self.held:
             self.held = [other for other in self.held if other is not fill]
         if not is_open:
             self.mailed.append(fill)
 
     def opened(self) -> None:
-        """The mailbox is open, and emptied in this turn."""
+        """The mailbox is open and will be emptied in this turn."""
         self.mailed.clear()
 
     def kept(self, strategy: str) -> list[dict[str, Any]]:
-        """A strategy's, as JSON values."""
+        """A strategy's unreported fills as JSON values."""
         return [
             {"client_id": fill.order.client_id} | {name: getattr(fill, name) for name in _FIGURES}
             for fill in (*self.mailed, *self.held)
@@ -47,7 +47,7 @@ class Untold:
 
     @staticmethod
     def recalled(kept: Iterable[Mapping[str, Any]], order_of: Callable[[int], Order | None]) -> list[Fill]:
-        """The fills that an earlier run kept; those of orders that are forgotten are left out."""
+        """The fills that an earlier run saved, without those of forgotten orders."""
         fills = []
         for row in kept:
             order = order_of(row["client_id"])

@@ -1,4 +1,4 @@
-"""A strategy that does what a list of acts says, and keeps count of what it hears.
+"""A strategy that performs a list of actions and counts what it receives.
 
     acts: path of a JSON list of {at_ms, kind, pair, x, y}, by time
 
@@ -20,7 +20,7 @@ _ACTS_A_TURN = 40
 
 
 class Trader(Strategy):
-    """Acts by a list."""
+    """Performs a list of actions."""
 
     acts: str
     pairs: list[Pair]
