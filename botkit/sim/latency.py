@@ -30,7 +30,7 @@ def _milliseconds(options: Options, key: str) -> Nanos:
 def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
     unknown = sorted(set(options) - {"model", *known})
     if unknown:
-        raise ConfigError(f"latency.{unknown[0]} is not known; this model takes {', '.join(known)}")
+        raise ConfigError(f"latency.{unknown[0]} is unknown; this model takes {', '.join(known)}")
 
 
 class Constant:
@@ -84,8 +84,8 @@ class Lognormal:
         ms = NS_PER_MS
         self.assumptions: tuple[str, ...] = (
             f"Latency is drawn lognormally with sigma {self._sigma:g} around medians of {self._order_ns / ms:g} ms to"
-            f" the exchange, {self._answer_ns / ms:g} ms back and {self._feed_ns / ms:g} ms from the market, one seeded"
-            " draw a request.",
+            f" the exchange, {self._answer_ns / ms:g} ms back and {self._feed_ns / ms:g} ms from the market, with one "
+            "seeded draw per request.",
         )
 
     def _draw(self, median: Nanos, kind: int, key: int) -> Nanos:

@@ -282,7 +282,7 @@ async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
     assert "take capital from a strategy" in shortage
     assert far_buy(bot).is_refused
     assert bot.say(MoveCapital("p", {"usdt": -20_000 * 10**8})).refusal is None
-    assert "the account holds all that its strategies own again" in told(bot)
+    assert "the account again holds everything its strategies own" in told(bot)
     assert not far_buy(bot).is_refused
 
 

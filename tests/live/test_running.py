@@ -26,6 +26,8 @@ from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
 from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def asked(world: World, command: str, **arguments: Any) -> str:
     folder = StateFolder(world.folder / "state")
@@ -306,7 +308,7 @@ async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
     emulator.advance(emulator.venue.now)
-    await until(lambda: "the account holds all that its strategies own again; new orders are allowed" in told(bot))
+    await until(lambda: "the account again holds everything its strategies own; new orders are allowed" in told(bot))
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN
