@@ -24,7 +24,7 @@ class MarketMaker(Strategy):
     skew_bps: float = param(10.0, ge=0, lt=10_000, live=True, doc="how far both quotes move when the inventory is full")
     inventory: float = param(0.05, gt=0, doc="maximum distance from the target holding, in base currency")
     target: float | None = param(
-        None, ge=0, doc="holding at which quotes are centred, in base currency; default: the holding at the start"
+        None, ge=0, doc="holding at which quotes are centred, in base currency; default: the coins it was given"
     )
     tolerance_bps: float = param(2.0, ge=0, doc="leave a quote in place if it is this close to the wanted price")
     max_age_s: float = param(60.0, gt=0, doc="pull the quotes when the book is older than this")
@@ -32,9 +32,7 @@ class MarketMaker(Strategy):
     def on_start(self) -> None:
         self.subscribe_book(self.pair, depth=5)
         self.set_timer("age", every_s=5)
-        began_with = self.state.setdefault("began_with", self.position(self.pair).amount)
         self._stopping = False
-        self._target = float(began_with) if self.target is None else self.target
         fees_bps = self.fees(self.pair).maker * 20_000
         if self.spread_bps <= fees_bps:
             self.log.warning("a spread of %g bp does not pay the two maker fees of %g bp", self.spread_bps, fees_bps)
@@ -55,7 +53,8 @@ class MarketMaker(Strategy):
             self.quote(self.pair)
             self.skip("one side of the book is empty")
             return
-        held = self.position(self.pair).amount - self._target
+        position = self.position(self.pair)
+        held = position.amount - (position.given if self.target is None else self.target)
         self.plot("inventory", held)
         lean = max(-1.0, min(1.0, held / self.inventory))
         middle = market.mid * (1 - lean * self.skew_bps / 10_000)

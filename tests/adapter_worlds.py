@@ -22,11 +22,11 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.columns import BookColumns, TradeColumns
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
-from botkit.sim.order import AccountSetup
 from botkit.tape.writer import TapeWriter
 from tests.toy_exchange import PAIR as GOLD
 from tests.toy_exchange import ToyAdapter, ToyVenue

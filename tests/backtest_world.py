@@ -47,11 +47,11 @@ def write_config(
     backtest: str = BACKTEST,
     more: str = "",
 ) -> Path:
-    """Write a configuration with one strategy. ``data`` is the YAML for ``backtest.data``."""
+    """Write a configuration with one strategy, which owns the account. ``data`` is the YAML for ``backtest.data``."""
     path = folder / "bot.yaml"
     path.write_text(
         f"name: test\nexchange: bitopro\nplugins: [{plugins}]\n{more}"
-        f"strategies:\n  - {{name: s, use: {use}, params: {params}}}\n"
+        f"strategies:\n  - {{name: s, use: {use}, params: {params}, capital: {balances}}}\n"
         f"backtest:\n  data: {data}\n  balances: {balances}\n{backtest}",
         encoding="utf-8",
     )

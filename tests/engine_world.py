@@ -56,11 +56,11 @@ from botkit.model.requests import (
     OrderAck,
     Request,
 )
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
-from botkit.sim.order import AccountSetup
 
 UNIT = 10**8
 S = NS_PER_S
@@ -228,9 +228,21 @@ class Bot:
             self.begin()
 
     def begin(self, restore: Restore | None = None) -> None:
-        """Open the books, or restore them, and run every ``on_start`` and ``on_ready``."""
+        """Open the books, or restore them, and run every ``on_start`` and ``on_ready``.
+
+        Without ``capital`` the strategies share the account, coins included.
+        """
         self.tell(Restore(balances=self.balances) if restore is None else restore)
+        portfolio = self.portfolio
+        if restore is None and portfolio.transfers.refusal("pool", {}) is None:
+            coins = {c: units for c, units in portfolio.unassigned.items() if units and c in self.known_currencies}
+            portfolio.transfers.move("pool", coins)
         self.tell(Begin())
+
+    @property
+    def known_currencies(self) -> list[str]:
+        """The currencies of the bot's pairs."""
+        return self.portfolio.valuation.currencies
 
     # -- time and events ------------------------------------------------------------------------------------------
 

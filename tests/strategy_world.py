@@ -115,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """A configuration with one strategy named s and round costs."""
+        """A configuration with one strategy named s, which owns the whole account, and round costs."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -126,7 +126,7 @@ class World:
         return {
             "name": "test",
             "plugins": [str(ROOT / "strategies")],
-            "strategies": [{"name": "s", "use": use, "params": dict(params)}],
+            "strategies": [{"name": "s", "use": use, "params": dict(params), "capital": backtest["balances"]}],
             "backtest": backtest,
             **sections,
         }

@@ -177,10 +177,6 @@ def test_a_stray_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
-#: modules of the pure part that still hold both. The list may only shrink.
-STRUCTS_BESIDE_CLASSES = {
-    f"sim/{name}.py" for name in ("ledger", "market", "order", "publish", "streams", "venue_limits")
-}
 #: bases of classes that are neither: they are never compiled to native classes
 NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
 
@@ -204,7 +200,7 @@ def test_modules_that_may_be_compiled_hold_structs_or_plain_classes() -> None:
         for path in modules()
         if package_of(path) in PURE and len(kinds_of_classes(path.read_text(encoding="utf-8"))) > 1
     }
-    assert mixed == STRUCTS_BESIDE_CLASSES
+    assert mixed == set()
     assert kinds_of_classes("class A(msgspec.Struct, frozen=True): ...\nclass B(C): ...") == {"struct", "class"}
 
 
@@ -281,7 +277,7 @@ _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink
 #: uses that cannot affect a running bot's decisions. The list may only shrink.
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
-    "live/replay.py": {"open", "read_text"},
+    "live/replay.py": {"open", "read_bytes"},
     # the log is for people: nothing reads it back, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
     # runs an emulator beside tests that have no event loop

@@ -245,7 +245,7 @@ def test_a_name_that_is_offered_twice_is_refused_with_both_files(tmp_path: Path)
 
 
 def test_missing_folders_and_modules_and_blocks_are_refused(tmp_path: Path) -> None:
-    assert "no such folder" in refused(folders=[tmp_path / "absent"])
+    assert "this plugin folder does not exist" in refused(folders=[tmp_path / "absent"])
     assert "No module named" in refused(modules=["absent_module_x"])
     write(tmp_path, "mine.py", "")
     assert "did you mean `mine`?" in refused(folders=[tmp_path], block=["mime"])

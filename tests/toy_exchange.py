@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from msgspec.structs import replace
 
 from botkit import Pair, PairRules, hookimpl
 from botkit.errors import OutcomeUnknown, Refused
-from botkit.model.adapter import Adapter, Capabilities, Sink, StreamKind
+from botkit.model.adapter import Adapter, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, Clock, Nanos
 from botkit.model.events import (
     BalanceReport,
@@ -152,7 +151,7 @@ class ToyVenue:
                 connection.tell_account(event)
 
 
-class ToyAdapter:
+class ToyAdapter(Lifetime):
     """Connects to the exchange (`botkit.model.adapter.Adapter`)."""
 
     account_streams: tuple[str, ...] = ("user",)
@@ -165,15 +164,6 @@ class ToyAdapter:
         self._account: Sink | None = None
         self._market: list[Sink] = []
         self._is_open = self._is_connected = False
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def open(self) -> None:
         self._is_open = self._is_connected = True

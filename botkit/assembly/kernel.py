@@ -9,8 +9,8 @@ from botkit.model.extension import FeeModel, LatencyModel, QueueModel
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.project.project import Project
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.kernel import Kernel
-from botkit.sim.order import AccountSetup
 
 ACCOUNT = "main"
 

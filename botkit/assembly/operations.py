@@ -1,10 +1,10 @@
-"""What the command line does with running bots, gathered from `botkit.live` and the wiring beside it."""
+"""Operations on running bots for the command line, gathered from `botkit.live` and the wiring here."""
 
 from __future__ import annotations
 
 from botkit.assembly.account import account_access
 from botkit.live.account import account_lines, read_account
-from botkit.live.capital import kept_positions, move_stopped, parse_amounts
+from botkit.live.capital import kept_positions, move_stopped, parse_amounts, parse_cost
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
@@ -28,6 +28,7 @@ __all__ = [
     "move_stopped",
     "panic",
     "parse_amounts",
+    "parse_cost",
     "read_account",
     "stopped_lines",
     "summary_lines",

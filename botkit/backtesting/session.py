@@ -1,4 +1,4 @@
-"""Runs one backtest: from its parts to its result."""
+"""Runs one backtest, from its parts to its result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from botkit.backtesting.cautions import cautions, cautions_of_bot, cautions_of_exchange, check_slippage
+from botkit.backtesting.cautions import (
+    cautions,
+    cautions_of_bot,
+    cautions_of_coins,
+    cautions_of_exchange,
+    check_slippage,
+)
 from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
@@ -40,13 +46,13 @@ from botkit.model.results import (
 )
 from botkit.tape.feed import Feed, Slice
 
-#: figures worth comparing between readings of the queue
+#: figures worth comparing between queue assumptions
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: most rows in memory at once, including one slice ahead; a smaller number only costs time
+#: the most rows in memory at once, including one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000
 
 #: (level, text, the run's time): a message for the user
@@ -54,7 +60,7 @@ Tell = Callable[[str, str, Nanos], None]
 
 
 class _Run:
-    """One run under one reading of the queue."""
+    """One run under one queue assumption."""
 
     def __init__(self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
         self.parts = parts
@@ -70,7 +76,7 @@ class _Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # what the strategies subscribed to decides what the run reads
+        # which data the run reads depends on the strategies' subscriptions
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
@@ -81,7 +87,8 @@ class _Run:
                 kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, parts.balances, plan.start)
+        self.ownership = view.money.ownership()
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
@@ -102,7 +109,7 @@ class _Run:
             if why is not None and name not in self._unkept:
                 self._unkept[name] = why
                 self._tell(
-                    "warning", f"self.state of {name!r} cannot be kept for a restart: {why}", self.engine.view.now
+                    "warning", f"self.state of {name!r} cannot be saved for a restart: {why}", self.engine.view.now
                 )
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:
@@ -112,7 +119,7 @@ class _Run:
             sources,
             resolutions,
             currency=parts.currency,
-            held=[currency for currency, units in parts.balances.items() if units],
+            held=[c for c, units in self.engine.view.money.holdings(None).items() if units],
             pairs=parts.pairs,
             start=parts.start,
             end=parts.end,
@@ -146,8 +153,8 @@ class _Run:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Collect garbage less often. A run keeps most objects and makes few cycles: at Python's thresholds a tenth of
-    its time goes into looking for garbage that is not there."""
+    """Collect garbage less often. A run keeps most of its objects and makes few cycles: at Python's default
+    thresholds, a tenth of its time goes into looking for garbage that is not there."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
     try:
@@ -171,10 +178,11 @@ def run_backtest(
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
-    """Run a backtest; with ``readings`` also the other readings of the queue, if orders rested in a book.
+    """Run a backtest; with ``readings`` also under the other queue assumptions, if orders rested in a book.
 
-    ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the
-    reading and how far it is, 0 to 1; ``tell`` with strategies' messages to the user, in the chosen reading only.
+    ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
+    assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
+    chosen assumption only.
     """
     if decisions_to is None:
         main = _one(parts, parts.reading, DecisionLog(), progress, tell)
@@ -198,7 +206,7 @@ def run_backtest(
 
 @contextmanager
 def _without_logs() -> Iterator[None]:
-    """Silence the strategies' logs: they say the same in every reading."""
+    """Silence the strategies' logs, which are the same under every assumption."""
     logger, nothing = logging.getLogger("botkit.strategy"), logging.NullHandler()
     before, logger.propagate = logger.propagate, False
     logger.addHandler(nothing)
@@ -226,7 +234,7 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
 
 
 def _result(run: _Run) -> BacktestResult:
-    """Gather the figures of a finished run."""
+    """Gather a finished run's figures."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     orders = view.orders()
@@ -272,6 +280,7 @@ def _result(run: _Run) -> BacktestResult:
         assumptions=run.kernel.assumptions(),
         warnings=_cautions(run),
         dust=_dust(view),
+        unassigned={currency: units for currency, units in view.money.unassigned.items() if units},
         versions=dict(parts.versions),
     )
 
@@ -326,6 +335,7 @@ def _cautions(run: _Run) -> list[Caution]:
     parts, plan, view = run.parts, run.plan, run.engine.view
     return [
         *cautions(plan, parts),
+        *cautions_of_coins(run.ownership),
         *(Caution(sentence, False) for sentence in partial_streams(parts.feed, plan)),
         *(Caution(sentence) for sentence in run.holes.sentences()),
         *cautions_of_exchange(run.kernel, sum(filler.filled for filler in run.driver.gap_fillers.values())),
@@ -334,7 +344,7 @@ def _cautions(run: _Run) -> list[Caution]:
 
 
 def _dust(view: EngineView) -> list[str]:
-    """Rests of positions that are too small to sell."""
+    """Remainders of positions that are too small to sell."""
     lines = []
     for name in view.names():
         for position in view.money.positions(name):
@@ -342,5 +352,7 @@ def _dust(view: EngineView) -> list[str]:
                 pair = position.pair
                 least = pair.rules.amount_text(pair.rules.least_lots)
                 amount = from_units(position.amount_units).normalize()
-                lines.append(f"{name}: {amount:f} {pair.base} of {pair} is below the least order of {least} and stays")
+                lines.append(
+                    f"{name}: {amount:f} {pair.base} of {pair} is below the smallest order ({least}) and remains"
+                )
     return lines

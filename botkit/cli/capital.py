@@ -22,7 +22,7 @@ def capital() -> None:
     """Give a strategy money that belongs to no strategy, or take it back. Works whether or not the bot is running, and
     counts as neither profit nor loss.
 
-    STRATEGY is one that has `capital:`, or `pool` for the part that all other strategies share.
+    STRATEGY is the strategy's name, or `pool` for what all strategies without `capital:` share.
     """
 
 
@@ -30,10 +30,11 @@ def capital() -> None:
 @_CONFIG
 @click.argument("strategy")
 @_AMOUNTS
+@click.option("--cost", metavar="PRICE", help="What each coin cost, in quote currency. Default: the current price.")
 @_MODE
-def add(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
+def add(config: Path, strategy: str, amounts: tuple[str, ...], cost: str | None, mode: str | None) -> None:
     """Give STRATEGY more money, such as twd=5000 btc=0.01."""
-    _move(config, strategy, amounts, mode, 1)
+    _move(config, strategy, amounts, mode, 1, cost)
 
 
 @capital.command()
@@ -46,14 +47,17 @@ def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None
     _move(config, strategy, amounts, mode, -1)
 
 
-def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int) -> None:
-    from botkit.assembly.operations import ask, kept_positions, move_stopped, parse_amounts
+def _move(
+    config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int, cost: str | None = None
+) -> None:
+    from botkit.assembly.operations import ask, kept_positions, move_stopped, parse_amounts, parse_cost
     from botkit.project.without_strategies import stopped_books, without_strategies
 
+    cost_e8 = None if cost is None else parse_cost(cost)
     units = {currency: sign * change for currency, change in parse_amounts(amounts).items()}
     folder = state_folder_of(config, mode)
     if folder.holder() is not None:
-        click.echo(ask(folder, "capital", strategy=strategy, units=units))
+        click.echo(ask(folder, "capital", strategy=strategy, units=units, cost_e8=cost_e8))
         return
     if folder.path.name in ("inside", "paper"):
         raise ConfigError(
@@ -65,4 +69,4 @@ def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | Non
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
     project = without_strategies(config)  # the complete configuration, because every strategy's capital matters
     books = stopped_books(project, kept_positions(folder))
-    click.echo(move_stopped(folder, books, project.pairs, strategy, units, now))
+    click.echo(move_stopped(folder, books, project.pairs, strategy, units, now, cost_e8))

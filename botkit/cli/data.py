@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,12 +18,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from botkit.cli.screen import screen
-from botkit.cli.zones import TYPED_ZONE
+from botkit.cli.zones import DEFAULT_ZONE, TYPED_ZONE
 from botkit.errors import DataError
-from botkit.model.clock import format_time, parse_time
+from botkit.model.clock import Nanos, format_time, parse_time
 from botkit.model.extension import TapeFormat
 from botkit.model.money import parse_decimal
 from botkit.model.pairs import Pair
+from botkit.model.resolutions import fixed_length
+from botkit.tape.manifest import StreamInfo
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _PATH = click.argument("path", type=click.Path(path_type=Path))
@@ -36,6 +40,36 @@ _TRADES = click.option(
 
 _SORT = click.option("--sort", is_flag=True, help="Accept CSV rows in any order, such as newest first.")
 _ZONE = click.option("--timezone", metavar="ZONE", help="Time zone for CSV times without an offset, such as UTC.")
+
+
+class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
+    """How to read a file, as set by the options; None means not set."""
+
+    pair: str | None
+    kind: str | None
+    resolution: str | None
+    trades: str | None
+    sort: bool
+    timezone: str | None
+
+    def options(self, **more: str | None) -> dict[str, Any]:
+        """The options for a format, plus ``more``."""
+        given = {"pair": self.pair, "resolution": self.resolution, "trades": self.trades, "timezone": self.timezone}
+        return {**given, "sort": self.sort or None, **more}
+
+
+def _reads_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for commands that read files in any format; the command receives them as ``how``."""
+
+    @functools.wraps(command)
+    def read(**given: Any) -> Any:
+        how = HowToRead(**{name: given.pop(name) for name in HowToRead.__struct_fields__})
+        return command(how=how, **given)
+
+    for option in (_ZONE, _SORT, _TRADES, _RESOLUTION, _KIND, _PAIR):
+        read = option(read)
+    return read
+
 
 _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
@@ -113,24 +147,14 @@ def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 @data.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or extend.")
-@_PAIR
-@_KIND
-@_RESOLUTION
-@_TRADES
-@_SORT
-@_ZONE
+@_reads_file
 @click.option("--drop-doubled", is_flag=True, help="Skip candles that are exact copies of the previous one.")
 @click.option("--source", "origin", default="", help="Where the data comes from; stored in the tape's manifest.")
 @_JSON
 def import_file(
     file: Path,
     out: Path,
-    pair: str | None,
-    kind: str | None,
-    resolution: str | None,
-    trades: str | None,
-    sort: bool,
-    timezone: str | None,
+    how: HowToRead,
     drop_doubled: bool,
     origin: str,
     as_json: bool,
@@ -142,11 +166,11 @@ def import_file(
     from botkit.tape.tape import Tape
     from botkit.tape.writer import TapeWriter
 
-    options = {"pair": pair, "kind": kind, "resolution": resolution, "trades": trades, "timezone": timezone}
+    options = {name: getattr(how, name) for name in ("pair", "kind", "resolution", "trades", "timezone")}
     given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
-    flags = [flag for flag, is_set in (("--sort", sort), ("--drop-doubled", drop_doubled)) if is_set]
+    flags = [flag for flag, is_set in (("--sort", how.sort), ("--drop-doubled", drop_doubled)) if is_set]
     command = shlex.join(["botkit", "data", "import", file.name, *given, *flags])
-    source = _file_source(file, kind, {**options, "sort": sort or None, "doubled": "drop" if drop_doubled else None})
+    source = _file_source(file, how.kind, how.options(doubled="drop" if drop_doubled else None))
     notes = [*source.notes, *source.findings]
     with TapeWriter(
         out,
@@ -184,28 +208,18 @@ def _counted(number: int, word: str) -> str:
 
 @data.command()
 @_PATH
-@_PAIR
-@_KIND
-@_RESOLUTION
-@_TRADES
-@_SORT
-@_ZONE
+@_reads_file
 @_JSON
 def info(
     path: Path,
-    pair: str | None,
-    kind: str | None,
-    resolution: str | None,
-    trades: str | None,
-    sort: bool,
-    timezone: str | None,
+    how: HowToRead,
     as_json: bool,
 ) -> None:
     """Show the contents of PATH (a tape or a file): spans, rows, gaps, duplicate rows, crossed books."""
     from botkit.tape.checks import inspect
+    from botkit.tape.csv_columns import zone_of
 
-    how = {"pair": pair, "resolution": resolution, "trades": trades, "sort": sort or None, "timezone": timezone}
-    source = _source(path, kind, how)
+    source = _source(path, how.kind, how.options())
     reports = list(inspect(source))
     described = _provenance(source)
     if as_json:
@@ -230,7 +244,9 @@ def info(
             text = "yes: generated, not recorded" if name == "synthetic" else _plain(value)
             console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("stream", "from (UTC)", "to (UTC)"):
+    # the zone in which dates are typed elsewhere, unless the file's own was given
+    zone = zone_of(path, how.timezone or DEFAULT_ZONE) or UTC
+    for title in ("stream", f"from ({zone})", f"to ({zone})"):
         table.add_column(title, no_wrap=True)
     for title in ("rows", "gaps", "doubled", "crossed", "silence"):
         table.add_column(title, no_wrap=True, justify="right")
@@ -238,8 +254,8 @@ def info(
         stream = report.info
         table.add_row(
             stream.label,
-            format_time(stream.start)[:16].replace("T", " "),
-            format_time(stream.end)[:16].replace("T", " "),
+            format_time(_first_moment(stream), zone)[:16].replace("T", " "),
+            format_time(stream.end, zone)[:16].replace("T", " "),
             f"{stream.rows:,}",
             f"{report.gaps}" + (f" ({report.missing_candles})" if report.missing_candles else ""),
             str(report.doubled),
@@ -251,6 +267,12 @@ def info(
     unstamped = [report.info.label for report in reports if not report.info.has_receive_times]
     if unstamped:
         console.print(f"\nwithout receive times: {', '.join(unstamped)}", highlight=False, markup=False)
+
+
+def _first_moment(stream: StreamInfo) -> Nanos:
+    """Where a stream begins: candles at the start of the first, which is received at its end."""
+    length = fixed_length(stream.resolution) if stream.resolution is not None else None
+    return stream.start - (length or 0)
 
 
 def _plain(value: Any) -> str:
@@ -280,21 +302,11 @@ def _provenance(source: Any) -> dict[str, Any]:
 
 @data.command()
 @_PATH
-@_PAIR
-@_KIND
-@_RESOLUTION
-@_TRADES
-@_SORT
-@_ZONE
+@_reads_file
 @_JSON
 def check(
     path: Path,
-    pair: str | None,
-    kind: str | None,
-    resolution: str | None,
-    trades: str | None,
-    sort: bool,
-    timezone: str | None,
+    how: HowToRead,
     as_json: bool,
 ) -> int:
     """Check PATH (a tape or a file). Exit code 1 if something is wrong.
@@ -309,12 +321,10 @@ def check(
     streams, rows = 0, 0
     synthetic = False
     notes: list[str] = []
-    options: dict[str, Any] = {"pair": pair, "resolution": resolution, "trades": trades}
-    options |= {"sort": sort or None, "timezone": timezone}
-    if not path.is_dir():
-        options["doubled"] = "drop"  # count them all instead of refusing the first
+    # count doubled rows of a file instead of refusing the first
+    options = how.options() if path.is_dir() else how.options(doubled="drop")
     try:
-        source = _source(path, kind, options)
+        source = _source(path, how.kind, options)
         synthetic = source.synthetic
         if isinstance(source, TapeSource):
             sentences += check_contents(source.tape)

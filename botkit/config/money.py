@@ -51,13 +51,11 @@ class Claim:
         self.currency = currency
         strategies = loaded.config.strategies
         #: the currencies for which strategies use the account's whole balance, or a share of it
-        self.divided = {
-            currency
-            for strategy, named in zip(strategies, pairs, strict=True)
-            if not isinstance(strategy.capital, dict)
-            for pair in named
-            for currency in (pair.base, pair.quote)
-        }
+        self.divided: set[str] = set()
+        for strategy, named in zip(strategies, pairs, strict=True):
+            if not isinstance(strategy.capital, dict):
+                quotes = [pair.quote for pair in named] or [currency]
+                self.divided.update(quotes[:1] if strategy.capital is None else quotes)
         self.percent = sum(strategy.capital_percent or 0 for strategy in strategies)
         self.takes_all = any(strategy.capital is None for strategy in strategies)
         #: capital in fixed amounts: (currency, units)

@@ -105,7 +105,7 @@ class TapeMarket:
         self._feed: Feed = Feed([source])
         streams = [info for info in self._feed.streams if info.kind in ("books", "trades")]
         if not streams:
-            raise ConfigError(f"--market {path}: it has no books or trades; candles alone are only for backtests")
+            raise ConfigError(f"--market {path}: it has no books or trades; candles alone only work in backtests")
         self.name, self.synthetic = f"tape {source.name}", source.synthetic
         self.ended = False
         self.start = min(info.start for info in streams)

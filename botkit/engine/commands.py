@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from botkit.engine.market.book import walk
+from botkit.engine.money.positions import Position
 from botkit.engine.orders.orphans import Orphans
 from botkit.engine.outcome_parts import Reply
 from botkit.engine.rooms import BotRooms
@@ -20,9 +21,10 @@ from botkit.model.inputs import (
     Resume,
     SetParameter,
 )
+from botkit.model.orders import Order
 
 PAUSED = "paused by hand"
-#: how far through the visible book a position is sold when a bot stops
+#: how deep into the visible book a position may be sold when a bot stops
 _FLATTEN_SLIPPAGE_PCT = 1.0
 
 
@@ -45,7 +47,7 @@ class Commands:
     def halt(self, given: Halt, now: Nanos) -> None:
         """Halt the bot or one strategy."""
         if given.level is None:
-            self._rooms.halt(given.reason, keeps_orders=given.keeps_orders)
+            self._rooms.stops.halt(given.reason, keeps_orders=given.keeps_orders)
         elif self._record(given.level) is not None:
             self._halt_strategy(given.level, given.reason, now)
 
@@ -96,19 +98,22 @@ class Commands:
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
-        """Give a strategy (or the pool) unassigned money, or take it back. May end a shortage."""
+        """Give a strategy (or the pool) unassigned money, or take money back. May end a shortage."""
         rooms = self._rooms
-        refusal = rooms.portfolio.transfers.refusal(given.target, given.units) or rooms.portfolio.transfers.unpriced(
-            given.units
-        )
+        transfers = rooms.portfolio.transfers
+        refusal = transfers.refusal(given.target, given.units) or transfers.unpriced(given.units)
+        if refusal is None and given.cost_e8 is not None:
+            refusal = transfers.wrong_cost(given.target, given.units)
         if refusal is not None:
             self._reply(refusal=refusal)
             return
-        rooms.portfolio.transfers.move(given.target, given.units)
+        transfers.move(given.target, given.units, given.cost_e8)
         figures = " ".join(f"{currency}={units}" for currency, units in given.units.items())
+        if given.cost_e8 is not None:
+            figures += f" at {given.cost_e8}"
         rooms.decisions.note("capital", now, f"{given.target} {figures}")
-        rooms.watch_shortages()
-        rooms.tell_balances(given.units)
+        rooms.balances.watch_shortages()
+        rooms.balances.tell(given.units)
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
@@ -116,30 +121,52 @@ class Commands:
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 
     def flatten(self, given: Flatten, now: Nanos) -> None:
-        """Sell what a strategy holds, as far as the visible book can absorb it within the slippage."""
+        """Return to a strategy's given holdings, as far as the visible book can absorb it within the slippage."""
         record = self._record(given.strategy)
         if record is None:
             return
         rooms = self._rooms
-        refusals = []
-        for position in rooms.portfolio.positions(given.strategy):
-            lots = position.sellable_lots
-            levels = rooms.markets.of(position.pair).book.bid_levels if lots else ()
-            if lots and levels:
-                lowest = -int(-levels[0][0] * (1 - _FLATTEN_SLIPPAGE_PCT / 100))
-                lots = min(lots, walk(levels, lots, lowest, buying=False)[0])
-            if lots >= position.pair.rules.least_lots:
-                amount = position.pair.rules.exact_amount(lots)
-                entry = rooms.contexts[given.strategy].orders
-                order = entry.market_sell(position.pair, amount, _FLATTEN_SLIPPAGE_PCT, "flatten", reduces=True)
-                if order.is_refused:
-                    refusals.append(order.reason)
-        self._reply(tuple(refusals))
+        orders = []
+        for position, units in rooms.portfolio.ownership.surplus(given.strategy):
+            if units > 0:
+                orders.append(self._sell_surplus(given.strategy, position, units))
+            elif record.active:
+                orders.append(self._buy_missing(given.strategy, position, -units))
+        self._reply(tuple(order.reason for order in orders if order is not None and order.is_refused))
+
+    def _sell_surplus(self, strategy: str, position: Position, units: int) -> Order | None:
+        rules = position.pair.rules
+        lots = min(rules.lots_of_units(units), position.sellable_lots)
+        levels = self._rooms.markets.of(position.pair).book.bid_levels
+        if lots and levels:
+            lowest = -int(-levels[0][0] * (1 - _FLATTEN_SLIPPAGE_PCT / 100))
+            lots = min(lots, walk(levels, lots, lowest, buying=False)[0])
+        if lots < rules.least_lots:
+            return None
+        entry, amount = self._rooms.contexts[strategy].orders, rules.exact_amount(lots)
+        return entry.market_sell(position.pair, amount, _FLATTEN_SLIPPAGE_PCT, "flatten", reduces=True)
+
+    def _buy_missing(self, strategy: str, position: Position, units: int) -> Order | None:
+        rooms, rules = self._rooms, position.pair.rules
+        lots = rules.lots_of_units(units)
+        levels = rooms.markets.of(position.pair).book.ask_levels
+        if lots and levels:
+            highest = int(levels[0][0] * (1 + _FLATTEN_SLIPPAGE_PCT / 100))
+            lots = min(lots, walk(levels, lots, highest, buying=True)[0])
+        if lots < rules.least_lots:
+            return None
+        entry, amount = rooms.contexts[strategy].orders, rules.exact_amount(lots)
+        # the only purchase of a stopping bot; halts and risk rules apply to it as to any other
+        was_stopping, rooms.gate.is_stopping = rooms.gate.is_stopping, False
+        try:
+            return entry.market_buy(position.pair, None, amount, _FLATTEN_SLIPPAGE_PCT, "flatten")
+        finally:
+            rooms.gate.is_stopping = was_stopping
 
     def forget(self, given: Forget, now: Nanos) -> None:
         """Drop orders that were final long ago."""
         self._reply(self._rooms.table.forget_before(given.before))
 
     def journal_failed(self, given: JournalFailed, now: Nanos) -> None:
-        """No new order leaves while the journal cannot be written."""
+        """Block new orders while the journal cannot be written."""
         self._rooms.gate.journal_fault = given.why

@@ -6,11 +6,12 @@ state, a fill, a price, a failed strategy) come here and are passed on in a fixe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
 from botkit.engine.agenda import Agenda, BotClock, Changes
+from botkit.engine.balances import Balances
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import PairMarket
@@ -32,6 +33,7 @@ from botkit.engine.outcome import Outbox
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router
 from botkit.engine.settings import EngineSettings, StrategySpec
+from botkit.engine.stops import Stops
 from botkit.engine.strategy.base import Strategy, bind
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.context import Context, Rooms
@@ -41,8 +43,8 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
 from botkit.engine.strategy.untold import Untold
-from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
+from botkit.model.clock import Nanos
+from botkit.model.events import Fill, OrderReport
 from botkit.model.extension import FeeRates
 from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
@@ -52,8 +54,6 @@ from botkit.model.pairs import Pair
 REFUSALS_A_TURN_MAX = 100
 #: consecutive rejections by the exchange, over all strategies, that halt the bot
 REJECTIONS_MAX = 10
-#: by then the balances changed by an execution have arrived
-BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 _REFUSED = OrderState.REFUSED
 _REJECTED = OrderState.REJECTED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
@@ -93,14 +93,11 @@ class BotRooms:
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
         self._find_callback = find_callback
-        #: `Begin` has come: market events and timers are looked at
+        #: `Begin` has come: market events and timers are processed
         self.has_begun = False
         #: an order was refused in this turn
         self.has_refused = False
         self._rejections = 0
-        self._last_balances: dict[tuple[str, str], Balance] = {}
-        #: the strategies that listen to their balances, once `Begin` has come
-        self._balance_listeners: tuple[StrategyRecord, ...] | None = None
         self.comparison: Reconciliation | None = None
 
         self.callbacks = Callbacks(
@@ -108,7 +105,7 @@ class BotRooms:
             changes=self.changes,
             outbox=self.outbox,
             find=self._find,
-            stop=self.stop_strategy,
+            stop=self._stop_strategy,
         )
         self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
         self.table = OrderTable()
@@ -148,28 +145,24 @@ class BotRooms:
         self.timers = TimerBook(agenda, self.callbacks)
         self.past = PastBook(self.markets, self.outbox)
         self.client_ids = ClientIds(settings.first_client_id)
-        self.watch: Watch | None = None
-        if settings.watch_speed is not None:
-            self.watch = Watch(
-                agenda=agenda,
-                markets=self.markets,
-                reads=self.reads,
-                portfolio=portfolio,
-                outbox=self.outbox,
-                trip=self._trip,
-                zone=settings.zone,
-                speed=settings.watch_speed,
-            )
+        self.stops = self._make_stops()
+        self.balances = self._make_balances()
+        self.watch = self._make_watch()
         self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
         self.router_slot = agenda.slot("router", router.next_due, _nothing)
         router.take_listener(self.router_slot.changed, self.changes)
         risk.expected_price = self._expected_price
-        rooms = Rooms(
+        rooms = self._rooms_of_strategies(fee_rates)
+        for spec in strategies:
+            self._add(spec, rooms)
+
+    def _rooms_of_strategies(self, fee_rates: Callable[[Pair, Nanos], FeeRates]) -> Rooms:
+        return Rooms(
             clock=self.clock,
-            zone=settings.zone,
-            pairs=pairs,
+            zone=self.settings.zone,
+            pairs=self.pairs,
             markets=self.markets,
-            portfolio=portfolio,
+            portfolio=self.portfolio,
             table=self.table,
             timers=self.timers,
             quoter=self.quoter,
@@ -178,8 +171,50 @@ class BotRooms:
             tell=self.outbox.logged,
             fee_rates=fee_rates,
         )
-        for spec in strategies:
-            self._add(spec, rooms)
+
+    def _make_stops(self) -> Stops:
+        return Stops(
+            clock=self.clock,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            portfolio=self.portfolio,
+            risk=self.risk,
+            callbacks=self.callbacks,
+            markets=self.markets,
+            timers=self.timers,
+            table=self.table,
+            desk=self.desk,
+            quoter=self.quoter,
+            targets=self.targets,
+            protector=self.protector,
+            records=self.records,
+        )
+
+    def _make_balances(self) -> Balances:
+        return Balances(
+            clock=self.clock,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            portfolio=self.portfolio,
+            callbacks=self.callbacks,
+            table=self.table,
+            desk=self.desk,
+            records=self.records,
+        )
+
+    def _make_watch(self) -> Watch | None:
+        if self.settings.watch_speed is None:
+            return None
+        return Watch(
+            agenda=self.agenda,
+            markets=self.markets,
+            reads=self.reads,
+            portfolio=self.portfolio,
+            outbox=self.outbox,
+            trip=self.stops.trip,
+            zone=self.settings.zone,
+            speed=self.settings.watch_speed,
+        )
 
     def _make_gate(self, resolution: Resolution) -> Gate:
         return Gate(
@@ -216,6 +251,9 @@ class BotRooms:
         context = self.contexts[spec.name] = Context(record, rooms, entry, subscriptions, plots)
         bind(spec.strategy, context, spec.parameters)
 
+    def _stop_strategy(self, record: StrategyRecord, reason: str) -> None:
+        self.stops.stop_strategy(record, reason)
+
     def _find(self, strategy: str, name: str) -> Callback | None:
         instance = self.strategies[strategy]
         if self._find_callback is not None:
@@ -238,7 +276,7 @@ class BotRooms:
         elif state is _REJECTED:
             self._rejections += 1
             if self._rejections == REJECTIONS_MAX and self.watch is not None:
-                self._trip(f"the exchange rejected {REJECTIONS_MAX} orders in a row, the last one: {order.reason}")
+                self.stops.trip(f"the exchange rejected {REJECTIONS_MAX} orders in a row, the last one: {order.reason}")
         record = self.records.get(order.strategy)
         if record is None:
             return
@@ -246,7 +284,7 @@ class BotRooms:
             record.refused(order.reason)
             self.has_refused = True
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
-                self.stop_strategy(
+                self.stops.stop_strategy(
                     record, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
                 )
         if self.quoter.quotes:
@@ -257,7 +295,7 @@ class BotRooms:
             self.protector.order_changed(order)
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
-                self.callbacks.notify(record, "on_order", order)  # no execution that it could disagree with
+                self.callbacks.notify(record, "on_order", order)  # no execution is pending that it could disagree with
             else:
                 self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
@@ -316,24 +354,9 @@ class BotRooms:
     def _priced(self, market: PairMarket, price: float) -> None:
         self.portfolio.mark(market.pair, price)
         if self.risk.has_loss_limits:
-            self._check_losses()
+            self.stops.check_losses()
         if self.protector.watches:
             self.protector.on_price(market)
-
-    def _check_losses(self) -> None:
-        now = self.clock.now
-        while (breach := self.risk.breached(now)) is not None:
-            self.decisions.note("loss_limit", now, str(breach))
-            if breach.level is None:
-                self.halt(str(breach))
-                self.outbox.halt("loss", str(breach))
-            else:
-                self.stop_strategy(self.records[breach.level], str(breach))
-
-    def _trip(self, reason: str) -> None:
-        if self.risk.halted(None) is None:
-            self.halt(reason)
-            self.outbox.halt("breaker", reason)
 
     def _new_day(self, now: Nanos) -> None:
         self.risk.turn_of_day(now)
@@ -352,44 +375,6 @@ class BotRooms:
 
     # -- the account ----------------------------------------------------------------------------------------------
 
-    def on_balances(self, report: BalanceReport, now: Nanos) -> None:
-        """Handle balances from the account's stream."""
-        if not self.has_begun:
-            return  # before that they are asked for
-        if self.gate.shortage is not None or not self.portfolio.balances.is_as_expected(report):
-            # balance frames of the last executions may still be on their way, so these may be too low
-            quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
-            self.portfolio.balances.compare(report, now, quiet=quiet)
-            self.watch_shortages()
-        if self._balance_listeners != ():
-            self.tell_balances(report.balances)
-
-    def tell_balances(self, currencies: Iterable[str]) -> None:
-        """Notify strategies of their balances in some currencies, if changed since the last notification."""
-        listeners = self._balance_listeners
-        if listeners is None:
-            of = self.callbacks.of
-            listeners = tuple(record for record in self.records.values() if of(record, "on_balance") is not None)
-            self._balance_listeners = listeners
-        for record in listeners:
-            for currency in currencies if record.active else ():
-                balance = self.portfolio.balance(record.name, currency)
-                key = (record.name, currency)
-                if self._last_balances.get(key) != balance:
-                    self._last_balances[key] = balance
-                    self.callbacks.notify(record, "on_balance", balance)
-
-    def watch_shortages(self) -> None:
-        """Halt new orders while the account holds less of a coin than its strategies own between them."""
-        shortage = "; ".join(map(str, self.portfolio.balances.shortages())) or None
-        if shortage != self.gate.shortage:
-            if shortage is None:
-                self.outbox.note("info", "the account holds all that its strategies own again; new orders are allowed")
-            elif self.gate.shortage is None:
-                self.outbox.note("error", f"only orders that reduce a position are allowed: {shortage}")
-            self.gate.shortage = shortage
-            self.decisions.note("shortage", self.clock.now, shortage or "over")
-
     def compare(self, now: Nanos, given: Compare) -> None:
         """Reconcile with the exchange, unless a comparison is running."""
         if self.comparison is not None and not self.comparison.is_done:
@@ -403,49 +388,6 @@ class BotRooms:
             outbox=self.outbox,
             unwritten=given.unwritten,
         )
-
-    # -- strategies -----------------------------------------------------------------------------------------------
-
-    def halt(self, reason: str, *, keeps_orders: bool = False) -> None:
-        """Take no new orders and cancel the open ones. Orders that reduce a position still pass; only a resume ends
-        it.
-        """
-        if self.risk.halted(None) is None:
-            self.risk.halt(None, reason)
-        for order in () if keeps_orders else self.table.all_open():
-            if not order.reduces:
-                self.desk.cancel(order, self.clock.now)
-
-    def stop_strategy(self, record: StrategyRecord, reason: str) -> None:
-        """Stop a strategy and cancel its orders. Orders that reduce its position still pass, and protective exits go
-        on.
-        """
-        if not record.active:
-            return
-        record.active = False
-        record.stopped_because = reason
-        self.decisions.note("stopped", self.clock.now, f"{record.name}: {reason}")
-        for market in self.markets.all():
-            market.drop(record)
-        self.timers.drop(record)
-        self.quoter.drop(record)
-        self.targets.drop(record)
-        for order in self.table.open_of(record.name):
-            if not order.reduces:
-                self.desk.cancel(order, self.clock.now)
-        self._say_stopped(record)
-
-    def _say_stopped(self, record: StrategyRecord) -> None:
-        if self.callbacks.failed_last != record.name:  # else its traceback is shown
-            self.outbox.note("error", f"strategy {record.name!r} was stopped: {record.stopped_because}")
-        protected = self.protector.strategy_stopped(record)
-        for position in self.portfolio.positions(record.name):
-            if not position.is_flat:
-                what = "its protective exits go on" if position.pair in protected else "nothing looks after that now"
-                self.outbox.note(
-                    "warning",
-                    f"{record.name} was stopped and holds {position.amount:.8g} of {position.pair}; {what}",
-                )
 
 
 def _nothing(now: Nanos) -> None:

@@ -56,7 +56,7 @@ class Stages:
             if level in rooms.records:
                 rooms.risk.halt(level, reason)
         if given.halted is not None:
-            rooms.halt(given.halted, keeps_orders=given.keeps_orders)
+            rooms.stops.halt(given.halted, keeps_orders=given.keeps_orders)
 
     def _open_books(self, balances: Mapping[str, int] | None, books: Mapping[str, Any] | None) -> None:
         portfolio = self._rooms.portfolio
@@ -73,7 +73,7 @@ class Stages:
         """Run every strategy's ``on_start``, in the order of the configuration."""
         rooms = self._rooms
         assert not rooms.has_begun, "a run begins once"
-        rooms.has_begun = True
+        rooms.has_begun = rooms.balances.has_begun = True
         self.reads_history = given.reads_history
         for record in list(rooms.records.values()):
             callback = rooms.callbacks.of(record, "on_start")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from botkit.engine.money.ownership_report import Ownership
 from botkit.engine.money.positions import Position
 from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.router.reports import Usage
+from botkit.engine.strategy.parameters import current_parameters
 from botkit.engine.view_values import MarketView, PositionView, StrategyView
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
@@ -36,8 +38,31 @@ class MoneyView:
 
     @property
     def unassigned(self) -> Mapping[str, int]:
-        """What belongs to no strategy."""
+        """What is unassigned."""
         return dict(self._portfolio.unassigned)
+
+    @property
+    def pooled(self) -> tuple[str, ...]:
+        """The currencies that strategies without capital share."""
+        return self._portfolio.pooled
+
+    @property
+    def rounding_units(self) -> int:
+        """By how many units the books may differ from the account, since the exchange's rounding of fills is
+        undocumented."""
+        return self._portfolio.balances.rounding_units
+
+    def free_units(self, currency: str) -> int:
+        """What neither a strategy owns nor the reserve keeps, and what may therefore be handed over."""
+        return self._portfolio.ownership.free_units(currency)
+
+    def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
+        """Who owns what of the account; ``elsewhere`` is what other bots own of it."""
+        return self._portfolio.ownership.shown(elsewhere or {})
+
+    def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
+        """Positions that differ from the given holdings, and by how many units; if negative, coins are missing."""
+        return [(_position(position), units) for position, units in self._portfolio.ownership.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:
         """The equity of a strategy (None: of all) at last prices; None while a price is missing."""
@@ -168,6 +193,7 @@ class EngineView:
                 skips=dict(record.skips),
                 refusals=dict(record.refusals),
                 last_skip=dict(record.last_skip),
+                parameters=current_parameters(self._rooms.strategies[record.name]),
             )
             for record in self._rooms.records.values()
         ]
@@ -250,6 +276,7 @@ def _position(position: Position) -> PositionView:
     return PositionView(
         pair=position.pair,
         amount_units=position.amount_units,
+        given_units=max(0, position.given_units),
         amount=position.amount,
         average_entry=position.average_entry,
         realised=position.realised,

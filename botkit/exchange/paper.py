@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from botkit.model.adapter import Adapter, AdapterEvent, Capabilities, Sink, StreamKind
+from botkit.model.adapter import Adapter, AdapterEvent, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
 from botkit.model.events import OrderBook, Trade
@@ -25,7 +24,7 @@ MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
 _DEPTH = 50
 
 
-class PaperAdapter:
+class PaperAdapter(Lifetime):
     """Market data from ``market``, orders to ``venue``; the bot sees one exchange (`botkit.model.adapter`).
 
     The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and
@@ -46,15 +45,6 @@ class PaperAdapter:
         self._timer: asyncio.TimerHandle | None = None
         self._is_open = False
         venue.advance(clock.now())
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def open(self) -> None:
         """Open the connection to the market."""

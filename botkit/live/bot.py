@@ -12,12 +12,14 @@ import logging
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import Reply
+from botkit.live.claims import Claims
 from botkit.live.comparing import Comparisons
 from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.latch import Latch
+from botkit.live.latencies import Latencies
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.notices import Notices
 from botkit.live.parts import BotParts
@@ -74,12 +76,16 @@ class Bot:
         self.compare_refusal: str | None = None
         #: set once the exchange has said that it does not accept the key
         self.key_refused = asyncio.Event()
+        #: what this and other bots own of the account; None where the account is this bot's alone
+        self.claims = None if parts.is_new_world else Claims(parts.folder)
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
         self.watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
         self.journal_watch = JournalWatch(journal, notices.tell)
         self.comparisons = Comparisons(notices, self.note, say=self.say, others=parts.siblings, speed=parts.clock.speed)
         self.standstill = Standstill(self._woke, lambda: self.comparisons.began, speed=parts.clock.speed)
+        about = {"bot": parts.name, "mode": parts.mode, "speed": parts.clock.speed}
+        self.latencies = Latencies(files.folder, parts.folder.disk, about=about)
         self.driver = LiveDriver(
             engine,
             parts.adapter,
@@ -102,6 +108,7 @@ class Bot:
 
     def went_in(self, given: Input, now: Nanos) -> None:
         """An input is about to be processed."""
+        self.latencies.went_in(given, now)
         if type(given) is Answer:
             self.outcomes[given.outcome] = self.outcomes.get(given.outcome, 0) + 1
             if given.status == REFUSED_STATUS and given.outcome is Ending.REFUSED:
@@ -136,6 +143,8 @@ class Bot:
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
         """A turn had results."""
+        if out.requests or out.fills:
+            self.latencies.came_out(out.requests, out.fills, now)
         if self._tells_orders:
             for order, state in out.states:
                 self._order_news.changed(order, state)
@@ -151,7 +160,9 @@ class Bot:
             self.driver.soon(self.comparisons.at_once)
         for why, ending in out.compare_failures:
             if ending is Ending.REFUSED:
-                self.compare_refusal = why
+                self.compare_refusal = f"{why}. Nothing was traded; check the address, the key and this machine's clock"
+            elif ending is Ending.OK:  # the account does not cover the capital
+                self.compare_refusal = f"{why} Nothing was traded"
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",
@@ -207,6 +218,16 @@ class Bot:
         with contextlib.suppress(JournalError):
             self.journal.note(kind, text, self.driver.now())
 
+    def keep_claim(self) -> None:
+        """Let other bots of the account know what this one owns. Best effort: on a full disk an older claim counts."""
+        if self.claims is not None and self.started_at:
+            with contextlib.suppress(OSError):
+                self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
+
+    def elsewhere(self) -> dict[str, int]:
+        """What other running bots own of the account, in units by currency."""
+        return {} if self.claims is None else self.claims.elsewhere()
+
     def _blocked(self, blocked: Blocked) -> None:
         # from the watchdog's own thread: a callback that never ends would block the loop's
         log.error("%s\n%s", blocked, blocked.stack.rstrip())
@@ -254,6 +275,7 @@ class Bot:
             await self.parts.adapter.close()
         except Exception:
             log.exception("the connections did not close cleanly")
+        self.latencies.save()
         self.files.close()
         self.journal.close()
         self.parts.folder.unlock()

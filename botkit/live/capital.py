@@ -14,6 +14,7 @@ from typing import Any
 from botkit.engine.money.portfolio import Portfolio
 from botkit.errors import ConfigError
 from botkit.live.bot import Bot
+from botkit.live.claims import Claims
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import without_locks
@@ -51,22 +52,49 @@ def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
+def parse_cost(text: str) -> int:
+    """Parse what one coin cost into units of quote currency. Raises ConfigError with a sentence."""
+    try:
+        cost_e8 = parse_scaled(text, UNIT_DECIMALS, "the cost")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if not 0 < cost_e8 <= _MOST_UNITS:
+        raise ConfigError(f"the cost is {text}; it is the price of one coin, above 0")
+    return cost_e8
+
+
+def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any], cost_e8: int | None = None) -> str:
     """Move capital of a running bot; negative amounts are taken. Returns a sentence.
+
+    ``cost_e8`` is what one of the coins given cost, in units of quote; None: the price at hand.
 
     Raises ValueError saying why not, and JournalError if it cannot be journaled; then nothing has moved.
     """
     units = {str(currency): change for currency, change in units_by_currency.items()}
     if not units or not all(type(change) is int and change for change in units.values()):
         raise ValueError(f"{dict(units_by_currency)!r} are not amounts")
+    if cost_e8 is not None and (type(cost_e8) is not int or cost_e8 <= 0):
+        raise ValueError(f"{cost_e8!r} is not a cost")
+    if bot.claims is None:
+        return _move(bot, target, units, cost_e8)
+    money = bot.view.money
+    with bot.claims.adding(units, {currency: money.free_units(currency) for currency in units}) as refusal:
+        if refusal is not None:
+            raise ValueError(refusal)
+        told = _move(bot, target, units, cost_e8)
+        bot.keep_claim()
+    return told
+
+
+def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) -> str:
     money = bot.view.money
     before = money.equity()
-    reply = bot.say(MoveCapital(target, units))
+    reply = bot.say(MoveCapital(target, units, cost_e8))
     if reply.refusal is not None:
         raise ValueError(reply.refusal)
     after, now = money.equity(), bot.driver.now()
     try:
-        bot.persistence.commit((), now, notes=[("capital", _note(target, units), now)])
+        bot.persistence.commit((), now, notes=[("capital", _note(target, units, cost_e8), now)])
     except JournalError:
         bot.say(MoveCapital(target, {currency: -change for currency, change in units.items()}))
         raise
@@ -79,10 +107,11 @@ def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
     """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
     journal = Journal.open(folder.journal, read_only=True)
     try:
-        positions = json.loads(journal.meta("portfolio") or "{}").get("positions", {})
+        with journal.reading("document portfolio"):
+            positions = (journal.document("portfolio") or {}).get("positions", {})
+            return {name: list(pairs) for name, pairs in positions.items()}
     finally:
         journal.close()
-    return {name: list(pairs) for name, pairs in positions.items()}
 
 
 def move_stopped(
@@ -92,6 +121,7 @@ def move_stopped(
     target: str,
     units_by_currency: Mapping[str, int],
     now: Nanos,
+    cost_e8: int | None = None,
 ) -> str:
     """Move capital in the books of a stopped bot; ``portfolio`` is built as the bot would build it.
 
@@ -101,20 +131,27 @@ def move_stopped(
     try:
         journal = Journal.open(folder.journal, disk=folder.disk)
         try:
-            document = journal.meta("portfolio")
+            if journal.damage is not None:
+                raise JournalError(f"{journal.damage}; start the bot, which halts, and look at its books first")
+            document = journal.document("portfolio")
             if document is None:
                 raise ConfigError(
                     "this bot has not traded yet, so no capital is set aside; change it in its `capital:`"
                 )
-            portfolio.restore(without_locks(json.loads(document)), starting=False)
+            with journal.reading("document portfolio"):
+                portfolio.restore(without_locks(document), starting=False)
             refusal = _lock_what_stands(portfolio, journal, pairs, target)
             refusal = refusal or portfolio.transfers.refusal(target, units_by_currency)
-            if refusal is not None:
-                raise ConfigError(refusal)
-            portfolio.transfers.move(target, units_by_currency)
-            text = json.dumps(without_locks(portfolio.state()), separators=(",", ":"), allow_nan=False).encode()
-            note = ("capital", _note(target, units_by_currency), now)
-            journal.commit(states=[("portfolio", text)], notes=[note])
+            if refusal is None and cost_e8 is not None:
+                refusal = portfolio.transfers.wrong_cost(target, units_by_currency)
+            free = {currency: portfolio.ownership.free_units(currency) for currency in units_by_currency}
+            with Claims(folder).adding(units_by_currency, free) as others:
+                if refusal or others:
+                    raise ConfigError(refusal or str(others))
+                portfolio.transfers.move(target, units_by_currency, cost_e8)
+                text = json.dumps(without_locks(portfolio.state()), separators=(",", ":"), allow_nan=False).encode()
+                note = ("capital", _note(target, units_by_currency, cost_e8), now)
+                journal.commit(states=[("portfolio", text)], notes=[note])
         finally:
             journal.close()
     finally:
@@ -139,10 +176,9 @@ def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str
     return None
 
 
-def _note(target: str, units: Mapping[str, int]) -> str:
-    return " ".join(
-        [target, *(f"{c} {'+' if change > 0 else ''}{format_units(change)}" for c, change in units.items())]
-    )
+def _note(target: str, units: Mapping[str, int], cost_e8: int | None) -> str:
+    figures = [f"{c} {'+' if change > 0 else ''}{format_units(change)}" for c, change in units.items()]
+    return " ".join([target, *figures, *([] if cost_e8 is None else [f"at {format_units(cost_e8)}"])])
 
 
 def _told(given: Mapping[str, int], target: str, units: Mapping[str, int]) -> str:

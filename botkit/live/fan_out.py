@@ -12,10 +12,9 @@ import asyncio
 import contextvars
 from collections.abc import Iterable, Mapping
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
-from botkit.model.adapter import Adapter, Capabilities, Sink, StreamKind
+from botkit.model.adapter import Adapter, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.events import Connection, ConnectionState, OrderBook, Ticker
 from botkit.model.limits import LimitTable
 from botkit.model.pairs import Pair
@@ -123,7 +122,7 @@ def _deliver(feeds: Mapping[Pair | None, _Feed], event: Any) -> None:
         feed.take(event)
 
 
-class Seat:
+class Seat(Lifetime):
     """One bot's place at a `FanOut`: an `Adapter`."""
 
     def __init__(self, account: FanOut, market: FanOut) -> None:
@@ -150,15 +149,6 @@ class Seat:
     def clock_skew_ms(self) -> int | None:
         """The clock skew measured by the account's connection, in milliseconds."""
         return self._account.adapter.clock_skew_ms
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def open(self) -> None:
         """Open the connection for sending, unless another bot has."""

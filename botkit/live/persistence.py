@@ -48,6 +48,8 @@ class Persistence:
         #: the books may differ from what was last written; and this has not been checked yet
         self._heard = self._unsure = True
         self._books_due = False
+        #: False until what the bot owns is certain: books that were opened may still be refused to it
+        self.owns_books = True
         #: strategies whose state cannot be written, and why, since the last call
         self.unwritable: list[tuple[str, str]] = []
 
@@ -79,11 +81,16 @@ class Persistence:
         """An input may have moved money: the next commit checks the books."""
         self._heard = self._unsure = True
 
+    def fill(self) -> None:
+        """Have SQLite filled with what was committed, in the background."""
+        if self._journal.filling is not None:
+            self._journal.filling.beside()
+
     def settle(self) -> None:
-        """Do idle work: check the books so that the next order need not, reserve client ids, move the log."""
+        """Do idle work: have SQLite filled, check the books so that the next order need not, reserve client ids."""
+        self.fill()
         if not self._unsure:
             return
-        self._journal.checkpoint_beside()
         self._unsure = False
         self._heard = self._written.get("portfolio") != self._books()
         with contextlib.suppress(JournalError):
@@ -126,7 +133,7 @@ class Persistence:
 
     def _books(self) -> bytes | None:
         money = self._view.money
-        return _document(without_locks(money.document())).encode() if money.account else None
+        return _document(without_locks(money.document())).encode() if money.account and self.owns_books else None
 
     def _states(self, *, books: bool) -> Iterable[tuple[str, bytes]]:
         written = self._written
@@ -177,9 +184,7 @@ def without_locks(state: Mapping[str, Any]) -> dict[str, Any]:
         for name, funds in ledger["parts"].items()
     }
     positions = {
-        name: {
-            pair: [amount, cost, realised, 0, unpriced] for pair, (amount, cost, realised, _, unpriced) in own.items()
-        }
+        name: {pair: [amount, cost, realised, 0, *rest] for pair, (amount, cost, realised, _, *rest) in own.items()}
         for name, own in state["positions"].items()
     }
     return {**state, "ledger": {**ledger, "parts": parts, "locks": {}}, "positions": positions}

@@ -5,6 +5,7 @@ make      the engine with its driver, the recording, the windows shared with oth
 restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
 settle    orders of strategies that are gone, then the bot reconciled with the exchange
+claim     what the bot owns of the account, beside other bots
 begin     on_start, history, on_ready
 """
 
@@ -12,60 +13,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
-import msgspec
-
-from botkit.errors import BotkitError
 from botkit.live.bot import Bot
-from botkit.live.journal import REMEMBERED, Journal
-from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
+from botkit.live.claims import ClaimRefused
+from botkit.live.connecting import connect
+from botkit.live.journal import REMEMBERED
+from botkit.live.journal_faults import commits_lost
+from botkit.live.journal_losses import write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
 from botkit.live.notices import Notices
+from botkit.live.opening import Opened, losses_of, open_bot
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence, without_locks
-from botkit.live.refused_key import KEY_HALT, REFUSED_STATUS, key_refused
+from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
-from botkit.live.state_folder import KeptHalt
+from botkit.live.start_refused import StartRefused
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
-from botkit.model.requests import Answer, Ending, GetBalances
 
-_CONNECT_S = 20.0
-#: after so long without the account's streams a plain request shows whether waiting is of any use
-_CONNECT_SOON_S = 5.0
 #: a start is given up after so many requests in a row, a second apart, that found no connection
 _UNREACHABLE_MAX = 3
-#: for the exchange's reason if it refuses a stream
-_REASON_S = 5.0
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
+#: how often, and after how many seconds each, a claim is compared with other bots' before it is given up
+_CLAIM_LOOKS = 3
+_CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
 
 OrphanChoice = Literal["refuse", "adopt", "cancel"]
-
-
-class StartRefused(BotkitError):
-    """The bot cannot start. The message says why and what to do."""
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """The first stage's result: the folder is locked and the journal can be read."""
-
-    journal: Journal
-    first_client_id: int
-    ids_until: int
-    run_folder: Path
-    began: Nanos
-    unwritten: Unwritten | None
-    #: what the journal has lost, where that is known already
-    losses: str | None
 
 
 async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
@@ -74,67 +54,35 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
     ``orphans``: what to do with open orders whose strategies have left the configuration.
     """
     async with contextlib.AsyncExitStack() as stack:
-        opened = await _open(parts, stack)
+        opened = await open_bot(parts, stack)
         bot = _make(parts, notices, opened)
         stack.push_async_callback(bot.close)
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
-        await _connect(bot)
+        await _claim_pool(bot)
+        await connect(bot)
         await _settle(bot, gone, orphans, opened.unwritten)
+        await _claim(bot)
         await _begin(bot)
         stack.pop_all()
         return bot
 
 
-async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
-    parts.folder.lock()
-    stack.callback(parts.folder.unlock)
-    if parts.is_new_world:
-        for suffix in ("", "-wal", "-shm"):
-            parts.folder.disk.files.remove(parts.folder.path / f"journal.sqlite{suffix}")
-        parts.folder.clear_halt()
-    journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
-    stack.callback(journal.close)
-    await parts.adapter.open()
-    stack.push_async_callback(parts.adapter.close)
-    unwritten, losses = None, None
-    if has_lost_ids(journal):
-        losses = _losses(journal, "client ids were given that it does not know of")
-        try:
-            parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
-        except OSError as error:
-            raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
-        write_off(journal)
-    elif not journal.is_new:
-        unwritten = unwritten_orders(journal)
-    random = parts.machine.random  # client ids may start anywhere; no comparison depends on it
-    first, until = journal.lease_ids(random)
-    if parts.client_ids is not None:
-        apart = parts.client_ids.claim(parts.name, first, random)
-        if apart != first:
-            first, until = journal.lease_ids(random, after=apart)
-    return Opened(
-        journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now(), unwritten, losses
-    )
-
-
-def _losses(journal: Journal, evidence: str) -> str:
-    """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
-    return (
-        f"the journal {journal.path} has lost what was written last ({evidence}); positions, capital and self.state "
-        "are those of an earlier time. Put the whole folder back, or compare them with the exchange's"
-    )
-
-
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     shared = parts.sharing.windows()
-    files = RunFiles(
-        opened.run_folder,
-        parts.recorded_as(shared, opened.first_client_id),
-        parts.recording_bytes_max,
-        lambda text: notices.tell("warning", text),
-        parts.folder.disk,
-    )
+    try:
+        files = RunFiles(
+            opened.run_folder,
+            parts.recorded_as(shared, opened.first_client_id),
+            parts.recording_bytes_max,
+            lambda text: notices.tell("warning", text),
+            parts.folder.disk,
+        )
+    except OSError as error:
+        raise StartRefused(
+            f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); make room or "
+            "mend its permissions. What stands in the place of a folder may be moved away"
+        ) from None
     engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
     return Bot(parts, notices, engine, opened.journal, persistence, files, shared)
@@ -160,7 +108,9 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     """Restore the engine's state from earlier runs; returns the open orders of departed strategies."""
     journal, parts = opened.journal, bot.parts
-    document = journal.meta("portfolio")
+    document = journal.document("portfolio")
+    with journal.reading("document portfolio"):
+        books = None if document is None else without_locks(document)
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
@@ -177,7 +127,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             f"{len(gone)} open orders belong to {strategies}, no longer in the configuration. Put the strategy back, "
             "or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
         )
-    kept = {name: found for name in names if (found := journal.meta(f"strategy:{name}")) is not None}
+    kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
     halt = parts.folder.halt()
     if halt is not None:
@@ -188,9 +138,9 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
         Restore(
-            books=None if document is None else without_locks(json.loads(document)),
+            books=books,
             orders=tuple(orders),
-            kept={name: json.loads(found) for name, found in kept.items()} if document is not None else {},
+            kept=kept if document is not None else {},
             parameters=tuple(journal.parameters()),
             # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
@@ -202,55 +152,44 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     return gone
 
 
-async def _connect(bot: Bot) -> None:
-    bot.streams.follow_account()
-    if await _is_connected(bot, _CONNECT_SOON_S):
+async def _claim_pool(bot: Bot) -> None:
+    """Refuse to start beside a bot that pools the same money, before anything is sent."""
+    claims, money = bot.claims, bot.view.money
+    if claims is None:
         return
-    answer = await _plain_answer(bot)
-    # without a connection, or with a key that is refused, more patience would be of no use
-    is_hopeless = answer is not None and answer.outcome in (Ending.NOT_SENT, Ending.REFUSED)
-    waited_s = _CONNECT_SOON_S if is_hopeless else _CONNECT_S
-    if not is_hopeless and await _is_connected(bot, _CONNECT_S - _CONNECT_SOON_S):
-        return
-    if answer is not None and answer.status == REFUSED_STATUS:
-        _refuse_key(bot, f"{answer.status} {answer.text}")
-    plain = ""
-    if answer is not None and answer.outcome is not Ending.OK:
-        plain = f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
-    troubles = bot.streams.troubles() or "without a word"
-    raise StartRefused(
-        f"the account's streams did not connect within {waited_s:.0f} s ({troubles}){plain}. "
-        "Nothing was traded; check the address, the key and this machine's clock"
-    )
-
-
-async def _is_connected(bot: Bot, seconds: float) -> bool:
-    """Wait for the account's streams. Raises StartRefused where they are refused."""
-    connected, refused = bot.streams.account_connected, bot.key_refused
-    waiting = [asyncio.ensure_future(event.wait()) for event in (connected, refused)]
+    # books of a first start are opened by the exchange's balances, and become this bot's once it may have them
+    bot.persistence.owns_books = bool(money.account)
     try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
-    if refused.is_set():
-        # an upgrade that is refused has a number for a reason, and no words
-        answer = await _plain_answer(bot)
-        has_words = answer is not None and answer.status == REFUSED_STATUS
-        _refuse_key(bot, f"{answer.status} {answer.text}" if answer is not None and has_words else "401")
-    return connected.is_set()
+        claims.forget()
+        await claims.register(money.pooled, money.holdings(None), None)
+    except ClaimRefused as error:
+        raise StartRefused(f"{error}. Nothing was traded") from None
+    except OSError as error:
+        raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
 
 
-def _refuse_key(bot: Bot, words: str) -> NoReturn:
-    raise StartRefused(f"{key_refused(words, bot.parts.address[0])}. Nothing was traded")
-
-
-async def _plain_answer(bot: Bot) -> Answer | None:
-    """What the exchange says to a plain request; None where it says nothing."""
-    with contextlib.suppress(TimeoutError, LedgerUnreachable):
-        async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
-            return await reads.send(GetBalances(id=-1))
-    return None
+async def _claim(bot: Bot) -> None:
+    """Claim what the bot owns. Raises StartRefused where other bots own part of it; then its books are not kept."""
+    claims, money = bot.claims, bot.view.money
+    if claims is None:
+        return
+    for left in range(_CLAIM_LOOKS, 0, -1):
+        try:
+            await claims.register(money.pooled, money.holdings(None), money.account, slack=money.rounding_units)
+        except ClaimRefused as error:
+            if left == 1:
+                raise StartRefused(f"{error}. Nothing was traded") from None
+            # fills of the other bot may be in its claim and not yet in the balances, or the other way round
+            await asyncio.sleep(_CLAIM_AGAIN_S)
+            before = bot.comparisons.began
+            bot.comparisons.at_once()
+            await _until(bot, lambda before=before: bot.comparisons.began != before, _SETTLE_S)  # type: ignore[misc]
+        except OSError as error:
+            raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
+        else:
+            break
+    bot.persistence.owns_books = True
+    bot.persistence.keep_books()
 
 
 async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten: Unwritten | None) -> None:
@@ -261,9 +200,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if bot.driver.key_refusal is not None:
         raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
-        raise StartRefused(
-            f"{bot.compare_refusal}. Nothing was traded; check the address, the key and this machine's clock"
-        )
+        raise StartRefused(bot.compare_refusal)
     if bot.comparisons.first is None:
         waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(
@@ -272,11 +209,17 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"
         )
+    unread = bot.streams.unreadable()
+    if unread:
+        raise StartRefused(
+            f"the account's streams send what cannot be read ({unread}). Nothing was traded; look whether there is a "
+            "newer botkit"
+        )
     lost = bot.comparisons.first.unwritten
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
         evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
-        bot.latch.set("journal", _losses(bot.journal, evidence))
+        bot.latch.set("journal", losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()

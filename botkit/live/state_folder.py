@@ -63,8 +63,10 @@ def account_label(email: str) -> str:
 class StateFolder:
     """One bot's folder, by default on this machine's disk."""
 
-    def __init__(self, path: Path, disk: Disk = REAL_DISK) -> None:
+    def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
+        """``root`` is the folder of all bots' state; None for a folder that has no place among them."""
         self.path = path
+        self.root = root
         self.disk = disk
         self._halt_path = path / "halt.json"
         self._lock_path = path / "lock"
@@ -78,8 +80,9 @@ class StateFolder:
 
         Raises ConfigError if there is none, or if ``mode`` is needed to choose.
         """
-        root = state_root() / name
-        found = [cls(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]
+        root = state_root()
+        places = sorted((root / name).glob(f"{mode or '*'}/*/journal.sqlite"))
+        found = [cls(path.parent, root=root) for path in places]
         if not found:
             raise ConfigError(f"{name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
         running = [folder for folder in found if folder.holder() is not None]
@@ -92,7 +95,8 @@ class StateFolder:
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
         """The folder of a bot by its name, mode and account."""
-        return cls(state_root() / name / mode / account, disk)
+        root = state_root()
+        return cls(root / name / mode / account, disk, root)
 
     @property
     def journal(self) -> Path:
@@ -162,8 +166,13 @@ class StateFolder:
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
-        """Lift the latch; only `botkit resume` does this."""
-        self.disk.files.remove(self._halt_path)
+        """Lift the latch; only `botkit resume` does this. Raises FolderUnusable."""
+        try:
+            self.disk.files.remove(self._halt_path)
+        except OSError as error:
+            raise FolderUnusable(
+                f"{self._halt_path} cannot be removed ({error.strerror or error}), so the halt stays; remove it by hand"
+            ) from None
 
     # -- what other processes read --------------------------------------------------------------------------------
 
@@ -181,12 +190,31 @@ class StateFolder:
 
     # -- what the guard and its bot leave each other ----------------------------------------------------------------
 
-    def heartbeat(self) -> bytes:
-        """A value that keeps changing while the bot is alive; empty if there is nothing to read."""
+    def beat(self, time: Nanos) -> None:
+        """Leave a sign of life, on the lock file: it exists while the bot runs, and a full disk takes the stamp.
+
+        Raises OSError if the disk takes no changes at all.
+        """
+        self.disk.pulses.beat(self._lock_path, time)
+
+    def heartbeat(self) -> Nanos | None:
+        """A value that keeps changing while the bot is alive; None if there is nothing to read."""
         try:
-            return self.disk.files.read(self._status_path)
+            return self.disk.pulses.last(self._lock_path)
         except OSError:
-            return b""
+            return None
+
+    def takes_heartbeats(self) -> bool:
+        """Whether the disk would take a sign of life: tried with the one that is there."""
+        try:
+            last = self.disk.pulses.last(self._lock_path)
+            if last is not None:
+                self.disk.pulses.beat(self._lock_path, last)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def leave_strike(self, strike: Strike) -> None:
         """Save what the guard did. Raises OSError."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from botkit.engine.view import MoneyView
+from botkit.engine.view_values import PositionView
 from botkit.live.bot import Bot
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
@@ -57,17 +59,30 @@ async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
 
 
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
-    """Sell what a strategy holds, each time as much as the visible book can absorb within the slippage."""
+    """Return to what a strategy was given, each time by as much as the visible book can absorb within the slippage."""
     refused = ""
     money = bot.view.money
     for _ in range(_FLATTEN_ROUNDS):
         reply = bot.say(Flatten(strategy))
         await _ends(bot, keep, wait_s)
         refused = next(iter(reply.value or ()), "")
-        if all(position.is_flat for position in money.positions(strategy)):
+        if not _away(money, strategy):
             break
         await bot.driver.wait(1.0)
-    for position in money.positions(strategy):
-        if not position.is_flat:
-            why = refused or "the book could not absorb it"
-            bot.notices.tell("warning", f"{position.amount:g} of {position.pair} could not be sold: {why}")
+    for position, lots in _away(money, strategy):
+        why = refused or "the book could not absorb it"
+        amount = position.pair.rules.amount_text(abs(lots))
+        bot.notices.tell(
+            "warning", f"{amount} of {position.pair} could not be {'sold' if lots > 0 else 'bought back'}: {why}"
+        )
+
+
+def _away(money: MoneyView, strategy: str) -> list[tuple[PositionView, int]]:
+    """Positions that an order could bring nearer to what was given, and by how many lots."""
+    found = []
+    for position, units in money.surplus(strategy):
+        rules = position.pair.rules
+        lots = rules.lots_of_units(abs(units))
+        if lots >= rules.least_lots:
+            found.append((position, lots if units > 0 else -lots))
+    return found

@@ -73,13 +73,14 @@ class Lifetime(Protocol):
 
     async def __aenter__(self) -> Self:
         """`open`."""
-        ...
+        await self.open()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """`close`."""
-        ...
+        await self.close()
 
 
 class StreamSource(Protocol):

@@ -182,10 +182,14 @@ class SetParameter(msgspec.Struct, frozen=True):
 
 
 class MoveCapital(msgspec.Struct, frozen=True):
-    """Give unassigned units of currencies to a strategy or the pool; negative amounts take them back."""
+    """Give unassigned units of currencies to a strategy or the pool; negative amounts take them back.
+
+    ``cost_e8`` is what each coin cost, in units of quote; None means the current price.
+    """
 
     target: str
     units: Mapping[str, int]
+    cost_e8: int | None = None
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):

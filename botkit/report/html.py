@@ -84,7 +84,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    for name in ("money", "percent", "ratio", "count", "milliseconds", "moment", "minute", "span", "tone"):
+    for name in ("money", "amounts", "percent", "ratio", "count", "milliseconds", "moment", "minute", "span", "tone"):
         environment.filters[name] = getattr(wording, name)
     environment.filters["wait"] = tables.queue_ms
     return environment.from_string(_file("page/report.html.j2"))

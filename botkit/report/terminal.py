@@ -87,6 +87,8 @@ def _figures(result: BacktestResult, currency: str) -> Table:
     ]
     for left, left_value, right, right_value in rows:
         table.add_row(left, left_value, "   ", right, right_value)
+    if result.unassigned:
+        table.add_row("Not counted", "", "   ", "Unassigned", wording.amounts(result.unassigned))
     return table
 
 

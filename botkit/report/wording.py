@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, Nanos, to_datetime
+from botkit.model.money import format_units
 
 NOTHING = "–"
 
@@ -32,6 +34,11 @@ def money(value: Any, sign: bool = False) -> str:
     decimals = 2 if size >= 10 or size == 0 else 4 if size >= 0.1 else 8
     text = f"{number:{'+' if sign else ''},.{decimals}f}"
     return text.replace("-", "−")
+
+
+def amounts(units_by_currency: Mapping[str, int]) -> str:
+    """Exact amounts of several currencies: 0.05 BTC, 1200 TWD."""
+    return ", ".join(f"{format_units(units)} {c.upper()}" for c, units in units_by_currency.items() if units)
 
 
 def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:

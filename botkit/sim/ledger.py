@@ -8,49 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import msgspec
-
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import TradeReport
 from botkit.model.money import UNIT, divide_half_up
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer
-from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, AccountSetup, VenueOrder
-
-
-class AccountNews(msgspec.Struct):
-    """What one deed changed for one account, in order."""
-
-    #: the latency key: the client id or request id that caused it
-    key: int
-    answer: Answer | None = None
-    trades: list[TradeReport] = []
-    orders: dict[str, VenueOrder] = {}
-    currencies: dict[str, None] = {}
-
-
-class Deed(msgspec.Struct):
-    """One event at the exchange: an arrival, or a recorded row that touches orders.
-
-    ``trade_row`` is the number of the recorded trade, if it is one: later trades have not happened yet.
-    """
-
-    time: Nanos
-    trade_row: int | None = None
-    news: dict[Account, AccountNews] = {}
-
-    def of(self, order: VenueOrder) -> AccountNews:
-        """The changes of the order's account, with the order marked as touched."""
-        news = self.news.get(order.account)
-        if news is None:
-            news = self.news[order.account] = AccountNews(order.new.client_id)
-        news.orders[order.order_id] = order
-        return news
+from botkit.sim.account_setup import AccountSetup
+from botkit.sim.deed import AccountNews, Deed
+from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, VenueOrder
 
 
 class Ledger:
-    """Books fills and locks of all accounts.
+    """Books all accounts' fills and locks.
 
     ``last_price`` returns a pair's last price in ticks by name, for fees paid in the exchange's own coin.
     """
@@ -65,7 +34,7 @@ class Ledger:
         discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
-        self.market: dict[str, int] = {}  # the recorded market's side of every fill; what it gave is negative
+        self.market: dict[str, int] = {}  # the recorded market's side of every fill; negative for what it gave
         self.fees: dict[str, int] = {}
         self._pairs = pairs
         self._last_price = last_price

@@ -7,42 +7,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import TypeAlias
-
-import msgspec
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import VenueOrder
-from botkit.sim.streams import NEVER_DOWN, NEVER_UP
-
-AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
-Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
-Levels: TypeAlias = tuple[tuple[int, int], ...]
+from botkit.sim.publication import AccountEvent, Levels, Publication
 
 #: the ranks of the kernel's output in the total order; 1 is for finished bars, which the driver creates
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
-
-
-class Publication(msgspec.Struct, frozen=True):
-    """An event and the time at which it becomes known, to one account or to everybody (``account`` None).
-
-    A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
-    order touched, then the balances. The receiver should see the executions once order and balance include them.
-    """
-
-    at: Nanos
-    account: str | None
-    event: Event | tuple[AccountEvent, ...]
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """The events one by one, in the order in which the exchange's streams would send them."""
-        event = self.event
-        return event if isinstance(event, tuple) else (event,)
 
 
 def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) -> tuple[AccountEvent, ...]:
@@ -86,7 +61,7 @@ class Deliveries:
                     and isinstance(last.event, tuple)
                     and (last.at, last.account) == (told.at, told.account)
                 ):
-                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event))
+                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event), told.acted)
                 else:
                     result.append(told)
         return result
@@ -132,15 +107,14 @@ class BookFeed:
         self.depth = depth
         self._cadence = cadence
         self._is_wire = is_wire
-        self._last: tuple[Levels, Levels] | None = None
+        self._last: tuple[Levels, Levels] | None = None  # as rounded
         self._last_at: Nanos | None = None
         self._row = -1
-        #: when there may be something to publish, and when a change of ours would be at the earliest
+        #: when there may be something to publish, and the earliest time at which a change of ours could be
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
         self._changed_at: Nanos | None = now
-        rules = market.pair.rules
-        self._unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
+        self._unit = market.display_unit
         self.look()
 
     def note_change(self, now: Nanos) -> None:
@@ -156,13 +130,10 @@ class BookFeed:
             self.note_change(now)
 
     def look(self) -> None:
-        """Find out what is ``due`` after a change, and after rows were loaded."""
-        self.due = self._next_at()
-
-    def _next_at(self) -> Nanos | None:
+        """Update ``due`` after a change and after rows were loaded."""
         books = self.market.books
         if books is None:
-            return None
+            return
         changed = self._changed_at
         next_row = max(self._row + 1, books.first)
         row_at = books.time_of(next_row)
@@ -174,8 +145,8 @@ class BookFeed:
         if changed is not None and self._last_at is not None:
             changed = max(changed, self._last_at + self._cadence)
         if self._is_wire and row_at is not None and (changed is None or row_at < changed):
-            return row_at
-        return changed
+            changed = row_at
+        self.due = changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
         """The book at ``now``, or None if it is unchanged."""
@@ -192,15 +163,25 @@ class BookFeed:
         self._row = row
         if market.is_stale(row, now):
             return None  # our own part has changed, but showing the rest again would make it look fresh
-        composed = compose(market, row, self.depth)
-        if self._last is not None:
-            composed = (self._rounded(composed[0]), self._rounded(composed[1]))
-            if composed == self._last:
-                return None
-        self._last = composed
+        books = market.books
+        is_plain = books is not None and not (market.buys or market.sells or market.taken)
+        if is_plain and books is not None:  # nothing of ours in it
+            depth = self.depth
+            composed: tuple[Levels, Levels] = (
+                tuple(books.levels(row, bids=True, depth=depth)),
+                tuple(books.levels(row, bids=False, depth=depth)),
+            )
+        else:
+            composed = compose(market, row, self.depth)
+        is_exact = is_plain and market.is_in_units
+        rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
+        is_first = self._last is None
+        if rounded == self._last:
+            return None  # rounding an amount that was exact in the first frame is no change
+        self._last = rounded
         self._last_at = now
         self.open_at = now + self._cadence
-        return book_event(market, row, composed, now)
+        return book_event(market, row, composed if is_first else rounded, now)
 
     def _rounded(self, levels: Levels) -> Levels:
         unit = self._unit

@@ -13,45 +13,25 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any, ClassVar, Generic, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColumns
 from botkit.model.resolutions import bucket_end, fixed_length
-
-#: a price that no recorded row reaches, and one below every row
-NEVER_UP = 1 << 62
-NEVER_DOWN = -1
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
-_STEPS = 3  # rows tried one by one before a binary search
-_NEAR = 64  # within so many rows Python's bisect beats numpy's search, which costs a microsecond before it begins
+_STEPS = 3  # rows to try one by one before a binary search
+# for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
+_NEAR = 64
 _GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
+#: books turned into lists at once
+_ROWS_AT_ONCE = 128
+
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
-
-
-class Bounds(msgspec.Struct):
-    """The prices at which a pair's orders can be touched, in ticks.
-
-    Resting buys by sellers at or below ``buy``, resting sells at or above ``sell``; stops when the last price is at or
-    above ``stop_up`` or at or below ``stop_down``; orders that take from trades (tapes without books) by any trade at
-    or below ``take_buy`` or at or above ``take_sell``.
-    """
-
-    buy: int = NEVER_DOWN
-    sell: int = NEVER_UP
-    stop_up: int = NEVER_UP
-    stop_down: int = NEVER_DOWN
-    take_buy: int = NEVER_DOWN
-    take_sell: int = NEVER_UP
-
-    def of_book(self) -> Bounds:
-        """The part of the bounds that snapshots can touch."""
-        return Bounds(self.buy, self.sell)
 
 
 #: what nothing touches
@@ -68,7 +48,7 @@ class VenueStream(Generic[_Columns]):
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview: reading one costs a third of a numpy scalar
+        # the same numbers as a memoryview: reading one takes a third of the time of a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
@@ -77,10 +57,10 @@ class VenueStream(Generic[_Columns]):
         #: number of the row that `next_touch` found
         self.touch_row = -1
         self._ask_at: Nanos = 0
-        #: nothing is searched for
+        #: nothing is being searched for
         self.is_idle = True
 
-    # -- loading --------------------------------------------------------------------------------------------------
+    # -- loading ------------------------------------------------------------------------------------------------------
 
     def _derive(self, columns: _Columns) -> dict[str, npt.NDArray[Any]]:
         raise NotImplementedError
@@ -173,7 +153,7 @@ class VenueStream(Generic[_Columns]):
         self.bounds, self.is_idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
-        """The row is done: continue the search after it."""
+        """Mark the row as done and continue the search after it."""
         self.scanned = row + 1
         self.touch_row = -1
         self._window = _WINDOW_MIN
@@ -290,6 +270,12 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
+        #: by side and depth: rows as lists, from a first index on
+        self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
+
+    def _view(self) -> None:
+        super()._view()
+        self._converted = {}
 
     def _derive(self, columns: BookColumns) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -319,14 +305,24 @@ class BookStream(VenueStream[BookColumns]):
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
         """(ticks, lots) of one side of a row, best first, at most ``depth``."""
         index = row - self.first
-        ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
-        amounts: list[int] = lots[index, :depth].tolist()
-        levels = list(zip(ticks[index, :depth].tolist(), amounts, strict=True))
+        rows = self._converted.get((bids, depth))
+        if rows is None or not 0 <= index - rows[0] < len(rows[1]):
+            rows = self._convert(index, bids, depth)
+        amounts = rows[2][index - rows[0]]
+        levels = list(zip(rows[1][index - rows[0]], amounts, strict=True))
         return levels if 0 not in amounts else [level for level in levels if level[1]]
+
+    def _convert(self, index: int, bids: bool, depth: int | None) -> tuple[int, list[list[int]], list[list[int]]]:
+        """Convert several rows at once: the first numpy call for a row costs as much as twenty of its levels."""
+        cut = slice(index, index + _ROWS_AT_ONCE)
+        ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
+        rows = (index, ticks[cut, :depth].tolist(), lots[cut, :depth].tolist())
+        self._converted[bids, depth] = rows
+        return rows
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
         """True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change soon, so a short look nearly always suffices
+        width = 4  # levels change quickly, so a short look ahead nearly always suffices
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -412,7 +408,7 @@ class CandleStream(VenueStream[CandleColumns]):
         """Number of the bar at whose open an order is processed: the first with trades that opens no earlier than the
         order was sent and ends after it arrived. None while it is not loaded.
         """
-        # nearly always it is the running bar or the next one, so check there before searching
+        # nearly always it is the current bar or the next, so check there before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

@@ -23,11 +23,10 @@ name: bench-trades
 exchange: bitopro
 plugins: [{strategies}]
 strategies:
-  - {{name: bench, use: {use}, params: {{pair: btc_usdt}}}}
+  - {{name: bench, use: {use}, params: {{pair: btc_usdt}}, capital: {{usdt: "10000000", btc: "1"}}}}
 risk: {{max_open_orders: 50, max_orders_per_second: 10}}
 backtest:
   data: {{path: {tape}, pair: btc_usdt}}
-  balances: {{usdt: "10000000", btc: "1"}}
   fees: {{maker: "0.00005", taker: "0.00005"}}
   slippage: "0.00001"
   latency: {{order_ms: 100, answer_ms: 100}}
@@ -35,7 +34,7 @@ backtest:
 
 
 def main(rows: int = 5_000_000, runs: int = 3) -> None:
-    """Make the tape, run both strategies some times, print."""
+    """Make the tape, run both strategies several times, print."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         market_data.write_tape(place / "tape", market_data.trades(rows))

@@ -192,9 +192,9 @@ strategies:
   - name: mm
     use: market_maker
     params: {{pair: btc_twd}}
+    capital: {{twd: "1000000", btc: "1"}}
 backtest:
   data: {out}
-  balances: {{twd: "1000000", btc: "1"}}
 """
     )
     code, printed, err = run("backtest", config, "--out", tmp_path / "result", "--json")

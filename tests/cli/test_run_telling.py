@@ -62,7 +62,7 @@ def test_a_run_is_reported_through_every_channel_without_secrets(tmp_path: Path)
 name: talker
 plugins: [plugins]
 strategies:
-  - {name: t, use: talker, params: {pair: btc_usdt}}
+  - {name: t, use: talker, params: {pair: btc_usdt}, capital: {usdt: 100000, btc: 1}}
 emulator:
   balances: {usdt: 100000, btc: 1}
   account: {email: a@example.org, key: KEY, secret: '${CANARY}'}

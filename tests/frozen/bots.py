@@ -1,8 +1,9 @@
-"""The bot of a seed: its strategies, money, risk rules, limits, fees and latencies as JSON."""
+"""A seed's bot: its strategies, money, risk rules, limits, fees and latencies as JSON."""
 
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ _STRATEGIES = Path(__file__).parent / "strategies"
 _LOSS_RULES = ({"usdt": 40}, {"usdt": 400})
 
 
-#: seconds of the tape that a run in lockstep takes: from before nobody bids to after a bar has ended
+#: seconds of the tape that a lockstep run covers: from before the bids vanish to after a bar has ended
 _LOCKSTEP_S = (120, 190)
 
 
@@ -51,7 +52,7 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
             "slippage": "0.0002",
         },
     }
-    if tape == "books":  # nothing there values a Taiwan dollar
+    if tape == "books":  # nothing there can value a Taiwan dollar
         document["risk"].get("max_order_value", {}).pop("twd", None)
         del document["backtest"]["balances"]["twd"]
     if greedy:
@@ -64,7 +65,22 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
         document["backtest"]["latency"] |= {"model": "lognormal", "sigma": "0.6"}
     if dice.random() < 0.2:
         document["bar_grace_ms"] = dice.choice([0, 700])
+    _hand_coins_over(document, Random(f"coins {seed}"))
     return json.dumps(document, indent=1)
+
+
+def _hand_coins_over(document: dict[str, Any], dice: Random) -> None:
+    """Give the account's coins to a strategy: a single strategy usually owns everything."""
+    balances, strategies = document["backtest"]["balances"], document["strategies"]
+    if len(strategies) == 1:
+        if dice.random() < 0.8:
+            reserve = document.get("reserve", {})
+            strategies[0]["capital"] = {c: str(Decimal(v) - Decimal(reserve.get(c, 0))) for c, v in balances.items()}
+        return
+    owner = dice.choice(strategies)
+    if not isinstance(owner.get("capital"), dict):
+        owner["capital"] = {"usdt": "300"}
+    owner["capital"]["btc"] = balances["btc"]
 
 
 def _strategies(

@@ -88,8 +88,8 @@ def backtest(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     for use, _ in registered:
         config = folder / f"{use}-block.yaml"
         config.write_text(
-            f"plugins: [plugins]\nstrategies:\n  - {{use: {use}, params: {{pair: btc_usdt}}}}\nbacktest:\n"
-            "  data: backtest_data\n  balances: {usdt: 100000, btc: 1}\n  slippage: 0.0002\n",
+            f"plugins: [plugins]\nstrategies:\n  - {{use: {use}, params: {{pair: btc_usdt}}, "
+            "capital: {usdt: 100000, btc: 1}}\nbacktest:\n  data: backtest_data\n  slippage: 0.0002\n",
             encoding="utf-8",
         )
         code = main(["backtest", str(config), "--from", start, "--out", str(folder / "out")])

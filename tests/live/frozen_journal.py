@@ -32,7 +32,7 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelOrder, CreateOrder, Ending
 from botkit.project.project import Project
-from botkit.sim.ledger import Deed
+from botkit.sim.deed import Deed
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"
@@ -119,7 +119,7 @@ def execute(emulator: Emulator, client_id: int, lots: int) -> None:
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
     deed = Deed(kernel.now)
     ledger = kernel._ledger
-    ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
+    ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
     kernel._tell(deed)
 
 

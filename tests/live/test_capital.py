@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,17 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.capital import parse_amounts
+from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
+from botkit.live.starting import StartRefused
 from botkit.live.stopping import stop
 from botkit.model.events import BalanceReport
 from botkit.model.inputs import MoveCapital
 from tests.live.books import differences
 from tests.live.test_replay import STRATEGY, run_folder
-from tests.live.world import World, far_buy, make_world, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 CONFIG = """
 name: world
@@ -121,10 +124,53 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
 
 
 def _notes(world: World) -> list[tuple[int, str, str]]:
-    db = sqlite3.connect(world.folder / "state" / "journal.sqlite")
-    rows = list(db.execute("SELECT time, kind, text FROM notes ORDER BY id"))
-    db.close()
+    journal = Journal.open(world.folder / "state" / "journal.sqlite", read_only=True)
+    rows = journal.notes()
+    journal.close()
     return rows
+
+
+async def test_capital_that_the_account_does_not_cover_is_said_at_the_first_start(funded: World) -> None:
+    funded.config.write_text(CONFIG.replace("50000", "500000"))
+    with pytest.raises(StartRefused) as error:
+        await funded.start()
+    assert "capital of 'p' is 500000 usdt, but only 90000 is left of the account's 100000 usdt" in str(error.value)
+    assert "internal error" not in str(error.value)
+    assert str(error.value).endswith("Nothing was traded")
+    funded.config.write_text(CONFIG)
+    bot = await funded.start()
+    assert available(bot, "usdt") == 50_000
+
+
+async def test_coins_are_added_at_what_they_cost_whether_the_bot_runs_or_not(
+    funded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = await funded.start()
+    await until(lambda: puppet(bot).last_price("btc_usdt"))
+    async with kept(bot):
+        code, text = await said(funded, capsys, "add", "p", "btc=0.25", "--cost", "40000.5")
+        assert (code, "p was given 0.25 btc" in text) == (0, True), text
+        code, text = await said(funded, capsys, "add", "p", "usdt=1", "--cost", "40000")
+        assert (code, "leave it out" in text) == (2, True), text
+    position = puppet(bot).position("btc_usdt")
+    assert (position.amount, position.given, position.average_entry) == (0.25, 0.25, 40_000.5)
+    await stop(bot)
+    await bot.close()
+    for cost, why in (("0", "above 0"), ("-5", "above 0"), ("much", "not a plain decimal")):
+        code, text = await said(funded, capsys, "add", "p", "btc=0.25", f"--cost={cost}")
+        assert (code, why in text) == (2, True), text
+    code, text = await said(funded, capsys, "add", "p", "btc=0.25", "--cost", "60000.5")
+    assert code == 0, text
+    again = await funded.start()
+    position = puppet(again).position("btc_usdt")
+    assert (position.amount, position.given, position.average_entry) == (0.5, 0.5, 50_000.5)
+    pnl = again.view.money.day_pnl("p")
+    assert pnl is not None
+    assert abs(pnl) < 500 * 10**8, "the market moved a little, and the cost is neither profit nor loss"
+    assert [text for _, kind, text in _notes(funded) if kind == "capital"] == [
+        "p btc +0.25 at 40000.5",
+        "p btc +0.25 at 60000.5",
+    ]
 
 
 async def test_capital_that_moved_is_replayed(funded: World) -> None:
@@ -133,9 +179,10 @@ async def test_capital_that_moved_is_replayed(funded: World) -> None:
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
-    for units in ({"usdt": 20_000 * 10**8, "btc": 10**7}, {"usdt": -(10**8)}):
+    for units, cost_e8 in (({"usdt": 20_000 * 10**8, "btc": 10**7}, 5 * 10**12), ({"usdt": -(10**8)}, None)):
         count = bot.view.strategies()[0].orders
-        await asyncio.to_thread(commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units=units)
+        moved: dict[str, Any] = {"strategy": "p", "units": units, "cost_e8": cost_e8}
+        await asyncio.to_thread(commands.ask, bot.parts.folder, "capital", timeout_s=30.0, **moved)
         await until(lambda: bot.view.strategies()[0].orders > count + 3, 60)  # noqa: B023
     with pytest.raises(commands.CommandFailed, match="belongs to no strategy"):
         await asyncio.to_thread(
@@ -217,14 +264,12 @@ async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> No
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
-    bot.journal._db.execute("PRAGMA query_only=1")
     before = bot.view.money.unassigned
-    with pytest.raises(commands.CommandFailed, match="cannot be written"):
+    with funded.disk.read_only("journal.sqlite"), pytest.raises(commands.CommandFailed, match="cannot be written"):
         await asyncio.to_thread(
             commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 100}
         )
     assert bot.view.money.unassigned == before
-    bot.journal._db.execute("PRAGMA query_only=0")
     keeper.leave_now()
     await running
 
@@ -237,7 +282,7 @@ async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
     assert "take capital from a strategy" in shortage
     assert far_buy(bot).is_refused
     assert bot.say(MoveCapital("p", {"usdt": -20_000 * 10**8})).refusal is None
-    assert "the account holds all that its strategies own again" in told(bot)
+    assert "the account again holds everything its strategies own" in told(bot)
     assert not far_buy(bot).is_refused
 
 

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from botkit.engine.orders import resolution
-from botkit.live import starting
+from botkit.live import connecting, starting
 from botkit.live.bot import Bot
-from botkit.live.starting import StartRefused
+from botkit.live.start_refused import StartRefused
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import OrderState
 from tests.live.books import compared, differences, exchange_rows
 from tests.live.test_faults_answers import place_by_hand
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 def blind(world: World) -> None:
@@ -139,7 +141,7 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
 async def test_an_unknown_order_of_somebody_elses_refuses_the_start_and_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)

@@ -17,14 +17,16 @@ from aiohttp import web
 from botkit.exchange.bitopro import stream as stream_module
 from botkit.exchange.bitopro import transport as transport_module
 from botkit.exchange.bitopro.stream import StreamTimes
-from botkit.live import starting
-from botkit.live.starting import StartRefused
+from botkit.live import connecting, starting
+from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import OrderState
 from tests.exchange.venue import venue
 from tests.live.books import differences, exchange_rows
 from tests.live.self_signed import server_context
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 @pytest.fixture(autouse=True)
@@ -143,13 +145,13 @@ class Names:
 
 
 async def test_a_name_that_is_not_found_refuses_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     names = Names(monkeypatch)
     names.works = False
     with pytest.raises(StartRefused, match=r"failure in name resolution.*Nothing was traded; check the address"):
         await world.start(**by_name(world))
     names.works = True
-    monkeypatch.setattr(starting, "_CONNECT_S", 20.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 20.0)
     assert (await world.start(**by_name(world))).view.is_trading
 
 
@@ -197,6 +199,7 @@ async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
         await runner.cleanup()
 
 
+@pytest.mark.real_time
 async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(world: World, tmp_path: Path) -> None:
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(StartRefused, match=r"CERTIFICATE_VERIFY_FAILED.*there is no switch to trust a bad one"):
@@ -204,8 +207,10 @@ async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(w
         assert reached == []
 
 
+@pytest.mark.real_time
 async def test_nor_does_it_get_a_signed_upgrade(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connecting, "_CONNECT_SOON_S", 0.5)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(
             StartRefused, match=r"streams did not connect .*CERTIFICATE_VERIFY_FAILED.*check the address"
@@ -320,7 +325,7 @@ async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how
 async def test_with_a_clock_that_is_off_the_start_is_refused_and_says_by_how_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     async with make_world(tmp_path, speed=1.0) as world:
         world.emulator.add_fault({"kind": "clock_skew", "value": -120_000})
         with pytest.raises(StartRefused, match=r"clock is about 1(19|20)\d{3} ms ahead of the exchange's.*check the"):

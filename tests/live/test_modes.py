@@ -22,7 +22,8 @@ from botkit.emulator.thread import EmulatorThread
 from botkit.errors import ConfigError
 from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
-from botkit.live.starting import StartRefused, start
+from botkit.live.start_refused import StartRefused
+from botkit.live.starting import start
 from botkit.live.stopping import stop
 from botkit.model.orders import OrderState
 from botkit.project.project import Project
@@ -71,7 +72,7 @@ async def test_real_money_is_refused_until_every_bound_is_set(tmp_path: Path) ->
 async def test_live_mode_is_refused_at_an_emulator_and_the_reverse(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="use --mode emulator"):
         await opened(config(tmp_path, BOUNDED), "live", rest="http://127.0.0.1:1/v3", ws="ws://127.0.0.1:1/ws")
-    with pytest.raises(ConfigError, match="this machine alone"):
+    with pytest.raises(ConfigError, match="only reaches this machine"):
         await opened(config(tmp_path), "emulator", rest="https://api.example.com/v3", ws="wss://example.com/ws")
     with pytest.raises(ConfigError, match="--ws is missing"):
         await opened(config(tmp_path), "emulator", rest="http://127.0.0.1:1/v3")
@@ -198,7 +199,7 @@ def test_account_asks_the_emulator_that_the_bot_ran_against(tmp_path: Path, caps
     keys = f"{{email: {DEFAULT_ACCOUNT.email}, key: {DEFAULT_ACCOUNT.key}, secret: {DEFAULT_ACCOUNT.secret}}}"
     path = config(tmp_path, f"emulator:\n  account: {keys}\n")
     assert main(["account", str(path), "--mode", "emulator"]) == 2
-    assert "which emulator?" in capsys.readouterr().err
+    assert "give the emulator" in capsys.readouterr().err
     with EmulatorThread(lambda: make_emulator(emulator_options())) as running:
         where = ["--rest", running.rest, "--ws", running.ws]
         assert main(["run", str(path), *where, "--duration", "1s", "--json"]) == 0

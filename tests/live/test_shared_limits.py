@@ -285,7 +285,8 @@ def test_an_orderly_end_gives_everything_back() -> None:
         await bot.shared.start()
         await asyncio.sleep(0.5)
         await bot.shared.stop()
-        assert server.ledger.is_idle()
+        assert not server.ledger.holders
+        assert not any(window.leased or window.held for window in server.ledger.windows.values())
 
     run_virtually(main)
 

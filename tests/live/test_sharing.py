@@ -22,12 +22,15 @@ from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.protocol import AskUsage, LedgerReply, LedgerUnreachable, Link, Message
 from botkit.live.limits.sharing import ledger_link, shared_limits
 from botkit.live.notices import Notices
-from botkit.live.starting import StartRefused, start
+from botkit.live.start_refused import StartRefused
+from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
 from botkit.project.connect import connect
 from botkit.project.project import Project
 from tests.benchmarks.limits_judge import broker_pid
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 def sharing_parts(world: World, link: Link) -> LiveParts:
@@ -52,6 +55,7 @@ async def creates_held(link: Link) -> int:
     return sum(row.held for row in rows if row.key in ways)
 
 
+@pytest.mark.real_time  # the broker is a process behind a socket
 async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     folder = tmp_path / "b"

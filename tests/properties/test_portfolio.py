@@ -1,4 +1,5 @@
-"""Whatever orders, fills, releases and foreign doings come: no unit is made or lost, and a restart changes nothing."""
+"""Whatever orders, fills, releases and outside changes occur, no unit is made or lost, and a restart changes
+nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.engine.money.portfolio import CapitalShare, Portfolio, required_units
+from botkit.engine.money.positions import Position
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import MaxDailyLoss
 from botkit.model.clock import NS_PER_DAY
@@ -27,11 +29,12 @@ SHARES = (
     CapitalShare("pool_two", (USDT_TWD, BITO_TWD)),
 )
 OPENING = coins(twd=1_000_000, btc=5, usdt=20_000, bito=50, doge=7)
+OWNED = {"btc": 123_456_789_012, "usdt": 98_765_432_101}
 PRICES = {BTC_TWD: 30_000.0, USDT_TWD: 31.205, BTC_USDT: 961.37, BITO_TWD: 5.4321}
 
 
 class Script:
-    """Random deeds of four strategies, beside an account that an independent ledger keeps from the reports alone."""
+    """Random actions of four strategies, with an account that an independent ledger derives from the reports alone."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -41,10 +44,15 @@ class Script:
         self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
+        # who owns what, derived only from what was handed over, taken, filled and deposited
+        self.owned: Counter[str] = Counter(self.portfolio.holdings(None))
+        self.unowned = Counter(OPENING)
+        self.unowned.subtract(self.owned)
+        self.given = {key: position.given_units for key, position in self.all_positions().items()}
         self.live: list[Order] = []
         self.dead: list[Order] = []
         self.happened: Counter[str] = Counter()
-        # what a position should be, from the fills alone: base and quote that went through it
+        # what a position should be, derived from its fills alone: the base and quote that went through it
         self.flows: dict[tuple[str, str], list[int]] = {}
 
     def step(self) -> None:
@@ -116,13 +124,16 @@ class Script:
 
     def deposit(self) -> None:
         currency = self.random.choice(("twd", "btc", "bito"))
-        self.account[currency] = max(0, self.account[currency] + self.random.randint(-COIN, 3 * COIN))
+        before = self.account[currency]
+        self.account[currency] = max(0, before + self.random.randint(-COIN, 3 * COIN))
+        self.unowned[currency] += self.account[currency] - before
         report = BalanceReport({c: (units, units) for c, units in self.account.items()}, snapshot=True)
         self.portfolio.balances.compare(report, 0, quiet=True)
 
     def move(self) -> None:
-        portfolio, target = self.portfolio, self.random.choice(("fixed", "percent", "pool"))
-        part = portfolio.ledger.parts["(pool)" if target == "pool" else target]
+        portfolio = self.portfolio
+        target = self.random.choice(("fixed", "percent", "pool", "pool_one", "pool_two"))
+        part = portfolio.ledger.parts["(pool)" if target.startswith("pool") else target]
         units = {}
         for currency in self.random.sample(("twd", "btc", "usdt", "bito"), 2):
             low, high = -part.funds[currency].available, portfolio.unassigned.get(currency, 0)
@@ -133,33 +144,55 @@ class Script:
             -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
+        if target in ("pool_one", "pool_two"):  # the pool's coins may be the other strategy's
+            own = {c: [p for p in portfolio.positions(target) if p.pair.base == c] for c in units}
+            possible = possible and all(
+                change > 0 or not own[c] or -change <= sum(max(0, p.amount_units - p.locked_units) for p in own[c])
+                for c, change in units.items()
+            )
+        cost_e8 = None
+        if self.random.random() < 0.3 and portfolio.transfers.wrong_cost(target, units) is None:
+            cost_e8 = self.random.randint(1, 40_000 * COIN)
         refusal = portfolio.transfers.refusal(target, units)
         assert (refusal is None) == possible, (refusal, units)
         if refusal is not None:
             return
         profits, positions = self.profits(), self.positions()
         assert None not in profits.values()
-        portfolio.transfers.move(target, units)
+        given_before = {key: position.given_units for key, position in self.all_positions().items()}
+        portfolio.transfers.move(target, units, cost_e8)
         assert self.profits() == profits, "money that comes and goes is neither won nor lost"
+        self.owned.update(units)
+        self.unowned.subtract(units)
+        self.happened["with_a_cost"] += cost_e8 is not None
         self.happened["given"] += any(change > 0 for change in units.values())
         self.happened["taken"] += any(change < 0 for change in units.values())
         for (name, pair), (amount, money) in self.positions().items():
             moved, paid = amount - positions[name, pair][0], money - positions[name, pair][1]
             cell = portfolio.prices[pair]
             assert cell.ticks is not None
-            assert paid == -(moved * cell.ticks // cell.scale), "coins come and go at the last price"
+            if cost_e8 is not None and moved > 0:
+                assert paid == -(moved * cost_e8 // COIN), "coins come at the cost that was named"
+            else:
+                assert paid == -(moved * cell.ticks // cell.scale), "coins come and go at the last price"
+            self.given[name, pair] = given_before.get((name, pair), 0) + moved
             assert moved >= 0 or amount >= 0, "what is taken leaves nobody short"
             flow = self.flows.setdefault((name, pair), [0, 0])
             flow[0] += moved
             flow[1] += paid
 
     def profits(self) -> dict[tuple[str | None, str], int | None]:
-        """The day's profit of every level."""
+        """Every level's profit of the day."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
         return {key: self.portfolio.days.pnl_units(*key) for key in keys}
 
+    def all_positions(self) -> dict[tuple[str, str], Position]:
+        """Every position by strategy and pair."""
+        names = self.portfolio.strategies
+        return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
+
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Of every position its amount, and the money that went through it: realised less cost."""
+        """Every position's amount, and the money that went through it: realised less cost."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies
@@ -214,10 +247,12 @@ class Script:
         after[pair.quote] -= sign * value
         after[currency] -= fee
         if min(after.values()) < 0:
-            return False  # the exchange fills nothing that the account cannot pay, its fee included
+            return False  # the exchange fills nothing that the account cannot pay for, fee included
         self.portfolio.fill(order, report, 0)
         self.happened["partial"] += lots < left
         self.happened["bito_fee"] += in_bito and fee > 0
+        for currency_moved, units in after.items():
+            self.owned[currency_moved] += units - self.account[currency_moved]
         self.account = after
         if currency not in (pair.base, pair.quote):
             worth = self.portfolio.valuation.convert(fee, currency, pair.quote) or 0
@@ -235,8 +270,9 @@ class Script:
         portfolio = self.portfolio
         portfolio.check()
         assert min(self.account.values()) >= 0
-        # the whole of both, since +Counter would hide a figure below zero
+        # the full sums, since +Counter would hide a negative figure
         assert {c: u for c, u in self.account.items() if u} == {c: u for c, u in portfolio.account.items() if u}
+        self.check_ownership()
         assert sum(portfolio.ledger.locks.get(o.client_id, 0) for o in self.live) == sum(
             portfolio.ledger.locks.values()
         )
@@ -246,8 +282,32 @@ class Script:
                 assert position.locked_units == sum(portfolio.ledger.locks.get(o.client_id, 0) for o in sells)
                 assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
 
+    def check_ownership(self) -> None:
+        """Owned + unassigned + reserve = account, and no fill moves unassigned money."""
+        portfolio = self.portfolio
+        shown = portfolio.ownership.shown({})
+        owned: Counter[str] = Counter()
+        for owner in shown.owners:
+            owned.update(owner.units)
+        lent = Counter(portfolio.unassigned)
+        lent.subtract(self.unowned)
+        for currency in {*self.account, *owned, *self.unowned}:
+            assert owned[currency] == self.owned[currency], currency
+            assert owned[currency] + self.unowned[currency] == self.account[currency], currency
+            # a late fill or a fee in the exchange's coin borrows unassigned money and owes it
+            owes = -sum(part.funds[currency].claims for part in portfolio.ledger.parts.values())
+            assert lent[currency] == -owes, currency
+            left, reserved = shown.left.get(currency, 0), shown.reserved.get(currency, 0)
+            assert left + reserved == max(0, portfolio.unassigned.get(currency, 0)), currency
+            assert reserved <= portfolio.reserve.get(currency, 0), currency
+            assert left == portfolio.ownership.free_units(currency), currency
+        for key, position in self.all_positions().items():
+            assert position.given_units == self.given.get(key, 0), key
+            assert position.given == max(0, position.given_units) / COIN
+            assert float(position.exact.given) == position.given
+
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
-        """Amount is opening + what came in; realised - cost is the money that went through, less the opening's cost."""
+        """Amount is opening + receipts; realised - cost is the money that went through, less the opening's cost."""
         for strategy in self.portfolio.strategies:
             for position in self.portfolio.positions(strategy):
                 key = (strategy, str(position.pair))
@@ -269,7 +329,7 @@ def opened_and_priced(script: Script) -> dict[tuple[str, str], tuple[int, int]]:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_parts_and_rest_are_the_account_whatever_happens(seed: int) -> None:
+def test_parts_and_unassigned_always_sum_to_the_account(seed: int) -> None:
     script = Script(seed)
     opening = opened_and_priced(script)
     for _ in range(80):
@@ -281,7 +341,7 @@ def test_parts_and_rest_are_the_account_whatever_happens(seed: int) -> None:
     assert not script.portfolio.ledger.locks
 
 
-def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
+def test_the_scripts_cover_the_intended_cases() -> None:
     reached: Counter[str] = Counter()
     for seed in range(60):
         script = Script(seed)
@@ -289,13 +349,13 @@ def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
         for _ in range(80):
             script.step()
         reached.update(key for key, count in script.happened.items() if count)
-    for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill", "given", "taken"):
+    for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill", "given", "taken", "with_a_cost"):
         assert reached[key] >= 12, (key, reached)  # in a fifth of the scripts
 
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
+def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: int) -> None:
     chance = random.Random(seed)
     script = Script(seed)
     opened_and_priced(script)
@@ -314,7 +374,7 @@ def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
     price, prices = portfolio.last_price(pair) or 1.0, []
     for _ in range(200):
         price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
-        # most rows stand on a tick, some do not: the exact value rounds them to one
+        # most rows are on a tick, some are not: the exact value rounds them to one
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
     found = desk.first_breach(pair, rows, 0)
@@ -327,10 +387,13 @@ def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
     assert found == one_by_one
 
 
-def test_a_price_that_meets_a_limit_to_the_unit_is_not_missed() -> None:
-    pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}  # so that a btc is worth twd in two steps, each rounded
-    portfolio = Portfolio(pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD))], reserve={}, currency="twd")
-    portfolio.open({"btc": 123_456_789_012, "usdt": 98_765_432_101})
+def test_a_price_that_hits_a_limit_exactly_is_not_missed() -> None:
+    # so that a btc is valued in twd in two steps, each rounded
+    pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}
+    portfolio = Portfolio(
+        pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"
+    )
+    portfolio.open(OWNED)
     for pair in pairs.values():
         portfolio.mark(pair, PRICES[pair])
     portfolio.days.watch(None, "twd")

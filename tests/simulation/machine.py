@@ -70,8 +70,8 @@ class VirtualClock:
         return _UP_NS + self.slept_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
-        """Refused: nothing else could happen meanwhile."""
-        raise RuntimeError("a blocking sleep stops a virtual loop for good; await asyncio.sleep, or stay on real time")
+        """Block a thread of ``asyncio.to_thread``. Refused on the loop itself: nothing else could happen meanwhile."""
+        self._loop.sleep_in_thread(seconds)
 
 
 class VirtualThreads:
@@ -90,7 +90,8 @@ class VirtualThreads:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do ``work`` a moment later."""
-        return await self._loop.run_in_executor(None, contextvars.copy_context().run, work)
+        context = contextvars.copy_context()
+        return await self._loop.run_soon(lambda: context.run(work))
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
         """There is no other thread to look from."""

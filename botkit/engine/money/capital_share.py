@@ -8,9 +8,10 @@ from botkit.model.pairs import Pair
 
 
 class CapitalShare(msgspec.Struct, frozen=True):
-    """What a strategy may spend: units per currency, a percentage of every currency's unreserved balance, or None.
+    """What a strategy may spend: units per currency, a percentage of its quote currencies, or None.
 
-    None means the account less the reserve and the sub-accounts, shared with the other strategies without capital.
+    None means the quote currency of its first pair, less the reserve and the sub-accounts, shared with the other
+    strategies without capital. A percentage is of the unreserved balance.
     ``pairs`` are in the order of the strategy's parameters: opening coins belong to the first pair with that base.
     """
 
@@ -23,3 +24,12 @@ class CapitalShare(msgspec.Struct, frozen=True):
         if isinstance(self.capital, dict):
             return {currency: str(units) for currency, units in self.capital.items()}
         return None if self.capital is None else f"{self.capital}%"
+
+    def quotes(self, default: str) -> tuple[str, ...]:
+        """The currencies it takes a share of: in the pool, its first pair's quote currency; for a percentage, those of
+        all its pairs.
+
+        A strategy that names no pair trades in ``default``.
+        """
+        found = tuple(dict.fromkeys(pair.quote for pair in self.pairs)) or (default,)
+        return found[:1] if self.capital is None else found

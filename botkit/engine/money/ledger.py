@@ -78,7 +78,11 @@ class AccountLedger:
         if fund.locked:
             orders = f"{fund.orders} order{'s' if fund.orders != 1 else ''}"
             held = f" ({format_units(fund.locked)} locked in {orders})"
-        return f"needs {format_units(need)} {currency}, {format_units(fund.available)} available{held}"
+        text = f"needs {format_units(need)} {currency}, {format_units(fund.available)} available{held}"
+        unowned = self.unassigned.get(currency, 0)
+        if unowned >= need - fund.available:
+            text += f"; {format_units(unowned)} {currency} of the account belong to no strategy"
+        return text
 
     # -- capital --------------------------------------------------------------------------------------------------
 
@@ -141,7 +145,8 @@ class AccountLedger:
         fund = part.funds[currency]
         units -= fund.available
         fund.available = 0
-        taken = min(max(0, self.unassigned.get(currency, 0)), units)  # no strategy owns it, so it goes first
+        # no strategy owns unassigned money, so it is used first
+        taken = min(max(0, self.unassigned.get(currency, 0)), units)
         if taken:
             self.unassigned[currency] -= taken
             units -= taken

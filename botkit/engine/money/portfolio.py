@@ -7,6 +7,9 @@ before it is sent; a fill moves locked money to what it bought; the final state 
 The exchange's balances do not drive these books but are compared with them: a difference that our orders cannot explain
 (a deposit, a manual trade) goes to ``unassigned``. If that drops below zero, somebody took money that belongs to a
 strategy: a `Shortage`.
+
+Coins that an account holds belong to nobody until they are handed over. That is decided here alone, for every mode:
+`open` divides an account that no journal knows, and from then on the journaled books assign.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ from botkit.engine.money.capital_share import CapitalShare
 from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.discrepancies import Discrepancy, Shortage
 from botkit.engine.money.ledger import AccountLedger
+from botkit.engine.money.ownership import AccountOwnership
 from botkit.engine.money.peaks import Peaks
 from botkit.engine.money.positions import Position
 from botkit.engine.money.stakes import Stakes
-from botkit.engine.money.subaccounts import POOL, opening_split
+from botkit.engine.money.subaccounts import POOL, opening_split, pool_currencies
 from botkit.engine.money.transfers import CapitalTransfers
 from botkit.engine.money.valuation import LastPrice, Valuation
 from botkit.model.clock import Nanos
@@ -46,7 +50,7 @@ def required_units(order: Order) -> int:
 
 
 class Portfolio:
-    """The account as shared by the strategies. One per bot and account; only the engine writes it.
+    """The account as shared by the strategies. One per bot and account; only the engine writes to it.
 
     ``pairs`` are those that will have prices; ``currency`` values everything. Raises ValueError if the configuration
     cannot work.
@@ -63,6 +67,8 @@ class Portfolio:
         self.currency = currency
         self.shares = tuple(shares)
         self.reserve = dict(reserve)
+        #: what the strategies without capital share of the account
+        self.pooled = pool_currencies(self.shares, currency)
         self.valuation = Valuation(pairs)
         #: the last prices by pair; after the first, a driver that skips rows may set ``prices[pair].price`` itself
         self.prices = self.valuation.prices
@@ -87,6 +93,8 @@ class Portfolio:
             reserve=self.reserve,
         )
         pooled = [share for share in self.shares if share.capital is None]
+        #: who owns what, and what is unassigned
+        self.ownership = AccountOwnership(self.ledger, self._stakes, self.reserve)
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
             stake = self._stakes.add(share.strategy, name, shared=name == POOL and len(pooled) > 1)
@@ -99,23 +107,22 @@ class Portfolio:
         """Divide the account at the first start. Raises ValueError if the shares ask for more than it has."""
         ledger = self.ledger
         assert not ledger.account, "open() is for the first start; restore() takes over what there was"
-        split, ledger.unassigned = opening_split(balances, self.shares, self.reserve, self.valuation.currencies)
+        split, ledger.unassigned = opening_split(
+            balances, self.shares, self.reserve, self.valuation.currencies, self.currency
+        )
         ledger.account = dict(balances)
         for name, units_by_currency in split.items():
             for currency, units in units_by_currency.items():
                 ledger.part(name).funds[currency].available = units
-        assigned: set[tuple[str, str]] = set()
         for share in self.shares:
             self.capital.open(share, None if share.capital is None else split[share.strategy])
+            if not isinstance(share.capital, dict):
+                continue  # a share of the account's money, and no coins
             stake = self._stakes.present[share.strategy]
-            for pair in share.pairs:
-                coins = stake.part.funds[pair.base].available
-                if not coins or (stake.part.name, pair.base) in assigned:
-                    continue
-                assigned.add((stake.part.name, pair.base))
-                stake.positions[pair].open_with(coins)
-                if stake.flows is not None:
-                    stake.flows[pair.base] = coins
+            for pair in _first_with_each_base(share.pairs):
+                coins = share.capital.get(pair.base, 0)
+                if coins:
+                    stake.positions[pair].open_with(coins)
         self.check()
 
     def state(self) -> dict[str, Any]:
@@ -155,7 +162,9 @@ class Portfolio:
             for pair, figures in positions.items() if stake is not None else ():
                 cell = self.prices.get(pair)
                 if stake is not None and cell is not None:
-                    self._stakes.position(stake, cell.pair).restore(list(figures))
+                    self._stakes.position(stake, cell.pair).restore(
+                        list(figures) if len(figures) > 5 else [*figures, self._given_before(name, cell.pair, figures)]
+                    )
         for name, flows in state["flows"].items():
             stake = self._stakes.present.get(name)
             if stake is not None and stake.flows is not None:
@@ -169,12 +178,27 @@ class Portfolio:
                 self._open_later(share)
         self.check()
 
+    def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
+        """Given coins of a position whose books are older than their recording.
+
+        A pool owned all coins of its pairs then, without recording how many it began with, so none is sold as
+        surplus.
+        """
+        given = self.capital.given.get(strategy)
+        if given is None:
+            return figures[0]
+        share = next((share for share in self.shares if share.strategy == strategy), None)
+        is_first = share is not None and pair in _first_with_each_base(share.pairs)
+        return given.get(pair.base, 0) if is_first else 0
+
     def _open_later(self, share: CapitalShare) -> None:
         # a strategy that joins an existing bot is funded from unassigned money, never from another strategy
         if share.capital is None:
             self.capital.open(share, None)
             return
-        split, _ = opening_split(self.ledger.unassigned, [share], self.reserve, self.valuation.currencies)
+        split, _ = opening_split(
+            self.ledger.unassigned, [share], self.reserve, self.valuation.currencies, self.currency
+        )
         given = split[share.strategy]
         self.capital.open(share, given)
         self.transfers.give_first(share.strategy, given)
@@ -194,7 +218,7 @@ class Portfolio:
         return refusal
 
     def relock(self, order: Order) -> str | None:
-        """Lock again for an order thought dead that turned out to be live. Locks as much as is available.
+        """Lock money again for an order that was thought dead but turned out to be live. Locks as much as is available.
 
         Returns what is missing, if anything; its fills are booked anyway.
         """
@@ -357,8 +381,9 @@ class Portfolio:
     def equity_units(self, strategy: str | None, into: str) -> int | None:
         """The equity of a strategy (None: of all, without unassigned) at last prices; None while a price is missing.
 
-        A strategy that shares the pool owns its opening coins and what its fills brought in, less what they cost, so
-        the figure may be negative; its changes are its profit. Coins without a pair to value them count as nothing.
+        A strategy that shares the pool owns its opening coins and the proceeds of its fills less their cost, so the
+        figure may be negative; its changes are the strategy's profit. Coins without a pair to value them count as
+        nothing.
         """
         total = 0
         valuation = self.valuation
@@ -380,3 +405,11 @@ class Portfolio:
     def check(self) -> None:
         """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
         self.ledger.check()
+
+
+def _first_with_each_base(pairs: Sequence[Pair]) -> list[Pair]:
+    """The first pair with each base, which coins handed over belong to."""
+    found: dict[str, Pair] = {}
+    for pair in pairs:
+        found.setdefault(pair.base, pair)
+    return list(found.values())

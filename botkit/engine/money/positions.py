@@ -28,7 +28,10 @@ class Position:
     base currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
     """
 
-    __slots__ = ("_fund", "_price", "amount_units", "cost_units", "locked_units", "pair", "realised_units", "unpriced")
+    __slots__ = (
+        "_fund", "_price", "amount_units", "cost_units", "given_units", "locked_units", "pair", "realised_units",
+        "unpriced",
+    )  # fmt: skip
 
     def __init__(self, pair: Pair, fund: Fund, price: LastPrice) -> None:
         self.pair = pair
@@ -41,6 +44,8 @@ class Position:
         self.locked_units = 0
         #: base units of opening capital still without a cost, until the pair's first price; part of ``amount_units``
         self.unpriced = 0
+        #: base units handed over, plus those added, less those taken; below zero if bought coins were taken too
+        self.given_units = 0
 
     # -- what a strategy reads ------------------------------------------------------------------------------------
 
@@ -48,6 +53,13 @@ class Position:
     def amount(self) -> float:
         """What the strategy holds, in base currency, coins locked in its orders included."""
         return self.amount_units / UNIT
+
+    @property
+    def given(self) -> float:
+        """What was handed over of the base currency: by `capital:`, plus `botkit capital add`, less `botkit capital
+        take`; never below 0. Trades do not change it, and restarts keep it.
+        """
+        return max(0, self.given_units) / UNIT
 
     @property
     def lots(self) -> int:
@@ -103,10 +115,11 @@ class Position:
 
     @property
     def exact(self) -> Any:
-        """amount, sellable, average_entry, unrealised and realised as Decimals."""
+        """amount, given, sellable, average_entry, unrealised and realised as Decimals."""
         known = self.amount_units and not self.unpriced
         return SimpleNamespace(
             amount=from_units(self.amount_units),
+            given=from_units(max(0, self.given_units)),
             sellable=self.pair.rules.exact_amount(self.sellable_lots),
             average_entry=Decimal(self.cost_units) / Decimal(self.amount_units) if known else Decimal(0),
             unrealised=from_units(self.unrealised_units),
@@ -119,28 +132,33 @@ class Position:
     # -- what the portfolio writes --------------------------------------------------------------------------------
 
     def open_with(self, units: int) -> None:
-        """Open with existing coins, whose cost is the pair's first price."""
+        """Hand over existing coins, whose cost is the pair's first price."""
+        self.given_units += units
         self.amount_units += units
         self.unpriced += units
 
     def room_for(self, units: int) -> int:
         """How many of the coins given (taken, if negative) belong to this position.
 
-        Coins taken beyond those of all positions were never bought here and leave no position short.
+        Coins taken beyond those of all positions were never bought here and do not make a position short.
         """
         return units if units >= 0 else max(units, min(0, self.locked_units - self.amount_units))
 
-    def move_coins(self, units: int) -> None:
+    def move_coins(self, units: int, cost_e8: int | None = None) -> None:
         """Give coins at the last price, or take them if negative, without profit or loss.
 
-        Without a price (the bot is stopped), given coins wait for the first price like opening coins, and taken coins
-        leave at cost.
+        ``cost_e8`` is what a given coin cost, in units of quote. Without a price (the bot is stopped), coins given
+        without a cost wait for the first price like opening coins, and taken coins leave at cost.
         """
         ticks = self._price.ticks
-        if ticks is not None:
-            self.apply(units, -(units * ticks // self._price.scale))
-        elif units >= 0:
+        if ticks is None and cost_e8 is None and units >= 0:
             self.open_with(units)
+            return
+        self.given_units += units
+        if cost_e8 is not None and units >= 0:
+            self.apply(units, -(units * cost_e8 // UNIT))
+        elif ticks is not None:
+            self.apply(units, -(units * ticks // self._price.scale))
         else:
             waiting = min(-units, self.unpriced)
             self.unpriced -= waiting
@@ -176,8 +194,16 @@ class Position:
 
     def state(self) -> list[int]:
         """The figures as plain integers, for the journal."""
-        return [self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced]
+        return [
+            self.amount_units,
+            self.cost_units,
+            self.realised_units,
+            self.locked_units,
+            self.unpriced,
+            self.given_units,
+        ]
 
     def restore(self, figures: list[int]) -> None:
         """Restore what `state` returned."""
-        self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced = figures
+        self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced = figures[:5]
+        self.given_units = figures[5]

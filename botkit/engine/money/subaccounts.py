@@ -1,7 +1,8 @@
 """How an account is divided: sub-accounts with their own capital, a pool for the other strategies, and unassigned.
 
-``unassigned`` holds the reserve, deposits, manual trades, and coins outside the bot's pairs. For each currency the
-parts and unassigned sum to the account.
+Coins that an account holds belong to nobody until they are handed over by name: ``capital: {btc: "0.05"}``. The pool
+and percentages take quote currencies alone. ``unassigned`` holds all the rest: coins that were not handed over, the
+reserve, deposits, manual trades. For each currency the parts and unassigned sum to the account.
 """
 
 from __future__ import annotations
@@ -58,11 +59,12 @@ def opening_split(
     shares: Sequence[CapitalShare],
     reserve: Mapping[str, int],
     known: Sequence[str],
+    currency: str,
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
     """Divide an account: units per currency for each part by name, and what stays unassigned.
 
-    ``known`` are the currencies that the bot's pairs can trade; others stay unassigned. Raises ValueError, with
-    figures, if the shares ask for more than the account has.
+    ``known`` are the currencies that the bot's pairs can trade, ``currency`` is the quote currency of strategies that
+    name no pair. Raises ValueError, with figures, if the shares ask for more than the account has.
     """
     parts: dict[str, dict[str, int]] = {}
     free = {currency: max(0, units - reserve.get(currency, 0)) for currency, units in balances.items()}
@@ -76,23 +78,28 @@ def opening_split(
         if isinstance(share.capital, dict):
             wanted = dict(share.capital)
         else:
-            wanted = {c: int(unreserved[c] * Fraction(share.capital, 100)) for c in unreserved if c in known}
-        for currency, units in wanted.items():
-            if currency not in known:
+            quotes = [c for c in share.quotes(currency) if c in unreserved]
+            wanted = {c: int(unreserved[c] * Fraction(share.capital, 100)) for c in quotes}
+        for name, units in wanted.items():
+            if name not in known:
                 raise ValueError(
-                    f"capital of {share.strategy!r} is in {currency}, which is neither base nor quote of a pair of "
+                    f"capital of {share.strategy!r} is in {name}, which is neither base nor quote of a pair of "
                     f"this bot ({', '.join(known)})"
                 )
-            if units > free.get(currency, 0):
-                raise ValueError(_too_little(share.strategy, currency, units, balances, reserve, free))
-            free[currency] -= units
+            if units > free.get(name, 0):
+                raise ValueError(_too_little(share.strategy, name, units, balances, reserve, free))
+            free[name] -= units
         parts[share.strategy] = wanted
     if any(share.capital is None for share in shares):
-        parts[POOL] = {currency: units for currency, units in free.items() if currency in known}
-        for currency in parts[POOL]:
-            free[currency] = 0
+        pooled = pool_currencies(shares, currency)
+        parts[POOL] = {name: units for name, units in free.items() if name in pooled}
     unassigned = {c: units - sum(part.get(c, 0) for part in parts.values()) for c, units in balances.items()}
     return parts, unassigned
+
+
+def pool_currencies(shares: Sequence[CapitalShare], currency: str) -> tuple[str, ...]:
+    """The currencies that the strategies without capital share; ``currency`` for those that name no pair."""
+    return tuple(dict.fromkeys(c for share in shares if share.capital is None for c in share.quotes(currency)))
 
 
 def _too_little(

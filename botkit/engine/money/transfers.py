@@ -11,7 +11,7 @@ from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.stakes import Stakes
 from botkit.engine.money.subaccounts import POOL, Fund, SubAccount
 from botkit.engine.money.valuation import Valuation
-from botkit.model.money import UNIT
+from botkit.model.money import UNIT, format_units
 
 
 class CapitalTransfers:
@@ -41,7 +41,7 @@ class CapitalTransfers:
         self._reserve = reserve
 
     def refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why `move` is not possible, or None: a sentence with figures that says what to do."""
+        """Why `move` is not possible, or None: a sentence with figures and the fix."""
         part = self._part_of(target)
         if part is None:
             return self._no_part(target)
@@ -57,6 +57,8 @@ class CapitalTransfers:
                 refusal = not_unassigned(currency, units, has, kept)
             else:
                 refusal = not_available(target, currency, -units, fund or Fund())
+                if refusal is None and self._is_pooled(target):
+                    refusal = self._not_its_own(target, currency, -units)
             if refusal is not None:
                 return refusal
         return None
@@ -69,11 +71,12 @@ class CapitalTransfers:
                 return f"{currency} has no price yet, so what it is worth is not known; try again once it has traded"
         return None
 
-    def move(self, target: str, units_by_currency: Mapping[str, int]) -> None:
-        """Give a strategy with a sub-account money from unassigned, or take it back if negative.
+    def move(self, target: str, units_by_currency: Mapping[str, int], cost_e8: int | None = None) -> None:
+        """Give a strategy money from unassigned, or take it back if negative.
 
-        ``pool`` is shared by the strategies without capital. This is neither a profit nor a loss: the day's profit does
-        not change, and coins move at the last price. Call `refusal` first.
+        ``pool`` is shared by the strategies without capital; coins given to one of them by name are in its position,
+        and money is the pool's. This is neither a profit nor a loss: the day's profit does not change, and coins move
+        at the last price, or with an average cost of ``cost_e8`` (see `wrong_cost`). Call `refusal` first.
         """
         assert self.refusal(target, units_by_currency) is None, (target, units_by_currency)
         part = self._part_of(target)
@@ -82,18 +85,32 @@ class CapitalTransfers:
         if part.name != POOL:
             for currency, units in units_by_currency.items():
                 self._capital.moved(target, currency, units)
-        self._moving([None, *owners], lambda: self._give(part.name, owners, units_by_currency))
+        receivers = [target] if self._is_pooled(target) else owners
+        self._moving([None, *owners], lambda: self._give(part.name, receivers, units_by_currency, cost_e8))
         self._ledger.check()
+
+    def wrong_cost(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
+        """Why a cost cannot apply to the coins given, or None: it is the price of one coin."""
+        stake = self._stakes.find(target)
+        bases = {position.pair.base for position in stake.positions.values()} if stake is not None else set()
+        coins = [currency for currency, units in units_by_currency.items() if units > 0 and currency in bases]
+        if len(coins) == 1:
+            return None
+        if not coins:
+            return f"a cost applies to coins, and {target} was given none that it trades; leave it out"
+        return f"a cost applies to one coin, and {' and '.join(coins)} were given; add them one at a time"
 
     def give_first(self, strategy: str, units_by_currency: Mapping[str, int]) -> None:
         """Fund the sub-account of a strategy that joins an existing bot from unassigned money."""
-        self._moving([None, strategy], lambda: self._give(strategy, [strategy], units_by_currency))
+        self._moving([None, strategy], lambda: self._give(strategy, [strategy], units_by_currency, None))
 
     def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
         """Call ``move``, which changes what ``levels`` hold though nothing was won or lost."""
         self._days.moving(levels, lambda: self._peaks.moving(levels, move))
 
-    def _give(self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int]) -> None:
+    def _give(
+        self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int], cost_e8: int | None
+    ) -> None:
         everybody = self._stakes.everybody()
         for currency, units in units_by_currency.items():
             self._ledger.assign(self._ledger.part(part), currency, units)
@@ -103,7 +120,7 @@ class CapitalTransfers:
                 for position in stake.positions.values():
                     moved = position.room_for(left) if position.pair.base == currency else 0
                     if moved:
-                        position.move_coins(moved)
+                        position.move_coins(moved, cost_e8)
                         if stake.flows is not None:
                             stake.flows[currency] = stake.flows.get(currency, 0) + moved
                         left -= moved
@@ -111,8 +128,24 @@ class CapitalTransfers:
     def _part_of(self, target: str) -> SubAccount | None:
         stake = self._stakes.find(target)
         if stake is not None:
-            return stake.part if target in self._capital.given else None
+            return stake.part if target in self._capital.given or self._is_pooled(target) else None
         return self._ledger.parts.get(POOL) if target in (POOL, "pool") else None
+
+    def _is_pooled(self, target: str) -> bool:
+        """True if a strategy with this name shares the pool and has started."""
+        stake = self._stakes.present.get(target)
+        return stake is not None and stake.part.name == POOL and target in self._capital.opened
+
+    def _not_its_own(self, target: str, currency: str, units: int) -> str | None:
+        """Why a strategy cannot give these coins of the pool back."""
+        positions = [p for p in self._stakes.present[target].positions.values() if p.pair.base == currency]
+        has = sum(max(0, position.amount_units - position.locked_units) for position in positions)
+        if not positions or units <= has:
+            return None
+        return (
+            f"{target} has {format_units(has)} {currency} of its own to give back, and {format_units(units)} was asked "
+            f"for; the rest of the pool's is other strategies'"
+        )
 
     def _no_part(self, target: str) -> str:
         stake = self._stakes.present.get(target)
@@ -121,9 +154,4 @@ class CapitalTransfers:
             near = difflib.get_close_matches(target, names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"this bot has {', '.join(names)}"
             return f"there is no strategy {target!r}; {hint}"
-        if stake.part.name == POOL:
-            return (
-                f"{target} has no sub-account: it spends from the pool of the strategies without `capital:`. "
-                f"Name pool instead of {target} to change what they have together"
-            )
         return f"{target} has not started yet; its capital is set aside when it first does"

@@ -1,4 +1,4 @@
-"""Finds out what became of an order whose create was refused or never answered.
+"""Finds out what happened to an order whose create was refused or never answered.
 
 The exchange documents no idempotent create, so an order is never sent twice: it is looked up until it is found or
 proved absent. Proved absent means: the exchange can no longer accept the request (``latest_accept_ns`` after the
@@ -141,7 +141,7 @@ class Resolution:
         self._look(case, now)
 
     def settled(self, order: Order, now: Nanos) -> None:
-        """Close the case: the order was found, in whatever way."""
+        """Close the case: the order was found, in whichever way."""
         case = self._cases.pop(order.client_id, None)
         if case is None:
             return
@@ -157,7 +157,7 @@ class Resolution:
                 del self.blocked[pair]
 
     def blocks(self, order: Order) -> str | None:
-        """While an order of a pair is unknown, only limit orders that reduce exposure in either case pass."""
+        """While an order of a pair is unknown, accept only limit orders that reduce exposure whatever its outcome."""
         if order.pair not in self.blocked:
             return None
         if order.type is OrderType.LIMIT and order.side is Side.SELL:
@@ -169,9 +169,9 @@ class Resolution:
             held = self._portfolio.position(order.strategy, order.pair).lots
             if order.amount_lots + unknown_sells <= held:
                 return None
-        return f"an order of {order.pair} has an unknown outcome; no new orders there until it is found"
+        return f"an order of {order.pair} has an unknown outcome; no new orders in that pair until it is resolved"
 
-    # -- asking -------------------------------------------------------------------------------------------------------
+    # -- looking up ----------------------------------------------------------------------------------------------------
 
     def next_check(self) -> Nanos | None:
         """When the next look-up is due."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from botkit.engine.router.reports import SentWindow, Usage
+from botkit.engine.router.reports import Usage
 from botkit.engine.router.routes import Route
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import LimitTable, Scope
@@ -74,25 +74,6 @@ def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
         for window in route.windows
         for scope in window.scopes
     ]
-
-
-def sent_windows_of(routes: Iterable[Route], now: Nanos) -> list[SentWindow]:
-    """The windows with a taken slot."""
-    found = []
-    for route in routes:
-        for window in route.windows:
-            held = window.held(now)
-            if held:
-                releases = window.releases(now)
-                found.append(
-                    SentWindow(
-                        pool=route.name,
-                        scopes=window.scopes,
-                        on_their_way=held - len(releases),
-                        releases=releases,
-                    )
-                )
-    return found
 
 
 def router_use(table: LimitTable, routes: dict[str, Route], figures: dict[str, EndpointFigures]) -> RouterUse:

@@ -14,10 +14,10 @@ from random import Random
 from typing import Final, TypeAlias
 
 from botkit.engine.agenda import Changes
-from botkit.engine.router.figures import EndpointFigures, router_use, sent_windows_of, usage_of
+from botkit.engine.router.figures import EndpointFigures, router_use, usage_of
 from botkit.engine.router.leased import LeasedPools, SlotNews
 from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
-from botkit.engine.router.reports import DroppedRead, Due, LimitAlarm, SentWindow, Usage
+from botkit.engine.router.reports import DroppedRead, Due, LimitAlarm, Usage
 from botkit.engine.router.routes import (
     BATCH_MAX,
     CANCEL_BATCH_MAX,
@@ -40,6 +40,8 @@ READ_LATEST_NS = 60 * NS_PER_S
 LONGEST_WAIT_NS = 60 * NS_PER_S
 #: most uncollected alarms to keep, newest last
 ALARMS_MAX = 256
+#: most orders that skip the queues together
+EXPRESS_MAX = 20
 #: later than any time
 _NEVER: Nanos = 1 << 62
 
@@ -53,7 +55,7 @@ class Priority(enum.IntEnum):
 
 
 class Withdrawal(enum.Enum):
-    """What became of a cancel."""
+    """What happened to a cancel."""
 
     WITHDRAWN = "withdrawn"  # the create was still queued: both are dropped, nothing is sent
     QUEUED = "queued"  # it leaves as soon as it has a slot
@@ -73,8 +75,16 @@ _READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
+#: an order that skips the queues, whether it is to be cancelled, and since when it has waited
+_Express: TypeAlias = tuple[Order, bool, Nanos]
 #: a request in flight: its route, grant time, kind and client ids
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
+
+
+def _rank(waiting: _Express) -> int:
+    """Cancels leave first, then what reduces a position."""
+    order, is_cancel, _ = waiting
+    return 0 if is_cancel else 1 if order.reduces else 2
 
 
 def _nobody_listens() -> None:
@@ -108,6 +118,7 @@ class Router:
         self._latest_accept_ns = latest_accept_ns
         self._read_latest_ns = read_latest_ns
         self._queue_max = queue_max
+        self._express_max = min(EXPRESS_MAX, queue_max)
         self._batching = batching and "create_batch" in table.endpoints and "cancel_batch" in table.endpoints
         self._leased = leased
         self._routes = make_routes(table, Random(seed), leased)
@@ -125,11 +136,11 @@ class Router:
         self._next_id = first_request_id
         self._next_key = 0  # of waiting items; counts up, so it gives the order of arrival
         self._old_key = 0  # of slots of an earlier run; counts down, apart from request ids
-        #: the one order placed while nothing was waiting: most orders leave in the same turn, and skip the queues
-        self.express: Order | None = None
-        self._express_is_cancel = False
-        self._express_since: Nanos = 0
-        self._count = 0  # all waiting items except the express one
+        #: the orders placed or cancelled by one strategy while nothing was waiting: (order, is a cancel, since when).
+        #: Nearly all leave in the same turn, and this way they skip the queues
+        self.express: list[_Express] = []
+        #: all waiting items except those
+        self.queued = 0
         self._cancels: FairQueue[WaitingOrder] = FairQueue()
         self._reduces: FairQueue[WaitingOrder] = FairQueue()
         self._creates: FairQueue[WaitingOrder] = FairQueue()
@@ -141,7 +152,8 @@ class Router:
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
         self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> the route and key of its late-held slot
-        self._dropped: list[DroppedRead] = []
+        #: reads that will not be sent, for the next `due`
+        self.dropped: list[DroppedRead] = []
         self._next: Nanos | None = None
         self._next_is_known = False
         self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
@@ -159,31 +171,33 @@ class Router:
         self._next_is_known = False
         self._on_change()
 
-    # -- what the engine asks for -----------------------------------------------------------------------------------
+    # -- what the engine requests ------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
         """How many creates, cancels and reads are waiting."""
-        return self._count if self.express is None else self._count + 1
+        return self.queued + len(self.express)
 
     def is_waiting(self, order: Order) -> bool:
         """True while the create of ``order`` is queued."""
-        if self.express is order:
-            return not self._express_is_cancel
+        for waiting, is_cancel, _ in self.express:
+            if waiting is order:
+                return not is_cancel
         return order.client_id in self._waiting
 
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot; returns None, or the reason why it cannot be queued."""
         self._now = now
-        if not self._count and self.express is None:
-            self.express = order
-            self._express_is_cancel = False
-            self._express_since = now
+        express = self.express
+        if not self.queued and (
+            not express or (len(express) < self._express_max and express[0][0].strategy == order.strategy)
+        ):
+            express.append((order, False, now))
             self._changes.count += 1
             return None
         self._queue_express()
-        if self._count >= self._queue_max:
-            return f"the router's queue is full: {self._count:,} requests wait for the exchange's rate limits"
+        if self.queued >= self._queue_max:
+            return f"the router's queue is full: {self.queued:,} requests wait for the exchange's rate limits"
         self._queue_create(order, now)
         return None
 
@@ -193,10 +207,12 @@ class Router:
         """
         self._now = now
         client_id = order.client_id
-        if self.express is order and not self._express_is_cancel:
-            self.express = None
-            self._on_change()
-            return Withdrawal.WITHDRAWN
+        express = self.express
+        for place, (waiting, is_cancel, _) in enumerate(express):
+            if waiting is order and not is_cancel:
+                del express[place]
+                self._on_change()
+                return Withdrawal.WITHDRAWN
         item = self._waiting.get(client_id)
         if item is not None:
             self._remove_create(item)
@@ -205,10 +221,10 @@ class Router:
             return Withdrawal.DUPLICATE
         assert order.order_id, f"{order!r} neither waits here nor has an order id"
         self._cancelling.add(client_id)
-        if not self._count and self.express is None:
-            self.express = order
-            self._express_is_cancel = True
-            self._express_since = now
+        if not self.queued and (
+            not express or (len(express) < self._express_max and express[0][0].strategy == order.strategy)
+        ):
+            express.append((order, True, now))
             self._changes.count += 1
         else:
             self._queue_express()
@@ -218,13 +234,19 @@ class Router:
     def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
         """Put ``new`` in the place of ``old`` in the queue; False if ``old`` is no longer queued.
 
-        It gets the old place if both are of the same strategy and class; else ``new`` goes to the end of its own line.
+        ``new`` takes the old place if both have the same strategy and class, and otherwise goes to the end of its own
+        line.
         """
         self._now = now
-        if self.express is old and not self._express_is_cancel:
-            self.express = new
-            self._express_since = now
-            return True
+        for place, (waiting, is_cancel, _) in enumerate(self.express):
+            if waiting is old and not is_cancel:
+                if (new.strategy, new.reduces) == (old.strategy, old.reduces):
+                    self.express[place] = (new, False, now)
+                else:
+                    del self.express[place]
+                    self._queue_express()
+                    self._queue_create(new, now)
+                return True
         item = self._waiting.get(old.client_id)
         if item is None:
             return False
@@ -260,9 +282,9 @@ class Router:
         self._now = now
         ticket = self._next_id
         self._next_id = ticket + 1
-        if self._count >= self._queue_max:
+        if self.queued >= self._queue_max:
             self._figures[endpoint].dropped += 1
-            self._dropped.append(DroppedRead(ticket, endpoint, owner, "the router's queue is full"))
+            self.dropped.append(DroppedRead(ticket, endpoint, owner, "the router's queue is full"))
             self._on_change()
             return ticket
         self._queue_express()
@@ -271,7 +293,7 @@ class Router:
         lane.push(item)
         self._waiting_reads[ticket] = item
         self._deadlines.add(item)
-        self._count += 1
+        self.queued += 1
         self._changed()
         return ticket
 
@@ -282,7 +304,7 @@ class Router:
             return False
         item.lane.remove(item)
         self._deadlines.forget(item)
-        self._count -= 1
+        self.queued -= 1
         self._changed()
         return True
 
@@ -290,14 +312,16 @@ class Router:
 
     def due(self, now: Nanos) -> Due:
         """The requests to send at ``now``, in order, with ids assigned and slots taken."""
-        request = self.try_express(now)
-        if request is not None:  # and nothing else waited
-            return Due([request], [], [])
-        self._on_change()
+        self._now = now
         due = Due([], [], [])
-        if self._dropped:
-            due.dropped, self._dropped = self._dropped, due.dropped
-        if self._count and not (self._next_is_known and (self._next is None or self._next > now)):
+        if self.express:
+            due.requests = self.send_express(now)
+            if not self.queued and not self.dropped:
+                return due
+        self._on_change()
+        if self.dropped:
+            due.dropped, self.dropped = self.dropped, due.dropped
+        if self.queued and not (self._next_is_known and (self._next is None or self._next > now)):
             self._changed()
             self._drop_late(due, now)
             if self._cancels.count:
@@ -312,34 +336,44 @@ class Router:
                 self._send_reads(due.requests, now)
         return due
 
-    def try_express(self, now: Nanos) -> Request | None:
-        """The request of the only waiting order, if there is one and it may leave; else call `due`."""
+    def send_express(self, now: Nanos) -> list[Request]:
+        """The requests of ``express`` that may leave at ``now``, in the order in which the queues would send them. All
+        others are queued, for `due`.
+        """
         self._now = now
-        order = self.express
-        if order is None:
-            return None
-        if self._express_is_cancel:
-            if order.state in FINAL_STATES:
-                self.express = None
-                self._cancelling.discard(order.client_id)
-                return None
-            if self._cancel_route.take(now, True):
-                self.express = None
-                return self._cancel_request(order, self._express_since, now)
-        elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
-            self.express = None
-            return self._create_request(order, self._express_since, now)
-        self._queue_express()
-        return None
+        requests: list[Request] = []
+        express = self.express
+        if len(express) > 1:
+            if sum(is_cancel for _, is_cancel, _ in express) >= CANCELS_FOR_A_BATCH:
+                self._queue_express()
+                return requests
+            express.sort(key=_rank)
+        while express:
+            order, is_cancel, since = express[0]
+            if is_cancel:
+                if order.state in FINAL_STATES:
+                    self._cancelling.discard(order.client_id)
+                elif self._cancel_route.take(now, True):
+                    requests.append(self._cancel_request(order, since, now))
+                else:
+                    break
+            elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
+                requests.append(self._create_request(order, since, now))
+            else:
+                break
+            del express[0]
+        if express:
+            self._queue_express()
+        return requests
 
     def next_due(self) -> Nanos | None:
         """When `due` would return something new; None if nothing waits or only an answer can help.
 
         Valid until the next call of any other method. Requests added since the last `due` may be tried at once.
         """
-        if self.express is not None or self._dropped:
+        if self.express or self.dropped:
             return self._now
-        if not self._count:
+        if not self.queued:
             return None
         if not self._next_is_known:
             self._next = self._soonest()
@@ -348,11 +382,12 @@ class Router:
 
     def slots_changed(self, change: SlotsChanged) -> None:
         """The leased slots of shared windows have changed: ask `next_due` again."""
-        assert self._leased is not None, "this router shares with nobody"
+        assert self._leased is not None, "this router shares no limits"
         self._leased.apply(change)
         self._changed()
 
-    # -- what came of it --------------------------------------------------------------------------------------------
+    # -- the outcome
+    # ----------------------------------------------------------------------------------------------------
 
     def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
         """The wait for a request ended at ``now``: its answer was read, or the bot gave up.
@@ -368,8 +403,9 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # usually nothing waits; else the slot becomes free a window from now, so anything due earlier is unaffected
-            if self._count and (self._next is None or self._next > now + route.least_hold):
+            # usually nothing waits; otherwise the slot becomes free a window from now, so anything due earlier is
+            # unaffected
+            if self.queued and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return
         self._changed()
@@ -430,7 +466,8 @@ class Router:
                     self._unknown[client_id] = (route, key)
         self._changed()
 
-    # -- what it tells ----------------------------------------------------------------------------------------------
+    # -- reports
+    # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
         """When the pause after a 429 at ``endpoint`` ends; None without a pause, as of the last call's time."""
@@ -447,10 +484,6 @@ class Router:
         """Limit, slots held, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
 
-    def sent_windows(self, now: Nanos) -> list[SentWindow]:
-        """The windows in use at ``now``."""
-        return sent_windows_of(self._pools.values(), now)
-
     def statistics(self) -> RouterUse:
         """Requests, waits, batches and drops so far."""
         return router_use(self._table, self._routes, self._figures)
@@ -458,14 +491,14 @@ class Router:
     # -- queues -----------------------------------------------------------------------------------------------------
 
     def _queue_express(self) -> None:
-        """Move the express order into the queues, because something else is waiting too."""
-        order = self.express
-        if order is not None:
-            self.express = None
-            if self._express_is_cancel:
-                self._queue_cancel(order, self._express_since)
-            else:
-                self._queue_create(order, self._express_since)
+        """Move the express orders into the queues: something else is waiting too, or they must wait themselves."""
+        if self.express:
+            express, self.express = self.express, []
+            for order, is_cancel, since in express:
+                if is_cancel:
+                    self._queue_cancel(order, since)
+                else:
+                    self._queue_create(order, since)
 
     def _queue_create(self, order: Order, since: Nanos) -> None:
         self._next_key += 1
@@ -474,20 +507,20 @@ class Router:
         self._waiting[order.client_id] = item
         if item.deadline is not None:
             self._deadlines.add(item)
-        self._count += 1
+        self.queued += 1
         self._changed()
 
     def _queue_cancel(self, order: Order, since: Nanos) -> None:
         self._next_key += 1
         self._cancels.push(WaitingOrder(self._next_key, order, since, is_cancel=True, batchable=True))
-        self._count += 1
+        self.queued += 1
         self._changed()
 
     def _remove_create(self, item: WaitingOrder) -> None:
         del self._waiting[item.order.client_id]
         (self._reduces if item.order.reduces else self._creates).remove(item)
         self._deadlines.forget(item)
-        self._count -= 1
+        self.queued -= 1
         self._changed()
 
     def _lane(self, route: Route, priority: Priority, urgent: bool) -> FairQueue[WaitingRead]:
@@ -524,7 +557,7 @@ class Router:
 
     def _drop_late(self, due: Due, now: Nanos) -> None:
         for item in self._deadlines.pop_passed(now):
-            self._count -= 1
+            self.queued -= 1
             if isinstance(item, WaitingRead):
                 del self._waiting_reads[item.key]
                 item.lane.remove(item)
@@ -541,7 +574,7 @@ class Router:
         cancels, single, batch = self._cancels, self._cancel_route, self._cancel_batch_route
         while cancels.count:
             if cancels.peek().order.is_final:  # it was filled or cancelled meanwhile: no slot wasted on it
-                self._count -= 1
+                self.queued -= 1
                 self._cancelling.discard(cancels.pop().order.client_id)
                 continue
             owner, size = cancels.longest_batch(CANCEL_BATCH_MAX)
@@ -549,7 +582,7 @@ class Router:
                 self._send_cancel_batch(owner, requests, now)
             elif single.take(now, True):
                 item = cancels.pop()
-                self._count -= 1
+                self.queued -= 1
                 requests.append(self._cancel_request(item.order, item.since, now))
             elif self._batching and batch.is_open(now, True):
                 self._send_cancel_batch(owner, requests, now)
@@ -559,7 +592,7 @@ class Router:
     def _send_cancel_batch(self, owner: str, requests: list[Request], now: Nanos) -> None:
         items = []
         for item in self._cancels.pop_batch(owner, CANCEL_BATCH_MAX):
-            self._count -= 1
+            self.queued -= 1
             if item.order.is_final:
                 self._cancelling.discard(item.order.client_id)
             else:
@@ -621,7 +654,7 @@ class Router:
 
     def _leave(self, item: WaitingOrder) -> None:
         """Remove a popped create from the other indexes."""
-        self._count -= 1
+        self.queued -= 1
         del self._waiting[item.order.client_id]
         if item.deadline is not None:
             self._deadlines.forget(item)
@@ -630,7 +663,7 @@ class Router:
         for _, route, urgent, lane in self._lanes:
             while lane.count and route.take(now, urgent):
                 item = lane.pop()
-                self._count -= 1
+                self.queued -= 1
                 del self._waiting_reads[item.key]
                 self._deadlines.forget(item)
                 self._flights[item.key] = (route, now, _READ, ())
@@ -679,7 +712,7 @@ class Router:
                 limits=limits,
                 text=(
                     f"429 at {route.name}: somebody else uses this account or address, or the table of limits is"
-                    f" wrong; closed for {(until - now) / NS_PER_S:.1f} s but for urgent requests, then at most"
+                    f" wrong; closed for {(until - now) / NS_PER_S:.1f} s except to urgent requests, then at most"
                     f" {', '.join(str(n) for n in limits)} a window until it has recovered"
                 ),
             )

@@ -20,7 +20,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from random import Random
-from types import TracebackType
 from typing import Literal, TypeVar
 
 import msgspec
@@ -69,6 +68,7 @@ from botkit.exchange.bitopro.wire.wallet import (
     WithdrawalRow,
 )
 from botkit.exchange.machine import SystemClock, system_random
+from botkit.model.adapter import Lifetime
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.pairs import Pair, pairs_from_wire
 from botkit.model.resolutions import check_resolution
@@ -76,11 +76,13 @@ from botkit.model.resolutions import check_resolution
 T = TypeVar("T")
 
 _MB = 2**20
+#: how long reads and writes may take, unless a client is told otherwise
+READ_TIMEOUT_S, WRITE_TIMEOUT_S = 10.0, 5.0
 _CANDLES_SIZE_MAX = 16 * _MB
 _LIST_SIZE_MAX = 4 * _MB
 
 
-class BitoProClient:
+class BitoProClient(Lifetime):
     """Every endpoint and stream. An async context manager with one pooled session, and a second one for urgent calls.
 
     Public calls need no account. ``withdraw`` works only if the client was created with ``allow_withdrawals=True``.
@@ -98,8 +100,8 @@ class BitoProClient:
         clock: Clock | None = None,
         random: Random | None = None,
         allow_withdrawals: bool = False,
-        read_timeout_s: float = 10.0,
-        write_timeout_s: float = 5.0,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
         stream_times: StreamTimes | None = None,
         frame_tap: FrameTap | None = None,
     ) -> None:
@@ -115,15 +117,6 @@ class BitoProClient:
         self._write_timeout_s = write_timeout_s
         self._stream_times = stream_times or StreamTimes()
         self._frame_tap = frame_tap
-
-    async def __aenter__(self) -> BitoProClient:
-        self._transport.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def open(self) -> None:
         """Open without ``async with``; then call `close`."""

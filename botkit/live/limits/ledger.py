@@ -244,10 +244,6 @@ class SlotLedger(msgspec.Struct, array_like=True):
         for holder in self.holders.values():
             holder.heard = max(holder.heard, now)
 
-    def is_idle(self) -> bool:
-        """True if no process uses the ledger and every window was empty at the last message."""
-        return not self.holders and not any(window.leased or window.held for window in self.windows.values())
-
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def _advance(self, now: Nanos) -> Nanos:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from botkit.live.standing import Standing
@@ -12,14 +13,14 @@ from botkit.model.reasons import grouped
 _UNIT = 10**8
 
 
-def order_text(order: Order) -> str:
-    """An order as one line of text."""
+def order_text(order: Order, state: OrderState | None = None) -> str:
+    """An order as one line of text, in its own or a given state."""
     rules = order.pair.rules
     spends = f"{format_units(order.spend_units)} {order.pair.quote} of"
     what = spends if order.spend_units else rules.amount_text(order.amount_lots)
     at = f" at {rules.price_text(order.price_ticks)}" if order.price_ticks else ""
     executed = rules.amount_text(order.executed_lots)
-    return f"{order.side.value} {what} {order.pair}{at}, {order.state.value}, executed {executed}"
+    return f"{order.side.value} {what} {order.pair}{at}, {(state or order.state).value}, executed {executed}"
 
 
 def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
@@ -51,6 +52,8 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
             for strategy in strategies
             for position in money.positions(strategy.name)
         },
+        "owned": {name: _amounts(money.holdings(name)) for name in view.names()},
+        "unassigned": _amounts(money.unassigned),
         "strategies": {
             strategy.name: {
                 "active": strategy.active,
@@ -70,6 +73,10 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
         "refused_by_exchange": standing.rate_limited,
         "journal_sha256": standing.journal_sha256,
     }
+
+
+def _amounts(units_by_currency: Mapping[str, int]) -> dict[str, str]:
+    return {currency: format_units(units) for currency, units in units_by_currency.items() if units}
 
 
 def stopped_lines(summary: dict[str, Any]) -> list[str]:

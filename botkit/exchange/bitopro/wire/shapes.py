@@ -1,4 +1,4 @@
-"""What the structs of the wire have in common."""
+"""Base classes for the wire's structs."""
 
 from __future__ import annotations
 

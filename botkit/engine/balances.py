@@ -1,0 +1,89 @@
+"""Checks the balances that the exchange reports against the books and passes them on to strategies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from botkit.engine.agenda import BotClock
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.desk import OrderDesk
+from botkit.engine.orders.table import OrderTable
+from botkit.engine.outcome import Outbox
+from botkit.engine.strategy.callbacks import Callbacks
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Balance, BalanceReport
+
+#: by then the balance changes caused by an execution have arrived
+BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
+
+
+class Balances:
+    """What the account holds, as reported to its strategies, and the halt while some of it is missing."""
+
+    def __init__(
+        self,
+        *,
+        clock: BotClock,
+        outbox: Outbox,
+        decisions: DecisionLog,
+        portfolio: Portfolio,
+        callbacks: Callbacks,
+        table: OrderTable,
+        desk: OrderDesk,
+        records: Mapping[str, StrategyRecord],
+    ) -> None:
+        self._clock = clock
+        self._outbox = outbox
+        self._decisions = decisions
+        self._portfolio = portfolio
+        self._callbacks = callbacks
+        self._table = table
+        self._desk = desk
+        self._records = records
+        #: `Begin` has come; before that, balances are only requested and reports are ignored
+        self.has_begun = False
+        self._last: dict[tuple[str, str], Balance] = {}
+        #: the strategies that listen to their balances, once `Begin` has come
+        self._listeners: tuple[StrategyRecord, ...] | None = None
+
+    def reported(self, report: BalanceReport, now: Nanos) -> None:
+        """Handle balances from the account's stream."""
+        if not self.has_begun:
+            return
+        if self._desk.gate.shortage is not None or not self._portfolio.balances.is_as_expected(report):
+            # balance frames of the last executions may still be on their way, so these may be too low
+            quiet = now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self._table.has_live
+            self._portfolio.balances.compare(report, now, quiet=quiet)
+            self.watch_shortages()
+        if self._listeners != ():
+            self.tell(report.balances)
+
+    def tell(self, currencies: Iterable[str]) -> None:
+        """Notify strategies of their balances in some currencies, if changed since the last notification."""
+        listeners = self._listeners
+        if listeners is None:
+            of = self._callbacks.of
+            listeners = tuple(record for record in self._records.values() if of(record, "on_balance") is not None)
+            self._listeners = listeners
+        for record in listeners:
+            for currency in currencies if record.active else ():
+                balance = self._portfolio.balance(record.name, currency)
+                key = (record.name, currency)
+                if self._last.get(key) != balance:
+                    self._last[key] = balance
+                    self._callbacks.notify(record, "on_balance", balance)
+
+    def watch_shortages(self) -> None:
+        """Halt new orders while the account holds less of a coin than its strategies own between them."""
+        shortage = "; ".join(map(str, self._portfolio.balances.shortages())) or None
+        if shortage != self._desk.gate.shortage:
+            if shortage is None:
+                self._outbox.note(
+                    "info", "the account again holds everything its strategies own; new orders are allowed"
+                )
+            elif self._desk.gate.shortage is None:
+                self._outbox.note("error", f"only orders that reduce a position are allowed: {shortage}")
+            self._desk.gate.shortage = shortage
+            self._decisions.note("shortage", self._clock.now, shortage or "over")

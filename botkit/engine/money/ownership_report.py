@@ -1,0 +1,87 @@
+"""Reports what each strategy owns of an account, what is unassigned, and how to hand it over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from botkit.model.money import format_units
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """What one part of the account owns, in units by currency. Several ``strategies`` share it."""
+
+    strategies: tuple[str, ...]
+    units: dict[str, int]
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """Unowned coins that a strategy trades but was not given. ``money`` is what it owns, to be listed with them; an
+    amount is None if strategies share it.
+    """
+
+    strategy: str
+    coins: dict[str, int]
+    money: dict[str, int | None]
+
+    def capital_line(self) -> str:
+        """The configuration line that hands the coins over."""
+        amounts = {c: format_units(units) for c, units in self.coins.items()}
+        amounts |= {c: "AMOUNT" if units is None else format_units(units) for c, units in self.money.items()}
+        return "capital: {" + ", ".join(f'{currency}: "{amount}"' for currency, amount in amounts.items()) + "}"
+
+    def capital_add(self, config: str) -> str:
+        """The commands that hand the coins over in a bot's books; `--cost` takes one coin at a time."""
+        return " and ".join(
+            f"`botkit capital add {config} {self.strategy} {currency}={format_units(units)} --cost PRICE`"
+            for currency, units in self.coins.items()
+        )
+
+
+class Ownership(msgspec.Struct, frozen=True):
+    """Who owns what of an account. ``left`` belongs to no strategy of this bot and is not ``reserved``.
+
+    ``elsewhere`` is what other bots own of the account.
+    """
+
+    owners: tuple[Owner, ...]
+    left: dict[str, int]
+    reserved: dict[str, int]
+    elsewhere: dict[str, int]
+    offers: tuple[Offer, ...]
+
+    def sentence(self) -> str:
+        """One line saying what each strategy owns and what is left alone."""
+        text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
+        left = [
+            f"{_amounts(units)} ({why})"
+            for units, why in (
+                (self.left, "owned by no strategy"),
+                (self.reserved, "reserve"),
+                (self.elsewhere, "owned by other bots"),
+            )
+            if units
+        ]
+        return text + (f"; left alone: {'; '.join(left)}" if left else "")
+
+    def remedy(self, config: str | None) -> str:
+        """How to hand unowned coins over, "" if there are none: by command if the bot keeps a journal (``config``),
+        otherwise by a configuration line.
+        """
+        if not self.offers:
+            return ""
+        if config is not None:
+            return f"hand coins over with {' and '.join(offer.capital_add(config) for offer in self.offers)}"
+        lines = " and ".join(f"`{offer.capital_line()}` to {offer.strategy}" for offer in self.offers)
+        return f"to hand coins over, add {lines}"
+
+
+def _names(strategies: tuple[str, ...]) -> str:
+    if len(strategies) == 1:
+        return f"{strategies[0]} owns"
+    return f"{', '.join(strategies[:-1])} and {strategies[-1]} share"
+
+
+def _amounts(units: Mapping[str, int]) -> str:
+    return ", ".join(f"{format_units(amount)} {currency}" for currency, amount in units.items() if amount)

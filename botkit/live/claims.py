@@ -1,0 +1,200 @@
+"""What the bots of one account own of it, so that no two of them count the same coins.
+
+Each bot writes its claim into its own state folder. Claims count while the folder is locked, and the system releases
+the lock when a process ends, however it ends: a dead bot claims nothing. One lock per account makes reading the other
+claims and writing one's own a single step.
+
+    <state>/<name>/<mode>/<account>/claim.json        what the strategies of that bot own
+    <state>/.claims/<mode>-<account>                  held while claims are compared
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from botkit.errors import BotkitError
+from botkit.live.ports import Lock
+from botkit.live.state_folder import StateFolder
+from botkit.model.money import format_units
+
+_LOCK_WAIT_S = 10.0
+_LOCK_LOOK_S = 0.05
+_FILE = "claim.json"
+
+
+class ClaimRefused(BotkitError):
+    """Another bot owns what this one would count as its own. The message names it."""
+
+
+class CoinClaim(msgspec.Struct, frozen=True):
+    """What one bot owns of its account. ``pooled``: currencies of which it pools all that is free."""
+
+    name: str
+    pooled: tuple[str, ...]
+    units: dict[str, int]
+
+
+class Claims:
+    """The claims on the account of one bot's folder. The folder's lock makes its own claim count."""
+
+    def __init__(self, folder: StateFolder) -> None:
+        self._folder = folder
+        self._path = folder.path / _FILE
+        account, mode, name = folder.path.name, folder.path.parent.name, folder.path.parent.parent.name
+        #: None for a folder that lies nowhere among other bots'
+        self._root = folder.root
+        self._name, self._mode, self._account = name, mode, account
+        self._written: CoinClaim | None = None
+
+    def others(self) -> list[CoinClaim]:
+        """The claims of the other bots that run on this account now."""
+        root, disk = self._root, self._folder.disk
+        found: list[CoinClaim] = []
+        for name in disk.files.names(root) if root is not None else ():
+            if name == self._name or name.startswith(".") or root is None:
+                continue
+            folder = StateFolder(root / name / self._mode / self._account, disk)
+            claim = _read(folder)
+            if claim is not None and folder.holder() is not None:
+                found.append(claim)
+        return found
+
+    def elsewhere(self) -> dict[str, int]:
+        """What other running bots own, in units by currency."""
+        total: dict[str, int] = {}
+        for claim in self.others():
+            for currency, units in claim.units.items():
+                total[currency] = total.get(currency, 0) + units
+        return total
+
+    def forget(self) -> None:
+        """Drop what an earlier run claimed. The folder must be locked. Raises OSError."""
+        self._folder.disk.files.remove(self._path)
+
+    async def register(
+        self, pooled: Sequence[str], owned: Mapping[str, int], account: Mapping[str, int] | None, slack: int = 0
+    ) -> None:
+        """CoinClaim what this bot owns of the account, None while that is unknown. Raises ClaimRefused, OSError.
+
+        ``slack``: units by which the books may differ from the account, since fills are rounded.
+        """
+        claim = self._claim(pooled, owned)
+        async with self._alone():
+            others = self.others()
+            refusal = _same_pool(claim, others)
+            if refusal is None and account is not None:
+                refusal = _too_much(claim, others, account, slack)
+            if refusal is not None:
+                raise ClaimRefused(refusal)
+            self._write(claim)
+
+    def update(self, pooled: Sequence[str], owned: Mapping[str, int]) -> None:
+        """Keep the claim current while the bot trades. Raises OSError."""
+        claim = self._claim(pooled, owned)
+        if claim != self._written:
+            self._write(claim)
+
+    @contextlib.contextmanager
+    def adding(self, units: Mapping[str, int], free: Mapping[str, int]) -> Iterator[str | None]:
+        """Why these units cannot be handed over, or None: other bots own them. ``free`` is what belongs to no strategy
+        of this bot. Until the block ends no other bot of the account can claim.
+        """
+        with self._now() as refusal:
+            yield refusal or _owned_elsewhere(units, free, self.others())
+
+    # -- within -------------------------------------------------------------------------------------------------------
+
+    def _claim(self, pooled: Sequence[str], owned: Mapping[str, int]) -> CoinClaim:
+        return CoinClaim(self._name, tuple(pooled), {c: units for c, units in sorted(owned.items()) if units > 0})
+
+    def _write(self, claim: CoinClaim) -> None:
+        self._folder.disk.files.write(self._path, msgspec.json.encode(claim), durable=False)
+        self._written = claim
+
+    @property
+    def _lock_path(self) -> Path | None:
+        return None if self._root is None else self._root / ".claims" / f"{self._mode}-{self._account}"
+
+    @contextlib.asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        path = self._lock_path
+        lock: Lock | None = None
+        waited_s = 0.0
+        while path is not None and (lock := self._folder.disk.lock(path, self._name)) is None:
+            if waited_s >= _LOCK_WAIT_S:
+                raise ClaimRefused(f"another bot has held {path} for {waited_s:.0f} s; start again when it has started")
+            await asyncio.sleep(_LOCK_LOOK_S)
+            waited_s += _LOCK_LOOK_S
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.release()
+
+    @contextlib.contextmanager
+    def _now(self) -> Iterator[str | None]:
+        path, lock, refusal = self._lock_path, None, None
+        try:
+            lock = None if path is None else self._folder.disk.lock(path, self._name)
+            if path is not None and lock is None:
+                refusal = "another bot is claiming money of this account at this moment; try again"
+        except OSError as error:
+            refusal = f"{path} cannot be written: {error.strerror or error}"
+        try:
+            yield refusal
+        finally:
+            if lock is not None:
+                lock.release()
+
+
+def _read(folder: StateFolder) -> CoinClaim | None:
+    try:
+        return msgspec.json.decode(folder.disk.files.read(folder.path / _FILE), type=CoinClaim)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _same_pool(claim: CoinClaim, others: Sequence[CoinClaim]) -> str | None:
+    for other in others:
+        common = [currency for currency in claim.pooled if currency in other.pooled]
+        if common:
+            return (
+                f"the bot {other.name} runs on this account and pools its {' and '.join(common)} too, so both would "
+                "count the same money; give the strategies of one of them a `capital`, such as "
+                f'{{{common[0]}: "50000"}}'
+            )
+    return None
+
+
+def _too_much(claim: CoinClaim, others: Sequence[CoinClaim], account: Mapping[str, int], slack: int) -> str | None:
+    for currency, units in claim.units.items():
+        theirs = {other.name: other.units[currency] for other in others if other.units.get(currency)}
+        if theirs and units + sum(theirs.values()) > account.get(currency, 0) + slack:
+            figures = " and ".join(
+                f"{format_units(amount)} belong to the bot {name}" for name, amount in theirs.items()
+            )
+            return (
+                f"the account has {format_units(account.get(currency, 0))} {currency}, of which {figures}, and "
+                f"{format_units(units)} would be this bot's; lower its `capital`, or what the other one has"
+            )
+    return None
+
+
+def _owned_elsewhere(units: Mapping[str, int], free: Mapping[str, int], others: Sequence[CoinClaim]) -> str | None:
+    for currency, wanted in units.items():
+        theirs = {other.name: other.units[currency] for other in others if other.units.get(currency)}
+        left = free.get(currency, 0) - sum(theirs.values())
+        if wanted > 0 and theirs and wanted > left:
+            figures = " and ".join(
+                f"{format_units(amount)} belong to the bot {name}" for name, amount in theirs.items()
+            )
+            return (
+                f"{format_units(wanted)} {currency} is more than the {format_units(max(0, left))} {currency} that "
+                f"belong to nobody: {figures}"
+            )
+    return None

@@ -1,0 +1,75 @@
+"""The first stage of a start: the folder, its journal, client ids, and the way to send."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from botkit.live.journal import Journal, remove_journal
+from botkit.live.journal_faults import commits_lost
+from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
+from botkit.live.parts import BotParts
+from botkit.live.start_refused import StartRefused
+from botkit.live.state_folder import KeptHalt
+from botkit.model.clock import Nanos
+from botkit.model.inputs import Unwritten
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The first stage's result: the folder is locked and the journal can be read."""
+
+    journal: Journal
+    first_client_id: int
+    ids_until: int
+    run_folder: Path
+    began: Nanos
+    unwritten: Unwritten | None
+    #: what the journal has lost, where that is known already
+    losses: str | None
+
+
+async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
+    """The first stage; ``stack`` gets what releases everything again. Raises BotkitError."""
+    parts.folder.lock()
+    stack.callback(parts.folder.unlock)
+    if parts.is_new_world:
+        remove_journal(parts.folder.journal, parts.folder.disk)
+        parts.folder.clear_halt()
+    machine = parts.machine
+    journal = Journal.open(
+        parts.folder.journal, disk=parts.folder.disk, background=machine.background, random=machine.random
+    )
+    stack.callback(journal.close)
+    await parts.adapter.open()
+    stack.push_async_callback(parts.adapter.close)
+    unwritten, losses = None, None
+    if journal.damage is not None or has_lost_ids(journal):
+        losses = losses_of(
+            journal.damage or commits_lost(journal.path, "client ids were given that it does not know of")
+        )
+        try:
+            parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
+        except OSError as error:
+            raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
+        write_off(journal)
+    elif not journal.is_new:
+        unwritten = unwritten_orders(journal)
+    random = parts.machine.random  # client ids may start anywhere; no comparison depends on it
+    first, until = journal.lease_ids(random)
+    if parts.client_ids is not None:
+        apart = parts.client_ids.claim(parts.name, first, random)
+        if apart != first:
+            first, until = journal.lease_ids(random, after=apart)
+    return Opened(
+        journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now(), unwritten, losses
+    )
+
+
+def losses_of(what: str) -> str:
+    """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
+    return (
+        f"{what}; positions, capital and self.state are those of an earlier time. Put the whole folder back, or "
+        "compare them with the exchange's"
+    )

@@ -1,0 +1,18 @@
+"""How an account begins."""
+
+from __future__ import annotations
+
+import msgspec
+
+from botkit.model.extension import FeeModel
+
+
+class AccountSetup(msgspec.Struct):
+    """An account's start: balances in units of 1e-8 by lowercase currency, and its fee model.
+
+    ``address`` is the IP address its requests come from, for the limits per IP; accounts share one by default.
+    """
+
+    balances: dict[str, int]
+    fees: FeeModel
+    address: str = ""

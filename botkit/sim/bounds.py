@@ -1,0 +1,29 @@
+"""The prices at which a pair's orders can be touched."""
+
+from __future__ import annotations
+
+import msgspec
+
+#: a price that no recorded row reaches, and one below every row
+NEVER_UP = 1 << 62
+NEVER_DOWN = -1
+
+
+class Bounds(msgspec.Struct):
+    """The prices at which a pair's orders can be touched, in ticks.
+
+    Resting buys by sellers at or below ``buy``, resting sells at or above ``sell``; stops when the last price is at or
+    above ``stop_up`` or at or below ``stop_down``; orders that take from trades (tapes without books) by any trade at
+    or below ``take_buy`` or at or above ``take_sell``.
+    """
+
+    buy: int = NEVER_DOWN
+    sell: int = NEVER_UP
+    stop_up: int = NEVER_UP
+    stop_down: int = NEVER_DOWN
+    take_buy: int = NEVER_DOWN
+    take_sell: int = NEVER_UP
+
+    def of_book(self) -> Bounds:
+        """The bounds that snapshots alone can touch."""
+        return Bounds(self.buy, self.sell)

@@ -1,0 +1,42 @@
+"""The changes that one event at the exchange causes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.events import TradeReport
+from botkit.model.requests import Answer
+from botkit.sim.order import Account, VenueOrder
+
+
+class AccountNews(msgspec.Struct):
+    """The changes that one event made to one account, in order."""
+
+    #: the latency key: the client id or request id that caused them
+    key: int
+    #: of the account's own request; empty where others caused it
+    endpoint: str = ""
+    answer: Answer | None = None
+    trades: list[TradeReport] = []
+    orders: dict[str, VenueOrder] = {}
+    currencies: dict[str, None] = {}
+
+
+class Deed(msgspec.Struct):
+    """One event at the exchange: an arrival, or a recorded row that touches orders.
+
+    ``trade_row`` is the number of the recorded trade, if it is one: later trades have not happened yet.
+    """
+
+    time: Nanos
+    trade_row: int | None = None
+    news: dict[Account, AccountNews] = {}
+
+    def of(self, order: VenueOrder) -> AccountNews:
+        """The changes of the order's account, with the order marked as touched."""
+        news = self.news.get(order.account)
+        if news is None:
+            news = self.news[order.account] = AccountNews(order.new.client_id)
+        news.orders[order.order_id] = order
+        return news

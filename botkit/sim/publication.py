@@ -1,0 +1,35 @@
+"""What the exchange publishes, and when it becomes known."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.requests import Answer
+
+AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
+Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
+Levels: TypeAlias = tuple[tuple[int, int], ...]
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """An event and the time at which it becomes known, to one account or to everybody (``account`` None).
+
+    A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
+    order touched, then the balances. The receiver should see the executions once order and balance include them.
+    ``acted`` is when the exchange did it, which the frames of an account's streams are stamped with.
+    """
+
+    at: Nanos
+    account: str | None
+    event: Event | tuple[AccountEvent, ...]
+    acted: Nanos = 0
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The single events, in the order in which the exchange's streams would send them."""
+        event = self.event
+        return event if isinstance(event, tuple) else (event,)

@@ -1,0 +1,199 @@
+"""An order's path through the live code: ``python tests/benchmarks/live_trace.py``.
+
+A real bot trades against the emulator. Counted are the calls of Python functions under ``botkit/`` (`sys.setprofile`,
+"call" events: a coroutine counts each time it goes on) from the step of the event loop in which a WebSocket text is
+read to the system call that hands the order's bytes to the socket. The emulator runs in a thread of its own, which is
+not traced. What else the loop did meanwhile (a timer, another frame) only adds, so the shortest of several orders
+counts: calls do not depend on the machine, and a test can hold them to a bound (tests/live/test_live_trace.py). A frame
+of trades repeats the last ones: of its calls five go to each trade listed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import botkit
+from botkit.emulator import Emulator, EmulatorOptions
+from botkit.engine.strategy.base import Strategy
+from botkit.exchange.bitopro.stream import Stream
+from botkit.live.notices import Notices
+from botkit.live.starting import start
+from botkit.model.clock import NS_PER_S
+from botkit.project.project import Project
+from tests.live.world import CONFIG, UNIT, World
+
+PACKAGE = str(Path(botkit.__file__).parent) + "/"
+#: what triggers the order: a frame with a book, or one with trades
+LIVES = ("on_book", "on_trade")
+#: number of orders, of which the shortest path counts
+ORDERS = 8
+SPEED = 5.0
+#: between an order and its cancel, by the emulator's clock, so that one is over before the next
+APART_NS = 1 * NS_PER_S
+STRATEGY = """
+from botkit import Pair, Strategy, hookimpl
+
+class Quick(Strategy):
+    pair: Pair
+
+    def on_start(self):
+        self.acted = self.now
+        if {on_book}:
+            self.subscribe_book(self.pair, depth=5)
+        else:
+            self.subscribe_trades(self.pair)
+
+    def on_book(self, book):
+        self.look(book.best_bid)
+
+    def on_trade(self, trade):
+        self.look(trade.price)
+
+    def look(self, price):
+        if self.now - self.acted < {apart_ns}:
+            return
+        self.acted = self.now
+        if self.open_orders():
+            self.cancel_all()
+        else:
+            self.buy(self.pair, amount=0.001, price=round(price / 2))
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("puppet", Quick)
+"""
+
+
+class Way(NamedTuple):
+    """An order's path from a text to its bytes."""
+
+    name: str
+    calls: int
+    #: files in the order in which they are first entered, with their calls
+    files: dict[str, int]
+
+
+class _Tracer:
+    """Collects the calls of the event loop's steps, and keeps those on an order's path."""
+
+    def __init__(self) -> None:
+        self.ways: list[list[CodeType]] = []
+        self._step: list[CodeType] = []  # the calls of the current step
+        self._way: list[CodeType] | None = None  # those of the steps since a text was read
+        self._is_ordered = False
+        self._events = 0  # what the strategy received in the meantime
+        self._text, self._order = Stream._frame.__code__, Strategy.buy.__code__
+        self._run = asyncio.Handle._run.__code__
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        if event == "call":
+            if code is self._run:
+                self._end_step()
+            elif code.co_filename.startswith(PACKAGE):
+                self._step.append(code)
+                if code is self._order and (self._way is not None or self._text in self._step):
+                    self._is_ordered = True
+            elif code.co_name in LIVES:
+                self._events += 1
+        elif event == "c_call" and self._is_ordered and argument.__name__ in ("send", "sendmsg"):
+            self._end_step()
+            assert self._way is not None
+            if self._events == 1:  # a text may hold many trades
+                self.ways.append(self._way)
+            self._way, self._is_ordered = None, False
+
+    def _end_step(self) -> None:
+        step, self._step = self._step, []
+        if self._text in step and (not self._is_ordered or self._way is None):
+            self._way, self._events = step, 0
+        elif self._way is not None:
+            self._way += step
+
+
+class _EmulatorThread:
+    """An emulator with its own event loop."""
+
+    def __init__(self, facts: Any) -> None:
+        self._facts = facts
+        self._is_open = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    async def _serve(self) -> None:
+        options = EmulatorOptions(
+            balances={"usdt": 100_000 * UNIT, "btc": UNIT}, speed=SPEED, seed=3, history_days=0.02
+        )
+        async with Emulator(self._facts, options) as self.emulator:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            self._is_open.set()
+            await self._stop.wait()
+
+    async def __aenter__(self) -> Emulator:
+        self._thread.start()
+        await asyncio.to_thread(self._is_open.wait)
+        return self.emulator
+
+    async def __aexit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        await asyncio.to_thread(self._thread.join)
+
+
+@contextlib.asynccontextmanager
+async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
+    """A bot that keeps placing and cancelling an order for the duration of the block."""
+    (folder / "plugins").mkdir(parents=True)
+    strategy = STRATEGY.format(on_book=life == "on_book", apart_ns=APART_NS)
+    (folder / "plugins" / "quick.py").write_text(strategy, encoding="utf-8")
+    config = folder / "world.yaml"
+    config.write_text(CONFIG, encoding="utf-8")
+    async with _EmulatorThread(Project.load(config).facts) as emulator:
+        bot = await start(World(folder, emulator, config, SPEED).parts(), Notices())
+        try:
+            yield
+        finally:
+            await bot.driver.close()
+            await bot.close()
+
+
+async def way(folder: Path, life: str) -> Way:
+    """The shortest path of several orders."""
+    tracer = _Tracer()
+    async with _trading(folder, life), asyncio.timeout(60):
+        sys.setprofile(tracer)
+        try:
+            while len(tracer.ways) < ORDERS:
+                await asyncio.sleep(0.01)
+        finally:
+            sys.setprofile(None)
+    shortest = min(tracer.ways, key=len)
+    files = Counter(code.co_filename.removeprefix(PACKAGE) for code in shortest)
+    return Way(life, len(shortest), dict(files))  # a Counter keeps the order of first sight
+
+
+async def ways(folder: Path) -> list[Way]:
+    """Every kind of path."""
+    return [await way(folder / life, life) for life in LIVES]
+
+
+def main() -> None:
+    """Print the files in order, with their calls."""
+    with tempfile.TemporaryDirectory() as folder:
+        for one in asyncio.run(ways(Path(folder))):
+            print(f"\norder sent in {one.name}: {one.calls} calls in {len(one.files)} files")
+            for file, calls in one.files.items():
+                print(f"{calls:>6}  {file}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""How many files and calls an order crosses live, from a WebSocket text to its bytes: counts, so on any machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import botkit.engine.engine
+from tests.benchmarks.live_trace import LIVES, ways
+
+#: of an order sent in on_book; a frame of trades costs more the more trades it lists
+CALLS_MOST = 156
+FILES_MOST = {"on_book": 53, "on_trade": 56}
+#: a timer or another task of the loop between the steps
+CALLS_ROOM, FILES_ROOM = 15, 3
+
+
+@pytest.mark.skipif(not botkit.engine.engine.__file__.endswith(".py"), reason="calls of compiled code are not seen")
+async def test_an_order_crosses_no_more_files_and_calls_than_agreed(tmp_path: Path) -> None:
+    found = {way.name: way for way in await ways(tmp_path)}
+    assert set(found) == set(LIVES)
+    over = {name: list(way.files) for name, way in found.items() if len(way.files) > FILES_MOST[name] + FILES_ROOM}
+    assert not over, over
+    assert found["on_book"].calls <= CALLS_MOST + CALLS_ROOM, found["on_book"].files
+    for way in found.values():  # from the text through the strategy and the journal to the signature
+        assert list(way.files).index("exchange/bitopro/wire/frames.py") < list(way.files).index("engine/engine.py")
+        assert {"engine/strategy/base.py", "live/journal.py", "exchange/bitopro/sign.py"} <= way.files.keys()
