@@ -26,19 +26,19 @@ from botkit.model.merged_rows import MergedRows
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
-#: how long to wait for answers after the last row, so that no order is left half-way
+#: how long to wait for answers after the last row, so that no order is left unfinished
 DRAIN: Nanos = 10 * NS_PER_S
 
 
 class StrategyRaised(BotkitError):
-    """A strategy raised during a backtest. The message names strategy, callback, file and line."""
+    """A strategy raised during a backtest. The message names the strategy, callback, file and line."""
 
 
 class Driver:
     """One run of one bot over one feed.
 
-    ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars from before
-    a time that series need.
+    ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars before a given time
+    that series need.
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class Driver:
         self._observe = observe
         self._history = history
         self._out = Outcome()
-        self._prints: deque[Publication] = deque()  # our executions, to be placed among the recorded trades
+        #: our executions, to be placed among the recorded trades: those of orders that answered one of these trades
+        #: (with zero latency) come after all trades of the moment, which were on their way already
+        self._prints: deque[tuple[Publication, bool]] = deque()
 
     def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
         """Run to the end of the slices. ``on_slice`` is called after every slice with its rows as they were
@@ -120,23 +122,25 @@ class Driver:
         seen, wake = -1, None
         while row < stop:
             at: int = received.item(row)
-            if changes.count != seen:  # else the engine wants to be woken when it wanted before
+            if changes.count != seen:  # otherwise the engine's wake time has not changed
                 seen, wake = changes.count, engine.wake_at()
-            due = kernel.next_news  # the bot may run ahead of what it cannot know yet
-            if due is not None and due <= at and (wake is None or due <= wake) and not (prints and prints[0].at < due):
-                self._publish(due)
-            elif wake is not None and wake < at and not (prints and prints[0].at < wake):
+            due = kernel.next_news  # the bot may run ahead while nothing new can reach it
+            told_at = prints[0][0].at if prints else None
+            if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
+                amid = row > 0 and received.item(row - 1) == due and isinstance(rows.at(row - 1)[0], TradeColumns)
+                self._publish(due, amid_trades=amid)
+            elif wake is not None and wake < at and (told_at is None or wake < told_at):
                 self.turn(None, max(wake, engine.view.now))
             elif prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()
-            elif wake == at or (prints and prints[0].at == at):
-                # bars that end now come before this moment's rows, timers after them: the turn does both
+            elif wake == at or told_at == at:
+                # bars that end now come before this moment's rows, and timers after them; the turn does both
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
-                if prints and (earliest is None or prints[0].at < earliest):
-                    earliest = prints[0].at  # rows of the same moment are merged one by one
+                if told_at is not None and (earliest is None or told_at < earliest):
+                    earliest = told_at  # rows of the same moment are merged one by one
                 if earliest is None or last < earliest:
                     end = stop
                 else:
@@ -145,12 +149,13 @@ class Driver:
                 if changes.count != seen:
                     self._leave(received.item(row - 1))
 
-    def _publish(self, due: Nanos) -> None:
+    def _publish(self, due: Nanos, *, amid_trades: bool = False) -> None:
+        """Take what the exchange says at ``due``. ``amid_trades``: some of that moment's recorded trades were told."""
         engine, changes, out = self.engine, self.engine.changes, self._out
         for publication in self.kernel.advance(due, pause=True):
             event = publication.event
             if isinstance(event, Trade):
-                self._prints.append(publication)
+                self._prints.append((publication, amid_trades))
             elif publication.account is None or publication.account == self.account:
                 before = changes.count
                 engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
@@ -158,14 +163,16 @@ class Driver:
                     self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """Whether the next of our executions comes before a row received at ``at``: trades of one moment are ordered by
-        pair, and come after candles."""
-        told = self._prints[0]
+        """Whether our next execution comes before a row received at ``at``: trades at one moment are ordered by pair
+        and come after candles."""
+        told, is_late = self._prints[0]
         assert isinstance(told.event, Trade)
-        return told.at < at or (isinstance(columns, TradeColumns) and told.event.pair <= columns.pair)
+        if told.at < at:
+            return True
+        return not is_late and isinstance(columns, TradeColumns) and told.event.pair <= columns.pair
 
     def _tell_print(self) -> None:
-        told = self._prints.popleft()
+        told, _ = self._prints.popleft()
         assert isinstance(told.event, Trade)
         self.turn(told.event, told.at)
 
@@ -180,7 +187,7 @@ class Driver:
         while True:
             due, wake = self.kernel.next_moment, self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
-            if self._prints and (earliest is None or self._prints[0].at < earliest or earliest != due):
+            if self._prints and (earliest is None or self._prints[0][0].at < earliest or earliest != due):
                 self._tell_print()
                 continue
             if earliest is None or earliest > until:

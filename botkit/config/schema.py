@@ -41,6 +41,8 @@ Seed: TypeAlias = Annotated[int, Bound(least=0, most=2**63 - 1)]
 Milliseconds: TypeAlias = Annotated[Decimal, Bound(least=0, most=3_600_000)]
 OnStop: TypeAlias = Literal["keep", "cancel", "flatten"]
 
+#: order_ms, answer_ms, feed_ms
+_LATENCY_DEFAULT = (Decimal(100), Decimal(100), Decimal(0))
 _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
 
@@ -258,13 +260,19 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
             raise FieldError("rank", f"{self.rank} is not a rank; write 0 (the lowest) or higher, or auto")
 
 
-class LatencyConfig(_Section, frozen=True, kw_only=True):
-    """How long requests, answers and market data take, in milliseconds."""
+class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """How long requests, answers and market data take, in milliseconds, or as a run measured it (``from``)."""
 
     rest_field: ClassVar[str] = "options"
 
+    from_: Annotated[
+        Path | None,
+        Meta(
+            description="Folder of a run, or its latency.json: draw from what that bot measured, in place of the rest."
+        ),
+    ] = None
     model: Annotated[str | None, Meta(description="A plugin's latency model. Default: constant.")] = None
-    order_ms: Annotated[Milliseconds, Meta(description="From sending a request to its arrival.")] = Decimal(100)
+    order_ms: Annotated[Milliseconds, Meta(description="From sending a request to its arrival.")] = _LATENCY_DEFAULT[0]
     answer_ms: Annotated[Milliseconds, Meta(description="From the exchange's answer to its arrival.")] = Decimal(100)
     feed_ms: Annotated[
         Milliseconds, Meta(description="From a market event to its arrival, for tapes without receive times.")
@@ -273,6 +281,8 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
 
     def choice(self) -> tuple[str, dict[str, Any]]:
         """(latency model, its options); milliseconds are ints if whole, otherwise floats."""
+        if self.from_ is not None:
+            return "measured", {"from": str(self.from_)}
         given = {"order_ms": self.order_ms, "answer_ms": self.answer_ms, "feed_ms": self.feed_ms}
         times = {key: int(value) if value == int(value) else float(value) for key, value in given.items()}
         return self.model or "constant", times | self.options
@@ -288,11 +298,16 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
         return int(self.feed_ms * 1_000_000)
 
     def __post_init__(self) -> None:
+        if self.from_ is not None and (
+            self.model is not None
+            or self.options
+            or (self.order_ms, self.answer_ms, self.feed_ms) not in (_LATENCY_DEFAULT, (0, 0, 0))
+        ):
+            raise FieldError("from", "latencies are either measured (`from`) or given; remove one of them")
         if self.model is None and self.options:
             key = next(iter(self.options))
-            raise FieldError(
-                key, f"not known without a `model`; {suggestion(key, ('order_ms', 'answer_ms', 'feed_ms', 'model'))}"
-            )
+            known = ("order_ms", "answer_ms", "feed_ms", "model", "from")
+            raise FieldError(key, f"not known without a `model`; {suggestion(key, known)}")
 
 
 class FillsConfig(_Section, frozen=True, kw_only=True):
@@ -326,8 +341,8 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
     ledger: Annotated[
         str | None,
         Meta(
-            description="redis://HOST:PORT/0 to share request slots with other machines, `none` not to share."
-            " Default: one broker per machine and user."
+            description="redis://HOST:PORT/0 to share request slots with other machines, with a password"
+            " redis://:${NAME}@HOST:PORT/0; `none` not to share. Default: one broker per machine and user."
         ),
     ] = None
     batching: Annotated[bool, Meta(description="Send waiting orders in batches.")] = True

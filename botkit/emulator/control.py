@@ -45,6 +45,7 @@ class _StepBody(msgspec.Struct, forbid_unknown_fields=True):
     requests: int | None = None
     whole: bool = False
     still: bool = False
+    more: bool = False
 
 
 class _Deposit(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +70,9 @@ async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
         found = await _route(emulator, request.method, parts, body)
     except TimeoutError:
         return _json({"error": "the requests that this step waits for did not arrive"}, 408)
-    except (BotkitError, ValueError, TypeError) as error:
+    except RecursionError:
+        return _json({"error": "the body is nested too deeply"}, 400)
+    except (BotkitError, ValueError, TypeError, OverflowError) as error:
         return _json({"error": str(error)}, 400)
     return _json({"error": f"there is no {request.method} {request.path}"}, 404) if found is None else _json(found)
 
@@ -110,7 +113,9 @@ async def _deed(emulator: Emulator, verb: str, body: bytes) -> Any:
             step = msgspec.json.decode(body, type=_StepBody)
             if not 0 <= step.until < _STEP_MOST:
                 raise ValueError("until must be a time in nanoseconds")
-            now, told = await emulator.step(step.until, requests=step.requests, whole=step.whole, still=step.still)
+            now, told = await emulator.step(
+                step.until, requests=step.requests, whole=step.whole, still=step.still, more=step.more
+            )
             return {"now": now, "received": emulator.received, "delivered": told}
         case "hold":
             emulator.advance()
@@ -173,7 +178,7 @@ def state(emulator: Emulator) -> dict[str, Any]:
             },
             "open_orders": [rows.order(order.report()) for order in account.open.values()],
             "orders": len(account.orders),
-            "trades": len(account.trades),
+            "trades": account.trades.total,
             "transfers": emulator.wallet.figures()[email],
         }
     return {

@@ -158,12 +158,9 @@ class Hub:
             reports = [order.report() for order in rows.account.open.values()]
             self._send([subscriber], self._orders_frame(ActiveOrdersFrame, account, reports, now))
         elif stream == "order_history":
-            closed = [
-                order.report()
-                for order in rows.account.orders.values()
-                if order.state in FINAL_STATES and now - order.updated <= NS_PER_DAY
-            ]
-            self._send([subscriber], self._orders_frame(HistoryOrdersFrame, account, closed, now))
+            closed = rows.account.orders.closed_since(now - NS_PER_DAY, _HISTORY_ROWS)
+            reports = [order.report() for order in closed]
+            self._send([subscriber], self._orders_frame(HistoryOrdersFrame, account, reports, now))
         elif stream == "account_balance":
             self._send([subscriber], self._balance_frame(rows.account.balances(), now))
 
@@ -182,7 +179,7 @@ class Hub:
                 self._venue.answer(delivery)
             elif delivery.account is not None:
                 self._group = delivery.group
-                self._account_event(delivery.account, item, delivery.at)
+                self._account_event(delivery.account, item, delivery.at, delivery.acted)
                 self._group = 0
             elif isinstance(item, OrderBook):
                 for subscriber in self._public.get(("order_book", delivery.pair), ()):
@@ -190,7 +187,7 @@ class Hub:
             elif isinstance(item, Pair) and delivery.trades is not None:
                 self._traded(item, delivery.at, delivery.trades)
 
-    def _account_event(self, account: str, item: object, at: Nanos) -> None:
+    def _account_event(self, account: str, item: object, at: Nanos, acted: Nanos) -> None:
         private = self._private
         if not private:
             return
@@ -198,19 +195,19 @@ class Hub:
             listeners = private.get(("user_trades", account))
             if listeners:
                 row = self._venue.rows[account].user_trade(item)
-                self._send(listeners, UserTradeFrame(**self._envelope(at), data=row), account=account)
+                self._send(listeners, UserTradeFrame(**self._envelope(at, acted), data=row), account=account)
         elif isinstance(item, OrderReport):
             is_final = item.state in FINAL_STATES
             active = private.get(("active_orders", account))
             if active and (self._active_final or not is_final):
-                self._send(active, self._orders_frame(ActiveOrdersFrame, account, [item], at), account=account)
+                self._send(active, self._orders_frame(ActiveOrdersFrame, account, [item], at, acted), account=account)
             history = private.get(("order_history", account))
             if history and is_final:
-                self._send(history, self._orders_frame(HistoryOrdersFrame, account, [item], at), account=account)
+                self._send(history, self._orders_frame(HistoryOrdersFrame, account, [item], at, acted), account=account)
         elif isinstance(item, BalanceReport):
             listeners = private.get(("account_balance", account))
             if listeners:
-                self._send(listeners, self._balance_frame(item, at), account=account)
+                self._send(listeners, self._balance_frame(item, at, acted), account=account)
 
     def _traded(self, pair: Pair, at: Nanos, trades: tuple[TradeRow, ...]) -> None:
         listeners = self._public.get(("trades", pair))
@@ -223,10 +220,11 @@ class Hub:
 
     # -- frames ---------------------------------------------------------------------------------------------------
 
-    def _envelope(self, at: Nanos) -> dict[str, Any]:
+    def _envelope(self, at: Nanos, acted: Nanos | None = None) -> dict[str, Any]:
+        """What every frame begins with: one that is told at ``at`` bears the time at which the exchange ``acted``."""
         self._events += 1
         self._at = at
-        stamp = at // NS_PER_MS
+        stamp = (at if acted is None else acted) // NS_PER_MS
         return {
             "timestamp": stamp,
             "datetime": taiwan_datetime(stamp),
@@ -307,6 +305,7 @@ class Hub:
         account: str,
         reports: list[OrderReport],
         at: Nanos,
+        acted: Nanos | None = None,
     ) -> ActiveOrdersFrame | HistoryOrdersFrame:
         rows = self._venue.rows[account]
         by_pair: dict[str, list[OwnOrderRow]] = {}
@@ -314,11 +313,11 @@ class Hub:
             of_pair = by_pair.setdefault(str(report.pair), [])
             if len(of_pair) < _HISTORY_ROWS or kind is ActiveOrdersFrame:
                 of_pair.append(rows.order(report, stream=True))
-        return kind(**self._envelope(at), data={pair: tuple(found) for pair, found in by_pair.items()})
+        return kind(**self._envelope(at, acted), data={pair: tuple(found) for pair, found in by_pair.items()})
 
-    def _balance_frame(self, report: BalanceReport, at: Nanos) -> BalanceFrame:
+    def _balance_frame(self, report: BalanceReport, at: Nanos, acted: Nanos | None = None) -> BalanceFrame:
         data = {c.upper(): balance_row(c.upper(), total, free) for c, (total, free) in report.balances.items()}
-        return BalanceFrame(**self._envelope(at), data=data)
+        return BalanceFrame(**self._envelope(at, acted), data=data)
 
 
 def _rounded(levels: Levels, unit: int) -> Levels:

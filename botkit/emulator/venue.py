@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from botkit.emulator.options import EmulatorOptions
+from botkit.emulator.past import TakenIds
 from botkit.emulator.rows import AccountRows, at_least, fixed
 from botkit.emulator.sources import MarketSource
 from botkit.errors import ConfigError
@@ -47,6 +48,7 @@ class Delivery(msgspec.Struct, frozen=True):
     For public trades, ``item`` is just the pair. ``trades`` is the list of recent trades, newest first, if this
     delivery gets a frame: a frame repeats the list, so not every trade in a burst needs one. For an answer, ``item`` is
     the answer. Deliveries with the same ``group`` (not 0) belong to one match, although each has its own frame.
+    ``acted`` is when the exchange did what an account learns at ``at``: its frame's stamp.
     """
 
     at: Nanos
@@ -56,6 +58,7 @@ class Delivery(msgspec.Struct, frozen=True):
     item: Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Pair
     trades: tuple[TradeRow, ...] | None = None
     group: int = 0
+    acted: Nanos = 0
 
 
 #: what became known, its place in the total order, and the trade if it is one
@@ -132,6 +135,7 @@ class EmulatedVenue:
             keep_candles=True,
             volume_currency=facts.volume_currency,
             discount_currency=facts.discount_currency,
+            ids=(ids := TakenIds()),
         )
         self.limits = VenueLimits(facts.limits if switches.on("rate_limits") else None)
         self.rows = {
@@ -142,6 +146,8 @@ class EmulatedVenue:
             )
             for email in self.accounts
         }
+        for rows in self.rows.values():
+            ids.follow(rows.past)
         self._trades_max = switches.number("trades_rows")
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
@@ -240,6 +246,8 @@ class EmulatedVenue:
         """
         if self._source.known_until < to + _AHEAD:
             self._load(to)
+        for rows in self.rows.values():
+            rows.spill(self.now)
         found: list[_Found] = []
         count = 0
         for publication in self.kernel.advance(to, pause=pause):
@@ -256,7 +264,9 @@ class EmulatedVenue:
                 elif isinstance(event, OrderBook):
                     found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
                 else:
-                    told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event, group=group)
+                    told = Delivery(
+                        at, ACCOUNT_EVENTS, "", publication.account, event, group=group, acted=publication.acted
+                    )
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         if self.kernel.is_paused:
             to = self.kernel.now - 1  # this moment's trades come after what the bot sends now
@@ -355,7 +365,7 @@ class EmulatedVenue:
             email: {
                 "orders": len(rows.account.orders),
                 "open": len(rows.account.open),
-                "trades": len(rows.account.trades),
+                "trades": rows.account.trades.total,
             }
             for email, rows in self.rows.items()
         }

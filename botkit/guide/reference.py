@@ -34,6 +34,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.merged_rows": "Rows of several streams as one stream.",
     "botkit.model.events": "What happens: market data, fills, balances.",
     "botkit.model.inputs": "Everything that can enter a bot.",
+    "botkit.model.latency": "Latencies that a run measured.",
     "botkit.model.limits": "Rate limits.",
     "botkit.model.money": "Exact money.",
     "botkit.model.moment": "The order of inputs with equal times.",

@@ -19,6 +19,7 @@ from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.latch import Latch
+from botkit.live.latencies import Latencies
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.notices import Notices
 from botkit.live.parts import BotParts
@@ -83,6 +84,8 @@ class Bot:
         self.journal_watch = JournalWatch(journal, notices.tell)
         self.comparisons = Comparisons(notices, self.note, say=self.say, others=parts.siblings, speed=parts.clock.speed)
         self.standstill = Standstill(self._woke, lambda: self.comparisons.began, speed=parts.clock.speed)
+        about = {"bot": parts.name, "mode": parts.mode, "speed": parts.clock.speed}
+        self.latencies = Latencies(files.folder, parts.folder.disk, about=about)
         self.driver = LiveDriver(
             engine,
             parts.adapter,
@@ -105,6 +108,7 @@ class Bot:
 
     def went_in(self, given: Input, now: Nanos) -> None:
         """An input is about to be processed."""
+        self.latencies.went_in(given, now)
         if type(given) is Answer:
             self.outcomes[given.outcome] = self.outcomes.get(given.outcome, 0) + 1
             if given.status == REFUSED_STATUS and given.outcome is Ending.REFUSED:
@@ -139,6 +143,8 @@ class Bot:
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
         """A turn had results."""
+        if out.requests or out.fills:
+            self.latencies.came_out(out.requests, out.fills, now)
         if self._tells_orders:
             for order, state in out.states:
                 self._order_news.changed(order, state)
@@ -269,6 +275,7 @@ class Bot:
             await self.parts.adapter.close()
         except Exception:
             log.exception("the connections did not close cleanly")
+        self.latencies.save()
         self.files.close()
         self.journal.close()
         self.parts.folder.unlock()

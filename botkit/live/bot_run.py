@@ -74,8 +74,11 @@ class BotRun:
         in_order = False
         bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
-            self._say(self._opening(bot))
+            opening = self._opening(bot)
+            self._say(opening)
             self._say(self._ownership(bot))
+            log.info("started: %s", opening)
+            bot.fills.listeners.append(partial(log.info, "fill: %s"))
             lacks_coin = self.parts.lacks_coin(bot.view.money.account)
             if lacks_coin is not None:
                 self._notices.tell("warning", lacks_coin)
@@ -128,6 +131,7 @@ class BotRun:
         if why != "left":
             self.outputs.state = "stopping"
             self._say(f"stopping ({why}): cancelling open orders ...")
+            log.info("stopping (%s)", why)
             await self.keeper.stop(bot)
         self.summary = summary_of(bot.standing(), why)
         self.keeper.write_status(bot, why)
@@ -137,6 +141,10 @@ class BotRun:
             self.summary |= {"error": repr(fault)}
             self._notices.tell("error", f"the bot failed with an internal error and has ended: {fault!r}")
         self.outputs.state = f"ended: {why}"
+        log.info(
+            "ended (%s): %s orders, %s fills, %s still open",
+            *(why, self.summary["orders"], self.summary["fills"], self.summary["open_orders"]),
+        )
 
     def _look_for_orders(self, bot: Bot) -> None:
         """Report orders still open against the user's wish. Those of the embedded emulator end with it."""

@@ -107,10 +107,11 @@ def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
     """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
     journal = Journal.open(folder.journal, read_only=True)
     try:
-        positions = json.loads(journal.meta("portfolio") or "{}").get("positions", {})
+        with journal.reading("document portfolio"):
+            positions = (journal.document("portfolio") or {}).get("positions", {})
+            return {name: list(pairs) for name, pairs in positions.items()}
     finally:
         journal.close()
-    return {name: list(pairs) for name, pairs in positions.items()}
 
 
 def move_stopped(
@@ -130,12 +131,15 @@ def move_stopped(
     try:
         journal = Journal.open(folder.journal, disk=folder.disk)
         try:
-            document = journal.meta("portfolio")
+            if journal.damage is not None:
+                raise JournalError(f"{journal.damage}; start the bot, which halts, and look at its books first")
+            document = journal.document("portfolio")
             if document is None:
                 raise ConfigError(
                     "this bot has not traded yet, so no capital is set aside; change it in its `capital:`"
                 )
-            portfolio.restore(without_locks(json.loads(document)), starting=False)
+            with journal.reading("document portfolio"):
+                portfolio.restore(without_locks(document), starting=False)
             refusal = _lock_what_stands(portfolio, journal, pairs, target)
             refusal = refusal or portfolio.transfers.refusal(target, units_by_currency)
             if refusal is None and cost_e8 is not None:

@@ -312,6 +312,7 @@ class LiveDriver:
         self._gathering = None
         if self._persistence.is_dirty or self.journal_fault is not None:
             self._commit([], self.now())
+            self._persistence.settle()
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
         # no journal, no new orders; cancels go on, since cancelling an order is safe without a record

@@ -1,12 +1,13 @@
-"""Whether a journal has lost what was written last: its write-ahead log is missing or cut, or a copy was put back.
+"""Whether a journal has lost what was written last: its log is missing, cut or damaged, or a copy was put back.
 
-Two things show it. Client ids are reserved in the journal first and then counted in a file beside it, so a count that
-the journal does not have is one that it lost. And the exchange may have orders of ours that it should know.
+The log itself shows most of it (`botkit.live.journal_log`). Where a copy of all files was put back, two things do.
+Client ids are reserved in the journal first and then counted in a file beside it, so a count that the journal does not
+have is one that it lost. And the exchange may have orders of ours that it should know.
 """
 
 from __future__ import annotations
 
-from botkit.live.journal import ID_BLOCK, Journal
+from botkit.live.journal import DAMAGE, ID_BLOCK, Journal
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.inputs import Unwritten
 
@@ -34,4 +35,4 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
 def write_off(journal: Journal) -> None:
     """The user was told of what is gone; a later start says nothing of it again. Raises JournalError."""
     reach = journal.reach()
-    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted)})
+    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted), DAMAGE: ""})

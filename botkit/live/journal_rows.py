@@ -63,6 +63,22 @@ def order_row(order: Order) -> tuple[Any, ...]:
     )
 
 
+def _default(name: str, value: Any) -> Any:
+    if name in _AS_TEXT:
+        return str(value)
+    if name in _FLAGS:
+        return int(value)
+    return _VALUES[value] if name in _ENUMS else value
+
+
+#: what a field is that an older row does not have
+FIELD_DEFAULTS = {
+    field.name: _default(field.name, field.default)
+    for field in msgspec.structs.fields(OrderSpec)
+    if field.default is not msgspec.NODEFAULT
+}
+
+
 def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
     if name == "pair":
         return pairs[value]

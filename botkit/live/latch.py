@@ -90,5 +90,5 @@ class Latch:
 
 def halts_of(journal: Journal) -> dict[str, str]:
     """Strategies that an earlier run left halted, and why."""
-    found: dict[str, str] = json.loads(journal.meta("halts") or "{}")
+    found: dict[str, str] = journal.document("halts") or {}
     return found

@@ -26,11 +26,13 @@ from botkit.exchange.bitopro.stream import NewTrades, Received, StreamChange
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import ConnectionState
 from botkit.model.inputs import AccountEvents, Begin, History, Input, Restore, Stop
+from botkit.model.moment import FIRST, KIND_RANKS
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
 #: how long an announced frame or answer may take to arrive, in machine time
-_PATIENCE_S = 20.0
+_PATIENCE_S = 120.0
+_STREAM_RANKS = {"order_book": KIND_RANKS["books"], "trades": KIND_RANKS["trades"], "ticker": KIND_RANKS["tickers"]}
 #: how long after the end to wait for answers, as in a backtest
 DRAIN: Nanos = 10 * NS_PER_S
 
@@ -53,7 +55,8 @@ class LockstepError(BotkitError):
 
 
 class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A run over the wire. ``answers`` and ``frames`` count what was read from the sockets."""
+    """A run over the wire. ``answers`` and ``frames`` count what was read from the sockets; ``split_bursts`` the
+    moments at which one pair's trades needed several frames."""
 
     start: Nanos
     end: Nanos
@@ -61,6 +64,7 @@ class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     answers: int
     frames: int
+    split_bursts: int
 
 
 class _Told(msgspec.Struct):
@@ -70,9 +74,16 @@ class _Told(msgspec.Struct):
     kind: str
     stream: str = ""
     event_id: str = ""
+    pair: str = ""
     request: int = 0
     #: shared by the frames of one match; 0 for a single frame
     group: int = 0
+
+
+def _first(told: _Told) -> tuple[Nanos, int]:
+    """A delivery's place: what an order causes in the middle of a moment precedes what that moment still holds of a
+    higher rank, as in a backtest."""
+    return told.at, FIRST if told.kind == "answer" else _STREAM_RANKS.get(told.stream, FIRST)
 
 
 class _Step(msgspec.Struct):
@@ -100,6 +111,8 @@ class Lockstep:
         self.clock = clock
         self.frames = 0
         self.answers = 0
+        self.split_bursts = 0
+        self._trades_told: dict[str, tuple[Nanos, int]] = {}  # by pair: the latest moment with trades, and its frames
         self._control = control
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -210,15 +223,26 @@ class Lockstep:
             await self._turn(await asyncio.wait_for(task, _PATIENCE_S), now)
             return
         events = await self._frame(told)
+        if told.stream == "trades":
+            self._count_burst(told)
         if told.stream not in self.adapter.account_streams:
             for event in events:
                 await self._turn(event, now)
+                # what this event's orders caused at once comes before the rest of a frame of trades
+                while self._told and _first(self._told[0]) < _first(told):
+                    await self._take(self._told.popleft())
             return
         # the account streams' frames of one match are one input, as in a backtest
         while told.group and self._told and self._told[0].group == told.group:
             events = [*events, *await self._frame(self._told.popleft())]
         if events:
             await self._turn(AccountEvents(tuple(events)), now)
+
+    def _count_burst(self, told: _Told) -> None:
+        at, frames = self._trades_told.get(told.pair, (0, 0))
+        frames = frames + 1 if at == told.at else 1
+        self._trades_told[told.pair] = (told.at, frames)
+        self.split_bursts += frames == 2
 
     async def _frame(self, told: _Told) -> list[Any]:
         async with self._arrived:
@@ -235,15 +259,17 @@ class Lockstep:
 
     async def _send(self, requests: Sequence[Request]) -> None:
         """Send requests one after another, so that the exchange receives them in the bot's order."""
-        for request in requests:
+        for number, request in enumerate(requests, 1):
             task = asyncio.ensure_future(self.adapter.send(request))
             self._received += 1
             self._requests[self._received] = task
-            # an empty step returns once the request has been received
-            step = msgspec.json.decode(
-                await self._post("step", until=self.clock.time, requests=self._received, still=True), type=_Step
+            # returns once the request has been received; with the last one, what they all cause at once
+            body = await self._post(
+                "step", until=self.clock.time, requests=self._received, still=True, more=number < len(requests)
             )
-            self._told.extend(step.delivered)
+            self._told.extend(msgspec.json.decode(body, type=_Step).delivered)
+        if requests:
+            self._told = deque(sorted(self._told, key=_first))
 
     # -- streams --------------------------------------------------------------------------------------------------
 

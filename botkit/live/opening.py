@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from botkit.live.journal import Journal
+from botkit.live.journal import Journal, remove_journal
+from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
 from botkit.live.parts import BotParts
 from botkit.live.start_refused import StartRefused
@@ -34,16 +35,20 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
-        for suffix in ("", "-wal", "-shm"):
-            parts.folder.disk.files.remove(parts.folder.path / f"journal.sqlite{suffix}")
+        remove_journal(parts.folder.journal, parts.folder.disk)
         parts.folder.clear_halt()
-    journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
+    machine = parts.machine
+    journal = Journal.open(
+        parts.folder.journal, disk=parts.folder.disk, background=machine.background, random=machine.random
+    )
     stack.callback(journal.close)
     await parts.adapter.open()
     stack.push_async_callback(parts.adapter.close)
     unwritten, losses = None, None
-    if has_lost_ids(journal):
-        losses = losses_of(journal, "client ids were given that it does not know of")
+    if journal.damage is not None or has_lost_ids(journal):
+        losses = losses_of(
+            journal.damage or commits_lost(journal.path, "client ids were given that it does not know of")
+        )
         try:
             parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
         except OSError as error:
@@ -62,9 +67,9 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     )
 
 
-def losses_of(journal: Journal, evidence: str) -> str:
+def losses_of(what: str) -> str:
     """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
     return (
-        f"the journal {journal.path} has lost what was written last ({evidence}); positions, capital and self.state "
-        "are those of an earlier time. Put the whole folder back, or compare them with the exchange's"
+        f"{what}; positions, capital and self.state are those of an earlier time. Put the whole folder back, or "
+        "compare them with the exchange's"
     )

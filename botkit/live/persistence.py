@@ -81,11 +81,16 @@ class Persistence:
         """An input may have moved money: the next commit checks the books."""
         self._heard = self._unsure = True
 
+    def fill(self) -> None:
+        """Have SQLite filled with what was committed, in the background."""
+        if self._journal.filling is not None:
+            self._journal.filling.beside()
+
     def settle(self) -> None:
-        """Do idle work: check the books so that the next order need not, reserve client ids, move the log."""
+        """Do idle work: have SQLite filled, check the books so that the next order need not, reserve client ids."""
+        self.fill()
         if not self._unsure:
             return
-        self._journal.checkpoint_beside()
         self._unsure = False
         self._heard = self._written.get("portfolio") != self._books()
         with contextlib.suppress(JournalError):

@@ -20,6 +20,7 @@ class RunFiles:
     def __init__(
         self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None], disk: Disk
     ) -> None:
+        self.folder = folder
         self._tell = tell
         disk.files.remove(folder / DECISIONS)  # left by a run of this number in a past emulator
         self._file: Appending | None = disk.files.append(folder / DECISIONS)
@@ -42,8 +43,9 @@ class RunFiles:
 
     def close(self) -> None:
         """Write the remaining data and close both files."""
-        self.decisions.flush()
-        self.recording.close()
+        sha256 = self.decisions.sha256()
+        is_whole = self._file is not None and not self.recording.is_full
+        self.recording.close((self.decisions.count, sha256) if is_whole else None)
         self._end()
 
     def _end(self) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,6 +20,7 @@ from botkit.live.bot import Bot
 from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
 from botkit.live.journal import REMEMBERED
+from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
@@ -70,13 +70,19 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     shared = parts.sharing.windows()
-    files = RunFiles(
-        opened.run_folder,
-        parts.recorded_as(shared, opened.first_client_id),
-        parts.recording_bytes_max,
-        lambda text: notices.tell("warning", text),
-        parts.folder.disk,
-    )
+    try:
+        files = RunFiles(
+            opened.run_folder,
+            parts.recorded_as(shared, opened.first_client_id),
+            parts.recording_bytes_max,
+            lambda text: notices.tell("warning", text),
+            parts.folder.disk,
+        )
+    except OSError as error:
+        raise StartRefused(
+            f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); make room or "
+            "mend its permissions. What stands in the place of a folder may be moved away"
+        ) from None
     engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
     return Bot(parts, notices, engine, opened.journal, persistence, files, shared)
@@ -102,7 +108,9 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     """Restore the engine's state from earlier runs; returns the open orders of departed strategies."""
     journal, parts = opened.journal, bot.parts
-    document = journal.meta("portfolio")
+    document = journal.document("portfolio")
+    with journal.reading("document portfolio"):
+        books = None if document is None else without_locks(document)
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
@@ -119,7 +127,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             f"{len(gone)} open orders belong to {strategies}, no longer in the configuration. Put the strategy back, "
             "or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
         )
-    kept = {name: found for name in names if (found := journal.meta(f"strategy:{name}")) is not None}
+    kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
     halt = parts.folder.halt()
     if halt is not None:
@@ -130,9 +138,9 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
         Restore(
-            books=None if document is None else without_locks(json.loads(document)),
+            books=books,
             orders=tuple(orders),
-            kept={name: json.loads(found) for name, found in kept.items()} if document is not None else {},
+            kept=kept if document is not None else {},
             parameters=tuple(journal.parameters()),
             # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
@@ -201,11 +209,17 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"
         )
+    unread = bot.streams.unreadable()
+    if unread:
+        raise StartRefused(
+            f"the account's streams send what cannot be read ({unread}). Nothing was traded; look whether there is a "
+            "newer botkit"
+        )
     lost = bot.comparisons.first.unwritten
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
         evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
-        bot.latch.set("journal", losses_of(bot.journal, evidence))
+        bot.latch.set("journal", losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()

@@ -166,8 +166,13 @@ class StateFolder:
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
-        """Lift the latch; only `botkit resume` does this."""
-        self.disk.files.remove(self._halt_path)
+        """Lift the latch; only `botkit resume` does this. Raises FolderUnusable."""
+        try:
+            self.disk.files.remove(self._halt_path)
+        except OSError as error:
+            raise FolderUnusable(
+                f"{self._halt_path} cannot be removed ({error.strerror or error}), so the halt stays; remove it by hand"
+            ) from None
 
     # -- what other processes read --------------------------------------------------------------------------------
 
@@ -185,12 +190,31 @@ class StateFolder:
 
     # -- what the guard and its bot leave each other ----------------------------------------------------------------
 
-    def heartbeat(self) -> bytes:
-        """A value that keeps changing while the bot is alive; empty if there is nothing to read."""
+    def beat(self, time: Nanos) -> None:
+        """Leave a sign of life, on the lock file: it exists while the bot runs, and a full disk takes the stamp.
+
+        Raises OSError if the disk takes no changes at all.
+        """
+        self.disk.pulses.beat(self._lock_path, time)
+
+    def heartbeat(self) -> Nanos | None:
+        """A value that keeps changing while the bot is alive; None if there is nothing to read."""
         try:
-            return self.disk.files.read(self._status_path)
+            return self.disk.pulses.last(self._lock_path)
         except OSError:
-            return b""
+            return None
+
+    def takes_heartbeats(self) -> bool:
+        """Whether the disk would take a sign of life: tried with the one that is there."""
+        try:
+            last = self.disk.pulses.last(self._lock_path)
+            if last is not None:
+                self.disk.pulses.beat(self._lock_path, last)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def leave_strike(self, strike: Strike) -> None:
         """Save what the guard did. Raises OSError."""

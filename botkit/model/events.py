@@ -211,7 +211,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to them.
     A market buy's ``original_lots`` means nothing until the order is final (Q12), so only ``executed_lots`` and
-    ``executed_units`` (quote) are used.
+    ``executed_units`` (quote) are used. ``pushed`` is the exchange's stamp on the frame that brought the row, 0 for a
+    listing; it only measures latency.
     """
 
     pair: Pair
@@ -229,6 +230,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     post_only: bool = False
     created: Nanos = 0
     updated: Nanos = 0
+    pushed: Nanos = 0
 
     def __post_init__(self) -> None:
         assert self.state in REPORTED_STATES, f"{self.state.value} is not a state that an exchange reports"

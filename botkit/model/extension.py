@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 import pluggy
@@ -25,6 +25,7 @@ __all__ = [
     "FeeModel",
     "FeeRank",
     "FeeRates",
+    "LatencyByKind",
     "LatencyModel",
     "Notifier",
     "Options",
@@ -175,6 +176,20 @@ class LatencyModel(Protocol):
 
     def feed_ns(self, key: int) -> Nanos:
         """From a market event to the bot receiving it."""
+        ...
+
+
+@runtime_checkable
+class LatencyByKind(Protocol):
+    """A `LatencyModel` that tells kinds of requests apart may have these too; they are then asked instead."""
+
+    def request_ns(self, endpoint: str, key: int) -> Nanos:
+        """From sending a request of this endpoint to its arrival at the exchange."""
+        ...
+
+    def news_ns(self, endpoint: str, key: int) -> Nanos:
+        """From the exchange's action to the bot receiving it: what a request of this endpoint did, or, with an empty
+        ``endpoint``, what others did to the account's orders."""
         ...
 
 

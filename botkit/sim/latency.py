@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS, NS_PER_US, Nanos
 from botkit.model.extension import Options
+from botkit.model.latency import CREATE, FILL, NEWS, REQUESTS, STEPS, MeasuredLatencies, Quantiles, kind_of
 from botkit.model.money import to_decimal
 from botkit.sim.draws import exponential, keyed, normal
 
@@ -26,7 +30,7 @@ def _milliseconds(options: Options, key: str) -> Nanos:
 def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
     unknown = sorted(set(options) - {"model", *known})
     if unknown:
-        raise ConfigError(f"latency.{unknown[0]} is not known; this model takes {', '.join(known)}")
+        raise ConfigError(f"latency.{unknown[0]} is unknown; this model takes {', '.join(known)}")
 
 
 class Constant:
@@ -80,8 +84,8 @@ class Lognormal:
         ms = NS_PER_MS
         self.assumptions: tuple[str, ...] = (
             f"Latency is drawn lognormally with sigma {self._sigma:g} around medians of {self._order_ns / ms:g} ms to"
-            f" the exchange, {self._answer_ns / ms:g} ms back and {self._feed_ns / ms:g} ms from the market, one seeded"
-            " draw a request.",
+            f" the exchange, {self._answer_ns / ms:g} ms back and {self._feed_ns / ms:g} ms from the market, with one "
+            "seeded draw per request.",
         )
 
     def _draw(self, median: Nanos, kind: int, key: int) -> Nanos:
@@ -101,3 +105,84 @@ class Lognormal:
     def feed_ns(self, key: int) -> Nanos:
         """From a market event to the bot receiving it."""
         return self._draw(self._feed_ns, _FEED, key)
+
+
+class Measured:
+    """What a run measured (`from`, the run's folder or file), one draw a request from its distributions.
+
+    A tape's time is when a bot received the market. So an order's way is longer by how late books were, since it meets
+    the market that is received that much later, and the way back is shorter by their mean: what the exchange does is
+    known that much sooner after the bot sees the market move. Where that is less than nothing, nothing remains, and the
+    order's way is shortened instead: a request and its answer take as long as they were measured to take.
+    """
+
+    def __init__(self, options: Options, seed: int = 0) -> None:
+        _refuse_unknown(options, ("from",))
+        try:
+            found = MeasuredLatencies.read(Path(str(options["from"])))
+        except KeyError:
+            raise ConfigError("latency.from is missing: name the folder of a run") from None
+        except ValueError as error:
+            raise ConfigError(f"latency.from: {error}") from None
+        self._seed = keyed(seed, 0, 0)
+        zero = (0,) * (STEPS + 1)
+        self._feed = found.feed_us or zero
+        self._order = _for_all(found.order_us, REQUESTS)
+        self._answer = _for_all(found.answer_us, NEWS)
+        self._feed_mean = _mean(self._feed)
+        # weighted by how often each was heard
+        counts = {kind: found.counts.get("answer", {}).get(kind, 0) for kind in NEWS}
+        lost = {
+            kind: _mean([max(0, us - self._feed_mean) for us in quantiles]) - (_mean(quantiles) - self._feed_mean)
+            for kind, quantiles in self._answer.items()
+        }
+        heard = sum(counts.values())
+        self._ahead = sum(lost[kind] * count for kind, count in counts.items()) // heard if heard else lost[CREATE]
+        medians = [us[STEPS // 2] / 1000 for us in (*self._order.values(), *self._answer.values(), self._feed)]
+        speed = "" if found.speed == 1.0 else f" at speed {found.speed:g}"
+        split = "" if found.is_stamped else " (the exchange stamps nothing, so round trips are split in half)"
+        measured = sum(found.counts.get("order" if found.is_stamped else "round_trip", {}).values())
+        self.assumptions: tuple[str, ...] = (
+            f"Latency is drawn from what the bot {found.bot} measured in mode {found.mode}{speed}, in"
+            f" {measured:,} requests{split}: medians of {medians[0]:g} ms to the exchange ({medians[1]:g} for cancels),"
+            f" {medians[2]:g} ms back ({medians[3]:g} for cancels, {medians[4]:g} for fills) and {medians[5]:g} ms from"
+            " the market. Draws are independent: a slow second of that run is not a slow second here.",
+        )
+
+    def _draw(self, quantiles: Quantiles, kind: int, key: int) -> int:
+        """Microseconds, by linear interpolation between two quantiles."""
+        place = keyed(self._seed, kind, key) * STEPS
+        index, rest = place >> 64, place & ((1 << 64) - 1)
+        return quantiles[index] + ((quantiles[index + 1] - quantiles[index]) * rest >> 64)
+
+    def request_ns(self, endpoint: str, key: int) -> Nanos:
+        """From sending to arrival at the exchange, how late books are included."""
+        way = self._draw(self._order[kind_of(endpoint)], _ORDER, key) + self._draw(self._feed, _FEED, key) - self._ahead
+        return max(0, way) * NS_PER_US
+
+    def news_ns(self, endpoint: str, key: int) -> Nanos:
+        """From the exchange's action to the bot receiving it, less how late books are."""
+        quantiles = self._answer[kind_of(endpoint) if endpoint else FILL]
+        return max(0, self._draw(quantiles, _ANSWER, key) - self._feed_mean) * NS_PER_US
+
+    def order_ns(self, key: int) -> Nanos:
+        """As `request_ns` of a create."""
+        return self.request_ns("", key)
+
+    def answer_ns(self, key: int) -> Nanos:
+        """As `news_ns` of a fill."""
+        return self.news_ns("", key)
+
+    def feed_ns(self, key: int) -> Nanos:
+        """Nothing: it is part of an order's way already."""
+        return 0
+
+
+def _mean(quantiles: Sequence[int]) -> int:
+    return sum(quantiles) // len(quantiles)
+
+
+def _for_all(measured: Mapping[str, Quantiles], kinds: Sequence[str]) -> dict[str, Quantiles]:
+    """A distribution for each kind: one that was not measured is taken to be like another that was."""
+    known = next(us for kind in kinds if (us := measured.get(kind)))
+    return {kind: measured.get(kind) or known for kind in kinds}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, Options, QueueModel, hookimpl
 from botkit.sim.fees import FixedFees, RankFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
-from botkit.sim.latency import Constant, Lognormal
+from botkit.sim.latency import Constant, Lognormal, Measured
 
 
 @hookimpl
@@ -19,9 +19,10 @@ def botkit_register_fee_models(register: Callable[[str, Callable[[Options, Excha
 
 @hookimpl
 def botkit_register_latency_models(register: Callable[[str, Callable[[Options, int], LatencyModel]], None]) -> None:
-    """``constant`` and ``lognormal``."""
+    """``constant``, ``lognormal`` and ``measured``."""
     register("constant", Constant)
     register("lognormal", Lognormal)
+    register("measured", Measured)
 
 
 @hookimpl

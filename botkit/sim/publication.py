@@ -20,14 +20,16 @@ class Publication(msgspec.Struct, frozen=True):
 
     A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
     order touched, then the balances. The receiver should see the executions once order and balance include them.
+    ``acted`` is when the exchange did it, which the frames of an account's streams are stamped with.
     """
 
     at: Nanos
     account: str | None
     event: Event | tuple[AccountEvent, ...]
+    acted: Nanos = 0
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The events one by one, in the order in which the exchange's streams would send them."""
+        """The single events, in the order in which the exchange's streams would send them."""
         event = self.event
         return event if isinstance(event, tuple) else (event,)

@@ -61,7 +61,7 @@ class Deliveries:
                     and isinstance(last.event, tuple)
                     and (last.at, last.account) == (told.at, told.account)
                 ):
-                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event))
+                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event), told.acted)
                 else:
                     result.append(told)
         return result
@@ -107,10 +107,10 @@ class BookFeed:
         self.depth = depth
         self._cadence = cadence
         self._is_wire = is_wire
-        self._last: tuple[Levels, Levels] | None = None
+        self._last: tuple[Levels, Levels] | None = None  # as rounded
         self._last_at: Nanos | None = None
         self._row = -1
-        #: when there may be something to publish, and when a change of ours would be at the earliest
+        #: when there may be something to publish, and the earliest time at which a change of ours could be
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
         self._changed_at: Nanos | None = now
@@ -130,7 +130,7 @@ class BookFeed:
             self.note_change(now)
 
     def look(self) -> None:
-        """Find out what is ``due`` after a change, and after rows were loaded."""
+        """Update ``due`` after a change and after rows were loaded."""
         books = self.market.books
         if books is None:
             return
@@ -173,14 +173,15 @@ class BookFeed:
             )
         else:
             composed = compose(market, row, self.depth)
-        if self._last is not None and not (is_plain and market.is_in_units):
-            composed = (self._rounded(composed[0]), self._rounded(composed[1]))
-        if composed == self._last:
-            return None
-        self._last = composed
+        is_exact = is_plain and market.is_in_units
+        rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
+        is_first = self._last is None
+        if rounded == self._last:
+            return None  # rounding an amount that was exact in the first frame is no change
+        self._last = rounded
         self._last_at = now
         self.open_at = now + self._cadence
-        return book_event(market, row, composed, now)
+        return book_event(market, row, composed if is_first else rounded, now)
 
     def _rounded(self, levels: Levels) -> Levels:
         unit = self._unit

@@ -17,7 +17,8 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import BitoProClient, Credentials
 from botkit.exchange.bitopro.adapter import AdapterEvent, BitoProAdapter, connect
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.exchange.bitopro.stream import StreamTimes
+from botkit.exchange.bitopro.stream import Received, StreamTimes
+from botkit.exchange.bitopro.wire.frames import decode_frame
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.events import (
     BalanceReport,
@@ -531,3 +532,32 @@ def test_connect_needs_an_account_and_safe_addresses() -> None:
     made = connect({"account": account, "rest": "http://127.0.0.1:1/v3", "ws": "ws://127.0.0.1:1/ws"})
     assert set(made.known_pairs) == set(PAIRS)
     assert "canary" not in repr(made) + repr(vars(made)) + repr(vars(made.client))
+
+
+@pytest.mark.parametrize(("patience", "connect_s", "answer_s"), [(None, 1.0, 5.0), (60.0, 60.0, 300.0)])
+async def test_patience_is_a_factor_on_what_the_machine_may_take(
+    monkeypatch: pytest.MonkeyPatch, patience: float | None, connect_s: float, answer_s: float
+) -> None:
+    asked: list[tuple[float, float]] = []
+
+    async def call(*_: Any, timeout_s: float, connect_timeout_s: float, **__: Any) -> bytes:
+        asked.append((connect_timeout_s, timeout_s))
+        return json.dumps(ECHO).encode()
+
+    account = {"email": "a@b.c", "key": "k", "secret": "s"}
+    async with connect({"account": account, "clock": HandClock(), "patience": patience}) as adapter:
+        monkeypatch.setattr(adapter.client._transport, "call", call)
+        assert (await adapter.send(CREATE)).outcome is Ending.OK
+    assert asked == [(connect_s, answer_s)]
+
+
+async def test_order_reports_carry_the_stamp_of_their_frame_but_for_those_of_a_first_one() -> None:
+    rows = {"btc_twd": [ROW]}
+    later = {"btc_twd": [{**ROW, "status": 1, "remainingAmount": "0.05", "executedAmount": "0.05"}]}
+    adapter = connect({"account": {"email": "a@b.c", "key": "k", "secret": "s"}})
+    seen = []
+    for data, stamp, is_first in ((rows, 1_790_300_000_123, True), (later, 1_790_300_001_456, False)):
+        decoded = decode_frame(frame("ACTIVE_ORDERS", data=data, timestamp=stamp))
+        seen += list(adapter.events("active_orders", Received(0, decoded, is_first), []))
+    # the first frame of a connection repeats what may have happened long before
+    assert [report.pushed for report in seen] == [0, 1_790_300_001_456 * NS_PER_MS]

@@ -220,6 +220,7 @@ WEBSOCKET: dict[str, Shown] = {
 _TIME = _LIVE + "test_faults_time.py::"
 _KILLS = _LIVE + "test_kills.py::"
 _DISK = _LIVE + "test_faults_disk.py::"
+_LOG = _LIVE + "test_journal_log.py::"
 _OUTPUT = "tests/cli/test_run_output.py::"
 _GUARD = _LIVE + "test_guard.py::"
 _PLUGINS = _LIVE + "test_faults_plugins.py::"
@@ -325,7 +326,25 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "journal held by another program": Shown(
         (_DISK + "test_a_journal_that_another_program_holds_delays_orders_and_sends_none_unwritten",), "locked"
     ),
-    "torn journal": Shown((_DISK + "test_a_torn_end_of_the_write_ahead_log_costs_no_order",)),
+    "torn journal": Shown(
+        (
+            _DISK + "test_a_torn_end_of_the_journals_log_costs_no_order",
+            _DISK + "test_a_torn_end_of_the_write_ahead_log_costs_no_order",
+            _LOG + "test_a_write_that_was_torn_leaves_exactly_what_was_acknowledged",
+            _LOG + "test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing",
+        )
+    ),
+    "damage in the journal's log": Shown(
+        (
+            _DISK + "test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has_looked",
+            _LOG + "test_a_flipped_bit_anywhere_costs_the_last_commit_alone_or_is_named",
+            _LOG + "test_a_log_that_was_cut_or_emptied_is_named",
+        ),
+        "has lost what was written last (its log journal.sqlite-log-00000001...`botkit resume` lifts it",
+    ),
+    "a changed cell in the journal": Shown(
+        (_LOG + "test_a_cell_that_was_changed_is_damage_and_no_answer",), "is not as it was written"
+    ),
     "corrupt journal": Shown(
         (_DISK + "test_a_damaged_journal_refuses_the_start_and_says_what_to_do",),
         "is damaged...Move it away to start over...look at your open orders first",
@@ -412,9 +431,9 @@ PLUGINS: dict[str, Shown] = {
     "callbacks that cause each other": Shown(
         (
             "tests/engine/test_strategy_failures.py::"
-            "test_callbacks_that_cause_each_other_without_end_stop_their_strategy_alone",
+            "test_callbacks_that_trigger_each_other_endlessly_stop_only_their_strategy",
         ),
-        "its callbacks cause each other without end",
+        "its callbacks trigger each other endlessly",
     ),
     "memory growth": Shown(
         (
@@ -430,9 +449,9 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "crossed book": Shown(
         (
             _DATA + "test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place",
-            _QUARANTINE + "test_a_book_that_cannot_be_is_never_believed_however_often_it_comes",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_comes",
         ),
-        "the order book is crossed or shows no prices...cannot be trusted, and reading it did not help",
+        "the order book is crossed or shows no prices...cannot be trusted, and reading it over REST did not help",
     ),
     "empty book": Shown(
         (_DATA + "test_an_empty_book_refuses_market_orders_with_its_reason_and_harms_nothing",),
@@ -441,7 +460,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "negative book": Shown(
         (
             _DATA + "test_a_negative_level_of_a_book_is_no_book",
-            _QUARANTINE + "test_a_book_that_cannot_be_is_never_believed_however_often_it_comes",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_comes",
         ),
         "a level of...the order book is crossed or shows no prices",
     ),
@@ -449,20 +468,20 @@ DATA_AND_MONEY: dict[str, Shown] = {
         (
             _DATA + "test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of",
             _DATA + "test_a_market_that_really_jumps_is_believed_after_two_more_words",
-            "tests/properties/test_spans.py::test_spans_and_turns_decide_alike",
+            "tests/properties/test_spans.py::test_spans_and_turns_make_the_same_decisions",
         ),
         "is far from the last price...withheld from strategies, valuations and loss limits until 2 later ones agree",
     ),
     "missing candle": Shown(
         (
-            "tests/engine/test_bars.py::test_a_gap_in_the_candles_gives_flat_bars",
+            "tests/engine/test_bars.py::test_a_gap_between_candles_gives_flat_bars",
             "tests/cli/test_download.py::test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests",
         ),
         "the exchange left out 25 intervals without trades",
     ),
     "doubled candle": Shown(
         (
-            "tests/engine/test_bars.py::test_a_candle_of_a_closed_bar_is_counted_only",
+            "tests/engine/test_bars.py::test_a_candle_for_a_closed_bar_is_only_counted",
             "tests/cli/test_data.py::test_doubled_candles_are_skipped_on_request",
         ),
         "a second candle",
@@ -470,7 +489,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "NaN, 1e999999999, 1_000, Arabic digits": Shown(
         (
             _DATA + "test_what_only_python_takes_for_a_number_is_no_number",
-            _QUARANTINE + "test_what_is_no_price_is_never_taken_in",
+            _QUARANTINE + "test_an_invalid_price_is_never_accepted",
         )
     ),
     "feeSymbol wrong on sells": Shown(

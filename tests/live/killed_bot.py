@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from botkit.exchange.bitopro.adapter import BitoProAdapter
+from botkit.live import disk, journal_filling, journal_log
 from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
 from botkit.model.events import TradeReport
@@ -37,9 +38,17 @@ BATCH = "a batch on its way"
 NOT_TAKEN_IN = "answer not yet taken in"
 CANCEL = "cancel on its way"
 FILL = "fill not yet journaled"
+TORN = "journal row half written"
+FILLING = "SQLite half filled from the log"
+FILLED = "SQLite filled, its log not yet deleted"
 SIGTERM = "SIGTERM in the middle of a submit"
 #: where a bot ends itself; at the last one it is stopped in order, in the worst moment
-INSIDE = (BEFORE_ROW, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, SIGTERM)
+INSIDE = (
+    *(BEFORE_ROW, TORN, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, FILLING, FILLED),
+    SIGTERM,
+)
+#: so small that a log is deleted every few orders
+_SEGMENT_BYTES = 8 * 1024
 #: longest wait for an answer, while the emulator delays answers by up to so much
 ANSWER_DELAY_S = 0.06
 _SEVERAL = 3
@@ -77,6 +86,7 @@ class Blow:
         self._random = random
         self._creates = 0  # on their way
         self._fills = 0  # heard of
+        self._tears = False  # the next write of the log
 
     def _reached(self, phase: str, then: Callable[[], None] = die) -> None:
         if phase == self._phase:
@@ -97,6 +107,7 @@ class Blow:
             written["sends"] = list(written.get("sends", ()))
             if any(endpoint in _CREATES for _, endpoint, *_ in written["sends"]):
                 blow._reached(BEFORE_ROW)
+                blow._reached(TORN, lambda: setattr(blow, "_tears", True))
             if blow._fills:
                 blow._reached(FILL)
             commit(self, **written)
@@ -119,6 +130,26 @@ class Blow:
                 blow._fills += 1
             sink(self, event)
 
+        put, remove_segments, write_at = journal_filling.put, journal_filling.remove_segments, disk._write_at
+
+        def put_or_die(db: Any, key: str, value: Any) -> None:
+            blow._reached(FILLING)
+            put(db, key, value)
+
+        def remove_or_die(*arguments: Any) -> None:
+            blow._reached(FILLED)
+            remove_segments(*arguments)
+
+        def write_or_die(file: Any, at: int, content: bytes) -> int:
+            if blow._tears:
+                write_at(file, at, content[: blow._random.randrange(len(content))])
+                die()
+            return write_at(file, at, content)
+
+        disk._write_at = write_or_die
+        journal_filling.put = put_or_die
+        journal_filling.remove_segments = remove_or_die
+        journal_log.SEGMENT_BYTES = journal_log._SMALL_BYTES = _SEGMENT_BYTES
         Journal.commit = commit_or_die  # type: ignore[method-assign]
         BitoProAdapter.send = send_or_die  # type: ignore[method-assign]
         LiveDriver.sink = sink_or_die  # type: ignore[method-assign]

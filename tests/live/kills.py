@@ -47,6 +47,7 @@ from tests.live.books import differences, exchange_rows
 from tests.live.killed_bot import (
     ANSWER_DELAY_S,
     BATCH,
+    FILLED,
     INSIDE,
     NOT_ANSWERED,
     NOT_SENT,
@@ -226,7 +227,7 @@ class KillWorld:
             arguments += ["--set", setting]
         life = Life(
             phase=phase,
-            count=random.randrange(1, 3 if phase in (SEVERAL, BATCH) else 8),
+            count=random.randrange(1, 3 if phase in (SEVERAL, BATCH, FILLED) else 8),
             seed=seed,
             arguments=arguments,
             environ={name: os.environ[name] for name in (STATE_VARIABLE, FOLDER_VARIABLE)},

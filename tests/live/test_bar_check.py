@@ -24,6 +24,8 @@ from tests.live.test_replay import run_folder
 from tests.live.world import World, make_world, puppet, told, until
 from tests.portfolio_cases import make_pair
 
+pytestmark = pytest.mark.virtual_time
+
 PAIR = make_pair("btc_twd", price_decimals=0)  # amounts of eight decimals, shown with four
 
 
@@ -75,7 +77,7 @@ async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World, mon
     await looked(bot, lambda: figures(bot)["different"] >= 4)
     assert fault.fired
     (text,) = warnings(bot)
-    assert "It stays as the strategies saw it" in text
+    assert "It is left as the strategies saw it" in text
     assert ("bars", text) in [(kind, note) for _, kind, note in bot.journal.notes()]
     shown = list(puppet(bot).series)
     fast.emulator.remove_faults()
@@ -219,7 +221,7 @@ def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end()
     assert warning[0] == "warning"
     assert "btc_twd 1m: the bar of" in warning[1]
     assert "is open 103 high 103 low 103 close 103 volume 1 here and open 103 high 104 low 103" in warning[1]
-    assert over == ("info", "btc_twd 1m: bars agree with the exchange's again, after 3 that did not")
+    assert over == ("info", "btc_twd 1m: bars agree with the exchange's again, after 3 differences")
     assert c.counts["different"] == 3
 
 

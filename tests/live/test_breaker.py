@@ -16,6 +16,8 @@ from botkit.model.requests import Ending, GetBook
 from tests.engine_world import BTC, T0, Bot, Listener, S
 from tests.live.world import World, kept, puppet, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 FIRST = ((100, 10),), ((110, 10),)
 
 

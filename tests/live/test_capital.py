@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.capital import parse_amounts
+from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.starting import StartRefused
 from botkit.live.stopping import stop
@@ -25,6 +25,8 @@ from botkit.model.inputs import MoveCapital
 from tests.live.books import differences
 from tests.live.test_replay import STRATEGY, run_folder
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 CONFIG = """
 name: world
@@ -122,9 +124,9 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
 
 
 def _notes(world: World) -> list[tuple[int, str, str]]:
-    db = sqlite3.connect(world.folder / "state" / "journal.sqlite")
-    rows = list(db.execute("SELECT time, kind, text FROM notes ORDER BY id"))
-    db.close()
+    journal = Journal.open(world.folder / "state" / "journal.sqlite", read_only=True)
+    rows = journal.notes()
+    journal.close()
     return rows
 
 
@@ -262,14 +264,12 @@ async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> No
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
-    bot.journal._db.execute("PRAGMA query_only=1")
     before = bot.view.money.unassigned
-    with pytest.raises(commands.CommandFailed, match="cannot be written"):
+    with funded.disk.read_only("journal.sqlite"), pytest.raises(commands.CommandFailed, match="cannot be written"):
         await asyncio.to_thread(
             commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 100}
         )
     assert bot.view.money.unassigned == before
-    bot.journal._db.execute("PRAGMA query_only=0")
     keeper.leave_now()
     await running
 
@@ -282,7 +282,7 @@ async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
     assert "take capital from a strategy" in shortage
     assert far_buy(bot).is_refused
     assert bot.say(MoveCapital("p", {"usdt": -20_000 * 10**8})).refusal is None
-    assert "the account holds all that its strategies own again" in told(bot)
+    assert "the account again holds everything its strategies own" in told(bot)
     assert not far_buy(bot).is_refused
 
 

@@ -28,6 +28,8 @@ from botkit.live.stopping import stop
 from botkit.project.project import Project
 from tests.live.world import STRATEGY, UNIT, puppet, until
 
+pytestmark = pytest.mark.virtual_time
+
 CONFIG = """
 name: NAME
 plugins: [plugins]
@@ -162,6 +164,7 @@ def _place(bot: Bot) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the test ends a bot by SIGKILL")
+@pytest.mark.real_time
 async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path) -> None:
     config = account.config("killed", None)
     arguments = ["run", str(config), "--rest", account.emulator.rest, "--ws", account.emulator.ws, "--plain"]

@@ -15,6 +15,8 @@ from botkit.model.requests import CreateOrder
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 #: fault -> what the order comes to, how many orders the exchange has of it, and whether its outcome was ever in doubt
 CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
     "request lost": ({"kind": "lost_request"}, OrderState.ABSENT, 0, True),

@@ -20,6 +20,8 @@ from botkit.model.orders import OrderState
 from tests.live.books import compared, differences, exchange_rows
 from tests.live.world import CONFIG, WITH_COINS, World, far_buy, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 Lie = Callable[[Any], Any]
 
 
@@ -132,10 +134,10 @@ async def test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_p
     assert fresh.best_bid < fresh.best_ask
     assert bot.view.halted is None
     await until(lambda: bot.view.halted is not None)
-    assert bot.view.halted == "the frames of btc_usdt's book cannot be trusted, and reading it did not help"
+    assert bot.view.halted == "the frames of btc_usdt's book cannot be trusted, and reading it over REST did not help"
 
     feed.lie = lambda event: event
-    await until(lambda: "a read book confirms prices around" in told(bot))
+    await until(lambda: "a book read over REST confirms prices around" in told(bot))
     healed = book_seen(bot)
     await until(lambda: book_seen(bot) > healed)
 

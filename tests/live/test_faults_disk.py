@@ -15,11 +15,15 @@ from typing import Any
 import pytest
 
 from botkit.live.bot import Bot
+from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
-from botkit.live.state_folder import AlreadyRunning, StateFolder
+from botkit.live.starting import StartRefused
+from botkit.live.state_folder import AlreadyRunning, FolderUnusable, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 def journal_files(world: World) -> list[Path]:
@@ -167,6 +171,70 @@ async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: 
     assert far_buy(again).state is OrderState.REFUSED
 
 
+async def test_a_torn_end_of_the_journals_log_costs_no_order(world: World) -> None:
+    bot = await world.start()
+    orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
+    for order in orders:
+        await settled(order)
+    await until(lambda: not bot.persistence.is_dirty)
+    assert bot.journal.log is not None
+    log, end = bot.journal.log.file, bot.journal.log.place.offset
+    await world.crash(bot)
+    content = bytearray(log.read_bytes())
+    content[end : end + 300] = b"\x17" * 300  # the crash comes while a commit is being written
+    log.write_bytes(content)
+    again = await world.start()
+    assert "has lost" not in told(again)
+    assert {o.client_id for o in puppet(again).open_orders()} == {o.client_id for o in orders}
+    await until(lambda: not differences(again, world.emulator))
+
+
+def flip(log: Path) -> None:
+    content = bytearray(log.read_bytes())
+    content[len(content.rstrip(b"\0")) // 2] ^= 1
+    log.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        (flip, "is damaged at byte"),
+        (Path.unlink, "is missing"),
+        (lambda log: os.truncate(log, 3_000), "was cut to 3,000"),
+    ],
+    ids=["damaged", "missing", "cut"],
+)
+async def test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has_looked(
+    happens: Any, said: str, world: World
+) -> None:
+    bot = await world.start()
+    for i in range(5):
+        await settled(far_buy(bot, 0.001 * (i + 1)))
+    await until(lambda: not bot.persistence.is_dirty)
+    assert bot.journal.log is not None
+    log = bot.journal.log.file
+    await world.crash(bot)
+    happens(log)
+    again = await world.start()
+    assert f"has lost what was written last (its log {log.name} {said}" in told(again)
+    assert "`botkit resume` lifts it" in told(again)
+    refused = far_buy(again)
+    assert refused.state is OrderState.REFUSED
+    assert said in refused.reason
+    await world.crash(again)
+    halt = StateFolder(world.folder / "state").halt()
+    assert halt is not None
+    assert halt.kind == "journal"
+    StateFolder(world.folder / "state").clear_halt()
+    third = await world.start()
+    assert "has lost" not in told(third)
+    new = far_buy(third)
+    await settled(new)
+    assert new.state is OrderState.OPEN
+    ids = [row.client_id for row in exchange_rows(world.emulator)]
+    assert len(ids) == len(set(ids)) == 6, ids
+
+
 @pytest.mark.parametrize("stands", [True, False], ids=["that stand", "that were filled"])
 async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(world: World, stands: bool) -> None:
     bot = await world.start()
@@ -206,10 +274,18 @@ async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
+    first = far_buy(bot)  # it is in the log, wherever SQLite is
+    await settled(first)
+    assert first.state is OrderState.OPEN
+    await until(lambda: bot.journal.filling.fault is not None)
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.NOT_SENT)
     assert "locked" in order.reason
-    assert exchange_rows(world.emulator) == []
+    assert [row.client_id for row in exchange_rows(world.emulator)] == [first.client_id]
+    reading = Journal.open(bot.journal.path, read_only=True)
+    assert [row["client_id"] for row in reading.order_rows()] == [first.client_id]
+    assert reading.read_over
+    reading.close()
     other.execute("ROLLBACK")
     other.close()
     await until(lambda: bot.driver.journal_fault is None, 20)
@@ -331,10 +407,9 @@ async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recover
     resting = far_buy(bot)
     await settled(resting)
     async with kept(bot):
-        bot.journal._db.execute("PRAGMA query_only=1")
-        await judge_that_cancels_go_on(world, bot, resting)
-        assert "attempt to write a readonly database" in told(bot)
-        bot.journal._db.execute("PRAGMA query_only=0")
+        with world.disk.read_only("journal.sqlite"):
+            await judge_that_cancels_go_on(world, bot, resting)
+            assert "Read-only file system" in told(bot)
         await judge_that_it_recovers(world, bot)
 
 
@@ -359,11 +434,15 @@ async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_
     assert exchange_rows(world.emulator) == []
 
 
-async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until_it_is_back(world: World) -> None:
+@pytest.mark.parametrize("what", ["journal", "journal's log"])
+async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until_it_is_back(
+    what: str, world: World
+) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
-    path = world.folder / "state" / "journal.sqlite"
+    assert bot.journal.log is not None
+    path = bot.journal.path if what == "journal" else bot.journal.log.file
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         path.rename(path.with_suffix(".away"))
@@ -371,7 +450,7 @@ async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until
         held = far_buy(bot, 0.002)
         await until(lambda: held.is_final)
         assert held.state is OrderState.NOT_SENT
-        assert held.reason == f"not sent: the journal {path} was deleted or replaced while the bot runs"
+        assert held.reason == f"not sent: the {what} {path} was deleted or replaced while the bot runs"
         puppet(bot).cancel(resting)
         bot.driver.wake()
         await until(lambda: resting.state is OrderState.CANCELLED)
@@ -412,10 +491,42 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
     world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     async with kept(bot) as keeper:
         order = far_buy(bot)
-        await until(lambda: order.state is OrderState.SENDING)
+        await until(lambda: order.sent)  # the stream may tell of the order long before the answer comes
     keeper.request_stop("signal")
     await keeper.stop(bot)
     assert order.state in ends, order
     assert not world.exchange_orders(open_only=True)
     assert bot.remaining() == []
     assert bot.journal.order_rows()[-1]["state"] == order.state.value
+
+
+async def test_a_run_folder_that_cannot_be_written_refuses_the_start_in_one_sentence(world: World) -> None:
+    bot = await world.start()
+    await world.crash(bot)
+    runs = world.folder / "state" / "runs"
+    shutil.rmtree(runs)
+    runs.write_text("not a folder")
+    with pytest.raises(StartRefused, match=r"runs/2, cannot be written \(Not a directory\)"):
+        await world.start()
+    runs.unlink()
+    await world.start()
+
+
+async def test_a_damaged_count_of_client_ids_gives_no_id_twice(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    await world.crash(bot)
+    (world.folder / "state" / "client_ids").write_text("9" * 5_000)
+    again = await world.start()
+    later = far_buy(again)
+    await settled(later)
+    assert later.client_id > order.client_id
+
+
+def test_a_halt_that_cannot_be_lifted_says_so(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    (tmp_path / "halt.json").mkdir()
+    assert folder.is_halted()
+    with pytest.raises(FolderUnusable, match=r"halt\.json cannot be removed .*remove it by hand"):
+        folder.clear_halt()

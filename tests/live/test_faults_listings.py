@@ -18,6 +18,8 @@ from tests.live.books import compared, differences, exchange_rows
 from tests.live.test_faults_answers import place_by_hand
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 def blind(world: World) -> None:
     """No push tells of orders or executions: what is read is all there is."""

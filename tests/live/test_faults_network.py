@@ -26,6 +26,8 @@ from tests.live.books import differences, exchange_rows
 from tests.live.self_signed import server_context
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture(autouse=True)
 def impatient_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +199,7 @@ async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
         await runner.cleanup()
 
 
+@pytest.mark.real_time
 async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(world: World, tmp_path: Path) -> None:
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(StartRefused, match=r"CERTIFICATE_VERIFY_FAILED.*there is no switch to trust a bad one"):
@@ -204,7 +207,9 @@ async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(w
         assert reached == []
 
 
+@pytest.mark.real_time
 async def test_nor_does_it_get_a_signed_upgrade(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "_CONNECT_SOON_S", 0.5)
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(

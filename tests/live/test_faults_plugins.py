@@ -24,6 +24,8 @@ from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import CONFIG, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 ROGUE = """
 import asyncio
 import sys
@@ -167,6 +169,7 @@ async def test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line(de
     await judge_the_others(crowd, bot, honest)
 
 
+@pytest.mark.real_time  # the watchdog looks from a thread of its own
 @pytest.mark.parametrize("deed", ["sleeps", "spins"])
 async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two_seconds(
     deed: str, crowd: World
@@ -208,12 +211,10 @@ async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two
 async def test_a_million_orders_in_one_callback_end_in_a_stop_and_few_requests(crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
-    began = time.monotonic()
     rogue(bot).deed = "floods"
     await until(lambda: not is_active(bot), 60)
-    assert time.monotonic() - began < 30, "a million would have taken minutes"
     await until(lambda: "over 100 orders were refused in one turn: 200 orders of btc_usdt are open" in told(bot))
-    await until(lambda: "Runaway: it asked for 1,001 orders at one moment after it was stopped" in told(bot))
+    await until(lambda: "Runaway: it placed 1,001 orders at one moment after it was stopped" in told(bot))
     await until(lambda: not [o for o in bot.view.open_orders() if o.strategy == "r"], 30)
     assert len(exchange_rows(crowd.emulator)) <= 202
     assert not [row for row in crowd.exchange_orders(open_only=True) if row.client_id != honest.client_id]

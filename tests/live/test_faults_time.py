@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from botkit.assembly.live_parts import LiveParts
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.exchange.bitopro import sign
 from botkit.exchange.bitopro.wire.codec import WireError, to_ns
-from botkit.live.clock import SteadyClock
+from botkit.live.clock import REAL_CLOCK, SteadyClock
 from botkit.live.standstill import STANDSTILL_S
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from botkit.model.events import Connection, ConnectionState
@@ -24,6 +24,8 @@ from botkit.project.connect import connect
 from tests.live.books import differences, exchange_rows
 from tests.live.test_faults_streams import Overheard
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 TEN_MINUTES = 600
 
@@ -35,7 +37,7 @@ class Wall:
         self.moved = 0
 
     def __call__(self) -> int:
-        return time.time_ns() + self.moved
+        return REAL_CLOCK.wall_ns() + self.moved
 
 
 @pytest.fixture
@@ -52,9 +54,8 @@ def on_a_clock(world: World, clock: SteadyClock) -> None:
 
     def parts(**options: Any) -> LiveParts:
         made = plain(**options)
-        made.clock = clock
-        made.adapter = connect(made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock)
-        return made
+        adapter = connect(made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock)
+        return msgspec.structs.replace(made, clock=clock, adapter=adapter)
 
     world.parts = parts  # type: ignore[method-assign]
 
@@ -89,7 +90,7 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
         await until(lambda: order.is_final)
         assert told(bot).count("clock was set") == 1
         assert bot.view.halted is None
-        stamps = bot.journal._db.execute("SELECT created, updated FROM orders").fetchone()
+        stamps = bot.journal._ask("SELECT created, updated FROM orders")[0]
         assert all(abs(stamp - before) < 60 * NS_PER_S for stamp in stamps)
         await until(lambda: not differences(bot, calm.emulator))
 
@@ -174,7 +175,7 @@ async def test_a_busy_second_is_no_standstill(calm: World) -> None:
 
 def test_the_counter_goes_on_while_the_machine_sleeps_and_nobody_sets_it() -> None:
     wall, slept = Wall(), [0]
-    clock = SteadyClock(wall=wall, counter=lambda: time.monotonic_ns() + slept[0])
+    clock = SteadyClock(wall=wall, counter=lambda: REAL_CLOCK.counter_ns() + slept[0])
     before = clock.now()
     wall.moved = -5 * NS_PER_HOUR
     assert clock.now() >= before

@@ -12,6 +12,8 @@ from tests.live.books import differences, exchange_rows
 from tests.live.test_faults_streams import trade_for_a_while
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 REQUESTS: tuple[dict[str, Any], ...] = (
     {"kind": "error_before"},
     {"kind": "error_before", "value": 408},

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from botkit.errors import BotkitError
+from botkit.live.disk import RealFiles
 from botkit.live.guard import Guard, Guarding, Silence
 from botkit.live.keeper import Keeper
 from botkit.live.panic import PanicResult
@@ -39,7 +45,9 @@ class Watched:
 
     def beat(self, process: int = BOT) -> None:
         self.beats += 1
-        self.folder.write_status({"process": process, "beat": self.beats})
+        self.folder.beat(self.beats)
+        with contextlib.suppress(OSError):
+            self.folder.write_status({"process": process})
 
     def _cancel(self) -> PanicResult:
         self.cancelled.append(self.clock.monotonic_s())
@@ -169,6 +177,51 @@ def test_a_guard_of_a_folder_that_was_removed_leaves(watched: Watched) -> None:
     assert watched.cancelled == []
 
 
+def test_a_full_disk_does_not_make_a_living_bot_look_dead(watched: Watched) -> None:
+    """Its status file could not be written, and its guard cancelled all orders of a bot that was well."""
+    watched.beat()
+    watched.disk.memory.full = True
+
+    def life(look: int) -> None:
+        if look < 100:
+            watched.beat()
+        elif look == 100:
+            assert watched.cancelled == []
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 1
+
+
+def test_on_a_disk_that_takes_no_changes_the_guard_waits_for_the_process_to_end(watched: Watched) -> None:
+    watched.beat()
+    watched.disk.memory.full = watched.disk.stamped.read_only = True
+
+    def life(look: int) -> None:
+        if look == 100:
+            assert watched.cancelled == []
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 1
+    assert "\n".join(watched.said).count("takes no changes, and so no heartbeats") == 1
+
+
+def test_a_bot_that_hangs_is_found_out_once_the_disk_takes_changes_again(watched: Watched) -> None:
+    watched.beat()
+    watched.disk.stamped.read_only = True
+
+    def life(look: int) -> None:
+        if look == 60:
+            assert watched.cancelled == []
+            watched.disk.stamped.read_only = False
+        elif watched.cancelled:
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 1
+
+
 def test_a_guard_needs_no_strategy_file_to_reach_the_account(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "edited.py").write_text("def broken(:\n")
@@ -267,10 +320,25 @@ async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_bo
 
 async def test_no_two_heartbeats_are_the_same(world: World) -> None:
     bot = await world.start()
-    keeper, seen = Keeper(), set()
-    bot.driver.clock.hold()  # type: ignore[attr-defined]
-    for _ in range(5):
-        keeper.write_status(bot)
-        seen.add(bot.parts.folder.heartbeat())
-    bot.driver.clock.resume()  # type: ignore[attr-defined]
-    assert len(seen) == 5
+    keeper, clock = Keeper(), HandClock()
+    bot.parts = msgspec.structs.replace(bot.parts, machine=replace(bot.parts.machine, clock=clock))
+    seen = [bot.parts.folder.heartbeat()]
+    for step in (0, 0, 1, -NS_PER_HOUR, NS_PER_HOUR - 1):
+        clock.wall += step
+        keeper.beat(bot)
+        seen.append(bot.parts.folder.heartbeat())
+    assert all(before != after for before, after in pairwise(seen))
+
+
+async def test_a_bot_on_a_full_disk_is_heard_by_its_guard(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = await world.start()
+
+    def full(files: RealFiles, path: Path, content: bytes, *, durable: bool = True) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RealFiles, "write", full)
+    async with kept(bot):
+        seen = set()
+        for _ in range(2):
+            await until(lambda: bot.parts.folder.heartbeat() not in seen)
+            seen.add(bot.parts.folder.heartbeat())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,28 +116,43 @@ async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypat
     assert "figures" in happened
 
 
-def test_committing_leaves_the_main_file_alone_and_a_thread_moves_the_log_into_it(tmp_path: Path) -> None:
+def test_committing_leaves_sqlite_alone_and_a_thread_fills_it_and_deletes_the_log_that_it_has(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    log = tmp_path / "journal.sqlite-wal"
+    ahead = tmp_path / "journal.sqlite-wal"
+
+    def figures() -> list[int]:
+        return [file.stat().st_mtime_ns for file in (path, ahead)]
+
     journal = Journal.open(path)
-    before, largest = path.stat().st_size, 0
+    before, largest, segments = figures(), 0, set()
     for i in range(400):
         journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
-    assert path.stat().st_size == before, "a commit moved the log: an order waited for it"
+    assert figures() == before, "a commit wrote to SQLite: an order waited for it"
+    assert journal.filling.waiting == 400
     for i in range(400, 1_400):
         journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
-        journal.checkpoint_beside()
-        mover = journal._mover
-        if i % 200 == 0 and mover is not None:
-            mover.wait()
-        largest = max(largest, log.stat().st_size)
-    assert path.stat().st_size > before
-    assert largest < 12 * 2**20, "the log is used again from its beginning"
+        journal.filling.beside()
+        if i % 200 == 0:
+            _wait_for(lambda: not journal.filling.waiting)
+        largest = max(largest, ahead.stat().st_size)
+        segments |= {file.name for file in tmp_path.glob("journal.sqlite-log-*")}
+    assert largest < 12 * 2**20, "SQLite's own log is used again from its beginning"
+    assert len(segments) > 8
+    _wait_for(lambda: not journal.filling.waiting)
+    assert len(list(tmp_path.glob("journal.sqlite-log-*"))) <= 2, "the one in use, and the one after it"
     journal.close()
+    assert not list(tmp_path.glob("journal.sqlite-*")), "after a clean end one file is all"
     with_all = Journal.open(path, read_only=True)
     with_all.run = 0
     assert len(with_all.sends_since(0)) == 1_400
     with_all.close()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.002)
 
 
 async def test_what_comes_in_waits_for_company_and_is_committed_at_the_latest_when_the_driver_closes(

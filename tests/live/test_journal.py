@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import sqlite3
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 from botkit.live.disk import RealDisk
 from botkit.live.journal import ID_BLOCK, ID_MAX, SCHEMA, Journal
 from botkit.live.journal_rows import JournalError, order_of, order_row
+from botkit.live.journal_tables import SEALED
 from botkit.live.persistence import without_locks
 from botkit.model.events import Fill
 from botkit.model.orders import Condition, Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
+from tests.live.world import LimitedDisk
 from tests.sim.venue import BTC, PAIRS
 
 BIG = 10**16
@@ -87,11 +90,15 @@ def test_a_commit_is_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path / "j.sqlite")
-    journal._db.execute("PRAGMA query_only=1")  # what a full or read-only disk looks like from here
-    with pytest.raises(JournalError, match="cannot be written"):
+    disk = LimitedDisk()
+    journal = Journal.open(tmp_path / "j.sqlite", disk=disk)
+    with disk.read_only(), pytest.raises(JournalError, match=r"cannot be written: .*Read-only file system"):
         journal.commit(orders=[order()])
+    journal.commit(orders=[order(client_id=8)])
     journal.close()
+    again = Journal.open(tmp_path / "j.sqlite")
+    assert [row["client_id"] for row in again.order_rows()] == [8]
+    again.close()
 
 
 class Refusing:
@@ -143,20 +150,14 @@ def test_only_a_damaged_journal_is_called_damaged(
 
 
 def test_a_disk_that_fills_while_the_bot_runs_is_called_full(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path / "j.sqlite")
-    real, refusing = journal._db, RefusingDisk(sqlite3.SQLITE_FULL, "database or disk is full", None)
-    journal._db = _WithoutTransaction(refusing.connection)  # type: ignore[assignment]
+    disk = LimitedDisk()
+    journal = Journal.open(tmp_path / "j.sqlite", disk=disk)
+    disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for write in (lambda: journal.commit(orders=[order()]), lambda: journal.note("halt", "x", 1)):
         with pytest.raises(JournalError, match="cannot be written: the disk is full"):
             write()
-    real.close()
-
-
-class _WithoutTransaction:
-    in_transaction = False
-
-    def __init__(self, connection: Refusing) -> None:
-        self.execute = connection.execute
+    disk.error = None
+    journal.close()
 
 
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path) -> None:
@@ -184,6 +185,8 @@ def test_a_journal_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date_
     journal.commit(orders=[order()])
     journal.close()
     db = sqlite3.connect(path)
+    for table in SEALED:
+        db.execute(f"ALTER TABLE {table} DROP COLUMN crc")
     db.execute("CREATE TABLE equity (time INTEGER PRIMARY KEY, currency TEXT, units TEXT)")
     db.execute("INSERT INTO equity VALUES (1, 'twd', '5')")
     db.execute("PRAGMA user_version=2")
@@ -243,12 +246,13 @@ def test_orders_that_came_to_nothing_are_dropped_in_time_bit_by_bit_and_fills_ne
     standing.state = OrderState.OPEN
     late.updated = 20
     journal.commit(orders=rows)
-    assert journal.prune(0, 20)
-    assert journal.prune(0, 20)
+    assert journal.filling.prune(0, 20)
+    assert journal.filling.prune(0, 20)
     assert len(journal.orders(PAIRS, since=0)) == 504  # type: ignore[arg-type]
-    assert not journal.prune(0, 20)
+    assert not journal.filling.prune(0, 20)
     assert [o.client_id for o in journal.orders(PAIRS, since=0)] == [o.client_id for o in (filled, standing, late)]  # type: ignore[arg-type]
-    assert not journal.prune(0, 20)
+    assert not journal.filling.prune(0, 20)
+    journal.close()
 
 
 def test_books_are_restored_without_any_order_in_them() -> None:

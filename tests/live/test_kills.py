@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL 
 
 #: in parts, so that several workers share them
 PARTS = 4
-KILLS = plan(54, Random(5))
+KILLS = plan(69, Random(5))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -49,7 +49,7 @@ async def test_nothing_is_lost_doubled_or_orphaned_wherever_the_bot_is_killed(tm
 
 
 def test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_each_phase_has_its_share() -> None:
-    for kills, least in ((200, 10), (len(KILLS), 3)):
+    for kills, least in ((230, 10), (len(KILLS), 3)):
         phases = plan(kills, Random(1))
         assert sum(phase in BETWEEN for phase in phases) >= kills / 3
         assert min(phases.count(phase) for phase in PHASES) >= least

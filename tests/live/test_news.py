@@ -16,6 +16,8 @@ from botkit.model.clock import NS_PER_MINUTE
 from botkit.model.events import Connection, ConnectionState
 from botkit.model.orders import Order, OrderSpec, OrderState, OrderType, Side
 
+pytestmark = pytest.mark.virtual_time
+
 PAIRS = packaged_pairs()
 BTC, ETH = PAIRS["btc_twd"], PAIRS["eth_twd"]
 

@@ -21,7 +21,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
-from botkit.live.ports import Appending, Background, Disk, Files, Lock
+from botkit.live.ports import Appending, Background, Disk, DurableFile, DurableFiles, Files, Lock, Pulses
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
@@ -86,10 +86,51 @@ class MemoryFiles:
         self.now = dict(self.on_disk)
 
 
+class MemoryPulses:
+    def __init__(self) -> None:
+        self.stamps: dict[Path, int] = {}
+        self.read_only = False
+
+    def beat(self, path: Path, time: int) -> None:
+        if self.read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        self.stamps[path] = time
+
+    def last(self, path: Path) -> int | None:
+        return self.stamps.get(path)
+
+
+class MemoryDurable:
+    """What is written in place is on disk at once."""
+
+    def __init__(self, files: MemoryFiles) -> None:
+        self._files = files
+
+    def open(self, path: Path) -> DurableFile:
+        return _MemoryInPlace(self._files, path)
+
+
+class _MemoryInPlace:
+    def __init__(self, files: MemoryFiles, path: Path) -> None:
+        self._files, self._path = files, path
+        self.size = len(files.read(path))
+
+    def write(self, at: int, content: bytes) -> None:
+        assert at + len(content) <= self.size
+        was = self._files.read(self._path)
+        self._files.write(self._path, was[:at] + content + was[at + len(content) :])
+
+    def close(self) -> None:
+        pass
+
+
 class MemoryDisk:
     def __init__(self) -> None:
         self.memory = MemoryFiles()
         self.files: Files = self.memory
+        self.stamped = MemoryPulses()
+        self.pulses: Pulses = self.stamped
+        self.durable: DurableFiles = MemoryDurable(self.memory)
         self.locks: dict[Path, str] = {}
 
     def lock(self, path: Path, note: str) -> Lock | None:
@@ -237,6 +278,64 @@ def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
         files.read(path)
 
 
+def test_a_sign_of_life_is_read_back_and_replaces_no_file(tmp_path: Path) -> None:
+    disk, path = RealDisk(), tmp_path / "lock"
+    assert disk.pulses.last(path) is None
+    with pytest.raises(FileNotFoundError):
+        disk.pulses.beat(path, NS_PER_S)
+    path.write_text("note")
+    before = disk.files.identity(path)
+    for time in (1_700_000_000 * NS_PER_S, 1_600_000_000 * NS_PER_S):
+        disk.pulses.beat(path, time)
+        assert disk.pulses.last(path) == time
+    assert disk.files.identity(path) == before
+    assert path.read_text() == "note"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks a file that is open for reading")
+def test_the_holder_of_a_lock_is_found_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, path = RealDisk(), tmp_path / "lock"
+    held, is_open = disk.lock(path, "4711"), Path.open
+    assert held is not None
+
+    def read_only(path: Path, mode: str = "r", **options: Any) -> Any:
+        if "+" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return is_open(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    assert disk.holder(path) == "4711"
+    held.release()
+    assert disk.holder(path) is None
+
+
+def test_what_is_written_in_place_has_reached_the_disk_when_that_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, path = RealDisk(), tmp_path / "log"
+    disk.files.write(path, bytes(100))
+    file = disk.durable.open(path)
+    done: list[str] = []
+    write, sync = os.pwrite, getattr(os, "fdatasync", os.fsync)
+
+    def short(number: int, content: bytes, at: int) -> int:
+        done.append("write")
+        return write(number, content[:3], at)  # as a system may
+
+    def synced(number: int) -> None:
+        done.append("sync")
+        sync(number)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    monkeypatch.setattr(os, sync.__name__, synced)
+    file.write(10, b"0123456")
+    assert done == ["write"] * 3 + ["sync"]
+    assert disk.files.read(path) == bytes(10) + b"0123456" + bytes(83)
+    with pytest.raises(AssertionError, match="never grows"):
+        file.write(95, b"0123456")
+    file.close()
+
+
 def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "f" / "lock"
     code = (
@@ -341,7 +440,7 @@ async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: P
     journal = Journal.open(tmp_path / "j.sqlite", background=on_loop)
     for number in range(400):
         journal.commit(sends=[(number, "x", 1, ())])
-        journal.checkpoint_beside()
+        journal.filling.beside()
     journal.close()
     await asyncio.sleep(0)
     assert sent == []

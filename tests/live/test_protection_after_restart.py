@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from botkit.live.journal import Journal
 from tests.live.world import World, puppet, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def test_a_trailing_stop_still_trails_the_highest_price_from_before_the_restart(world: World) -> None:

@@ -6,10 +6,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
+from botkit.live.journal_tables import SEALED
 from botkit.model.orders import OrderState
 from tests.live.world import World, puppet, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 def state(bot: Bot, bids: Any, tag: str = "") -> None:
@@ -85,6 +90,8 @@ def test_a_journal_of_the_first_schema_is_taken_on(tmp_path: Path) -> None:
     Journal.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute("ALTER TABLE orders DROP COLUMN is_quote")
+        for table in SEALED:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN crc")
         db.execute("PRAGMA user_version=1")
     db.close()
     journal = Journal.open(path)

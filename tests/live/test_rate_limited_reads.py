@@ -18,6 +18,8 @@ from botkit.model.requests import Answer, CancelAll, CancelBatch, Ending, GetCan
 from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually
 from tests.router_world import exceeded, table
 
+pytestmark = pytest.mark.virtual_time
+
 S = NS_PER_S
 
 

@@ -16,6 +16,8 @@ from botkit.live.recording import INPUTS
 from tests.live.test_replay import STRATEGY, kept, run_folder
 from tests.live.world import World, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 def trading(world: World) -> World:
@@ -47,7 +49,7 @@ async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: Worl
     verdict = replay_run(run)
     assert verdict.difference is None
     assert verdict.decisions
-    assert verdict.ends_early
+    assert verdict.end == "full"
     shown = CliRunner().invoke(replay, [str(run)], standalone_mode=False)
     assert "the recording ends before the run did: it reached its limit (log.record_mb)" in shown.output
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
+import zlib
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from botkit.assembly.replay import replay_run
+from botkit.cli.replay import replay
 from botkit.emulator import DEFAULT_ACCOUNT
-from botkit.errors import ConfigError
+from botkit.errors import BotkitError, ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
@@ -21,7 +25,8 @@ from botkit.live.journal_rows import ORDER_FIELDS
 from botkit.live.keeper import Keeper
 from botkit.live.ports import Appending
 from botkit.live.recording import FORMAT, HEADER, INPUTS
-from botkit.live.replay import ReplayError
+from botkit.live.replay import ReplayError, Verdict
+from botkit.live.run_files import DECISIONS
 from botkit.model import events, inputs, limits, requests
 from tests.live.world import UNIT, World, make_world, puppet, told, until
 
@@ -177,6 +182,68 @@ async def test_a_run_that_was_killed_is_replayed_as_far_as_it_was_written(tradin
     assert verdict.difference is None
     lines = (run_folder(bot) / "decisions.jsonl").read_text().splitlines()
     assert 0 < verdict.decisions < len(lines)
+    assert verdict.end == "cut"
+    assert verdict.uncompared == len(lines) - verdict.decisions
+    assert not verdict.is_equal
+    shown = CliRunner().invoke(replay, [str(run_folder(bot))], standalone_mode=False)
+    assert shown.return_value == 1
+    assert "equal" not in shown.output
+    assert f"{verdict.uncompared:,} more could not be compared" in shown.output
+    shown = CliRunner().invoke(replay, [str(run_folder(bot)), "--json"], standalone_mode=False)
+    assert json.loads(shown.output)["equal"] is False
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_damaged_recording_is_one_sentence_and_never_equal(seed: int, trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 1)
+    run, dice = run_folder(bot), random.Random(seed)
+    files = {name: (run / name).read_bytes() for name in (INPUTS, HEADER, DECISIONS)}
+    said = set()
+    for _ in range(60):
+        name = dice.choice(list(files))
+        damaged = bytearray(files[name])
+        at = dice.randrange(len(damaged))
+        how = dice.choice(("flip", "cut", "empty", "zeros", "foreign", "gone"))
+        if how == "flip":
+            damaged[at] ^= 1 << dice.randrange(8)
+        elif how == "zeros":
+            damaged[at : at + 512] = bytes(len(damaged[at : at + 512]))
+        elif how == "foreign":
+            short = (b"[]", b"5", b"{}", b'{"format": %d}' % FORMAT)
+            damaged[:] = dice.choice((*short, bytes(900), b"\xff" * 99, b"[" * 100_000))
+        else:
+            del damaged[at if how == "cut" else 0 :]
+        if bytes(damaged) == files[name]:
+            continue
+        if how in ("flip", "zeros") and name == INPUTS and unpacked(damaged) == unpacked(files[name]):
+            continue  # it struck bits that fill up a byte before a flush, which carry no data
+        (run / name).write_bytes(damaged)
+        if how == "gone":
+            (run / name).unlink()
+        found: Verdict | BotkitError
+        try:
+            found = replay_run(run)
+        except BotkitError as error:
+            found = error
+        if isinstance(found, BotkitError):
+            said.add(type(found))
+            assert str(run / name) in str(found) or how == "gone", (how, name, str(found))
+            assert "\n" not in str(found)
+        else:
+            assert not found.is_equal, (how, name)
+            assert name == INPUTS, (how, name)
+            assert found.difference is None, "damage is no decision"
+        (run / name).write_bytes(files[name])
+    assert ReplayError in said
+    assert replay_run(run).is_equal
+
+
+def unpacked(packed: bytes | bytearray) -> bytes | None:
+    try:
+        return zlib.decompressobj().decompress(packed)
+    except zlib.error:
+        return None
 
 
 async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(trading: World) -> None:
@@ -211,7 +278,7 @@ def test_inputs_of_a_new_shape_are_of_a_new_format() -> None:
     }
     described = json.dumps([sorted(shapes.items()), ORDER_FIELDS])
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-    assert (FORMAT, digest) == (4, "a0b0822d1350f5a8"), "an input has another shape: raise FORMAT in live/recording.py"
+    assert (FORMAT, digest) == (5, "65a76097ab7c5c40"), "an input has another shape: raise FORMAT in live/recording.py"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

@@ -16,6 +16,8 @@ from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CreateOrder, Ending
 from tests.live.world import World, far_buy, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def test_an_open_order_is_known_again_after_a_crash(world: World) -> None:
     bot = await world.start()

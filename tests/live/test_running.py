@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from botkit.engine.market import quiet_books
 from botkit.engine.rooms import REJECTIONS_MAX
 from botkit.live import commands
+from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
 from botkit.live.state_folder import KeptHalt, StateFolder
@@ -25,6 +25,8 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
 from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def asked(world: World, command: str, **arguments: Any) -> str:
@@ -225,16 +227,15 @@ async def test_without_a_journal_nothing_new_is_sent_and_cancels_go_on(world: Wo
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
-    bot.journal._db.execute("PRAGMA query_only=1")
-    held = far_buy(bot)
-    await until(lambda: held.is_final)
-    assert held.state is OrderState.NOT_SENT
-    assert "cannot be written" in held.reason
-    puppet(bot).cancel(order)
-    bot.driver.wake()
-    await until(lambda: order.is_final)
-    assert not world.exchange_orders(open_only=True)
-    bot.journal._db.execute("PRAGMA query_only=0")
+    with world.disk.read_only("journal.sqlite"):
+        held = far_buy(bot)
+        await until(lambda: held.is_final)
+        assert held.state is OrderState.NOT_SENT
+        assert "cannot be written" in held.reason
+        puppet(bot).cancel(order)
+        bot.driver.wake()
+        await until(lambda: order.is_final)
+        assert not world.exchange_orders(open_only=True)
     await until(lambda: bot.driver.journal_fault is None)
     later = far_buy(bot)
     await settled(later)
@@ -254,10 +255,10 @@ async def test_the_journal_row_is_on_disk_before_the_request_leaves(world: World
 
         async def send(self, request: Any, *, urgent: bool = False) -> Any:
             if request.endpoint == "create_order":
-                db = sqlite3.connect(path)
-                row = "SELECT state FROM orders WHERE client_id = ?"
-                seen.append([state for (state,) in db.execute(row, (request.order.client_id,))])
-                db.close()
+                journal = Journal.open(path, read_only=True)
+                rows = journal.order_rows()
+                seen.append([row["state"] for row in rows if row["client_id"] == request.order.client_id])
+                journal.close()
             return await self._adapter.send(request, urgent=urgent)
 
     bot = await world.start(wrap=Looking)
@@ -270,8 +271,8 @@ async def test_foreign_orders_are_shown_and_never_touched(world: World) -> None:
     order = far_buy(bot)
     await settled(order)
     await world.crash(bot)
-    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"):
-        (world.folder / "state" / name).unlink(missing_ok=True)
+    for path in (world.folder / "state").glob("journal.sqlite*"):
+        path.unlink()
     again = await world.start()
     assert "not this bot's" in told(again)
     assert order.order_id in told(again)
@@ -307,7 +308,7 @@ async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
     emulator.advance(emulator.venue.now)
-    await until(lambda: "the account holds all that its strategies own again; new orders are allowed" in told(bot))
+    await until(lambda: "the account again holds everything its strategies own; new orders are allowed" in told(bot))
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN

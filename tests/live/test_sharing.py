@@ -30,6 +30,8 @@ from botkit.project.project import Project
 from tests.benchmarks.limits_judge import broker_pid
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 def sharing_parts(world: World, link: Link) -> LiveParts:
     project = Project.load(world.config)
@@ -53,6 +55,7 @@ async def creates_held(link: Link) -> int:
     return sum(row.held for row in rows if row.key in ways)
 
 
+@pytest.mark.real_time  # the broker is a process behind a socket
 async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     folder = tmp_path / "b"

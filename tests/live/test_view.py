@@ -7,6 +7,7 @@ import io
 from datetime import timedelta, timezone
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from botkit.live.stopping import stop
@@ -15,6 +16,8 @@ from botkit.live.telling.summary import order_text
 from botkit.live.telling.view import Several, TerminalView, line_of, screen_of, shared_room
 from tests.live.pictures import PICTURE, picture
 from tests.live.world import World, far_buy, settled
+
+pytestmark = pytest.mark.virtual_time
 
 TAIPEI = timezone(timedelta(hours=8))
 

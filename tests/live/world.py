@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import errno
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +17,10 @@ from botkit.config.schema import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
 from botkit.live.bot import Bot
+from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles
 from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
+from botkit.live.ports import DurableFile
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import RESTING_STATES, Order, OrderState
@@ -58,6 +63,71 @@ emulator:
 WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000", btc: "1"},')
 
 
+class LimitedDisk(RealDisk):
+    """This machine's disk, which can be made to refuse whatever is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: OSError | None = None
+        self._names = ""
+        self.files = _LimitedFiles(self)
+        self.durable = _LimitedDurableFiles(self)
+        self._connections: list[sqlite3.Connection] = []
+
+    def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        made = super().connect(path, read_only=read_only)
+        self._connections.append(made)
+        return made
+
+    def check(self, path: Path) -> None:
+        if self.error is not None and path.name.startswith(self._names):
+            raise self.error
+
+    @contextlib.contextmanager
+    def read_only(self, names: str = "") -> Iterator[None]:
+        """Files whose names begin with this cannot be written."""
+        self._names = names
+        self.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
+        self._query_only(True)
+        try:
+            yield
+        finally:
+            self.error = None
+            self._query_only(False)
+
+    def _query_only(self, is_so: bool) -> None:
+        for made in self._connections:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed
+                made.execute(f"PRAGMA query_only={int(is_so)}")
+
+
+class _LimitedFiles(RealFiles):
+    def __init__(self, disk: LimitedDisk) -> None:
+        self._disk = disk
+
+    def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
+        self._disk.check(path)
+        super().write(path, content, durable=durable)
+
+
+class _LimitedDurableFiles(RealDurableFiles):
+    def __init__(self, disk: LimitedDisk) -> None:
+        self._disk = disk
+
+    def open(self, path: Path) -> DurableFile:
+        return _LimitedFile(super().open(path), path, self._disk)
+
+
+class _LimitedFile:
+    def __init__(self, file: DurableFile, path: Path, disk: LimitedDisk) -> None:
+        self._file, self._path, self._disk = file, path, disk
+        self.size, self.close = file.size, file.close
+
+    def write(self, at: int, content: bytes) -> None:
+        self._disk.check(self._path)
+        self._file.write(at, content)
+
+
 class World:
     """An emulator, and the bots that meet it one after the other."""
 
@@ -67,6 +137,7 @@ class World:
         self.config = config
         self.speed = speed
         self.bots: list[Bot] = []
+        self.disk = LimitedDisk()
         #: what the bot that was started last has told
         self.told: list[tuple[str, str]] = []
 
@@ -87,7 +158,7 @@ class World:
             "emulator",
             adapter=wrap(adapter),
             clock=clock,
-            folder=StateFolder(self.folder / "state"),
+            folder=StateFolder(self.folder / "state", self.disk),
             fees=FeesConfig(),
             latest_accept_s=2,
             is_new_world=is_new_world,
@@ -112,7 +183,8 @@ class World:
         """The process dies: nothing is said, nothing is written any more."""
         bot.driver.fault = RuntimeError("crashed by the test")
         await bot.driver.close()
-        await bot.close()
+        with self.disk.read_only():
+            await bot.close()
 
     def exchange_orders(self, *, open_only: bool = False) -> list[Any]:
         reports = self.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)

@@ -245,3 +245,50 @@ def test_a_process_can_be_killed_while_each_of_its_tasks_waits_for_another() -> 
         return count - before
 
     assert run(main)[0] == 0
+
+
+def test_a_thread_sleeps_in_virtual_time_while_the_loop_goes_on() -> None:
+    order: list[tuple[float, str]] = []
+
+    async def main(loop: VirtualLoop) -> str:
+        def work() -> str:
+            for _ in range(2):
+                order.append((round(loop.time(), 1), "thread"))
+                loop.sleep_in_thread(10)
+            return "done"
+
+        async def beside() -> None:
+            await asyncio.sleep(15)
+            order.append((round(loop.time(), 1), "loop"))
+
+        found, _ = await asyncio.gather(asyncio.to_thread(work), beside())
+        with pytest.raises(RuntimeError, match="blocking sleep"):
+            loop.sleep_in_thread(1)
+        return found
+
+    loop = VirtualLoop()
+    try:
+        assert loop.run_until_complete(main(loop)) == "done"
+    finally:
+        loop.close()
+    assert order == [(0.0, "thread"), (10.0, "thread"), (15.0, "loop")]
+
+
+def test_a_thread_that_sleeps_when_its_loop_is_closed_ends() -> None:
+    left: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        def work() -> None:
+            try:
+                loop.sleep_in_thread(1000)
+            finally:
+                left.append("left")
+
+        task = asyncio.create_task(asyncio.to_thread(work))
+        await asyncio.sleep(1)
+        task.cancel()
+
+    loop = VirtualLoop()
+    loop.run_until_complete(main(loop))
+    loop.close()
+    assert left == ["left"]

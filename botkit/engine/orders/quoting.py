@@ -8,8 +8,8 @@ with it, level by level from the touch outwards:
   may still fill and lock their money;
 * the missing amount of a level is placed, if it meets the pair's minimum;
 * while an order of the pair is unknown, nothing is placed: it counts as resting;
-* an order that was refused, or cancelled by post-only, is not tried again until the strategy restates the quote: the
-  same order would meet the same book;
+* an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote: the same
+  order would meet the same book;
 * resting orders of an earlier run rejoin the quote once it is stated: otherwise a restart would place everything twice;
 * the pair's cap on open orders goes to the levels nearest to the touch; levels blocked by the cap or by an unknown
   order are tried again when an order of the pair changes state.
@@ -79,7 +79,7 @@ class Quoter:
         #: open orders by pair, and the pairs with an order of unknown outcome
         self._open = risk.open_by_pair
         self._unknown = desk.resolution.blocked
-        #: every quote, by strategy, pair and tag; where there are none an order's end concerns nobody here
+        #: every quote, by strategy, pair and tag; without quotes, an order's end concerns nothing here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
         #: orders of an earlier run, until their quote is stated
@@ -150,7 +150,7 @@ class Quoter:
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """An order changed state. To a quote that stands it matters only at the order's end; fills come to `filled`."""
+        """An order changed state. To a quote that stands, only the order's end matters; fills come to `filled`."""
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
                 self._mark(short)
@@ -160,7 +160,7 @@ class Quoter:
         if order.state in FINAL_STATES:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            # an order held back by an unknown one is tried again once that one is known
+            # an order held back by an unknown one is retried once its outcome is known
             if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
             self._mark(quote)
@@ -221,7 +221,7 @@ class Quoter:
                     and order.executed_lots < order.amount_lots
                 ):
                     desk.cancel(order, self._clock.now)
-            # one that had not left yet is gone at once, and no order of the quote any more
+            # a queued one ends at once and leaves the quote
             is_waiting = False
             for order in resting:
                 if order.cancel_requested and order.client_id in quote.orders:

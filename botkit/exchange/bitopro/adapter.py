@@ -17,11 +17,13 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.history import stitch_candles
-from botkit.exchange.bitopro.rest import BitoProClient
+from botkit.exchange.bitopro.rest import READ_TIMEOUT_S, WRITE_TIMEOUT_S, BitoProClient
 from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
 from botkit.exchange.bitopro.transport import NothingSent
 from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OwnOrderRow, OwnTradeRow
@@ -122,14 +124,17 @@ class BitoProAdapter(Lifetime):
         *,
         resynchronise: Literal["engine", "rest"] = "engine",
         speed: float = 1.0,
+        patience: float = 1.0,
         limits: LimitTable | None = None,
     ) -> None:
         """``speed`` is how many times faster the client's clock runs than the machine's: in machine time, an order must
-        not become older than it could at the exchange. ``limits``: None for the table that ships with botkit.
+        not become older than it could at the exchange. ``patience`` multiplies the machine time that an order may wait
+        for a connection. ``limits``: None for the table that ships with botkit.
         """
         self.client = client
         self._limits = limits
         self._speed = max(1.0, speed)
+        self._patience = patience
         #: the pairs whose rows can be parsed, by lowercase name
         self.known_pairs = pairs
         self._resynchronise = resynchronise == "rest"
@@ -270,7 +275,8 @@ class BitoProAdapter(Lifetime):
                     yield translate.ticker(item, pair)
             case ActiveOrdersFrame() | HistoryOrdersFrame():
                 rows = [row for of_pair in (item.data or {}).values() for row in of_pair or ()]
-                yield from self._order_reports(rows)
+                # the first frame of a connection repeats what is older than it
+                yield from self._order_reports(rows, 0 if received.is_first else to_ns(item.timestamp))
             case UserTradeFrame():
                 if pair := self._pair(f"{item.data.base}_{item.data.quote}"):
                     yield from self._new_trades([translate.user_trade_report(item.data, pair)])
@@ -324,13 +330,13 @@ class BitoProAdapter(Lifetime):
                 translate.own_trade_report(row, pair) for row in rows if isinstance(row, OwnTradeRow)
             )
 
-    def _order_reports(self, rows: Iterable[OwnOrderRow]) -> Iterable[OrderReport]:
+    def _order_reports(self, rows: Iterable[OwnOrderRow], pushed: Nanos = 0) -> Iterable[OrderReport]:
         """The reports that are new: both order streams report the same end, and snapshots repeat."""
         for row in rows:
             if pair := self._pair(row.pair):
                 report = translate.order_report(row, pair)
                 if self._reports.is_new(report.order_id, report):
-                    yield report
+                    yield msgspec.structs.replace(report, pushed=pushed) if pushed else report
 
     def _new_trades(self, reports: Iterable[TradeReport]) -> Iterable[TradeReport]:
         # a self-trade is two executions with one id
@@ -409,6 +415,7 @@ class BitoProAdapter(Lifetime):
                     end=request.end,
                     client_id=request.client_id,
                     limit=request.limit,
+                    order_ids=request.order_ids,
                 )
                 return self._listed(rows)
             case ListOpenOrders():
@@ -454,7 +461,7 @@ class BitoProAdapter(Lifetime):
         left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
             raise NothingSent("the order waited more than a second after its slot was granted and was not sent")
-        return max(left, NS_PER_S // 100) / NS_PER_S
+        return max(left, NS_PER_S // 100) / NS_PER_S * self._patience
 
 
 def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
@@ -496,13 +503,15 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
     """Create an adapter from the ``exchange:`` section of a configuration, not yet open.
 
     Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, for example an emulator's); and, set by
-    botkit, ``clock`` and its ``speed``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market
-    data only, without an account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
+    botkit, ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that stands still meanwhile),
+    ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data only, without an account).
+    ``limits`` replaces the table that ships with botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]
     if missing and not options.get("public"):
         raise ConfigError(f"account: {', '.join(missing)} missing; a live bot needs email, key and secret")
+    patience = float(options.get("patience") or 1.0)
     try:
         client = BitoProClient(
             str(account.get("email", "")),
@@ -512,6 +521,8 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
             ws_url=str(options.get("ws") or WS_BASE),
             clock=options.get("clock"),
             random=options.get("random"),
+            read_timeout_s=READ_TIMEOUT_S * patience,
+            write_timeout_s=WRITE_TIMEOUT_S * patience,
             frame_tap=options.get("frame_tap"),
         )
     except ValueError as error:
@@ -522,6 +533,7 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
         pairs,
         resynchronise=options.get("resynchronise") or "engine",
         speed=float(options.get("speed") or 1.0),
+        patience=patience,
         limits=limits,
     )
 

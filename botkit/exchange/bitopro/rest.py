@@ -76,6 +76,8 @@ from botkit.model.resolutions import check_resolution
 T = TypeVar("T")
 
 _MB = 2**20
+#: how long reads and writes may take, unless a client is told otherwise
+READ_TIMEOUT_S, WRITE_TIMEOUT_S = 10.0, 5.0
 _CANDLES_SIZE_MAX = 16 * _MB
 _LIST_SIZE_MAX = 4 * _MB
 
@@ -98,8 +100,8 @@ class BitoProClient(Lifetime):
         clock: Clock | None = None,
         random: Random | None = None,
         allow_withdrawals: bool = False,
-        read_timeout_s: float = 10.0,
-        write_timeout_s: float = 5.0,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
         stream_times: StreamTimes | None = None,
         frame_tap: FrameTap | None = None,
     ) -> None:

@@ -44,8 +44,8 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
         return BrokerLink(starts=starts)
     if not ledger.startswith(("redis://", "rediss://")):
         raise ConfigError(
-            f"limits.ledger: {ledger.split(':', 1)[0]}: is not known; write redis://HOST:PORT/0, or {ALONE} for a bot"
-            " that shares with nobody"
+            f"limits.ledger: no address that is known (it may hold a password, so it is not shown); write "
+            f"redis://HOST:PORT/0, or {ALONE} for a bot that shares with nobody"
         )
     from botkit.live.limits.redis import RedisLink
 

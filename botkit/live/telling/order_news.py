@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable
 
+from botkit.live.telling.summary import order_text
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.money import format_scaled, format_units
 from botkit.model.orders import Order, OrderState
@@ -49,6 +50,8 @@ class OrderNews:
 
     def changed(self, order: Order, state: OrderState) -> None:
         """An order entered a state."""
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("order %s of %s: %s", order.client_id, order.strategy, order_text(order, state))
         if state is OrderState.UNKNOWN:
             self._doubt(order)
             return

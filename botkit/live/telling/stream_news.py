@@ -52,6 +52,7 @@ class StreamNews:
 
     def _tell_of(self, name: str, state: ConnectionState, detail: str, now: Nanos, *, account: bool) -> None:
         if state in CONNECTED:
+            log.info("the stream %s: %s", name, f"{state.value}; {detail}" if detail else state.value)
             if name in self._told_lost and state is ConnectionState.CONNECTED:
                 self._told_lost.discard(name)
                 self._tell("info", f"the stream {name} is back")

@@ -1,0 +1,198 @@
+"""Measures how long a run's requests, answers and market data take, for backtests with `latency: {from: RUN}`.
+
+    order    from the turn that decided on a create or cancel (checks, journal and socket included) to the exchange
+    answer   from the exchange's deed to the turn in which the bot could act on it: an order accepted (its answer or its
+             report, whichever comes first), cancelled (its report: an answer proves nothing), or filled (all frames of
+             the fill are there, and strategies hear of it)
+    feed     from the exchange's stamp on a book to the turn that got it
+    round trip   from deciding on a create or cancel to its answer
+
+The exchange's side is known by the stamps on its frames, to the millisecond and by its own clock. What its clock is
+ahead or behind is taken out by assuming that the fastest orders and the fastest answers travel equally long. Where it
+stamps no reports, a round trip is split in half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from botkit.live.persistence import client_ids_of
+from botkit.live.ports import Disk
+from botkit.model.clock import NS_PER_MS, NS_PER_US, Nanos
+from botkit.model.events import Fill, OrderBook, OrderReport
+from botkit.model.inputs import AccountEvents, Input
+from botkit.model.latency import CANCEL, CREATE, FILL, FORMAT, LATENCIES, NEWS, REQUESTS, STEPS, kind_of
+from botkit.model.orders import OrderState
+from botkit.model.requests import Answer, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
+
+#: values below this many microseconds are kept exactly, larger ones to a thousandth
+_EXACT_BITS = 11
+#: requests and orders to remember while nothing is heard of them
+_WAITING_MAX = 10_000
+_CREATES, _CANCELS = (CreateOrder, CreateBatch), (CancelOrder, CancelBatch)
+#: stamps are cut to the millisecond, so on average they are half of one early
+_STAMP_CUT: Nanos = NS_PER_MS // 2
+
+
+class Histogram:
+    """How often each duration was seen: bounded in memory however long a bot runs."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._counts: dict[int, int] = {}
+
+    def add(self, ns: Nanos) -> None:
+        """Count a duration. Clocks that differ may make it negative."""
+        us = ns // NS_PER_US
+        size = abs(us)
+        shift = size.bit_length() - _EXACT_BITS
+        if shift > 0:
+            size = size >> shift << shift
+            us = size if us > 0 else -size
+        self._counts[us] = self._counts.get(us, 0) + 1
+        self.count += 1
+
+    def quantiles(self, steps: int = STEPS) -> list[int]:
+        """``steps`` + 1 durations in microseconds, from the shortest to the longest in equal steps of rank; empty
+        without values."""
+        found: list[int] = []
+        passed = 0
+        for us, count in sorted(self._counts.items()):
+            passed += count
+            while len(found) <= steps and len(found) * (self.count - 1) < passed * steps:
+                found.append(us)
+        return found
+
+
+class Latencies:
+    """What one run measures. A `Bot` shows it every input and every request."""
+
+    def __init__(self, folder: Path, disk: Disk, *, about: Mapping[str, Any]) -> None:
+        """It is written into the run's ``folder``; ``about`` describes the run."""
+        self._path = folder / LATENCIES
+        self._disk = disk
+        self._about = dict(about)
+        self._order, self._round_trip = ({kind: Histogram() for kind in REQUESTS} for _ in range(2))
+        self._answer, self._feed = {kind: Histogram() for kind in NEWS}, Histogram()
+        self._sent: OrderedDict[int, tuple[Nanos, str, tuple[int, ...]]] = OrderedDict()  # by request
+        self._creating: OrderedDict[int, Nanos] = OrderedDict()  # by client id: when it was sent
+        self._cancelling: OrderedDict[int, Nanos] = OrderedDict()
+        self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # by client id: when the answer was heard
+        self._filled: OrderedDict[int, Nanos] = OrderedDict()  # by client id: the stamp of a fill strategies wait for
+        self._written = 0
+
+    def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
+        """A turn at ``now`` decided on these requests, and strategies heard of these fills."""
+        for fill in fills:
+            stamp = self._filled.pop(fill.order.client_id, None)
+            if stamp is not None:
+                self._answer[FILL].add(now - stamp)
+        for request in requests:
+            if isinstance(request, _CREATES):
+                waiting = self._creating
+            elif isinstance(request, _CANCELS):
+                waiting = self._cancelling
+            else:
+                continue
+            ids = client_ids_of(request)
+            _keep(self._sent, request.id, (now, kind_of(request.endpoint), ids))
+            for client_id in ids:
+                _keep(waiting, client_id, now)
+
+    def went_in(self, given: Input, now: Nanos) -> None:
+        """A turn at ``now`` gets an input."""
+        kind = type(given)
+        if kind is OrderBook:
+            self._feed.add(now - given.time - _STAMP_CUT)  # type: ignore[union-attr]
+        elif kind is AccountEvents:
+            for event in given.events:  # type: ignore[union-attr]
+                if type(event) is OrderReport and event.pushed:
+                    self._reported(event, now)
+        elif kind is Answer:
+            self._heard(given, now)  # type: ignore[arg-type]
+
+    def _heard(self, answer: Answer, now: Nanos) -> None:
+        sent = self._sent.pop(answer.request_id, None)
+        if sent is None:
+            return
+        at, kind, ids = sent
+        if answer.outcome in (Ending.OK, Ending.REFUSED):
+            self._round_trip[kind].add(now - at)
+        for client_id in ids:
+            if answer.outcome is not Ending.OK:  # no report says when the exchange refused it
+                self._creating.pop(client_id, None)
+                self._cancelling.pop(client_id, None)
+            elif client_id in self._creating:
+                _keep(self._accepted, client_id, now)
+
+    def _reported(self, report: OrderReport, now: Nanos) -> None:
+        client_id, stamp = report.client_id or 0, report.pushed + _STAMP_CUT
+        sent = self._creating.pop(client_id, None)
+        if sent is not None:
+            self._order[CREATE].add(stamp - sent)
+            self._answer[CREATE].add(min(now, self._accepted.pop(client_id, now)) - stamp)
+        elif report.state is OrderState.CANCELLED and (sent := self._cancelling.pop(client_id, None)) is not None:
+            self._order[CANCEL].add(stamp - sent)
+            self._answer[CANCEL].add(now - stamp)
+        elif report.executed_lots:
+            _keep(self._filled, client_id, stamp)
+
+    # -- what is kept ---------------------------------------------------------------------------------------------
+
+    def document(self) -> dict[str, Any]:
+        """Everything measured so far, in microseconds; see `botkit.model.latency`."""
+        order, answer, round_trip = (
+            {kind: found.quantiles() for kind, found in table.items()}
+            for table in (self._order, self._answer, self._round_trip)
+        )
+        feed, ahead_us = self._feed.quantiles(), 0
+        is_stamped = any(order.values())
+        if is_stamped:
+            place = STEPS // 100  # the very fastest may be a fluke
+            there, back = (min(us[place] for us in table.values() if us) for table in (order, answer))
+            ahead_us = (there - back) // 2
+            order = {kind: [value - ahead_us for value in us] for kind, us in order.items()}
+            answer = {kind: [value + ahead_us for value in us] for kind, us in answer.items()}
+            feed = [value + ahead_us for value in feed]
+        else:
+            order = {kind: [value // 2 for value in us] for kind, us in round_trip.items()}
+            answer = {kind: list(order.get(kind, ())) for kind in NEWS}
+        counts = {
+            name: {kind: found.count for kind, found in table.items()}
+            for name, table in (("order", self._order), ("answer", self._answer), ("round_trip", self._round_trip))
+        }
+        return {
+            "format": FORMAT,
+            **self._about,
+            "is_stamped": is_stamped,
+            "exchange_ahead_us": ahead_us,
+            "counts": {**counts, "feed": {"book": self._feed.count}},
+            "order_us": order,
+            "answer_us": answer,
+            "feed_us": feed,
+            "round_trip_us": round_trip,
+        }
+
+    def save(self) -> None:
+        """Write what was measured, if anything is new. A full disk is not this file's to report."""
+        tables = (self._order, self._answer, self._round_trip)
+        measured = self._feed.count + sum(found.count for table in tables for found in table.values())
+        if measured == self._written:
+            return
+        self._written = measured
+        with contextlib.suppress(OSError):
+            self._disk.files.write(self._path, json.dumps(self.document()).encode() + b"\n", durable=False)
+
+
+def _keep(table: OrderedDict[int, Any], key: int, value: Any) -> None:
+    table[key] = value
+    if len(table) > _WAITING_MAX:
+        table.popitem(last=False)
+
+
+__all__ = ["Histogram", "Latencies"]

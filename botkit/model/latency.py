@@ -1,0 +1,108 @@
+"""The latencies of a run as it leaves them in its folder: written by a running bot, read for a backtest.
+
+The file is one JSON object. A distribution is `STEPS` + 1 quantiles in microseconds, from the shortest to the longest
+in equal steps of rank, and empty where nothing was measured. ``order_us`` and ``round_trip_us`` have one for each of
+`REQUESTS`, ``answer_us`` for each of `NEWS`; ``feed_us`` is one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+#: the file's name in a run's folder
+LATENCIES = "latency.json"
+FORMAT = 1
+#: how finely a distribution is kept
+STEPS = 1000
+#: the kinds of requests that are told apart, singles and batches together
+CREATE, CANCEL = "create", "cancel"
+REQUESTS = (CREATE, CANCEL)
+#: and of what a bot hears: an order was accepted, cancelled, or filled by others
+FILL = "fill"
+NEWS = (CREATE, CANCEL, FILL)
+
+Quantiles: TypeAlias = tuple[int, ...]
+
+
+def kind_of(endpoint: str) -> str:
+    """The kind of a request by its endpoint: reads count as creates."""
+    return CANCEL if endpoint.startswith("cancel_") else CREATE
+
+
+class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run measured. ``is_stamped``: the exchange's stamps tell the way there from the way back."""
+
+    format: int
+    bot: str
+    mode: str
+    speed: float = 1.0
+    is_stamped: bool
+    exchange_ahead_us: int = 0
+    order_us: dict[str, Quantiles]
+    answer_us: dict[str, Quantiles]
+    feed_us: Quantiles
+    round_trip_us: dict[str, Quantiles]
+    #: how many were measured, by distribution and kind
+    counts: dict[str, dict[str, int]]
+
+    @classmethod
+    def read(cls, path: Path) -> MeasuredLatencies:
+        """From such a file, from the run's folder, or from the state folder of a bot, whose newest run with
+        measurements it is.
+
+        Raises ValueError with a sentence for the user.
+        """
+        file = _file(path)
+        try:
+            found = msgspec.json.decode(file.read_bytes(), type=cls)
+        except OSError as error:
+            raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{file} holds no latencies of a run: {error}") from None
+        if found.format != FORMAT:
+            raise ValueError(
+                f"{file} is of format {found.format}, written by another version of botkit; measure again with this one"
+            )
+        for us in (*found.order_us.values(), *found.answer_us.values(), found.feed_us):
+            if us and (len(us) != STEPS + 1 or any(first > second for first, second in itertools.pairwise(us))):
+                raise ValueError(f"{file} is damaged: a distribution is {STEPS + 1} durations in rising order")
+        if not any(found.order_us.values()) or not any(found.answer_us.values()):
+            raise ValueError(f"{file}: that run had no answered order, so it measured nothing; take a run that traded")
+        return found
+
+
+def _file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    if (path / LATENCIES).exists():
+        return path / LATENCIES
+    runs = path / "runs"
+    numbers = (
+        sorted((int(run.name) for run in runs.iterdir() if run.name.isdigit()), reverse=True) if runs.is_dir() else []
+    )
+    for number in numbers:
+        if (runs / str(number) / LATENCIES).exists():
+            return runs / str(number) / LATENCIES
+    raise ValueError(
+        f"{path} holds no {LATENCIES}: name the folder of a run that has traded, such as .../runs/12 of a bot's state, "
+        "which `botkit run` names"
+    )
+
+
+__all__ = [
+    "CANCEL",
+    "CREATE",
+    "FILL",
+    "FORMAT",
+    "LATENCIES",
+    "NEWS",
+    "REQUESTS",
+    "STEPS",
+    "MeasuredLatencies",
+    "Quantiles",
+    "kind_of",
+]

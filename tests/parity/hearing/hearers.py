@@ -1,0 +1,35 @@
+"""The random strategies, each made to hear every trade; they count what they hear in `tests.parity.heard`."""
+
+from __future__ import annotations
+
+from botkit import Trade, hookimpl
+from tests.frozen.strategies.anything import Anything
+from tests.parity import heard
+from tests.parity.strategies.scripted import Chaos
+
+
+class HearingAnything(Anything):
+    """`Anything`, which subscribes to the trades of all its pairs whatever its character."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        for pair in self.pairs:
+            self.subscribe_trades(pair)
+
+    def on_trade(self, trade: Trade) -> None:
+        heard.count += 1
+        super().on_trade(trade)
+
+
+class HearingChaos(Chaos):
+    """`Chaos`, counting."""
+
+    def on_trade(self, trade: Trade) -> None:
+        heard.count += 1
+        super().on_trade(trade)
+
+
+@hookimpl
+def botkit_register_strategies(register):  # type: ignore[no-untyped-def]
+    register("hearing_anything", HearingAnything)
+    register("hearing_chaos", HearingChaos)
