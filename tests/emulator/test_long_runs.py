@@ -18,6 +18,8 @@ from botkit.emulator.sockets import QUEUE_BYTES_MAX, Socket
 from botkit.model.clock import NS_PER_S
 from tests.emulator.raw import EMAIL, Raw
 
+pytestmark = pytest.mark.virtual_time
+
 START = 1_750_000_000 * NS_PER_S
 PAIRS = ("btc_twd", "eth_twd")
 STOP = {"stopPrice": "9000000", "condition": ">="}

@@ -18,8 +18,8 @@ CALLS = {
     "market order, on bars": 176,
     "market order, on trades": 206,
     "order cancelled, another placed, on bars": 185,
-    "quote replaced, on bars": 224,
-    "quote replaced, on trades": 209,
+    "quote replaced, on bars": 227,
+    "quote replaced, on trades": 212,
 }
 #: a turn more or less of the driver around an order
 ROOM = 10

@@ -193,7 +193,7 @@ def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) ->
 def test_telling_executions_apart_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def naive(self: Executions, report: Any, *, listed: bool) -> bool:
         key = (listed, report.trade_id)
-        return self._known.setdefault(key, len(self._known)) == len(self._known) - 1
+        return self.known.setdefault(key, len(self.known)) == len(self.known) - 1
 
     monkeypatch.setattr(Executions, "is_new", naive)
     assert caught()

@@ -35,7 +35,7 @@ class Books:
     """One account at the exchange, followed order by order."""
 
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
-        """``most_base_units``: the bot's limit on bought coins, by currency."""
+        """``most_base_units``: the bot's ``max_position``, by currency."""
         self._venue = venue
         self._name = account
         self._account = venue.kernel.account(account)
@@ -98,12 +98,12 @@ class Books:
         if base in self._most and order.is_buy:
             exposed = self._exposed(base)
             if exposed > self._most[base]:
-                raise Broken(f"I6: {exposed} units of {base} are bought or may be, of at most {self._most[base]}")
+                raise Broken(f"I6: {exposed} units of {base} are held or may be, of at most {self._most[base]}")
 
     def _exposed(self, base: str) -> int:
-        """Coins bought so far, and those that open buys may still buy."""
+        """Coins held, those handed over at the start included, and what open buys may still buy."""
         rules = {pair: pair.rules for pair in self._venue.pairs.values()}
-        total: int = self._account.total[base] - self._began[base] - self._moved.get(base, 0)
+        total: int = self._account.total[base] - self._moved.get(base, 0)
         for order in self._account.open.values():
             if order.is_buy and order.pair.base == base:
                 total += rules[order.pair].base_units(order.remaining_lots)

@@ -200,6 +200,8 @@ class CoreExchange:
             return 1
         if fault.kind == "net_slow":
             self.slow_s = fault.for_ms / 1000
+            for adapter in self.adapters:
+                adapter.slow_down(fault.share, 2 * self.slow_s, self._chance)
             return 1
         struck = 0
         for adapter in self.adapters:
@@ -213,6 +215,8 @@ class CoreExchange:
     def mend(self) -> None:
         """No more network faults."""
         self.stalled_until = self.slow_s = 0.0
+        for adapter in self.adapters:
+            adapter.slow_down(1.0, 0.0, self._chance)
 
 
 class _Stream:
@@ -225,6 +229,7 @@ class _Stream:
         self.is_silent = False
         self.round = 0  # of its connections: what is on its way when one ends is lost
         self.last_at = 0.0
+        self.lag_s = 0.0
 
 
 class CoreAdapter:
@@ -351,6 +356,12 @@ class CoreAdapter:
             self._lose(stream, "the connection was reset")
         return len(struck)
 
+    def slow_down(self, share: float, lag_s: float, chance: Random) -> None:
+        """Some streams lag behind the others, in order."""
+        for stream in self._streams:
+            if chance.random() < share:
+                stream.lag_s = lag_s
+
     def fall_silent(self, share: float, seconds: float, chance: Random) -> int:
         """Make streams half-open: they fall silent, which is noticed after a while."""
         struck = [stream for stream in self._streams if stream.is_up and chance.random() < share]
@@ -432,7 +443,7 @@ class CoreAdapter:
                     self._sink(Connection(ConnectionState.STALE, name, told, "sent what cannot be read"))
                 exchange.later(_RECONNECT_S, self._resume, stream, stream.round)
                 continue
-            at = self._loop.time() + exchange.latency_s()
+            at = self._loop.time() + exchange.latency_s() + stream.lag_s
             if "ws_reorder" in struck:
                 at += 0.05
             else:

@@ -13,6 +13,11 @@ from tests.simulation.plan import Plan, draw
 from tests.simulation.runner import read_plan, run_plan
 from tests.simulation.shrink import REGRESSIONS, shrink
 
+#: the dead close nothing: what garbage collection says of their sockets and coroutines is no news
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 KEPT = sorted(REGRESSIONS.glob("*.json"))
 
 

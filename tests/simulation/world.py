@@ -571,6 +571,8 @@ class Run:
         if left:
             raise Broken(f"liveness: {len(left)} orders are open after an orderly stop: {left[:3]}")
         check_no_secret((ACCOUNT.secret,), self._state, self.told)
+        # the exchange cuts its sockets next, in any order
+        self.result.digest = self.loop.digest
 
     async def _wait(self, why: Callable[[], list[str]], until: float, living: asyncio.Task[None]) -> None:
         """Wait until ``why`` finds nothing more. Raises Broken with its latest finding at the timeout."""
@@ -712,7 +714,8 @@ def carry_out(plan: Plan, folder: Path) -> Result:
             if records.errors:
                 run.result.broken += f"\nlog: {records.errors[0]}"
     result = run.result
-    result.digest, result.virtual_s, result.rounds = loop.digest, loop.time(), loop.rounds
+    result.digest = result.digest or loop.digest
+    result.virtual_s, result.rounds = loop.time(), loop.rounds
     result.orders = len(run.books.orders) if hasattr(run, "books") else 0
     result.faults, result.reached = dict(run.faults), dict(run.reached.counts)
     return result
