@@ -1,4 +1,4 @@
-"""The way to a bot's account for commands in another process."""
+"""Connects commands in another process to a bot's account."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ async def account_access(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[RateLimitedReads]:
-    """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
-    `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
+    """A separate connection to a bot's account for `botkit panic` and `botkit account`, counted in the windows that
+    bots share.
+
+    Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
     rest, ws = chosen_address(project.config, rest, ws)
     check_command(mode, rest)
     account = _account(project, mode, rest, environ)
@@ -68,7 +70,7 @@ def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Ca
 
 
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """The account of a bot in a mode; at an emulator without one in the configuration, the one that the bot uses."""
+    """A bot's account in a mode. At an emulator, if the configuration names no account, the one that the bot uses."""
     if mode == "live":
         return resolve_account(project.loaded, environ)
     if project.config.emulator.account is not None:

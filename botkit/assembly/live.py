@@ -45,7 +45,7 @@ async def live_parts(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
-    """The parts of a bot in a mode; what was started for it (an emulator) ends with the block. Raises ConfigError."""
+    """The parts of a bot in a mode. An emulator started for it stops at the end of the block. Raises ConfigError."""
     async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
         yield parts
 
@@ -61,10 +61,10 @@ async def parts_of(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """The parts of the bots of one process, in their order; what was started for them ends with the block. All bots
-    run on ``machine``, this one unless another is given.
+    """The parts of one process's bots, in order. Emulators started for them stop at the end of the block. All bots run
+    on ``machine``, by default this one.
 
-    Raises ConfigError listing the mistakes of all configurations.
+    Raises ConfigError listing the mistakes in all configurations.
     """
     bots = _Bots(len(projects), machine, environ)
     problems: list[BotkitError] = []
@@ -99,13 +99,13 @@ async def parts_of(
 
 
 def _emulator(projects: Sequence[Project], speed: float | None) -> Any:
-    from botkit.assembly.embedded import embedded_emulator  # a bot with real money needs no emulator in its memory
+    from botkit.assembly.embedded import embedded_emulator  # a real-money bot does not need the emulator in its memory
 
     return embedded_emulator(projects, speed)
 
 
 class _Bots:
-    """Wires the bots of one command, each in its mode."""
+    """Wires the bots of one command, each in its own mode."""
 
     def __init__(self, size: int, machine: Machine | None, environ: Mapping[str, str]) -> None:
         self._shared = SharedBots(size, machine)
@@ -163,7 +163,7 @@ class _Bots:
         )
 
     async def on_paper(self, project: Project, address: Address) -> LiveParts:
-        """On the exchange's own market data, with the simulated exchange in this process. It needs no account."""
+        """On the exchange's own market data, with a simulated exchange in this process. Needs no account."""
         await self._refresh_pairs(project, address)
         config, section = project.config, project.config.emulator
         clock = self._clock(project, address)
@@ -225,7 +225,7 @@ class _Bots:
 
     def _ledger(self, project: Project, address: Address, clock: DriverClock, *, is_private: bool = False) -> Ledger:
         venue = venue_name(project.facts, address[0])
-        shares = not is_private and clock.speed == 1  # else no other process can be at that exchange
+        shares = not is_private and clock.speed == 1  # otherwise no other process can be using that exchange
         self._limits.check(project, venue, shares=shares)
         if shares and project.config.limits.ledger != ALONE:
             return resolve_ledger(project.loaded, self._environ)
@@ -235,7 +235,8 @@ class _Bots:
         return StateFolder.of(project.config.name, mode, account, self._shared.machine.disk)
 
     async def _refresh_pairs(self, project: Project, address: Address) -> None:
-        """Take the pairs' rules from the exchange; those that ship with botkit may be old. Raises ConfigError."""
+        """Load the pairs' rules from the exchange, since those shipped with botkit may be outdated. Raises
+        ConfigError."""
         name, facts = project.config.exchange.name, project.facts
         fresh = self._pairs.get((name, address[0]))
         if fresh is None:

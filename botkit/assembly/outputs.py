@@ -1,4 +1,4 @@
-"""By what a configuration's bot tells its user something: notifiers and log file, with their secrets."""
+"""The channels through which a bot informs its user: notifiers and the log file, with their secrets."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def bot_outputs(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> BotOutputs:
-    """What one configuration asks for. ``is_alone``: no other bot runs in this process.
+    """The outputs that one configuration asks for. ``is_alone``: no other bot runs in this process.
 
-    Everything is checked: an address that no notifier understands, or a log that cannot be written, is a ConfigError
-    before anything is traded.
+    Everything is checked first: an address that no notifier understands, or a log that cannot be written, raises
+    ConfigError before anything is traded.
     """
     config = project.config
     options = SecretOptions(project.loaded, environ)

@@ -496,7 +496,10 @@ class Emulator:
             if wanted is None:
                 return web.Response(status=200)
             pairs = wanted
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionResetError:  # hung up before the upgrade
+            return web.Response(status=503)
         keepalive = self.options.switches["keepalive"]
         socket = Socket(response, request, stream.id, self.faults, self._now, keepalive)
         subscriber = Subscriber(stream, socket, pairs, account)

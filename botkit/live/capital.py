@@ -43,12 +43,12 @@ def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         if not 0 < units <= _MOST_UNITS:
-            raise ConfigError(f"the amount of {currency} is {match[2]}; it must be above 0 and a sum that can exist")
+            raise ConfigError(f"the amount of {currency} is {match[2]}; it must be above 0 and a realistic amount")
         if currency in found:
             raise ConfigError(f"{currency} is given twice; name each currency once")
         found[currency] = units
     if not found:
-        raise ConfigError("there is no amount; write CURRENCY=AMOUNT, such as twd=5000")
+        raise ConfigError("no amount was given; write CURRENCY=AMOUNT, such as twd=5000")
     return found
 
 
@@ -132,11 +132,11 @@ def move_stopped(
         journal = Journal.open(folder.journal, disk=folder.disk)
         try:
             if journal.damage is not None:
-                raise JournalError(f"{journal.damage}; start the bot, which halts, and look at its books first")
+                raise JournalError(f"{journal.damage}; start the bot, which halts, and check its books first")
             document = journal.document("portfolio")
             if document is None:
                 raise ConfigError(
-                    "this bot has not traded yet, so no capital is set aside; change it in its `capital:`"
+                    "this bot has not traded yet, so no capital is set aside yet; change its `capital:` instead"
                 )
             with journal.reading("document portfolio"):
                 portfolio.restore(without_locks(document), starting=False)

@@ -117,18 +117,18 @@ def _write_at(file: FileIO, at: int, content: bytes) -> int:
 
 
 def _sync(number: int) -> None:
-    """Return once a file's bytes, size and times have reached the disk itself, not only its cache."""
+    """Return once a file's content, size and times have reached the disk itself, not only its cache."""
     if sys.platform == "darwin":  # pragma: no cover
         import fcntl
 
-        with contextlib.suppress(OSError):  # a network's file system does not have it
+        with contextlib.suppress(OSError):  # network file systems lack it
             fcntl.fcntl(number, fcntl.F_FULLFSYNC)
             return
     os.fsync(number)  # on Windows this is FlushFileBuffers
 
 
 def _sync_data(number: int) -> None:
-    """Like `_sync`, for a file whose size did not change: its times need no write to the disk."""
+    """Like `_sync`, for a file whose size did not change, so that its metadata need not be written."""
     if sys.platform == "linux":
         os.fdatasync(number)
     else:  # pragma: no cover
@@ -178,7 +178,7 @@ class RealDisk:
             if not _try_lock(file):
                 file.close()
                 return None
-            # the first byte is what Windows locks, and a locked byte cannot be read by others there
+            # Windows locks the first byte, and a locked byte cannot be read by others there
             file.truncate(0)
             file.write(f" {note}\n")
             file.flush()
@@ -229,7 +229,7 @@ class RealDisk:
 
 def _open_lock(path: Path) -> IO[str]:
     try:
-        return path.open("r+", encoding="ascii")  # a network file system locks only what may be written
+        return path.open("r+", encoding="ascii")  # a network file system locks only writable files
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise

@@ -2,7 +2,7 @@
 
 Every turn that sends something is committed before the first byte leaves: its orders (state SENDING), their slots, the
 books and the strategies' own state. A commit is one record of the log (`botkit.live.journal_log`), synced, so that it
-survives a power cut. SQLite, which everybody reads, takes it over a moment later. It never contains secrets.
+survives a power cut. SQLite, which everybody reads, takes it over a moment later. The journal never contains secrets.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ ID_BLOCK = 1_000
 #: exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
 REMEMBERED: Nanos = NS_PER_HOUR
 
-#: a reader of a running bot's log may miss a segment that was deleted meanwhile: it looks again
+#: a reader of a running bot's log may find a segment deleted in the meantime, and tries again
 _LOOKS = 5
 #: the largest integer of a table; figures that may exceed it are text
 _INTEGER_MAX = 2**63 - 1
 _PRICE, _STOP = ORDER_FIELDS.index("price_ticks"), ORDER_FIELDS.index("stop_ticks")
-#: in ``meta``: damage that no bot has told of yet
+#: in ``meta``: damage that no bot has reported yet
 DAMAGE = "damage"
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -50,17 +50,17 @@ _operations = msgspec.msgpack.Decoder(list[tuple[str, list[Any]]]).decode
 
 
 class Journal(JournalReading):
-    """One bot's journal. Opened by `open`; used from one thread, beside which another one fills SQLite."""
+    """One bot's journal. Opened by `open`; used from one thread, while another fills SQLite."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk, background: Background) -> None:
         super().__init__(connection, path, disk)
         #: there was no file: it begins with this run
         self.is_new = False
         self._background = background
-        #: what is written now; None for a reader
+        #: the log being written; None for a reader
         self.log: JournalLog | None = None
         self.filling: Filling | None = None
-        #: commits that a reader has found in the log alone
+        #: commits that a reader found only in the log
         self.read_over = 0
         self._reserved = 0
 
@@ -74,7 +74,7 @@ class Journal(JournalReading):
         background: Background = THREADS,
         random: Random | None = None,
     ) -> Journal:
-        """Open or create the journal. Raises JournalError saying what is wrong with the file and what to do.
+        """Open or create the journal. Raises JournalError saying what is wrong with the file and how to fix it.
 
         ``background`` is where SQLite is filled. ``random`` names a new log, so that two can be told apart.
         """
@@ -124,7 +124,7 @@ class Journal(JournalReading):
             self._read_over_the_log()
 
     def _read_over_the_log(self) -> None:
-        """See what the bot has committed and SQLite does not have yet, all as of one moment."""
+        """Load what the bot has committed and SQLite does not have yet, all as of one moment."""
         self._db.execute("PRAGMA temp_store=MEMORY")
         tail = Tail([])
         for _ in range(_LOOKS):
@@ -142,7 +142,7 @@ class Journal(JournalReading):
                 lay_over(self._db, [(_operations(record.body), record.order_fields) for record in tail.records])
 
     def _recover(self, version: int, random: Random | None) -> None:
-        """Bring SQLite up to the log's end, and begin another log behind it."""
+        """Bring SQLite up to the log's end, and begin another log after it."""
         db, files = self._db, self.disk.files
         place = self._place() if version == SCHEMA else None
         found = segments_of(self.path, files)
@@ -150,17 +150,17 @@ class Journal(JournalReading):
             tail = read_tail(self.path, files, place)
             end = tail.records[-1].end if tail.records else place
         else:
-            # of a journal that was moved away without its log, or put back from before there was one
+            # of a journal that was moved away without its log, or restored from before it had one
             tail = Tail([])
             if any(files.read(segment_path(self.path, segment)).strip(b"\0") for segment in found):
                 tail.damage = f"its log {segment_path(self.path, found[0]).name} is another journal's"
             if tail.damage is not None and version == 0:
                 raise JournalError(
                     f"there is a log beside {self.path} ({segment_path(self.path, found[0]).name} ...), but not the "
-                    "journal that it belongs to: put that back, or move the log away too"
+                    "journal that it belongs to: restore the journal, or move the log away too"
                 )
             end = Place(f"{(random or _chance()).getrandbits(64):016x}", 0, 0, 1)
-        # after a clean end the segment that is due, so that a copy of that end and this log go together
+        # after a clean end, the next segment, so that a copy of that end and this log fit together
         due = end.segment if end.segment and not end.offset else end.segment + 1
         begin = Place(end.log, max([due, *(segment + 1 for segment in found)]), 0, end.number)
         if tail.damage is not None:
@@ -193,7 +193,7 @@ class Journal(JournalReading):
             return None if document is None else msgspec.convert(document, Place)
 
     def _set_aside(self, segments: Iterable[int]) -> None:
-        """Keep what cannot be read where it is in nobody's way."""
+        """Keep the unreadable part where it is in nobody's way."""
         for segment in segments:
             path, files = segment_path(self.path, segment), self.disk.files
             files.write(path.with_name(path.name.replace("-log-", "-damaged-log-")), files.read(path))
@@ -204,7 +204,7 @@ class Journal(JournalReading):
             self.filling.end()
         self._db.close()
 
-    # -- what is written ------------------------------------------------------------------------------------------
+    # -- writing --------------------------------------------------------------------------------------------------
 
     def commit(
         self,
@@ -231,8 +231,8 @@ class Journal(JournalReading):
         if not operations:
             return
         if self.log is None or self.filling is None:
-            raise JournalError(f"the journal {self.path} was opened to be read")
-        if self.filling.fault is not None:  # SQLite takes nothing over, and a log alone would grow without end
+            raise JournalError(f"the journal {self.path} was opened read-only")
+        if self.filling.fault is not None:  # SQLite cannot be filled, and a log alone would grow without end
             raise JournalError(str(self.filling.fault))
         try:
             behind = self.log.append(_pack(operations))
@@ -243,7 +243,7 @@ class Journal(JournalReading):
         self.filling.take(operations, behind)
 
     def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """An order's row, whose figures SQLite will have room for when it is filled."""
+        """An order's row, checked to fit into SQLite, which is filled later."""
         if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
             raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
         return row
@@ -293,7 +293,7 @@ class Journal(JournalReading):
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
-        # the journal first: a count in the file that the journal does not have shows that it lost commits
+        # the journal first: if the file's count is not in the journal, the journal has lost commits
         self.put_meta({"client_ids": first + ID_BLOCK})
         self._reserved = first + ID_BLOCK
         try:

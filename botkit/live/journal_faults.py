@@ -47,12 +47,12 @@ def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) 
 
 
 def commits_lost(path: Path, what: str) -> str:
-    """That a journal can be read up to a point, and that there was more."""
-    return f"the journal {path} has lost what was written last ({what})"
+    """Says that a journal can be read up to a point, after which commits are missing."""
+    return f"the journal {path} has lost its latest commits ({what})"
 
 
 def damaged(path: Path, what: object) -> JournalError:
-    """That a journal must not be read on, and what to do."""
+    """Says that a journal must not be used any further, and what to do."""
     return JournalError(
         f"the journal {path} is damaged ({what}). Move it away to start over, with the files beside it that begin with "
         "its name: orders that it knew will then be shown as foreign, so look at your open orders first"

@@ -1,4 +1,4 @@
-"""SQLite, filled with what the journal's log has: in the background, or when somebody in this process wants to read."""
+"""Fills SQLite from the journal's log: in the background, or when this process needs to read."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 
 log = logging.getLogger("botkit.live")
 
-#: in ``meta``: the place in the log up to which the tables go
+#: in ``meta``: the place in the log up to which the tables are filled
 PLACE = "log"
-#: how often SQLite is filled while there is something to fill it with
+#: how often SQLite is filled while commits are pending
 _FILL_S = 0.1
 _AGAIN_S = 0.5
 _IDLE_S = 3_600.0
-#: how long an end waits for the thread that fills
+#: how long the end waits for the filling thread
 _END_S = 10.0
-#: commits taken over in one transaction, for which a reader in this process may have to wait
+#: commits taken over in one transaction, which a reader in this process may have to wait for
 _AT_ONCE = 500
 #: how long sends are kept: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
@@ -38,7 +38,7 @@ _DROPPED_AT_ONCE = 1_000
 
 
 class Filling:
-    """Takes commits that are in the log over into SQLite, in order."""
+    """Moves commits from the log into SQLite, in order."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, disk: Disk, background: Background, log: JournalLog) -> None:
         self._db = db
@@ -49,7 +49,7 @@ class Filling:
         #: only one thread at a time uses the connection
         self._mutex = background.mutex()
         self._writer = RowWriter()
-        #: (operations, the place behind them)
+        #: (operations, the place after them)
         self._waiting: deque[tuple[list[Operation], Place]] = deque()
         self._oldest = log.place.segment
         self._identity = disk.files.identity(path)
@@ -57,7 +57,7 @@ class Filling:
         self._is_idle = False
         self._has_ended = False
         self._to_prune: tuple[Nanos, Nanos] | None = None
-        #: why SQLite takes nothing over: it is tried again
+        #: why SQLite cannot be filled; it is retried
         self.fault: JournalError | None = None
 
     @property
@@ -66,11 +66,11 @@ class Filling:
         return len(self._waiting)
 
     def take(self, operations: list[Operation], behind: Place) -> None:
-        """Remember a commit that is in the log. Nothing is done yet."""
+        """Remember a commit that is in the log. Nothing is written yet."""
         self._waiting.append((operations, behind))
 
     def beside(self) -> None:
-        """Have SQLite filled in the background; call it when nothing else is urgent. It does not wait."""
+        """Have SQLite filled in the background; call it when nothing else is urgent. Does not wait."""
         if self._repeating is None and not self._has_ended:
             self._repeating = self._background.repeat("journal", self._step)
         elif self._is_idle and (self._waiting or self._to_prune is not None):
@@ -81,7 +81,7 @@ class Filling:
     def _step(self) -> float | None:
         if self._has_ended:
             return None
-        self._is_idle = True  # before looking, so that a commit from here on wakes this again
+        self._is_idle = True  # before checking, so that a later commit wakes this again
         if not self._waiting and self._to_prune is None:
             return _IDLE_S
         self._is_idle = False
@@ -91,7 +91,7 @@ class Filling:
         except JournalError as error:
             self.fault = error
             return _AGAIN_S
-        with contextlib.suppress(OSError):  # a commit that needs it will say so
+        with contextlib.suppress(OSError):  # a commit that needs it will report it
             self._log.make_ahead()
         with contextlib.suppress(JournalError):
             if self._to_prune is not None and not self.prune(*self._to_prune):
@@ -100,19 +100,19 @@ class Filling:
 
     @contextlib.contextmanager
     def filled(self) -> Iterator[None]:
-        """SQLite has every commit, and the connection is the caller's. Raises JournalError."""
+        """Fill SQLite completely and lend the connection to the caller. Raises JournalError."""
         with self._mutex:
             while self._fill():
                 pass
             yield
 
     def _fill(self) -> bool:
-        # another thread appends meanwhile, which an iterator would not survive
+        # another thread may append meanwhile, which would break an iterator
         batch = [self._waiting[i] for i in range(min(len(self._waiting), _AT_ONCE))]
         if not batch:
             return False
         behind = batch[-1][1]
-        is_last = behind.segment > self._oldest  # of a segment: it may go once this is synced
+        is_last = behind.segment > self._oldest  # segments that may be deleted once this is synced
         try:
             synced(self._db, is_last)
             with transaction(self._db):
@@ -132,7 +132,7 @@ class Filling:
         return True
 
     def prune_beside(self, now: Nanos, unfilled_before: Nanos) -> None:
-        """Have `prune` done in the background, as often as it takes."""
+        """Run `prune` in the background until it is done."""
         self._to_prune = now, unfilled_before
         self.beside()
 
@@ -150,8 +150,8 @@ class Filling:
         return dropped == _DROPPED_AT_ONCE
 
     def end(self) -> None:
-        """Take everything over; after a clean end journal.sqlite is all that there is. What the disk does not take
-        stays in the log for the next start. Ending twice does nothing."""
+        """Fill SQLite completely, so that after a clean end journal.sqlite holds everything. What the disk does not
+        accept stays in the log for the next start. Ending twice does nothing."""
         if self._has_ended:
             return
         self._has_ended = True
@@ -167,7 +167,7 @@ class Filling:
             self._log.close()
             remove_segments(self._path, self._disk, segments_of(self._path, self._disk.files))
         except (JournalError, sqlite3.Error, OSError) as error:
-            log.warning("%s was not brought up to date: %s; the next start does it from its log", self._path, error)
+            log.warning("%s was not brought up to date: %s; the next start will do so from its log", self._path, error)
             self._log.close()
 
 
@@ -182,13 +182,13 @@ def text_of(place: Place) -> str:
 
 
 def synced(db: sqlite3.Connection, is_synced: bool) -> None:
-    """Whether the transactions from here on have reached the disk when they end."""
+    """Whether later transactions have reached the disk when they end."""
     db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
 
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All of it, or nothing."""
+    """Run all of it, or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -200,7 +200,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def remove_segments(path: Path, disk: Disk, segments: Iterable[int]) -> None:
-    """Remove what SQLite has; what cannot be removed now is removed by the next start."""
+    """Remove segments that SQLite has; the next start removes those that cannot be removed now."""
     with contextlib.suppress(OSError):
         for segment in segments:
             disk.files.remove(segment_path(path, segment))

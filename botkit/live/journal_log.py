@@ -1,17 +1,17 @@
-"""The journal's log: one record a commit, synced before anything is sent; SQLite is filled from it afterwards.
+"""The journal's log: one record per commit, synced before anything is sent; SQLite is filled from it afterwards.
 
 * Owner: the process that holds the bot's folder writes it, on its event loop's thread; nobody else ever does.
 * Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. Each is written full of zeros, and synced, before
   its first record (by the filling thread, ahead of time): syncing then writes data and no file size. A disk that has no
   room for that gets a smaller one.
 * A record is length, CRC-32, number and body, at a multiple of 8 bytes. A segment's first record is its heading.
-* Filling: `botkit.live.journal` replays committed records into SQLite on a thread of its own. SQLite notes in the same
-  transaction up to which `Place` it has come; segments before that are deleted once that note is synced.
-* Other processes read SQLite and, over it, the log from that place on, so they see every commit. They write to a
-  running bot's journal never: their commands reach it as files (`botkit.live.commands`).
-* The end: a last record that is not whole was never acknowledged, and is cut off. A record that is not whole but has
-  whole ones behind it, a segment that is missing or shorter than it was made, a log that ends before SQLite's place:
-  that is damage. Records up to it count, none behind it, and the bot halts (`botkit.live.journal_losses`).
+* Filling: `botkit.live.journal` replays committed records into SQLite on a thread of its own. SQLite saves in the same
+  transaction the `Place` that it has reached; segments before that are deleted once that note is synced.
+* Other processes read SQLite and, over it, the log from that place on, so they see every commit. They never write to a
+  running bot's journal: their commands reach it as files (`botkit.live.commands`).
+* The end: an incomplete last record was never acknowledged, and is cut off. An incomplete record followed by complete
+  ones, a segment that is missing or shorter than it was made, a log that ends before SQLite's place: that is damage.
+  Records before it count, later ones do not, and the bot halts (`botkit.live.journal_losses`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ import msgspec
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError
 from botkit.live.ports import Disk, DurableFile, Files
 
-#: of the records; a log of a newer format is refused
+#: of the records; a log with a newer format is refused
 FORMAT = 1
 SEGMENT_BYTES = 2**20
-#: what a segment is made of where the disk has no room for a whole one; the last holds one record
+#: the smaller size of a segment when the disk has no room for a full one; the last holds one record
 _SMALL_BYTES = 64 * 1024
 _BLOCK = 4_096
-#: more than any heading takes
+#: larger than any header
 _HEADING_BYTES = 2_048
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -43,7 +43,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER = struct.Struct("<Q")
 _ALIGNED = 8
-#: a record found behind a broken one must be among so many next ones; anything else is rubbish that resembles one
+#: a valid record after a broken one must have one of this many next numbers; anything else only resembles a record
 _NUMBERS_AHEAD = 10**6
 _SEGMENT_NAME = re.compile(r"-log-(\d{8})\Z", re.ASCII)
 
@@ -57,13 +57,13 @@ class Place(msgspec.Struct, frozen=True):
     segment: int
     offset: int
     number: int
-    #: False after a clean end: everything is in SQLite, and there need be no segment
+    #: False after a clean end: everything is in SQLite, and there may be no segment
     is_open: bool = True
 
 
 class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's first record. ``after`` is where the records of the segment before end: what may stand behind was
-    never acknowledged."""
+    """A segment's first record. ``after`` is where the previous segment's records end: anything after that was never
+    acknowledged."""
 
     botkit_journal_log: int
     log: str
@@ -75,7 +75,7 @@ class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One commit. ``end`` is the place behind it."""
+    """One commit. ``end`` is the place after it."""
 
     body: bytes
     end: Place
@@ -86,7 +86,7 @@ class Tail(msgspec.Struct):
     """The log from a place on."""
 
     records: list[Record]
-    #: one sentence, if more was there once than can be read
+    #: one sentence if the log once held more than can be read
     damage: str | None = None
 
 
@@ -112,7 +112,7 @@ def segments_of(path: Path, files: Files) -> list[int]:
 
 
 class JournalLog:
-    """The writing end, from an empty segment on that `make_segment` has made."""
+    """The writing end, starting at an empty segment made by `make_segment`."""
 
     def __init__(self, path: Path, disk: Disk, place: Place, making: AbstractContextManager[object]) -> None:
         """``making`` keeps two threads from making the same segment. Raises OSError."""
@@ -127,11 +127,11 @@ class JournalLog:
         self._open()
 
     def _open(self) -> None:
-        #: the segment's file that is written now
+        #: the file of the current segment
         self.file = segment_path(self._path, self._segment)
         self._handle: DurableFile | None = self._disk.durable.open(self.file)
         self._room = self._handle.size
-        #: of the file: it changes if it is replaced
+        #: the file's identity: it changes if the file is replaced
         self.identity = self._disk.files.identity(self.file)
 
     @property
@@ -140,7 +140,7 @@ class JournalLog:
         return Place(self._log, self._segment, self._at, self._number)
 
     def append(self, body: bytes) -> Place:
-        """Write a record; returns the place behind it once it has reached the disk.
+        """Write a record; returns the place after it once it has reached the disk.
 
         Raises OSError. The record then counts as not written, and the next one goes to a new segment.
         """
@@ -154,7 +154,7 @@ class JournalLog:
         try:
             self._handle.write(self._at, content)
         except OSError:
-            # unknown is what a disk that failed holds of this block: later records must not share it
+            # it is unknown what a failed disk holds of this block, so later records must not share it
             self._has_failed = self._at > 0
             raise
         self._at += len(content)
@@ -173,7 +173,7 @@ class JournalLog:
         return frame_of(self._number, _encode(heading))
 
     def _advance(self, frame_bytes: int) -> None:
-        """Open the next segment, or this one made larger where it has no record yet."""
+        """Open the next segment, or a larger version of this one if it has no record yet."""
         segment = self._segment + 1 if self._at else self._segment
         with self._making:
             if self._handle is not None:
@@ -223,7 +223,7 @@ def make_segment(path: Path, files: Files, segment: int, least: int = 0) -> None
 
 
 def frame_of(number: int, body: bytes) -> bytes:
-    """A record as it stands in the file."""
+    """A record as stored in the file."""
     crc = zlib.crc32(body, zlib.crc32(_NUMBER.pack(number)))
     return _PREFIX.pack(len(body), crc, number) + body + bytes(-(_PREFIX.size + len(body)) % _ALIGNED)
 
@@ -238,7 +238,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 class _Begun(msgspec.Struct, frozen=True):
-    """A segment that has a heading, and where its first record begins."""
+    """A segment that has a header, and where its first record begins."""
 
     heading: LogHeading
     number: int
@@ -246,7 +246,7 @@ class _Begun(msgspec.Struct, frozen=True):
 
 
 def read_tail(path: Path, files: Files, place: Place) -> Tail:
-    """The whole records from ``place`` on, and what is wrong behind them.
+    """The complete records from ``place`` on, and what is wrong after them.
 
     Raises OSError, and JournalError for a log of a newer botkit.
     """
@@ -271,7 +271,7 @@ class _TailReading:
                 self._tail.damage = f"its log {segment_path(self._path, self._segment).name} {damage}"
                 return self._tail
             self._segment, self._at = self._segment + 1, 0
-        # the records end here, unless something says that there were more
+        # the records end here, unless there is evidence that there were more
         content = self._contents.get(self._segment)
         is_sure = any(later > self._segment for later in self._begun)
         if self._segment == self._place.segment:
@@ -284,7 +284,7 @@ class _TailReading:
         return self._tail
 
     def _take(self) -> str | None:
-        """Take a segment's records in; returns what is wrong with it."""
+        """Read a segment's records; returns what is wrong with it."""
         content, begun = self._contents[self._segment], self._begun[self._segment]
         following, heading = self._begun.get(self._segment + 1), begun.heading
         if heading.log != self._place.log or heading.segment != self._segment:
@@ -328,7 +328,7 @@ def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
 
 
 def _records(content: bytes, at: int, number: int) -> Iterator[_Found]:
-    """The records from one on, up to the first that is not whole."""
+    """The records from one on, up to the first incomplete one."""
     while (found := _record_at(content, at)) is not None and found.number == number:
         yield found
         at, number = found.end, number + 1
@@ -349,7 +349,8 @@ def _record_at(content: bytes, at: int) -> _Found | None:
 
 
 def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
-    """Whether a record after ``number`` stands anywhere behind ``start``: then what is broken before it is no end."""
+    """Whether a record after ``number`` exists anywhere after ``start``: then the broken part before it is not the
+    end."""
     used = min(len(content.rstrip(b"\0")), len(content) - _PREFIX.size + 1)
     for at in range(start, used, _ALIGNED):
         (found,) = _NUMBER.unpack_from(content, at + _PREFIX.size - _NUMBER.size)

@@ -1,4 +1,4 @@
-"""What can be asked of a journal. A row that is not as it was written is damage, never an answer."""
+"""The journal's read queries. A row that has changed since it was written is damage, never a result."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from botkit.model.pairs import Pair
 
 #: the exchange's own tools put this client id on every order, so it is never used
 ID_MAX = 2_147_483_646
-#: what a damaged cell brings about where it is read
+#: exceptions that a damaged cell can cause when read
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest client id and time in a journal, and up to where ids were reserved: by itself, and by the count that
-    is kept beside it."""
+    """A journal's newest client id and time, and the reserved client ids according to the journal and to the file
+    beside it."""
 
     last_id: int | None
     last_time: Nanos
@@ -55,14 +55,14 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalReading:
-    """The questions. Each sees every commit, and raises JournalError."""
+    """The queries. Each sees every commit, and raises JournalError."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk) -> None:
         self._db = connection
         self.path = path
         self.disk = disk
         self.run = 0
-        #: what of the journal cannot be read, in one sentence; what can be read is there
+        #: one sentence on what cannot be read; everything else can
         self.damage: str | None = None
         #: rows of older schemas have no checksum
         self._is_sealed = True
@@ -74,19 +74,19 @@ class JournalReading:
             if isinstance(error, OSError) or is_the_disks_fault(error):
                 raise unusable(self.path, "read", error, self.disk) from None
             raise damaged(self.path, error) from None
-        except (OverflowError, UnicodeError) as error:  # of a cell that is no text
+        except (OverflowError, UnicodeError) as error:  # from a cell that is not text
             raise damaged(self.path, error) from None
 
     def _sealed(
         self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
     ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
-        """(the sealed values of a row and those of the columns ``beside``, what is wrong with it)."""
+        """(a row's sealed values and those of the columns ``beside``, what is wrong with the row)."""
         called, key, columns = SEALED[table]
         names = (*columns, *beside, "crc" if self._is_sealed else "NULL")
         at, count = columns.index(key), len(columns)
         for row in self._ask(f"SELECT {', '.join(names)} FROM {table} {rest}", values):
             is_whole = not self._is_sealed or row[-1] == checksum(row[:count])
-            yield row[:-1], None if is_whole else f"{called} {row[at]} is not as it was written"
+            yield row[:-1], None if is_whole else f"{called} {row[at]} has changed since it was written"
 
     def _whole(
         self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class JournalReading:
 
     @contextlib.contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Call it damage of the journal if what it holds does not make sense."""
+        """Report content that makes no sense as damage of the journal."""
         try:
             yield
         except _UNREADABLE as error:
@@ -135,8 +135,8 @@ class JournalReading:
         return found
 
     def order_rows(self) -> list[dict[str, Any]]:
-        """Every whole order as plain columns, oldest first. For people, and for cancelling what stands: a damaged row
-        is left out and told of in ``damage``."""
+        """Every intact order as plain columns, oldest first. For display and for cancelling open orders: damaged
+        rows are left out and reported in ``damage``."""
         found = []
         for row, wrong in self._sealed("orders", "ORDER BY created, client_id"):
             if wrong is None:
@@ -233,5 +233,5 @@ class JournalReading:
             text = self.disk.files.read(self._counter).decode("ascii").strip()
         except (OSError, ValueError):
             return 0
-        # a count that no bot can have reached was written by nobody
+        # a count that no bot can have reached was not written by one
         return int(text) if text.isdigit() and len(text) <= len(str(ID_MAX)) and int(text) <= ID_MAX else 0

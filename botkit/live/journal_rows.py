@@ -27,7 +27,7 @@ _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "condition": Condition,
 }
 _FLAGS = frozenset({"post_only", "reduces", "is_quote"})
-# where these are in a spec: a row is made between a frame and its order
+# their positions in a spec, since a row is made between a frame and its order
 _TEXT_PLACES, _FLAG_PLACES, _ENUM_PLACES = (
     tuple(place for place, name in enumerate(OrderSpec.__struct_fields__) if name in names)
     for names in ({*_AS_TEXT, "pair"}, _FLAGS, _ENUMS)
@@ -71,7 +71,7 @@ def _default(name: str, value: Any) -> Any:
     return _VALUES[value] if name in _ENUMS else value
 
 
-#: what a field is that an older row does not have
+#: defaults of fields that older rows lack
 FIELD_DEFAULTS = {
     field.name: _default(field.name, field.default)
     for field in msgspec.structs.fields(OrderSpec)
@@ -93,7 +93,7 @@ def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
     """The order of a row. Raises JournalError for a pair that the exchange no longer has."""
     if row["pair"] not in pairs:
-        raise JournalError(f"order {row['client_id']} of the journal is of {row['pair']}, which is no longer a pair")
+        raise JournalError(f"order {row['client_id']} in the journal is of {row['pair']}, which is no longer a pair")
     order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
     order.sent, order.updated = row["sent"], row["updated"]
     order.state, order.reason, order.order_id = OrderState(row["state"]), row["reason"], row["order_id"]

@@ -52,8 +52,8 @@ CREATE TABLE notes ({_NOTES});
 """
 # Amounts and money are text: SQLite's integers end at 2^63, and 1e16 lots times a price does not.
 
-#: what of each table its rows' checksums are over: (what a user calls a row, its key, its columns).
-#: An answer is written later than its request, and no harm comes of losing it.
+#: what each table's row checksums cover: (the user's word for a row, its key, its columns). An answer is written later
+#: than its request, and losing it does no harm.
 SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "orders": ("order", "client_id", ORDER_FIELDS),
     "fills": (
@@ -72,13 +72,13 @@ SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
 #: the statements that upgrade each older schema to the next
 _MIGRATIONS = {
     1: ("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0",),
-    2: ("DROP TABLE IF EXISTS equity",),  # it got a row a minute that nothing ever read
-    # from here on there is a log beside the file, which an older botkit would not read; and rows have checksums
+    2: ("DROP TABLE IF EXISTS equity",),  # it got a row a minute that was never read
+    # from here on the file has a log, which an older botkit would not read, and rows have checksums
     3: tuple(f"ALTER TABLE {table} ADD COLUMN crc INTEGER" for table in SEALED),
 }
 
 _pack = msgspec.msgpack.Encoder().encode
-#: a column of type REAL gives back a float whatever was put in
+#: a column of type REAL returns a float whatever was stored
 _SLIPPAGE = ORDER_FIELDS.index("max_slippage_pct")
 
 Operation = tuple[str, Sequence[Any]]
@@ -129,7 +129,7 @@ class RowWriter:
     def write(
         self, db: sqlite3.Connection, operations: Iterable[Operation], order_fields: tuple[str, ...] = ORDER_FIELDS
     ) -> None:
-        """Write one commit's operations. ``order_fields`` are those that an order's values are of.
+        """Write one commit's operations. ``order_fields`` names the fields of an order's values.
 
         Raises sqlite3.Error, and ValueError for an operation that nobody knows.
         """
@@ -153,7 +153,7 @@ class RowWriter:
             elif name == "let_go":
                 self._let_go(db, *values)
             else:
-                raise ValueError(f"{name!r} is no operation of a journal")
+                raise ValueError(f"{name!r} is not a journal operation")
 
     def _order(self, db: sqlite3.Connection, values: Sequence[Any]) -> None:
         if type(values[_SLIPPAGE]) is int:
@@ -174,18 +174,18 @@ class RowWriter:
 
 
 def _by_name(values: Sequence[Any], names: tuple[str, ...]) -> tuple[Any, ...]:
-    """The values of an order's row of another botkit, with its fields; what it did not have gets its default."""
+    """The row values of an order written by another botkit with these fields; missing fields get their defaults."""
     given = dict(zip(names, values, strict=True))
     return tuple(given.get(name, FIELD_DEFAULTS.get(name)) for name in ORDER_FIELDS)
 
 
 def whole_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Each row without its checksum, which comes last, and whether it is as it was written."""
+    """Each row without its checksum, which comes last, and whether it is intact."""
     for *values, crc in rows:
         yield tuple(values), crc == checksum(values)
 
 
-# -- a log read over the tables ---------------------------------------------------------------------------------------
+# -- reading a log on top of the tables ------------------------------------------------------------------------------
 
 #: (table, its columns, the key that a newer row replaces an older one by)
 _LAID_OVER = (
@@ -209,7 +209,7 @@ def lay_over(db: sqlite3.Connection, commits: Iterable[tuple[Iterable[Operation]
         names = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
         older = f"WHERE {key} NOT IN (SELECT {key} FROM new_{table})" if key else ""
         newer = names
-        if names.startswith("id,"):  # numbered by itself, from 1 on
+        if names.startswith("id,"):  # numbers itself, from 1 on
             newer = names.replace("id,", f"id + (SELECT IFNULL(MAX(id), 0) FROM main.{table}) AS id,", 1)
         db.execute(
             f"CREATE TEMP VIEW {table} AS SELECT {names} FROM main.{table} {older} "

@@ -24,7 +24,7 @@ class JournalWatch:
         self._fault_told = False
 
     def _missing(self) -> Path | None:
-        """The first of the journal's files that is not what it must be."""
+        """The first of the journal's files that is missing or has been replaced."""
         files, log = self._journal.disk.files, self._journal.log
         wanted = [(self._path, self._identity), *([] if log is None else [(log.file, log.identity)])]
         for path, identity in wanted:
@@ -46,8 +46,8 @@ class JournalWatch:
             self._fault_told = True
             self._tell(
                 "error",
-                f"{fault}. No new orders are sent until it can be written, and cancels go on; see whether the disk is "
-                "full or read-only",
+                f"{fault}. No new orders are sent until it can be written, and cancels go on; check whether the disk "
+                "is full or read-only",
             )
         elif fault is None and self._fault_told:
             self._fault_told = False
@@ -60,7 +60,7 @@ class JournalWatch:
             self._gone = f"the {what} {missing} was deleted or replaced while the bot runs"
             self._tell(
                 "error",
-                f"{self._gone}. What is written goes nowhere, so no new orders are sent, and cancels go on: put it "
+                f"{self._gone}. Writes to it are lost, so no new orders are sent, and cancels go on: put it "
                 "back, or stop the bot (which cancels its orders) and start it again",
             )
         elif missing is None and self._gone:

@@ -119,7 +119,7 @@ class Keeper:
         if stopping.done() and not stopping.cancelled() and stopping.exception() is not None:
             raise stopping.exception()  # type: ignore[misc]
 
-    # -- care -----------------------------------------------------------------------------------------------------
+    # -- health checks --------------------------------------------------------------------------------------------
 
     def _care(self, bot: Bot, now: Nanos) -> None:
         bot.follow_markets()
@@ -166,7 +166,7 @@ class Keeper:
 
     @staticmethod
     def _look_for_strike(bot: Bot) -> None:
-        """Detect that a guard took this bot, or the previous run, for dead."""
+        """Detect that a guard assumed this bot, or the previous run, dead."""
         strike = bot.parts.folder.take_strike()
         if strike is None:
             return
@@ -255,12 +255,12 @@ class Keeper:
     def beat(self, bot: Bot) -> None:
         """Show the guard that the bot is alive."""
         wall = bot.parts.machine.clock.wall_ns()
-        # no two in a row are the same, even if the time of day was set back in between or stands still
+        # no two in a row are equal, even if the wall clock was set back in between or stands still
         self._beat_at = wall if wall != self._beat_at else wall + NS_PER_S
-        with contextlib.suppress(OSError):  # the guard tries the disk itself before it takes silence for an end
+        with contextlib.suppress(OSError):  # the guard tests the disk itself before it treats silence as the bot's end
             bot.parts.folder.beat(self._beat_at)
 
-    # -- telling --------------------------------------------------------------------------------------------------
+    # -- reporting ------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
         """Write the status for `botkit status`: the current one, or the final one with why it ``ended``."""
@@ -305,7 +305,7 @@ class Keeper:
         status["journal_waiting"] = bot.journal.filling.waiting if bot.journal.filling is not None else 0
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
-        with contextlib.suppress(OSError):  # on a full disk the bot goes on without it
+        with contextlib.suppress(OSError):  # on a full disk the bot continues without it
             bot.parts.folder.write_status(status)
 
 

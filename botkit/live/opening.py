@@ -26,12 +26,12 @@ class Opened(msgspec.Struct, frozen=True):
     run_folder: Path
     began: Nanos
     unwritten: Unwritten | None
-    #: what the journal has lost, where that is known already
+    #: what the journal has lost, if that is already known
     losses: str | None
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
-    """The first stage; ``stack`` gets what releases everything again. Raises BotkitError."""
+    """The first stage; ``stack`` receives what releases everything again. Raises BotkitError."""
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
@@ -47,12 +47,12 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     unwritten, losses = None, None
     if journal.damage is not None or has_lost_ids(journal):
         losses = losses_of(
-            journal.damage or commits_lost(journal.path, "client ids were given that it does not know of")
+            journal.damage or commits_lost(journal.path, "client ids were used that it does not know of")
         )
         try:
             parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
         except OSError as error:
-            raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
+            raise StartRefused(f"{losses}. That cannot be recorded either: {error}") from None
         write_off(journal)
     elif not journal.is_new:
         unwritten = unwritten_orders(journal)
@@ -68,8 +68,8 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def losses_of(what: str) -> str:
-    """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
+    """Why the bot must not continue by itself: with outdated books it would buy everything a second time."""
     return (
-        f"{what}; positions, capital and self.state are those of an earlier time. Put the whole folder back, or "
+        f"{what}; positions, capital and self.state are outdated. Restore the whole folder, or "
         "compare them with the exchange's"
     )

@@ -89,7 +89,7 @@ class Background(Protocol):
         ...
 
     def mutex(self) -> AbstractContextManager[object]:
-        """What only one thread at a time may be inside of; not for entering twice."""
+        """A non-reentrant lock for one thread at a time."""
         ...
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
@@ -117,7 +117,7 @@ class Appending(Protocol):
 
 
 class DurableFile(Protocol):
-    """A file of a fixed size that is written in place."""
+    """A fixed-size file that is written in place."""
 
     #: in bytes
     size: int
@@ -135,10 +135,10 @@ class DurableFile(Protocol):
 
 
 class DurableFiles(Protocol):
-    """Files that are written in place. One is made by `Files.write`, with all the room that it will ever have."""
+    """Files that are written in place. They are created by `Files.write` at their final size."""
 
     def open(self, path: Path) -> DurableFile:
-        """Open a file that exists. Raises OSError."""
+        """Open an existing file. Raises OSError."""
         ...
 
 
@@ -175,7 +175,7 @@ class Files(Protocol):
 
 
 class Pulses(Protocol):
-    """Signs of life that a process leaves on an existing file for another one. They need no free space."""
+    """Heartbeats that a process leaves on an existing file for another one. They need no free space."""
 
     def beat(self, path: Path, time: Nanos) -> None:
         """Stamp the file. Raises OSError if the disk refuses even that, as a read-only one does."""

@@ -32,15 +32,15 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.live")
 
-#: raised whenever an input gets another shape
+#: increased whenever the shape of an input changes
 FORMAT = 5
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 
 #: the first entry: the sha256 of the header
 BEGUN = "begun"
-#: The last entry of a run that ended cleanly, and of one whose recording ended before the run. The first holds what
-#: decisions.jsonl then held: how many lines, and their sha256
+#: The last entry of a run that ended cleanly, and of one whose recording ended before the run. The first says what
+#: decisions.jsonl then held: the number of lines, and their sha256.
 CLOSED, FULL = "closed", "full"
 #: how many recordings to keep in a bot's state folder
 RUNS_KEPT = 20
@@ -114,7 +114,7 @@ class Recording:
             return
         try:
             self._entries.append(self._encode((name, now, content)))
-        except Exception:  # a recording must never end the bot
+        except Exception:  # a failing recording must never end the bot
             log.exception("this run can no longer be recorded for a replay: %s", name)
             self._give_up()
 
@@ -147,8 +147,8 @@ class Recording:
             return
         self.is_full = True
         self._tell(
-            f"the recording of this run has reached {own / 2**20:,.0f} MB and ends here: `botkit replay` will show the "
-            "run up to now. The bot goes on; `log: {record_mb: ...}` sets the bound"
+            f"the recording of this run has reached {own / 2**20:,.0f} MB and ends here: `botkit replay` covers the "
+            "run up to now. The bot goes on; `log: {record_mb: ...}` sets the limit"
         )
         self._add(FULL, 0, None)
         self._put(file)
@@ -208,7 +208,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Order):
         return order_row(value)
-    raise TypeError(f"{type(value).__name__} is not written down")
+    raise TypeError(f"{type(value).__name__} cannot be recorded")
 
 
 __all__ = ["BEGUN", "CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "PREFIX", "Recording"]

@@ -39,7 +39,7 @@ _ENTRY_MAX = 1 << 28
 #: the file was cut
 RecordingEnd = Literal["closed", "full", "cut"]
 
-#: a price or an amount has no more decimals; powers of ten are made of them
+#: no price or amount has more decimals; powers of ten are computed from them
 _DECIMALS_MAX = 18
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
@@ -63,8 +63,8 @@ class DecisionDifference(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The result of a replay. ``decisions`` were compared; ``unflushed`` more were made than the run had written, and
-    ``uncompared`` more stand in decisions.jsonl than the recording reaches.
+    """The result of a replay. ``decisions`` were compared; ``unflushed`` were made but never written by the run, and
+    ``uncompared`` are in decisions.jsonl beyond the end of the recording.
     """
 
     entries: int
@@ -76,12 +76,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def is_equal(self) -> bool:
-        """Whether every decision of the run was repeated. A recording that is cut never shows that."""
+        """Whether every decision of the run was repeated. A truncated recording never shows that."""
         return self.difference is None and self.end != "cut"
 
 
 class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run was started: ``inputs.json``."""
+    """How a run was started, as stored in ``inputs.json``."""
 
     format: int
     config: str
@@ -110,7 +110,7 @@ class Entries:
         self._decode = msgspec.msgpack.Decoder(tuple[str, Nanos, msgspec.Raw]).decode
         self._data = bytearray()
         self._at = 0
-        #: how many have been taken
+        #: number of entries read
         self.taken = 0
 
     def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
@@ -136,7 +136,7 @@ class Entries:
     def _damaged(self, why: str) -> ReplayError:
         return ReplayError(
             f"{self._path} is damaged at entry {self.taken + 1:,}, before byte {self._file.tell():,} ({why}); a run is "
-            f"replayed as a whole or not at all: restore the file from a copy. {DECISIONS} beside it lists what the "
+            f"replayed as a whole or not at all: restore the file from a copy. {DECISIONS} next to it lists what the "
             "bot decided"
         )
 
@@ -167,7 +167,8 @@ def read_header(run: Path) -> RunHeader:
         found = msgspec.json.decode(raw, type=dict[str, Any]).get("format")
     except FileNotFoundError:
         raise ReplayError(
-            f"{run} holds no recorded run; give a folder such as .../runs/12 of a bot's state, which `botkit run` names"
+            f"{run} contains no recorded run; give a folder such as .../runs/12 of a bot's state, which `botkit run` "
+            f"names"
         ) from None
     except OSError as error:
         raise ReplayError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -190,7 +191,7 @@ def read_header(run: Path) -> RunHeader:
 
 
 def _check_begin(run: Path, header: bytes) -> None:
-    """Refuse a header that is not the one with which the recording began. Raises ReplayError."""
+    """Refuse a header other than the one with which the recording began. Raises ReplayError."""
     try:
         entries = Entries(run / INPUTS)
     except OSError as error:
@@ -202,12 +203,10 @@ def _check_begin(run: Path, header: bytes) -> None:
     finally:
         entries.close()
     if first is None:
-        return  # cut before its first entry
+        return  # truncated before its first entry
     name, _, content = first
     if name != BEGUN or msgspec.msgpack.decode(content) != hashlib.sha256(header).hexdigest():
-        raise ReplayError(
-            f"{run / HEADER} is damaged: it is not the one with which {INPUTS} was begun; restore it from a copy"
-        )
+        raise ReplayError(f"{run / HEADER} is damaged: it does not belong to {INPUTS}; restore it from a copy")
 
 
 def _header_damaged(path: Path, why: object) -> str:
@@ -264,7 +263,7 @@ class Replay:
             return None
         kind = _TYPES.get(name)
         if kind is None:
-            raise ReplayError(f"the run holds a {name!r}, which this botkit does not know")
+            raise ReplayError(f"the run contains a {name!r}, which this botkit does not know")
         if kind is Answer:
             return self._answer(content)
         if kind is AccountEvents:
@@ -341,13 +340,13 @@ def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[st
 
 
 def _check_decisions(path: Path, raw: bytes, lines: list[str], written: tuple[int, str] | None) -> None:
-    """Refuse a file that is not what the run wrote, as far as the recording tells. Raises ReplayError."""
+    """Refuse a file that differs from what the run wrote, as far as the recording shows. Raises ReplayError."""
     bad = next((number for number, line in enumerate(lines, 1) if not _is_json(line)), None)
     if bad is not None:
-        raise ReplayError(f"{path}:{bad} is damaged: it is no decision; restore the file from a copy")
+        raise ReplayError(f"{path}:{bad} is damaged: it is not a decision; restore the file from a copy")
     if written is not None and hashlib.sha256(raw).hexdigest() != written[1]:
         raise ReplayError(
-            f"{path} is damaged: it holds {len(lines):,} decisions that are not the {written[0]:,} of the run (their "
+            f"{path} is damaged: its {len(lines):,} decisions are not the run's {written[0]:,} (their "
             "hash differs); restore the file from a copy"
         )
 

@@ -4,9 +4,8 @@ open      lock the folder, read the journal, connect what sending needs
 make      the engine with its driver, the recording, the windows shared with other bots
 restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
-settle    orders of strategies that are gone, then the bot reconciled with the exchange
-claim     what the bot owns of the account, beside other bots
-begin     on_start, history, on_ready
+settle    cancel or adopt departed strategies' orders, then reconcile with the exchange claim     what the bot owns of
+the account, compared with other bots begin     on_start, history, on_ready
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
 
-#: a start is given up after so many requests in a row, a second apart, that found no connection
+#: a start is abandoned after this many requests in a row, a second apart, without a connection
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
-#: how often, and after how many seconds each, a claim is compared with other bots' before it is given up
+#: how often, and after how many seconds each, a claim is compared with other bots' before it is abandoned
 _CLAIM_LOOKS = 3
 _CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
@@ -81,7 +80,7 @@ def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     except OSError as error:
         raise StartRefused(
             f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); make room or "
-            "mend its permissions. What stands in the place of a folder may be moved away"
+            "fix its permissions. A file in the folder's place may be moved away"
         ) from None
     engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
@@ -153,11 +152,11 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
 
 
 async def _claim_pool(bot: Bot) -> None:
-    """Refuse to start beside a bot that pools the same money, before anything is sent."""
+    """Refuse to start next to a bot that pools the same money, before anything is sent."""
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
-    # books of a first start are opened by the exchange's balances, and become this bot's once it may have them
+    # a first start's books come from the exchange's balances, and become this bot's once its claim is accepted
     bot.persistence.owns_books = bool(money.account)
     try:
         claims.forget()
@@ -165,11 +164,11 @@ async def _claim_pool(bot: Bot) -> None:
     except ClaimRefused as error:
         raise StartRefused(f"{error}. Nothing was traded") from None
     except OSError as error:
-        raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
+        raise StartRefused(f"what this bot owns cannot be recorded: {error}. Nothing was traded") from None
 
 
 async def _claim(bot: Bot) -> None:
-    """Claim what the bot owns. Raises StartRefused where other bots own part of it; then its books are not kept."""
+    """Claim what the bot owns. Raises StartRefused if other bots own part of it; then its books are not saved."""
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
@@ -179,13 +178,13 @@ async def _claim(bot: Bot) -> None:
         except ClaimRefused as error:
             if left == 1:
                 raise StartRefused(f"{error}. Nothing was traded") from None
-            # fills of the other bot may be in its claim and not yet in the balances, or the other way round
+            # the other bot's fills may be in its claim but not yet in the balances, or the other way round
             await asyncio.sleep(_CLAIM_AGAIN_S)
             before = bot.comparisons.began
             bot.comparisons.at_once()
             await _until(bot, lambda before=before: bot.comparisons.began != before, _SETTLE_S)  # type: ignore[misc]
         except OSError as error:
-            raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
+            raise StartRefused(f"what this bot owns cannot be recorded: {error}. Nothing was traded") from None
         else:
             break
     bot.persistence.owns_books = True
@@ -212,8 +211,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     unread = bot.streams.unreadable()
     if unread:
         raise StartRefused(
-            f"the account's streams send what cannot be read ({unread}). Nothing was traded; look whether there is a "
-            "newer botkit"
+            f"the account's streams send data that cannot be read ({unread}). Nothing was traded; check whether there "
+            f"is a newer botkit"
         )
     lost = bot.comparisons.first.unwritten
     if lost:
@@ -243,10 +242,10 @@ async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> No
         await _until(bot, lambda: bot.orphans is not None, _SETTLE_S)
         if bot.orphans is None or bot.orphans.refusal is not None:
             why = "no answer came" if bot.orphans is None else bot.orphans.refusal
-            raise StartRefused(f"orders of strategies that are gone could not be cancelled: {why}")
-    what = "cancelled" if orphans == "cancel" else "left standing as foreign orders"
+            raise StartRefused(f"orders of departed strategies could not be cancelled: {why}")
+    what = "cancelled" if orphans == "cancel" else "left open as foreign orders"
     bot.journal.let_go({order.client_id for order in gone}, what)
-    bot.notices.tell("warning", f"{len(gone)} orders of strategies that are gone were {what}")
+    bot.notices.tell("warning", f"{len(gone)} orders of departed strategies were {what}")
 
 
 async def _begin(bot: Bot) -> None:

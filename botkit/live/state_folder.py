@@ -21,7 +21,7 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
 
-#: overrides the operating system's place for program state
+#: overrides the operating system's location for program state
 STATE_VARIABLE = "BOTKIT_STATE"
 
 
@@ -50,7 +50,7 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_root() -> Path:
-    """The folder of all bots' state: BOTKIT_STATE, or the system's default place."""
+    """The folder of all bots' state: BOTKIT_STATE, or the system's default location."""
     given = os.environ.get(STATE_VARIABLE)
     return Path(given) if given else Path(platformdirs.user_state_dir("botkit", appauthor=False))
 
@@ -64,7 +64,7 @@ class StateFolder:
     """One bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
-        """``root`` is the folder of all bots' state; None for a folder that has no place among them."""
+        """``root`` is the folder of all bots' state; None for a folder outside it."""
         self.path = path
         self.root = root
         self.disk = disk
@@ -76,7 +76,7 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """The folder of the bot with that name: the running one, else the only one.
+        """The folder of the bot with this name: the running one, otherwise the only one.
 
         Raises ConfigError if there is none, or if ``mode`` is needed to choose.
         """
@@ -89,7 +89,7 @@ class StateFolder:
         chosen = running or found
         if len(chosen) > 1:
             modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
-            raise ConfigError(f"{name} has run as {modes}; say which with --mode")
+            raise ConfigError(f"{name} has run as {modes}; choose one with --mode")
         return chosen[0]
 
     @classmethod
@@ -188,10 +188,11 @@ class StateFolder:
             return None
         return found if isinstance(found, dict) else None
 
-    # -- what the guard and its bot leave each other ----------------------------------------------------------------
+    # -- messages between the guard and its bot
+    # --------------------------------------------------------------------------
 
     def beat(self, time: Nanos) -> None:
-        """Leave a sign of life, on the lock file: it exists while the bot runs, and a full disk takes the stamp.
+        """Leave a heartbeat on the lock file: it exists while the bot runs, and stamping it works even on a full disk.
 
         Raises OSError if the disk takes no changes at all.
         """
@@ -205,7 +206,7 @@ class StateFolder:
             return None
 
     def takes_heartbeats(self) -> bool:
-        """Whether the disk would take a sign of life: tried with the one that is there."""
+        """Whether the disk would accept a heartbeat: tried with the current one."""
         try:
             last = self.disk.pulses.last(self._lock_path)
             if last is not None:

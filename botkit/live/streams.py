@@ -86,7 +86,7 @@ class Streams:
         return self._news.summary()
 
     def unreadable(self) -> str:
-        """The problems of the account streams, if one of them has sent what cannot be read since it connected."""
+        """The account streams' problems, if one has sent unreadable data since it connected."""
         stale = ConnectionState.STALE in (state for (_, pair), state in self.connections.items() if not pair)
         return self.troubles() if stale else ""
 

@@ -74,7 +74,7 @@ class Desk:
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-        #: executes a request of a type at the deed's time; types that are not here are reads
+        #: executes a request of a type at the deed's time; types not listed here are reads
         self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
             CreateOrder: self._create,
             CancelOrder: self._cancel,
@@ -140,7 +140,7 @@ class Desk:
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._matcher.enter(order, market, deed)  # a batch takes no stops
+            self._matcher.enter(order, market, deed)  # a batch accepts no stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 

@@ -110,7 +110,7 @@ class BookFeed:
         self._last: tuple[Levels, Levels] | None = None  # as rounded
         self._last_at: Nanos | None = None
         self._row = -1
-        #: when there may be something to publish, and when a change of ours would be at the earliest
+        #: when there may be something to publish, and the earliest time at which a change of ours could be
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
         self._changed_at: Nanos | None = now
@@ -130,7 +130,7 @@ class BookFeed:
             self.note_change(now)
 
     def look(self) -> None:
-        """Find out what is ``due`` after a change, and after rows were loaded."""
+        """Update ``due`` after a change and after rows were loaded."""
         books = self.market.books
         if books is None:
             return

@@ -23,8 +23,9 @@ from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
-_STEPS = 3  # rows tried one by one before a binary search
-_NEAR = 64  # within so many rows Python's bisect beats numpy's search, which costs a microsecond before it begins
+_STEPS = 3  # rows to try one by one before a binary search
+# for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
+_NEAR = 64
 _GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
 #: books turned into lists at once
@@ -47,7 +48,7 @@ class VenueStream(Generic[_Columns]):
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview: reading one costs a third of a numpy scalar
+        # the same numbers as a memoryview: reading one takes a third of the time of a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
@@ -56,10 +57,10 @@ class VenueStream(Generic[_Columns]):
         #: number of the row that `next_touch` found
         self.touch_row = -1
         self._ask_at: Nanos = 0
-        #: nothing is searched for
+        #: nothing is being searched for
         self.is_idle = True
 
-    # -- loading --------------------------------------------------------------------------------------------------
+    # -- loading ------------------------------------------------------------------------------------------------------
 
     def _derive(self, columns: _Columns) -> dict[str, npt.NDArray[Any]]:
         raise NotImplementedError
@@ -152,7 +153,7 @@ class VenueStream(Generic[_Columns]):
         self.bounds, self.is_idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
-        """The row is done: continue the search after it."""
+        """Mark the row as done and continue the search after it."""
         self.scanned = row + 1
         self.touch_row = -1
         self._window = _WINDOW_MIN
@@ -312,7 +313,7 @@ class BookStream(VenueStream[BookColumns]):
         return levels if 0 not in amounts else [level for level in levels if level[1]]
 
     def _convert(self, index: int, bids: bool, depth: int | None) -> tuple[int, list[list[int]], list[list[int]]]:
-        """Some rows at once: the first numpy call for a row costs as much as twenty of its levels."""
+        """Convert several rows at once: the first numpy call for a row costs as much as twenty of its levels."""
         cut = slice(index, index + _ROWS_AT_ONCE)
         ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
         rows = (index, ticks[cut, :depth].tolist(), lots[cut, :depth].tolist())
@@ -321,7 +322,7 @@ class BookStream(VenueStream[BookColumns]):
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
         """True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change soon, so a short look nearly always suffices
+        width = 4  # levels change quickly, so a short look ahead nearly always suffices
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -407,7 +408,7 @@ class CandleStream(VenueStream[CandleColumns]):
         """Number of the bar at whose open an order is processed: the first with trades that opens no earlier than the
         order was sent and ends after it arrived. None while it is not loaded.
         """
-        # nearly always it is the running bar or the next one, so check there before searching
+        # nearly always it is the current bar or the next, so check there before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

@@ -1,4 +1,4 @@
-"""The emulator's memory over a long run: resident memory of its process by the number of orders that it has taken.
+"""The emulator's memory over a long run: its process's resident memory by the number of orders accepted.
 
     python -m tests.benchmarks.emulator_memory [--orders 80000] [--speed 60]
 
@@ -50,7 +50,7 @@ async def _read(session: aiohttp.ClientSession, raw: Raw, path: str) -> None:
 
 
 async def _never_read(raw: Raw, path: str) -> None:
-    """A socket that asks for a stream and leaves everything in the kernel's buffers, again and again."""
+    """A socket that subscribes to a stream and never reads it, over and over."""
     port = int(raw.rest.split(":")[2].split("/")[0])
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
@@ -65,7 +65,7 @@ async def _never_read(raw: Raw, path: str) -> None:
 
 
 async def run(orders: int, speed: float, every: int) -> list[tuple[int, float]]:
-    """(orders, resident MB) as the run goes on."""
+    """(orders, resident MB) during the run."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "botkit", "emulator", "--speed", str(speed), "--seed", "1"),
         *("--switch", "rate_limits=off", "--balance", "twd=1000000000,btc=1000", "--history-days", "1"),

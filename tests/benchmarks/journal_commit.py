@@ -1,4 +1,4 @@
-"""What an order waits for: a commit of the journal, beside the disk's own sync of as many bytes.
+"""What an order waits for: a commit of the journal, compared with the disk's own sync of as many bytes.
 
     python -m tests.benchmarks.journal_commit [--commits 500] [--rounds 3] [--folder PATH]
 

@@ -1,4 +1,4 @@
-"""The checks of an order: the short way for ordinary times gives what asking for every reason gives."""
+"""An order's checks: the fast way gives the same result as asking for every reason."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from botkit.model.clock import NS_PER_DAY
 from botkit.model.orders import Condition, Order, OrderSpec, OrderType, Side
 from tests.engine_world import BTC, PAIRS, RATES, RICH, T0, Listener
 
-#: what may stand in the way of others than a single order
+#: what may block more than a single order
 BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "stopped", "journal")
-#: of these, what is looked at when a slot has been granted
+#: of these, what is checked when a slot has been granted
 GRANTED_BARS = {"shortage", "halted", "unknown", "journal"}
 
 
@@ -90,7 +90,7 @@ def some_order(dice: Random) -> Order:
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_an_order_is_refused_for_the_same_reason_whichever_way_is_asked(seed: int) -> None:
+def test_the_fast_and_the_full_check_refuse_for_the_same_reason(seed: int) -> None:
     dice = Random(seed)
     bars = {bar for bar in BARS if dice.random() < dice.choice([0.0, 0.0, 0.2, 0.5])}
     rooms = some_rooms(with_rules=dice.random() < 0.5)

@@ -1,4 +1,4 @@
-"""The account's key and secret appear in nothing that a run leaves behind or prints, whatever goes wrong."""
+"""A run never leaves or prints the account's key or secret, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ emulator:
 
 
 def forms(text: str) -> list[bytes]:
-    """Ways in which a secret may show."""
+    """Forms in which a secret may appear."""
     plain = text.encode()
     return [
         plain,
@@ -94,7 +94,7 @@ def free_port() -> int:
 
 
 def metrics_of(port: int, process_id: int) -> bytes:
-    """The bot's figures, or nothing where it ended before it had any."""
+    """The bot's figures, or nothing if it ended before it had any."""
     end = time.monotonic() + 60
     while time.monotonic() < end and arguments_of(process_id):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:
@@ -185,7 +185,7 @@ class Server:
         writer.close()
 
 
-async def test_the_password_of_a_shared_ledger_is_left_nowhere(tmp_path: Path) -> None:
+async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None:
     pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY.replace("self.count > 6", "self.count > 10**9"))
@@ -273,7 +273,7 @@ async def test_the_password_of_a_shared_ledger_is_left_nowhere(tmp_path: Path) -
     assert names <= {path.name for path in files}
 
 
-def test_a_set_argument_with_a_secret_is_not_written_into_the_recording(tmp_path: Path) -> None:
+def test_a_parameter_containing_a_secret_is_not_recorded(tmp_path: Path) -> None:
     from botkit.config.load import load_config
 
     config = tmp_path / "canary.yaml"

@@ -1,4 +1,4 @@
-"""A journal on a full or failing disk, torn, damaged, deleted or put back from a copy."""
+"""A journal on a full or failing disk, torn, damaged, deleted or restored from a copy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def journal_files(world: World) -> list[Path]:
     return sorted((world.folder / "state").glob("journal.sqlite*"))
 
 
-async def test_on_a_full_disk_nothing_new_is_sent_cancels_go_on_and_it_recovers(world: World) -> None:
+async def test_on_a_full_disk_no_new_orders_are_sent_cancels_continue_and_the_bot_recovers(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -59,7 +59,7 @@ async def test_on_a_full_disk_nothing_new_is_sent_cancels_go_on_and_it_recovers(
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_a_damaged_journal_refuses_the_start_and_says_what_to_do(world: World) -> None:
+async def test_a_damaged_journal_refuses_the_start_and_names_the_fix(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -74,7 +74,7 @@ async def test_a_damaged_journal_refuses_the_start_and_says_what_to_do(world: Wo
     assert len(world.exchange_orders(open_only=True)) == 1  # nothing was touched
 
 
-async def test_a_torn_end_of_the_write_ahead_log_costs_no_order(world: World) -> None:
+async def test_a_torn_end_of_the_write_ahead_log_loses_no_order(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
@@ -91,7 +91,7 @@ async def test_a_torn_end_of_the_write_ahead_log_costs_no_order(world: World) ->
     await until(lambda: not differences(again, world.emulator))
 
 
-async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world: World) -> None:
+async def test_a_deleted_journal_leaves_its_orders_foreign_and_untouched(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001), far_buy(bot, 0.002)]
     for order in orders:
@@ -110,7 +110,7 @@ async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world
     again.view.money.check()
 
 
-async def test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twice(world: World) -> None:
+async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await world.crash(bot)
@@ -127,11 +127,11 @@ async def test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twic
         shutil.copy(copy, path)
 
     third = await world.start()
-    assert "has lost what was written last (client ids were given that it does not know of)" in told(third)
+    assert "has lost its latest commits (client ids were used that it does not know of)" in told(third)
     assert "1 open orders are not this bot's" in told(third)
     refused = far_buy(third, 0.003)
     assert refused.state is OrderState.REFUSED
-    assert "has lost what was written last" in refused.reason
+    assert "has lost its latest commits" in refused.reason
     await world.crash(third)
 
     assert StateFolder(world.folder / "state").halt() is not None  # until the user has looked
@@ -166,12 +166,12 @@ async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: 
     await world.crash(bot)
     put_back(world, {main: before})
     again = await world.start()
-    assert "has lost what was written last" in told(again)
+    assert "has lost its latest commits" in told(again)
     assert "`botkit resume` lifts it" in told(again)
     assert far_buy(again).state is OrderState.REFUSED
 
 
-async def test_a_torn_end_of_the_journals_log_costs_no_order(world: World) -> None:
+async def test_a_torn_end_of_the_journals_log_loses_no_order(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
@@ -204,9 +204,7 @@ def flip(log: Path) -> None:
     ],
     ids=["damaged", "missing", "cut"],
 )
-async def test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has_looked(
-    happens: Any, said: str, world: World
-) -> None:
+async def test_lost_commits_halt_the_bot_until_the_user_has_checked(happens: Any, said: str, world: World) -> None:
     bot = await world.start()
     for i in range(5):
         await settled(far_buy(bot, 0.001 * (i + 1)))
@@ -216,7 +214,7 @@ async def test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has
     await world.crash(bot)
     happens(log)
     again = await world.start()
-    assert f"has lost what was written last (its log {log.name} {said}" in told(again)
+    assert f"has lost its latest commits (its log {log.name} {said}" in told(again)
     assert "`botkit resume` lifts it" in told(again)
     refused = far_buy(again)
     assert refused.state is OrderState.REFUSED
@@ -236,7 +234,7 @@ async def test_a_journals_log_that_lost_commits_halts_the_bot_until_the_user_has
 
 
 @pytest.mark.parametrize("stands", [True, False], ids=["that stand", "that were filled"])
-async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(world: World, stands: bool) -> None:
+async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(world: World, stands: bool) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await until(lambda: not bot.persistence.is_dirty)
@@ -259,7 +257,7 @@ async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(wo
     assert "has lost" not in told(third)
 
 
-async def test_a_journal_that_is_whole_halts_no_bot_wherever_it_was_killed(world: World) -> None:
+async def test_an_intact_journal_never_halts_the_bot_wherever_it_was_killed(world: World) -> None:
     for _ in range(3):
         bot = await world.start()
         assert "has lost" not in told(bot)
@@ -269,7 +267,7 @@ async def test_a_journal_that_is_whole_halts_no_bot_wherever_it_was_killed(world
         (world.folder / "state" / "client_ids").write_text("1")
 
 
-async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none_unwritten(world: World) -> None:
+async def test_a_journal_locked_by_another_program_delays_orders_and_sends_none_unwritten(world: World) -> None:
     bot = await world.start()
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
@@ -353,9 +351,7 @@ async def judge_that_it_recovers(world: World, bot: Bot) -> None:
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives(
-    small_disk: Path, world: World
-) -> None:
+async def test_on_a_really_full_disk_the_bot_sends_no_new_orders_and_survives(small_disk: Path, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -382,7 +378,7 @@ async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives
         await judge_that_it_recovers(world, bot)
 
 
-async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_lives(world: World) -> None:
+async def test_while_no_file_can_be_written_the_bot_sends_no_new_orders_and_survives(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -402,7 +398,7 @@ async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_live
     assert bot.driver.fault is None
 
 
-async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recovery(world: World) -> None:
+async def test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -413,7 +409,7 @@ async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recover
         await judge_that_it_recovers(world, bot)
 
 
-async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_so(world: World) -> None:
+async def test_an_unwritable_state_folder_refuses_the_start_with_a_reason(world: World) -> None:
     state = world.folder / "state"
     if os.geteuid() == 0:
         if not mounted(state, "-o", "size=1m,ro"):
@@ -435,9 +431,7 @@ async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_
 
 
 @pytest.mark.parametrize("what", ["journal", "journal's log"])
-async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until_it_is_back(
-    what: str, world: World
-) -> None:
+async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back(what: str, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -446,7 +440,7 @@ async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         path.rename(path.with_suffix(".away"))
-        await until(lambda: "was deleted or replaced while the bot runs. What is written goes nowhere" in told(bot))
+        await until(lambda: "was deleted or replaced while the bot runs. Writes to it are lost" in told(bot))
         held = far_buy(bot, 0.002)
         await until(lambda: held.is_final)
         assert held.state is OrderState.NOT_SENT
@@ -500,7 +494,7 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
     assert bot.journal.order_rows()[-1]["state"] == order.state.value
 
 
-async def test_a_run_folder_that_cannot_be_written_refuses_the_start_in_one_sentence(world: World) -> None:
+async def test_an_unwritable_run_folder_refuses_the_start_in_one_sentence(world: World) -> None:
     bot = await world.start()
     await world.crash(bot)
     runs = world.folder / "state" / "runs"
@@ -512,7 +506,7 @@ async def test_a_run_folder_that_cannot_be_written_refuses_the_start_in_one_sent
     await world.start()
 
 
-async def test_a_damaged_count_of_client_ids_gives_no_id_twice(world: World) -> None:
+async def test_a_damaged_client_id_count_leads_to_no_reused_id(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -524,7 +518,7 @@ async def test_a_damaged_count_of_client_ids_gives_no_id_twice(world: World) -> 
     assert later.client_id > order.client_id
 
 
-def test_a_halt_that_cannot_be_lifted_says_so(tmp_path: Path) -> None:
+def test_a_halt_that_cannot_be_lifted_is_reported(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     (tmp_path / "halt.json").mkdir()
     assert folder.is_halted()

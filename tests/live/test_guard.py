@@ -1,4 +1,4 @@
-"""The guard beside a bot: it strikes when the bot is silent, by no clock that can jump, and it is replaced."""
+"""A bot's guard: it strikes when the bot is silent, uses no clock that can jump, and is replaced if it ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOT = 4711
 
 
 class Watched:
-    """A bot's folder, and a guard's process that this test lets time pass for."""
+    """A bot's folder, and a guard's process for which this test lets time pass."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.disk = MemoryDisk()
@@ -57,7 +57,7 @@ class Watched:
         return result
 
     def run(self, each_look: Callable[[int], None]) -> None:
-        """Run the guard; ``each_look`` is called with the number of looks before each of its pauses."""
+        """Run the guard; ``each_look`` is called with the number of checks before each of its pauses."""
         looks, sleep = 0, self.clock.sleep
 
         def slept(seconds: float) -> None:
@@ -79,7 +79,7 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path)
 
 
-def test_a_bot_that_died_is_cleaned_up_after_once_and_the_guard_leaves(watched: Watched) -> None:
+def test_a_dead_bots_orders_are_cancelled_once_and_the_guard_leaves(watched: Watched) -> None:
     def life(look: int) -> None:
         if look < 20:
             watched.beat()
@@ -95,7 +95,7 @@ def test_a_bot_that_died_is_cleaned_up_after_once_and_the_guard_leaves(watched: 
     assert (strike.cancelled, round(strike.silent_s)) == (2, 5)
 
 
-def test_a_time_of_day_that_jumps_between_two_heartbeats_is_no_silence(watched: Watched) -> None:
+def test_a_wall_clock_jump_between_two_heartbeats_is_not_silence(watched: Watched) -> None:
     def life(look: int) -> None:
         if look % 8 == 0:
             watched.beat()
@@ -107,7 +107,7 @@ def test_a_time_of_day_that_jumps_between_two_heartbeats_is_no_silence(watched: 
     assert watched.cancelled == []
 
 
-def test_a_guard_that_stood_still_itself_does_not_take_its_bot_for_dead(watched: Watched) -> None:
+def test_a_guard_that_was_suspended_itself_does_not_declare_its_bot_dead(watched: Watched) -> None:
     def life(look: int) -> None:
         watched.beat()
         if look == 10:
@@ -126,8 +126,8 @@ def test_a_guard_that_stood_still_itself_does_not_take_its_bot_for_dead(watched:
     assert watched.cancelled == []
 
 
-def test_a_bot_that_wakes_is_guarded_as_before(watched: Watched) -> None:
-    """It struck once, and the bot that traded on and died was nobody's care."""
+def test_a_bot_that_wakes_up_is_guarded_again(watched: Watched) -> None:
+    """It struck once, and then the bot that traded on and died was unguarded."""
 
     def life(look: int) -> None:
         if look < 10 or 40 <= look < 60:
@@ -139,7 +139,7 @@ def test_a_bot_that_wakes_is_guarded_as_before(watched: Watched) -> None:
     assert len(watched.cancelled) == 2
 
 
-def test_a_guard_that_cannot_cancel_tries_until_it_can(watched: Watched) -> None:
+def test_a_guard_that_cannot_cancel_retries_until_it_can(watched: Watched) -> None:
     watched.results = [ValueError("no way to the exchange"), PanicResult(left=None), PanicResult(left=("an order",))]
     watched.beat()
 
@@ -153,7 +153,7 @@ def test_a_guard_that_cannot_cancel_tries_until_it_can(watched: Watched) -> None
     assert "\n".join(watched.said).count("no way to the exchange") == 1
 
 
-def test_a_guard_leaves_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
+def test_a_guard_spares_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
     watched.results = [ValueError("no way to the exchange")] * 3
     watched.beat()
 
@@ -165,7 +165,7 @@ def test_a_guard_leaves_a_bot_that_came_back_while_it_could_not_cancel(watched: 
     assert len(watched.cancelled) == 3
 
 
-def test_a_guard_of_a_folder_that_was_removed_leaves(watched: Watched) -> None:
+def test_a_removed_folders_guard_leaves(watched: Watched) -> None:
     watched.beat()
 
     def life(look: int) -> None:
@@ -193,7 +193,7 @@ def test_a_full_disk_does_not_make_a_living_bot_look_dead(watched: Watched) -> N
     assert len(watched.cancelled) == 1
 
 
-def test_on_a_disk_that_takes_no_changes_the_guard_waits_for_the_process_to_end(watched: Watched) -> None:
+def test_on_a_read_only_disk_the_guard_waits_for_the_process_to_end(watched: Watched) -> None:
     watched.beat()
     watched.disk.memory.full = watched.disk.stamped.read_only = True
 
@@ -204,10 +204,10 @@ def test_on_a_disk_that_takes_no_changes_the_guard_waits_for_the_process_to_end(
 
     watched.run(life)
     assert len(watched.cancelled) == 1
-    assert "\n".join(watched.said).count("takes no changes, and so no heartbeats") == 1
+    assert "\n".join(watched.said).count("accepts no changes, and so no heartbeats") == 1
 
 
-def test_a_bot_that_hangs_is_found_out_once_the_disk_takes_changes_again(watched: Watched) -> None:
+def test_a_hanging_bot_is_detected_once_the_disk_is_writable_again(watched: Watched) -> None:
     watched.beat()
     watched.disk.stamped.read_only = True
 
@@ -267,7 +267,7 @@ class Side:
             self.guarding.look()
 
 
-def test_a_guard_that_died_is_told_of_and_replaced() -> None:
+def test_a_dead_guard_is_reported_and_replaced() -> None:
     side = Side()
     side.look(100)
     assert len(side.guards) == 1
@@ -287,7 +287,7 @@ def test_a_guard_that_keeps_ending_is_replaced_less_and_less_often() -> None:
     assert 60 <= len(side.guards) <= 70
 
 
-def test_a_machine_that_can_start_no_process_is_asked_again() -> None:
+def test_starting_a_guard_is_retried_if_the_machine_cannot_start_a_process() -> None:
     side = Side()
     side.look(100)
     start, side.guarding._start = side.guarding._start, _no_process
@@ -304,7 +304,7 @@ def _no_process() -> FakeGuard:
     raise OSError("resource temporarily unavailable")
 
 
-async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_books(world: World) -> None:
+async def test_a_bot_that_wakes_up_learns_what_its_guard_did_and_reconciles(world: World) -> None:
     bot = await world.start()
     async with kept(bot):
         order = far_buy(bot)
@@ -318,7 +318,7 @@ async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_bo
         assert [kind for _, kind, _ in bot.journal.notes() if kind == "guard"] == ["guard"]
 
 
-async def test_no_two_heartbeats_are_the_same(world: World) -> None:
+async def test_no_two_heartbeats_are_equal(world: World) -> None:
     bot = await world.start()
     keeper, clock = Keeper(), HandClock()
     bot.parts = msgspec.structs.replace(bot.parts, machine=replace(bot.parts.machine, clock=clock))
@@ -330,7 +330,7 @@ async def test_no_two_heartbeats_are_the_same(world: World) -> None:
     assert all(before != after for before, after in pairwise(seen))
 
 
-async def test_a_bot_on_a_full_disk_is_heard_by_its_guard(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bot_on_a_full_disk_still_reaches_its_guard(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await world.start()
 
     def full(files: RealFiles, path: Path, content: bytes, *, durable: bool = True) -> None:

@@ -61,7 +61,7 @@ async def trading(world: World) -> Bot:
     return bot
 
 
-async def test_every_commit_holds_the_books_and_the_states_as_they_are(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_every_commit_holds_the_current_books_and_states(tmp_path: Path, monkeypatch: Any) -> None:
     commit, differences, looked = Journal.commit, [], []
     bots: list[Bot] = []
 
@@ -85,7 +85,7 @@ async def test_every_commit_holds_the_books_and_the_states_as_they_are(tmp_path:
         assert sum("portfolio" not in names for names in looked) >= 10, "an order waited for the books of the account"
 
 
-async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_order_leaves_before_figures_are_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
     send = BitoProAdapter.send
 
@@ -119,7 +119,7 @@ async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypat
 
 
 @pytest.mark.real_time  # the thread is the subject
-def test_committing_leaves_sqlite_alone_and_a_thread_fills_it_and_deletes_the_log_that_it_has(tmp_path: Path) -> None:
+def test_commits_go_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     ahead = tmp_path / "journal.sqlite-wal"
 
@@ -159,7 +159,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-async def test_what_comes_in_waits_for_company_and_is_committed_at_the_latest_when_the_driver_closes(
+async def test_inputs_wait_to_be_committed_together_and_at_the_latest_when_the_driver_closes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
@@ -177,7 +177,7 @@ async def test_what_comes_in_waits_for_company_and_is_committed_at_the_latest_wh
         assert states(bot.journal) == ["open"] * 5
 
 
-async def test_an_order_takes_along_what_came_in_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_orders_commit_includes_earlier_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
     async with make_world(tmp_path) as world:
         bot = await world.start()

@@ -1,4 +1,4 @@
-"""The journal's log: what was committed is there after any crash, and what was not is never made up."""
+"""The journal's log: committed data survives any crash, and nothing else appears."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SEGMENTS = (65_536, 4_096, 1_024)
 
 
 def written(bodies: list[bytes], segment_bytes: int) -> tuple[MemoryDisk, Place, list[Place]]:
-    """A log of these bodies: its disk, where it begins, and the place behind each."""
+    """A log of these bodies: its disk, where it begins, and the place after each."""
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_log, "SEGMENT_BYTES", segment_bytes)
@@ -72,7 +72,7 @@ bodies = st.lists(st.binary(min_size=1, max_size=700), min_size=1, max_size=12)
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None)
-def test_a_log_is_read_from_every_place_in_it(wrote: list[bytes], size: int, data: st.DataObject) -> None:
+def test_a_log_can_be_read_from_every_place_in_it(wrote: list[bytes], size: int, data: st.DataObject) -> None:
     disk, begin, places = written(wrote, size)
     at = data.draw(st.integers(0, len(wrote)))
     assert found(disk, [begin, *places][at]) == (wrote[at:], None)
@@ -81,7 +81,7 @@ def test_a_log_is_read_from_every_place_in_it(wrote: list[bytes], size: int, dat
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=150)
-def test_a_flipped_bit_anywhere_costs_the_last_commit_alone_or_is_named(
+def test_a_flipped_bit_anywhere_loses_only_the_last_commit_or_is_reported(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -103,7 +103,7 @@ def test_a_flipped_bit_anywhere_costs_the_last_commit_alone_or_is_named(
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_write_that_was_torn_leaves_exactly_what_was_acknowledged(
+def test_a_torn_write_leaves_exactly_the_acknowledged_records(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -130,7 +130,7 @@ def test_a_write_that_was_torn_leaves_exactly_what_was_acknowledged(
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_a_log_that_was_cut_or_emptied_is_named(wrote: list[bytes], size: int, data: st.DataObject) -> None:
+def test_a_truncated_or_emptied_log_is_reported(wrote: list[bytes], size: int, data: st.DataObject) -> None:
     disk, begin, places = written(wrote, size)
     segment = data.draw(st.sampled_from(segments_of(PATH, disk.files)))
     path = segment_path(PATH, segment)
@@ -154,7 +154,7 @@ def test_a_log_that_was_cut_or_emptied_is_named(wrote: list[bytes], size: int, d
         assert damage is not None
 
 
-def test_a_segment_that_is_missing_is_named() -> None:
+def test_a_missing_segment_is_reported() -> None:
     wrote = [bytes([i]) * 300 for i in range(1, 12)]
     disk, begin, places = written(wrote, 1_024)
     all_of_them = segments_of(PATH, disk.files)
@@ -183,7 +183,7 @@ def test_a_log_of_another_journal_or_a_newer_botkit_is_not_read() -> None:
 
 
 class FailingFile:
-    """Writes the first bytes of what it is given, and then fails."""
+    """Writes the first bytes that it is given, and then fails."""
 
     def __init__(self, file: Any, plan: list[int | None]) -> None:
         self._file, self._plan = file, plan
@@ -200,7 +200,7 @@ class FailingFile:
 
 @given(st.lists(st.binary(min_size=1, max_size=700), min_size=2, max_size=12), st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_what_was_not_acknowledged_is_never_read_before_what_came_after_it(
+def test_unacknowledged_records_are_never_read_before_later_ones(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk = MemoryDisk()
@@ -227,7 +227,7 @@ def test_what_was_not_acknowledged_is_never_read_before_what_came_after_it(
     assert place.number == len(acknowledged) + 1
 
 
-def test_after_a_failed_write_the_next_commit_stands_in_a_file_that_has_not_failed() -> None:
+def test_after_a_failed_write_the_next_commit_goes_to_a_new_file() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     plan: list[int | None] = [None, 8, None]
     opened = disk.durable.open
@@ -246,7 +246,7 @@ def test_after_a_failed_write_the_next_commit_stands_in_a_file_that_has_not_fail
     assert found(disk, begin) == ([b"one", b"three"], None)
 
 
-def test_a_segment_is_made_ahead_and_one_that_is_too_small_made_again() -> None:
+def test_segments_are_made_ahead_and_too_small_ones_remade() -> None:
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     make_segment(PATH, disk.files, 1)
     log = JournalLog(PATH, disk, begin, contextlib.nullcontext())
@@ -267,7 +267,7 @@ def test_a_segment_is_made_ahead_and_one_that_is_too_small_made_again() -> None:
     assert [body[0] for body in found(disk, begin)[0]] == [1, 1, 2, 3]
 
 
-def test_a_disk_without_room_for_a_segment_gets_a_small_one() -> None:
+def test_without_room_for_a_full_segment_a_small_one_is_made() -> None:
     disk = MemoryDisk()
     write = disk.memory.write
 
@@ -302,12 +302,12 @@ def image(path: Path, folder: Path) -> Path:
 
 
 def in_memory() -> Journal:
-    """A journal that no crash will befall."""
+    """A journal that will not crash."""
     return Journal.open(PATH, disk=MemoryDisk(), background=OnLoop())
 
 
 def answers(journal: Journal) -> dict[str, Any]:
-    """Everything that can be asked."""
+    """Everything that can be queried."""
     run, journal.run = journal.run, 0
     try:
         return {
@@ -331,7 +331,7 @@ def fill_of(client_id: int, executed: int) -> Fill:
 
 
 def work(random: Random) -> Iterator[Callable[[Journal], None]]:
-    """What a bot writes, of every kind, over and over."""
+    """A bot's writes of every kind, over and over."""
     for now in range(1, 10_000):
         client_id = random.randrange(1, 30)
         made = order(client_id=client_id, tag=f"at {now}", max_slippage_pct=random.choice([None, 1, 0.5]))
@@ -402,7 +402,7 @@ def test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing(
     steps: set[str] = set()
 
     class Watched(RealDisk):
-        """Takes the files as they are before and after everything that is done to them."""
+        """Copies the files before and after every operation on them."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -452,7 +452,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
-    """A journal of which nothing has come to SQLite, as a killed bot leaves it."""
+    """A journal of which SQLite has nothing yet, as a killed bot leaves it."""
     path = tmp_path / f"{name} first" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -464,14 +464,14 @@ def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
     return left
 
 
-def test_damage_in_the_middle_is_told_once_its_log_is_kept_and_what_is_before_it_counts(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_count(tmp_path: Path) -> None:
     path = killed(tmp_path)
     [file] = log_files(path)
     content = bytearray(file.read_bytes())
     content[len(content.rstrip(b"\0")) // 2] ^= 1
     file.write_bytes(content)
     reader = Journal.open(path, read_only=True)
-    wanted = f"the journal {path} has lost what was written last (its log {file.name} is damaged at byte "
+    wanted = f"the journal {path} has lost its latest commits (its log {file.name} is damaged at byte "
     assert (reader.damage or "").startswith(wanted)
     rows = reader.order_rows()
     reader.close()
@@ -497,7 +497,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp
     file.unlink()
     journal = Journal.open(path)
     assert journal.damage == (
-        f"the journal {path} has lost what was written last (its log journal.sqlite-log-00000001 is missing)"
+        f"the journal {path} has lost its latest commits (its log journal.sqlite-log-00000001 is missing)"
     )
     journal.close()
 
@@ -505,7 +505,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp
     for other in path.parent.glob("journal.sqlite*"):
         if other not in log_files(path):
             other.unlink()
-    with pytest.raises(JournalError, match=r"there is a log beside .*put that back, or move the log away too"):
+    with pytest.raises(JournalError, match=r"there is a log beside .*restore the journal, or move the log away too"):
         Journal.open(path)
     [file] = log_files(path)
     file.unlink()
@@ -522,7 +522,7 @@ def test_a_journal_without_its_log_and_a_log_without_its_journal_are_noticed(tmp
     journal.close()
 
 
-def test_an_older_file_with_the_log_that_followed_it_is_whole(tmp_path: Path) -> None:
+def test_an_older_file_with_its_later_log_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "running" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -545,7 +545,7 @@ def test_an_older_file_with_the_log_that_followed_it_is_whole(tmp_path: Path) ->
     again.close()
 
 
-def test_while_sqlite_takes_nothing_over_nothing_new_is_committed(tmp_path: Path) -> None:
+def test_while_sqlite_cannot_be_filled_nothing_new_is_committed(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite", background=OnLoop())
     filling = journal.filling
     assert filling is not None
@@ -582,7 +582,7 @@ def test_segments_are_deleted_once_sqlite_has_them_on_disk(tmp_path: Path, monke
     journal.close()
 
 
-def test_a_commit_that_no_table_could_take_is_refused(tmp_path: Path) -> None:
+def test_a_commit_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite")
     for bad in (order(tag="\ud800"), order(tag=object())):
         with pytest.raises(JournalError, match="cannot be written"):
@@ -593,7 +593,7 @@ def test_a_commit_that_no_table_could_take_is_refused(tmp_path: Path) -> None:
     assert len(journal.order_rows()) == 1
     journal.close()
     reader = Journal.open(tmp_path / "journal.sqlite", read_only=True)
-    with pytest.raises(JournalError, match="was opened to be read"):
+    with pytest.raises(JournalError, match="was opened read-only"):
         reader.note("kind", "text", 1)
     reader.close()
     with pytest.raises(JournalError, match=r"cannot be written: .*it is closed"):
@@ -626,7 +626,7 @@ def full(path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", SEALED)
-def test_a_cell_that_was_changed_is_damage_and_no_answer(tmp_path: Path, table: str) -> None:
+def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
     path = tmp_path / "journal.sqlite"
     full(path)
     content, counted = path.read_bytes(), 0
@@ -656,12 +656,12 @@ def test_a_cell_that_was_changed_is_damage_and_no_answer(tmp_path: Path, table: 
             assert not said or ("is damaged (" in said and "Move it away to start over" in said)
             if table == "orders":
                 assert journal.order_rows() == []
-                assert "is not as it was written" in (journal.damage or "")
+                assert "has changed since it was written" in (journal.damage or "")
             journal.close()
     assert counted > 5 * len(SEALED[table][2]) - 5
 
 
-def test_a_journal_of_before_is_sealed_when_it_is_taken_on(tmp_path: Path) -> None:
+def test_an_older_journal_gets_checksums_when_it_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     full(path)
     db = sqlite3.connect(path)
@@ -689,7 +689,7 @@ def test_a_journal_of_before_is_sealed_when_it_is_taken_on(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "9" * 5_000, "2147483647", "1e3", "\u0661", "7\n8"])
-def test_a_count_of_client_ids_that_nobody_wrote_does_not_count(tmp_path: Path, text: str) -> None:
+def test_an_impossible_client_id_count_is_ignored(tmp_path: Path, text: str) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal.open(path)
     _, until = journal.lease_ids(Random(1))
@@ -708,14 +708,14 @@ def test_capital_is_not_moved_in_books_that_lost_commits(tmp_path: Path) -> None
     path = killed(tmp_path)
     log_files(path)[0].unlink()
     nothing: Any = None
-    with pytest.raises(JournalError, match=r"is missing\); start the bot, which halts, and look at its books first"):
+    with pytest.raises(JournalError, match=r"is missing\); start the bot, which halts, and check its books first"):
         move_stopped(StateFolder(path.parent), nothing, {}, "s", {"usdt": 1}, 1)
     journal = Journal.open(path)
     assert journal.damage is not None, "the bot still has to tell of it"
     journal.close()
 
 
-def test_commands_of_a_killed_bot_read_its_log_and_say_what_is_missing(
+def test_commands_on_a_killed_bot_read_its_log_and_report_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
@@ -727,11 +727,11 @@ def test_commands_of_a_killed_bot_read_its_log_and_say_what_is_missing(
     main(["journal", str(config)])
     shown = capsys.readouterr().out
     assert "20 orders, 0 fills, 20 open" in shown
-    assert "its 21 newest commits were read from its log, and are not in that file yet" in shown
+    assert "its 21 newest commits were read from its log and are not in that file yet" in shown
     content = bytearray(log_files(path)[0].read_bytes())
     content[len(content.rstrip(b"\0")) // 2] ^= 1
     log_files(path)[0].write_bytes(content)
     main(["journal", str(config)])
     out, err = capsys.readouterr()
-    assert "has lost what was written last (its log journal.sqlite-log-00000001 is damaged at byte" in err
+    assert "has lost its latest commits (its log journal.sqlite-log-00000001 is damaged at byte" in err
     assert "20 orders" not in out

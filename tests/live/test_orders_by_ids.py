@@ -1,4 +1,4 @@
-"""Many orders are read in one listing where its filter by ids is proved, and one by one where it is not."""
+"""Many orders are read in one listing if its filter by ids is verified, and one by one otherwise."""
 
 from __future__ import annotations
 
@@ -62,22 +62,22 @@ async def restarted(world: World, orders: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("world", ["on"], indirect=True)
-async def test_a_filter_that_is_proved_reads_many_orders_at_once(world: World) -> None:
+async def test_a_verified_filter_reads_many_orders_at_once(world: World) -> None:
     assert await restarted(world, ORDERS) == (0, 3), "two for the proof, one for the orders"
 
 
 @pytest.mark.parametrize("world", ["off"], indirect=True)
-async def test_a_filter_that_is_ignored_is_found_out_and_not_used(world: World) -> None:
+async def test_an_ignored_filter_is_detected_and_not_used(world: World) -> None:
     singles, lists = await restarted(world, ORDERS)
     assert singles == ORDERS - 1
     assert lists in (1, 2)
 
 
 @pytest.mark.parametrize("world", ["refused"], indirect=True)
-async def test_a_filter_that_is_refused_is_not_used(world: World) -> None:
+async def test_a_refused_filter_is_not_used(world: World) -> None:
     assert await restarted(world, ORDERS) == (ORDERS - 1, 1)
 
 
 @pytest.mark.parametrize("world", ["on"], indirect=True)
-async def test_few_orders_are_not_worth_a_proof(world: World) -> None:
+async def test_a_filter_is_not_verified_for_few_orders(world: World) -> None:
     assert await restarted(world, LEAST) == (LEAST - 1, 0)

@@ -1,4 +1,4 @@
-"""The machine behind its ports: the real one keeps its promises, and a bot's parts run on another as well."""
+"""The machine behind its ports: the real one behaves as documented, and a bot's parts run on another one too."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 
 
 class HandClock:
-    """A machine's clock that a test moves."""
+    """A machine's clock that a test advances."""
 
     def __init__(self) -> None:
         self.wall = 1_700_000_000 * NS_PER_S
@@ -50,7 +50,7 @@ class HandClock:
 
 
 class MemoryFiles:
-    """Files that exist in this test alone; a write that is not durable is lost in a crash."""
+    """Files that exist only in this test; writes that are not durable are lost in a crash."""
 
     def __init__(self) -> None:
         self.now: dict[Path, bytes] = {}
@@ -167,7 +167,7 @@ class _MemoryLock:
 # -- a disk of another kind -------------------------------------------------------------------------------------------
 
 
-def test_a_bots_folder_lives_on_the_disk_that_it_is_given(tmp_path: Path) -> None:
+def test_a_bots_folder_lives_on_the_given_disk(tmp_path: Path) -> None:
     disk = MemoryDisk()
     folder = StateFolder(tmp_path / "never", disk)
     folder.lock()
@@ -189,7 +189,7 @@ def test_a_bots_folder_lives_on_the_disk_that_it_is_given(tmp_path: Path) -> Non
     assert not (tmp_path / "never").exists()
 
 
-def test_the_journal_lives_there_too_and_its_ids_go_on_after_a_crash(tmp_path: Path) -> None:
+def test_the_journal_uses_the_same_disk_and_its_ids_continue_after_a_crash(tmp_path: Path) -> None:
     disk = MemoryDisk()
     journal = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk, background=OnLoop())
     _, until = journal.lease_ids(Random(1))
@@ -201,10 +201,10 @@ def test_the_journal_lives_there_too_and_its_ids_go_on_after_a_crash(tmp_path: P
     assert not (tmp_path / "never").exists()
 
 
-def test_a_command_waits_for_its_answer_by_the_clock_that_is_given(tmp_path: Path) -> None:
+def test_a_command_waits_for_its_answer_by_the_given_clock(tmp_path: Path) -> None:
     disk, clock = MemoryDisk(), HandClock()
     folder = StateFolder(tmp_path, disk)
-    with pytest.raises(commands.CommandFailed, match="does not run"):
+    with pytest.raises(commands.CommandFailed, match="is not running"):
         commands.ask(folder, "stop", clock=clock)
     folder.lock()
     with pytest.raises(commands.CommandFailed, match="did not answer within 3 s"):
@@ -232,7 +232,7 @@ def test_a_disk_that_does_not_answer_holds_new_orders_back(tmp_path: Path) -> No
     assert folder.is_halted()
 
 
-def test_a_command_that_cannot_be_removed_is_not_obeyed_again_and_again(tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_removed_is_executed_only_once(tmp_path: Path) -> None:
     disk = MemoryDisk()
     folder = StateFolder(tmp_path, disk)
     commands.leave(folder, "stop", clock=HandClock())
@@ -247,7 +247,7 @@ def test_a_command_that_cannot_be_removed_is_not_obeyed_again_and_again(tmp_path
 # -- this machine's disk ----------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, path = RealDisk().files, tmp_path / "a" / "b.json"
     files.write(path, b"old")
 
@@ -262,7 +262,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert files.names(tmp_path / "nowhere") == []
 
 
-def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
+def test_appended_data_comes_after_what_was_there(tmp_path: Path) -> None:
     files, path = RealDisk().files, tmp_path / "run" / "log"
     for part in (b"one ", b"two"):
         with_end = files.append(path)
@@ -278,7 +278,7 @@ def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
         files.read(path)
 
 
-def test_a_sign_of_life_is_read_back_and_replaces_no_file(tmp_path: Path) -> None:
+def test_a_heartbeat_can_be_read_back_and_replaces_no_file(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "lock"
     assert disk.pulses.last(path) is None
     with pytest.raises(FileNotFoundError):
@@ -309,7 +309,7 @@ def test_the_holder_of_a_lock_is_found_on_a_read_only_disk(tmp_path: Path, monke
     assert disk.holder(path) is None
 
 
-def test_what_is_written_in_place_has_reached_the_disk_when_that_returns(
+def test_an_in_place_write_has_reached_the_disk_when_it_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk, path = RealDisk(), tmp_path / "log"
@@ -336,7 +336,7 @@ def test_what_is_written_in_place_has_reached_the_disk_when_that_returns(
     file.close()
 
 
-def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
+def test_a_lock_belongs_to_one_process_and_ends_with_it(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "f" / "lock"
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom botkit.live.disk import RealDisk\n"
@@ -360,7 +360,7 @@ def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_full_disk_under_a_fresh_folder_is_a_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_under_a_new_folder_gives_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("/dev/full")
     with pytest.raises(FolderUnusable, match="cannot be written"):
         StateFolder(tmp_path).lock()
@@ -380,7 +380,7 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0)
 
 
-async def test_work_is_done_once_and_waited_for(background: Background) -> None:
+async def test_background_work_is_done_once_and_can_be_waited_for(background: Background) -> None:
     done: list[int] = []
     job = background.start("once", lambda: done.append(1))
     job.wait()
@@ -389,7 +389,7 @@ async def test_work_is_done_once_and_waited_for(background: Background) -> None:
     assert await background.run(lambda: 7) == 7
 
 
-async def test_a_step_is_repeated_woken_and_done_once_more_at_the_end(background: Background) -> None:
+async def test_a_step_is_repeated_can_be_woken_and_runs_once_more_at_the_end(background: Background) -> None:
     steps: list[int] = []
     ending = False
 
@@ -410,13 +410,13 @@ async def test_a_step_is_repeated_woken_and_done_once_more_at_the_end(background
     assert len(steps) == 3, "what has ended is not done again"
 
 
-async def test_a_frame_is_seen_from_another_thread_alone(background: Background) -> None:
+async def test_a_frame_is_visible_only_from_another_thread(background: Background) -> None:
     look = background.caller_frame()
     frame = await background.run(look)
     assert (frame is None) == isinstance(background, OnLoop)
 
 
-async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: Path) -> None:
+async def test_on_the_loop_no_part_of_a_bot_starts_a_thread(tmp_path: Path) -> None:
     before = threading.active_count()
     clock, on_loop = HandClock(), OnLoop()
     sent: list[str] = []
@@ -453,7 +453,7 @@ async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: P
     telling.close()
 
 
-async def test_a_message_that_fails_is_tried_again_when_its_pause_is_over_by_the_clock() -> None:
+async def test_a_failed_message_is_retried_after_its_pause_by_the_clock() -> None:
     clock, sent, tries = HandClock(), [], []
 
     class Flaky:
@@ -484,7 +484,7 @@ async def test_a_message_that_fails_is_tried_again_when_its_pause_is_over_by_the
 # -- clocks -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_bots_clock_follows_the_counter_and_not_the_time_of_day() -> None:
+def test_the_bots_clock_follows_the_counter_rather_than_the_wall_clock() -> None:
     machine = HandClock()
     clock = SteadyClock.of(machine)
     began = clock.now()

@@ -1,4 +1,4 @@
-"""A recorded run is played again decision by decision, restarts, faults and commands included."""
+"""A recorded run is replayed decision by decision, restarts, faults and commands included."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def run_folder(bot: Bot) -> Path:
 
 
 async def kept(bot: Bot, seconds: float) -> None:
-    """The bot with its keeper, for so long, stopped in order."""
+    """The bot with its keeper, for this long, then stopped cleanly."""
     keeper = Keeper()
     await keeper.run(bot, seconds)
     await keeper.stop(bot)
@@ -93,7 +93,7 @@ async def trading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:  # 
         yield world
 
 
-async def test_every_decision_of_a_run_is_made_again(trading: World) -> None:
+async def test_every_decision_of_a_run_is_reproduced(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 3)
     verdict = replay_run(run_folder(bot))
@@ -105,7 +105,7 @@ async def test_every_decision_of_a_run_is_made_again(trading: World) -> None:
     assert verdict.decisions == len(lines)
 
 
-async def test_restarts_faults_halts_and_commands_are_replayed_as_well(trading: World) -> None:
+async def test_restarts_faults_halts_and_commands_are_replayed_too(trading: World) -> None:
     bot = await trading.start()
     await asyncio.sleep(1)
     await trading.crash(bot)
@@ -135,7 +135,7 @@ async def test_restarts_faults_halts_and_commands_are_replayed_as_well(trading: 
     assert verdict.decisions > 100
 
 
-async def test_a_run_in_which_much_goes_wrong_is_replayed(trading: World) -> None:
+async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
     """Lost, doubled and overtaking frames, cut sockets, refusals, deposits by other hands, a frozen book, halts that
     are lifted; and at the end all that is held is sold."""
     trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
@@ -161,7 +161,7 @@ async def test_a_run_in_which_much_goes_wrong_is_replayed(trading: World) -> Non
     assert '"tag":"flatten"' in (run_folder(bot) / "decisions.jsonl").read_text()
 
 
-async def test_the_first_decision_that_differs_is_shown(trading: World) -> None:
+async def test_the_first_differing_decision_is_shown(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 2)
     plugin = trading.folder / "plugins" / "puppet.py"
@@ -172,7 +172,7 @@ async def test_the_first_decision_that_differs_is_shown(trading: World) -> None:
     assert verdict.decisions == verdict.difference.line - 1
 
 
-async def test_a_run_that_was_killed_is_replayed_as_far_as_it_was_written(trading: World) -> None:
+async def test_a_killed_run_is_replayed_as_far_as_it_was_written(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 2)
     path = run_folder(bot) / INPUTS
@@ -194,7 +194,7 @@ async def test_a_run_that_was_killed_is_replayed_as_far_as_it_was_written(tradin
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_a_damaged_recording_is_one_sentence_and_never_equal(seed: int, trading: World) -> None:
+async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_equal(seed: int, trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 1)
     run, dice = run_folder(bot), random.Random(seed)
@@ -246,18 +246,18 @@ def unpacked(packed: bytes | bytearray) -> bytes | None:
         return None
 
 
-async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(trading: World) -> None:
+async def test_a_changed_configuration_and_a_missing_run_are_named(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 0.5)
     trading.config.write_text(trading.config.read_text() + "\n# changed\n")
     with pytest.raises(ConfigError, match="has changed since the run; use --config"):
         replay_run(run_folder(bot))
     assert replay_run(run_folder(bot), trading.config).difference is None
-    with pytest.raises(ReplayError, match="holds no recorded run"):
+    with pytest.raises(ReplayError, match="contains no recorded run"):
         replay_run(trading.folder)
 
 
-async def test_a_recording_of_another_format_is_refused_with_one_sentence(trading: World) -> None:
+async def test_a_recording_of_another_format_is_refused_in_one_sentence(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 0.5)
     header = run_folder(bot) / HEADER
@@ -269,7 +269,7 @@ async def test_a_recording_of_another_format_is_refused_with_one_sentence(tradin
         replay_run(run_folder(bot))
 
 
-def test_inputs_of_a_new_shape_are_of_a_new_format() -> None:
+def test_changed_inputs_require_a_new_format() -> None:
     shapes = {
         name: thing.__struct_fields__
         for module in (events, inputs, limits, requests)
@@ -282,9 +282,7 @@ def test_inputs_of_a_new_shape_are_of_a_new_format() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-async def test_a_recording_that_cannot_be_written_does_not_end_the_bot(
-    trading: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unwritable_recording_does_not_end_the_bot(trading: World, monkeypatch: pytest.MonkeyPatch) -> None:
     append = RealFiles.append
 
     def to_a_full_disk(files: RealFiles, path: Path) -> Appending:

@@ -129,7 +129,7 @@ class _LimitedFile:
 
 
 class World:
-    """An emulator, and the bots that meet it one after the other."""
+    """An emulator, and the successive bots that meet it."""
 
     def __init__(self, folder: Path, emulator: Emulator, config: Path, speed: float) -> None:
         self.folder = folder
@@ -138,7 +138,7 @@ class World:
         self.speed = speed
         self.bots: list[Bot] = []
         self.disk = LimitedDisk()
-        #: what the bot that was started last has told
+        #: the latest bot's messages
         self.told: list[tuple[str, str]] = []
 
     def parts(
@@ -149,7 +149,7 @@ class World:
         rest: str | None = None,
         ws: str | None = None,
     ) -> LiveParts:
-        """``rest`` and ``ws`` are addresses other than the emulator's."""
+        """``rest`` and ``ws`` override the emulator's addresses."""
         project = Project.load(self.config)
         clock = self.emulator.clock
         adapter = connect(project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock)
@@ -169,7 +169,7 @@ class World:
         return await self.start_from(self.parts(**options), orphans=orphans)
 
     async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
-        """A bot that trades; what it told of its start is in ``told`` even where the start was refused."""
+        """A trading bot; its start-up messages are in ``told`` even if the start was refused."""
         notices, self.told = Notices(), []
         said = self.told
         notices.listeners.append(lambda level, text: said.append((level, text)))
@@ -180,7 +180,7 @@ class World:
         return bot
 
     async def crash(self, bot: Bot) -> None:
-        """The process dies: nothing is said, nothing is written any more."""
+        """The process dies: nothing more is said or written."""
         bot.driver.fault = RuntimeError("crashed by the test")
         await bot.driver.close()
         with self.disk.read_only():
@@ -205,14 +205,14 @@ def told(bot: Bot) -> str:
 
 
 def far_buy(bot: Bot, amount: float = 0.01) -> Order:
-    """A buy that rests, half-way below the market."""
+    """A resting buy halfway below the market."""
     order: Order = puppet(bot).buy("btc_usdt", amount=amount, price=round(puppet(bot).last_price("btc_usdt") / 2))
     bot.driver.wake()
     return order
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    """Wait for something that comes by itself."""
+    """Wait for something that happens by itself."""
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.005)
@@ -224,7 +224,7 @@ async def settled(order: Order) -> None:
 
 @contextlib.asynccontextmanager
 async def kept(bot: Bot) -> AsyncIterator[Keeper]:
-    """The bot is looked after, as `botkit run` does it, until the block ends."""
+    """Run the bot with its keeper, as `botkit run` does, until the block ends."""
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     try:
@@ -250,7 +250,7 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
-            # by the exchange's own count; a storm of 429 that a test has ordered is none of it
+            # by the exchange's own count; a storm of 429s that a test ordered is excluded
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:

@@ -1,4 +1,4 @@
-"""A bot that runs ahead of what it cannot have heard of yet decides as one that waits for everything that happens.
+"""A bot that runs ahead while nothing new can reach it decides like one that waits for every event.
 
 The random bots and tapes of tests/frozen, with books and trades that our own orders show in: once with the driver, and
 once a turn a row with every arrival and match at the exchange in its place.
@@ -35,8 +35,8 @@ def test_running_ahead_changes_no_decision(seed: int, tape: str, folder: Path, m
     assert ahead == run(seed, tape, folder)
 
 
-def test_a_bot_that_runs_past_what_shows_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An own trade, or a book with own orders in it, then becomes known at a time that has passed."""
+def test_running_ahead_too_far_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An own trade, or a book with own orders, would then become known at a time already past."""
     monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)
     with pytest.raises(AssertionError, match="time went back"):
         run(11, "books", folder)

@@ -70,6 +70,20 @@ class Process:
 PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
 
 
+class NumberedTask(asyncio.Task[Any]):
+    """A task whose place in a set does not depend on its address: code that cancels a set of tasks does so in one
+    order.
+    """
+
+    def __init__(self, coro: Any, *, loop: VirtualLoop, **options: Any) -> None:
+        loop.tasks_made += 1
+        self._number = loop.tasks_made
+        super().__init__(coro, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. ``limit_s`` bounds virtual time: the test of a bot that never stops must end as well."""
 
@@ -77,6 +91,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.seed = seed
         self.rounds = 0
+        self.tasks_made = 0
         self._now = 0.0
         self._deadline = limit_s
         self._limit_s = limit_s
@@ -92,6 +107,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._on_step: list[Callable[[], None]] = []
         self._threads: dict[int, _Turns] = {}
         self.network = Network(self, seed)
+        self.set_task_factory(lambda loop, coro, **options: NumberedTask(coro, loop=loop, **options))  # type: ignore[arg-type]
 
     # -- time -----------------------------------------------------------------------------------------------------
 

@@ -13,12 +13,14 @@ import contextlib
 import contextvars
 import random
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from types import FrameType
 from typing import Any, TypeVar
 from unittest import mock
 
 import aiohappyeyeballs
 import aiohttp.connector
+import aiohttp.web_response
 
 import botkit.emulator.clock
 import botkit.exchange.bitopro.sign
@@ -186,6 +188,8 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         # a process's nonces never go back, but every loop begins at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
+        # an answer that names no date gets one from aiohttp
+        (aiohttp.web_response, "rfc822_formatted_time", lambda: formatdate(clock.wall_ns() // NS_PER_S, usegmt=True)),
         # aiohttp gives its races of addresses raw sockets, which there are none of here
         (aiohappyeyeballs, "start_connection", start_connection),
     ]  # fmt: skip

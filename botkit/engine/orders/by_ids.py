@@ -28,14 +28,14 @@ OnRows = Callable[[Mapping[str, OrderReport] | None, Nanos], None]
 
 
 class OrdersByIds:
-    """Listings by ids. ``proven``: whether the filter works, None until it was probed."""
+    """Listings by ids. ``proven``: whether the filter works, None until it was tested."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self.proven: bool | None = None
 
     def pays(self, count: int) -> bool:
-        """Whether to read so many orders of a pair by a listing."""
+        """Whether to read this many orders of a pair with one listing."""
         return count >= LEAST and self.proven is not False
 
     def read(self, pair: Pair, ids: Sequence[str], on_rows: OnRows, now: Nanos) -> None:

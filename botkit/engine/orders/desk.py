@@ -102,7 +102,7 @@ class OrderDesk:
         self._cancels: dict[int, tuple[Order, ...]] = {}
         #: a replacement waits until the order it replaces is final: old client id -> (new order, executed at the call)
         self._replacements: dict[int, tuple[Order, int]] = {}
-        #: reports that overtook the answer that identifies their order
+        #: reports that arrived before the answer that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: final reports whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
@@ -130,7 +130,7 @@ class OrderDesk:
         )
         self.gate = self._gate = gate(self.resolution)
 
-    # -- what strategies ask --------------------------------------------------------------------------------------
+    # -- what strategies request ---------------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
         """Accept an intent: check it, lock its money, queue it. A refusal ends it at once, in state REFUSED.
@@ -302,7 +302,7 @@ class OrderDesk:
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
         elif type(request) is CancelOrder:
             own = self._table.by_client_id.get(request.client_id)
-            if own is not None:  # else an orphan's, whose answer goes to the requester
+            if own is not None:  # otherwise an orphan's cancel, whose answer goes to the requester
                 self._cancels[request.id] = (own,)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
@@ -408,7 +408,7 @@ class OrderDesk:
         if order is None or order.order_id or order.state not in _MAY_APPEAR:
             return None
         if not is_same_order(order, report) or is_too_old(order, report):
-            return None  # somebody else's order, or one of an earlier run, with the same label
+            return None  # somebody else's order, or an earlier run's, with the same client id
         return order
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
@@ -418,12 +418,12 @@ class OrderDesk:
         order.order_id = report.order_id
         self.resolution.settled(order, now)
         if revived:
-            # It was taken for refused or absent, and its money released: it counts again from here.
+            # The order was assumed refused or absent and its money released: it counts again from here.
             self._table.open_up(order)
             self._risk.order_opened(order)
             self._portfolio.relock(order)
-            self._decisions.note("late_order", now, f"{order.client_id} was taken for {order.state.value}, but lives")
-            # its strategy believes that it is dead, and may have placed another
+            self._decisions.note("late_order", now, f"{order.client_id} was assumed {order.state.value}, but is live")
+            # its strategy believes that it is dead and may have placed another
             order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)

@@ -6,7 +6,7 @@ earlier, so its answer, which follows the arrival, was read less than one window
 held when the latest one was granted. Held slots never exceed the limit, so neither do the arrivals in any server
 window: sliding, fixed (any phase) or bucket counting, whatever the network does.
 
-Rejected: a log stamped at send, a leaky or token bucket, GCRA. With each, requests can bunch up in transit, and up to
+Rejected: a log of send times, a leaky or token bucket, GCRA. With each, requests can bunch up in transit, and up to
 twice the limit arrived in one window at the server. Also rejected: a margin for "usual" latency, which wastes slots on
 calm days and is exceeded on others.
 """

@@ -89,7 +89,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind_text(self) -> str:
-        """The kind in words: ``whole number``, ``list of pairs``..."""
+        """The kind in words, such as ``whole number`` or ``list of pairs``."""
         return _in_words(self.kind)
 
 
@@ -354,7 +354,7 @@ def _unusable(kind: Any) -> str:
         if issubclass(inner, enum.Enum):
             return "" if len(inner) else f"the enum {inner.__name__} has no members"
         if inner is list:
-            return "list does not say of what; write list[float], for example"
+            return "list lacks its element type; write list[float], for example"
     return f"{_annotation_text(kind)} is not a kind of parameter"
 
 

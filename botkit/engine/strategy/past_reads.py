@@ -37,7 +37,7 @@ class _PastSeries:
         self.read_at: Nanos = 0
 
     def begin(self, now: Nanos) -> Nanos:
-        """Start over; returns from when on candles are needed."""
+        """Start over; returns the time from which candles are needed."""
         self._candles.clear()
         # one more than needed, since the first of a reply may be incomplete
         return bucket_start(now - (self.most + 1) * self.length, self.resolution)
@@ -47,7 +47,7 @@ class _PastSeries:
         self._candles += [row for row in rows if isinstance(row, Candle)]
 
     def end(self, now: Nanos) -> None:
-        """All candles have arrived: make bars of them."""
+        """All candles have arrived: make bars from them."""
         builder = BarBuilder(self.pair, self.resolution, grace_ns=0)
         bars: list[Bar] = []
         running: Bar | None = None
@@ -64,7 +64,7 @@ class _PastSeries:
         self.read_at = now
 
     def has_ended_since(self, now: Nanos) -> bool:
-        """True if the bar that was running at the read is complete by now."""
+        """True if the bar that was unfinished at the read is complete by now."""
         return bucket_start(self.read_at, self.resolution) < bucket_start(now, self.resolution)
 
 

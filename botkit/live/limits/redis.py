@@ -64,13 +64,13 @@ class RedisLink:
             ) from None
         parts = urlsplit(url)
         if parts.scheme not in ("redis", "rediss"):
-            raise ConfigError("limits.ledger: this is no address of a Redis server; write redis://HOST:PORT/0")
+            raise ConfigError("limits.ledger: this is not the address of a Redis server; write redis://HOST:PORT/0")
         try:
             port = parts.port or 6379
-        except ValueError:  # its text quotes what stands there, which may be half a password
+        except ValueError:  # its text quotes the port, which may be half a password
             raise ConfigError(
-                "limits.ledger: the port in the address is no number; write redis://:${NAME}@HOST:PORT/0, where NAME "
-                "holds the password alone, or write the password's / ? # @ as %2F %3F %23 %40"
+                "limits.ledger: the port in the address is not a number; write redis://:${NAME}@HOST:PORT/0, where "
+                "NAME holds the password alone, or write the password's / ? # @ as %2F %3F %23 %40"
             ) from None
         # the URL may contain a password, which must not appear in a message
         self.name = f"the ledger at {parts.scheme}://{parts.hostname}:{port}{parts.path}"
