@@ -15,6 +15,8 @@ from botkit.model.requests import CancelOrder, GetOrder, ListOrders
 from tests.live.books import differences
 from tests.live.world import World, far_buy, make_world, puppet, settled, until
 
+pytestmark = pytest.mark.virtual_time
+
 ORDERS = 8
 
 
