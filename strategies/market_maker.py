@@ -24,7 +24,7 @@ class MarketMaker(Strategy):
     skew_bps: float = param(10.0, ge=0, lt=10_000, live=True, doc="how far both quotes move when the inventory is full")
     inventory: float = param(0.05, gt=0, doc="maximum distance from the target holding, in base currency")
     target: float | None = param(
-        None, ge=0, doc="holding at which quotes are centred, in base currency; default: what it was given"
+        None, ge=0, doc="holding at which quotes are centred, in base currency; default: the coins it was given"
     )
     tolerance_bps: float = param(2.0, ge=0, doc="leave a quote in place if it is this close to the wanted price")
     max_age_s: float = param(60.0, gt=0, doc="pull the quotes when the book is older than this")

@@ -277,7 +277,7 @@ _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink
 #: uses that cannot affect a running bot's decisions. The list may only shrink.
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
-    "live/replay.py": {"open", "read_text"},
+    "live/replay.py": {"open", "read_bytes"},
     # the log is for people: nothing reads it back, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
     # runs an emulator beside tests that have no event loop

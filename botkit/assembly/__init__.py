@@ -14,6 +14,5 @@
     market_access.py  market data without a bot
     operations.py     what commands take from `botkit.live`
 
-What a configuration means stands in `botkit.config` and `botkit.project`; what is done with the parts, in the rooms
-that they come from.
+`botkit.config` and `botkit.project` interpret the configuration; the parts come from the other rooms.
 """

@@ -1,4 +1,4 @@
-"""The way to a bot's account for commands in another process."""
+"""Connects commands in another process to a bot's account."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from botkit.config.addresses import check_command, chosen_address
-from botkit.config.secrets import resolve_account
+from botkit.config.secrets import resolve_account, resolve_ledger
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
@@ -30,12 +30,14 @@ async def account_access(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[RateLimitedReads]:
-    """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
-    `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
+    """A separate connection to a bot's account for `botkit panic` and `botkit account`, counted in the windows that
+    bots share.
+
+    Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
     rest, ws = chosen_address(project.config, rest, ws)
     check_command(mode, rest)
     account = _account(project, mode, rest, environ)
-    ledger, clock = project.config.limits.ledger, SteadyClock()
+    ledger, clock = _ledger(project, environ, hurries, say), SteadyClock()
     if mode == "emulator":
         from botkit.emulator.ask_clock import emulator_clock
 
@@ -56,8 +58,19 @@ async def account_access(
         yield access
 
 
+def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
+    """The ledger of a configuration. A command in a hurry goes without if the ledger's password is not at hand."""
+    try:
+        return resolve_ledger(project.loaded, environ)
+    except ConfigError as error:
+        if not hurries:
+            raise
+        say(f"{error}; going on without shared rate limits")
+        return ALONE
+
+
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """The account of a bot in a mode; at an emulator without one in the configuration, the one that the bot uses."""
+    """A bot's account in a mode. At an emulator, if the configuration names no account, the one that the bot uses."""
     if mode == "live":
         return resolve_account(project.loaded, environ)
     if project.config.emulator.account is not None:

@@ -1,4 +1,4 @@
-"""Backtests: a configuration's parts, run and written into a folder."""
+"""Builds a backtest from its configuration, runs it and writes its folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def backtest_parts(
     end: str | None = None,
     seed: int | None = None,
 ) -> BacktestParts:
-    """The parts of a configuration's backtest; what is given here overrides it. Raises ConfigError or DataError."""
+    """The parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
+    DataError."""
     config, section, facts = project.config, project.config.backtest, project.facts
     chosen_seed = config.seed if seed is None else seed
     feed = backtest_feed(project, data)
@@ -118,9 +119,9 @@ def backtest_into(
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    Without ``out`` it is ``out/NAME/N``, the next number, and also ``out/NAME/latest``. The folder is there whole or
-    not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies, and of callbacks that would
-    block a live bot; ``log: file`` is written. Raises BotkitError.
+    Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
+    appears only when complete. ``tell`` receives (level, text, when) for strategies' warnings and errors and for
+    callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed)
@@ -139,6 +140,6 @@ def backtest_into(
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:
-    """The log file that the configuration asks for; of the level alone nothing is to be seen without one."""
+    """The configured log file. A log level alone has no effect without one."""
     section = project.config.log
     return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

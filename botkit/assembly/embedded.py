@@ -1,4 +1,4 @@
-"""The embedded emulator: one for all configurations of a process, with an account for each."""
+"""The embedded emulator: one per process, with an account for each configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEED = 60.0
 
 
 def embedded_account(name: str) -> EmulatorAccount:
-    """The account of the bot of that name. Its key is valid only at the emulator in this process."""
+    """The account of the bot with this name. Its key is valid only at the emulator in this process."""
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 

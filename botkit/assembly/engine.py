@@ -1,4 +1,4 @@
-"""The bot, the same for every driver."""
+"""Builds the bot, which is the same for every driver."""
 
 from __future__ import annotations
 

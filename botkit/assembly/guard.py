@@ -1,8 +1,8 @@
-"""The process of a guard (`botkit.live.guard`): how it is started, and how it reaches the account.
+"""Starts a guard's process (`botkit.live.guard`) and connects it to the account.
 
     python -m botkit.assembly.guard CONFIG FOLDER GUARD_S REST WS PID
 
-PID is the bot's. Credentials come from the configuration again, never from the command line.
+PID is the bot's. Credentials are read from the configuration, never passed on the command line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from botkit.project.without_strategies import without_strategies
 def start_guard(
     config: Path, folder: StateFolder, guard_s: int, address: tuple[str | None, str | None]
 ) -> subprocess.Popen[bytes]:
-    """Start the guard of a bot; end it with ``terminate`` when the bot has stopped cleanly."""
+    """Start a bot's guard. Call ``terminate`` on it once the bot has stopped cleanly."""
     arguments = [str(config), str(folder.path), str(guard_s), *(part or "" for part in address), str(os.getpid())]
     return subprocess.Popen(
         [sys.executable, "-m", "botkit.assembly.guard", *arguments],
@@ -39,26 +39,26 @@ def start_guard(
 
 
 async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws: str | None) -> PanicResult:
-    """Cancel the orders of the folder's bot; those of others stay."""
+    """Cancel the open orders of this folder's bot and no others."""
     journal = Journal.open(folder.journal, read_only=True)
     own = OwnOrders(journal.order_rows())
     journal.close()
     async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
-        # without a halt: a bot that comes back has its journal and may continue
+        # no halt, since a restarted bot has its journal and may continue
         return await panic(access, own, own_only=True, can=access.sender.capabilities, say=_say)
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a terminal that was closed must not end the guard
+    with contextlib.suppress(OSError, ValueError):  # closing the terminal must not end the guard
         sys.stderr.write(f"guard: {text}\n")
         sys.stderr.flush()
 
 
 def main(arguments: list[str]) -> int:
-    """Guard one bot, as its process was told to."""
+    """Run a guard for one bot, configured by the command line."""
     config, folder = Path(arguments[0]), StateFolder(Path(arguments[1]))
     rest, ws = (part or None for part in arguments[3:5])
-    # read it now, as the bot did: it may be half edited when the bot dies
+    # read it now, as the bot did, since it may be half edited when the bot dies
     at_start: Project | None = None
     with contextlib.suppress(BotkitError):
         at_start = without_strategies(config)

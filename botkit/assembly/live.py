@@ -14,7 +14,7 @@ from botkit.assembly.live_parts import LiveParts, Mode, make_parts
 from botkit.config.addresses import check_emulator, chosen_address
 from botkit.config.money import paper_balances
 from botkit.config.real_money import check_real_money
-from botkit.config.secrets import resolve_account
+from botkit.config.secrets import resolve_account, resolve_ledger
 from botkit.errors import BotkitError, ConfigError
 from botkit.exchange.paper import MARKET_READS, PaperAdapter
 from botkit.live.clock import DriverClock, SteadyClock
@@ -45,7 +45,7 @@ async def live_parts(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
-    """The parts of a bot in a mode; what was started for it (an emulator) ends with the block. Raises ConfigError."""
+    """The parts of a bot in a mode. An emulator started for it stops at the end of the block. Raises ConfigError."""
     async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
         yield parts
 
@@ -61,12 +61,12 @@ async def parts_of(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """The parts of the bots of one process, in their order; what was started for them ends with the block. All bots
-    run on ``machine``, this one unless another is given.
+    """The parts of one process's bots, in order. Emulators started for them stop at the end of the block. All bots run
+    on ``machine``, by default this one.
 
-    Raises ConfigError listing the mistakes of all configurations.
+    Raises ConfigError listing the mistakes in all configurations.
     """
-    bots = _Bots(len(projects), machine)
+    bots = _Bots(len(projects), machine, environ)
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -78,11 +78,11 @@ async def parts_of(
                 if project in embedded:
                     parts = bots.embedded(project, emulator)
                 elif mode == "emulator":
-                    parts = await bots.at_emulator(project, address, speed, environ)
+                    parts = await bots.at_emulator(project, address, speed)
                 elif mode == "paper":
                     parts = await bots.on_paper(project, address)
                 else:
-                    parts = await bots.real(project, address, environ)
+                    parts = await bots.real(project, address)
             except BotkitError as error:
                 problems.append(error)
             else:
@@ -99,16 +99,17 @@ async def parts_of(
 
 
 def _emulator(projects: Sequence[Project], speed: float | None) -> Any:
-    from botkit.assembly.embedded import embedded_emulator  # a bot with real money needs no emulator in its memory
+    from botkit.assembly.embedded import embedded_emulator  # a real-money bot does not need the emulator in its memory
 
     return embedded_emulator(projects, speed)
 
 
 class _Bots:
-    """Wires the bots of one command, each in its mode."""
+    """Wires the bots of one command, each in its own mode."""
 
-    def __init__(self, size: int, machine: Machine | None) -> None:
+    def __init__(self, size: int, machine: Machine | None, environ: Mapping[str, str]) -> None:
         self._shared = SharedBots(size, machine)
+        self._environ = environ
         self._limits = LimitsAgreement()
         #: read from each exchange once for all bots
         self._pairs: dict[object, Mapping[str, Pair]] = {}
@@ -126,14 +127,12 @@ class _Bots:
             is_new_world=True,
         )
 
-    async def at_emulator(
-        self, project: Project, address: Address, speed: float | None, environ: Mapping[str, str]
-    ) -> LiveParts:
+    async def at_emulator(self, project: Project, address: Address, speed: float | None) -> LiveParts:
         """At an emulator in another process of this machine."""
         rest, ws = check_emulator(*address)
         from botkit.emulator.ask_clock import emulator_clock
 
-        account = resolve_account(project.loaded, environ, section="emulator.account")
+        account = resolve_account(project.loaded, self._environ, section="emulator.account")
         clock = self._shared.clocks.get(rest) or self._shared.clocks.setdefault(rest, await emulator_clock(rest, speed))
         place = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
         return self._simulated(project, account, (rest, ws), clock, folder=place)
@@ -164,7 +163,7 @@ class _Bots:
         )
 
     async def on_paper(self, project: Project, address: Address) -> LiveParts:
-        """On the exchange's own market data, with the simulated exchange in this process. It needs no account."""
+        """On the exchange's own market data, with a simulated exchange in this process. Needs no account."""
         await self._refresh_pairs(project, address)
         config, section = project.config, project.config.emulator
         clock = self._clock(project, address)
@@ -195,11 +194,11 @@ class _Bots:
             machine=self._shared.machine,
         )
 
-    async def real(self, project: Project, address: Address, environ: Mapping[str, str]) -> LiveParts:
+    async def real(self, project: Project, address: Address) -> LiveParts:
         """At the exchange, with real money."""
         check_real_money(project.loaded, *address)
         await self._refresh_pairs(project, address)
-        account = resolve_account(project.loaded, environ)
+        account = resolve_account(project.loaded, self._environ)
         clock = self._clock(project, address)
         return make_parts(
             project,
@@ -226,16 +225,18 @@ class _Bots:
 
     def _ledger(self, project: Project, address: Address, clock: DriverClock, *, is_private: bool = False) -> Ledger:
         venue = venue_name(project.facts, address[0])
-        shares = not is_private and clock.speed == 1  # else no other process can be at that exchange
+        shares = not is_private and clock.speed == 1  # otherwise no other process can be using that exchange
         self._limits.check(project, venue, shares=shares)
-        named = project.config.limits.ledger
-        return named if shares and named != ALONE else self._shared.ledger(venue, clock)
+        if shares and project.config.limits.ledger != ALONE:
+            return resolve_ledger(project.loaded, self._environ)
+        return self._shared.ledger(venue, clock)
 
     def _folder(self, project: Project, mode: Mode, account: str) -> StateFolder:
         return StateFolder.of(project.config.name, mode, account, self._shared.machine.disk)
 
     async def _refresh_pairs(self, project: Project, address: Address) -> None:
-        """Take the pairs' rules from the exchange; those that ship with botkit may be old. Raises ConfigError."""
+        """Load the pairs' rules from the exchange, since those shipped with botkit may be outdated. Raises
+        ConfigError."""
         name, facts = project.config.exchange.name, project.facts
         fresh = self._pairs.get((name, address[0]))
         if fresh is None:
@@ -244,7 +245,7 @@ class _Bots:
             reads = rate_limited_reads(
                 adapter,
                 facts.limits,
-                project.config.limits.ledger,
+                resolve_ledger(project.loaded, self._environ),
                 endpoints=(PAIRS_ENDPOINT,),
                 venue=venue_name(facts, address[0]),
                 clock=clock,

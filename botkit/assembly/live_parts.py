@@ -26,7 +26,7 @@ Mode = Literal["emulator", "paper", "live"]
 
 
 class LiveParts(BotParts, frozen=True, kw_only=True):
-    """The parts of a running bot, and the configuration that they come from."""
+    """A running bot's parts and the configuration that they were built from."""
 
     project: Project
     fees: FeeModel
@@ -48,11 +48,11 @@ def make_parts(
     endpoints: Collection[str] | None = None,
     machine: Machine | None = None,
 ) -> LiveParts:
-    """The parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` say in which windows its requests count
-    (`LimitSharing`); ``machine`` is this one unless another is given. Raises ConfigError."""
+    """The parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine which windows its requests
+    count against (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError."""
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
-    # lateness in the exchange's time, but never less than in the machine's
+    # lateness is measured in the exchange's time, but never below the machine's
     latest_accept_ns = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
     return LiveParts(
         project=project,
@@ -98,7 +98,7 @@ def make_parts(
 def engine_maker(
     project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
-    """Makes the engine of a running bot, or of a run that is replayed."""
+    """Makes the engine of a running bot or of a replayed run."""
     pairs = project.priced_pairs()
 
     def engine(decisions: DecisionLog, first_client_id: int, leased: LeasedPools | None) -> Engine:

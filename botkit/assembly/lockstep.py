@@ -1,4 +1,4 @@
-"""Runs a bot in lockstep with an emulator of its backtest's tape: as in the backtest, but over the wire."""
+"""Runs a bot over the wire against an emulator of its backtest's tape and compares the decisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from botkit.project.connect import connect
 from botkit.project.data import one_tape
 from botkit.project.project import Project
 
-#: files of the decisions of the run over the wire (named like a backtest's) and of the backtest
+#: decision files of the run over the wire (named like a backtest's) and of the backtest
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
 #: a factor on all timeouts of the machine's time
 _PATIENCE = 60.0
@@ -42,12 +42,12 @@ async def run_lockstep(
 
     ``priced``: the pairs that the backtest read, including those only needed for valuation.
 
-    Raises ConfigError where the data is not one tape, and LockstepError.
+    Raises ConfigError if the data is not a single tape, and LockstepError.
     """
     section = project.config.backtest
-    # one fee model for bot and exchange, as in a backtest: if ranks follow the volume, the bot knows its own
+    # bot and exchange share a fee model, as in a backtest: if ranks follow the volume, the bot knows its own
     fees = parts.fees()
-    # a key's nonces only grow within a process, so a second run from the same start needs a key of its own
+    # a key's nonces only grow within a process, so a second run from the same start needs its own key
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
         accounts=(account,),

@@ -11,5 +11,6 @@ __all__ = ["MarketAccess", "RateLimitedReads", "market_access"]
 
 
 def market_access(exchange: str = "bitopro", **more: Any) -> MarketAccess:
-    """The market data of an exchange by its name; ``more`` are the arguments of `MarketAccess`. Raises ConfigError."""
+    """The market data of the exchange with this name; ``more`` are further arguments of `MarketAccess`. Raises
+    ConfigError."""
     return MarketAccess(assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing, **more)

@@ -1,4 +1,4 @@
-"""What the command line does with running bots, gathered from `botkit.live` and the wiring beside it."""
+"""Operations on running bots for the command line, gathered from `botkit.live` and the wiring here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By what a configuration's bot tells its user something: notifiers and log file, with their secrets."""
+"""The channels through which a bot informs its user: notifiers and the log file, with their secrets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 
-from botkit.config.secrets import SecretOptions, credentials
+from botkit.config.secrets import SecretOptions, credentials, ledger_passwords
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
 from botkit.live.telling.display import Display
@@ -27,15 +27,15 @@ def bot_outputs(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> BotOutputs:
-    """What one configuration asks for. ``is_alone``: no other bot runs in this process.
+    """The outputs that one configuration asks for. ``is_alone``: no other bot runs in this process.
 
-    Everything is checked: an address that no notifier understands, or a log that cannot be written, is a ConfigError
-    before anything is traded.
+    Everything is checked first: an address that no notifier understands, or a log that cannot be written, raises
+    ConfigError before anything is traded.
     """
     config = project.config
     options = SecretOptions(project.loaded, environ)
     channels = [_channel(project, index, options) for index in range(len(config.notify))]
-    secrets = options.found | credentials(project.loaded, mode, environ)
+    secrets = options.found | credentials(project.loaded, mode, environ) | ledger_passwords(project.loaded, environ)
     log = None
     if config.log.file is not None:
         bot = None if is_alone else config.name

@@ -1,8 +1,10 @@
-"""Makes the engine of a recorded run again and runs it on the recorded inputs."""
+"""Rebuilds a recorded run's engine and runs it on the recorded inputs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import msgspec
 
 from botkit.assembly.live_parts import engine_maker
 from botkit.engine.decisions import DecisionLog
@@ -14,9 +16,9 @@ from botkit.project.recipe import recorded_fees, recorded_project
 def replay_run(run: Path, config: Path | None = None) -> Verdict:
     """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own.
 
-    Raises ReplayError where there is no run, ConfigError where the configuration changed or is gone.
+    Raises ReplayError if there is no run, and ConfigError if the configuration changed or is missing.
     """
-    header = read_header(run)
+    header = msgspec.to_builtins(read_header(run))
     project = recorded_project(header, config)
     pools = header["shared"]
     leased = None if pools is None else replayed_pools(project.facts.limits, pools)

@@ -1,4 +1,4 @@
-"""What the reader of a result must know before believing it, and what a run on candles must be told."""
+"""Cautions that the reader of a result needs to know, and the settings that a run on candles requires."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ def _without_books(plan: Plan) -> list[str]:
 
 
 def check_slippage(plan: Plan, parts: BacktestParts) -> None:
-    """Candles carry no spread, so a run on them must say what a taker pays beyond the price. Raises ConfigError."""
+    """Raises ConfigError for a run on candles without ``slippage``: candles carry no spread, so it must say what a
+    taker pays beyond the price."""
     bare = _without_books(plan)
     if bare and parts.slippage is None:
         raise ConfigError(
-            f"{parts.section}: the data of {', '.join(bare)} carries no order book, so `slippage` must be given: what "
+            f"{parts.section}: the data of {', '.join(bare)} has no order book, so `slippage` is required: what "
             'a market order pays beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it'
         )
 
 
 def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
-    """What makes a result too good to be true, as far as configuration and data tell."""
+    """Properties of the configuration and the data that make a result too good to be true."""
     feed, fees, found = parts.feed, parts.fee_currencies, []
     used = {(pair, kind) for pair, kind, _ in plan.keys}
     if any(entry["synthetic"] for entry in feed.describe() if (entry["pair"], entry["kind"]) in used):
@@ -63,7 +64,7 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
 
 
 def cautions_of_coins(found: Ownership) -> list[Caution]:
-    """What of the account belongs to no strategy, and how to hand it over."""
+    """What the account holds that belongs to no strategy, and how to hand it over."""
     if not found.left:
         return []
     remedy = found.remedy(None)
@@ -71,11 +72,13 @@ def cautions_of_coins(found: Ownership) -> list[Caution]:
 
 
 def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
-    """What happened at the simulated exchange and would not, or not so, at the real one. ``gaps_filled``: intervals of
-    a tape without a candle."""
+    """What happened at the simulated exchange but would not happen, or would happen differently, at the real one.
+    ``gaps_filled``: intervals of a tape without a candle."""
     found = []
     if kernel.limits.refused:
-        found.append(Caution(f"the simulated exchange refused {kernel.limits.refused} requests over its rate limits"))
+        found.append(
+            Caution(f"the simulated exchange refused {kernel.limits.refused} requests for exceeding its rate limits")
+        )
     large = kernel.large_fills
     if large:
         found.append(
@@ -90,19 +93,21 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
 
 
 def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Caution]:
-    """What the bot withheld, missed or gave up, and figures that its days cannot carry."""
+    """What the bot withheld, missed or gave up, and figures that need more days than the run has."""
     found = []
     for pair, count in view.checks.withheld().items():
         found.append(
             Caution(
-                f"{pair}: {count} market events were withheld from the bot, since their prices fitted nothing before "
-                "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
+                f"{pair}: {count} market events were withheld from the bot because their prices were too far from "
+                f"earlier ones; decisions.jsonl lists them (quarantine), and `botkit data check` checks the data"
             )
         )
     for market in view.markets():
         if market.late_trades:
             many = "1 trade" if market.late_trades == 1 else f"{market.late_trades} trades"
-            why = "came after their bar had closed and are in no bar; a longer `bar_grace_ms` waits for them"
+            why = (
+                "came after their bar had closed and are missing from the bars; a longer `bar_grace_ms` waits for them"
+            )
             found.append(Caution(f"{market.pair}: {many} {why}", False))
     missing = missing_ratios(daily_returns)
     if missing is not None:

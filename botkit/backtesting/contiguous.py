@@ -20,7 +20,7 @@ class GapFiller:
         self._last: CandleColumns | None = None
 
     def fill(self, columns: CandleColumns) -> CandleColumns:
-        """The chunk with flat rows in its holes, and in the hole between it and the chunk before."""
+        """The chunk with flat rows in its holes, and in the hole before it."""
         if not len(columns):
             return columns
         before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))
@@ -38,7 +38,7 @@ class GapFiller:
         missing = (steps[holes] // length - 1).astype(np.int64)
         total = int(missing.sum())
         self.filled += total
-        at = np.repeat(holes + 1 - shift, missing)  # rows of `columns` to insert the new ones before
+        at = np.repeat(holes + 1 - shift, missing)  # rows of `columns` before which the new ones are inserted
         offsets = np.arange(total) - np.repeat(np.cumsum(missing) - missing, missing)
         time = np.repeat(times[holes], missing) + (offsets + 1) * length
         flat = np.repeat(close[holes], missing)

@@ -35,7 +35,7 @@ def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> N
 
 
 def _cut(times: TimeArray, width: Nanos) -> tuple[list[int], list[int]]:
-    """(bucket numbers, index of the first row of each) of the buckets that have rows."""
+    """Bucket numbers and the index of each one's first row, for the buckets that have rows."""
     first, last = int(times[0]) // width, int(times[-1]) // width
     if first == last:
         return [first], [0]
@@ -46,7 +46,7 @@ def _cut(times: TimeArray, width: Nanos) -> tuple[list[int], list[int]]:
 
 
 class CurveSampler:
-    """Keeps the lowest and the highest value of each bucket, with their times, and the first and last of all.
+    """Keeps each bucket's lowest and highest values with their times, and the run's first and last.
 
     ``curve()`` has at most ``2 * buckets_max + 2`` points.
     """
@@ -76,7 +76,7 @@ class CurveSampler:
             low, high = start + int(part.argmin()), start + int(part.argmax())
             low_time, high_time = int(times[low]), int(times[high])
             if low_time == high_time and low != high:
-                # a price and the fill it caused have one time: move them a nanosecond apart, so that both are kept
+                # a price and the fill it caused have the same time: move them a nanosecond apart, so that both are kept
                 low_time, high_time = (low_time + 1, high_time) if low > high else (low_time, high_time + 1)
             self._put(number, (low_time, float(values[low]), high_time, float(values[high])))
 
@@ -113,7 +113,7 @@ class CurveSampler:
             for time, value in two:
                 points[time] = value
             previous = number
-        # the curve ends where the run did, next to an extreme of the same time, not instead of it
+        # the curve ends where the run did: add the end after an extreme of the same time, do not replace it
         end, (last, final) = next(reversed(points)), self._last
         points[end + 1 if last <= end and points[end] != final else max(last, end)] = final
         return Curve(list(points), list(points.values()))

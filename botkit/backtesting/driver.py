@@ -26,19 +26,19 @@ from botkit.model.merged_rows import MergedRows
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
-#: how long to wait for answers after the last row, so that no order is left half-way
+#: how long to wait for answers after the last row, so that no order is left unfinished
 DRAIN: Nanos = 10 * NS_PER_S
 
 
 class StrategyRaised(BotkitError):
-    """A strategy raised during a backtest. The message names strategy, callback, file and line."""
+    """A strategy raised during a backtest. The message names the strategy, callback, file and line."""
 
 
 class Driver:
     """One run of one bot over one feed.
 
-    ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars from before
-    a time that series need.
+    ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars before a given time
+    that series need.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Driver:
         seen, wake = -1, None
         while row < stop:
             at: int = received.item(row)
-            if changes.count != seen:  # else the engine wants to be woken when it wanted before
+            if changes.count != seen:  # otherwise the engine's wake time has not changed
                 seen, wake = changes.count, engine.wake_at()
-            due = kernel.next_news  # the bot may run ahead of what it cannot know yet
+            due = kernel.next_news  # the bot may run ahead while nothing new can reach it
             told_at = prints[0][0].at if prints else None
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
                 amid = row > 0 and received.item(row - 1) == due and isinstance(rows.at(row - 1)[0], TradeColumns)
@@ -134,7 +134,7 @@ class Driver:
             elif prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()
             elif wake == at or told_at == at:
-                # bars that end now come before this moment's rows, timers after them: the turn does both
+                # bars that end now come before this moment's rows, and timers after them; the turn does both
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
@@ -163,8 +163,8 @@ class Driver:
                     self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """Whether the next of our executions comes before a row received at ``at``: trades of one moment are ordered by
-        pair, and come after candles."""
+        """Whether our next execution comes before a row received at ``at``: trades at one moment are ordered by pair
+        and come after candles."""
         told, is_late = self._prints[0]
         assert isinstance(told.event, Trade)
         if told.at < at:

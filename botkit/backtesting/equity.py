@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import Curve, DayRow, Drawdown
 
-#: (time, currency, units added): a fill is one for the base, one for the quote, and one for the fee
+#: (time, currency, units added); a fill makes one for the base, one for the quote, and one for the fee
 Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
 #: pairs to go through, and whether to divide by the price instead of multiplying
@@ -65,7 +65,8 @@ class EquityCurve:
 
         wanted = {str(p) for p in pairs} if traded is None else set(traded)
         self._traded = tuple(p for p in pairs if str(p) in wanted)
-        self._least: dict[str, int] = {}  # least units of a base currency that count as a position, not dust
+        # smallest number of a base currency's units that counts as a position rather than dust
+        self._least: dict[str, int] = {}
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
             self._least[pair.base] = min(least, self._least.get(pair.base, least))
@@ -92,7 +93,7 @@ class EquityCurve:
         self._begin = begin
         self._hold_first: dict[str, float] = {}
         if begin is not None and set(self._opening_units) == {currency}:
-            # cash alone needs no price: a run that begins flat has equity from its first day on
+            # cash alone needs no price: a run that starts flat has equity from its first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
 
     # -- feeding ------------------------------------------------------------------------------------------------------
@@ -179,10 +180,11 @@ class EquityCurve:
         steps: Mapping[str, tuple[list[int], list[int]]],
         currencies: Iterable[str],
     ) -> bool:
-        """The usual slice, three times as fast: one pair moves, few changes, so equity is cash + coins x price.
+        """A fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x price.
+        Three times as fast.
 
-        Reuses its memory, since fresh pages cost more here than the arithmetic. Returns False if the slice is of
-        another kind; the general code then gives the same figures.
+        Reuses its memory, since fresh pages cost more here than the arithmetic. Returns False for any other
+        slice; the general code gives the same figures.
         """
         if self._opening is None or len(needed) != 1 or len(change_times) * 256 > len(prices[needed[0]][0]):
             return False
@@ -261,8 +263,8 @@ class EquityCurve:
             found = self._valuation.find_path(currency, self._currency)
             if found is None:
                 raise ConfigError(
-                    f"{currency} cannot be valued in {self._currency}: no pair of the run leads to it. Add data for a "
-                    f"pair such as {currency}_{self._currency}, or choose another currency."
+                    f"{currency} cannot be valued in {self._currency}: no pair of this run connects the two. Add data "
+                    f"for a pair such as {currency}_{self._currency}, or choose another currency."
                 )
             path = self._paths[currency] = tuple((str(cell.pair), not forward) for cell, forward in found.steps)
         return path
@@ -303,8 +305,8 @@ class EquityCurve:
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
-        """The midnight ``days`` after the one that began the moment's day."""
-        # by the calendar, not by adding 24 hours: a day with a clock change has 23 or 25 hours
+        """Midnight, ``days`` after the one that began this moment's day."""
+        # by the calendar, not by adding 24 hours, since a day with a clock change has 23 or 25
         day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
 
@@ -324,8 +326,8 @@ class EquityCurve:
         if fall.trough_time is not None and fall.recovered is None and high >= self._worst_peak:
             first = int(np.argmax(equity >= self._worst_peak))
             self._drawdown = msgspec.structs.replace(fall, recovered=int(times[first]))
-        # Most slices need only their extremes: no fall in one can be deeper than from the highest peak it could
-        # have to its lowest row.
+        # Most slices need only their extremes: no drawdown within a slice exceeds the fall from its highest possible
+        # peak to its lowest row.
         if low < self._worst * max(self._peak, high):
             peaks = np.maximum(np.maximum.accumulate(equity), self._peak)
             ratio = np.divide(equity, peaks, out=np.ones_like(equity), where=peaks > 0)
@@ -382,7 +384,7 @@ class EquityCurve:
     def opening(self) -> float | None:
         """Value of the opening balances at the first prices, or None before there were any."""
         if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
-            # only cash from the first row to the last: no price was needed
+            # cash only, from the first row to the last, so no price was needed
             return self._opening_units[self._currency] / UNIT
         return self._opening
 
@@ -398,7 +400,7 @@ class EquityCurve:
 
     @property
     def exposure(self) -> float | None:
-        """Share of the time that at least the least order amount of a traded base currency was held."""
+        """Fraction of the time in which at least the smallest order of a traded base currency was held."""
         if self.start is None or self.end is None or self.end == self.start:
             return None
         exposed = self._exposed + (self.end - self._position_since if self._position_since is not None else 0)
@@ -406,7 +408,8 @@ class EquityCurve:
 
     @property
     def buy_and_hold_return(self) -> float | None:
-        """Return of holding every traded base currency from its first price to the last, in equal parts, without fees.
+        """Return from holding every traded base currency from its first price to its last, in equal parts, without
+        fees.
 
         In the valuation currency; None without a price. A base that *is* the valuation currency is left out.
         """
@@ -424,8 +427,7 @@ class EquityCurve:
         return self._sampler.curve()
 
     def days(self) -> list[DayRow]:
-        """Every calendar day since the opening, including the one in which the run ends. A partial first or last day
-        has no return."""
+        """Every calendar day since the opening, including the run's last. A partial first or last day has no return."""
         if self._opening is None:
             return []
         rows: list[DayRow] = []
@@ -442,7 +444,7 @@ class EquityCurve:
         return to_datetime(moment - 1, self._zone).date().isoformat()
 
     def daily_returns(self) -> list[float]:
-        """Returns of the calendar days that the run covers whole, including those in which nothing moved."""
+        """Returns of the full calendar days of the run, including those in which nothing moved."""
         return [row.return_ for row in self.days() if row.return_ is not None]
 
 
@@ -462,5 +464,5 @@ def _worth(
     amount = np.repeat(amounts, np.diff(bounds))
     worth: FloatArray = amount * rate
     if np.isnan(worth[0]):
-        worth = np.where(amount == 0, 0.0, worth)  # what is not held needs no price
+        worth = np.where(amount == 0, 0.0, worth)  # a currency that is not held needs no price
     return worth

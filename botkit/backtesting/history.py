@@ -18,11 +18,11 @@ from botkit.tape.manifest import StreamInfo
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """The last finished bars before a time, and the open ones so far, from the recorded candles or trades."""
+    """The last finished bars before a time, and the open ones so far, from recorded candles or trades."""
     bars = []
     for item in wanted:
-        # A run on candles still gets the candle that ends just now as a row. A run on trades does not: there it
-        # is history.
+        # A run on candles still receives the candle that ends just now as a row. A run on trades does not: there it is
+        # part of the history.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
         running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
@@ -36,7 +36,7 @@ def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
     """The last ``count`` bars that ended before a moment, built from the finest candles that reach back that far, or
-    from trades if there are no such candles."""
+    else from trades."""
     target = fixed_length(resolution) or 31 * NS_PER_DAY
     for finer in RESOLUTIONS:
         info = feed.stream(pair, "candles", finer)
@@ -47,7 +47,7 @@ def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nan
         start = max(info.start, before - (count + 2) * target)
         builder = BarBuilder(pair, resolution, grace_ns=0)
         bars = _add_candles(builder, feed, info, start, before)
-        bars += builder.close_due(before - 1)  # the row of one that ends just then is not read here
+        bars += builder.close_due(before - 1)  # a row that ends exactly then is not read here
         return bars[-count:]
     return _bars_of_trades(feed, pair, resolution, count, before)
 
@@ -68,11 +68,11 @@ def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_can
     """The bar open at ``start``, built from the rows received before; None if there are none. Without it the first bar
     after ``--from`` would be partial but look whole.
 
-    A pair that runs on candles uses candles. The others use trades; if these begin within the bar, candles of
-    the time before them stand in.
+    A pair that runs on candles uses candles. The others use trades; if these begin within the bar, candles fill in the
+    time before them.
     """
     builder = BarBuilder(pair, resolution, grace_ns=0)
-    # a run on candles still gets the candle that ends at the start, so the bar it closes is still open
+    # a run on candles still receives the candle that ends at the start, so the bar that it closes is still open
     begins = bucket_start(start - 1 if on_candles else start, resolution)
     trades = None if on_candles else feed.stream(pair, "trades", None)
     trades_from = start if trades is None else max(trades.start, begins)
@@ -97,8 +97,8 @@ def _finest_candles(feed: Feed, builder: BarBuilder) -> StreamInfo | None:
 def _add_candles(
     builder: BarBuilder, feed: Feed, info: StreamInfo, begin: Nanos, end: Nanos, *, since: Nanos = 0
 ) -> list[Bar]:
-    """Add the candles received from ``begin`` to before ``end`` that are of ``since`` or later; returns the bars that
-    end with them."""
+    """Add candles from ``since`` on that were received from ``begin`` to before ``end``; returns the bars that end
+    with them."""
     rules, resolution = builder.pair.rules, info.resolution
     assert resolution is not None
     bars: list[Bar] = []
@@ -125,7 +125,7 @@ def _add_candles(
 
 
 def _add_trades(builder: BarBuilder, feed: Feed, begin: Nanos, end: Nanos, *, since: Nanos = 0) -> list[Bar]:
-    """`_add_candles` for trades."""
+    """Like `_add_candles`, for trades."""
     rules = builder.pair.rules
     bars: list[Bar] = []
     for piece in feed.slices([(str(builder.pair), "trades", None)], begin, end):

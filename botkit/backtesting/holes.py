@@ -1,4 +1,4 @@
-"""Finds holes in the recorded books and trades of a run: long stretches without rows."""
+"""Finds holes in a run's recorded books and trades: long stretches without rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Silence(msgspec.Struct):
 
 
 class Holes:
-    """Finds holes in the slices of a run. A hole is a silence of at least ``least_s`` in books, or in the trades of a
+    """Finds holes in a run's slices. A hole is a silence of at least ``least_s`` in books, or in the trades of a
     pair without books."""
 
     def __init__(self, least_s: float) -> None:
@@ -54,7 +54,7 @@ class Holes:
             if not silence.count or (kind == "trades" and (pair, "books") in self._streams):
                 continue
             many = "1 hole" if silence.count == 1 else f"{silence.count} holes"
-            what = "nothing is bought or sold by a book of that age" if kind == "books" else "nothing fills in them"
+            what = "such an old book is not traded on" if kind == "books" else "nothing fills in them"
             found.append(
                 f"{pair} {kind}: {many} of {self._least_s:g} s or more, the longest of "
                 f"{silence.longest / NS_PER_S:,.0f} s from {format_time(silence.since)}; {what}"

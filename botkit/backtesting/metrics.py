@@ -1,17 +1,17 @@
-"""The figures of a backtest, each with its definition. What cannot be computed is None: never NaN, never infinity.
+"""A backtest's figures and their definitions. What cannot be computed is None: never NaN, never infinity.
 
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.
 * ``max_drawdown``: the deepest fall of equity below an earlier peak as a fraction of that peak, over every price row.
 * ``sharpe``: mean / standard deviation (n - 1) of daily returns x sqrt(365), risk-free rate 0. Days are calendar days
-  of the configured time zone, every one of the run, flat ones too; a partial first or last day is no
-  return. None below 30 returns (``ratios_missing`` says so) or without any deviation.
+  of the configured time zone, every one of the run, flat ones too; a partial first or last day has no return. None
+  below 30 returns (``ratios_missing`` says so) or if all returns are equal.
 * ``sortino``: the same over the downside deviation: the root of the mean square of the negative returns, all days
   counted. None below 30 returns or without a losing day.
 * ``days``: number of daily returns behind these ratios.
 * ``fees``: all fees, each valued at the moment of its fill.
 * ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
-* ``exposure``: share of the time that at least the least order amount of a traded base currency was held.
+* ``exposure``: share of the time that at least the smallest order of a traded base currency was held.
 * ``win_rate``: share of round trips with a profit after the fees of both sides.
 * ``profit_factor``: what the winning round trips earned / what the losing ones lost. None without a losing one.
 * ``buy_and_hold_return``: holding the traded base currencies from first price to last, in equal parts, without fees.
@@ -33,11 +33,11 @@ from botkit.model.money import UNIT
 from botkit.model.results import Figure, FillRow, RouterUse, StrategyRow
 
 DAYS_A_YEAR = 365  # the market never closes
-RETURNS_LEAST = 30  # fewer daily returns show only chance
+RETURNS_LEAST = 30  # with fewer daily returns, the ratios are mostly chance
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
-    """Rows of fills that happened within the latest slice of ``curve``, valued at their moments."""
+    """Fills within the latest slice of ``curve``, valued at their moments."""
     if not fills:
         return []
     times = [fill.time for fill in fills]
@@ -143,7 +143,7 @@ def sharpe(returns: Sequence[float]) -> float | None:
         return None
     mean = math.fsum(returns) / len(returns)
     deviation = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
-    # equal returns have a deviation of rounding errors only, and a meaningless ratio
+    # equal returns deviate only by rounding errors, so the ratio would be meaningless
     return _finite(mean / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
 
 

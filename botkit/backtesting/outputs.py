@@ -1,6 +1,6 @@
-"""The files a backtest leaves: written into a folder beside the wanted one, which then takes its place whole.
+"""Writes a backtest's files into a temporary folder, which then replaces the target folder as a whole.
 
-So a reader never sees half a run, and a run that fails leaves the one before it as it was.
+A reader never sees half a run, and a run that fails leaves the earlier one untouched.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
 class RunFolder:
-    """Where a run writes until it is finished. Make it before the run: what cannot work is refused at once.
+    """Where a run writes until it is finished. Create it before the run, so that an unusable path is refused at once.
 
         with RunFolder(out) as run:
             ...                                    # decisions may grow in run.path / DECISIONS meanwhile
@@ -54,20 +54,21 @@ class RunFolder:
             raise ConfigError(f"--out {out} is not a folder; choose another path or remove it")
         if out.is_dir() and any(out.iterdir()) and not is_run(out):
             raise ConfigError(
-                f"--out {out} holds files that are not a backtest's, and a run replaces the folder; "
+                f"--out {out} contains files that do not belong to a backtest, and a run replaces the folder; "
                 "choose a new or an empty folder"
             )
 
     def __enter__(self) -> RunFolder:
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            # beside the target, since a rename is atomic only within one file system
+            # next to the target, since a rename is atomic only within one file system
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
         except OSError as error:
             raise ConfigError(
-                f"--out {self.out} cannot be made: {error.strerror or error}; choose another folder"
+                f"--out {self.out} cannot be created: {error.strerror or error}; choose another folder"
             ) from None
-        if os.name == "posix":  # mkdtemp makes a private folder; a run is as readable as the user's other files
+        # mkdtemp creates a private folder, but a run should be as readable as the user's other files
+        if os.name == "posix":
             umask = os.umask(0)
             os.umask(umask)
             self.path.chmod(0o777 & ~umask)
@@ -84,7 +85,7 @@ class RunFolder:
                 shutil.rmtree(self.path, ignore_errors=True)
 
     def _publish(self) -> None:
-        self._check()  # someone may have put files there meanwhile
+        self._check()  # someone may have put files there in the meantime
         old: Path | None = None
         if self.out.exists():
             # two renames, since no system replaces a folder that holds files in one
@@ -102,16 +103,16 @@ class RunFolder:
 
 
 class NumberedRun(RunFolder):
-    """A `RunFolder` that keeps the runs before it: ``out/NAME/1``, ``out/NAME/2``..., the newest also as ``latest``.
+    """A `RunFolder` that keeps earlier runs: ``out/NAME/1``, ``out/NAME/2``..., the newest also as ``latest``.
 
-    The number is given when the run is finished, so that two at a time take one each; ``out`` is the folder then.
+    The number is assigned when the run finishes, so two simultaneous runs get one each; ``out`` is then the folder.
     """
 
     def __init__(self, parent: Path) -> None:
-        """``parent`` is the folder of all runs of a name. Raises ConfigError where it cannot be one."""
+        """``parent`` is the folder for all runs of a name. Raises ConfigError if it cannot be one."""
         self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
         if self.parent.exists() and not self.parent.is_dir():
-            raise ConfigError(f"{self.parent} is not a folder, and runs are kept there; remove it, or give --out")
+            raise ConfigError(f"{self.parent} is not a folder, but runs are kept there; remove it, or give --out")
         super().__init__(self.parent / str(next_number(self.parent)))
 
     def _publish(self) -> None:
@@ -127,7 +128,7 @@ class NumberedRun(RunFolder):
 
 
 def run_numbers(parent: Path) -> list[int]:
-    """The numbers of the runs that are kept in a folder, oldest first."""
+    """The numbers of a folder's kept runs, oldest first."""
     if not parent.is_dir():
         return []
     return sorted(int(p.name) for p in parent.iterdir() if _NUMBER.match(p.name) and p.is_dir())
@@ -139,7 +140,7 @@ def next_number(parent: Path) -> int:
 
 
 def _point_to(link: Path, run: Path) -> None:
-    """Let ``latest`` be the newest run: a link, or a copy where the system makes no links."""
+    """Point ``latest`` at the newest run: a link, or a copy if the system does not allow links."""
     beside = link.with_name(f".{LATEST}.{os.getpid()}")
     with contextlib.suppress(OSError):
         beside.unlink()
@@ -158,7 +159,7 @@ def _point_to(link: Path, run: Path) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """True when a backtest wrote the folder: its summary names the hash of its decisions."""
+    """True if a backtest wrote the folder: its summary contains the hash of its decisions."""
     with contextlib.suppress(OSError, ValueError):
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         return isinstance(summary, dict) and "journal_sha256" in summary
@@ -170,7 +171,7 @@ def write_outputs(
 ) -> None:
     """Write all files of a run into ``folder``, which exists.
 
-    ``decisions``: a path is moved, bytes are written, None means it is in the folder already.
+    ``decisions`` is a path to move, bytes to write, or None if the file is already in the folder.
     """
     _write(folder / SUMMARY, summary_json(result) + "\n")
     _write(folder / ORDERS, orders_csv(result.orders))
@@ -227,7 +228,7 @@ def _write(path: Path, text: str) -> None:
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
 # Exact decimals straight from the integers, at the pair's own number of decimals. Column by column, so that a row is
-# one join; row by row took twice as long.
+# one join; going row by row took twice as long.
 
 
 def _times(times: Sequence[int]) -> list[str]:
@@ -240,8 +241,9 @@ def _times(times: Sequence[int]) -> list[str]:
 
 
 class _Quoted(dict[str, str]):
-    """Text as a CSV field, quoted only where it must be, and no formula to a spreadsheet. Looked up, since
-    the same few texts fill a column."""
+    """Text as a CSV field: quoted only if necessary, and escaped so that a spreadsheet does not take it for a formula.
+
+    Cached, since the same few texts fill a column."""
 
     def __missing__(self, text: str) -> str:
         field = inert(text)
@@ -259,7 +261,7 @@ def _scaled(value: int, places: int) -> str:
 
 
 def _decimals(values: Sequence[int], places: Sequence[int]) -> list[str]:
-    """``values`` x 10^-places as text, row by row, with all decimals."""
+    """``values`` x 10^-places as text, one per row, with all decimals."""
     distinct = set(places)
     if len(distinct) == 1 and (only := distinct.pop()) > 0 and min(values) >= 0:
         # slicing the digits is faster than dividing, here or in numpy, and never overflows
@@ -349,7 +351,8 @@ def orders_csv(orders: Sequence[OrderRow]) -> str:
 
 
 def equity_csv(result: BacktestResult) -> str:
-    """The sampled curve: equity of the bot and its fall below the peak so far, then of each strategy at that time."""
+    """The sampled curve: the bot's equity and its fall below the peak so far, then each strategy's equity at that
+    time."""
     names, quoted = list(result.strategy_equity), _Quoted()
     times, values = result.equity.times, result.equity.values
     peaks = np.maximum.accumulate(np.asarray(values)).tolist() if values else []
@@ -363,8 +366,8 @@ def equity_csv(result: BacktestResult) -> str:
 
 
 def daily_csv(result: BacktestResult) -> str:
-    """A close for each calendar day of the run, from which the ratios come: equity of the bot and its return on the day
-    before, empty for a first or last day that is not whole; then the equity of each strategy."""
+    """The close of each calendar day, from which the ratios are computed: the bot's equity and its return on the day
+    before (empty for a partial first or last day), then each strategy's equity."""
     quoted, days = _Quoted(), result.days
     columns = [
         [day.date for day in days],

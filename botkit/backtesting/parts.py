@@ -1,4 +1,4 @@
-"""What one backtest is made of."""
+"""The parts of one backtest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.tape.feed import Feed
 
 
 class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The values of a backtest's configuration, and what makes its bot and its exchange: new ones for each run."""
+    """A backtest's configured values, and factories for its bot and its exchange: each run makes new ones."""
 
     name: str
     #: the configuration's section, such as ``bot.yaml:12``, for errors
@@ -28,27 +28,27 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     versions: Mapping[str, str]
     seed: int
     zone: tzinfo
-    #: what everything is valued in
+    #: the currency in which everything is valued
     currency: str
-    #: strategy -> what it uses, and the pairs among its parameters
+    #: strategy -> the streams it uses, and its pair parameters
     strategy_uses: Mapping[str, str]
     strategy_pairs: Mapping[str, Sequence[Pair]]
-    #: the strategies' pairs and those of the data
+    #: the strategies' pairs and the data's
     pairs: Mapping[str, Pair]
     feed: Feed
-    #: the span that was asked for; None where the data decides
+    #: the requested span; None if the data decides
     start: Nanos | None
     end: Nanos | None
-    #: the reading of the queue
+    #: the queue assumption
     reading: str
     max_book_age_s: int
-    #: what a market order pays beyond a candle's price; None if nobody said
+    #: what a market order pays beyond a candle's price; None if not configured
     slippage: Decimal | None
     #: orders and answers take time
     is_delayed: bool
     #: what fees depend on; None if they depend on no price
     fee_currencies: FeeCurrencies | None
-    #: the caution that the account lacks the coin that shall pay its fees
+    #: the caution that the account lacks the coin in which its fees are to be paid
     lacks_coin: str | None
     balances: Mapping[str, int]
     #: the exchange's account
@@ -56,10 +56,10 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     #: a fee model follows its account's volume, so bot and exchange of a run share one
     fees: Callable[[], FeeModel]
     engine: Callable[[DecisionLog, FeeModel], Engine]
-    #: the exchange under a reading of the queue
+    #: makes the exchange under a queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
 
 
 def first_client_id(seed: int) -> int:
-    """In a backtest client ids start from the seed, so that random draws keyed by them depend on it too."""
+    """A backtest derives client ids from the seed, so that random draws keyed by them depend on the seed too."""
     return 1 + seed % 1_000_000 * 1_000

@@ -1,7 +1,7 @@
 """Decides which recorded streams a run reads, and its span.
 
-A pair has one kind of source in a run: candles if its strategies only want bars, else books and trades. Pairs that no
-strategy trades but that value something are read from whatever data there is.
+In a run, each pair has one kind of source: candles if its strategies use only bars, otherwise books and trades. Pairs
+needed only for valuation are read from whatever data there is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
 from botkit.tape.manifest import StreamInfo
 
-#: tolerance: streams of one recording begin and end some seconds apart, candles up to a minute
+#: tolerance: streams of one recording begin and end a few seconds apart, candles up to a minute
 _WORTH_A_WORD: Nanos = 2 * NS_PER_MINUTE
 
 Source: TypeAlias = Literal["candles", "market"]
@@ -56,7 +56,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def wanted_sources(markets: Iterable[MarketView]) -> dict[str, Source]:
-    """What each pair that the strategies watch must run on."""
+    """The kind of source that each watched pair must run on."""
     return {market.pair: "market" if market.is_listened_to else "candles" for market in markets}
 
 
@@ -71,7 +71,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     volume: str
     coin: str = ""
-    #: False for a plugin's fee model that does not say whether it depends on them
+    #: False if a plugin's fee model does not say whether it depends on them
     is_certain: bool = True
 
     @classmethod
@@ -85,7 +85,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
         return cls(facts.volume_currency, coin, is_certain=bool(coin or counts_volume))
 
     def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
-        """The pairs whose prices the fees of a run on ``sources`` depend on."""
+        """The pairs whose prices affect the fees of a run on ``sources``."""
         currencies = dict.fromkeys(pairs[pair].quote for pair in sources)
         if self.coin:
             currencies[self.coin] = None
@@ -105,8 +105,8 @@ def make_plan(
     fees: FeeCurrencies | None = None,
     zone: tzinfo = UTC,
 ) -> Plan:
-    """Choose streams and span. ``resolutions`` are those of the bars wanted of each pair; ``held`` the currencies
-    to value. Raises DataError or ConfigError that says what the data lacks, with times in ``zone``."""
+    """Choose streams and span. ``resolutions`` are the bars needed for each pair; ``held`` are the currencies to value.
+    Raises DataError or ConfigError saying what the data lacks, with times in ``zone``."""
     chosen: dict[str, Source] = {}
     keys: list[StreamKey] = []
     for pair, source in sources.items():
@@ -124,7 +124,7 @@ def make_plan(
     assert len(spans) == len(keys), keys
     if not spans:
         raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
-    # all rows of traded pairs; pairs that only value something do not lengthen the run
+    # all rows of traded pairs; pairs needed only for valuation do not extend the run
     traded = [info for info in spans if info.pair in chosen]
     first = min(_begin(info) for info in traded) if start is None else start
     last = max(info.end for info in traded) + 1 if end is None else end
@@ -135,12 +135,12 @@ def make_plan(
                 f"{info.label} from {format_time(_begin(info), zone)} to {format_time(info.end, zone)}; "
                 "change --from and --to, or the data"
             )
-    assert first < last, (first, last)  # else one of the streams would lie outside
+    assert first < last, (first, last)  # otherwise one of the streams would lie outside
     return Plan(chosen, tuple(keys), first, last)
 
 
 def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
-    """The plan of a run on books and trades of each pair, whatever there is of them."""
+    """The plan of a run on every pair's books and trades, as far as it has them."""
     names = tuple(pairs)
     keys: list[StreamKey] = []
     for name in names:
@@ -149,16 +149,16 @@ def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
 
 
 def partial_streams(feed: Feed, plan: Plan) -> list[str]:
-    """Sentences on the streams that begin well after the run, or end well before it."""
+    """Sentences about streams that begin well after the run or end well before it."""
     sentences = []
     for key in plan.keys:
         info = feed.stream(*key)
         assert info is not None, key
         parts = []
         if _begin(info) - plan.start > _WORTH_A_WORD:
-            parts.append(f"begins only at {format_time(_begin(info))}")
+            parts.append(f"does not begin until {format_time(_begin(info))}")
         if plan.end - info.end > _WORTH_A_WORD:
-            parts.append(f"ends already at {format_time(info.end)}")
+            parts.append(f"ends as early as {format_time(info.end)}")
         if parts:
             sentences.append(
                 f"{info.label} {' and '.join(parts)}, and the run goes from {format_time(plan.start)} to "
@@ -168,7 +168,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """When a stream begins: a candle's row is received at its end, but its open is a price earlier."""
+    """When a stream begins: a candle's row is received at its end, but its open is an earlier price."""
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
 
@@ -177,7 +177,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
     have = [info for info in feed.streams if info.pair == pair]
     if not have:
         labels = ", ".join(sorted({info.pair for info in feed.streams})) or "nothing"
-        raise DataError(f"the data holds no {pair}; it holds {labels}")
+        raise DataError(f"there is no data for {pair}; the data has {labels}")
     market: list[StreamKey] = [info.key for info in have if info.kind in ("books", "trades")]
     candles = _candles_for(have, resolutions)
     if source == "candles" and candles is not None:
@@ -186,7 +186,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
         return "market", market
     if source == "market":
         raise DataError(
-            f"a strategy listens to trades or books of {pair}, and the data holds only "
+            f"a strategy listens to trades or books of {pair}, but the data has only "
             f"{', '.join(info.label for info in have)}; record or import trades, or run it on bars"
         )
     wanted = ", ".join(resolutions) or "any"
@@ -197,7 +197,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
 
 
 def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
-    """The finest candles that make every wanted resolution: the finer they are, the less guessing in fills."""
+    """The finest candles that make every needed resolution: the finer they are, the less guessing in fills."""
     for resolution in RESOLUTIONS:
         for info in have:
             if info.resolution == resolution and all(can_build(wanted, resolution) for wanted in resolutions):
@@ -206,7 +206,7 @@ def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> Stre
 
 
 def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
-    """A stream for a pair that only values something, of the run's own kind if there is one."""
+    """A stream for a pair needed only for valuation, of the run's own kind if there is one."""
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")
     return next(([have[kind]] for kind in order if kind in have), [])
@@ -215,7 +215,7 @@ def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
 def _valuation_pairs(
     sources: Mapping[str, Source], currency: str, held: Iterable[str], pairs: Mapping[str, Pair]
 ) -> list[str]:
-    """Pairs outside the bot that lead from a held or traded currency to the one everything is valued in."""
+    """Pairs outside the bot that connect a held or traded currency to the valuation currency."""
     valuation = Valuation(pairs)
     currencies = dict.fromkeys(held)
     for pair in sources:

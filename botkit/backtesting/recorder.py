@@ -25,7 +25,7 @@ Change = tuple[Nanos, str, int]
 
 
 class ResultRecorder:
-    """Records one run. It keeps only fills and samples, so a tape may be larger than memory."""
+    """Records one run. Keeps only fills and samples, so a tape may be larger than memory."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class ResultRecorder:
         self.fills: list[FillRow] = []
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
-        # what belongs to no strategy is neither won nor lost with
+        # coins that belong to no strategy cannot be won or lost with
         owned = view.money.holdings(None)
         self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=owned, traded=traded, begin=begin)
         self.strategy_curves: dict[str, EquityCurve] = {}
@@ -66,13 +66,13 @@ class ResultRecorder:
         self._withheld: list[Withheld] = []
 
     def observe(self, out: Outcome, now: Nanos) -> None:
-        """Take note of the outcome of a turn."""
+        """Record a turn's outcome."""
         for fill in out.fills:
             self._new.append((now, fill))
         self._withheld += out.withheld
 
     def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
-        """By (strategy, pair): base units held at the start, and the pair's first price, which is what they cost."""
+        """By (strategy, pair): the base units held at the start, and the pair's first price as their cost."""
         return {
             key: (units, self._first_prices[key[1]])
             for key, units in self._opening_units.items()
@@ -113,7 +113,7 @@ class ResultRecorder:
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
 
     def finish(self, end: Nanos) -> None:
-        """Close the days of a run that has ended."""
+        """Close the days of a finished run."""
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
 
@@ -125,7 +125,7 @@ class ResultRecorder:
 def _taken_in(
     withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
 ) -> tuple[Any, ...]:
-    """The columns without the rows that the bot never accepted."""
+    """The columns without the rows that the bot rejected."""
     rows = [row for row in withheld if row.pair == columns.pair]
     if not rows:
         return received, prices, *others

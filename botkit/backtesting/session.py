@@ -1,4 +1,4 @@
-"""Runs one backtest: from its parts to its result."""
+"""Runs one backtest, from its parts to its result."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from botkit.model.results import (
 )
 from botkit.tape.feed import Feed, Slice
 
-#: figures worth comparing between readings of the queue
+#: figures worth comparing between queue assumptions
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: most rows in memory at once, including one slice ahead; a smaller number only costs time
+#: the most rows in memory at once, including one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000
 
 #: (level, text, the run's time): a message for the user
@@ -60,7 +60,7 @@ Tell = Callable[[str, str, Nanos], None]
 
 
 class _Run:
-    """One run under one reading of the queue."""
+    """One run under one queue assumption."""
 
     def __init__(self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
         self.parts = parts
@@ -76,7 +76,7 @@ class _Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # what the strategies subscribed to decides what the run reads
+        # which data the run reads depends on the strategies' subscriptions
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
@@ -109,7 +109,7 @@ class _Run:
             if why is not None and name not in self._unkept:
                 self._unkept[name] = why
                 self._tell(
-                    "warning", f"self.state of {name!r} cannot be kept for a restart: {why}", self.engine.view.now
+                    "warning", f"self.state of {name!r} cannot be saved for a restart: {why}", self.engine.view.now
                 )
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:
@@ -153,8 +153,8 @@ class _Run:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Collect garbage less often. A run keeps most objects and makes few cycles: at Python's thresholds a tenth of
-    its time goes into looking for garbage that is not there."""
+    """Collect garbage less often. A run keeps most of its objects and makes few cycles: at Python's default
+    thresholds, a tenth of its time goes into looking for garbage that is not there."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
     try:
@@ -178,10 +178,11 @@ def run_backtest(
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
-    """Run a backtest; with ``readings`` also the other readings of the queue, if orders rested in a book.
+    """Run a backtest; with ``readings`` also under the other queue assumptions, if orders rested in a book.
 
-    ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the
-    reading and how far it is, 0 to 1; ``tell`` with strategies' messages to the user, in the chosen reading only.
+    ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
+    assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
+    chosen assumption only.
     """
     if decisions_to is None:
         main = _one(parts, parts.reading, DecisionLog(), progress, tell)
@@ -205,7 +206,7 @@ def run_backtest(
 
 @contextmanager
 def _without_logs() -> Iterator[None]:
-    """Silence the strategies' logs: they say the same in every reading."""
+    """Silence the strategies' logs, which are the same under every assumption."""
     logger, nothing = logging.getLogger("botkit.strategy"), logging.NullHandler()
     before, logger.propagate = logger.propagate, False
     logger.addHandler(nothing)
@@ -233,7 +234,7 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
 
 
 def _result(run: _Run) -> BacktestResult:
-    """Gather the figures of a finished run."""
+    """Gather a finished run's figures."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     orders = view.orders()
@@ -343,7 +344,7 @@ def _cautions(run: _Run) -> list[Caution]:
 
 
 def _dust(view: EngineView) -> list[str]:
-    """Rests of positions that are too small to sell."""
+    """Remainders of positions that are too small to sell."""
     lines = []
     for name in view.names():
         for position in view.money.positions(name):
@@ -351,5 +352,7 @@ def _dust(view: EngineView) -> list[str]:
                 pair = position.pair
                 least = pair.rules.amount_text(pair.rules.least_lots)
                 amount = from_units(position.amount_units).normalize()
-                lines.append(f"{name}: {amount:f} {pair.base} of {pair} is below the least order of {least} and stays")
+                lines.append(
+                    f"{name}: {amount:f} {pair.base} of {pair} is below the smallest order ({least}) and remains"
+                )
     return lines

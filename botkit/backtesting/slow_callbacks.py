@@ -1,7 +1,7 @@
-"""Finds callbacks that would block a live bot: a backtest waits for them, and its figures do not show it.
+"""Finds callbacks that would block a live bot. A backtest waits for them, so its figures do not show the delay.
 
-A thread samples the main thread's stack. A strategy's outermost frame that is the same object from one sample
-to the next belongs to one call, and its age is how long that call has taken at least.
+A thread samples the main thread's stack. If a strategy's outermost frame is the same object in two samples, both are of
+one call, which has taken at least the time between them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 #: duration from which a live bot warns (`botkit.live.watchdog`)
 LIMIT_S = 0.25
 _LOOK_S = 0.05
-#: most places to report, one sentence each
+#: the most places to report, one sentence each
 _PLACES_MAX = 10
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -32,8 +32,8 @@ class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.callback} took over {self.seconds:.2f} s at {self.where}; live, nothing else happens meanwhile: no "
-            "answer is read and no order cancelled"
+            f"{self.callback} took over {self.seconds:.2f} s at {self.where}; a live bot does nothing else meanwhile: "
+            f"it reads no answers and cancels no orders"
         )
 
 
@@ -81,7 +81,7 @@ class SlowCallbacks:
 
 
 def strategy_frames(innermost: FrameType | None) -> Iterator[FrameType]:
-    """The frames outside botkit that botkit called last, the callback's own first; empty if there are none."""
+    """The frames outside botkit that botkit called last, starting with the callback's own; empty if there are none."""
     stack: list[FrameType] = []
     while innermost is not None:
         stack.append(innermost)
@@ -101,5 +101,5 @@ def _is_engine(frame: FrameType) -> bool:
 
 def _is_inner(frame: FrameType) -> bool:
     file = frame.f_code.co_filename.replace("\\", "/")
-    # compiled modules name their files from the package on; pluggy stands around callbacks that a plugin wraps
+    # compiled modules record file names relative to the package; pluggy's frames surround callbacks that a plugin wraps
     return file.startswith((f"{_PACKAGE}/", "botkit/", "<")) or "/pluggy/" in file or "/site-packages/numpy/" in file

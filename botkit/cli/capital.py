@@ -30,9 +30,7 @@ def capital() -> None:
 @_CONFIG
 @click.argument("strategy")
 @_AMOUNTS
-@click.option(
-    "--cost", metavar="PRICE", help="What one of the coins cost, in quote currency. Default: the price at hand."
-)
+@click.option("--cost", metavar="PRICE", help="What each coin cost, in quote currency. Default: the current price.")
 @_MODE
 def add(config: Path, strategy: str, amounts: tuple[str, ...], cost: str | None, mode: str | None) -> None:
     """Give STRATEGY more money, such as twd=5000 btc=0.01."""

@@ -76,10 +76,12 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
         folder.lock()
         try:
             journal = Journal.open(folder.journal)
-            halts = json.loads(journal.meta("halts") or "{}")
-            was = halts.pop(strategy, None)
-            journal.put_meta({"halts": json.dumps(halts)})
-            journal.close()
+            try:
+                halts = journal.document("halts") or {}
+                was = halts.pop(strategy, None)
+                journal.put_meta({"halts": json.dumps(halts)})
+            finally:
+                journal.close()
         finally:
             folder.unlock()
         click.echo(f"lifted: {was}" if was else f"{strategy} is not halted")
@@ -136,6 +138,8 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     try:
         journal = Journal.open(folder.journal, read_only=True)
         known = OwnOrders(journal.order_rows())
+        if journal.damage is not None:
+            click.echo(f"problem: {journal.damage}", err=True)
         journal.close()
     except JournalError as error:
         click.echo(f"problem: {error}", err=True)

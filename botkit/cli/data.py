@@ -6,6 +6,7 @@ import functools
 import json
 import shlex
 from collections.abc import Callable, Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,12 +18,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from botkit.cli.screen import screen
-from botkit.cli.zones import TYPED_ZONE
+from botkit.cli.zones import DEFAULT_ZONE, TYPED_ZONE
 from botkit.errors import DataError
-from botkit.model.clock import format_time, parse_time
+from botkit.model.clock import Nanos, format_time, parse_time
 from botkit.model.extension import TapeFormat
 from botkit.model.money import parse_decimal
 from botkit.model.pairs import Pair
+from botkit.model.resolutions import fixed_length
+from botkit.tape.manifest import StreamInfo
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _PATH = click.argument("path", type=click.Path(path_type=Path))
@@ -40,7 +43,7 @@ _ZONE = click.option("--timezone", metavar="ZONE", help="Time zone for CSV times
 
 
 class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
-    """How a file is read, as the options say; None: not given."""
+    """How to read a file, as set by the options; None means not set."""
 
     pair: str | None
     kind: str | None
@@ -50,13 +53,13 @@ class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None
 
     def options(self, **more: str | None) -> dict[str, Any]:
-        """What a format takes, with ``more`` of it."""
+        """The options for a format, plus ``more``."""
         given = {"pair": self.pair, "resolution": self.resolution, "trades": self.trades, "timezone": self.timezone}
         return {**given, "sort": self.sort or None, **more}
 
 
 def _reads_file(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a command that reads files of any format; it gets them as ``how``."""
+    """Adds the options for commands that read files in any format; the command receives them as ``how``."""
 
     @functools.wraps(command)
     def read(**given: Any) -> Any:
@@ -214,6 +217,7 @@ def info(
 ) -> None:
     """Show the contents of PATH (a tape or a file): spans, rows, gaps, duplicate rows, crossed books."""
     from botkit.tape.checks import inspect
+    from botkit.tape.csv_columns import zone_of
 
     source = _source(path, how.kind, how.options())
     reports = list(inspect(source))
@@ -240,7 +244,9 @@ def info(
             text = "yes: generated, not recorded" if name == "synthetic" else _plain(value)
             console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("stream", "from (UTC)", "to (UTC)"):
+    # the zone in which dates are typed elsewhere, unless the file's own was given
+    zone = zone_of(path, how.timezone or DEFAULT_ZONE) or UTC
+    for title in ("stream", f"from ({zone})", f"to ({zone})"):
         table.add_column(title, no_wrap=True)
     for title in ("rows", "gaps", "doubled", "crossed", "silence"):
         table.add_column(title, no_wrap=True, justify="right")
@@ -248,8 +254,8 @@ def info(
         stream = report.info
         table.add_row(
             stream.label,
-            format_time(stream.start)[:16].replace("T", " "),
-            format_time(stream.end)[:16].replace("T", " "),
+            format_time(_first_moment(stream), zone)[:16].replace("T", " "),
+            format_time(stream.end, zone)[:16].replace("T", " "),
             f"{stream.rows:,}",
             f"{report.gaps}" + (f" ({report.missing_candles})" if report.missing_candles else ""),
             str(report.doubled),
@@ -261,6 +267,12 @@ def info(
     unstamped = [report.info.label for report in reports if not report.info.has_receive_times]
     if unstamped:
         console.print(f"\nwithout receive times: {', '.join(unstamped)}", highlight=False, markup=False)
+
+
+def _first_moment(stream: StreamInfo) -> Nanos:
+    """Where a stream begins: candles at the start of the first, which is received at its end."""
+    length = fixed_length(stream.resolution) if stream.resolution is not None else None
+    return stream.start - (length or 0)
 
 
 def _plain(value: Any) -> str:

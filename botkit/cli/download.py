@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -65,7 +66,8 @@ class Downloaded(msgspec.Struct):
 @click.option(
     "--ledger",
     metavar="URL",
-    help="Shared rate limits: redis://HOST:PORT/0, or none.  [default: shared with the bots on this machine]",
+    help="Shared rate limits: redis://HOST:PORT/0 (with a password 'redis://:${NAME}@HOST:PORT/0'), or none.  "
+    "[default: shared with the bots on this machine]",
 )
 @click.option("--exchange", default="bitopro", show_default=True, help="The exchange.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -87,8 +89,9 @@ def download(
     intervals without trades; they are noted as gaps, and a backtest shows them as empty bars.
     """
     from botkit.assembly.market_access import market_access
+    from botkit.config.secrets import ledger_of_option
 
-    access = market_access(exchange, rest=rest, ledger=ledger)
+    access = market_access(exchange, rest=rest, ledger=ledger_of_option(ledger, os.environ))
     wanted = list(dict.fromkeys(access.pair(name) for part in pairs for name in part.split(",") if name.strip()))
     now = access.clock.now()
     until = min(_moment(end, "--to", timezone), now) if end else now

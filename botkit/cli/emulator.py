@@ -33,7 +33,20 @@ class _WithFaults(click.Command):
 @click.command(name="emulator", cls=_WithFaults)
 @click.option("--port", type=int, default=0, help="Port; 0 (the default) picks a free one.")
 @click.option("--host", default="127.0.0.1", hidden=True)
-@click.option("--account", "accounts", metavar="EMAIL:KEY:SECRET", multiple=True, help="An account; can be repeated.")
+@click.option(
+    "--account",
+    "accounts",
+    metavar="EMAIL:KEY:SECRET",
+    multiple=True,
+    help="An account; can be repeated. Others see arguments: a part may be '${NAME}', a variable of the environment.",
+)
+@click.option(
+    "--accounts",
+    "accounts_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Accounts, a line EMAIL:KEY:SECRET each; only you may be able to read the file.",
+)
 @click.option("--balance", metavar="twd=1000000,btc=1", help="Opening balances for every account.")
 @click.option("--market", default="synthetic", show_default=True, help="synthetic, or the folder of a recorded tape.")
 @click.option(
@@ -49,6 +62,7 @@ def emulator(
     port: int,
     host: str,
     accounts: tuple[str, ...],
+    accounts_file: Path | None,
     balance: str | None,
     market: str,
     speed: float,
@@ -77,6 +91,7 @@ def emulator(
         raise ConfigError(f"--port {port}: must be 0 to 65535; 0 picks a free one")
     options = emulator_options(
         accounts=accounts,
+        accounts_file=accounts_file,
         balance=balance,
         market=None if market == "synthetic" else Path(market),
         speed=speed,

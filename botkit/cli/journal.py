@@ -13,9 +13,21 @@ import click
 import msgspec
 
 from botkit.cli.control import state_folder_of
-from botkit.model.clock import format_time
+from botkit.model.clock import NS_PER_MS, format_time
 from botkit.model.csv_cells import inert
+from botkit.model.money import UNIT_DECIMALS
 
+#: the columns of a backtest's files; a journal does not value fills in another currency
+_COLUMNS = {
+    "orders": (
+        *("time", "time_ns", "strategy", "pair", "side", "type", "price", "amount", "spend", "stop_price", "post_only"),
+        *("state", "reason", "executed", "value", "queue_ms", "updated", "client_id", "order_id", "tag"),
+    ),
+    "fills": (
+        *("time", "time_ns", "strategy", "pair", "side", "liquidity", "price", "amount", "value", "fee"),
+        *("fee_currency", "client_id", "order_id", "tag"),
+    ),
+}
 #: columns whose text comes from a strategy or the exchange
 _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 
@@ -41,22 +53,29 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         orders = [_exact(row, project.pairs) for row in book.order_rows()]
         fills = [_exact(msgspec.to_builtins(fill), project.pairs) for fill in book.fills()]
         notes = book.notes()
+        tags = {row["client_id"]: (row["order_id"], row["tag"]) for row in orders}
+        damage, waiting = book.damage, book.read_over
     finally:
         book.close()
+    if damage is not None:
+        click.echo(f"warning: {damage}", err=True)
     if export is not None:
         out.mkdir(parents=True, exist_ok=True)
-        for name, rows in (("orders", orders), ("fills", fills)):
-            _write_csv(out / f"{name}.csv", rows)
+        for name, rows, row_of in (("orders", orders, _order_row), ("fills", fills, _fill_row)):
+            _write_csv(out / f"{name}.csv", [row_of(row, project.pairs, tags) for row in rows], _COLUMNS[name])
             click.echo(f"wrote {out / f'{name}.csv'} ({len(rows)} rows)")
         return
     open_rows = [row for row in orders if not row["final"]]
     unknown = [row for row in open_rows if row["state"] in ("unknown", "sending")]
     if as_json:
         tail = {"orders": orders[-last:] if last else [], "fills": fills[-last:] if last else []}
-        click.echo(json.dumps({**tail, "open": open_rows, "unknown": unknown, "notes": notes}))
+        click.echo(json.dumps({**tail, "open": open_rows, "unknown": unknown, "notes": notes, "damage": damage}))
         return
     click.echo(f"{folder.journal}: {len(orders)} orders, {len(fills)} fills, {len(open_rows)} open")
-    for title, rows in (("unknown", unknown), ("open", open_rows), ("latest orders", orders[-last:] if last else [])):
+    if waiting:
+        click.echo(f"its {waiting} newest commits were read from its log and are not in that file yet")
+    resting = [row for row in open_rows if row not in unknown]
+    for title, rows in (("unknown", unknown), ("open", resting), ("latest orders", orders[-last:] if last else [])):
         if rows:
             click.echo(f"{title}:")
         for row in rows:
@@ -97,10 +116,63 @@ def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
     return found
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
+    """An order as a backtest's orders.csv shows it."""
+    price_places, lot_places = _places(pairs, row["pair"])
+
+    def optional(name: str, places: int) -> str:
+        return _fixed(int(row[name]), places) if int(row[name]) else ""
+
+    return row | {
+        "time": _iso(row["created"]),
+        "time_ns": row["created"],
+        "price": optional("price_ticks", price_places),
+        "amount": optional("amount_lots", lot_places),
+        "spend": optional("spend_units", UNIT_DECIMALS),
+        "stop_price": optional("stop_ticks", price_places),
+        "post_only": "true" if row["post_only"] else "false",
+        "executed": _fixed(int(row["executed_lots"]), lot_places),
+        "value": _fixed(int(row["executed_units"]), UNIT_DECIMALS),
+        "queue_ms": f"{(row['sent'] - row['created']) / NS_PER_MS:.3f}" if row["sent"] else "",
+        "updated": _iso(row["updated"]),
+    }
+
+
+def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
+    """A fill as a backtest's fills.csv shows it."""
+    order_id, tag = tags.get(row["client_id"], ("", ""))
+    price_places, lot_places = _places(pairs, row["pair"])
+    return row | {
+        "time": _iso(row["time"]),
+        "time_ns": row["time"],
+        "liquidity": "maker" if row["is_maker"] else "taker",
+        "price": _fixed(int(row["price_ticks"]), price_places),
+        "amount": _fixed(int(row["lots"]), lot_places),
+        "value": _fixed(int(row["value_units"]), UNIT_DECIMALS),
+        "fee": _fixed(int(row["fee_units"]), UNIT_DECIMALS),
+        "order_id": order_id,
+        "tag": tag,
+    }
+
+
+def _places(pairs: Any, name: str) -> tuple[int, int]:
+    """Decimals of a pair's prices and amounts; of ticks and lots for a pair that is no longer listed."""
+    pair = pairs.get(name)
+    return (0, 0) if pair is None else (pair.rules.price_decimals, pair.rules.amount_decimals)
+
+
+def _fixed(value: int, places: int) -> str:
+    whole, part = divmod(abs(value), 10**places)
+    return f"{'-' if value < 0 else ''}{whole}" + (f".{part:0{places}d}" if places else "")
+
+
+def _iso(time: int) -> str:
+    return format_time(time) if time else ""
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        names = list(rows[0]) if rows else ["client_id"]
-        writer = csv.DictWriter(file, names)
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="", lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({name: inert(value) if name in _TEXTS else value for name, value in row.items()})

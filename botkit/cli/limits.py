@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,10 @@ def limits(
 def _show_usage(config: Path | None, as_json: bool) -> None:
     from botkit.assembly.operations import ledger_usage
     from botkit.config.load import load_config
+    from botkit.config.secrets import resolve_ledger
 
-    name, windows = ledger_usage(load_config(config).config.limits.ledger if config is not None else None)
+    ledger = resolve_ledger(load_config(config), os.environ) if config is not None else None
+    name, windows = ledger_usage(ledger)
     rows = [usage_row(msgspec.structs.asdict(window)) for window in windows]
     if as_json:
         data = {"ledger": name, "windows": rows}

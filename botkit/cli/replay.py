@@ -16,8 +16,8 @@ import click
 def replay(run: Path, config: Path | None, as_json: bool) -> int:
     """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
-    Sends nothing and writes nothing. Exit code 0 if every decision matches, 1 if one differs; the first difference is
-    shown.
+    Sends nothing and writes nothing. Exit code 0 if every decision matches, 1 if one differs, which is shown, or if the
+    recording stops in the middle: of a run that was killed, or of a file that was cut.
     """
     from botkit.assembly.replay import replay_run
 
@@ -30,11 +30,18 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
     if as_json:
         difference = None if found is None else {"line": found.line, "run": found.recorded, "replay": found.replayed}
         figures = {"entries": verdict.entries, "decisions": verdict.decisions, "unflushed": verdict.unflushed}
-        figures["ends_early"] = verdict.ends_early
-        click.echo(json.dumps({"equal": found is None, **figures, "difference": difference}))
-        return 0 if found is None else 1
-    if verdict.ends_early:
+        figures["uncompared"] = verdict.uncompared
+        click.echo(json.dumps({"equal": verdict.is_equal, **figures, "end": verdict.end, "difference": difference}))
+        return 0 if verdict.is_equal else 1
+    if verdict.end == "full":
         click.echo("the recording ends before the run did: it reached its limit (log.record_mb)")
+    if found is None and verdict.end == "cut":
+        rest = f", and {verdict.uncompared:,} more could not be compared" if verdict.uncompared else ""
+        click.echo(
+            f"the recording stops in the middle: the run was killed, or {run / 'inputs.bin'} was cut. Up to there all "
+            f"{verdict.decisions:,} decisions were repeated{rest}"
+        )
+        return 1
     if found is None:
         more = f"; {verdict.unflushed} more were not written before the run ended" if verdict.unflushed else ""
         click.echo(f"equal: the replay repeated all {verdict.decisions:,} of the run's decisions{more}")

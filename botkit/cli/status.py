@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from botkit.cli.control import state_folder_of
+from botkit.cli.zones import DEFAULT_ZONE
 from botkit.errors import ConfigError
 from botkit.model.clock import format_time
 from botkit.model.reasons import grouped
@@ -18,6 +20,8 @@ from botkit.model.reasons import grouped
 _Lines = Callable[[dict[str, Any]], list[str]]
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: commits that a busy bot may have ahead of SQLite, which takes them over several times a second
+_WAITING_TOLD = 100
 #: how many reasons to show per strategy, most frequent first
 _REASONS_SHOWN = 20
 _MODE = click.option(
@@ -66,24 +70,75 @@ def _figures(found: dict[str, Any], stopped_lines: _Lines, summary_lines: _Lines
         if "strategies" not in found:
             return stopped, []
         lines = summary_lines(found)[len(stopped) :]
+        lines += _money_lines(found)
+        for name, values in found.get("parameters", {}).items():
+            if values:
+                lines.append(f"  {name} has {', '.join(f'{key}={value}' for key, value in values.items())}")
         for row in found.get("limits", ()):
             lines.append(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
-        streams = found.get("streams", {}).items()
-        lines += [f"  stream {name}: {state}" for name, state in streams if state in ("lost", "stale")]
+        waiting = found.get("journal_waiting", 0)
+        if waiting > _WAITING_TOLD:
+            lines.append(f"  journal: {waiting} commits are in its log and not yet in journal.sqlite")
+        streams = found.get("streams", {})
+        bad = {name: state for name, state in streams.items() if state in ("lost", "stale")}
+        if streams:
+            lines.append(f"  streams: {len(streams) - len(bad)} connected, {len(bad)} not")
+        lines += [f"  stream {name}: {state}" for name, state in bad.items()]
     except (AttributeError, LookupError, TypeError, ValueError):
         return [], ["  its figures cannot be read: another version of botkit wrote them"]
     return stopped, lines
 
 
+def _money_lines(found: dict[str, Any]) -> list[str]:
+    """Equity, the day's profit, profit since the first start, and balances."""
+    currency, lines = found["currency"].upper(), []
+    equity, day = found.get("equity"), found.get("day_pnl")
+    figures = [f"equity {equity:,.2f} {currency}"] if equity is not None else ["equity unknown: a price is missing"]
+    if day is not None:
+        figures.append(f"today {day:+,.2f} {currency}")
+    lines.append("  " + ", ".join(figures))
+    for row in found.get("profits", ()):
+        if row["realised"] or row["unrealised"]:
+            lines.append(
+                f"  {row['strategy']} {row['pair']} since its first start: realised {row['realised']:+,.2f}, "
+                f"unrealised {row['unrealised']:+,.2f} {row['quote']}"
+            )
+    for name, held in found.get("balances", {}).items():
+        nobody = f", of these no strategy's {held['unassigned']}" if float(held["unassigned"]) else ""
+        lines.append(f"  balance {held['total']} {name}{nobody}")
+    return lines
+
+
 def _standing(status: dict[str, Any]) -> str:
-    """Whether the bot runs, and if not, when the figures shown were written."""
+    """Whether the bot runs, since when, and if not, when the figures shown were written; in the bot's zone."""
     if status["running"]:
-        return f"running, process {status['pid']}"
+        since = status.get("since")
+        begun = f", since {_local(status, since)}" if isinstance(since, int) and since else ""
+        return f"running, process {status['pid']}{begun}{_uptime(status.get('uptime_s'))}"
+    at = _local(status, status["time"]) if isinstance(status.get("time"), int) else ""
     if status.get("ended"):
-        return f"not running, ended ({status['ended']})"
-    if isinstance(status.get("time"), int):
-        return f"not running, did not stop cleanly; last status from {format_time(status['time'])}"
+        return f"not running, ended ({status['ended']})" + (f" at {at}" if at else "")
+    if at:
+        return f"not running, did not stop cleanly; last status from {at}"
     return "not running"
+
+
+def _uptime(seconds: object) -> str:
+    if not isinstance(seconds, (int, float)):
+        return ""
+    minutes = int(seconds) // 60
+    days, hours = minutes // 1440, minutes // 60 % 24
+    return (
+        f" ({days} d {hours} h)" if days else f" ({hours} h {minutes % 60} min)" if minutes else f" ({seconds:.0f} s)"
+    )
+
+
+def _local(status: dict[str, Any], time: int) -> str:
+    """A time in the zone of the bot's configuration."""
+    try:
+        return format_time(time, ZoneInfo(str(status.get("timezone", DEFAULT_ZONE))))
+    except (KeyError, ValueError, OverflowError, OSError):
+        return "an unknown time"
 
 
 @click.command()

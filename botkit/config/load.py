@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from botkit.config.decode import MISSING, PROBLEMS_MAX, Decoder, field_types, is_secret, suggestion
+from botkit.config.ledger_address import has_written_password, is_ledger_address
 from botkit.config.schema import BotConfig, PluginPlace
 from botkit.config.source import Node, Source, parse_text, read_source
 from botkit.errors import ConfigError
@@ -124,15 +125,19 @@ def _override(root: Node, text: str) -> Node:
     """A copy of the tree with one ``--set key=value`` applied."""
     key, equals, value = text.partition("=")
     steps = _steps(key.strip())
-    if is_secret(steps):
-        text = f"{key}=..."  # from here on the value appears in errors and origins
+    sections = field_types(BotConfig)
+    labels = _strategy_labels(root)
+    is_known = steps[0] in sections or steps[0] in labels
+    # from here on the value appears in errors and origins; a misspelt section may be meant for a secret
+    if is_secret(steps) or (equals and not is_known):
+        text = f"{key}=..."
+    if is_ledger_address(steps) and has_written_password(value):
+        raise ConfigError(f"--set {key}=...: a password does not belong on a command line; write ${{NAME}} for it")
     source = Source(f"--set {text}", Path.cwd(), is_file=False)
     if not equals or not all(steps):
         raise ConfigError(f"--set {text}: this is not of the form key=value, such as sma.fast=12")
     node = parse_text(value, source)
-    sections = field_types(BotConfig)
     if steps[0] not in sections:
-        labels = _strategy_labels(root)
         if steps[0] not in labels:
             raise ConfigError(
                 f"--set {text}: `{steps[0]}` is neither a strategy nor a section of {root.source.name}; "
@@ -141,7 +146,7 @@ def _override(root: Node, text: str) -> Node:
         if len(steps) < 2:
             raise ConfigError(f"--set {text}: also name the parameter, such as {steps[0]}.fast=12")
         steps = ("strategies", str(labels.index(steps[0])), "params", *steps[1:])
-    elif steps[0] == "strategies" and len(steps) > 1 and steps[1] in (labels := _strategy_labels(root)):
+    elif steps[0] == "strategies" and len(steps) > 1 and steps[1] in labels:
         steps = ("strategies", str(labels.index(steps[1])), *steps[2:])
     return _replaced(root, steps, node, text)
 
@@ -204,14 +209,14 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
 
 def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
     for path, node in _scalars(root, ()):
-        if is_secret(path):  # elsewhere a reference would let a secret into logs and reports
+        if is_secret(path) or is_ledger_address(path):  # elsewhere a reference would let a secret into logs and reports
             continue
         match = _REFERENCE.search(str(node.value))
         if match:
             decoder.problem(
                 node.where,
-                f"{match[0]} stands in `{'.'.join(path)}`, but is for secrets under `account:` and `notify:` only; "
-                "write the value out",
+                f"{match[0]} stands in `{'.'.join(path)}`, but is for secrets only, under `account:` and `notify:` and "
+                "in `limits.ledger`; write the value out",
             )
 
 

@@ -175,7 +175,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
         Meta(
             description='A sub-account of its own: {twd: "50000", btc: "0.05"}, or 40% of its quote currencies. '
-            "Default: it shares what the others leave of its first pair's quote currency. Coins are handed over only "
+            "Default: it shares what the others leave of its first pair's quote currency. Coins are assigned only "
             "by name."
         ),
     ] = None
@@ -341,8 +341,8 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
     ledger: Annotated[
         str | None,
         Meta(
-            description="redis://HOST:PORT/0 to share request slots with other machines, `none` not to share."
-            " Default: one broker per machine and user."
+            description="redis://HOST:PORT/0 to share request slots with other machines, with a password"
+            " redis://:${NAME}@HOST:PORT/0; `none` not to share. Default: one broker per machine and user."
         ),
     ] = None
     batching: Annotated[bool, Meta(description="Send waiting orders in batches.")] = True
@@ -404,9 +404,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     to: Annotated[str | None, Meta(description="End; a date includes the whole day.")] = None
     balances: Annotated[
         dict[Currency, Amount] | None,
-        Meta(
-            description="What the account holds at the start; `capital` hands it over. Default: capital plus reserve."
-        ),
+        Meta(description="Opening balances; `capital` assigns them to strategies. Default: capital plus reserve."),
     ] = None
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
@@ -439,7 +437,7 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
     ] = 1.0
     balances: Annotated[
         dict[Currency, Amount] | None,
-        Meta(description="What the account holds at the start. Default: as under backtest."),
+        Meta(description="The account's opening balances. Default: as under backtest."),
     ] = None
     fees: Annotated[FeesConfig | None, Meta(description="Fees. Default: as under backtest.")] = None
     slippage: Annotated[Decimal | None, Meta(description="As under backtest.")] = None

@@ -11,9 +11,11 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from botkit.config.ledger_address import filled_address, has_written_password
 from botkit.config.load import LoadedConfig
 from botkit.config.schema import AccountConfig
 from botkit.errors import ConfigError
@@ -62,6 +64,15 @@ def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> 
     return {account.key, account.secret}
 
 
+def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[str]:
+    """The password of a shared ledger, as it is and as its address spells it; it must not appear in any output."""
+    try:
+        spelt = urlsplit(resolve_ledger(loaded, environ) or "").password
+    except (ConfigError, ValueError):
+        return set()  # its own wiring reports this
+    return {spelt, unquote(spelt)} if spelt else set()
+
+
 class SecretOptions:
     """Options of ``notify:`` with each ``${NAME}`` read from the environment or the account's ``secrets_file``."""
 
@@ -82,6 +93,35 @@ class SecretOptions:
         if text != value or "://" in text:  # a notifier's address contains its token, filled in or not
             self.found.add(text)
         return text
+
+
+def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | None:
+    """``limits.ledger`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
+
+    Raises ConfigError when a name is missing, or when a password is written into a file that others can read.
+    """
+    text, where = loaded.config.limits.ledger, "limits.ledger"
+    if text is None:
+        return None
+    if has_written_password(text):
+        check_private(loaded.path, loaded.where(where))
+    resolver = _Resolver(loaded, environ, loaded.config.account, "account")
+    return filled_address(text, lambda name: resolver.lookup(name, where))
+
+
+def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None:
+    """A ledger's address from a command line, with each ``${NAME}`` taken from the environment. Raises ConfigError."""
+    if text is None:
+        return None
+    if has_written_password(text):
+        raise ConfigError("--ledger: a password does not belong on a command line; write '${NAME}' for it")
+
+    def value(name: str) -> str:
+        if name not in environ:
+            raise ConfigError(f"--ledger: the environment variable {name} is not set; set it")
+        return environ[name]
+
+    return filled_address(text, value)
 
 
 class _Resolver:

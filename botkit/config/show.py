@@ -10,10 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from botkit.config.decode import is_secret
+from botkit.config.ledger_address import is_ledger_address, shown_address
 from botkit.config.load import LoadedConfig, leaves, plain_config
-from botkit.config.source import resolve_plain, spelling_hint
-
-HIDDEN = "(hidden)"
+from botkit.config.source import HIDDEN, resolve_plain, spelling_hint
 
 #: keys in secret sections that are safe to show
 _HARMLESS = {"use", "level", "secrets_file"}
@@ -58,6 +57,8 @@ def _hide(value: Any, path: tuple[str, ...]) -> Any:
         return {key: _hide(item, (*path, key)) for key, item in value.items()}
     if isinstance(value, list):
         return [_hide(item, (*path, str(index))) for index, item in enumerate(value)]
+    if isinstance(value, str) and is_ledger_address(path):
+        return shown_address(value)
     if value is None or not is_secret(path) or path[-1] in _HARMLESS:
         return value
     return value if isinstance(value, str) and _REFERENCE.match(value) else HIDDEN

@@ -23,6 +23,8 @@ from botkit.model.money import parse_decimal
 
 SIZE_MAX = 1_000_000
 DEPTH_MAX = 20
+#: shown in place of a secret
+HIDDEN = "(hidden)"
 
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,19})\Z", re.ASCII)

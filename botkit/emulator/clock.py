@@ -23,18 +23,19 @@ MACHINE_TIME = MachineTime()
 class EmulatorClock:
     """Starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
 
-    ``monotonic`` is the machine's steady counter: changing the machine's time of day does not move the exchange's.
+    ``monotonic`` is a steady counter, this machine's unless another is given: changing the machine's time of day does
+    not move the exchange's.
     """
 
     def __init__(
-        self, start: Nanos, speed: float = 1.0, *, held: bool = False, monotonic: Callable[[], int] = time.monotonic_ns
+        self, start: Nanos, speed: float = 1.0, *, held: bool = False, monotonic: Callable[[], int] | None = None
     ) -> None:
         assert speed > 0, speed
         self.speed = speed
         self.held = held
         self._from = start
-        self._monotonic = monotonic
-        self._since = monotonic()
+        self._monotonic = monotonic or MACHINE_TIME.monotonic_ns
+        self._since = self._monotonic()
 
     def now(self) -> Nanos:
         """The exchange's time, in nanoseconds since the epoch. It never goes back."""

@@ -70,7 +70,9 @@ async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
         found = await _route(emulator, request.method, parts, body)
     except TimeoutError:
         return _json({"error": "the requests that this step waits for did not arrive"}, 408)
-    except (BotkitError, ValueError, TypeError) as error:
+    except RecursionError:
+        return _json({"error": "the body is nested too deeply"}, 400)
+    except (BotkitError, ValueError, TypeError, OverflowError) as error:
         return _json({"error": str(error)}, 400)
     return _json({"error": f"there is no {request.method} {request.path}"}, 404) if found is None else _json(found)
 
@@ -176,7 +178,7 @@ def state(emulator: Emulator) -> dict[str, Any]:
             },
             "open_orders": [rows.order(order.report()) for order in account.open.values()],
             "orders": len(account.orders),
-            "trades": len(account.trades),
+            "trades": account.trades.total,
             "transfers": emulator.wallet.figures()[email],
         }
     return {

@@ -7,6 +7,7 @@ exchange's time. Random draws are keyed by seed, fault and request number, so a 
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -66,7 +67,21 @@ GLOBAL_KINDS: Final[dict[str, str]] = {
 }
 _SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
 KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
-#: place -> kind of fault -> what it does
+_STATUS: Final = (200, 599, "an HTTP status from 200 to 599")
+_WAIT_MS: Final = (0, 86_400_000, "from 0 to 86400000 ms, a day")
+_SIZE_MB: Final = (0, 100, "from 0 to 100 MB")
+#: bounds of `value`, and their wording
+_VALUES: Final[dict[str, tuple[float, float, str]]] = {
+    **dict.fromkeys(("delay_request", "delay_answer", "late_arrival", "slow_body"), _WAIT_MS),
+    **dict.fromkeys(("error_before", "error_after", "ws_refuse"), _STATUS),
+    **dict.fromkeys(("huge", "ws_huge"), _SIZE_MB),
+    "lagging": (0, 10**12, "from 0 to 10^12 ms"),
+    "ws_close": (1000, 4999, "a code from 1000 to 4999"),
+    "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year, 31536000000 ms, either way"),
+}
+#: longest address or replacement, and most faults in force at once
+_PUT_MAX, _FAULTS_MAX = 1_000, 1_000
+#: place -> kind of fault -> its effect
 FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
     "requests": REQUEST_KINDS,
     "sockets": _SOCKET_KINDS,
@@ -117,7 +132,7 @@ class Faults:
         """Activate a fault. Raises ConfigError."""
         try:
             fault = msgspec.convert(dict(spec), Fault)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, OverflowError) as error:
             raise ConfigError(f"fault: {error}") from None
         if fault.kind not in KINDS:
             near = difflib.get_close_matches(fault.kind, KINDS, n=1)
@@ -130,12 +145,15 @@ class Faults:
             raise ConfigError(f"fault: {fault.kind} cannot affect {fault.where!r}; use one of {', '.join(places)}")
         if not 0 <= fault.share <= 1:
             raise ConfigError(f"fault: share is {fault.share}; it must be a probability from 0 to 1")
+        _check_figures(fault)
+        if len(self.rules) >= _FAULTS_MAX:
+            raise ConfigError(f"fault: {_FAULTS_MAX} faults are active; lift some first")
         for name in _NEEDS.get(fault.kind, ()):
             if getattr(fault, name) is None:
                 raise ConfigError(f"fault: {fault.kind} needs {name} ({KINDS[fault.kind]})")
         try:
             re.sub(fault.find or "", fault.put or "", "")
-        except (re.error, IndexError) as error:
+        except (re.error, IndexError, OverflowError, RecursionError) as error:
             raise ConfigError(
                 f"fault: find {fault.find!r} and put {fault.put!r} do not work together: {error}"
             ) from None
@@ -191,3 +209,20 @@ class Faults:
             for fault in self.rules
             if fault.kind == "clock_skew" and (fault.until is None or now < fault.until)
         )
+
+
+def _check_figures(fault: Fault) -> None:
+    """Refuse figures and texts that no answer could carry. Raises ConfigError."""
+    value, (least, most, said) = fault.value, _VALUES.get(fault.kind, (-math.inf, math.inf, ""))
+    if value is not None and not (math.isfinite(value) and least <= value <= most):
+        raise ConfigError(f"fault: value of {fault.kind} is {value:g}; it is {said or 'a number'}")
+    for name in ("jitter", "for_s", "count", "skip"):
+        number = getattr(fault, name)
+        if number is not None and not 0 <= number <= 10**9:
+            raise ConfigError(f"fault: {name} is {number:g}; it is from 0 to 10^9")
+    for name in ("find", "put"):
+        text = getattr(fault, name) or ""
+        if len(text) > _PUT_MAX:
+            raise ConfigError(f"fault: {name} has {len(text):,} characters; {_PUT_MAX:,} are the most")
+    if "redirect" in fault.kind and not (fault.put or "").isprintable():
+        raise ConfigError("fault: put is an address, without line breaks or control characters")

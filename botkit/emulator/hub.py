@@ -158,12 +158,9 @@ class Hub:
             reports = [order.report() for order in rows.account.open.values()]
             self._send([subscriber], self._orders_frame(ActiveOrdersFrame, account, reports, now))
         elif stream == "order_history":
-            closed = [
-                order.report()
-                for order in rows.account.orders.values()
-                if order.state in FINAL_STATES and now - order.updated <= NS_PER_DAY
-            ]
-            self._send([subscriber], self._orders_frame(HistoryOrdersFrame, account, closed, now))
+            closed = rows.account.orders.closed_since(now - NS_PER_DAY, _HISTORY_ROWS)
+            reports = [order.report() for order in closed]
+            self._send([subscriber], self._orders_frame(HistoryOrdersFrame, account, reports, now))
         elif stream == "account_balance":
             self._send([subscriber], self._balance_frame(rows.account.balances(), now))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc":
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}\Z", re.ASCII)
 _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 
 
@@ -87,12 +89,48 @@ def default_balances() -> dict[str, int]:
     return {currency: to_units(amount) for currency, amount in DEFAULT_BALANCES.items()}
 
 
-def parse_account(text: str) -> EmulatorAccount:
-    """``EMAIL:KEY:SECRET``. Raises ConfigError, which never shows the text, since a secret may be in it."""
-    parts = text.split(":")
+def parse_account(text: str, environ: Mapping[str, str] = os.environ, *, where: str = "--account") -> EmulatorAccount:
+    """``EMAIL:KEY:SECRET``; each part may be ``${NAME}``, a variable of ``environ``.
+
+    Raises ConfigError with ``where``, which never shows the text, since a secret may be in it.
+    """
+    parts = [_from_environ(part, environ, where) for part in text.split(":")]
     if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
-        raise ConfigError("--account: write it as EMAIL:KEY:SECRET, three parts without blanks (what was given is not)")
+        raise ConfigError(f"{where}: write it as EMAIL:KEY:SECRET, three parts without blanks (what was given is not)")
     return EmulatorAccount(email=parts[0], key=parts[1], secret=parts[2])
+
+
+def _from_environ(part: str, environ: Mapping[str, str], where: str) -> str:
+    reference = _REFERENCE.match(part)
+    if reference is None:
+        return part
+    if reference[1] not in environ:
+        raise ConfigError(f"{where}: the environment variable {reference[1]} is not set; set it")
+    return environ[reference[1]]
+
+
+def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[EmulatorAccount]:
+    """The accounts of a file: a line ``EMAIL:KEY:SECRET`` each; ``#`` starts a comment line.
+
+    Raises ConfigError that names the line, and never shows it, and for a file that others can read.
+    """
+    where = f"--accounts {path}"
+    if not path.is_file():
+        raise ConfigError(f"{where}: there is no such file; create it with lines EMAIL:KEY:SECRET, mode 0600")
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigError(f"{where}: it contains secrets and others can read it; run: chmod 600 {path}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError, ValueError):
+        raise ConfigError(f"{where}: cannot be read as UTF-8 text; check the path and its permissions") from None
+    accounts = [
+        parse_account(line.strip(), environ, where=f"{path}:{number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not accounts:
+        raise ConfigError(f"{where}: the file has no accounts; write a line EMAIL:KEY:SECRET for each")
+    return accounts
 
 
 def parse_balances(text: str) -> dict[str, int]:
@@ -116,17 +154,21 @@ def parse_balances(text: str) -> dict[str, int]:
 def emulator_options(
     *,
     accounts: Sequence[str] = (),
+    accounts_file: Path | None = None,
     balance: str | None = None,
     switches: Sequence[str] | Mapping[str, str] = (),
     as_set: str | None = None,
     **more: Any,
 ) -> EmulatorOptions:
-    """Options from texts: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` are other fields.
+    """Build options from text: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` sets other fields.
 
-    Raises ConfigError.
+    ``accounts_file`` holds more accounts, a line each; only its owner may be able to read it. Raises ConfigError.
     """
+    known = [parse_account(text) for text in accounts]
+    if accounts_file is not None:
+        known += read_accounts(accounts_file)
     return EmulatorOptions(
-        accounts=tuple(parse_account(text) for text in accounts),
+        accounts=tuple(known),
         balances=None if balance is None else parse_balances(balance),
         switches=choose(switches, as_set),
         **more,

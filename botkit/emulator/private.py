@@ -69,7 +69,7 @@ class PrivateDesk:
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._switches = venue.switches
-        self._takes_order_ids = venue.switches.on("order_ids_filter")
+        self._order_ids_filter = venue.switches["order_ids_filter"]
         self._null_lists = venue.switches.on("null_lists")
         self._open_seconds = venue.switches.on("open_orders_seconds")
         self._reads: dict[str, Callable[[str, Names, Query], Work]] = {
@@ -255,17 +255,19 @@ class PrivateDesk:
                 raise RefusedError("Wrong parameter: status")
             wanted = {int(status)}
         client_id = whole_number(query, "clientId", 0, 0, 2**31 - 1) or None
-        ids = query.get("orderIDs") if self._takes_order_ids else None
+        ids = query.get("orderIDs") if self._order_ids_filter != "off" else None
         wanted_ids = frozenset(ids.split(",")) if ids else None
-        if wanted_ids is not None and len(wanted_ids) > _ORDER_IDS_MAX:
+        if wanted_ids is not None and (len(wanted_ids) > _ORDER_IDS_MAX or self._order_ids_filter == "refused"):
             raise RefusedError("Wrong parameter: orderIDs")  # assumed (Q35)
         no_limit = kind == "OPEN" and query.get("ignoreTimeLimitEnable", "").lower() == "true"
         no_limit = no_limit or wanted_ids is not None
         start, end = (None, None) if no_limit else self._window(query)
         cursor = query.get("orderId")
 
+        rows_max = limit if wanted is None and wanted_ids is None and not cursor else _ALL
+
         def make(request_id: int) -> Request:
-            return ListOrders(id=request_id, pair=pair, client_id=client_id, start=start, end=end, limit=_ALL)
+            return ListOrders(id=request_id, pair=pair, client_id=client_id, start=start, end=end, limit=rows_max)
 
         def word(answer: Answer) -> HttpReply:
             if answer.outcome is not Ending.OK:
@@ -290,8 +292,10 @@ class PrivateDesk:
         start, end = self._window(query)
         order_id, cursor = query.get("orderId") or None, query.get("tradeId")
 
+        rows_max = _ALL if cursor else limit
+
         def make(request_id: int) -> Request:
-            return ListTrades(id=request_id, pair=pair, order_id=order_id, start=start, end=end, limit=_ALL)
+            return ListTrades(id=request_id, pair=pair, order_id=order_id, start=start, end=end, limit=rows_max)
 
         def word(answer: Answer) -> HttpReply:
             if answer.outcome is not Ending.OK:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from botkit.emulator.past import AccountPast
 from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.frames import UserTradeRow
 from botkit.exchange.bitopro.wire.market import LevelRow
@@ -46,12 +47,27 @@ class Executed:
     def __init__(self) -> None:
         self.fee_units = self.bito_units = self.ticks_lots = self.lots = 0
 
+    @staticmethod
+    def figures(sums: Executed | None) -> list[int] | None:
+        """The sums as a list."""
+        return None if sums is None else [sums.fee_units, sums.bito_units, sums.ticks_lots, sums.lots]
+
+    @classmethod
+    def of(cls, figures: list[int] | None) -> Executed | None:
+        """The sums from such a list."""
+        if figures is None:
+            return None
+        sums = cls()
+        sums.fee_units, sums.bito_units, sums.ticks_lots, sums.lots = figures
+        return sums
+
 
 class AccountRows:
     """One account's rows. Fees are summed from executions, because an order's report has none."""
 
     def __init__(self, account: Account, *, whole_seconds: bool, fee_scaled: bool) -> None:
         self.account = account
+        self.past = AccountPast(account)
         self._unit_ms = 1000 if whole_seconds else 1
         self._fee_scaled = fee_scaled
         self._executed: dict[str, Executed] = {}
@@ -59,9 +75,10 @@ class AccountRows:
 
     def _catch_up(self) -> None:
         trades = self.account.trades
-        while self._seen < len(trades):
-            trade = trades[self._seen]
-            self._seen += 1
+        if self._seen == trades.total:
+            return
+        fresh, self._seen = trades.since(self._seen), trades.total
+        for trade in fresh:
             sums = self._executed.get(trade.order_id)
             if sums is None:
                 sums = self._executed[trade.order_id] = Executed()
@@ -72,6 +89,17 @@ class AccountRows:
                 sums.bito_units += trade.fee_units
             sums.ticks_lots += trade.price_ticks * trade.lots
             sums.lots += trade.lots
+
+    def _summed(self, order_id: str) -> Executed | None:
+        """The sums of an order that has left memory."""
+        return Executed.of(self.past.sums(order_id))
+
+    def spill(self, now: Nanos) -> None:
+        """Move what is long final out of memory, if there is much of it."""
+        if self.past.is_due():
+            self._catch_up()
+            for order_id in self.past.spill(now, lambda order_id: Executed.figures(self._executed.get(order_id))):
+                self._executed.pop(order_id, None)
 
     def stamp_ms(self, time: Nanos) -> int:
         """An order's timestamp, in milliseconds."""
@@ -87,6 +115,8 @@ class AccountRows:
         self._catch_up()
         pair, rules = report.pair, report.pair.rules
         sums = self._executed.get(report.order_id)
+        if sums is None and report.executed_lots:
+            sums = self._summed(report.order_id)
         average = "0"
         if sums is not None and sums.lots:
             # two digits finer than a tick; how the exchange rounds is not documented

@@ -18,6 +18,7 @@ from types import TracebackType
 from urllib.parse import unquote
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from botkit.emulator.auth import Authenticator
 from botkit.emulator.clock import MACHINE_TIME, EmulatorClock, MachineTime
@@ -50,6 +51,9 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.emulator")
+_http_log = logging.getLogger("botkit.emulator.http")
+# what is no HTTP is answered 400, and is the client's mistake
+_http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 HOST = "127.0.0.1"
 #: bytes per header: a PUT's payload contains its whole body, and a thousand orders may be cancelled at once
@@ -113,6 +117,9 @@ class Emulator:
         server = web.Server(
             self._handle,
             access_log=None,
+            logger=_http_log,
+            # a compressed body is no JSON, and is refused as such
+            auto_decompress=False,
             max_line_size=_HEADER_MAX,
             max_field_size=_HEADER_MAX,
         )
@@ -265,13 +272,15 @@ class Emulator:
                 return await control(self, request)
         except web.HTTPException as error:
             return self._respond(refusal(error.status, error.reason))
+        except (web.RequestPayloadError, ConnectionError):
+            return self._cut(request)  # the body is broken, or its sender is gone
         return self._respond(NOT_FOUND)
 
     async def _rest(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         route = find_route(request.method, path)
         if route is None:
             return self._respond(NOT_FOUND)
-        body = await request.read() if request.can_read_body else b""
+        body = await request.read()
         if self.faults.rules:
             struck = self.faults.strike(route[0].id, REQUEST_KINDS, self.venue.now)
             if struck:
@@ -487,7 +496,10 @@ class Emulator:
             if wanted is None:
                 return web.Response(status=200)
             pairs = wanted
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionResetError:  # hung up before the upgrade
+            return web.Response(status=503)
         keepalive = self.options.switches["keepalive"]
         socket = Socket(response, request, stream.id, self.faults, self._now, keepalive)
         subscriber = Subscriber(stream, socket, pairs, account)

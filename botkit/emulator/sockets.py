@@ -16,6 +16,8 @@ from botkit.model.clock import Nanos
 
 #: how many frames may wait for a client that does not read; beyond that the connection is cut, as an exchange would do
 QUEUE_MAX = 20_000
+#: the same in bytes, if more than one frame waits
+QUEUE_BYTES_MAX = 16 * 1024 * 1024
 #: seconds between pings, and seconds without a pong before the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
 #: how many bytes are joined into one write, and may wait in the connection's own buffer
@@ -46,6 +48,7 @@ class Socket:
         self._ping_s, self._patience_s = KEEPALIVE[keepalive]
         self._abrupt = keepalive == "observed"
         self._queue: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._held_back: bytes | None = None
         self._ready = asyncio.Event()
         self._silent = False
@@ -58,12 +61,11 @@ class Socket:
         """Queue a frame."""
         if self._silent:
             return
-        if self._faults.rules:
-            for part in self._struck(frame):
-                self._queue.append(part)
-        else:
-            self._queue.append(frame)
-        if len(self._queue) > QUEUE_MAX:
+        queue = self._queue
+        for part in self._struck(frame) if self._faults.rules else (frame,):
+            queue.append(part)
+            self._waiting_bytes += len(part)
+        if len(queue) > QUEUE_MAX or (self._waiting_bytes > QUEUE_BYTES_MAX and len(queue) > 1):
             self.abort()
         self.idle.clear()
         self._ready.set()
@@ -106,15 +108,19 @@ class Socket:
 
     def silence(self) -> None:
         """Stop sending; the connection stays open."""
-        self._queue.clear()
+        self._drop()
         self._silent = True
 
     def abort(self) -> None:
         """Cut the connection without a close frame."""
-        self._queue.clear()
+        self._drop()
         transport = self._request.transport
         if transport is not None:
             transport.abort()
+
+    def _drop(self) -> None:
+        self._queue.clear()
+        self._waiting_bytes = 0
 
     async def run(self) -> None:
         """Serve the socket until the client is gone."""
@@ -132,7 +138,7 @@ class Socket:
             for task in (writer, pinger):
                 task.cancel()
             await asyncio.gather(writer, pinger, return_exceptions=True)
-            self._queue.clear()
+            self._drop()
             self.idle.set()
 
     async def _write(self) -> None:
@@ -149,7 +155,9 @@ class Socket:
     async def _send_compressed(self) -> None:
         queue, ws = self._queue, self._ws
         while queue:
-            await ws.send_frame(queue.popleft(), WSMsgType.TEXT)
+            frame = queue.popleft()
+            self._waiting_bytes -= len(frame)
+            await ws.send_frame(frame, WSMsgType.TEXT)
 
     async def _send_joined(self) -> None:
         """Write all waiting frames at once: one system call per frame would take most of the time.
@@ -165,6 +173,7 @@ class Socket:
             size = 0
             while queue and size < _WRITE_MAX:
                 frame = queue.popleft()
+                self._waiting_bytes -= len(frame)
                 parts += (_header(len(frame)), frame)
                 size += len(frame)
             transport.write(b"".join(parts))

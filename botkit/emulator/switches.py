@@ -61,7 +61,8 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "order_ids_filter", "off", "off", "off",
-            "the listing of all orders takes `orderIDs`, up to 1000, and then ignores times (Q35)", _ON_OFF,
+            "the listing of all orders takes `orderIDs`, up to 1000, and then ignores times (Q35)",
+            ("on", "off", "refused"),
         ),
         Switch("rate_limits", "on", "on", "on", "enforce the rate limits; off only counts requests (Q5)", _ON_OFF),
         Switch(

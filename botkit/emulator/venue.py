@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from botkit.emulator.options import EmulatorOptions
+from botkit.emulator.past import TakenIds
 from botkit.emulator.rows import AccountRows, at_least, fixed
 from botkit.emulator.sources import MarketSource
 from botkit.errors import ConfigError
@@ -134,6 +135,7 @@ class EmulatedVenue:
             keep_candles=True,
             volume_currency=facts.volume_currency,
             discount_currency=facts.discount_currency,
+            ids=(ids := TakenIds()),
         )
         self.limits = VenueLimits(facts.limits if switches.on("rate_limits") else None)
         self.rows = {
@@ -144,6 +146,8 @@ class EmulatedVenue:
             )
             for email in self.accounts
         }
+        for rows in self.rows.values():
+            ids.follow(rows.past)
         self._trades_max = switches.number("trades_rows")
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
@@ -242,6 +246,8 @@ class EmulatedVenue:
         """
         if self._source.known_until < to + _AHEAD:
             self._load(to)
+        for rows in self.rows.values():
+            rows.spill(self.now)
         found: list[_Found] = []
         count = 0
         for publication in self.kernel.advance(to, pause=pause):
@@ -359,7 +365,7 @@ class EmulatedVenue:
             email: {
                 "orders": len(rows.account.orders),
                 "open": len(rows.account.open),
-                "trades": len(rows.account.trades),
+                "trades": rows.account.trades.total,
             }
             for email, rows in self.rows.items()
         }

@@ -24,7 +24,7 @@ def earliest(*times: Nanos | None) -> Nanos | None:
     return first
 
 
-#: everything that may wake the engine, in the order of execution for work due at the same time
+#: everything that may wake the engine; work due at the same time is done in this order
 SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "watch", "router")
 
 
@@ -35,7 +35,7 @@ class BotClock:
 
     def __init__(self) -> None:
         self.now: Nanos = 0
-        #: inputs taken in, rows of spans included: tells one event from the next of the same time
+        #: inputs processed, rows of spans included: tells one event from the next at the same time
         self.events = 0
 
 

@@ -1,4 +1,4 @@
-"""Balances that the exchange reports: checked against the books, and told to strategies."""
+"""Checks the balances that the exchange reports against the books and passes them on to strategies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport
 
-#: by then the balances changed by an execution have arrived
+#: by then the balance changes caused by an execution have arrived
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 
 
 class Balances:
-    """What the account holds, as its strategies hear of it, and the halt while some of it is missing."""
+    """What the account holds, as reported to its strategies, and the halt while some of it is missing."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Balances:
         self._table = table
         self._desk = desk
         self._records = records
-        #: `Begin` has come; before that balances are asked for, and reports are ignored
+        #: `Begin` has come; before that, balances are only requested and reports are ignored
         self.has_begun = False
         self._last: dict[tuple[str, str], Balance] = {}
         #: the strategies that listen to their balances, once `Begin` has come
@@ -80,7 +80,9 @@ class Balances:
         shortage = "; ".join(map(str, self._portfolio.balances.shortages())) or None
         if shortage != self._desk.gate.shortage:
             if shortage is None:
-                self._outbox.note("info", "the account holds all that its strategies own again; new orders are allowed")
+                self._outbox.note(
+                    "info", "the account again holds everything its strategies own; new orders are allowed"
+                )
             elif self._desk.gate.shortage is None:
                 self._outbox.note("error", f"only orders that reduce a position are allowed: {shortage}")
             self._desk.gate.shortage = shortage

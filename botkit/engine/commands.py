@@ -24,7 +24,7 @@ from botkit.model.inputs import (
 from botkit.model.orders import Order
 
 PAUSED = "paused by hand"
-#: how far through the visible book a position is sold when a bot stops
+#: how deep into the visible book a position may be sold when a bot stops
 _FLATTEN_SLIPPAGE_PCT = 1.0
 
 
@@ -98,7 +98,7 @@ class Commands:
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
-        """Give a strategy (or the pool) unassigned money, or take it back. May end a shortage."""
+        """Give a strategy (or the pool) unassigned money, or take money back. May end a shortage."""
         rooms = self._rooms
         transfers = rooms.portfolio.transfers
         refusal = transfers.refusal(given.target, given.units) or transfers.unpriced(given.units)
@@ -121,7 +121,7 @@ class Commands:
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 
     def flatten(self, given: Flatten, now: Nanos) -> None:
-        """Return to what a strategy was given, as far as the visible book can absorb it within the slippage."""
+        """Return to a strategy's given holdings, as far as the visible book can absorb it within the slippage."""
         record = self._record(given.strategy)
         if record is None:
             return
@@ -156,7 +156,7 @@ class Commands:
         if lots < rules.least_lots:
             return None
         entry, amount = rooms.contexts[strategy].orders, rules.exact_amount(lots)
-        # the only purchase of a bot that is being stopped; halts and risk rules hold for it like for any other
+        # the only purchase of a stopping bot; halts and risk rules apply to it as to any other
         was_stopping, rooms.gate.is_stopping = rooms.gate.is_stopping, False
         try:
             return entry.market_buy(position.pair, None, amount, _FLATTEN_SLIPPAGE_PCT, "flatten")
@@ -168,5 +168,5 @@ class Commands:
         self._reply(self._rooms.table.forget_before(given.before))
 
     def journal_failed(self, given: JournalFailed, now: Nanos) -> None:
-        """No new order leaves while the journal cannot be written."""
+        """Block new orders while the journal cannot be written."""
         self._rooms.gate.journal_fault = given.why

@@ -59,8 +59,8 @@ class DecisionLog:
             self._sink(block)
 
     def reset(self) -> None:
-        """Drop all lines, because the bot is being rebuilt. Only allowed before any were passed on."""
-        assert not self.count, "lines were handed on already"
+        """Drop all lines, because the bot is being rebuilt. Allowed only before any were passed on."""
+        assert not self.count, "lines have already been passed on"
         self._lines.clear()
 
     def sha256(self) -> str:

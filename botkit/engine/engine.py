@@ -105,7 +105,7 @@ class Engine:
             protector=rooms.protector,
         )
         self.view = EngineView(rooms)
-        #: its count stands still while there is nothing to carry: no new outcome, and no other time to be woken
+        #: unchanged while there is nothing to deliver: no new outcome and no new wake time
         self.changes = rooms.changes
         self._handlers = self._by_type()
 
@@ -165,7 +165,7 @@ class Engine:
             and slot.due is None
             and not (rooms.callbacks.mailbox or rooms.past.is_wanting or self._stages.reads_history)
         ):
-            return  # nobody was concerned, and nothing waited for a turn
+            return  # the input affected nobody, and nothing waited for a turn
         self._finish(now, out)
 
     def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
@@ -180,7 +180,7 @@ class Engine:
         before = rooms.changes.count
         taken = self._spans.run(rows, begin, end)
         self._clock.events += taken
-        if rooms.changes.count != before:  # else its rows caused nothing, and nothing was due
+        if rooms.changes.count != before:  # otherwise its rows caused nothing, and nothing was due
             self._finish(self._clock.now, out)
         return taken
 
@@ -200,7 +200,7 @@ class Engine:
         rooms, router, slot = self._rooms, self._router, self._rooms.router_slot
         callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
         while True:
-            # a look at what waits costs nothing, and in most turns nothing does
+            # checking the queues costs nothing, and most turns leave nothing there
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
             if quoter.dirty or targets.dirty or protector.again:

@@ -45,7 +45,7 @@ class Outcome:
     def __init__(self) -> None:
         #: requests to send now, in this order
         self.requests: list[Request] = []
-        #: every state that an order entered
+        #: every change of an order's state: (order, new state)
         self.states: list[tuple[Order, OrderState]] = []
         self.fills: list[Fill] = []
         self.notes: list[Note] = []
@@ -53,7 +53,7 @@ class Outcome:
         self.streams: list[StreamWanted] = []
         self.history: list[HistoryWanted] = []
         self.comparisons: list[Comparison] = []
-        #: why a comparison could not be made (it is tried again), and how the request for it ended
+        #: why a comparison failed (it is retried), and how its request ended
         self.compare_failures: list[tuple[str, Ending]] = []
         #: pairs whose book stream stays silent although the book changes
         self.resynchronise: list[Pair] = []
@@ -96,7 +96,7 @@ class Outbox:
         self.out.notes.append(Note(level, text, kind))
 
     def logged(self, level: Level, text: str) -> None:
-        """A strategy logged something that the user should see."""
+        """A strategy logged a message for the user."""
         self._changes.count += 1
         self.out.notes.append(Note(level, text, is_logged=True))
 

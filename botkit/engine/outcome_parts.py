@@ -31,7 +31,7 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     error: str
     text: str
     time: Nanos
-    #: it refused its parameters (ConfigError in on_start): a user's mistake, where a traceback does not help
+    #: it refused its parameters (ConfigError in on_start): a user's mistake, for which a traceback does not help
     is_config: bool = False
 
 
@@ -44,7 +44,8 @@ class Withheld(msgspec.Struct, frozen=True):
 
 
 class StreamWanted(msgspec.Struct, frozen=True):
-    """A strategy subscribed: ``kind`` is trades, books, tickers or bars; ``depth`` the levels of a book a side."""
+    """A strategy subscribed: ``kind`` is trades, books, tickers or bars; ``depth`` is the number of book levels per
+    side."""
 
     pair: Pair
     kind: Literal["trades", "books", "tickers", "bars"]

@@ -42,6 +42,7 @@ from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
+from botkit.engine.strategy.untold import Untold
 from botkit.model.clock import Nanos
 from botkit.model.events import Fill, OrderReport
 from botkit.model.extension import FeeRates
@@ -92,7 +93,7 @@ class BotRooms:
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
         self._find_callback = find_callback
-        #: `Begin` has come: market events and timers are looked at
+        #: `Begin` has come: market events and timers are processed
         self.has_begun = False
         #: an order was refused in this turn
         self.has_refused = False
@@ -134,6 +135,7 @@ class BotRooms:
             on_foreign=self._foreign,
         )
         self.gate = self.desk.gate
+        self.untold = Untold()
         self.agreement = Agreement(clock=self.clock, agenda=agenda, shown=self.desk.shown_lots)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
@@ -143,32 +145,8 @@ class BotRooms:
         self.timers = TimerBook(agenda, self.callbacks)
         self.past = PastBook(self.markets, self.outbox)
         self.client_ids = ClientIds(settings.first_client_id)
-        self.stops = Stops(
-            clock=self.clock,
-            outbox=self.outbox,
-            decisions=decisions,
-            portfolio=portfolio,
-            risk=risk,
-            callbacks=self.callbacks,
-            markets=self.markets,
-            timers=self.timers,
-            table=self.table,
-            desk=self.desk,
-            quoter=self.quoter,
-            targets=self.targets,
-            protector=self.protector,
-            records=self.records,
-        )
-        self.balances = Balances(
-            clock=self.clock,
-            outbox=self.outbox,
-            decisions=decisions,
-            portfolio=portfolio,
-            callbacks=self.callbacks,
-            table=self.table,
-            desk=self.desk,
-            records=self.records,
-        )
+        self.stops = self._make_stops()
+        self.balances = self._make_balances()
         self.watch = self._make_watch()
         self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
         self.router_slot = agenda.slot("router", router.next_due, _nothing)
@@ -192,6 +170,36 @@ class BotRooms:
             protector=self.protector,
             tell=self.outbox.logged,
             fee_rates=fee_rates,
+        )
+
+    def _make_stops(self) -> Stops:
+        return Stops(
+            clock=self.clock,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            portfolio=self.portfolio,
+            risk=self.risk,
+            callbacks=self.callbacks,
+            markets=self.markets,
+            timers=self.timers,
+            table=self.table,
+            desk=self.desk,
+            quoter=self.quoter,
+            targets=self.targets,
+            protector=self.protector,
+            records=self.records,
+        )
+
+    def _make_balances(self) -> Balances:
+        return Balances(
+            clock=self.clock,
+            outbox=self.outbox,
+            decisions=self.decisions,
+            portfolio=self.portfolio,
+            callbacks=self.callbacks,
+            table=self.table,
+            desk=self.desk,
+            records=self.records,
         )
 
     def _make_watch(self) -> Watch | None:
@@ -287,7 +295,7 @@ class BotRooms:
             self.protector.order_changed(order)
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
-                self.callbacks.notify(record, "on_order", order)  # no execution that it could disagree with
+                self.callbacks.notify(record, "on_order", order)  # no execution is pending that it could disagree with
             else:
                 self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
@@ -301,8 +309,12 @@ class BotRooms:
         if self.protector.watches:
             self.protector.filled(fill)
         self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
+        if fill.order.client_id in self.agreement.held:
+            self.untold.held.append(fill)
 
     def _tell_fill(self, record: StrategyRecord, fill: Fill) -> None:
+        if self.untold.held or not self.callbacks.is_open:
+            self.untold.let_go(fill, is_open=self.callbacks.is_open)
         if self.quoter.quotes:
             self.quoter.filled(fill.order)
         if record.active:

@@ -44,7 +44,7 @@ class Spans:
         self._risk = risk
         self._protector = protector
         self._blocks = BlockCache()
-        # the rows of one stream in a row, and in one block, in which the last span stopped: the next one goes on there
+        # where the last span stopped within consecutive rows of one stream and block; the next one continues there
         self._rows: MergedRows | None = None
         self._columns: MarketColumns | None = None
         self._block: Any = None

@@ -47,6 +47,11 @@ class Stages:
                 rooms.desk.restore(row.order, row.executions, now)
                 if row.order.is_quote and not row.order.is_final:
                     rooms.quoter.restore(row.order)
+        for name, kept in given.kept.items():
+            if name in rooms.records:
+                for fill in rooms.untold.recalled(kept.get("untold", ()), rooms.table.by_client_id.get):
+                    rooms.untold.let_go(fill, is_open=False)
+                    rooms.callbacks.notify(rooms.records[name], "on_fill", fill)
         for level, reason in given.halts.items():
             if level in rooms.records:
                 rooms.risk.halt(level, reason)
@@ -114,7 +119,8 @@ class Stages:
             if record.active and callback is not None:
                 rooms.callbacks.call(record, callback)
         rooms.timers.arm(now)
-        rooms.callbacks.is_open = True
+        rooms.callbacks.is_open = True  # and what lies in the mailbox is told in this turn
+        rooms.untold.opened()
         if rooms.watch is not None:
             rooms.watch.begin(now)
 

@@ -1,4 +1,4 @@
-"""What ends trading from within: loss limits, the breaker, and a strategy that failed or loops."""
+"""Ends trading from within: loss limits, the breaker, and strategies that fail or loop."""
 
 from __future__ import annotations
 
@@ -103,12 +103,16 @@ class Stops:
         self._say_stopped(record)
 
     def _say_stopped(self, record: StrategyRecord) -> None:
-        if self._callbacks.failed_last != record.name:  # else its traceback is shown
+        if self._callbacks.failed_last != record.name:  # otherwise its traceback is shown
             self._outbox.note("error", f"strategy {record.name!r} was stopped: {record.stopped_because}")
         protected = self._protector.strategy_stopped(record)
         for position in self._portfolio.positions(record.name):
             if not position.is_flat:
-                what = "its protective exits go on" if position.pair in protected else "nothing looks after that now"
+                what = (
+                    "its protective exits stay active"
+                    if position.pair in protected
+                    else "nothing manages this position now"
+                )
                 self._outbox.note(
                     "warning",
                     f"{record.name} was stopped and holds {position.amount:.8g} of {position.pair}; {what}",

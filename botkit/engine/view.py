@@ -10,6 +10,7 @@ from botkit.engine.money.positions import Position
 from botkit.engine.outcome_parts import StreamWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.router.reports import Usage
+from botkit.engine.strategy.parameters import current_parameters
 from botkit.engine.view_values import MarketView, PositionView, StrategyView
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
@@ -32,12 +33,12 @@ class MoneyView:
 
     @property
     def account(self) -> Mapping[str, int]:
-        """What the exchange should report of each currency."""
+        """The balance that the exchange should report for each currency."""
         return dict(self._portfolio.account)
 
     @property
     def unassigned(self) -> Mapping[str, int]:
-        """What belongs to no strategy."""
+        """What is unassigned."""
         return dict(self._portfolio.unassigned)
 
     @property
@@ -47,11 +48,12 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """By how many units the books may differ from the account, since the exchange rounds fills its own way."""
+        """By how many units the books may differ from the account, since the exchange's rounding of fills is
+        undocumented."""
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
-        """What neither a strategy owns nor the reserve keeps, and may be handed over."""
+        """What neither a strategy owns nor the reserve keeps, and what may therefore be handed over."""
         return self._portfolio.ownership.free_units(currency)
 
     def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
@@ -59,7 +61,7 @@ class MoneyView:
         return self._portfolio.ownership.shown(elsewhere or {})
 
     def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
-        """Positions that are away from what was given, and by how many units; below zero, coins are missing."""
+        """Positions that differ from the given holdings, and by how many units; if negative, coins are missing."""
         return [(_position(position), units) for position, units in self._portfolio.ownership.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:
@@ -191,6 +193,7 @@ class EngineView:
                 skips=dict(record.skips),
                 refusals=dict(record.refusals),
                 last_skip=dict(record.last_skip),
+                parameters=current_parameters(self._rooms.strategies[record.name]),
             )
             for record in self._rooms.records.values()
         ]
@@ -201,7 +204,11 @@ class EngineView:
 
     def kept(self, strategy: str) -> dict[str, Any]:
         """The state that a restart of a strategy must restore."""
-        return self._rooms.records[strategy].kept()
+        rooms = self._rooms
+        kept = rooms.records[strategy].kept()
+        if rooms.untold.held or rooms.untold.mailed:
+            kept["untold"] = rooms.untold.kept(strategy)
+        return kept
 
     def lines(self) -> list[IndicatorLine]:
         """The strategies' plots, and the values of attached indicators if they are kept."""

@@ -24,6 +24,8 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     skips: Mapping[str, int]
     refusals: Mapping[str, int]
     last_skip: Mapping[str, Mapping[str, Any]]
+    #: as they are now, live changes included
+    parameters: Mapping[str, Any] = {}
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):

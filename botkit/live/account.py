@@ -27,7 +27,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
             return {"works": False, "why": key_refused(f"{balances.status} {balances.text}", None)}
         if balances.outcome is Ending.REFUSED:
             return {"works": False, "why": f"the key does not work: {why}"}
-        return {"works": False, "why": f"the exchange could not be asked: {why}; this says nothing about the key"}
+        return {"works": False, "why": f"the exchange could not be reached: {why}; the key may still work"}
     orders = await access.send(ListOpenOrders(id=-2))
     held = balances.body.balances
     fee_coins = held.get(facts.discount_currency, (0, 0))[0]
@@ -44,7 +44,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
         if isinstance(orders.body, tuple)
         else None,
         "fee_rank": None if rank is None else rank.rank,
-        "fee_rank_from": f"{facts.discount_currency} held alone; 30-day volume may make it higher",
+        "fee_rank_from": f"{facts.discount_currency} holdings alone; the 30-day volume may raise it",
         "skew_ms": access.sender.clock_skew_ms,
         "cannot_tell": CANNOT_TELL,
     }
@@ -59,7 +59,7 @@ def account_lines(found: dict[str, Any]) -> list[str]:
     orders = found["open_orders"]
     lines.append(f"  {'?' if orders is None else len(orders)} open orders")
     lines += [f"    {text}" for text in (orders or [])[:20]]
-    lines.append(f"  fee rank {found['fee_rank']} or higher, guessed from {found['fee_rank_from']}")
+    lines.append(f"  fee rank {found['fee_rank']} or higher, estimated from {found['fee_rank_from']}")
     if found["skew_ms"] is not None:
         lines.append(f"  this machine's clock is {found['skew_ms']:+d} ms off the exchange's (to a second)")
     return [*lines, found["cannot_tell"]]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import TypeVar
 
@@ -31,6 +33,10 @@ class Threads:
     async def run(self, work: Callable[[], T]) -> T:
         """Do ``work`` on one of asyncio's threads."""
         return await asyncio.to_thread(work)
+
+    def mutex(self) -> AbstractContextManager[object]:
+        """A lock."""
+        return threading.Lock()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
         """A function that returns the calling thread's current frame, for use by other threads."""
@@ -87,6 +93,10 @@ class OnLoop:
     async def run(self, work: Callable[[], T]) -> T:
         """Do ``work`` at once."""
         return work()
+
+    def mutex(self) -> AbstractContextManager[object]:
+        """Nothing: there are no other threads."""
+        return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
         """No thread runs beside the loop, so there is nothing to watch it."""

@@ -1,4 +1,4 @@
-"""One running bot: an engine, its driver, and what a user expects from it besides trading.
+"""One running bot: an engine, its driver, and its other services to the user.
 
 `botkit.live.starting.start` creates it with all parts in place.
 """
@@ -74,9 +74,9 @@ class Bot:
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
         self.compare_refusal: str | None = None
-        #: set once the exchange has said that it does not accept the key
+        #: set once the exchange has refused the key
         self.key_refused = asyncio.Event()
-        #: what this and other bots own of the account; None where the account is this bot's alone
+        #: what this and other bots own in the account; None if no other bot uses it
         self.claims = None if parts.is_new_world else Claims(parts.folder)
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
@@ -131,7 +131,7 @@ class Bot:
         self.key_refused.set()
         self.happened.set()
         if self.started_at:
-            self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # after the turn that is going on
+            self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # after the current turn
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
         # a comparison adopts an outside change of the balance; a frame that was merely overtaken must not be adopted
@@ -178,11 +178,11 @@ class Bot:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:
-        """A pass is over and its requests are on their way."""
+        """A pass is over and its requests have been handed over."""
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():
-            self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
+            self.notices.tell("error", f"self.state of {strategy!r} cannot be saved for a restart: {why}")
         if self.shared is not None and self.driver.journal_fault is not None:
             self.shared.disown()  # from here on cancels and reads leave without a journal row
         if self.view.is_trading and not self.happened.is_set():
@@ -191,10 +191,10 @@ class Bot:
     def _gate(self, now: Nanos) -> str | None:
         return self.journal_watch.gate() or self.standstill.gate(now)
 
-    # -- what a user expects --------------------------------------------------------------------------------------
+    # -- services to the user ------------------------------------------------------------------------------------
 
     def tell_of_orders(self) -> None:
-        """From here on notify the user of orders in doubt, including those already in doubt."""
+        """Report orders in doubt from here on, including those already in doubt."""
         self._tells_orders = True
         for order in self.view.open_orders():
             self._order_news.changed(order, order.state)
@@ -225,7 +225,7 @@ class Bot:
                 self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
 
     def elsewhere(self) -> dict[str, int]:
-        """What other running bots own of the account, in units by currency."""
+        """What other running bots own in the account, in units by currency."""
         return {} if self.claims is None else self.claims.elsewhere()
 
     def _blocked(self, blocked: Blocked) -> None:

@@ -1,4 +1,4 @@
-"""One bot of a command, from its parts to its summary; several run side by side, and none ends another."""
+"""One bot of a command, from its parts to its summary; several run side by side without affecting each other."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class BotRun:
 
     async def run(self, duration_s: float | None) -> None:
         """Run the bot from start to end. Raises BotkitError if it cannot start; then nothing was traded."""
-        # tasks started here work for this bot, and so do their logs
+        # tasks started here belong to this bot, and so do their logs
         CURRENT_BOT.set(self.parts.name)
         outputs = self.outputs
         outputs.follow(self._notices)
@@ -74,8 +74,11 @@ class BotRun:
         in_order = False
         bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
-            self._say(self._opening(bot))
+            opening = self._opening(bot)
+            self._say(opening)
             self._say(self._ownership(bot))
+            log.info("started: %s", opening)
+            bot.fills.listeners.append(partial(log.info, "fill: %s"))
             lacks_coin = self.parts.lacks_coin(bot.view.money.account)
             if lacks_coin is not None:
                 self._notices.tell("warning", lacks_coin)
@@ -128,6 +131,7 @@ class BotRun:
         if why != "left":
             self.outputs.state = "stopping"
             self._say(f"stopping ({why}): cancelling open orders ...")
+            log.info("stopping (%s)", why)
             await self.keeper.stop(bot)
         self.summary = summary_of(bot.standing(), why)
         self.keeper.write_status(bot, why)
@@ -137,15 +141,19 @@ class BotRun:
             self.summary |= {"error": repr(fault)}
             self._notices.tell("error", f"the bot failed with an internal error and has ended: {fault!r}")
         self.outputs.state = f"ended: {why}"
+        log.info(
+            "ended (%s): %s orders, %s fills, %s still open",
+            *(why, self.summary["orders"], self.summary["fills"], self.summary["open_orders"]),
+        )
 
     def _look_for_orders(self, bot: Bot) -> None:
-        """Report orders still open against the user's wish. Those of the embedded emulator end with it."""
+        """Report orders that are still open although they should not be. Those of the embedded emulator end with it."""
         parts = self.parts
         left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
         self.has_left_orders = bool(left) and not parts.is_new_world
         if self.has_left_orders:
             orders = f"{len(left)} order{'s' if len(left) > 1 else ''}"
-            remedy = f"`botkit panic {self._config}` cancels what does"
+            remedy = f"`botkit panic {self._config}` cancels them"
             self._notices.tell("error", f"{orders} may still be open at the exchange; {remedy}")
 
     def _guarding(self) -> Guarding | None:
@@ -154,7 +162,7 @@ class BotRun:
         return Guarding(self._guard, partial(self._notices.tell, "warning"), self.parts.machine.clock)
 
     def _ownership(self, bot: Bot) -> str:
-        """What each strategy owns and what is left alone; with unowned coins, how to hand them over."""
+        """What each strategy owns and what is left alone; for unowned coins, how to hand them over."""
         found = bot.view.money.ownership(bot.elsewhere())
         remedy = found.remedy(None if self.parts.is_new_world else str(self._config))
         return found.sentence() + (f"; {remedy}" if remedy else "")

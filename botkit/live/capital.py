@@ -43,12 +43,12 @@ def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         if not 0 < units <= _MOST_UNITS:
-            raise ConfigError(f"the amount of {currency} is {match[2]}; it must be above 0 and a sum that can exist")
+            raise ConfigError(f"the amount of {currency} is {match[2]}; it must be above 0 and a realistic amount")
         if currency in found:
             raise ConfigError(f"{currency} is given twice; name each currency once")
         found[currency] = units
     if not found:
-        raise ConfigError("there is no amount; write CURRENCY=AMOUNT, such as twd=5000")
+        raise ConfigError("no amount was given; write CURRENCY=AMOUNT, such as twd=5000")
     return found
 
 
@@ -107,10 +107,11 @@ def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
     """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
     journal = Journal.open(folder.journal, read_only=True)
     try:
-        positions = json.loads(journal.meta("portfolio") or "{}").get("positions", {})
+        with journal.reading("document portfolio"):
+            positions = (journal.document("portfolio") or {}).get("positions", {})
+            return {name: list(pairs) for name, pairs in positions.items()}
     finally:
         journal.close()
-    return {name: list(pairs) for name, pairs in positions.items()}
 
 
 def move_stopped(
@@ -130,12 +131,15 @@ def move_stopped(
     try:
         journal = Journal.open(folder.journal, disk=folder.disk)
         try:
-            document = journal.meta("portfolio")
+            if journal.damage is not None:
+                raise JournalError(f"{journal.damage}; start the bot, which halts, and check its books first")
+            document = journal.document("portfolio")
             if document is None:
                 raise ConfigError(
-                    "this bot has not traded yet, so no capital is set aside; change it in its `capital:`"
+                    "this bot has not traded yet, so no capital is set aside yet; change its `capital:` instead"
                 )
-            portfolio.restore(without_locks(json.loads(document)), starting=False)
+            with journal.reading("document portfolio"):
+                portfolio.restore(without_locks(document), starting=False)
             refusal = _lock_what_stands(portfolio, journal, pairs, target)
             refusal = refusal or portfolio.transfers.refusal(target, units_by_currency)
             if refusal is None and cost_e8 is not None:

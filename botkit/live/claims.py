@@ -1,4 +1,4 @@
-"""What the bots of one account own of it, so that no two of them count the same coins.
+"""What each bot of an account owns of it, so that no two of them count the same coins.
 
 Each bot writes its claim into its own state folder. Claims count while the folder is locked, and the system releases
 the lock when a process ends, however it ends: a dead bot claims nothing. One lock per account makes reading the other
@@ -46,13 +46,13 @@ class Claims:
         self._folder = folder
         self._path = folder.path / _FILE
         account, mode, name = folder.path.name, folder.path.parent.name, folder.path.parent.parent.name
-        #: None for a folder that lies nowhere among other bots'
+        #: None for a folder outside the folder of all bots
         self._root = folder.root
         self._name, self._mode, self._account = name, mode, account
         self._written: CoinClaim | None = None
 
     def others(self) -> list[CoinClaim]:
-        """The claims of the other bots that run on this account now."""
+        """The claims of other bots now running on this account."""
         root, disk = self._root, self._folder.disk
         found: list[CoinClaim] = []
         for name in disk.files.names(root) if root is not None else ():
@@ -79,7 +79,7 @@ class Claims:
     async def register(
         self, pooled: Sequence[str], owned: Mapping[str, int], account: Mapping[str, int] | None, slack: int = 0
     ) -> None:
-        """CoinClaim what this bot owns of the account, None while that is unknown. Raises ClaimRefused, OSError.
+        """Claim what this bot owns of the account, None while that is unknown. Raises ClaimRefused, OSError.
 
         ``slack``: units by which the books may differ from the account, since fills are rounded.
         """
@@ -102,7 +102,7 @@ class Claims:
     @contextlib.contextmanager
     def adding(self, units: Mapping[str, int], free: Mapping[str, int]) -> Iterator[str | None]:
         """Why these units cannot be handed over, or None: other bots own them. ``free`` is what belongs to no strategy
-        of this bot. Until the block ends no other bot of the account can claim.
+        of this bot. Until the block ends, no other bot of the account can make a claim.
         """
         with self._now() as refusal:
             yield refusal or _owned_elsewhere(units, free, self.others())
@@ -127,7 +127,9 @@ class Claims:
         waited_s = 0.0
         while path is not None and (lock := self._folder.disk.lock(path, self._name)) is None:
             if waited_s >= _LOCK_WAIT_S:
-                raise ClaimRefused(f"another bot has held {path} for {waited_s:.0f} s; start again when it has started")
+                raise ClaimRefused(
+                    f"another bot has held {path} for {waited_s:.0f} s; start this bot again once that one has started"
+                )
             await asyncio.sleep(_LOCK_LOOK_S)
             waited_s += _LOCK_LOOK_S
         try:
@@ -142,7 +144,7 @@ class Claims:
         try:
             lock = None if path is None else self._folder.disk.lock(path, self._name)
             if path is not None and lock is None:
-                refusal = "another bot is claiming money of this account at this moment; try again"
+                refusal = "another bot is claiming money of this account at the moment; try again"
         except OSError as error:
             refusal = f"{path} cannot be written: {error.strerror or error}"
         try:
@@ -180,7 +182,7 @@ def _too_much(claim: CoinClaim, others: Sequence[CoinClaim], account: Mapping[st
             )
             return (
                 f"the account has {format_units(account.get(currency, 0))} {currency}, of which {figures}, and "
-                f"{format_units(units)} would be this bot's; lower its `capital`, or what the other one has"
+                f"this bot would take {format_units(units)}; lower its `capital`, or the other bot's"
             )
     return None
 
@@ -195,6 +197,6 @@ def _owned_elsewhere(units: Mapping[str, int], free: Mapping[str, int], others: 
             )
             return (
                 f"{format_units(wanted)} {currency} is more than the {format_units(max(0, left))} {currency} that "
-                f"belong to nobody: {figures}"
+                f"are unassigned: {figures}"
             )
     return None

@@ -66,5 +66,5 @@ class SteadyClock:
         return self._offset + self._counter()
 
     def drift_ns(self) -> Nanos:
-        """How far the machine's wall time has moved away from this clock; positive if set forward."""
+        """How far the machine's wall time has drifted from this clock; positive if set forward."""
         return self._wall() - self.now()

@@ -36,7 +36,7 @@ def ask(
 ) -> str:
     """Leave a command and wait for the bot's reply. Raises CommandFailed."""
     if folder.holder() is None:
-        raise CommandFailed("this bot does not run; start it with `botkit run`")
+        raise CommandFailed("this bot is not running; start it with `botkit run`")
     files = folder.disk.files
     path = leave(folder, command, clock=clock, **arguments)
     answer = path.with_suffix(".answer")
@@ -69,7 +69,7 @@ def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
         try:
             files.remove(path)
         except OSError:
-            continue  # on a disk that became read-only it would be executed again and again
+            continue  # otherwise, on a disk that became read-only, it would be executed again and again
         if isinstance(document, dict) and isinstance(document.get("command"), str):
             found.append((path, document))
     return found

@@ -59,8 +59,8 @@ class Comparisons:
             self._suspected_at = now
 
     def at_once(self, unwritten: Unwritten | None = None) -> None:
-        """Compare now, or if one is under way, once more when it has ended: it may have read too early. ``unwritten``
-        is for the first one: what the journal would not know had it lost what was written last."""
+        """Compare now, or again after the comparison in progress, which may have read too early. ``unwritten`` is
+        for the first comparison: the orders that the journal would not know had it lost its latest commits."""
         if self._is_under_way:
             self._again = True
         else:
@@ -80,7 +80,7 @@ class Comparisons:
             self.at_once()
 
     def came_out(self, out: Outcome, now: Nanos) -> bool:
-        """What a turn said about comparisons; True when another must follow `at_once`, after the turn."""
+        """Take a turn's results about comparisons; True if another one must follow `at_once`, after the turn."""
         for why, ending in out.compare_failures:
             self.unreachable = self.unreachable + 1 if ending is Ending.NOT_SENT else 0
             self._failed(why)

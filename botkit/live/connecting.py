@@ -1,4 +1,4 @@
-"""A stage of a start: the account's streams, and why they do not connect."""
+"""The stage of a start that connects the account's streams, or reports why they do not connect."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from botkit.live.start_refused import StartRefused
 from botkit.model.requests import Answer, Ending, GetBalances
 
 _CONNECT_S = 20.0
-#: after so long without the account's streams a plain request shows whether waiting is of any use
+#: after this long without the account's streams, a plain request shows whether waiting makes sense
 _CONNECT_SOON_S = 5.0
 #: for the exchange's reason if it refuses a stream
 _REASON_S = 5.0
 
 
 async def connect(bot: Bot) -> None:
-    """Connect the account's streams. Raises StartRefused with the reason, as far as a plain request shows it."""
+    """Connect the account's streams. Raises StartRefused with the reason, as far as a plain request reveals it."""
     bot.streams.follow_account()
     if await _is_connected(bot, _CONNECT_SOON_S):
         return
     answer = await _plain_answer(bot)
-    # without a connection, or with a key that is refused, more patience would be of no use
+    # without a connection, or with a refused key, waiting longer would be pointless
     is_hopeless = answer is not None and answer.outcome in (Ending.NOT_SENT, Ending.REFUSED)
     waited_s = _CONNECT_SOON_S if is_hopeless else _CONNECT_S
     if not is_hopeless and await _is_connected(bot, _CONNECT_S - _CONNECT_SOON_S):
@@ -35,7 +35,7 @@ async def connect(bot: Bot) -> None:
     plain = ""
     if answer is not None and answer.outcome is not Ending.OK:
         plain = f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
-    troubles = bot.streams.troubles() or "without a word"
+    troubles = bot.streams.troubles() or "no reason was given"
     raise StartRefused(
         f"the account's streams did not connect within {waited_s:.0f} s ({troubles}){plain}. "
         "Nothing was traded; check the address, the key and this machine's clock"
@@ -52,7 +52,7 @@ async def _is_connected(bot: Bot, seconds: float) -> bool:
         for task in waiting:
             task.cancel()
     if refused.is_set():
-        # an upgrade that is refused has a number for a reason, and no words
+        # a refused upgrade gives a status code but no text
         answer = await _plain_answer(bot)
         has_words = answer is not None and answer.status == REFUSED_STATUS
         _refuse_key(bot, f"{answer.status} {answer.text}" if answer is not None and has_words else "401")
@@ -64,7 +64,7 @@ def _refuse_key(bot: Bot, words: str) -> NoReturn:
 
 
 async def _plain_answer(bot: Bot) -> Answer | None:
-    """What the exchange says to a plain request; None where it says nothing."""
+    """The exchange's answer to a plain request; None if there is none."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
             return await reads.send(GetBalances(id=-1))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
+import sys
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
-from botkit.live.ports import Appending, Files, Lock
+from botkit.live.ports import Appending, DurableFile, DurableFiles, Files, Lock, Pulses
+from botkit.model.clock import Nanos
 
 #: how long SQLite waits for another process (`botkit status`, a checkpoint) to finish
 _BUSY_S = 5
@@ -31,7 +35,7 @@ class RealFiles:
                 file.write(content)
                 if durable:
                     file.flush()
-                    os.fsync(file.fileno())
+                    _sync(file.fileno())
             fresh.replace(path)
         except OSError:
             with contextlib.suppress(OSError):  # half a file on a full disk is useless
@@ -65,6 +69,72 @@ class RealFiles:
         return found.st_dev, found.st_ino
 
 
+class RealPulses:
+    """Times of last modification: setting one changes a file's entry and takes no block of a full disk."""
+
+    def beat(self, path: Path, time: Nanos) -> None:
+        """Set the time."""
+        os.utime(path, ns=(time, time))
+
+    def last(self, path: Path) -> Nanos | None:
+        """Read the time."""
+        try:
+            return path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+
+class RealDurableFiles:
+    """Files that are open for writing at any offset, unbuffered."""
+
+    def open(self, path: Path) -> DurableFile:
+        """Open one."""
+        return _InPlace(path)
+
+
+class _InPlace:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("r+b", buffering=0)
+        self._number = self._file.fileno()
+        self.size = os.fstat(self._number).st_size
+
+    def write(self, at: int, content: bytes) -> None:
+        assert at + len(content) <= self.size, "a file written in place never grows"
+        written = _write_at(self._file, at, content)
+        while written < len(content):
+            written += _write_at(self._file, at + written, content[written:])
+        _sync_data(self._number)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _write_at(file: FileIO, at: int, content: bytes) -> int:
+    if os.name == "posix":
+        return os.pwrite(file.fileno(), content, at)
+    file.seek(at)  # pragma: no cover
+    return file.write(content)  # pragma: no cover
+
+
+def _sync(number: int) -> None:
+    """Return once a file's content, size and times have reached the disk itself, not only its cache."""
+    if sys.platform == "darwin":  # pragma: no cover
+        import fcntl
+
+        with contextlib.suppress(OSError):  # network file systems lack it
+            fcntl.fcntl(number, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(number)  # on Windows this is FlushFileBuffers
+
+
+def _sync_data(number: int) -> None:
+    """Like `_sync`, for a file whose size did not change, so that its metadata need not be written."""
+    if sys.platform == "linux":
+        os.fdatasync(number)
+    else:  # pragma: no cover
+        _sync(number)
+
+
 def _for_its_owner(path: str, flags: int) -> int:
     """Open a file that only its owner may read."""
     return os.open(path, flags, 0o600)
@@ -95,6 +165,8 @@ class RealDisk:
 
     def __init__(self) -> None:
         self.files: Files = RealFiles()
+        self.pulses: Pulses = RealPulses()
+        self.durable: DurableFiles = RealDurableFiles()
 
     def lock(self, path: Path, note: str) -> Lock | None:
         """Lock without waiting. Creates the folder, accessible only to its owner."""
@@ -106,7 +178,7 @@ class RealDisk:
             if not _try_lock(file):
                 file.close()
                 return None
-            # the first byte is what Windows locks, and a locked byte cannot be read by others there
+            # Windows locks the first byte, and a locked byte cannot be read by others there
             file.truncate(0)
             file.write(f" {note}\n")
             file.flush()
@@ -119,7 +191,7 @@ class RealDisk:
     def holder(self, path: Path) -> str | None:
         """The holder's note in the lock file."""
         try:
-            file = path.open("r+", encoding="ascii")
+            file = _open_lock(path)
         except OSError:
             return None
         with file:
@@ -153,6 +225,15 @@ class RealDisk:
     def remove_folder(self, folder: Path) -> None:
         """Remove as much as possible."""
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_lock(path: Path) -> IO[str]:
+    try:
+        return path.open("r+", encoding="ascii")  # a network file system locks only writable files
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return path.open("r", encoding="ascii")
 
 
 def _try_lock(file: IO[str]) -> bool:

@@ -50,7 +50,7 @@ _STEPS_TO_SOCKET = 2
 _GATHER_S = 0.02
 #: how often to retry a journal that cannot be written
 _RETRY_S = 1.0
-_WRITTEN_AGAIN = "it could not be written for a while; nothing was sent meanwhile but cancels"
+_WRITTEN_AGAIN = "it could not be written for a while; only cancels were sent meanwhile"
 #: most market events to queue while the bot is busy; beyond that the oldest books of a pair are dropped for newer ones
 EVENTS_MAX = 20_000
 _BOOKS = 2
@@ -68,7 +68,7 @@ class Listener(Protocol):
         ...
 
     def looked(self, now: Nanos) -> None:
-        """A pass is over and its requests are on their way; called once for passes in quick succession."""
+        """A pass is over and its requests have been handed over; called once for passes in quick succession."""
         ...
 
 
@@ -96,7 +96,7 @@ class LiveDriver:
         #: the bug or journal failure that ended the bot
         self.fault: BaseException | None = None
         self.journal_fault: str | None = None
-        #: why no request that needs the account's key may leave any more
+        #: why no more requests that need the account's key may leave
         self.key_refusal: str | None = None
         self.ended = asyncio.Event()
         self.turns = 0
@@ -214,7 +214,7 @@ class LiveDriver:
             raise
         except BaseException as error:
             # an assertion in the engine failed: its books can no longer be trusted, so it sends nothing more
-            log.exception("the bot hit an internal error and ends")
+            log.exception("the bot hit an internal error and is ending")
             self.fault = error
             self.ended.set()
         finally:
@@ -294,7 +294,7 @@ class LiveDriver:
             task.add_done_callback(self._tasks.discard)
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
-        # if there is nothing else to write, this tests whether writing works
+        # if there is nothing else to write, this tests whether the journal is writable
         notes = [] if self.journal_fault is None else [("journal", _WRITTEN_AGAIN, now)]
         if self._gathering is not None:
             self._gathering.cancel()
@@ -312,6 +312,7 @@ class LiveDriver:
         self._gathering = None
         if self._persistence.is_dirty or self.journal_fault is not None:
             self._commit([], self.now())
+            self._persistence.settle()
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
         # no journal, no new orders; cancels go on, since cancelling an order is safe without a record

@@ -26,7 +26,7 @@ _ACCOUNT: _Key = ("account", "", 0)
 
 
 class _Feed:
-    """One watched feed: its watchers, the state of its streams, and its latest snapshot."""
+    """One followed feed: its watchers, the state of its streams, and its latest snapshot."""
 
     __slots__ = ("latest", "sinks", "states")
 
@@ -47,7 +47,7 @@ class _Feed:
 
     def _note(self, event: Connection) -> None:
         if event.state is ConnectionState.RESYNCHRONISED:
-            # a bot that joins now missed nothing: to it the stream is simply connected
+            # a bot that joins now has missed nothing: to it the stream is simply connected
             event = Connection(ConnectionState.CONNECTED, event.stream, event.pair)
         self.states[event.stream] = event
 

@@ -1,11 +1,12 @@
 """The guard of a bot: a process beside it that cancels the bot's open orders when its heartbeats stop.
 
-A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is its status
-file, which is another one each second. A bot that is started again brings a guard of its own, so the one of the process
-before leaves.
+A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is a new stamp
+on its lock file each second; a full disk still takes one. On a disk that accepts no changes (read-only, failing),
+silence proves nothing, so the guard waits for the bot's process to end. A restarted bot brings its own guard, and the
+earlier process's guard exits.
 
-`Guarding` is the bot's side: it replaces a guard that has ended. A guard leaves word in the bot's folder of what it did
-(`Strike`), and the bot, awake again or started again, tells its user.
+`Guarding` is the bot's side: it replaces a guard that has ended. A guard notes in the bot's folder what it did
+(`Strike`), and the bot tells its user once it is awake or started again.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Protocol
 from botkit.live.panic import PanicResult
 from botkit.live.ports import MachineClock
 from botkit.live.state_folder import StateFolder, Strike
+from botkit.model.clock import Nanos
 
 _LOOK_S = 0.5
 #: A guard that could not check for longer than this was itself suspended (the machine slept, or is very busy), and so
-#: may the bot have. No look counts for more.
+#: may the bot have been. No check counts for more.
 _LOOK_COUNTS_S = 2.0
 _AGAIN_S = 5.0
 #: a guard that keeps failing is restarted less and less often
@@ -34,7 +36,7 @@ _LASTED_S = 60.0
 
 
 class GuardProcess(Protocol):
-    """What is used of a guard's process (`subprocess.Popen` is one)."""
+    """The part of a guard's process that is used (`subprocess.Popen` has it)."""
 
     def poll(self) -> int | None:
         """The exit code, or None while it runs."""
@@ -99,17 +101,17 @@ class Guarding:
 
 
 class Silence:
-    """Measures how long a bot has been silent, by watching its status file.
+    """Measures how long a bot has been silent, by watching its heartbeat.
 
-    It uses neither the wall clock nor file timestamps, since the clock may be set; it only counts the time this process
-    has watched the file not change.
+    It never compares the stamp with a clock, since clocks are set; it only counts the time this process has watched the
+    stamp not change.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
         self._folder = folder
         self._now_s = clock.monotonic_s
         self._looked_at = clock.monotonic_s()
-        self._found: bytes | None = None
+        self._found: Nanos | None = None
         self._silent_s = 0.0
 
     def look(self) -> float:
@@ -125,7 +127,7 @@ class Silence:
 
 
 def has_successor(folder: StateFolder, bot: int) -> bool:
-    """Whether the bot has been restarted as another process and trades."""
+    """Whether the bot has been restarted as another process that trades."""
     return bool((folder.read_status() or {}).get("process", bot) != bot)
 
 
@@ -159,27 +161,40 @@ class Guard:
             if silent_s < self._guard_s:
                 # the bot is alive, perhaps again: keep watching
                 has_struck, again_at, self._problem = False, 0.0, ""
-            elif not has_struck and self._clock.monotonic_s() >= again_at:
+            elif not has_struck and self._clock.monotonic_s() >= again_at and self._proves_something(silent_s):
                 if not again_at:
-                    self._say(f"the bot has been silent for {silent_s:.0f} s; its open orders are cancelled")
+                    self._say(f"the bot has been silent for {silent_s:.0f} s; its open orders are being cancelled")
                 has_struck = self._strike(silent_s)
                 again_at = self._clock.monotonic_s() + _AGAIN_S
             if (has_struck or self._knows_nothing()) and self._folder.holder() is None:
                 return
             self._clock.sleep(_LOOK_S)
 
+    def _proves_something(self, silent_s: float) -> bool:
+        """Whether the guard would notice a live bot."""
+        if self._folder.takes_heartbeats() or self._folder.holder() is None:
+            return True
+        problem = f"the disk of {self._folder.path} accepts no changes, and so no heartbeats"
+        if problem != self._problem:
+            self._problem = problem
+            self._say(
+                f"the bot has been silent for {silent_s:.0f} s, but {problem}; its process is still running, and its "
+                "orders stay until it ends"
+            )
+        return False
+
     def _knows_nothing(self) -> bool:
-        """Whether the journal is gone, and with it the list of orders to cancel."""
+        """Whether the journal, and with it the list of orders to cancel, is gone."""
         try:
             return self._folder.disk.files.identity(self._folder.journal) is None
         except OSError:
             return False
 
     def _strike(self, silent_s: float) -> bool:
-        """Cancel the bot's orders; Cancel the bot's orders; True if none is left."""
+        """Cancel the bot's orders; True if none are left."""
         try:
             result = self._cancel()
-        except Exception as error:  # a failure may pass, and nothing else cancels the orders
+        except Exception as error:  # a failure may be temporary, and nothing else cancels the orders
             problem = str(error) or type(error).__name__
             if problem != self._problem:
                 self._problem = problem

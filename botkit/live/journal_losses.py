@@ -1,28 +1,29 @@
-"""Whether a journal has lost what was written last: its write-ahead log is missing or cut, or a copy was put back.
+"""Detects whether a journal has lost its latest commits: its log is missing, cut or damaged, or a copy was restored.
 
-Two things show it. Client ids are reserved in the journal first and then counted in a file beside it, so a count that
-the journal does not have is one that it lost. And the exchange may have orders of ours that it should know.
+The log itself shows most of it (`botkit.live.journal_log`). Where a copy of all files was put back, two things do.
+Client ids are reserved in the journal first and then counted in a file beside it, so a count that the journal does not
+have is one that it lost. And the exchange may have orders of ours that it should know.
 """
 
 from __future__ import annotations
 
-from botkit.live.journal import ID_BLOCK, Journal
+from botkit.live.journal import DAMAGE, ID_BLOCK, Journal
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.inputs import Unwritten
 
-#: the exchange's stamps may be so far from this machine's
+#: how far the exchange's timestamps may be from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
 
 
 def has_lost_ids(journal: Journal) -> bool:
-    """Whether client ids were reserved that the journal does not know of. One that is new knows of none."""
+    """Whether client ids were reserved that the journal does not know. A new journal knows of none."""
     reach = journal.reach()
     return not journal.is_new and reach.counted > reach.reserved
 
 
 def unwritten_orders(journal: Journal) -> Unwritten | None:
-    """Which orders at the exchange would show that commits are gone; None where no id can be such an order's."""
+    """Which orders at the exchange would prove that commits are gone; None if no id can belong to such an order."""
     reach = journal.reach()
     end_id = max(reach.reserved, reach.counted)
     first_id = max(
@@ -32,6 +33,6 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
 
 
 def write_off(journal: Journal) -> None:
-    """The user was told of what is gone; a later start says nothing of it again. Raises JournalError."""
+    """Record that the user was told of the loss, so that a later start does not repeat it. Raises JournalError."""
     reach = journal.reach()
-    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted)})
+    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted), DAMAGE: ""})

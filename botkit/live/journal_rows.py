@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from botkit.errors import BotkitError
 from botkit.model.clock import Nanos
 from botkit.model.events import Fill
@@ -25,6 +27,12 @@ _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "condition": Condition,
 }
 _FLAGS = frozenset({"post_only", "reduces", "is_quote"})
+# their positions in a spec, since a row is made between a frame and its order
+_TEXT_PLACES, _FLAG_PLACES, _ENUM_PLACES = (
+    tuple(place for place, name in enumerate(OrderSpec.__struct_fields__) if name in names)
+    for names in ({*_AS_TEXT, "pair"}, _FLAGS, _ENUMS)
+)
+_VALUES: dict[Any, str | None] = {None: None} | {one: one.value for kind in _ENUMS.values() for one in kind}
 
 
 class JournalError(BotkitError):
@@ -33,9 +41,15 @@ class JournalError(BotkitError):
 
 def order_row(order: Order) -> tuple[Any, ...]:
     """An order as a journal row: its spec field by field, then its state."""
-    spec = order.spec
+    asked = list(msgspec.structs.astuple(order.spec))
+    for place in _TEXT_PLACES:
+        asked[place] = str(asked[place])
+    for place in _FLAG_PLACES:
+        asked[place] = int(asked[place])
+    for place in _ENUM_PLACES:
+        asked[place] = _VALUES[asked[place]]
     return (
-        *(_kept(name, getattr(spec, name)) for name in OrderSpec.__struct_fields__),
+        *asked,
         order.sent,
         order.updated,
         order.state.value,
@@ -49,12 +63,20 @@ def order_row(order: Order) -> tuple[Any, ...]:
     )
 
 
-def _kept(name: str, value: Any) -> Any:
-    if name in _AS_TEXT or name == "pair":
+def _default(name: str, value: Any) -> Any:
+    if name in _AS_TEXT:
         return str(value)
     if name in _FLAGS:
         return int(value)
-    return value.value if name in _ENUMS and value is not None else value
+    return _VALUES[value] if name in _ENUMS else value
+
+
+#: defaults of fields that older rows lack
+FIELD_DEFAULTS = {
+    field.name: _default(field.name, field.default)
+    for field in msgspec.structs.fields(OrderSpec)
+    if field.default is not msgspec.NODEFAULT
+}
 
 
 def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
@@ -71,7 +93,7 @@ def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
     """The order of a row. Raises JournalError for a pair that the exchange no longer has."""
     if row["pair"] not in pairs:
-        raise JournalError(f"order {row['client_id']} of the journal is of {row['pair']}, which is no longer a pair")
+        raise JournalError(f"order {row['client_id']} in the journal is of {row['pair']}, which is no longer a pair")
     order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
     order.sent, order.updated = row["sent"], row["updated"]
     order.state, order.reason, order.order_id = OrderState(row["state"]), row["reason"], row["order_id"]

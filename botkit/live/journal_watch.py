@@ -7,6 +7,7 @@ time would be foreign. So new orders are blocked, as on a full disk; cancels go 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from botkit.live.journal import Journal
 
@@ -15,18 +16,24 @@ class JournalWatch:
     """Watches one bot's journal. Call `look` several times a second."""
 
     def __init__(self, journal: Journal, tell: Callable[[str, str], None]) -> None:
+        self._journal = journal
         self._path = journal.path
-        self._files = journal.disk.files
+        self._identity = journal.disk.files.identity(journal.path)
         self._tell = tell
-        self._identity = self._found()
         self._gone = ""
         self._fault_told = False
 
-    def _found(self) -> tuple[int, int] | None:
-        try:
-            return self._files.identity(self._path)
-        except OSError:
-            return None
+    def _missing(self) -> Path | None:
+        """The first of the journal's files that is missing or has been replaced."""
+        files, log = self._journal.disk.files, self._journal.log
+        wanted = [(self._path, self._identity), *([] if log is None else [(log.file, log.identity)])]
+        for path, identity in wanted:
+            try:
+                if files.identity(path) != identity:
+                    return path
+            except OSError:
+                return path
+        return None
 
     def gate(self) -> str | None:
         """Why no new order may leave, or None."""
@@ -39,22 +46,23 @@ class JournalWatch:
             self._fault_told = True
             self._tell(
                 "error",
-                f"{fault}. No new orders are sent until it can be written, and cancels go on; see whether the disk is "
-                "full or read-only",
+                f"{fault}. No new orders are sent until it can be written, and cancels go on; check whether the disk "
+                "is full or read-only",
             )
         elif fault is None and self._fault_told:
             self._fault_told = False
             self._tell("info", f"the journal {self._path} can be written again; new orders are sent")
 
     def _look_for_the_file(self) -> None:
-        is_gone = self._found() != self._identity
-        if is_gone and not self._gone:
-            self._gone = f"the journal {self._path} was deleted or replaced while the bot runs"
+        missing = self._missing()
+        if missing is not None and not self._gone:
+            what = "journal" if missing == self._path else "journal's log"
+            self._gone = f"the {what} {missing} was deleted or replaced while the bot runs"
             self._tell(
                 "error",
-                f"{self._gone}. What is written goes nowhere, so no new orders are sent, and cancels go on: put it "
+                f"{self._gone}. Writes to it are lost, so no new orders are sent, and cancels go on: put it "
                 "back, or stop the bot (which cancels its orders) and start it again",
             )
-        elif not is_gone and self._gone:
+        elif missing is None and self._gone:
             self._gone = ""
             self._tell("info", f"the journal {self._path} is back; new orders are sent")

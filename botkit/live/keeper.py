@@ -18,6 +18,7 @@ from botkit.live.telling.memory import MemoryWatch
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.inputs import Forget, Pause, Resume, SetParameter
+from botkit.model.money import UNIT, format_units
 
 _LOOK_S = 0.2
 _STATUS_S = 1.0
@@ -40,7 +41,7 @@ class Keeper:
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._why = ""
-        self._beats = 0
+        self._beat_at: Nanos = 0
         self._reasons_at: Nanos = 0
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
@@ -79,6 +80,7 @@ class Keeper:
             if now >= status_at:
                 status_at = now + _STATUS_S
                 memory.look()
+                self.beat(bot)
                 self.write_status(bot)
                 bot.keep_claim()
                 self._look_for_strike(bot)
@@ -117,7 +119,7 @@ class Keeper:
         if stopping.done() and not stopping.cancelled() and stopping.exception() is not None:
             raise stopping.exception()  # type: ignore[misc]
 
-    # -- care -----------------------------------------------------------------------------------------------------
+    # -- health checks --------------------------------------------------------------------------------------------
 
     def _care(self, bot: Bot, now: Nanos) -> None:
         bot.follow_markets()
@@ -131,6 +133,7 @@ class Keeper:
             bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can process them")
         with contextlib.suppress(JournalError):  # the journal watch reports it and blocks new orders
             self._keep(bot, now)
+        bot.persistence.fill()
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
@@ -163,7 +166,7 @@ class Keeper:
 
     @staticmethod
     def _look_for_strike(bot: Bot) -> None:
-        """Detect that a guard took this bot, or the previous run, for dead."""
+        """Detect that a guard assumed this bot, or the previous run, dead."""
         strike = bot.parts.folder.take_strike()
         if strike is None:
             return
@@ -187,8 +190,9 @@ class Keeper:
         if bot.opening_equity is None:
             bot.opening_equity = money.equity()
         if now - self._pruned_at >= _FORGET_EVERY:
-            has_more = bot.journal.prune(now, now - bot.parts.unfilled_kept_ns)
-            self._pruned_at = now if not has_more else now - _FORGET_EVERY + NS_PER_S
+            self._pruned_at = now
+            if bot.journal.filling is not None:
+                bot.journal.filling.prune_beside(now, now - bot.parts.unfilled_kept_ns)
             bot.say(Forget(now - REMEMBERED))
 
     def _tell_of_key(self, bot: Bot, now: Nanos) -> None:
@@ -248,7 +252,15 @@ class Keeper:
             return capital.move(bot, str(document["strategy"]), dict(document["units"]), document.get("cost_e8"))
         raise ValueError(f"{command!r} is not a command of this bot")
 
-    # -- telling --------------------------------------------------------------------------------------------------
+    def beat(self, bot: Bot) -> None:
+        """Show the guard that the bot is alive."""
+        wall = bot.parts.machine.clock.wall_ns()
+        # no two in a row are equal, even if the wall clock was set back in between or stands still
+        self._beat_at = wall if wall != self._beat_at else wall + NS_PER_S
+        with contextlib.suppress(OSError):  # the guard tests the disk itself before it treats silence as the bot's end
+            bot.parts.folder.beat(self._beat_at)
+
+    # -- reporting ------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
         """Write the status for `botkit status`: the current one, or the final one with why it ``ended``."""
@@ -262,14 +274,38 @@ class Keeper:
             if u.held
         ]
         status["reconciled"] = bot.comparisons.ended
+        status["timezone"] = str(bot.parts.zone)
+        status["since"] = bot.started_at
+        money = bot.view.money
+        day = money.day_pnl()
+        status["day_pnl"] = None if day is None else day / UNIT
+        status["balances"] = {
+            currency: {"total": format_units(units), "unassigned": format_units(money.unassigned.get(currency, 0))}
+            for currency, units in money.account.items()
+            if units
+        }
+        #: since each strategy's first start, in the pair's quote currency
+        status["profits"] = [
+            {
+                "strategy": name,
+                "pair": str(p.pair),
+                "quote": p.pair.quote,
+                "realised": p.realised,
+                "unrealised": p.unrealised,
+            }
+            for name in bot.view.names()
+            for p in money.positions(name)
+        ]
+        status["parameters"] = {
+            strategy.name: {name: str(value) for name, value in strategy.parameters.items()}
+            for strategy in bot.view.strategies()
+        }
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
-        # the guard relies on this: no two files are the same
-        self._beats += 1
-        status["beat"] = self._beats
+        status["journal_waiting"] = bot.journal.filling.waiting if bot.journal.filling is not None else 0
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
-        with contextlib.suppress(OSError):  # on a full disk the bot goes on without it
+        with contextlib.suppress(OSError):  # on a full disk the bot continues without it
             bot.parts.folder.write_status(status)
 
 

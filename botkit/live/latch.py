@@ -39,7 +39,7 @@ class Latch:
         self._strategies: dict[str, str] = halts_of(journal)
 
     def set(self, kind: str, reason: str) -> None:
-        """Set the durable latch: no new orders, and what is open is cancelled, unless the key is refused."""
+        """Set the durable latch: no new orders, and open ones are cancelled unless the key is refused."""
         self._say(Halt(reason, keeps_orders=kind == KEY_HALT))
         self.remember(kind, reason)
 
@@ -90,5 +90,5 @@ class Latch:
 
 def halts_of(journal: Journal) -> dict[str, str]:
     """Strategies that an earlier run left halted, and why."""
-    found: dict[str, str] = json.loads(journal.meta("halts") or "{}")
+    found: dict[str, str] = journal.document("halts") or {}
     return found

@@ -7,9 +7,9 @@
     feed     from the exchange's stamp on a book to the turn that got it
     round trip   from deciding on a create or cancel to its answer
 
-The exchange's side is known by the stamps on its frames, to the millisecond and by its own clock. What its clock is
-ahead or behind is taken out by assuming that the fastest orders and the fastest answers travel equally long. Where it
-stamps no reports, a round trip is split in half.
+The exchange's side is known by the stamps on its frames, to the millisecond and by its own clock. Its clock's
+difference is removed by assuming that the fastest orders and the fastest answers take equally long. If it does not
+timestamp reports, a round trip is split in half.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from botkit.model.requests import Answer, CancelBatch, CancelOrder, CreateBatch,
 
 #: values below this many microseconds are kept exactly, larger ones to a thousandth
 _EXACT_BITS = 11
-#: requests and orders to remember while nothing is heard of them
+#: requests and orders to remember while there is no news of them
 _WAITING_MAX = 10_000
 _CREATES, _CANCELS = (CreateOrder, CreateBatch), (CancelOrder, CancelBatch)
-#: stamps are cut to the millisecond, so on average they are half of one early
+#: timestamps are truncated to the millisecond, so on average they are half a millisecond early
 _STAMP_CUT: Nanos = NS_PER_MS // 2
 
 
 class Histogram:
-    """How often each duration was seen: bounded in memory however long a bot runs."""
+    """How often each duration occurred: bounded in memory however long a bot runs."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -70,10 +70,10 @@ class Histogram:
 
 
 class Latencies:
-    """What one run measures. A `Bot` shows it every input and every request."""
+    """The measurements of one run. A `Bot` shows it every input and every request."""
 
     def __init__(self, folder: Path, disk: Disk, *, about: Mapping[str, Any]) -> None:
-        """It is written into the run's ``folder``; ``about`` describes the run."""
+        """The measurements are written into the run's ``folder``; ``about`` describes the run."""
         self._path = folder / LATENCIES
         self._disk = disk
         self._about = dict(about)
@@ -82,12 +82,13 @@ class Latencies:
         self._sent: OrderedDict[int, tuple[Nanos, str, tuple[int, ...]]] = OrderedDict()  # by request
         self._creating: OrderedDict[int, Nanos] = OrderedDict()  # by client id: when it was sent
         self._cancelling: OrderedDict[int, Nanos] = OrderedDict()
-        self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # by client id: when the answer was heard
-        self._filled: OrderedDict[int, Nanos] = OrderedDict()  # by client id: the stamp of a fill strategies wait for
+        self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # by client id: when the answer arrived
+        # by client id: the timestamp of a fill not yet reported to strategies
+        self._filled: OrderedDict[int, Nanos] = OrderedDict()
         self._written = 0
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
-        """A turn at ``now`` decided on these requests, and strategies heard of these fills."""
+        """A turn at ``now`` decided on these requests and reported these fills to strategies."""
         for fill in fills:
             stamp = self._filled.pop(fill.order.client_id, None)
             if stamp is not None:
@@ -105,7 +106,7 @@ class Latencies:
                 _keep(waiting, client_id, now)
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """A turn at ``now`` gets an input."""
+        """A turn at ``now`` receives an input."""
         kind = type(given)
         if kind is OrderBook:
             self._feed.add(now - given.time - _STAMP_CUT)  # type: ignore[union-attr]
@@ -142,7 +143,7 @@ class Latencies:
         elif report.executed_lots:
             _keep(self._filled, client_id, stamp)
 
-    # -- what is kept ---------------------------------------------------------------------------------------------
+    # -- results --------------------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
         """Everything measured so far, in microseconds; see `botkit.model.latency`."""
@@ -179,7 +180,7 @@ class Latencies:
         }
 
     def save(self) -> None:
-        """Write what was measured, if anything is new. A full disk is not this file's to report."""
+        """Write the measurements, if anything is new. A full disk is reported elsewhere."""
         tables = (self._order, self._answer, self._round_trip)
         measured = self._feed.count + sum(found.count for table in tables for found in table.values())
         if measured == self._written:

@@ -68,7 +68,7 @@ class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Told(msgspec.Struct):
-    """One announced delivery of the emulator."""
+    """One delivery announced by the emulator."""
 
     at: Nanos
     kind: str
@@ -81,8 +81,8 @@ class _Told(msgspec.Struct):
 
 
 def _first(told: _Told) -> tuple[Nanos, int]:
-    """A delivery's place: what an order causes in the middle of a moment precedes what that moment still holds of a
-    higher rank, as in a backtest."""
+    """A delivery's place: what an order causes in the middle of a moment precedes that moment's remaining events of
+    a higher rank, as in a backtest."""
     return told.at, FIRST if told.kind == "answer" else _STREAM_RANKS.get(told.stream, FIRST)
 
 

@@ -70,7 +70,7 @@ class MarketAccess:
         if found is None:
             near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
             raise ConfigError(
-                f"{name!r} is no pair of {self.facts.name}; "
+                f"{name!r} is not a pair of {self.facts.name}; "
                 + (f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(self.facts.pairs))}")
             )
         return found

@@ -15,7 +15,7 @@ class Notices:
         self.listeners: list[Callable[[str, str], None]] = []
 
     def tell(self, level: str, text: str, *, is_logged: bool = False) -> None:
-        """Send one sentence of level info, warning, error or breaker. ``is_logged``: it is already in the log."""
+        """Publish one sentence of level info, warning, error or breaker. ``is_logged``: it is already in the log."""
         if not is_logged:
             number = {"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR)
             log.log(number, "%s", text)

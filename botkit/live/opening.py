@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from botkit.live.journal import Journal
+from botkit.live.journal import Journal, remove_journal
+from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
 from botkit.live.parts import BotParts
 from botkit.live.start_refused import StartRefused
@@ -25,29 +26,33 @@ class Opened(msgspec.Struct, frozen=True):
     run_folder: Path
     began: Nanos
     unwritten: Unwritten | None
-    #: what the journal has lost, where that is known already
+    #: what the journal has lost, if that is already known
     losses: str | None
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
-    """The first stage; ``stack`` gets what releases everything again. Raises BotkitError."""
+    """The first stage; ``stack`` receives what releases everything again. Raises BotkitError."""
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
-        for suffix in ("", "-wal", "-shm"):
-            parts.folder.disk.files.remove(parts.folder.path / f"journal.sqlite{suffix}")
+        remove_journal(parts.folder.journal, parts.folder.disk)
         parts.folder.clear_halt()
-    journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
+    machine = parts.machine
+    journal = Journal.open(
+        parts.folder.journal, disk=parts.folder.disk, background=machine.background, random=machine.random
+    )
     stack.callback(journal.close)
     await parts.adapter.open()
     stack.push_async_callback(parts.adapter.close)
     unwritten, losses = None, None
-    if has_lost_ids(journal):
-        losses = losses_of(journal, "client ids were given that it does not know of")
+    if journal.damage is not None or has_lost_ids(journal):
+        losses = losses_of(
+            journal.damage or commits_lost(journal.path, "client ids were used that it does not know of")
+        )
         try:
             parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
         except OSError as error:
-            raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
+            raise StartRefused(f"{losses}. That cannot be recorded either: {error}") from None
         write_off(journal)
     elif not journal.is_new:
         unwritten = unwritten_orders(journal)
@@ -62,9 +67,9 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     )
 
 
-def losses_of(journal: Journal, evidence: str) -> str:
-    """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
+def losses_of(what: str) -> str:
+    """Why the bot must not continue by itself: with outdated books it would buy everything a second time."""
     return (
-        f"the journal {journal.path} has lost what was written last ({evidence}); positions, capital and self.state "
-        "are those of an earlier time. Put the whole folder back, or compare them with the exchange's"
+        f"{what}; positions, capital and self.state are outdated. Restore the whole folder, or "
+        "compare them with the exchange's"
     )

@@ -29,7 +29,7 @@ class PanicResult(msgspec.Struct, kw_only=True):
     cancelled: int = 0
     foreign: int = 0
     left: tuple[str, ...] | None = None
-    #: the exchange does not accept the key, so that nothing more was tried
+    #: the exchange does not accept the key, so nothing else was tried
     is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
 
@@ -109,7 +109,7 @@ async def panic(
                 result.foreign = len(foreign)
                 result.cancelled = len(listed) - (len(foreign) if own_only else 0)
                 for row in foreign:
-                    say(f"{'spared' if own_only else 'hit too'}, not this bot's: {text_of(row)}")
+                    say(f"{'spared' if own_only else 'cancelled too'}, not this bot's: {text_of(row)}")
             wanted = [row for row in listed if row in own] if own_only else listed
             result.left = tuple(text_of(row) for row in wanted)
             if not wanted:

@@ -26,7 +26,7 @@ OnStop = Literal["keep", "cancel", "flatten"]
 
 
 class BotParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The values of a running bot's configuration, its surroundings, and what makes its engine."""
+    """A running bot's configuration values, its surroundings, and what makes its engine."""
 
     name: str
     mode: str
@@ -50,10 +50,10 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     address: tuple[str | None, str | None]
     #: True if the exchange ends with the bot (the embedded emulator), so that an earlier journal does not apply
     is_new_world: bool
-    #: the day on which the account's key was made, where the configuration says so
+    #: the day on which the account's key was created, if the configuration gives it
     key_day: date | None
     sharing: LimitSharing
-    #: what makes the same engine again in a replay, as plain JSON values without secrets
+    #: what rebuilds the engine in a replay, as plain JSON values without secrets
     recipe: Mapping[str, Any]
     #: other bots of this process on the same account, by name
     siblings: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ AnyParts = TypeVar("AnyParts", bound=BotParts)
 
 
 def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
-    """The bots of one process, those of one account together; accounts that are nobody's ("") apart."""
+    """One process's bots grouped by account; accounts without an owner ("") stay separate."""
     groups: dict[object, list[AnyParts]] = {}
     for one in parts:
         account = one.sharing.account
@@ -89,7 +89,7 @@ def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
 
 
 def introduced(bots: list[AnyParts]) -> list[AnyParts]:
-    """Bots of one account that know each other."""
+    """Bots of one account, each knowing the others."""
     if len(bots) < 2:
         return bots
     ids, names = ClientIdPlaces(), [one.name for one in bots]

@@ -45,10 +45,10 @@ class Persistence:
         self._answered: list[tuple[int, Nanos]] = []
         self._written: dict[str, bytes] = {}
         self._unwritable: set[str] = set()
-        #: the books may differ from what was last written; and this has not been checked yet
+        #: the books may have changed since they were last written, which has not been checked yet
         self._heard = self._unsure = True
         self._books_due = False
-        #: False until what the bot owns is certain: books that were opened may still be refused to it
+        #: False until the bot's holdings are certain: books that were opened may still be refused
         self.owns_books = True
         #: strategies whose state cannot be written, and why, since the last call
         self.unwritable: list[tuple[str, str]] = []
@@ -81,11 +81,16 @@ class Persistence:
         """An input may have moved money: the next commit checks the books."""
         self._heard = self._unsure = True
 
+    def fill(self) -> None:
+        """Have SQLite filled with the committed data, in the background."""
+        if self._journal.filling is not None:
+            self._journal.filling.beside()
+
     def settle(self) -> None:
-        """Do idle work: check the books so that the next order need not, reserve client ids, move the log."""
+        """Do idle work: have SQLite filled, check the books so that the next order need not, reserve client ids."""
+        self.fill()
         if not self._unsure:
             return
-        self._journal.checkpoint_beside()
         self._unsure = False
         self._heard = self._written.get("portfolio") != self._books()
         with contextlib.suppress(JournalError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -87,6 +88,10 @@ class Background(Protocol):
         """Do ``work`` while the loop goes on, and return its result."""
         ...
 
+    def mutex(self) -> AbstractContextManager[object]:
+        """A non-reentrant lock for one thread at a time."""
+        ...
+
     def caller_frame(self) -> Callable[[], FrameType | None]:
         """A function that shows what the calling thread is doing; None if there are no other threads."""
         ...
@@ -108,6 +113,32 @@ class Appending(Protocol):
 
     def close(self) -> None:
         """Flush and close the file."""
+        ...
+
+
+class DurableFile(Protocol):
+    """A fixed-size file that is written in place."""
+
+    #: in bytes
+    size: int
+
+    def write(self, at: int, content: bytes) -> None:
+        """Write at an offset, within the size; on return the bytes have reached the disk.
+
+        Raises OSError; then any part of them may have.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class DurableFiles(Protocol):
+    """Files that are written in place. They are created by `Files.write` at their final size."""
+
+    def open(self, path: Path) -> DurableFile:
+        """Open an existing file. Raises OSError."""
         ...
 
 
@@ -143,6 +174,18 @@ class Files(Protocol):
         ...
 
 
+class Pulses(Protocol):
+    """Heartbeats that a process leaves on an existing file for another one. They need no free space."""
+
+    def beat(self, path: Path, time: Nanos) -> None:
+        """Stamp the file. Raises OSError if the disk refuses even that, as a read-only one does."""
+        ...
+
+    def last(self, path: Path) -> Nanos | None:
+        """The file's stamp, as precise as the file system keeps it; None if there is no such file. Raises OSError."""
+        ...
+
+
 class Lock(Protocol):
     """A lock that this process holds. The system releases it when the process ends, however it ends."""
 
@@ -155,6 +198,8 @@ class Disk(Protocol):
     """The disk that holds a bot's folder."""
 
     files: Files
+    pulses: Pulses
+    durable: DurableFiles
 
     def lock(self, path: Path, note: str) -> Lock | None:
         """Lock a file and leave ``note`` in it; None if another process holds it. Raises OSError."""

@@ -11,8 +11,10 @@ the bot, and so does reaching the size limit once older runs have been deleted.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -30,17 +32,20 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.live")
 
-#: raised whenever an input gets another shape
-FORMAT = 3
+#: increased whenever the shape of an input changes
+FORMAT = 5
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 
-#: the last entry of a run that ended cleanly, and of one whose recording ended before the run
+#: the first entry: the sha256 of the header
+BEGUN = "begun"
+#: The last entry of a run that ended cleanly, and of one whose recording ended before the run. The first says what
+#: decisions.jsonl then held: the number of lines, and their sha256.
 CLOSED, FULL = "closed", "full"
 #: how many recordings to keep in a bot's state folder
 RUNS_KEPT = 20
-#: each entry is preceded by its size
-SIZE_BYTES = 4
+#: each entry is preceded by its size and CRC-32
+PREFIX = struct.Struct(">II")
 #: inputs that contain orders, which change, so they are serialised at once
 _CHANGING = (Restore, CancelOrphans)
 
@@ -77,10 +82,11 @@ class Recording:
         self._older = [(run, disk.folder_bytes(run)) for run in _runs(folder.parent, files) if run != folder]
         #: the limit was reached: nothing more is recorded
         self.is_full = False
-        document = json.dumps({"format": FORMAT, **header}, indent=1) + "\n"
-        files.write(folder / HEADER, document.encode(), durable=False)
+        document = (json.dumps({"format": FORMAT, **header}, indent=1) + "\n").encode()
+        files.write(folder / HEADER, document, durable=False)
         files.remove(folder / INPUTS)  # left by a run of this number in a past emulator
         self._file: Appending | None = files.append(folder / INPUTS)
+        self._add(BEGUN, 0, hashlib.sha256(document).hexdigest())
 
     def write(self, now: Nanos, given: Input | None) -> None:
         """Record an input that enters the engine at ``now``."""
@@ -95,7 +101,7 @@ class Recording:
         if self._entries:
             entries, self._entries = self._entries, []
             self._packed.append(
-                self._packer.compress(b"".join(len(entry).to_bytes(SIZE_BYTES, "big") + entry for entry in entries))
+                self._packer.compress(b"".join(PREFIX.pack(len(entry), zlib.crc32(entry)) + entry for entry in entries))
             )
 
     def _catch_up(self) -> None:
@@ -108,7 +114,7 @@ class Recording:
             return
         try:
             self._entries.append(self._encode((name, now, content)))
-        except Exception:  # a recording must never end the bot
+        except Exception:  # a failing recording must never end the bot
             log.exception("this run can no longer be recorded for a replay: %s", name)
             self._give_up()
 
@@ -141,8 +147,8 @@ class Recording:
             return
         self.is_full = True
         self._tell(
-            f"the recording of this run has reached {own / 2**20:,.0f} MB and ends here: `botkit replay` will show the "
-            "run up to now. The bot goes on; `log: {record_mb: ...}` sets the bound"
+            f"the recording of this run has reached {own / 2**20:,.0f} MB and ends here: `botkit replay` covers the "
+            "run up to now. The bot goes on; `log: {record_mb: ...}` sets the limit"
         )
         self._add(FULL, 0, None)
         self._put(file)
@@ -156,10 +162,13 @@ class Recording:
             if file is not None:
                 file.close()
 
-    def close(self) -> None:
-        """Write the remaining entries and close the file."""
+    def close(self, decisions: tuple[int, str] | None) -> None:
+        """Write the remaining entries and close the file.
+
+        ``decisions``: (lines, sha256) of decisions.jsonl; None if it ended before the run.
+        """
         self._catch_up()
-        self._add(CLOSED, 0, None)
+        self._add(CLOSED, 0, decisions)
         self.flush()
         file, self._file = self._file, None
         with contextlib.suppress(OSError):
@@ -199,7 +208,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Order):
         return order_row(value)
-    raise TypeError(f"{type(value).__name__} is not written down")
+    raise TypeError(f"{type(value).__name__} cannot be recorded")
 
 
-__all__ = ["CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "SIZE_BYTES", "Recording"]
+__all__ = ["BEGUN", "CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "PREFIX", "Recording"]

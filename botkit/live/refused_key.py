@@ -14,7 +14,7 @@ _WARNED_DAYS = (30, 7, 0)
 
 
 def key_refused(words: str, address: str | None) -> str:
-    """A sentence on what a 401 means and what to do. ``words`` are the exchange's, ``address`` is its REST address."""
+    """A sentence explaining a 401 and what to do. ``words`` are the exchange's, ``address`` is its REST address."""
     where = f" at {address}" if address else ""
     said = f" ({words})" if words else ""
     return (
@@ -38,6 +38,6 @@ def key_ends_soon(created: date, today: date, told: int | None) -> tuple[str, in
         when = "expires within a day" if left >= 0 else "should have expired by now"
     return (
         f"the account's key was created on {created.isoformat()} and {when}, unless it is bound to IP addresses; "
-        "create another, bind it to this machine's address, and put its date into `account: {created: ...}`",
+        "create a new one, bind it to this machine's address, and put its date into `account: {created: ...}`",
         step,
     )

@@ -7,12 +7,13 @@ that reads a clock, its own random numbers, or the network.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -21,16 +22,25 @@ from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.errors import BotkitError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
-from botkit.live.recording import CLOSED, FORMAT, FULL, HEADER, INPUTS, SIZE_BYTES
+from botkit.live.recording import BEGUN, CLOSED, FORMAT, FULL, HEADER, INPUTS, PREFIX
 from botkit.live.run_files import DECISIONS
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
 from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input
 from botkit.model.orders import Order
-from botkit.model.pairs import Pair
+from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer
 
 _READ_BYTES = 1 << 16
+#: a larger entry is a damaged size
+_ENTRY_MAX = 1 << 28
+
+#: How a recording ends: with its run, before its run (it reached its limit), or in the middle: the run was killed, or
+#: the file was cut
+RecordingEnd = Literal["closed", "full", "cut"]
+
+#: no price or amount has more decimals; powers of ten are computed from them
+_DECIMALS_MAX = 18
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
     name: thing
@@ -53,41 +63,82 @@ class DecisionDifference(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The result of a replay. ``decisions`` were compared; ``unflushed`` more were made than the run had written.
-
-    ``ends_early``: the run went on after its recording had reached its limit.
+    """The result of a replay. ``decisions`` were compared; ``unflushed`` were made but never written by the run, and
+    ``uncompared`` are in decisions.jsonl beyond the end of the recording.
     """
 
     entries: int
     decisions: int
     unflushed: int
     difference: DecisionDifference | None
-    ends_early: bool = False
+    uncompared: int = 0
+    end: RecordingEnd = "closed"
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether every decision of the run was repeated. A truncated recording never shows that."""
+        return self.difference is None and self.end != "cut"
+
+
+class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run was started, as stored in ``inputs.json``."""
+
+    format: int
+    config: str
+    config_sha256: str
+    overrides: tuple[str, ...]
+    folder: str
+    mode: Literal["emulator", "paper", "live"]
+    speed: Annotated[float, msgspec.Meta(gt=0)]
+    latest_accept_ns: Annotated[int, msgspec.Meta(ge=0)]
+    shared: tuple[str, ...] | None
+    fees: dict[str, Any]
+    pairs: dict[str, PairRules]
+    first_client_id: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Entries:
     """The entries of a recorded run as (type name, time, content), in order, read lazily, since a run may not fit into
-    memory. A torn end, as left by a kill, is dropped.
+    memory. A torn end, as left by a kill, is dropped; what is damaged is a ReplayError.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
+        self._path = path
         self._file = path.open("rb")
         self._unpacker = zlib.decompressobj()
         self._decode = msgspec.msgpack.Decoder(tuple[str, Nanos, msgspec.Raw]).decode
         self._data = bytearray()
         self._at = 0
-        #: how many have been taken
+        #: number of entries read
         self.taken = 0
 
     def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
         """The next entry; None at the end."""
-        head = self._bytes(SIZE_BYTES)
-        data = None if head is None else self._bytes(int.from_bytes(head, "big"))
+        head = self._bytes(PREFIX.size)
+        if head is None:
+            return None
+        size, crc = PREFIX.unpack(head)
+        if size > _ENTRY_MAX:
+            raise self._damaged("its size is impossible")
+        data = self._bytes(size)
         if data is None:
             return None
+        if zlib.crc32(data) != crc:
+            raise self._damaged("its checksum is wrong")
+        try:
+            found = self._decode(data)
+        except msgspec.MsgspecError as error:
+            raise self._damaged(str(error)) from None
         self.taken += 1
-        return self._decode(data)
+        return found
+
+    def _damaged(self, why: str) -> ReplayError:
+        return ReplayError(
+            f"{self._path} is damaged at entry {self.taken + 1:,}, before byte {self._file.tell():,} ({why}); a run is "
+            f"replayed as a whole or not at all: restore the file from a copy. {DECISIONS} next to it lists what the "
+            "bot decided"
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -100,27 +151,66 @@ class Entries:
                 return None
             del self._data[: self._at]
             self._at = 0
-            self._data += self._unpacker.decompress(packed)
+            try:
+                self._data += self._unpacker.decompress(packed)
+            except zlib.error as error:
+                raise self._damaged(str(error)) from None
         self._at += count
         return bytes(self._data[self._at - count : self._at])
 
 
-def read_header(run: Path) -> dict[str, Any]:
+def read_header(run: Path) -> RunHeader:
     """How a run was started. Raises ReplayError."""
+    path = run / HEADER
     try:
-        header: dict[str, Any] = json.loads((run / HEADER).read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        found = msgspec.json.decode(raw, type=dict[str, Any]).get("format")
     except FileNotFoundError:
         raise ReplayError(
-            f"{run} holds no recorded run; give a folder such as .../runs/12 of a bot's state, which `botkit run` names"
+            f"{run} contains no recorded run; give a folder such as .../runs/12 of a bot's state, which `botkit run` "
+            f"names"
         ) from None
-    except ValueError as error:
-        raise ReplayError(f"{run / HEADER} cannot be read: {error}") from None
-    if header.get("format") != FORMAT:
+    except OSError as error:
+        raise ReplayError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ReplayError(_header_damaged(path, error)) from None
+    if isinstance(found, int) and found != FORMAT:
         raise ReplayError(
-            f"{run} was recorded in format {header.get('format')} by another version of botkit, and this one replays "
+            f"{run} was recorded in format {found} by another version of botkit, and this one replays "
             f"format {FORMAT}; replay it with the version that recorded it"
         )
+    try:
+        header = msgspec.json.decode(raw, type=RunHeader)
+    except (ValueError, RecursionError) as error:
+        raise ReplayError(_header_damaged(path, error)) from None
+    _check_begin(run, raw)
+    for name, rules in header.pairs.items():
+        if not all(0 <= n <= _DECIMALS_MAX for n in (rules.price_decimals, rules.amount_decimals)):
+            raise ReplayError(_header_damaged(path, f"{name} has an impossible precision"))
     return header
+
+
+def _check_begin(run: Path, header: bytes) -> None:
+    """Refuse a header other than the one with which the recording began. Raises ReplayError."""
+    try:
+        entries = Entries(run / INPUTS)
+    except OSError as error:
+        raise ReplayError(
+            f"{run / INPUTS} cannot be read ({error.strerror or error}); restore it from a copy"
+        ) from None
+    try:
+        first = entries.take()
+    finally:
+        entries.close()
+    if first is None:
+        return  # truncated before its first entry
+    name, _, content = first
+    if name != BEGUN or msgspec.msgpack.decode(content) != hashlib.sha256(header).hexdigest():
+        raise ReplayError(f"{run / HEADER} is damaged: it does not belong to {INPUTS}; restore it from a copy")
+
+
+def _header_damaged(path: Path, why: object) -> str:
+    return f"{path} is damaged ({why}); without it the run cannot be replayed: restore it from a copy"
 
 
 class Replay:
@@ -129,28 +219,31 @@ class Replay:
     def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
         self._engine = engine
         self._pairs = dict(pairs)
-        try:
-            self._entries = Entries(run / INPUTS)
-        except OSError as error:
-            raise ReplayError(f"{run / INPUTS} cannot be read: {error}") from None
-        #: the run ended cleanly and was played to its end
-        self.is_whole = False
-        #: the recording ended before the run, at its limit
-        self.ends_early = False
+        self._run = run
+        self.end: RecordingEnd = "cut"
+        #: (lines, sha256) of decisions.jsonl at the run's end, if the recording says so
+        self.decisions: tuple[int, str] | None = None
         #: an exception of the engine, which is expected if an earlier decision differed
         self.error: Exception | None = None
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
     def run(self) -> int:
-        """Play everything; returns how many entries were played."""
+        """Play everything; returns how many entries were played. Raises ReplayError for a damaged file."""
         out = Outcome()
         try:
-            while (entry := self._entries.take()) is not None and not self.is_whole:
+            entries = Entries(self._run / INPUTS)
+        except OSError as error:
+            raise ReplayError(
+                f"{self._run / INPUTS} cannot be read ({error.strerror or error}); restore it from a copy"
+            ) from None
+        try:
+            entries.take()  # what `read_header` has compared
+            while self.end == "cut" and (entry := entries.take()) is not None:
                 name, now, content = entry
                 if name == CLOSED:
-                    self.is_whole = True
+                    self.end, self.decisions = "closed", self._as(tuple[int, str] | None, content)
                 elif name == FULL:
-                    self.ends_early = True
+                    self.end = "full"
                 else:
                     given = self._input(name, content)
                     self._engine.turn(given, now, out)
@@ -160,8 +253,8 @@ class Replay:
         except Exception as error:  # such as an answer to a request not made this time
             self.error = error
         finally:
-            self._entries.close()
-        return self._entries.taken
+            entries.close()
+        return entries.taken
 
     # -- entries --------------------------------------------------------------------------------------------------
 
@@ -170,7 +263,7 @@ class Replay:
             return None
         kind = _TYPES.get(name)
         if kind is None:
-            raise ReplayError(f"the run holds a {name!r}, which this botkit does not know")
+            raise ReplayError(f"the run contains a {name!r}, which this botkit does not know")
         if kind is Answer:
             return self._answer(content)
         if kind is AccountEvents:
@@ -214,7 +307,7 @@ def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole:
         if before is None and not is_whole:
             return Verdict(entries, len(recorded), len(replayed) - len(recorded), None)
         if after is None and not is_whole:
-            return Verdict(entries, len(replayed), 0, None)
+            return Verdict(entries, len(replayed), 0, None, uncompared=len(recorded) - len(replayed))
         if before != after:
             return Verdict(entries, number - 1, 0, DecisionDifference(number, before, after))
     return Verdict(entries, len(recorded), 0, None)
@@ -223,21 +316,43 @@ def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole:
 def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[str]) -> Verdict:
     """Run a replay, whose ``decisions`` become ``lines``, and compare them with those of the recorded run.
 
-    Raises the exception that stopped the replay, unless an earlier decision differs.
+    Raises the exception that stopped the replay, unless an earlier decision differs. Raises ReplayError for a damaged
+    file.
     """
+    path = run / DECISIONS
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ReplayError(
+            f"{path} cannot be read ({error.strerror or error}); a replay has nothing to compare with: restore it "
+            "from a copy"
+        ) from None
     entries = replay.run()
     decisions.flush()
-    recorded = (run / DECISIONS).read_text(encoding="ascii").splitlines()
-    if not replay.is_whole and recorded and not _is_json(recorded[-1]):
+    recorded = raw.decode("ascii", "replace").splitlines()
+    if replay.end != "closed" and recorded and not _is_json(recorded[-1]):
         recorded.pop()  # torn by a kill
-    verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.error is not None)
+    _check_decisions(path, raw, recorded, replay.decisions)
+    verdict = compare(recorded, lines, entries, is_whole=replay.end == "closed" or replay.error is not None)
     if replay.error is not None and (verdict.difference is None or verdict.difference.replayed is None):
         raise replay.error
-    return msgspec.structs.replace(verdict, ends_early=replay.ends_early)
+    return msgspec.structs.replace(verdict, end=replay.end)
+
+
+def _check_decisions(path: Path, raw: bytes, lines: list[str], written: tuple[int, str] | None) -> None:
+    """Refuse a file that differs from what the run wrote, as far as the recording shows. Raises ReplayError."""
+    bad = next((number for number, line in enumerate(lines, 1) if not _is_json(line)), None)
+    if bad is not None:
+        raise ReplayError(f"{path}:{bad} is damaged: it is not a decision; restore the file from a copy")
+    if written is not None and hashlib.sha256(raw).hexdigest() != written[1]:
+        raise ReplayError(
+            f"{path} is damaged: its {len(lines):,} decisions are not the run's {written[0]:,} (their "
+            "hash differs); restore the file from a copy"
+        )
 
 
 def _is_json(line: str) -> bool:
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         json.loads(line)
         return True
     return False
@@ -245,8 +360,10 @@ def _is_json(line: str) -> bool:
 
 __all__ = [
     "DecisionDifference",
+    "RecordingEnd",
     "Replay",
     "ReplayError",
+    "RunHeader",
     "Verdict",
     "compare",
     "read_header",

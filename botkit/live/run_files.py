@@ -43,8 +43,9 @@ class RunFiles:
 
     def close(self) -> None:
         """Write the remaining data and close both files."""
-        self.decisions.flush()
-        self.recording.close()
+        sha256 = self.decisions.sha256()
+        is_whole = self._file is not None and not self.recording.is_full
+        self.recording.close((self.decisions.count, sha256) if is_whole else None)
         self._end()
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""The error of a start that cannot go on."""
+"""The error of a start that cannot continue."""
 
 from __future__ import annotations
 

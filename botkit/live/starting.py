@@ -4,16 +4,14 @@ open      lock the folder, read the journal, connect what sending needs
 make      the engine with its driver, the recording, the windows shared with other bots
 restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
-settle    orders of strategies that are gone, then the bot reconciled with the exchange
-claim     what the bot owns of the account, beside other bots
-begin     on_start, history, on_ready
+settle    cancel or adopt departed strategies' orders, then reconcile with the exchange claim     what the bot owns of
+the account, compared with other bots begin     on_start, history, on_ready
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,6 +19,7 @@ from botkit.live.bot import Bot
 from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
 from botkit.live.journal import REMEMBERED
+from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
@@ -36,11 +35,11 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
 
-#: a start is given up after so many requests in a row, a second apart, that found no connection
+#: a start is abandoned after this many requests in a row, a second apart, without a connection
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
-#: how often, and after how many seconds each, a claim is compared with other bots' before it is given up
+#: how often, and after how many seconds each, a claim is compared with other bots' before it is abandoned
 _CLAIM_LOOKS = 3
 _CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
@@ -70,13 +69,19 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     shared = parts.sharing.windows()
-    files = RunFiles(
-        opened.run_folder,
-        parts.recorded_as(shared, opened.first_client_id),
-        parts.recording_bytes_max,
-        lambda text: notices.tell("warning", text),
-        parts.folder.disk,
-    )
+    try:
+        files = RunFiles(
+            opened.run_folder,
+            parts.recorded_as(shared, opened.first_client_id),
+            parts.recording_bytes_max,
+            lambda text: notices.tell("warning", text),
+            parts.folder.disk,
+        )
+    except OSError as error:
+        raise StartRefused(
+            f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); make room or "
+            "fix its permissions. A file in the folder's place may be moved away"
+        ) from None
     engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
     return Bot(parts, notices, engine, opened.journal, persistence, files, shared)
@@ -102,7 +107,9 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     """Restore the engine's state from earlier runs; returns the open orders of departed strategies."""
     journal, parts = opened.journal, bot.parts
-    document = journal.meta("portfolio")
+    document = journal.document("portfolio")
+    with journal.reading("document portfolio"):
+        books = None if document is None else without_locks(document)
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
@@ -119,7 +126,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             f"{len(gone)} open orders belong to {strategies}, no longer in the configuration. Put the strategy back, "
             "or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
         )
-    kept = {name: found for name in names if (found := journal.meta(f"strategy:{name}")) is not None}
+    kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
     halt = parts.folder.halt()
     if halt is not None:
@@ -130,9 +137,9 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
         Restore(
-            books=None if document is None else without_locks(json.loads(document)),
+            books=books,
             orders=tuple(orders),
-            kept={name: json.loads(found) for name, found in kept.items()} if document is not None else {},
+            kept=kept if document is not None else {},
             parameters=tuple(journal.parameters()),
             # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
@@ -145,11 +152,11 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
 
 
 async def _claim_pool(bot: Bot) -> None:
-    """Refuse to start beside a bot that pools the same money, before anything is sent."""
+    """Refuse to start next to a bot that pools the same money, before anything is sent."""
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
-    # books of a first start are opened by the exchange's balances, and become this bot's once it may have them
+    # a first start's books come from the exchange's balances, and become this bot's once its claim is accepted
     bot.persistence.owns_books = bool(money.account)
     try:
         claims.forget()
@@ -157,11 +164,11 @@ async def _claim_pool(bot: Bot) -> None:
     except ClaimRefused as error:
         raise StartRefused(f"{error}. Nothing was traded") from None
     except OSError as error:
-        raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
+        raise StartRefused(f"what this bot owns cannot be recorded: {error}. Nothing was traded") from None
 
 
 async def _claim(bot: Bot) -> None:
-    """Claim what the bot owns. Raises StartRefused where other bots own part of it; then its books are not kept."""
+    """Claim what the bot owns. Raises StartRefused if other bots own part of it; then its books are not saved."""
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
@@ -171,13 +178,13 @@ async def _claim(bot: Bot) -> None:
         except ClaimRefused as error:
             if left == 1:
                 raise StartRefused(f"{error}. Nothing was traded") from None
-            # fills of the other bot may be in its claim and not yet in the balances, or the other way round
+            # the other bot's fills may be in its claim but not yet in the balances, or the other way round
             await asyncio.sleep(_CLAIM_AGAIN_S)
             before = bot.comparisons.began
             bot.comparisons.at_once()
             await _until(bot, lambda before=before: bot.comparisons.began != before, _SETTLE_S)  # type: ignore[misc]
         except OSError as error:
-            raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
+            raise StartRefused(f"what this bot owns cannot be recorded: {error}. Nothing was traded") from None
         else:
             break
     bot.persistence.owns_books = True
@@ -201,11 +208,17 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"
         )
+    unread = bot.streams.unreadable()
+    if unread:
+        raise StartRefused(
+            f"the account's streams send data that cannot be read ({unread}). Nothing was traded; check whether there "
+            f"is a newer botkit"
+        )
     lost = bot.comparisons.first.unwritten
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
         evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
-        bot.latch.set("journal", losses_of(bot.journal, evidence))
+        bot.latch.set("journal", losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
@@ -229,10 +242,10 @@ async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> No
         await _until(bot, lambda: bot.orphans is not None, _SETTLE_S)
         if bot.orphans is None or bot.orphans.refusal is not None:
             why = "no answer came" if bot.orphans is None else bot.orphans.refusal
-            raise StartRefused(f"orders of strategies that are gone could not be cancelled: {why}")
-    what = "cancelled" if orphans == "cancel" else "left standing as foreign orders"
+            raise StartRefused(f"orders of departed strategies could not be cancelled: {why}")
+    what = "cancelled" if orphans == "cancel" else "left open as foreign orders"
     bot.journal.let_go({order.client_id for order in gone}, what)
-    bot.notices.tell("warning", f"{len(gone)} orders of strategies that are gone were {what}")
+    bot.notices.tell("warning", f"{len(gone)} orders of departed strategies were {what}")
 
 
 async def _begin(bot: Bot) -> None:

@@ -21,7 +21,7 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
 
-#: overrides the operating system's place for program state
+#: overrides the operating system's location for program state
 STATE_VARIABLE = "BOTKIT_STATE"
 
 
@@ -50,7 +50,7 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_root() -> Path:
-    """The folder of all bots' state: BOTKIT_STATE, or the system's default place."""
+    """The folder of all bots' state: BOTKIT_STATE, or the system's default location."""
     given = os.environ.get(STATE_VARIABLE)
     return Path(given) if given else Path(platformdirs.user_state_dir("botkit", appauthor=False))
 
@@ -64,7 +64,7 @@ class StateFolder:
     """One bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
-        """``root`` is the folder of all bots' state; None for a folder that has no place among them."""
+        """``root`` is the folder of all bots' state; None for a folder outside it."""
         self.path = path
         self.root = root
         self.disk = disk
@@ -76,7 +76,7 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """The folder of the bot with that name: the running one, else the only one.
+        """The folder of the bot with this name: the running one, otherwise the only one.
 
         Raises ConfigError if there is none, or if ``mode`` is needed to choose.
         """
@@ -89,7 +89,7 @@ class StateFolder:
         chosen = running or found
         if len(chosen) > 1:
             modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
-            raise ConfigError(f"{name} has run as {modes}; say which with --mode")
+            raise ConfigError(f"{name} has run as {modes}; choose one with --mode")
         return chosen[0]
 
     @classmethod
@@ -166,8 +166,13 @@ class StateFolder:
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
-        """Lift the latch; only `botkit resume` does this."""
-        self.disk.files.remove(self._halt_path)
+        """Lift the latch; only `botkit resume` does this. Raises FolderUnusable."""
+        try:
+            self.disk.files.remove(self._halt_path)
+        except OSError as error:
+            raise FolderUnusable(
+                f"{self._halt_path} cannot be removed ({error.strerror or error}), so the halt stays; remove it by hand"
+            ) from None
 
     # -- what other processes read --------------------------------------------------------------------------------
 
@@ -183,14 +188,34 @@ class StateFolder:
             return None
         return found if isinstance(found, dict) else None
 
-    # -- what the guard and its bot leave each other ----------------------------------------------------------------
+    # -- messages between the guard and its bot
+    # --------------------------------------------------------------------------
 
-    def heartbeat(self) -> bytes:
-        """A value that keeps changing while the bot is alive; empty if there is nothing to read."""
+    def beat(self, time: Nanos) -> None:
+        """Leave a heartbeat on the lock file: it exists while the bot runs, and stamping it works even on a full disk.
+
+        Raises OSError if the disk takes no changes at all.
+        """
+        self.disk.pulses.beat(self._lock_path, time)
+
+    def heartbeat(self) -> Nanos | None:
+        """A value that keeps changing while the bot is alive; None if there is nothing to read."""
         try:
-            return self.disk.files.read(self._status_path)
+            return self.disk.pulses.last(self._lock_path)
         except OSError:
-            return b""
+            return None
+
+    def takes_heartbeats(self) -> bool:
+        """Whether the disk would accept a heartbeat: tried with the current one."""
+        try:
+            last = self.disk.pulses.last(self._lock_path)
+            if last is not None:
+                self.disk.pulses.beat(self._lock_path, last)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def leave_strike(self, strike: Strike) -> None:
         """Save what the guard did. Raises OSError."""

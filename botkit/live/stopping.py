@@ -11,7 +11,7 @@ from botkit.live.bot import Bot
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
-#: how often to try selling a position at the end; the unsold rest stays, and is reported
+#: how often to try selling a position at the end; an unsold rest stays and is reported
 _FLATTEN_ROUNDS = 10
 
 
@@ -59,7 +59,8 @@ async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
 
 
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
-    """Return to what a strategy was given, each time by as much as the visible book can absorb within the slippage."""
+    """Return to a strategy's given holdings, each time by as much as the visible book can absorb within the
+    slippage."""
     refused = ""
     money = bot.view.money
     for _ in range(_FLATTEN_ROUNDS):
@@ -78,7 +79,7 @@ async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float)
 
 
 def _away(money: MoneyView, strategy: str) -> list[tuple[PositionView, int]]:
-    """Positions that an order could bring nearer to what was given, and by how many lots."""
+    """Positions that an order could bring closer to the given holdings, and by how many lots."""
     found = []
     for position, units in money.surplus(strategy):
         rules = position.pair.rules

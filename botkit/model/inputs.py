@@ -184,7 +184,7 @@ class SetParameter(msgspec.Struct, frozen=True):
 class MoveCapital(msgspec.Struct, frozen=True):
     """Give unassigned units of currencies to a strategy or the pool; negative amounts take them back.
 
-    ``cost_e8`` is what each of the coins given cost, in units of quote; None: the current price.
+    ``cost_e8`` is what each coin cost, in units of quote; None means the current price.
     """
 
     target: str

@@ -97,6 +97,9 @@ class GetOrder(msgspec.Struct, frozen=True, kw_only=True):
 class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
     """GET /orders/all/{pair} with statusKind=ALL: orders created in ``start`` <= time < ``end``, optionally only
     those with ``client_id``.
+
+    ``order_ids`` asks for these alone, whenever they were created; an exchange may ignore it
+    (`botkit.engine.orders.by_ids`).
     """
 
     endpoint: ClassVar[str] = "all_orders"
@@ -106,6 +109,7 @@ class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
     start: Nanos | None = None
     end: Nanos | None = None
     limit: int = 100
+    order_ids: tuple[str, ...] = ()
 
 
 class ListOpenOrders(msgspec.Struct, frozen=True, kw_only=True):

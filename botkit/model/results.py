@@ -319,7 +319,7 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     warnings: list[Caution] = msgspec.field(default_factory=list)
     queue_readings: list[QueueReading] = msgspec.field(default_factory=list)
     dust: list[str] = msgspec.field(default_factory=list)
-    #: what belonged to no strategy at the end, in units by currency; no figure counts it
+    #: money that belonged to no strategy at the end, in units by currency; not included in any figure
     unassigned: dict[str, int] = msgspec.field(default_factory=dict)
     versions: dict[str, str] = msgspec.field(default_factory=dict)
     extra: dict[str, Any] = msgspec.field(default_factory=dict)  # for plugins' sections; botkit does not read it

@@ -167,7 +167,7 @@ def make_portfolio(
 def books_over(
     project: Project, pairs: Mapping[str, Pair], traded: Mapping[str, Sequence[Pair]], currency: str
 ) -> Portfolio:
-    """The books over ``pairs``, valued in ``currency``; ``traded`` are each strategy's pairs. Raises ConfigError."""
+    """Books for ``pairs``, valued in ``currency``; ``traded`` maps each strategy to its pairs. Raises ConfigError."""
     config = project.config
     shares = [
         CapitalShare(strategy=strategy.label, pairs=tuple(traded.get(strategy.label, ())), capital=_capital(strategy))

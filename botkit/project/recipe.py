@@ -51,8 +51,11 @@ def recorded_project(recipe: Mapping[str, Any], config: Path | None) -> Project:
 
 
 def recorded_fees(recipe: Mapping[str, Any]) -> FeesConfig:
-    """The run's fees."""
-    return msgspec.convert(recipe["fees"], FeesConfig, strict=False)
+    """The run's fees. Raises ConfigError."""
+    try:
+        return msgspec.convert(recipe["fees"], FeesConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the recorded run's fees cannot be read: {error}") from None
 
 
 def _check_unchanged(path: Path, sha256: str) -> None:

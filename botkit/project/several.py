@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from botkit.config.ledger_address import shown_address
 from botkit.config.load import overrides_for
 from botkit.config.money import Claim, check_shared_money
 from botkit.config.several import clashes
@@ -46,8 +47,8 @@ class LimitsAgreement:
         here, there = project.loaded.where("limits"), first.loaded.where("limits")
         if project.facts.limits != first.facts.limits:
             raise ConfigError(f"{here}: `limits` differ from {there}; {together}")
-        one, other = (p.config.limits.ledger or "the default" for p in (project, first))
-        if shares and one != other:
+        if shares and project.config.limits.ledger != first.config.limits.ledger:
+            one, other = (shown_address(p.config.limits.ledger or "the default") for p in (project, first))
             raise ConfigError(f"{here}: `limits.ledger` is {one}, but at {there} it is {other}; {together}")
 
 

@@ -1,6 +1,6 @@
-"""What commands for a bot need of its configuration: no strategy file is imported for any of it.
+"""What commands for a bot need from its configuration, without importing strategy files.
 
-A strategy file that is being edited, or that ended the bot, must not stand between the user and `botkit panic`.
+A strategy file that is being edited, or that ended the bot, must not prevent `botkit panic`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from botkit.project.project import Project, books_over, exchange_facts
 
 
 def without_strategies(config: Path | LoadedConfig) -> Project:
-    """What reaching the account takes. Only an exchange that is a plugin of the configuration's own makes importing
-    its plugins necessary. Raises BotkitError."""
+    """Load what is needed to reach the account. A configuration's own plugins are imported only if one of them provides
+    the exchange. Raises BotkitError.
+    """
     loaded = load_config(config) if isinstance(config, Path) else config
     try:
         plugins = assemble_plugins(installed_only=True)
@@ -30,7 +31,7 @@ def without_strategies(config: Path | LoadedConfig) -> Project:
 
 
 def account_of(config: Path) -> Project:
-    """What reaching the account takes, of a configuration that may have mistakes elsewhere. Raises BotkitError."""
+    """Like `without_strategies`, for a configuration that may have mistakes elsewhere. Raises BotkitError."""
     found = load_essentials(config)
     if not found.is_readable:
         raise ConfigError(found.problem)
@@ -38,8 +39,9 @@ def account_of(config: Path) -> Project:
 
 
 def stopped_books(project: Project, positions: Mapping[str, Iterable[str]]) -> Portfolio:
-    """The books of a bot that does not run, neither opened nor restored. ``positions``: the pairs in which its kept
-    books have positions, by strategy. Raises ConfigError."""
+    """The books of a bot that is not running, neither opened nor restored. ``positions`` names, for each strategy, the
+    pairs in which its saved books have positions. Raises ConfigError.
+    """
     known = project.pairs
     traded = {name: [known[pair] for pair in pairs if pair in known] for name, pairs in positions.items()}
     named = list(dict.fromkeys(pair for pairs in traded.values() for pair in pairs))

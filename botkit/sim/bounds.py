@@ -1,4 +1,4 @@
-"""At which prices a pair's orders can be touched."""
+"""The prices at which a pair's orders can be touched."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class Bounds(msgspec.Struct):
     take_sell: int = NEVER_UP
 
     def of_book(self) -> Bounds:
-        """The part of the bounds that snapshots can touch."""
+        """The bounds that snapshots alone can touch."""
         return Bounds(self.buy, self.sell)

@@ -1,6 +1,6 @@
 """Fills on candle-only tapes.
 
-A bar gives four prices and a volume, not their order; if in doubt, the pessimistic reading applies.
+A bar gives four prices and a volume but not their order, so every doubt is resolved pessimistically.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from botkit.sim.streams import CandleStream
 
 CANDLE_ASSUMPTIONS = (
     "Candles: a market order fills whole at the open of the bar that contains its arrival if it was sent no later than"
-    " that open, else at the next open, plus slippage against it; whether that much stood there is unknown.",
+    " that open, else at the next open, plus slippage against it; whether that much was available there is unknown.",
     "Candles: a limit order that this open already meets is a taker there, filled whole at the open plus slippage,"
     " never past its limit (POST_ONLY: cancelled with status 6).",
     "Candles: a resting order fills only when a bar that starts at or after its arrival trades strictly through its"
     " price, at its price, known at the bar's end; our orders share at most that bar's volume by time of arrival.",
-    "Candles: nothing fills in a bar without volume; a stop that a bar's high or low triggers is worked from the bar's"
-    " end on.",
+    "Candles: nothing fills in a bar without volume; a stop that a bar's high or low triggers is executed from the "
+    "bar's end on.",
 )
 
 #: a fill of more than one LARGE-th of its bar's volume is flagged
@@ -29,12 +29,13 @@ LARGE = 10
 
 
 class CandleMatcher(Matcher):
-    """The same book-keeping with bars as the market. ``large_fills`` counts fills at an open over a tenth of a bar."""
+    """The same bookkeeping with bars as the market. ``large_fills`` counts fills at an open that exceed a tenth of the
+    bar's volume."""
 
     large_fills = 0
 
     def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Process an order at its open: now if that has passed, else it waits."""
+        """Process an order at its open: now if that has passed, otherwise later."""
         if market.candles is None:
             super().enter(order, market, deed)
             return

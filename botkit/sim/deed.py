@@ -1,4 +1,4 @@
-"""What one event at the exchange changes."""
+"""The changes that one event at the exchange causes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from botkit.sim.order import Account, VenueOrder
 
 
 class AccountNews(msgspec.Struct):
-    """What one deed changed for one account, in order."""
+    """The changes that one event made to one account, in order."""
 
-    #: the latency key: the client id or request id that caused it
+    #: the latency key: the client id or request id that caused them
     key: int
     #: of the account's own request; empty where others caused it
     endpoint: str = ""

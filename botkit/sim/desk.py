@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final, Protocol, TypeAlias
 
 from botkit.model.clock import Nanos
@@ -73,7 +74,7 @@ class Desk:
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-        #: executes a request of a type at the deed's time; types that are not here are reads
+        #: executes a request of a type at the deed's time; types not listed here are reads
         self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
             CreateOrder: self._create,
             CancelOrder: self._cancel,
@@ -139,7 +140,7 @@ class Desk:
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._matcher.enter(order, market, deed)  # a batch takes no stops
+            self._matcher.enter(order, market, deed)  # a batch accepts no stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 
@@ -192,17 +193,10 @@ class Desk:
                 chosen.sort(key=lambda o: (o.updated, o.rank), reverse=True)
                 body = tuple([order.report() for order in chosen])
             case ListOrders():
-                body = tuple([order.report() for order in _created_within(account, request)][: request.limit])
+                found = islice(account.orders.created_within(request), request.limit)
+                body = tuple([order.report() for order in found])
             case ListTrades():
-                trades = [
-                    row
-                    for row in reversed(account.trades)
-                    if row.pair == request.pair
-                    and (request.order_id is None or row.order_id == request.order_id)
-                    and (request.start is None or row.time >= request.start)
-                    and (request.end is None or row.time < request.end)
-                ]
-                body = tuple(trades[: request.limit])
+                body = tuple(islice(account.trades.made_within(request), request.limit))
             case GetBalances():
                 body = account.balances()
             case GetBook():
@@ -218,18 +212,6 @@ class Desk:
         if market.candles is not None:
             return held_candles(market.pair, market.candles, request.resolution, request.start, request.end, now)
         return self._floor.candle_history(market.pair).candles(request.resolution, request.start, request.end, now)
-
-
-def _created_within(account: Account, request: ListOrders) -> list[VenueOrder]:
-    """Orders of a listing, newest first. An account's orders are stored in order of creation."""
-    return [
-        order
-        for order in reversed(account.orders.values())
-        if order.pair == request.pair
-        and (request.client_id is None or order.new.client_id == request.client_id)
-        and (request.start is None or order.created >= request.start)
-        and (request.end is None or order.created < request.end)
-    ]
 
 
 def granted(request_id: int, body: AnswerBody) -> Answer:

@@ -1,4 +1,4 @@
-"""How often an endpoint was called."""
+"""Counts how often an endpoint was called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import msgspec
 
 
 class EndpointCount(msgspec.Struct):
-    """Arrivals at one endpoint, over all accounts. ``busiest`` is the fullest window, over its limit or not."""
+    """Arrivals at one endpoint, over all accounts. ``busiest`` is the fullest window, whether or not it exceeded its
+    limit."""
 
     arrivals: int = 0
     refusals: int = 0

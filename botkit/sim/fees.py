@@ -1,7 +1,7 @@
 """The built-in fee models: fixed rates, and the exchange's ranks.
 
-Source of the ranks: the exchange's limitations-and-fees table (`ExchangeFacts.fee_ranks`). Paying in BITO takes 20 %
-off. The level is computed from a snapshot at 00:00 UTC+8 and applied at 04:00 UTC+8.
+Source of the ranks: the exchange's limitations-and-fees table (`ExchangeFacts.fee_ranks`). Paying in BITO gives a 20 %
+discount. The level is computed from a snapshot at 00:00 UTC+8 and applied at 04:00 UTC+8.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _uses_discount(options: Options) -> bool:
 def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
     unknown = sorted(set(options) - {"model", *known})
     if unknown:
-        raise ConfigError(f"fees.{unknown[0]} is not known; this model takes {', '.join(known)}")
+        raise ConfigError(f"fees.{unknown[0]} is unknown; this model takes {', '.join(known)}")
 
 
 def _percent(rate_e8: int) -> str:
@@ -50,8 +50,8 @@ def _percent(rate_e8: int) -> str:
 
 
 _BITO_SENTENCE = (
-    "Fees are paid in BITO at its last price, 20 % off, while the account has enough available; otherwise the full"
-    " rate is charged in the currency received."
+    "Fees are paid in BITO at its last price, at a 20 % discount, while the account has enough available; otherwise "
+    "the full rate is charged in the currency received."
 )
 
 
@@ -95,7 +95,7 @@ class RankFees:
     def __init__(self, options: Options, facts: ExchangeFacts) -> None:
         _refuse_unknown(options, ("rank", "bito"))
         if not facts.fee_ranks:
-            raise ConfigError(f"{facts.name} has no table of fee ranks; give fees: {{maker: ..., taker: ...}}")
+            raise ConfigError(f"{facts.name} has no table of fee ranks; write fees: {{maker: ..., taker: ...}}")
         self.uses_discount = _uses_discount(options)
         self._ranks = {row.rank: row for row in facts.fee_ranks}
         wanted = options.get("rank", 0)

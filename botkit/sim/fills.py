@@ -1,7 +1,8 @@
-"""The built-in readings of the queue: how trades and snapshots move a resting order forward.
+"""The built-in queue assumptions: how trades and snapshots move a resting order forward.
 
-A recorded book shows amounts, not orders, so it is unknown what was cancelled ahead of an order and what behind it. The
-three readings bracket the truth: run all three to see how much the result depends on luck in the queue.
+A recorded book shows amounts, not orders, so it is unknown which cancelled orders were ahead of ours and which
+behind. The three assumptions bracket the truth: run all three to see how much the result depends on luck in the
+queue.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ WHOLE = 1 << 62
 
 
 class Queue:
-    """The default: the order joins behind the shown amount; trades at the price and smaller snapshots reduce it."""
+    """The default: the order joins behind the amount shown; trades at the price and smaller snapshots reduce it."""
 
     assumptions: tuple[str, ...] = (
-        "Queue (default reading): an order stands behind the whole amount recorded at its price when it arrives; what"
-        " joins later stands behind it; trades at its price work off what stands ahead, then fill it with the rest.",
-        "A snapshot that shows less at the price caps what stands ahead: cancellations are taken to come from ahead"
+        "Queue (default assumption): an order joins behind the whole amount recorded at its price when it arrives; "
+        "whatever joins later is behind it; trades at its price use up what is ahead, then fill it with the rest.",
+        "A snapshot that shows less at the price caps what is ahead: cancellations are taken to come from ahead"
         " only as far as the shown amount proves it.",
         "A trade beyond the price fills an order with the trade's amount, at the order's price; an opposite best at or"
         " beyond the price fills it with the amount shown there.",
@@ -47,7 +48,7 @@ class Optimistic:
     """Nothing is ahead, and anything that touches an order fills it completely: an upper bound."""
 
     assumptions: tuple[str, ...] = (
-        "Queue (optimistic reading): nothing stands ahead of an order, and any trade at or beyond its price, or an"
+        "Queue (optimistic assumption): nothing is ahead of an order, and any trade at or beyond its price, or an"
         " opposite best there, fills it whole, whatever the trade's amount. An upper bound of what was possible.",
     )
 
@@ -76,12 +77,13 @@ class Pessimistic:
     """An order is the last at its price: only trades beyond the price fill it. A lower bound."""
 
     assumptions: tuple[str, ...] = (
-        "Queue (pessimistic reading): an order is always the last at its price, so only a recorded trade beyond the"
-        " price fills it, with that trade's amount; neither trades at the price nor the shown book do. A lower bound.",
+        "Queue (pessimistic assumption): an order is always the last at its price, so only a recorded trade beyond the"
+        " price fills it, with that trade's amount; neither trades at the price nor the visible book fills it. A "
+        "lower bound.",
     )
 
     def on_arrival(self, shown: int) -> int:
-        """All lots are ahead, permanently."""
+        """All lots are always ahead."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
@@ -97,5 +99,5 @@ class Pessimistic:
         return lots
 
     def on_cross(self, lots: int) -> int:
-        """Nothing: a shown amount is not a trade."""
+        """Nothing: a book's amount is not a trade."""
         return 0

@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 from botkit.model.resolutions import bucket_end, bucket_start
 from botkit.sim.streams import CandleStream, TradeStream
 
-#: most trades to aggregate into minutes at once
+#: the most trades to aggregate into minutes at once
 _ROWS = 1 << 20
 
 
@@ -27,7 +27,7 @@ class CandleHistory:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self._minutes: dict[Nanos, list[int]] = {}
-        self._order: list[Nanos] = []  # the minutes, kept sorted, so that a year of them is not sorted at each read
+        self._order: list[Nanos] = []  # kept sorted, so that a year of minutes is not sorted at each read
         self._absorbed = 0
 
     def preload(self, candles: CandleColumns) -> None:
@@ -88,7 +88,7 @@ class CandleHistory:
 
     def rows(self, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
         """(bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, including the
-        running one, oldest first.
+        unfinished one, oldest first.
         """
         buckets: dict[Nanos, list[int]] = {}
         for index in range(bisect_left(self._order, start), len(self._order)):

@@ -41,7 +41,7 @@ from botkit.sim.venue_limits import VenueLimits
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
 
-#: arrival time, number, account, request, time of sending, and latency key
+#: arrival time, number, account, request, time sent, and latency key
 _Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
 
 _ORDER_IDS = 7  # the kind of draw, for `keyed`
@@ -53,7 +53,7 @@ class Kernel:
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
     orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
-    ``keep_candles`` keeps minute candles of past trades for `GetCandles`.
+    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` takes the numbers of all orders.
     """
 
     def __init__(
@@ -72,12 +72,13 @@ class Kernel:
         keep_candles: bool = False,
         volume_currency: str = "",
         discount_currency: str = "",
+        ids: set[int] | None = None,
     ) -> None:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
         self._latency = latency
         self._by_kind = latency if isinstance(latency, LatencyByKind) else None
-        #: a model may say that it draws nothing, and is then asked only once
+        #: a model may declare that it draws nothing; it is then asked only once
         self._is_constant = bool(getattr(latency, "is_constant", False))
         self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
         self._answer_ns: Nanos = latency.answer_ns(0)
@@ -95,25 +96,25 @@ class Kernel:
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
-        #: how many requests came, by endpoint, and how many were refused because a window was full
+        #: number of requests by endpoint, and how many were refused because a window was full
         self.limits = VenueLimits(limits)
         self._arrivals: list[_Arrival] = []
         self._sent = 0
         self._keys = RequestKeys()
         self._rank = 0
-        self._ids: set[int] = set()
+        self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
-        #: the earliest time at which anything private or dynamic happens or becomes known, None when nothing will. It
-        #: may be early (a row that proves to touch nothing, a place to search on from), never late
+        #: the earliest time at which anything private or dynamic happens or becomes known, None if nothing will. It may
+        #: be early (a row that turns out to touch nothing, a place to resume the search), but never late
         self.next_moment: Nanos | None = None
-        #: no event becomes known to anybody before this time. A driver may let its bot run up to there before it calls
-        #: `advance`: what the bot sends meanwhile arrives after what it has not heard of
+        #: nothing becomes known to anybody before this time. A driver may let its bot run up to it before it calls
+        #: `advance`: whatever the bot sends until then arrives after everything it does not know yet
         self.next_news: Nanos | None = None
-        self._next: Nanos | None = None  # the next thing that happens, as against becomes known
+        self._next: Nanos | None = None  # when the next thing happens, as opposed to becoming known
         self._touched: Nanos | None = None  # when the recorded market may next touch an order
         self._is_instant = not self._order_ns
-        #: what happens becomes known no earlier than `_answer_ns` later, and many rows lie between
+        #: an event becomes known no earlier than `_answer_ns` after it happens, and many rows lie in between
         self._runs_ahead = False
         self._has_books = False
         self._is_trades_only = True
@@ -150,8 +151,7 @@ class Kernel:
         if market.candles is None:
             self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
-            # there are open orders, and the new stream has not been searched for them; not even its rows of this moment
-            # have passed
+            # orders are open, but the new stream has not been searched for them, not even its rows at this moment
             self._search(market, self.now - 1, None)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
@@ -206,35 +206,35 @@ class Kernel:
         self._look_to(arrives if self._next is None or arrives < self._next else self._next)
 
     def next_at(self) -> Nanos | None:
-        """`next_moment`, as a method for the paper adapter's `Venue`."""
+        """`next_moment` as a method, for the paper adapter's `Venue`."""
         return self.next_moment
 
     def _look_ahead(self) -> None:
-        """Find out what comes next, after something was added from outside."""
+        """Recompute what comes next after something was added from outside."""
         self._look_to(self._next_deed())
 
     def _look_to(self, at: Nanos | None) -> None:
-        """The next thing happens at ``at``: note when it, or what is on its way to the bots, becomes known."""
+        """The next thing happens at ``at``: record when it, or anything already on its way to the bots, becomes
+        known."""
         self._next = at
         due = self._outbox.due
         known = due[0][0] if due else None
         self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
-        if at is not None and self._runs_ahead and (known is None or at < known):
+        if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
             news = at + self._answer_ns  # what happens to an account
             account = self._only_account
             if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:
-                shown = self._shown_at(at)  # and the first of it that everybody sees
+                shown = self._shown_at(at)  # and the first of it that is public
                 if shown is not None and shown < news:
                     news = shown
         self.next_news = known if known is not None and (news is None or known < news) else news
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
-        """From ``at`` on: when the public can first see something of our orders. None: nothing of what is on its way
-        shows.
+        """When, from ``at`` on, our orders can first show in public data; None if nothing on its way will show.
 
-        A book shows them at its next publication, a trade when an order takes: one that arrives where books are
-        recorded, unless it is post-only, a triggered stop, or one of our orders that meets another.
+        A book shows them at its next publication. A trade shows an order that takes: one that arrives on a tape with
+        books and is not post-only, a triggered stop, or one of our orders that meets another.
         """
         earliest: Nanos | None = None
         buys = sells = False
@@ -308,7 +308,7 @@ class Kernel:
 
     @property
     def is_paused(self) -> bool:
-        """True between the books and the trades of a moment: the next `advance` continues with the trades."""
+        """True between a moment's books and its trades: the next `advance` continues with the trades."""
         return self._paused_at is not None
 
     def advance(self, to: Nanos, *, pause: bool = False) -> list[Publication]:
@@ -404,7 +404,7 @@ class Kernel:
                 return
 
     def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
-        """After a deed in a market: publish its prints, which may trigger stops, and update its search bounds."""
+        """After changes in a market, publish its prints, which may trigger stops, and update its search bounds."""
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
@@ -468,7 +468,7 @@ class Kernel:
         self._tell(deed)
 
     def _tell(self, deed: Deed) -> None:
-        """Publish a deed's results: the answer, then executions, orders and balances as one event."""
+        """Publish an event's results: the answer, then executions, orders and balances as one event."""
         for account, news in deed.news.items():
             at = deed.time
             if self._is_constant:
@@ -507,7 +507,7 @@ class Kernel:
         order_id = f"SL-{number}" if new.type is STOP_LIMIT else str(number)
         return VenueOrder(account, new, order_id, self._rank, sent, now, lock_units)
 
-    # -- what an emulator and a test read -------------------------------------------------------------------------
+    # -- for the emulator and tests ----------------------------------------------------------------------------------
 
     @property
     def large_fills(self) -> int:
@@ -515,7 +515,7 @@ class Kernel:
         return self._matcher.large_fills
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
-        """The exact book now: recorded levels less what our orders took, with our resting orders unless ``own``."""
+        """The exact book now: recorded levels less what our orders took, plus our resting orders unless ``own``."""
         market = self.market(pair)
         row = market.book_row(self.now)
         return book_event(market, row, compose(market, row, depth, own=own), self.now)
@@ -554,15 +554,15 @@ class Kernel:
         self._ledger.check()
 
     def assumptions(self) -> list[str]:
-        """All assumptions of this run, as sentences for the report."""
+        """All of this run's assumptions, as sentences for the report."""
         sentences: list[str] = []
         markets = self._order
         if any(market.books is not None for market in markets):
             sentences += BOOK_ASSUMPTIONS
             if self._max_book_age_s is not None:
                 sentences.append(
-                    f"Of a book that was recorded more than {self._max_book_age_s} s ago nothing is taken: market"
-                    " orders are refused or cancelled, limit orders rest."
+                    f"A book recorded more than {self._max_book_age_s} s ago is not traded on: market "
+                    "orders are refused or cancelled, limit orders rest."
                 )
             sentences += self._queue.assumptions
         if any(market.trades is not None and market.books is None for market in markets):

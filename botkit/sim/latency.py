@@ -30,7 +30,7 @@ def _milliseconds(options: Options, key: str) -> Nanos:
 def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
     unknown = sorted(set(options) - {"model", *known})
     if unknown:
-        raise ConfigError(f"latency.{unknown[0]} is not known; this model takes {', '.join(known)}")
+        raise ConfigError(f"latency.{unknown[0]} is unknown; this model takes {', '.join(known)}")
 
 
 class Constant:
@@ -84,8 +84,8 @@ class Lognormal:
         ms = NS_PER_MS
         self.assumptions: tuple[str, ...] = (
             f"Latency is drawn lognormally with sigma {self._sigma:g} around medians of {self._order_ns / ms:g} ms to"
-            f" the exchange, {self._answer_ns / ms:g} ms back and {self._feed_ns / ms:g} ms from the market, one seeded"
-            " draw a request.",
+            f" the exchange, {self._answer_ns / ms:g} ms back and {self._feed_ns / ms:g} ms from the market, with one "
+            "seeded draw per request.",
         )
 
     def _draw(self, median: Nanos, kind: int, key: int) -> Nanos:
@@ -108,12 +108,13 @@ class Lognormal:
 
 
 class Measured:
-    """What a run measured (`from`, the run's folder or file), one draw a request from its distributions.
+    """A run's measured latencies (`from`: the run's folder or file), with one draw per request from their
+    distributions.
 
-    A tape's time is when a bot received the market. So an order's way is longer by how late books were, since it meets
-    the market that is received that much later, and the way back is shorter by their mean: what the exchange does is
-    known that much sooner after the bot sees the market move. Where that is less than nothing, nothing remains, and the
-    order's way is shortened instead: a request and its answer take as long as they were measured to take.
+    A tape's times are when a bot received the market. An order's way to the exchange is therefore longer by the delay
+    of the books, since it meets the market received that much later, and the way back is shorter by their mean delay.
+    If that would be negative, the way back takes no time and the way there is shortened instead, so that a request and
+    its answer together take as long as measured.
     """
 
     def __init__(self, options: Options, seed: int = 0) -> None:
@@ -183,6 +184,6 @@ def _mean(quantiles: Sequence[int]) -> int:
 
 
 def _for_all(measured: Mapping[str, Quantiles], kinds: Sequence[str]) -> dict[str, Quantiles]:
-    """A distribution for each kind: one that was not measured is taken to be like another that was."""
+    """A distribution for each kind; an unmeasured kind uses another kind's."""
     known = next(us for kind in kinds if (us := measured.get(kind)))
     return {kind: measured.get(kind) or known for kind in kinds}

@@ -19,7 +19,7 @@ from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, Ve
 
 
 class Ledger:
-    """Books fills and locks of all accounts.
+    """Books all accounts' fills and locks.
 
     ``last_price`` returns a pair's last price in ticks by name, for fees paid in the exchange's own coin.
     """
@@ -34,7 +34,7 @@ class Ledger:
         discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
-        self.market: dict[str, int] = {}  # the recorded market's side of every fill; what it gave is negative
+        self.market: dict[str, int] = {}  # the recorded market's side of every fill; negative for what it gave
         self.fees: dict[str, int] = {}
         self._pairs = pairs
         self._last_price = last_price
@@ -62,7 +62,7 @@ class Ledger:
         deed.of(order).currencies[currency] = None
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
-        """End an order in a final state and release its remaining lock."""
+        """Move an order to a final state and release what it still locks."""
         self._close(order, deed.of(order), deed.time, state)
 
     def _close(self, order: VenueOrder, news: AccountNews, now: Nanos, state: OrderState) -> None:

@@ -43,23 +43,27 @@ class VenueMarket:
         self.prints: list[Print] = []
         #: True after this moment's books were published and before its trades happen: orders sent now meet those trades
         self.before_trades = False
+        rules = pair.rules
+        #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
+        self.is_in_units = True
+        self.display_unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
         self.changed = False  # our part of the book changed since the last check
         self._print_ticks: int | None = None
         self._print_row = -1
 
     def load(self, columns: MarketColumns) -> None:
-        """Append a chunk. Raises ValueError for candles together with books or trades: a pair has one kind of
+        """Append a chunk. Raises ValueError for candles mixed with books or trades, since a pair has one kind of
         source.
         """
         if isinstance(columns, CandleColumns):
             if self.trades is not None or self.books is not None:
-                raise ValueError(f"{self.pair} has books or trades already; candles cannot be matched beside them")
+                raise ValueError(f"{self.pair} already has books or trades; candles cannot be used with them")
             if self.candles is None:
                 self.candles = CandleStream()
             self.candles.load(columns)
             return
         if self.candles is not None:
-            raise ValueError(f"{self.pair} has candles already; {columns.kind} cannot be matched beside them")
+            raise ValueError(f"{self.pair} already has candles; {columns.kind} cannot be used with them")
         if isinstance(columns, TradeColumns):
             if self.trades is None:
                 self.trades = TradeStream()
@@ -69,6 +73,9 @@ class VenueMarket:
             if self.books is None:
                 self.books = BookStream()
             self.books.load(columns)
+            unit = self.display_unit
+            if unit > 1 and ((columns.bid_lots % unit).any() or (columns.ask_lots % unit).any()):
+                self.is_in_units = False
 
     # -- prices ---------------------------------------------------------------------------------------------------
 
@@ -78,7 +85,7 @@ class VenueMarket:
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
     def last_ticks(self, now: Nanos) -> int | None:
-        """The last traded price: of a recorded row up to ``now``, or of our own execution after it."""
+        """The last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
         if self.trades is not None:
             trades = self.trades
             row = self.trade_position(now) - 1
@@ -113,13 +120,13 @@ class VenueMarket:
         return row if row >= books.first else -1
 
     def net_lots(self, row: int, ticks: int, lots: int, *, bids: bool) -> int:
-        """What our orders have left of a recorded level."""
+        """What our orders have left at a recorded level."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             return lots
         if taken.row != row:
             assert self.books is not None
-            # -1 (the row does not reach the price) is a change too: the amount there is unknown meanwhile
+            # -1 (the row does not reach the price) is a change too, since the amount there is unknown meanwhile
             if not self.books.stands(taken.row, row, (ticks, taken.recorded), bids=bids):
                 del self.taken[bids, ticks]
                 return lots
@@ -150,7 +157,7 @@ class VenueMarket:
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
         """The levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
 
-        Trades up to and including ``trade_row`` count, or without one all received by ``now``. A book beyond the
+        Counts trades up to and including ``trade_row``, or by default all received by ``now``. A book beyond the
         maximum age has no levels left.
         """
         if self.is_stale(row, now):
@@ -196,7 +203,7 @@ class VenueMarket:
         return swept
 
     def take(self, row: int, ticks: int, lots: int, *, bids: bool) -> None:
-        """Record that an order of ours took ``lots`` from a level of snapshot ``row``."""
+        """Record that one of our orders took ``lots`` from a level of snapshot ``row``."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             assert self.books is not None

@@ -1,6 +1,6 @@
 """Fills against recorded books and trades, and between our accounts.
 
-Assumptions made here are sentences of `ASSUMPTIONS`; `botkit.sim.fills` holds those about the queue.
+`ASSUMPTIONS` lists what is assumed here; `botkit.sim.fills` has the assumptions about the queue.
 """
 
 from __future__ import annotations
@@ -17,35 +17,34 @@ from botkit.sim.order import FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
 
 #: an unlimited level: candles and trades do not show how much rested at a price
 ENDLESS = WHOLE
-#: marks the amount at a price that no snapshot has reached yet
+#: marks a price whose amount no snapshot has shown yet
 UNSEEN = WHOLE
 
 BOOK_ASSUMPTIONS = (
     "Market orders, crossing orders and triggered stops walk the recorded levels at the time of their arrival; other"
     " participants do not react.",
-    "They meet what the trades since that snapshot have left of it: a trade by a buyer proves the asks below its price"
-    " gone and takes its amount from those at it, a trade by a seller likewise of the bids, one of unknown side of"
-    " both; the next snapshot says what stands there again.",
-    "What our orders took of a recorded level stays taken until that level changes in the recording; apart from that"
-    " our orders do not move the market.",
+    "They meet what trades since that snapshot have left: a buyer's trade proves that the asks below its price are "
+    "gone and takes its amount from those at its price; a seller's trade does the same to the bids, and one of "
+    "unknown side to both. The next snapshot replaces all this.",
+    "What our orders take from a recorded level stays taken until that level changes in the recording; otherwise "
+    "our orders do not move the market.",
     "An order better than the best recorded price, or between recorded levels, has nothing ahead; beyond the recorded"
-    " depth it stands behind the whole level as first seen there.",
+    " depth it is behind the whole level as first seen there.",
     "One recorded trade's amount is shared by our orders by price, then time; every fill is capped by the trade's"
     " amount or by the opposite amount shown.",
-    "What a market order cannot fill in the recorded book is cancelled; a deeper market than was recorded is not"
-    " invented.",
+    "What a market order cannot fill in the recorded book is cancelled; no depth beyond the recording is assumed.",
     "Our own taker executions are published as public trades and count as the last price until the next recorded one.",
 )
 TRADE_ASSUMPTIONS = (
     "Trades without books: a market order fills whole at the first trade after its arrival, at that trade's price plus"
-    " slippage; whether that much stood there is unknown.",
+    " slippage; whether that much was available there is unknown.",
     "Trades without books: a limit order better than the last price by at least a tick is a taker and fills at trades"
     " at or better than its limit, by their amounts, at their prices plus slippage, never past its limit; any other"
-    " limit order rests and fills by trades beyond its price (at its price in the optimistic reading only).",
+    " limit order rests and is filled by trades beyond its price (at its price only under the optimistic assumption).",
 )
 STOP_ASSUMPTION = (
     "Stops watch the last trade price (on candles a bar's high and low); one whose condition is met on arrival triggers"
-    " at once. Untriggered stops lock their funds and count to the open-order limit."
+    " at once. Untriggered stops lock their funds and count towards the open-order limit."
 )
 
 
@@ -331,7 +330,7 @@ class Matcher:
         return lots
 
     def trigger(self, market: VenueMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
-        """Activate the stops (that arrived in time) whose condition was met between two prices."""
+        """Activate the stops (among those that arrived in time) whose condition was met between two prices."""
         met = [
             order
             for order in market.stops

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT, OrderState
+from botkit.model.orders import BUY, FINAL_STATES, LIMIT, MARKET, STOP_LIMIT, OrderState
+from botkit.model.requests import ListOrders, ListTrades
 from botkit.sim.account_setup import AccountSetup
 from botkit.sim.draws import text_key
 
@@ -116,6 +117,61 @@ class VenueOrder:
         )
 
 
+class Orders(dict[str, VenueOrder]):
+    """An account's orders by id, in order of creation."""
+
+    def created_within(self, request: ListOrders) -> Iterator[VenueOrder]:
+        """The orders that a listing asks for, newest first; the caller cuts them to its limit."""
+        return (order for order in reversed(self.values()) if is_listed(order, request))
+
+    def closed_since(self, time: Nanos, pair_rows_max: int) -> list[VenueOrder]:
+        """Orders that ended at ``time`` or later, in order of creation: of each pair the newest ``pair_rows_max``."""
+        counts: dict[str, int] = {}
+        found = []
+        for order in reversed(self.values()):
+            if order.state in FINAL_STATES and order.updated >= time and counts.get(order.pair, 0) < pair_rows_max:
+                counts[order.pair] = counts.get(order.pair, 0) + 1
+                found.append(order)
+        return found[::-1]
+
+
+def is_listed(order: VenueOrder, request: ListOrders) -> bool:
+    """Whether a listing asks for an order."""
+    return (
+        order.pair == request.pair
+        and (request.client_id is None or order.new.client_id == request.client_id)
+        and (request.start is None or order.created >= request.start)
+        and (request.end is None or order.created < request.end)
+    )
+
+
+class Trades(list[TradeReport]):
+    """An account's executions, in order."""
+
+    @property
+    def total(self) -> int:
+        """How many there have been."""
+        return len(self)
+
+    def since(self, number: int) -> Sequence[TradeReport]:
+        """All but the first ``number``."""
+        return self[number:]
+
+    def made_within(self, request: ListTrades) -> Iterator[TradeReport]:
+        """The executions that a listing asks for, newest first; the caller cuts them to its limit."""
+        return (trade for trade in reversed(self) if is_listed_trade(trade, request))
+
+
+def is_listed_trade(trade: TradeReport, request: ListTrades) -> bool:
+    """Whether a listing asks for an execution."""
+    return (
+        trade.pair == request.pair
+        and (request.order_id is None or trade.order_id == request.order_id)
+        and (request.start is None or trade.time >= request.start)
+        and (request.end is None or trade.time < request.end)
+    )
+
+
 class Account:
     """One account's balances, orders and executions."""
 
@@ -143,10 +199,10 @@ class Account:
         self.counts_volume: bool = getattr(setup.fees, "counts_volume", True)
         self.total: dict[str, int] = dict(setup.balances)
         self.locked: dict[str, int] = dict.fromkeys(setup.balances, 0)
-        self.orders: dict[str, VenueOrder] = {}
+        self.orders = Orders()
         self.open: dict[str, VenueOrder] = {}
         self.open_count: dict[str, int] = {}
-        self.trades: list[TradeReport] = []
+        self.trades = Trades()
         self.known_at: Nanos = 0  # when its newest event becomes known; events must not overtake each other
 
     def available(self, currency: str) -> int:
@@ -154,7 +210,7 @@ class Account:
         return self.total.get(currency, 0) - self.locked.get(currency, 0)
 
     def changed(self, currencies: Iterable[str]) -> BalanceReport:
-        """A report of some currencies."""
+        """Some currencies' balances, as the exchange reports them."""
         total, locked = self.total, self.locked
         balances: dict[str, tuple[int, int]] = {}
         for currency in currencies:
@@ -163,6 +219,6 @@ class Account:
         return BalanceReport(balances)
 
     def balances(self) -> BalanceReport:
-        """A report of every currency."""
+        """All balances, as the exchange reports them."""
         locked = self.locked
         return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)

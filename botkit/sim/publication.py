@@ -30,6 +30,6 @@ class Publication(msgspec.Struct, frozen=True):
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The events one by one, in the order in which the exchange's streams would send them."""
+        """The single events, in the order in which the exchange's streams would send them."""
         event = self.event
         return event if isinstance(event, tuple) else (event,)

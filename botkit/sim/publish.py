@@ -110,12 +110,11 @@ class BookFeed:
         self._last: tuple[Levels, Levels] | None = None  # as rounded
         self._last_at: Nanos | None = None
         self._row = -1
-        #: when there may be something to publish, and when a change of ours would be at the earliest
+        #: when there may be something to publish, and the earliest time at which a change of ours could be
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
         self._changed_at: Nanos | None = now
-        rules = market.pair.rules
-        self._unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
+        self._unit = market.display_unit
         self.look()
 
     def note_change(self, now: Nanos) -> None:
@@ -131,13 +130,10 @@ class BookFeed:
             self.note_change(now)
 
     def look(self) -> None:
-        """Find out what is ``due`` after a change, and after rows were loaded."""
-        self.due = self._next_at()
-
-    def _next_at(self) -> Nanos | None:
+        """Update ``due`` after a change and after rows were loaded."""
         books = self.market.books
         if books is None:
-            return None
+            return
         changed = self._changed_at
         next_row = max(self._row + 1, books.first)
         row_at = books.time_of(next_row)
@@ -149,8 +145,8 @@ class BookFeed:
         if changed is not None and self._last_at is not None:
             changed = max(changed, self._last_at + self._cadence)
         if self._is_wire and row_at is not None and (changed is None or row_at < changed):
-            return row_at
-        return changed
+            changed = row_at
+        self.due = changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
         """The book at ``now``, or None if it is unchanged."""
@@ -167,8 +163,18 @@ class BookFeed:
         self._row = row
         if market.is_stale(row, now):
             return None  # our own part has changed, but showing the rest again would make it look fresh
-        composed = compose(market, row, self.depth)
-        rounded = (self._rounded(composed[0]), self._rounded(composed[1]))
+        books = market.books
+        is_plain = books is not None and not (market.buys or market.sells or market.taken)
+        if is_plain and books is not None:  # nothing of ours in it
+            depth = self.depth
+            composed: tuple[Levels, Levels] = (
+                tuple(books.levels(row, bids=True, depth=depth)),
+                tuple(books.levels(row, bids=False, depth=depth)),
+            )
+        else:
+            composed = compose(market, row, self.depth)
+        is_exact = is_plain and market.is_in_units
+        rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
         is_first = self._last is None
         if rounded == self._last:
             return None  # rounding an amount that was exact in the first frame is no change

@@ -1,7 +1,7 @@
 """The key of a request's latency draw: the same in a backtest and over the wire, where request ids are unknown.
 
-It is the client id of the request's (first) order, so that an extra request does not shift other draws; for a request
-without an order, the number of such requests that the account made before.
+The key is the client id of the request's (first) order, so that an extra request does not shift other draws. A request
+without an order uses the number of such requests that the account made before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class RequestKeys:
         self._made: dict[tuple[str, str], int] = {}
 
     def key_of(self, account: Account, request: Request) -> int:
-        """The key of a request, an integer."""
+        """A request's key, an integer."""
         if type(request) is CreateOrder and request.order.client_id:
             return request.order.client_id
         client_id = _client_id(account, request)
@@ -28,7 +28,7 @@ class RequestKeys:
         if base is None:
             base = self._endpoints[endpoint] = text_key(endpoint)
         if not client_id:
-            client_id = self._made.get((account.name, endpoint), 0) - 1  # below all client ids
+            client_id = self._made.get((account.name, endpoint), 0) - 1  # smaller than any client id
             self._made[account.name, endpoint] = client_id
         return mix(base + client_id)
 

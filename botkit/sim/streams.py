@@ -1,7 +1,7 @@
 """Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
 
-Rows are numbered through the whole run (``first`` is the number of the first row still in memory), so that row numbers
-stay valid when past rows are dropped. Nothing here loops over rows in Python.
+Rows are numbered consecutively across the whole run (``first`` is the number of the first row still in memory), so row
+numbers stay valid when past rows are dropped. Nothing here loops over rows in Python.
 
 The search uses windows that double from `_WINDOW_MIN` rows until something touches, and remembers its progress: rows
 before ``scanned`` are clear. A distant order costs one comparison per row, once; an order replaced every second never
@@ -23,9 +23,13 @@ from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
-_STEPS = 3  # rows tried one by one before a binary search
-_NEAR = 64  # within so many rows Python's bisect beats numpy's search, which costs a microsecond before it begins
+_STEPS = 3  # rows to try one by one before a binary search
+# for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
+_NEAR = 64
 _GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
+
+#: books turned into lists at once
+_ROWS_AT_ONCE = 128
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
@@ -35,7 +39,7 @@ _NOTHING = Bounds()
 
 
 class VenueStream(Generic[_Columns]):
-    """Columns of one kind, contiguous from the last past row on."""
+    """Columns of one kind, contiguous from the latest row already reached."""
 
     #: names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
@@ -44,7 +48,7 @@ class VenueStream(Generic[_Columns]):
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview: reading one costs a third of a numpy scalar
+        # the same numbers as a memoryview: reading one takes a third of the time of a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
@@ -53,10 +57,10 @@ class VenueStream(Generic[_Columns]):
         #: number of the row that `next_touch` found
         self.touch_row = -1
         self._ask_at: Nanos = 0
-        #: nothing is searched for
+        #: nothing is being searched for
         self.is_idle = True
 
-    # -- loading --------------------------------------------------------------------------------------------------
+    # -- loading ------------------------------------------------------------------------------------------------------
 
     def _derive(self, columns: _Columns) -> dict[str, npt.NDArray[Any]]:
         raise NotImplementedError
@@ -72,7 +76,7 @@ class VenueStream(Generic[_Columns]):
         received = fresh["received"]
         if self.held and received[0] < self.received[-1]:
             raise ValueError(
-                f"rows of {columns.kind} of {columns.pair} must be loaded in order of receive time:"
+                f"{columns.pair} {columns.kind} must be loaded in order of receive time:"
                 f" {int(received[0])} comes after {int(self.received[-1])}"
             )
         # the current row (the book, the last price) is the one before the cursor
@@ -149,7 +153,7 @@ class VenueStream(Generic[_Columns]):
         self.bounds, self.is_idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
-        """The row is done: continue the search after it."""
+        """Mark the row as done and continue the search after it."""
         self.scanned = row + 1
         self.touch_row = -1
         self._window = _WINDOW_MIN
@@ -266,6 +270,12 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
+        #: by side and depth: rows as lists, from a first index on
+        self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
+
+    def _view(self) -> None:
+        super()._view()
+        self._converted = {}
 
     def _derive(self, columns: BookColumns) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -295,14 +305,24 @@ class BookStream(VenueStream[BookColumns]):
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
         """(ticks, lots) of one side of a row, best first, at most ``depth``."""
         index = row - self.first
-        ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
-        amounts: list[int] = lots[index, :depth].tolist()
-        levels = list(zip(ticks[index, :depth].tolist(), amounts, strict=True))
+        rows = self._converted.get((bids, depth))
+        if rows is None or not 0 <= index - rows[0] < len(rows[1]):
+            rows = self._convert(index, bids, depth)
+        amounts = rows[2][index - rows[0]]
+        levels = list(zip(rows[1][index - rows[0]], amounts, strict=True))
         return levels if 0 not in amounts else [level for level in levels if level[1]]
+
+    def _convert(self, index: int, bids: bool, depth: int | None) -> tuple[int, list[list[int]], list[list[int]]]:
+        """Convert several rows at once: the first numpy call for a row costs as much as twenty of its levels."""
+        cut = slice(index, index + _ROWS_AT_ONCE)
+        ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
+        rows = (index, ticks[cut, :depth].tolist(), lots[cut, :depth].tolist())
+        self._converted[bids, depth] = rows
+        return rows
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
         """True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change soon, so a short look nearly always suffices
+        width = 4  # levels change quickly, so a short look ahead nearly always suffices
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -388,7 +408,7 @@ class CandleStream(VenueStream[CandleColumns]):
         """Number of the bar at whose open an order is processed: the first with trades that opens no earlier than the
         order was sent and ends after it arrived. None while it is not loaded.
         """
-        # nearly always it is the running bar or the next one, so check there before searching
+        # nearly always it is the current bar or the next, so check there before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

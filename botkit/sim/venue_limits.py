@@ -1,7 +1,7 @@
 """The exchange's own request counting, by time of arrival: decides which requests get a 429.
 
-Sliding windows, since the exchange does not document which kind it uses and sliding is the stricter choice. A refused
-request counts too (a client that keeps hammering stays locked out), and in every window it belongs to.
+Windows slide: the exchange does not document which kind it uses, and sliding is stricter. A refused request also counts
+in each of its windows, so a client that keeps hammering stays locked out.
 """
 
 from __future__ import annotations

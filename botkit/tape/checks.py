@@ -15,7 +15,7 @@ from botkit.model.events import MAX_BOOK_AGE_S
 from botkit.model.resolutions import fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
 from botkit.tape.feed import FeedSource
-from botkit.tape.manifest import StreamInfo, content_hash
+from botkit.tape.manifest import FileEntry, Kind, StreamInfo, content_hash
 from botkit.tape.parquet import COLUMNS, ContentHash, join, kind_of
 from botkit.tape.tape import Tape
 
@@ -192,20 +192,38 @@ def inspect(source: FeedSource) -> Iterator[StreamReport]:
         yield report
 
 
+def _other_sums(tape: Tape) -> list[str]:
+    """Sentences on streams whose rows and span are not those of their files."""
+    found: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
+    for entry in tape.manifest.files:
+        found.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)
+    wrong = []
+    streams = {info.key: info for info in tape.manifest.streams}
+    for key in sorted({*found, *streams}, key=str):
+        info, files = streams.get(key), found.get(key, [])
+        rows, starts, ends = sum(f.rows for f in files), [f.start for f in files], [f.end for f in files]
+        of_files = rows, min(starts, default=0), max(ends, default=0)
+        if info is None or (info.rows, info.start, info.end) != of_files:
+            wrong.append(f"manifest.json: {' '.join(filter(None, key))} is described otherwise than its files are")
+    return wrong
+
+
 def check_contents(tape: Tape) -> list[str]:
     """Messages about differences between the manifest and the files: missing files, different row counts or
-    contents.
+    contents, damaged journals.
     """
-    wrong = []
+    wrong = tape.journal_damage()
     for entry in tape.manifest.files:
         if entry.pair in tape.unknown_pairs:
             wrong.append(f"{entry.path}: the exchange has no pair {entry.pair}")
             continue
         digest = ContentHash(entry.kind)
-        rows = 0
+        rows, first, last = 0, 0, 0
         try:
             for columns in tape.read_entry(entry):
                 digest.update(columns)
+                first = first or int(columns.received[0])
+                last = int(columns.received[-1])
                 rows += len(columns)
         except DataError as error:
             wrong.append(str(error))
@@ -214,6 +232,12 @@ def check_contents(tape: Tape) -> list[str]:
             wrong.append(f"{entry.path}: {rows} rows, but the manifest says {entry.rows}")
         elif digest.hexdigest() != entry.sha256:
             wrong.append(f"{entry.path}: the rows differ from what was recorded (their hash differs)")
+        elif (first, last) != (entry.start, entry.end):
+            wrong.append(
+                f"{entry.path}: its rows run from {format_time(first)} to {format_time(last)}, but the manifest says "
+                f"{format_time(entry.start)} to {format_time(entry.end)}"
+            )
+    wrong += _other_sums(tape)
     if content_hash(tape.manifest.files) != tape.manifest.content_sha256:
         wrong.append("manifest.json: content_sha256 is not the hash of the files it lists")
     return wrong

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*\Z", re.ASCII)
 #: the same for Arrow, checked before every cast: Arrow's parser aborts the process on an exponent such as e-9999999
 _NUMBERS = r"\A\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*\z"
+#: nothing is cast that would not fit 256 bits with 40 decimals
+_FIGURE_MAX, _DECIMALS_MAX = Decimal(10) ** 36, 40
+#: a tape counts nanoseconds in 64 bits
+_YEARS = (1970, 2261)
 #: a time of day followed by Z or an offset
 _OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
 #: the smallest absolute value read as each unit: seconds until the year 5138, milliseconds from 1973 on, ...
@@ -150,6 +155,10 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
             return DataError(f"{path}:{line + row}: {what} {shown}")
         if len(value.strip()) > 40:
             return DataError(f"{path}:{line + row}: {what} {value!r} has too many digits")
+        if abs(Decimal(value.strip())) >= _FIGURE_MAX:
+            return DataError(f"{path}:{line + row}: {what} {value!r} is too large")
+        if Decimal(value.strip()).as_tuple().exponent < -_DECIMALS_MAX:  # type: ignore[operator]  # it is a number
+            return DataError(f"{path}:{line + row}: {what} {value!r} has more than {_DECIMALS_MAX} decimals")
     return DataError(f"{path}:{line}: {what} cannot be read")  # pragma: no cover - the loop finds the figure
 
 
@@ -174,7 +183,7 @@ def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = N
             moments = pd.to_datetime(series[~has_offset], format="ISO8601")
     except (ValueError, OverflowError):
         moments = None
-    if moments is None or moments.isna().any():
+    if moments is None or moments.isna().any() or not moments.dt.year.between(*_YEARS).all():
         raise _bad_time(path, line, text)
     if not has_offset.all():
         row = int(np.argmin(has_offset))
@@ -200,15 +209,20 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
     import pandas as pd
 
     for row, value in enumerate(text.to_pylist()):
+        where = f"{path}:{line + row}: time {value!r}"
         try:
-            bad = pd.isna(pd.to_datetime(value, utc=True, format="ISO8601"))
-        except (ValueError, OverflowError):
-            bad = True
-        if bad:
+            moment = pd.to_datetime(value, utc=True, format="ISO8601")
+        except (ValueError, OverflowError) as error:
+            if "bounds" in str(error):
+                return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
+            moment = None
+        if pd.isna(moment):
             return DataError(
-                f"{path}:{line + row}: time {value!r} is neither a number of seconds, milliseconds, microseconds "
-                "or nanoseconds nor an ISO 8601 time"
+                f"{where} is neither a number of seconds, milliseconds, microseconds or nanoseconds nor an ISO 8601 "
+                "time"
             )
+        if not _YEARS[0] <= moment.year <= _YEARS[1]:
+            return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
     return DataError(f"{path}:{line}: times cannot be read")  # pragma: no cover - the loop finds the row
 
 

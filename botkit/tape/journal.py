@@ -2,8 +2,8 @@
 
 A Parquet file does not survive a kill, because its footer is written last. Rows therefore first go to
 ``<tape>/journal/*.rows``, one file per day, and reach the disk every second. A file is a line of JSON (`Heading`),
-followed by records: length, CRC-32 and MessagePack. Anything after the last complete record was cut short by a crash
-and is ignored.
+followed by records: length, CRC-32 and MessagePack. What a crash cut short at the end is ignored. Damage before the end
+is skipped up to the next complete record; it is reported (`TapeJournal.damage`), and every stream has a gap there.
 
 A tape is read together with its journals, so a recording can be backtested while it runs, and after a kill -9.
 """
@@ -36,10 +36,15 @@ CHUNK_ROWS = 4_096
 _PREFIX = struct.Struct("<II")
 #: a record is at most a book with fifty levels per side; a larger length is a torn prefix
 _RECORD_MAX = 64 * 1024
+#: of every heading
+_BEGINS = b'{"botkit_journal":'
 _HEADING_MAX = 1 * 2**20
+#: how far to look for a whole record behind damage
+_SEARCH_BYTES = 16 * 2**20
 
 #: (pair, kind): journals hold no candles
 JournalKey: TypeAlias = tuple[str, Kind]
+_KINDS: tuple[Kind, ...] = ("books", "trades")
 
 
 class Heading(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +168,14 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+class Damage(msgspec.Struct, frozen=True):
+    """Bytes that hold no whole record; ``is_rest``: nor does anything behind them."""
+
+    at: int
+    size: int
+    is_rest: bool
+
+
 class _Rows:
     """Collects one stream's rows for a chunk."""
 
@@ -210,12 +223,15 @@ class TapeJournal:
         """Read the heading; None if the recorder was killed before writing it. Raises DataError."""
         with _opened(path) as file:
             line = file.readline(_HEADING_MAX)
-        if not line.endswith(b"\n"):
-            return None
+        if not line.endswith(b"\n") and (line.startswith(_BEGINS) or _BEGINS.startswith(line)) and b"\0" not in line:
+            return None  # a record behind it would have a zero in its length
         try:
             heading = msgspec.json.decode(line, type=Heading)
-        except msgspec.MsgspecError as error:
-            raise DataError(f"{path} is not a recording's journal: {error}") from None
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise DataError(
+                f"{path} is not a recording's journal, or its first line is damaged ({error}); move the file away, and "
+                "its rows will be missing, or restore it from a copy"
+            ) from None
         if heading.botkit_journal > FORMAT_VERSION:
             raise DataError(f"{path} has version {heading.botkit_journal}, which is too new; upgrade botkit")
         for name, (price_decimals, amount_decimals) in heading.pairs.items():
@@ -230,17 +246,58 @@ class TapeJournal:
                 )
         return cls(path, heading, pairs, len(line))
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[Record | Damage]:
         with _opened(self.path) as file:
             file.seek(self._first_record)
-            while len(prefix := file.read(_PREFIX.size)) == _PREFIX.size:
+            while True:
+                at = file.tell()
+                prefix = file.read(_PREFIX.size)
+                if len(prefix) < _PREFIX.size:
+                    return
                 length, crc = _PREFIX.unpack(prefix)
-                if length > _RECORD_MAX:
-                    return
-                payload = file.read(length)
-                if len(payload) != length or zlib.crc32(payload) != crc:
-                    return
-                yield _decoder.decode(payload)
+                payload = file.read(length) if length <= _RECORD_MAX else b""
+                record = _record(payload, length, crc)
+                if record is not None:
+                    yield record
+                    continue
+                is_torn = length <= _RECORD_MAX and len(payload) < length
+                whole = _next_whole(file, at + 1)
+                if whole is not None:
+                    yield Damage(at, whole - at, is_rest=False)
+                    file.seek(whole)
+                    continue
+                if not is_torn:  # all of it is there, and it is not what was written
+                    yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
+                return
+
+    def damage(self) -> list[str]:
+        """Sentences on what is damaged, other than an end that a crash cut short."""
+        return [
+            f"{self.path} is damaged at byte {part.at:,}: {part.size:,} bytes hold no whole record, and the rows in "
+            f"them are lost{'; nothing behind them can be read' if part.is_rest else ''}"
+            for part in self._records()
+            if isinstance(part, Damage)
+        ]
+
+    def _noted(self) -> Iterator[tuple[JournalKey, Nanos, Nanos]]:
+        """Gaps in order of their end: those that the recorder noted, and one a stream around what is damaged."""
+        ends: dict[JournalKey, Nanos] = {}
+        broken: set[JournalKey] = set()
+        for record in self._records():
+            if isinstance(record, Damage):
+                broken = {(name, kind) for name in self._names for kind in _KINDS}
+                continue
+            name = self._names[record.pair]
+            if isinstance(record, GapRecord):
+                yield (name, record.kind), record.start, record.end
+                continue
+            key: JournalKey = (name, "trades" if isinstance(record, TradeRecord) else "books")
+            start = ends.get(key, self.heading.started)
+            if key in broken:
+                broken.discard(key)
+                if start < record.received:
+                    yield key, start, record.received
+            ends[key] = record.received
 
     def read(
         self,
@@ -259,7 +316,7 @@ class TapeJournal:
         known = after or {}
         waiting: dict[tuple[int, Kind], _Rows] = {}
         for record in self._records():
-            if isinstance(record, GapRecord):
+            if isinstance(record, (GapRecord, Damage)):
                 continue
             pair = self._pairs[record.pair]
             kind: Kind = "trades" if isinstance(record, TradeRecord) else "books"
@@ -286,25 +343,21 @@ class TapeJournal:
                 yield rows.take()
 
     def gaps(self) -> list[tuple[JournalKey, Nanos, Nanos]]:
-        """The gaps that the recorder noted, in order."""
-        return [
-            ((self._names[record.pair], record.kind), record.start, record.end)
-            for record in self._records()
-            if isinstance(record, GapRecord)
-        ]
+        """The gaps that the recorder noted, and those around what is damaged."""
+        return list(self._noted())
 
     def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:
-        """The journal's streams, found in one pass, excluding rows that are already in the tape, as in `read`."""
+        """The journal's streams, excluding rows that are already in the tape, as in `read`."""
         known = after or {}
         spans: dict[JournalKey, tuple[int, Nanos, Nanos]] = {}
         gaps: dict[JournalKey, list[tuple[Nanos, Nanos]]] = {}
+        for stream, begin, end in self._noted():
+            if end > known.get(stream, -1):
+                gaps.setdefault(stream, []).append((begin, end))
         for record in self._records():
-            name = self._names[record.pair]
-            if isinstance(record, GapRecord):
-                if record.end > known.get((name, record.kind), -1):
-                    gaps.setdefault((name, record.kind), []).append((record.start, record.end))
+            if isinstance(record, (GapRecord, Damage)):
                 continue
-            key: JournalKey = (name, "trades" if isinstance(record, TradeRecord) else "books")
+            key: JournalKey = (self._names[record.pair], "trades" if isinstance(record, TradeRecord) else "books")
             if record.received <= known.get(key, -1):
                 continue
             rows, start, _ = spans.get(key, (0, record.received, 0))
@@ -321,6 +374,32 @@ class TapeJournal:
             )
             for key, (rows, start, end) in sorted(spans.items())
         ]
+
+
+def _record(payload: bytes, length: int, crc: int) -> Record | None:
+    """A whole record, or None."""
+    if not length or len(payload) != length or zlib.crc32(payload) != crc:
+        return None
+    with suppress(msgspec.MsgspecError):
+        return _decoder.decode(payload)
+    return None
+
+
+def _next_whole(file: BinaryIO, start: int) -> int | None:
+    """Where the next whole record begins, from ``start`` on; None if there is none near."""
+    file.seek(start)
+    data = file.read(_SEARCH_BYTES + _PREFIX.size + _RECORD_MAX)
+    at = 0
+    # a length below 64 KB: its upper half is zero
+    while (at := data.find(b"\0\0", at + 2) - 2) >= 0:
+        begin = at + _PREFIX.size
+        if begin > len(data):
+            return None
+        length, crc = _PREFIX.unpack(data[at:begin])
+        if _record(data[begin : begin + length], length, crc) is not None:
+            return start + at
+        at += 1
+    return None
 
 
 def _opened(path: Path) -> BinaryIO:

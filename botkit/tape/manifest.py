@@ -16,6 +16,8 @@ from botkit.errors import DataError
 from botkit.model.clock import Nanos
 
 FORMAT_VERSION = 1
+#: times are 64 bits of nanoseconds
+_LAST: Nanos = (1 << 63) - 1
 MANIFEST_NAME = "manifest.json"
 
 Kind: TypeAlias = Literal["trades", "books", "candles"]
@@ -110,12 +112,19 @@ def read_manifest(root: Path) -> Manifest:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise DataError(f"{path} is damaged: {error}") from None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}; import or generate the tape again") from None
     if manifest.version > FORMAT_VERSION:
         raise DataError(
             f"{path} has version {manifest.version}, but this botkit reads only up to {FORMAT_VERSION}; upgrade botkit"
         )
+    parts: tuple[StreamInfo | FileEntry, ...] = (*manifest.streams, *manifest.files)
+    for part in parts:
+        if not 0 <= part.start <= part.end <= _LAST or part.rows < 0:
+            raise DataError(
+                f"{path} is damaged: the times or rows of {part.pair} {part.kind} are impossible; import or generate "
+                "the tape again"
+            )
     for entry in manifest.files:
         if not is_inside(entry.path):
             raise DataError(f"{path} cannot be trusted: it lists {entry.path!r}, which is outside the tape")

@@ -45,6 +45,8 @@ COLUMNS: dict[Kind, dict[str, str]] = {
     },
 }
 _META = b"botkit."
+_DECIMALS_MAX = 18
+_AGAIN = "import or generate the tape again"
 
 
 def kind_of(columns: MarketColumns) -> Kind:
@@ -169,6 +171,7 @@ class ParquetSink:
             use_dictionary=False,
             column_encoding=encodings,
             write_statistics=["received"],
+            write_page_checksum=True,  # zstd as Parquet uses it has none, and a flipped bit would be another price
         )
 
     def write(self, columns: MarketColumns) -> None:
@@ -218,11 +221,11 @@ def read_file(
 
     try:
         # pre_buffer would load whole row groups of all columns at once, and a tape may be larger than memory
-        file = pq.ParquetFile(path, pre_buffer=False)
+        file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
     except FileNotFoundError:
         raise DataError(f"{path} is missing, though the manifest lists it; import or generate the tape again") from None
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is not a readable Parquet file: {error}") from None
+        raise DataError(f"{path} is not a readable Parquet file ({_in_a_line(error)}); {_AGAIN}") from None
     with file:
         tick_scale, lot_scale = _scales(path, file, pair, kind)
         groups = [i for i in range(file.num_row_groups) if _overlaps(file.metadata.row_group(i), start, end)]
@@ -236,7 +239,11 @@ def read_file(
                 if hi > lo:
                     yield columns if hi - lo == len(columns) else columns.rows(lo, hi)
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path} is damaged: {error}; import or generate the tape again") from None
+            raise DataError(f"{path} is damaged ({_in_a_line(error)}); {_AGAIN}") from None
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _overlaps(group: Any, start: Nanos | None, end: Nanos | None) -> bool:
@@ -247,18 +254,20 @@ def _overlaps(group: Any, start: Nanos | None, end: Nanos | None) -> bool:
 
 
 def _scales(path: Path, file: Any, pair: Pair, kind: Kind) -> tuple[tuple[int, int], tuple[int, int]]:
-    metadata = {k: v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
+    metadata = {k: v.decode("utf-8", "replace") for k, v in (file.schema_arrow.metadata or {}).items()}
     found = metadata.get(_META + b"kind")
     missing = [name for name in COLUMNS[kind] if name not in file.schema_arrow.names]
     if found != kind:
         raise DataError(f"{path} contains {found or 'no botkit data'}, not {kind}")
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
-    rules = pair.rules
-    return (
-        _scale(rules.price_decimals - int(metadata[_META + b"price_decimals"])),
-        _scale(rules.amount_decimals - int(metadata[_META + b"amount_decimals"])),
-    )
+    rules, decimals = pair.rules, []
+    for name in (b"price_decimals", b"amount_decimals"):
+        text = metadata.get(_META + name, "")
+        if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= _DECIMALS_MAX):
+            raise DataError(f"{path} is damaged: its metadata does not say {name.decode()}; {_AGAIN}")
+        decimals.append(int(text))
+    return _scale(rules.price_decimals - decimals[0]), _scale(rules.amount_decimals - decimals[1])
 
 
 def _scale(decimals: int) -> tuple[int, int]:

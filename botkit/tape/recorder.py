@@ -39,6 +39,8 @@ from botkit.tape.manifest import MANIFEST_NAME, Kind, read_manifest
 from botkit.tape.writer import TapeWriter
 
 LOCK_NAME = "recorder.lock"
+#: appended to the name of a journal whose rows could not all be added to the tape
+DAMAGED = ".damaged"
 #: the recorder's name for a stream -> the kind of its rows
 STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
 RECORDED = (
@@ -294,6 +296,12 @@ def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -
         if first is not None:
             rows = _write_chunks(root, journal, chain([first], chunks), written, command)
             told.append(f"{rows:,} rows recorded since {format_time(heading.started)[:19]}Z were added to the tape")
+        damage = journal.damage()
+        told += damage
+        if damage:
+            kept = path.with_name(path.name + DAMAGED)
+            path.replace(kept)
+            return [*told, f"the damaged file is kept as {kept}"]
     path.unlink()
     if not any(path.parent.iterdir()):
         path.parent.rmdir()

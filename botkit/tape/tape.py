@@ -57,7 +57,7 @@ class Tape:
                 exchange=heading.exchange,
                 source=heading.source,
                 recorded=heading.recorded,
-                synthetic=False,
+                synthetic=heading.synthetic,
                 content_sha256=content_hash(()),
             )
         else:
@@ -126,6 +126,10 @@ class Tape:
                 only=(pair, kind), after=self._written, start=start, end=end, rows_max=rows_max
             ):
                 yield journal.path, columns
+
+    def journal_damage(self) -> list[str]:
+        """Sentences on what is damaged in the journals of the recording."""
+        return [sentence for journal in self._journals for sentence in journal.damage()]
 
     def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:
         """All rows of one file in the manifest. Raises DataError."""

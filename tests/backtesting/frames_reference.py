@@ -29,7 +29,7 @@ def steps(text, decimals):
 
 
 def read_frames(path):
-    """(receive time, 0 for books and 1 for trades, rows) in the order in which they count."""
+    """(receive time, 0 for books and 1 for trades, rows) in processing order."""
     events = []
     with gzip.open(Path(path), "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -42,7 +42,7 @@ def read_frames(path):
                 ]
                 events.append((row["received"], 0, sides))
             else:
-                for trade in frame["data"]:  # of these files each trade comes as a frame of its own
+                for trade in frame["data"]:  # each of these files' trades becomes a frame of its own
                     taker_buys = trade["isBuyer"]
                     figures = (steps(trade["price"], TICK), steps(trade["amount"], LOT), taker_buys)
                     events.append((row["received"], 1, figures))
@@ -55,7 +55,7 @@ class Market:
         self.reading = reading
         self.book = None
         self.resting = []  # dicts of orders with "left", "ahead", "placed", in order of arrival
-        self.taken = {}  # (is bid, ticks) -> [lots of ours, lots recorded]
+        self.taken = {}  # (is bid, ticks) -> [our lots, recorded lots]
         self.since = []  # the trades since the book: (ticks, lots, taker buys)
         self.fills = []
 
@@ -114,7 +114,7 @@ class Market:
                 elif ticks == order["ticks"] and taker_buys != buy:
                     if self.reading == "pessimistic":
                         continue
-                    # what stands ahead is recorded, the same for all our orders there: it takes of the trade first
+                    # the amount ahead is recorded and shared by all our orders there; it takes from the trade first
                     passed = min(order["ahead"], lots)
                     order["ahead"] -= passed
                     share = lots - passed
@@ -131,7 +131,7 @@ class Market:
     # -- what is there -----------------------------------------------------------------------------------------
 
     def look(self, order):
-        """Work the snapshot into what stands ahead of an order."""
+        """Apply the snapshot to the amount ahead of an order."""
         if self.reading == "optimistic" or self.book is None:
             return
         levels = self.book[0 if order["buy"] else 1]
@@ -139,7 +139,7 @@ class Market:
         reached = worst <= order["ticks"] if order["buy"] else worst >= order["ticks"]
         if not reached:
             if not order["placed"]:
-                order["ahead"] = 10**30  # nobody knows: it stands behind whatever will be seen there
+                order["ahead"] = 10**30  # unknown: the order is behind whatever will be seen there
             return
         shown = dict(levels).get(order["ticks"], 0)
         note = self.taken.get((order["buy"], order["ticks"]))
@@ -158,7 +158,7 @@ class Market:
         return levels
 
     def left(self, bids):
-        """The same less what the trades since the book took of it."""
+        """The same less what trades since the book took from it."""
         standing = dict(self.net(bids))
         for price, amount, taker_buys in self.since:
             if taker_buys == bids:
@@ -185,7 +185,7 @@ class Market:
 
 
 def derive(events, orders, reading):
-    """Every fill of the orders. At one time: books, trades, then what arrives, cancels before new orders."""
+    """Every fill of the orders. At equal times: books, trades, then arrivals, cancels before new orders."""
     acts = [(order["arrives"], 1, i, order) for i, order in enumerate(orders)]
     acts += [(order["cancelled"], 0, i, order) for i, order in enumerate(orders)]
     acts.sort(key=lambda act: act[:3])

@@ -1,4 +1,4 @@
-"""What a user may get wrong: each a clear error, exit code 2, and nothing half-written in the out folder."""
+"""What users may get wrong: each mistake gives a clear error, exit code 2, and no half-written output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def row(i: int, figures: str = "100,101,99,100,5") -> str:
 
 
 def refused(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run it; must end in code 2 and leave nothing. Returns what stood on standard error."""
+    """Run it, check that it exits with code 2 and leaves nothing behind, and return its standard error."""
     out = tmp_path / "runs" / "out"
     code = main(["backtest", str(config), "--out", str(out), *arguments])
     printed = capsys.readouterr()
@@ -67,7 +67,9 @@ def refused(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], *a
         "text",
     ],
 )
-def test_candles_that_cannot_be_right(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str) -> None:
+def test_impossible_candles_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
     file = tmp_path / "candles.csv"
     file.write_text(text, encoding="utf-8")
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1m}}"
@@ -77,7 +79,9 @@ def test_candles_that_cannot_be_right(tmp_path: Path, capsys: pytest.CaptureFixt
     assert says in error.lower(), error
 
 
-def test_candles_of_another_resolution_than_was_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_candles_of_a_resolution_other_than_the_declared_one_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "candles.csv"
     file.write_text(rows(row(0), row(1), row(2)), encoding="utf-8")
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1h}}"
@@ -85,7 +89,7 @@ def test_candles_of_another_resolution_than_was_said(tmp_path: Path, capsys: pyt
     assert "1h" in refused(tmp_path, config, capsys)
 
 
-def test_bars_finer_than_the_candles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bars_finer_than_the_candles_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "candles.csv"
     file.write_text(rows(*(f"{T + 3_600_000 * i},100,101,99,100,5" for i in range(5))), encoding="utf-8")
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1h}}"
@@ -122,7 +126,7 @@ def test_bars_finer_than_the_candles(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("fast: 3, slow: 5", "fast: 5, slow: 3", "fast"),
     ],
 )
-def test_mistakes_of_a_configuration(
+def test_configuration_mistakes_are_reported_with_their_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, says: str
 ) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0 + i % 7 for i in range(50)])
@@ -143,7 +147,7 @@ def test_mistakes_of_a_configuration(
     assert says.lower() in refused(tmp_path, config, capsys).lower()
 
 
-def test_a_pair_that_the_data_does_not_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pair_missing_from_the_data_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0] * 50)
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1m}}"
     config = write_config(
@@ -163,7 +167,9 @@ def test_a_pair_that_the_data_does_not_hold(tmp_path: Path, capsys: pytest.Captu
         (json.dumps({"frame": {}}), "line 2"),
     ],
 )
-def test_frames_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, says: str) -> None:
+def test_unreadable_frames_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, says: str
+) -> None:
     trade = {"timestamp": T // 1000, "price": "100", "amount": "1", "isBuyer": True}
     good = {"received": T, "frame": {"event": "TRADE", "pair": "BTC_USDT", "timestamp": T, "data": [trade]}}
     file = tmp_path / "day.frames.jsonl.gz"
@@ -191,7 +197,7 @@ ORDERS = "def on_bar(self, bar):\n    self.market_buy(self.pair, spend=100)\n"
         (SUBSCRIBES + "def on_stop(self):\n    raise RuntimeError('broken here')\n", "on_stop"),
     ],
 )
-def test_a_strategy_that_raises_in_a_callback(
+def test_a_strategy_that_raises_in_a_callback_ends_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], body: str, callback: str
 ) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0 + i % 7 for i in range(50)])
@@ -214,7 +220,7 @@ def test_a_strategy_that_raises_in_a_callback(
     ("subscribe", "callback"),
     [("subscribe_trades(self.pair)", "on_trade"), ("subscribe_book(self.pair)", "on_book")],
 )
-def test_a_strategy_that_raises_on_a_market_event(
+def test_a_strategy_that_raises_on_a_market_event_ends_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], subscribe: str, callback: str
 ) -> None:
     trade = {"timestamp": T // 1000, "price": "100", "amount": "1", "isBuyer": True}
@@ -242,7 +248,7 @@ def test_a_strategy_that_raises_on_a_market_event(
     assert "scripted.py:" in error
 
 
-def test_a_span_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_span_without_data_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0] * 50)
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1m}}"
     config = write_config(tmp_path, data, plugins=ROOT / "strategies", use="sma_cross")
@@ -252,7 +258,7 @@ def test_a_span_without_data(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "nope" in refused(tmp_path, config, capsys, "--set", "nope.fast=3")
 
 
-def test_a_failed_run_leaves_the_run_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_keeps_the_previous_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_candles(tmp_path / "candles.csv", [100.0 + i % 7 for i in range(50)])
     data = f"{{path: {file}, pair: btc_usdt, kind: candles, resolution: 1m}}"
     config = write_config(tmp_path, data, plugins=ROOT / "strategies", use="sma_cross")

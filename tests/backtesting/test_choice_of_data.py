@@ -1,4 +1,4 @@
-"""A strategy is asked what it wants before the data is judged: a callback alone says nothing."""
+"""Which data a run needs depends on the strategy's subscriptions, not on the callbacks it defines."""
 
 from __future__ import annotations
 
@@ -73,24 +73,24 @@ def books_and_trades(world: World) -> None:
     )
 
 
-def test_a_strategy_with_a_trade_callback_that_asks_for_bars_runs_on_candles(world: World) -> None:
+def test_a_strategy_with_a_trade_callback_that_subscribes_only_to_bars_runs_on_candles(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)
     assert run(world, "chooser", {"on_trades": False}).skips == {"bar": 5}
 
 
-def test_one_that_asks_for_trades_where_there_are_only_candles_is_told_so(world: World) -> None:
+def test_subscribing_to_trades_with_only_candles_is_an_error(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)
-    with pytest.raises(Exception, match="listens to trades or books of btc_usdt, and the data holds only"):
+    with pytest.raises(Exception, match="listens to trades or books of btc_usdt, but the data has only"):
         run(world, "chooser", {"on_trades": True})
 
 
-def test_slippage_is_not_asked_for_where_books_are_read_without_a_callback(world: World) -> None:
-    world.candles("btc_usdt", [50_000.0] * 5)  # what one would guess that a strategy without such a callback wants
+def test_slippage_is_optional_when_books_are_read_without_a_callback(world: World) -> None:
+    world.candles("btc_usdt", [50_000.0] * 5)  # what one would expect a strategy without such a callback to need
     books_and_trades(world)
     assert run(world, "reader", {}, slippage=None).skips["bar"] >= 4
 
 
-def test_slippage_is_asked_for_on_candles(world: World) -> None:
+def test_slippage_is_required_on_candles(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)
-    with pytest.raises(ConfigError, match="`slippage` must be given"):
+    with pytest.raises(ConfigError, match="`slippage` is required"):
         run(world, "chooser", {"on_trades": False}, slippage=None)

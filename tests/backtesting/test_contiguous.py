@@ -1,4 +1,4 @@
-"""Holes of a candle tape become flat rows without volume, however the tape is cut into chunks."""
+"""Holes in a candle tape become flat rows without volume, however the tape is cut into chunks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def rows(columns: CandleColumns) -> list[tuple[int, ...]]:
     return list(zip(*(part.tolist() for part in parts), strict=True))
 
 
-def test_a_tape_without_holes_is_handed_through_untouched() -> None:
+def test_a_tape_without_holes_passes_through_unchanged() -> None:
     whole = candles([3, 4, 5])
     filler = GapFiller()
     assert filler.fill(whole) is whole
     assert filler.filled == 0
 
 
-def test_a_hole_repeats_the_close_before_it() -> None:
+def test_a_hole_repeats_the_previous_close() -> None:
     filler = GapFiller()
     filled = filler.fill(candles([3, 6]))
     assert filled.time.tolist() == [minute * NS_PER_MINUTE for minute in (3, 4, 5, 6)]
@@ -47,14 +47,14 @@ def test_a_hole_repeats_the_close_before_it() -> None:
     assert filler.filled == 2
 
 
-def test_months_are_left_alone() -> None:
+def test_months_are_not_filled() -> None:
     months = candles([0, 62], "1M", NS_PER_DAY)
     assert GapFiller().fill(months) is months
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=20), st.lists(st.integers(0, 20), max_size=4))
-def test_chunks_change_nothing(steps: list[int], cuts: list[int]) -> None:
+def test_chunk_boundaries_do_not_matter(steps: list[int], cuts: list[int]) -> None:
     minutes = np.cumsum(steps).tolist()
     whole = candles(minutes)
     expected = rows(GapFiller().fill(whole))

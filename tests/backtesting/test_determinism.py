@@ -1,4 +1,4 @@
-"""Equal inputs give an equal journal, whatever the machine does; another latency gives another one."""
+"""Equal inputs give equal decisions on any machine; a different latency gives different ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.backtest_world import BACKTEST, ROOT, run, write_candles, write_config, write_strategy
 
-#: draws, timers, limit and market orders; nothing of it may depend on hashes or on where it runs
+#: draws, timers, limit and market orders; none of this may depend on hashes or on where it runs
 BODY = """
 pair: Pair
 
@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def digest(config: Path, out: Path, seed: str, cwd: Path) -> tuple[str, str]:
-    """(hash of the journal, hash of the decisions' file) of a run in a process of its own."""
+    """(decision hash, hash of the decisions file) of a run in its own process."""
     done = subprocess.run(
         [sys.executable, "-m", "botkit", "backtest", str(config), "--out", str(out), "--json"],
         check=True,
@@ -61,17 +61,17 @@ def digest(config: Path, out: Path, seed: str, cwd: Path) -> tuple[str, str]:
     return summary["journal_sha256"], hashlib.sha256((out / "decisions.jsonl").read_bytes()).hexdigest()
 
 
-def test_other_hashes_other_folders_other_processes_same_journal(config: Path, tmp_path: Path) -> None:
+def test_decisions_do_not_depend_on_hash_seed_folder_or_process(config: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     here = run(config)
     assert here.summary["fills"]
     digests = {digest(config, tmp_path / "a", "1", tmp_path), digest(config, tmp_path / "b", "77", elsewhere)}
-    # the journal's hash is that of the file that anybody can check
+    # the summary's hash is that of the file, which anybody can check
     assert digests == {(here.summary["journal_sha256"],) * 2}
 
 
-def test_two_runs_in_one_process_are_equal_and_a_millisecond_more_is_not(config: Path) -> None:
+def test_two_runs_in_one_process_are_equal_and_one_more_millisecond_changes_them(config: Path) -> None:
     first, second = run(config), run(config)
     assert first.summary["journal_sha256"] == second.summary["journal_sha256"]
     assert first.fills == second.fills

@@ -1,4 +1,4 @@
-"""Equity at every price: exact figures by example, and the fast ways against a plain one by property."""
+"""Equity at every price: exact figures in examples, and the fast paths compared with a plain computation."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_equity_is_cash_plus_coins_at_every_price() -> None:
     assert c.drawdown.recovered is None
 
 
-def test_a_fill_counts_from_its_moment_and_its_fee_is_seen_at_once() -> None:
+def test_a_fill_counts_from_its_moment_and_its_fee_shows_at_once() -> None:
     c = curve({"usdt": 1_000 * COIN})
     at = START + NS_PER_S
     buy: list[Change] = [(at, "usdt", -500 * COIN), (at, "btc", 5 * COIN), (at, "btc", -COIN // 100)]
@@ -65,7 +65,7 @@ def test_a_fill_counts_from_its_moment_and_its_fee_is_seen_at_once() -> None:
     assert c.drawdown.fraction == pytest.approx(0.001)
 
 
-def test_a_change_after_the_last_price_is_in_the_final_equity() -> None:
+def test_a_balance_change_after_the_last_price_is_part_of_the_final_equity() -> None:
     c = curve({"usdt": 1_000 * COIN})
     c.add_slice({"btc_usdt": column((0, 100.0))})
     c.add_slice({}, [(START + 5, "usdt", -2 * COIN)])
@@ -73,7 +73,7 @@ def test_a_change_after_the_last_price_is_in_the_final_equity() -> None:
     assert c.end == START + 5
 
 
-def test_a_drawdown_remembers_when_it_was_recovered_even_slices_later() -> None:
+def test_a_drawdowns_recovery_is_recorded_even_slices_later() -> None:
     c = curve({"btc": COIN})
     for i, price in enumerate([100.0, 80.0, 90.0, 99.0, 100.0, 130.0]):
         c.add_slice({"btc_usdt": column((i * NS_PER_S, price))})
@@ -81,7 +81,7 @@ def test_a_drawdown_remembers_when_it_was_recovered_even_slices_later() -> None:
     assert c.drawdown.recovered == START + 4 * NS_PER_S
 
 
-def test_a_drawdown_and_its_recovery_within_one_slice() -> None:
+def test_a_drawdown_and_its_recovery_fit_in_one_slice() -> None:
     c = curve({"btc": COIN})
     c.add_slice({"btc_usdt": column(*((i, p) for i, p in enumerate([90.0, 100.0, 95.0, 70.0, 99.0, 100.0, 101.0])))})
     fall = c.drawdown
@@ -89,7 +89,7 @@ def test_a_drawdown_and_its_recovery_within_one_slice() -> None:
     assert fall.recovered == START + 5
 
 
-def test_days_close_at_midnight_of_the_configured_zone() -> None:
+def test_days_close_at_midnight_in_the_configured_zone() -> None:
     noon = parse_time("2025-03-01T12:00+08:00") - START
     c = curve({"btc": COIN})
     rows = [
@@ -104,12 +104,12 @@ def test_days_close_at_midnight_of_the_configured_zone() -> None:
         (START + 2 * NS_PER_DAY, 121.0),
         (START + 3 * NS_PER_DAY, 121.0),
     ]
-    # neither the half day at the beginning nor the one that the run ends in is a return
+    # neither the half day at the beginning nor the one at the end has a return
     assert c.daily_returns() == pytest.approx([0.10, 0.0])
 
 
-def test_every_calendar_day_of_the_run_counts_whatever_moved_in_it() -> None:
-    """Three days flat, one in the market, three days flat again: seven closes, in one slice or in many."""
+def test_every_calendar_day_counts_even_if_nothing_moved() -> None:
+    """Three flat days, one in the market, three flat days again: seven closes, in one slice or in many."""
     bought = START + 3 * NS_PER_DAY + NS_PER_HOUR
     sold = bought + 5 * NS_PER_HOUR
     changes: list[Change] = [
@@ -130,7 +130,7 @@ def test_every_calendar_day_of_the_run_counts_whatever_moved_in_it() -> None:
         assert [row.date for row in c.days()] == [f"2025-03-0{i}" for i in range(1, 8)]
 
 
-def test_a_run_without_trades_has_a_return_of_nothing_each_day() -> None:
+def test_a_run_without_trades_returns_zero_every_day() -> None:
     c = curve({"usdt": 1_000 * COIN}, begin=START)
     c.add_slice({"btc_usdt": column((NS_PER_HOUR, 100.0), (NS_PER_DAY, 100.0))})
     c.finish(START + 2 * NS_PER_DAY + NS_PER_HOUR)
@@ -138,7 +138,7 @@ def test_a_run_without_trades_has_a_return_of_nothing_each_day() -> None:
     assert [(row.equity, row.return_) for row in c.days()] == [(1_000.0, 0.0), (1_000.0, 0.0), (1_000.0, None)]
 
 
-def test_a_first_or_last_day_that_is_not_whole_is_a_row_without_a_return() -> None:
+def test_a_partial_first_or_last_day_has_a_row_but_no_return() -> None:
     c = curve({"btc": COIN}, begin=START + 10 * NS_PER_HOUR)
     c.add_slice({"btc_usdt": column(*((h * NS_PER_HOUR, 100.0 + h) for h in range(10, 60)))})
     c.finish(START + 60 * NS_PER_HOUR)
@@ -158,15 +158,15 @@ def test_a_day_with_a_clock_change_ends_at_its_own_midnight() -> None:
     assert [(day.end, day.equity) for day in c.days()[:-1]] == [(parse_time("2025-03-31T00:00+02:00"), 2.0)]
 
 
-def test_what_is_held_is_valued_through_several_pairs() -> None:
+def test_holdings_are_valued_through_several_pairs() -> None:
     c = curve({"btc": COIN}, pairs=(BTC, USDT), currency="twd")
     c.add_slice({"btc_usdt": column((0, 100.0), (2, 200.0)), "usdt_twd": column((1, 30.0), (3, 31.0))})
-    assert c.opening == 3_000.0  # at the first moment at which both prices are known
+    assert c.opening == 3_000.0  # at the first moment when both prices are known
     assert c.final == 6_200.0
     assert c.start == START
 
 
-def test_a_currency_may_be_valued_against_the_direction_of_a_pair() -> None:
+def test_a_currency_may_be_valued_by_inverting_a_pair() -> None:
     c = curve({"twd": 6_000 * COIN}, pairs=(USDT,), currency="usdt")
     c.add_slice({"usdt_twd": column((0, 30.0), (1, 40.0))})
     assert (c.opening, c.final) == (200.0, 150.0)
@@ -178,12 +178,12 @@ def test_first_prices_let_a_run_start_before_a_pair_has_a_row() -> None:
     assert c.opening == 3_000.0
 
 
-def test_a_currency_without_a_way_to_the_valuation_currency_is_named() -> None:
+def test_a_currency_that_cannot_be_valued_is_named() -> None:
     with pytest.raises(ConfigError, match="bito cannot be valued in usdt"):
         curve({"bito": COIN})
 
 
-def test_exposure_is_the_share_of_time_with_a_position_and_dust_is_none() -> None:
+def test_exposure_is_the_share_of_time_with_a_position_ignoring_dust() -> None:
     c = curve({"usdt": 1_000 * COIN, "btc": 9_999})
     c.add_slice({"btc_usdt": column((0, 100.0))})
     c.add_slice({}, [(START + 10, "btc", COIN), (START + 10, "usdt", -100 * COIN)])
@@ -192,7 +192,7 @@ def test_exposure_is_the_share_of_time_with_a_position_and_dust_is_none() -> Non
     assert c.exposure == 0.25
 
 
-def test_opening_coins_are_a_position_from_the_first_row_on() -> None:
+def test_opening_coins_are_a_position_from_the_first_row() -> None:
     c = curve({"btc": COIN})
     c.add_slice(
         {"btc_usdt": column((0, 100.0), (100, 100.0))}, [(START + 40, "btc", -COIN), (START + 40, "usdt", COIN)]
@@ -203,20 +203,20 @@ def test_opening_coins_are_a_position_from_the_first_row_on() -> None:
     assert c.exposure == 1.0
 
 
-def test_buy_and_hold_weighs_the_traded_coins_equally() -> None:
+def test_buy_and_hold_weights_the_traded_coins_equally() -> None:
     c = curve({"usdt": COIN}, pairs=(BTC, ETH))
     c.add_slice({"btc_usdt": column((0, 100.0), (5, 120.0)), "eth_usdt": column((1, 10.0), (5, 9.0))})
     assert c.buy_and_hold_return == pytest.approx(0.05)
 
 
-def test_without_any_price_nothing_is_said() -> None:
+def test_without_any_price_the_figures_are_none() -> None:
     c = curve({"btc": COIN})
     c.add_slice({})
     assert (c.opening, c.final, c.exposure, c.buy_and_hold_return, c.daily_returns()) == (None, None, None, None, [])
     assert c.curve().times == []
 
 
-def test_fills_are_valued_at_the_prices_of_their_moment() -> None:
+def test_fills_are_valued_at_prices_of_their_moment() -> None:
     c = curve({"usdt": COIN}, pairs=(BTC, USDT), currency="twd")
     c.add_slice({"btc_usdt": column((0, 100.0), (10, 200.0)), "usdt_twd": column((0, 30.0))})
     c.add_slice({"btc_usdt": column((20, 300.0))})
@@ -256,7 +256,7 @@ def plain(rows: list[tuple[int, str, int]], opening: dict[str, int]) -> list[tup
 
 @settings(deadline=None, max_examples=120)
 @given(events, st.lists(st.integers(0, 60), max_size=4), st.booleans())
-def test_slices_pairs_and_short_cuts_do_not_change_the_figures(
+def test_slices_pairs_and_fast_paths_do_not_change_the_figures(
     drawn: list[tuple[int, str, int]], cuts: list[int], with_eth: bool
 ) -> None:
     time, rows = START, []
@@ -298,7 +298,7 @@ def test_slices_pairs_and_short_cuts_do_not_change_the_figures(
     assert min(c.curve().values) == pytest.approx(min([c.opening or 0.0, *values]), rel=1e-9, abs=1e-6)
 
 
-def test_long_slices_with_few_changes_take_the_short_way_to_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_slices_with_few_changes_take_the_fast_path_to_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(3)
     times = START + np.cumsum(noise.integers(0, NS_PER_MINUTE, 20_000)).astype(np.int64)
     prices = 100 * np.exp(np.cumsum(noise.normal(0, 0.001, 20_000)))
@@ -328,7 +328,7 @@ def test_long_slices_with_few_changes_take_the_short_way_to_the_same_figures(mon
 # -- samplers ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_curve_that_ends_in_the_moment_of_its_lowest_value_shows_both() -> None:
+def test_a_curve_that_ends_at_its_minimum_shows_both_points() -> None:
     sampler = CurveSampler()
     sampler.add(np.array([START] * 3, dtype=np.int64), np.array([5.0, 3.0, 4.0]))
     assert sampler.curve().values == [5.0, 3.0, 4.0]
@@ -336,7 +336,9 @@ def test_a_curve_that_ends_in_the_moment_of_its_lowest_value_shows_both() -> Non
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 10**13), st.floats(-1e6, 1e6)), min_size=1, max_size=300), st.integers(2, 30))
-def test_a_sampled_curve_is_short_ascending_and_keeps_the_extremes(rows: list[tuple[int, float]], most: int) -> None:
+def test_a_sampled_curve_is_short_and_ascending_and_keeps_the_extremes(
+    rows: list[tuple[int, float]], most: int
+) -> None:
     rows.sort(key=lambda r: r[0])
     times = np.array([START + t for t, _ in rows], dtype=np.int64)
     values = np.array([v for _, v in rows])
@@ -352,7 +354,7 @@ def test_a_sampled_curve_is_short_ascending_and_keeps_the_extremes(rows: list[tu
         assert (min(got.values), max(got.values)) == (values.min(), values.max())
 
 
-def test_a_stretch_without_rows_repeats_the_value_before_it() -> None:
+def test_an_interval_without_rows_repeats_the_previous_value() -> None:
     sampler = CurveSampler(10)
     sampler.add(np.array([START, START + 8 * NS_PER_S], dtype=np.int64), np.array([5.0, 7.0]))
     got = sampler.curve()
@@ -361,7 +363,7 @@ def test_a_stretch_without_rows_repeats_the_value_before_it() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 10**13), st.floats(1, 1e6)), min_size=1, max_size=300), st.integers(2, 30))
-def test_sampled_candles_are_those_of_the_rows_in_their_buckets(rows: list[tuple[int, float]], most: int) -> None:
+def test_sampled_candles_match_the_rows_in_their_buckets(rows: list[tuple[int, float]], most: int) -> None:
     rows.sort(key=lambda r: r[0])
     times = np.array([START + t for t, _ in rows], dtype=np.int64)
     values = np.array([v for _, v in rows])
@@ -382,13 +384,13 @@ def test_sampled_candles_are_those_of_the_rows_in_their_buckets(rows: list[tuple
     assert sum(((times >= s) & (times < s + got.width)).sum() for s in got.times) == len(times)
 
 
-def test_utc_is_a_zone_too() -> None:
+def test_utc_is_an_accepted_zone() -> None:
     c = EquityCurve(pairs=(BTC,), currency="usdt", zone=UTC, opening={"btc": COIN})
     c.add_slice({"btc_usdt": column((0, 1.0), (9 * NS_PER_HOUR, 2.0))})
     assert [day.end for day in c.days()[:-1]] == [parse_time("2025-03-01T00:00Z")]
 
 
-def test_the_curve_keeps_an_opening_and_the_fill_of_the_same_moment() -> None:
+def test_the_curve_keeps_an_opening_and_a_fill_at_the_same_moment() -> None:
     c = curve({"usdt": 5_000 * COIN, "btc": 3 * COIN, "eth": 2 * COIN}, pairs=(BTC, ETH))
     c.add_slice(
         {
@@ -401,7 +403,7 @@ def test_the_curve_keeps_an_opening_and_the_fill_of_the_same_moment() -> None:
     assert (max(values), min(values)) == (pytest.approx(5005.75), pytest.approx(5004.7675))
 
 
-def test_the_curve_keeps_an_extreme_of_its_last_moment() -> None:
+def test_the_curve_keeps_an_extreme_at_its_last_moment() -> None:
     sampler = CurveSampler()
     sampler.add(np.array([START, START + 5, START + 5, START + 5]), np.array([10.0, 12.0, 4.0, 7.0]))
     curve_of_three = sampler.curve()

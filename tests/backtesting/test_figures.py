@@ -1,4 +1,4 @@
-"""Every figure of a summary against a calculation that knows only the candles and the list of fills."""
+"""Every figure of a summary compared with a calculation that knows only the candles and the fills."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """(time, worth of everything) at every close and after the fills of every moment."""
+    """(time, total value) at every close and after the fills of every moment."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -70,7 +70,7 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> list[float]:
-    """What each selling order earned against the average cost; the opening coins cost the first price."""
+    """What each selling order earned against the average cost; opening coins cost the first price."""
     coins, cost = OPENING["btc"], OPENING["btc"] * first
     earned: dict[int, float] = defaultdict(float)
     for fill in fills:
@@ -84,8 +84,8 @@ def gains(first: float, fills: list[FillRow]) -> list[float]:
     return list(earned.values())
 
 
-def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)  # a run of thirty days would take long
+def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)  # a thirty-day run would take too long
     closes = walk(4_000)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
     plugins = write_strategy(tmp_path, SELLS_AND_BUYS)
@@ -164,10 +164,8 @@ def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("slice_rows", [60, 997])
-def test_figures_do_not_depend_on_the_pieces_in_which_a_tape_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
-) -> None:
-    """A bot that trades on the second day alone, over five."""
+def test_figures_do_not_depend_on_chunk_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
+    """A five-day run that trades only on the second day."""
     monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)
     closes = walk(5 * 1440)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
@@ -206,7 +204,7 @@ def on_bar(self, bar):
 
 
 def closes_at(closes: list[float], fill: FillRow) -> float:
-    """The last close before or at a fill: what a fee in coins is valued at."""
+    """The last close at or before a fill, at which a fee in coins is valued."""
     return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
 
 
@@ -225,7 +223,7 @@ def on_bar(self, bar):
 
 
 @pytest.mark.parametrize("with_twd", [True, False])
-def test_the_rank_follows_volume_in_twd_though_the_bot_trades_usdt_alone(tmp_path: Path, with_twd: bool) -> None:
+def test_the_rank_follows_volume_in_twd_even_if_the_bot_trades_only_usdt(tmp_path: Path, with_twd: bool) -> None:
     four_ms = 1_704_052_800_000  # 2024-01-01 04:00 in Taipei
     start_ms = four_ms - 5 * 3_600_000
     prices = [20_000.0] * 600

@@ -1,4 +1,4 @@
-"""Every fill of a scripted quoter on recorded frames, against `frames_reference`, which knows frames and json only."""
+"""Every fill of a scripted quoter on recorded frames, against `frames_reference`, which knows only frames and JSON."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def text(steps: int, decimals: int) -> str:
 
 
 def make_script(events: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(what the strategy does at each timer, the same as orders for the reference)."""
+    """(the strategy's action at each timer, the same as orders for the reference)."""
     rng = random.Random(5)
     script: dict[str, Any] = {}
     orders: list[dict[str, Any]] = []
@@ -109,7 +109,7 @@ def run_script(folder: Path, script: dict[str, Any], reading: str) -> BacktestRe
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_every_fill_of_a_scripted_quoter_is_derived_from_the_frames_alone(
+def test_every_fill_of_a_scripted_quoter_follows_from_the_frames_alone(
     tmp_path: Path, scripted: tuple[list[Any], dict[str, Any], list[dict[str, Any]]], reading: str
 ) -> None:
     events, script, orders = scripted
@@ -124,7 +124,7 @@ def test_every_fill_of_a_scripted_quoter_is_derived_from_the_frames_alone(
     assert all(fill.is_maker for fill in result.fills)
 
 
-def test_the_script_reaches_every_kind_of_place_in_the_queue(
+def test_the_script_covers_every_kind_of_queue_position(
     scripted: tuple[list[Any], dict[str, Any], list[dict[str, Any]]],
 ) -> None:
     events, _, orders = scripted

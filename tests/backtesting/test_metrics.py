@@ -1,4 +1,4 @@
-"""The figures of a run, with exact expected numbers and the cases in which there is nothing to say."""
+"""A run's figures with exact expected numbers, and the cases in which there is no figure."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def row(
     )
 
 
-def test_a_round_trip_earns_the_difference_less_the_fees_of_both_sides() -> None:
+def test_a_round_trip_earns_the_price_difference_less_both_fees() -> None:
     # buys 1 and pays 0.002 of it as the fee; sells 0.998 at 110 for a fee of 0.2196
     fills = [
         row(1, "buy", 1, 100, fee=0.002, fee_currency="btc", fee_value=0.2),
@@ -73,11 +73,11 @@ def test_a_round_trip_earns_the_difference_less_the_fees_of_both_sides() -> None
     assert (trips.count, trips.wins) == (1, 1)
     assert trips.gross_profit == pytest.approx(0.998 * 110 - 0.21956 - 100)
     assert trips.win_rate == 1.0
-    assert trips.profit_factor is None  # nothing was lost, and infinity is no figure
+    assert trips.profit_factor is None  # nothing was lost, and infinity is not a figure
     assert trips.realised == {("s", "btc_usdt"): pytest.approx(9.56044)}
 
 
-def test_all_fills_of_one_order_are_one_round_trip_at_average_cost() -> None:
+def test_all_fills_of_an_order_form_one_round_trip_at_average_cost() -> None:
     fills = [
         row(1, "buy", 1, 100),
         row(2, "buy", 1, 200),  # average 150
@@ -92,7 +92,7 @@ def test_all_fills_of_one_order_are_one_round_trip_at_average_cost() -> None:
     assert trips.profit_factor == pytest.approx(3)
 
 
-def test_a_fee_in_the_exchange_s_own_coin_is_taken_off_at_its_value() -> None:
+def test_a_fee_in_the_exchanges_own_coin_is_deducted_at_its_value() -> None:
     fills = [
         row(1, "buy", 1, 100, fee=50, fee_currency="bito", fee_value=0.5),
         row(2, "sell", 1, 101, fee=50, fee_currency="bito", fee_value=0.6),
@@ -110,7 +110,7 @@ def test_opening_coins_count_at_their_first_price() -> None:
     assert trips.gross_loss == pytest.approx(10)
 
 
-def test_an_order_that_turns_the_position_round_opens_the_other_side() -> None:
+def test_an_order_that_reverses_the_position_opens_the_other_side() -> None:
     fills = [row(1, "buy", 1, 100), row(2, "sell", 3, 110), row(3, "buy", 2, 105)]
     trips = round_trips(fills)
     assert (trips.count, trips.wins) == (2, 2)
@@ -119,10 +119,10 @@ def test_an_order_that_turns_the_position_round_opens_the_other_side() -> None:
 
 @settings(deadline=None, max_examples=80)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=40))
-def test_realised_gains_and_what_is_still_held_add_up_to_the_cash(drawn: list[tuple[bool, int, int]]) -> None:
+def test_realised_gains_and_remaining_holdings_add_up_to_the_cash_flow(drawn: list[tuple[bool, int, int]]) -> None:
     fills = [row(i, "buy" if buy else "sell", amount, price) for i, (buy, amount, price) in enumerate(drawn)]
     held = sum(a if buy else -a for buy, a, _ in drawn)
-    # closing everything at the last price turns all of it into cash
+    # closing everything at the last price turns it all into cash
     last = drawn[-1][2]
     if held:
         fills.append(row(999, "sell" if held > 0 else "buy", abs(held), last))
@@ -132,7 +132,7 @@ def test_realised_gains_and_what_is_still_held_add_up_to_the_cash(drawn: list[tu
     assert trips.gross_profit - trips.gross_loss == pytest.approx(cash, abs=1e-6)
 
 
-def test_sharpe_and_sortino_by_hand() -> None:
+def test_sharpe_and_sortino_match_a_hand_calculation() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     mean = 0.02 / 3
     deviation = math.sqrt(sum((r - mean) ** 2 for r in returns) / 29)
@@ -140,7 +140,7 @@ def test_sharpe_and_sortino_by_hand() -> None:
     assert sortino(returns) == pytest.approx(mean / math.sqrt(0.0004 / 3) * math.sqrt(365))
 
 
-def test_under_thirty_daily_returns_there_is_no_ratio_and_a_reason() -> None:
+def test_with_under_thirty_daily_returns_there_is_a_reason_instead_of_ratios() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     assert (sharpe(returns[1:]), sortino(returns[1:])) == (None, None)
     assert missing_ratios(returns) is None
@@ -149,7 +149,7 @@ def test_under_thirty_daily_returns_there_is_no_ratio_and_a_reason() -> None:
 
 
 @pytest.mark.parametrize("returns", [[], [0.01], [0.0] * 30, [0.01] * 30])
-def test_ratios_that_would_divide_by_nothing_are_none(returns: list[float]) -> None:
+def test_ratios_that_would_divide_by_zero_are_none(returns: list[float]) -> None:
     assert sharpe(returns) is None
     assert sortino(returns) is None
 
@@ -193,7 +193,7 @@ def figures(curve: EquityCurve, fills: list[FillRow], **more: object) -> dict[st
     )
 
 
-def test_the_summary_of_a_small_run() -> None:
+def test_summary_of_a_small_run() -> None:
     usdt = pair("usdt_twd", 2)
     curve = EquityCurve(
         pairs=(BTC, usdt),
@@ -237,7 +237,7 @@ def test_the_summary_of_a_small_run() -> None:
     json.dumps(summary, allow_nan=False)
 
 
-def test_a_run_without_prices_or_trades_says_none_and_never_nan() -> None:
+def test_a_run_without_prices_or_trades_reports_none_and_never_nan() -> None:
     curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={})
     summary = figures(curve, [])
     assert summary["return"] is None
@@ -247,7 +247,7 @@ def test_a_run_without_prices_or_trades_says_none_and_never_nan() -> None:
     json.dumps(summary, allow_nan=False)
 
 
-def test_a_strategy_s_row_splits_its_gain_into_realised_and_unrealised() -> None:
+def test_a_strategys_row_splits_its_gain_into_realised_and_unrealised() -> None:
     curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={"usdt": 1_000 * COIN})
     changes = [
         (START, "btc", 2 * COIN),
@@ -266,6 +266,6 @@ def test_a_strategy_s_row_splits_its_gain_into_realised_and_unrealised() -> None
     assert (strategy.fills, strategy.round_trips, strategy.turnover) == (2, 1, 310.0)
 
 
-def test_no_round_trips_is_no_rate() -> None:
+def test_without_round_trips_there_is_no_win_rate() -> None:
     assert RoundTrips().win_rate is None
     assert RoundTrips().profit_factor is None

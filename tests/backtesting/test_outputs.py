@@ -1,4 +1,4 @@
-"""The out folder: exact files, all of them or none, and never over somebody's own files."""
+"""The output folder: exact files, all or none, and never over a user's own files."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_a_run_leaves_exactly_its_files(tmp_path: Path, result: BacktestResult) -> None:
+def test_a_run_writes_exactly_its_files(tmp_path: Path, result: BacktestResult) -> None:
     write(tmp_path / "deep" / "out", result)
     assert {p.name for p in (tmp_path / "deep" / "out").iterdir()} == FILES
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
     assert (tmp_path / "deep" / "out" / "decisions.jsonl").read_bytes() == b'{"a":1}\n'
 
 
-def test_decisions_may_be_handed_over_as_a_file_or_grow_in_place(tmp_path: Path, result: BacktestResult) -> None:
+def test_decisions_may_be_passed_as_a_file_or_grow_in_place(tmp_path: Path, result: BacktestResult) -> None:
     grown = tmp_path / "grown.jsonl"
     grown.write_bytes(b"1\n")
     with RunFolder(tmp_path / "a") as run:
@@ -63,7 +63,7 @@ def test_decisions_may_be_handed_over_as_a_file_or_grow_in_place(tmp_path: Path,
     assert (tmp_path / "b" / "decisions.jsonl").read_bytes() == b"2\n"
 
 
-def test_a_failing_run_leaves_nothing_and_keeps_the_run_before_it(tmp_path: Path, result: BacktestResult) -> None:
+def test_a_failed_run_leaves_nothing_behind_and_keeps_the_previous_run(tmp_path: Path, result: BacktestResult) -> None:
     def fail(out: Path) -> None:
         with RunFolder(out) as run:
             (run.path / "summary.json").write_text("half")
@@ -80,7 +80,7 @@ def test_a_failing_run_leaves_nothing_and_keeps_the_run_before_it(tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_earlier_run_is_replaced_whole(tmp_path: Path, result: BacktestResult) -> None:
+def test_an_earlier_run_is_replaced_as_a_whole(tmp_path: Path, result: BacktestResult) -> None:
     write(tmp_path / "out", result)
     (tmp_path / "out" / "notes.txt").write_text("mine")
     write(tmp_path / "out", bare_result())
@@ -89,19 +89,19 @@ def test_an_earlier_run_is_replaced_whole(tmp_path: Path, result: BacktestResult
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_that_is_no_run_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("years of work")
-    with pytest.raises(ConfigError, match="not a backtest's"):
+    with pytest.raises(ConfigError, match="do not belong to a backtest"):
         RunFolder(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "summary.json").write_text('{"somebody": "else"}')
-    with pytest.raises(ConfigError, match="not a backtest's"):
+    with pytest.raises(ConfigError, match="do not belong to a backtest"):
         RunFolder(tmp_path / "other")
     with pytest.raises(ConfigError, match="not a folder"):
         RunFolder(tmp_path / "thesis.doc")
 
 
-def test_files_that_appear_during_the_run_are_safe(tmp_path: Path, result: BacktestResult) -> None:
+def test_files_that_appear_during_the_run_are_kept(tmp_path: Path, result: BacktestResult) -> None:
     out = tmp_path / "out"
 
     def run_while_somebody_writes() -> None:
@@ -116,13 +116,13 @@ def test_files_that_appear_during_the_run_are_safe(tmp_path: Path, result: Backt
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path, result: BacktestResult) -> None:
+def test_an_empty_folder_is_accepted(tmp_path: Path, result: BacktestResult) -> None:
     (tmp_path / "out").mkdir()
     write(tmp_path / "out", result)
     assert {p.name for p in (tmp_path / "out").iterdir()} == FILES
 
 
-def test_fills_are_spelled_exactly(result: BacktestResult) -> None:
+def test_fills_are_written_exactly(result: BacktestResult) -> None:
     rows = read(fills_csv(result.fills, "twd"))
     assert len(rows) == len(result.fills)
     for row, fill in zip(rows, result.fills, strict=True):
@@ -137,13 +137,13 @@ def test_fills_are_spelled_exactly(result: BacktestResult) -> None:
     assert rows[0]["liquidity"] in ("maker", "taker")
 
 
-def test_figures_beyond_64_bits_and_below_zero_are_spelled_exactly(result: BacktestResult) -> None:
+def test_figures_beyond_64_bits_or_below_zero_are_written_exactly(result: BacktestResult) -> None:
     huge = msgspec.structs.replace(result.fills[0], value_units=10**25 + 1, fee_units=-5)
     (row,) = read(fills_csv([huge], "twd"))
     assert (row["value"], row["fee"]) == ("100000000000000000.00000001", "-0.00000005")
 
 
-def test_orders_leave_out_what_they_do_not_have(result: BacktestResult) -> None:
+def test_missing_order_fields_are_left_empty(result: BacktestResult) -> None:
     replace, row = msgspec.structs.replace, result.orders[0]
     spec = replace(row.spec, price_ticks=0, amount_lots=0, spend_units=5 * 10**8)
     market = replace(row, spec=spec, sent=0, reason='says "no", twice')
@@ -153,7 +153,7 @@ def test_orders_leave_out_what_they_do_not_have(result: BacktestResult) -> None:
     assert second["price"] != ""
 
 
-def test_files_end_their_lines_the_same_way_everywhere(tmp_path: Path, result: BacktestResult) -> None:
+def test_line_endings_are_the_same_on_every_system(tmp_path: Path, result: BacktestResult) -> None:
     write(tmp_path / "out", result)
     for name in ("orders.csv", "fills.csv", "equity.csv", "summary.json"):
         data = (tmp_path / "out" / name).read_bytes()
@@ -170,7 +170,7 @@ def test_equity_has_a_column_for_each_strategy(result: BacktestResult) -> None:
     assert min(float(r["drawdown"]) for r in rows) == 0.0
 
 
-def test_a_run_without_anything_has_headers_only() -> None:
+def test_a_run_without_trades_has_only_headers() -> None:
     bare = bare_result()
     assert read(fills_csv(bare.fills, "twd")) == []
     assert read(orders_csv(bare.orders)) == []
@@ -184,7 +184,7 @@ def test_the_summary_refuses_to_write_nan(result: BacktestResult) -> None:
         summary_json(broken)
 
 
-def test_forty_thousand_fills_are_written_in_a_moment() -> None:
+def test_forty_thousand_fills_are_written_quickly() -> None:
     big = sample_result(days=1, orders=500)
     fills = (big.fills * 100)[:39_000]
     began = time.process_time()

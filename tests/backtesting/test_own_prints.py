@@ -1,4 +1,4 @@
-"""Our own executions are trades like any other, also in the order in which a strategy hears of them."""
+"""Our own executions are trades like any others, also in the order in which a strategy receives them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def on_trade(self, trade):
 
 
 @pytest.mark.parametrize("taken", PAIRS)
-def test_of_one_moment_own_and_recorded_trades_come_by_pair(tmp_path: Path, taken: str) -> None:
+def test_own_and_recorded_trades_at_one_moment_are_ordered_by_pair(tmp_path: Path, taken: str) -> None:
     pairs = packaged_pairs()
     other = next(name for name in PAIRS if name != taken)
     minute, met = START + NS_PER_MINUTE, START + NS_PER_MINUTE + 100 * NS_PER_MS
@@ -46,7 +46,8 @@ def test_of_one_moment_own_and_recorded_trades_come_by_pair(tmp_path: Path, take
         for name in PAIRS:
             at = np.array([START, minute + NS_PER_S], dtype=np.int64)
             writer.write(BookColumns(pairs[name], at, at, price, lots, price + 10, lots))
-            # a trade to begin with; of the pair that we do not take from, one when our order arrives; two after it
+            # one trade to begin with; for the pair that we do not take from, one when our order arrives and two after
+            # it
             moments = [START, met, met + NS_PER_S] if name == other else [START, met + 2 * NS_PER_S]
             when = np.array(moments, dtype=np.int64)
             side = np.array([-1] + [1] * (len(when) - 1), dtype=np.int8)

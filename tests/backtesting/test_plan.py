@@ -1,4 +1,4 @@
-"""What a run is made of: kinds, streams, span, and what the data must hold."""
+"""What a run reads: kinds, streams, span, and the data it requires."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan(feed: Feed, sources: dict[str, Source], *resolutions: str, **more: obje
     return make_plan(feed, sources, wanted, pairs=PAIRS, **options)  # type: ignore[arg-type]
 
 
-def test_bars_alone_run_on_candles_and_everything_else_on_the_market(feed: Feed) -> None:
+def test_bars_alone_run_on_candles_and_everything_else_on_books_and_trades(feed: Feed) -> None:
     bars = plan(feed, {"btc_usdt": "candles"}, "1m", "1h")
     assert bars.keys == (("btc_usdt", "candles", "1m"),)
     assert bars.candle_pairs == {"btc_usdt"}
@@ -55,7 +55,7 @@ def test_a_run_on_candles_begins_with_the_first_candles_open(feed: Feed) -> None
     assert (cut.start, cut.end) == (start, end)
 
 
-def test_a_run_spans_all_rows_of_its_pairs_and_names_what_begins_later_or_ends_earlier(tmp_path: Path) -> None:
+def test_a_run_spans_all_rows_of_its_pairs_and_names_streams_that_begin_late_or_end_early(tmp_path: Path) -> None:
     market_data.write_tape(tmp_path / "trades", market_data.trades(9_000))
     info = Feed([TapeSource(tmp_path / "trades", PAIRS)]).streams[0]
     third = (info.end - info.start) // 3
@@ -70,13 +70,15 @@ def test_a_run_spans_all_rows_of_its_pairs_and_names_what_begins_later_or_ends_e
     assert (whole.start, whole.end) == (info.start, info.end + 1)
     begins, ends = format_time(info.start + third), format_time(info.end - third)
     (sentence,) = partial_streams(feed, whole)
-    assert sentence.startswith(f"btc_usdt books begins only at {begins} and ends already at {ends}, and the run goes")
+    assert sentence.startswith(
+        f"btc_usdt books does not begin until {begins} and ends as early as {ends}, and the run goes"
+    )
     assert (
         partial_streams(feed, plan(feed, {"btc_usdt": "market"}, start=info.start + third, end=info.end - third)) == []
     )
 
 
-def test_what_only_gives_values_makes_no_run_longer(feed: Feed, tmp_path: Path) -> None:
+def test_pairs_needed_only_for_valuation_do_not_extend_the_run(feed: Feed, tmp_path: Path) -> None:
     candles = market_data.candles(5_000)
     market_data.write_tape(tmp_path / "twd", msgspec.structs.replace(candles, pair=PAIRS["usdt_twd"]))
     both = Feed([*feed.sources, TapeSource(tmp_path / "twd", PAIRS)])
@@ -85,18 +87,18 @@ def test_what_only_gives_values_makes_no_run_longer(feed: Feed, tmp_path: Path) 
     assert valued.end == market_data.START + 600 * NS_PER_MINUTE + 1
 
 
-def test_a_span_outside_the_data_is_an_error_that_names_both(feed: Feed) -> None:
+def test_a_span_outside_the_data_is_an_error_naming_both(feed: Feed) -> None:
     late = market_data.START + 10_000 * NS_PER_MINUTE
     with pytest.raises(DataError, match=r"2024-01-07T22:40.* candles 1m .*2024-01-01T10:00"):
         plan(feed, {"btc_usdt": "candles"}, "1m", start=late, end=late + NS_PER_MINUTE)
 
 
-def test_a_pair_that_is_not_there_names_those_that_are(feed: Feed) -> None:
-    with pytest.raises(DataError, match=r"no eth_usdt; it holds btc_usdt"):
+def test_a_missing_pair_is_an_error_listing_the_available_ones(feed: Feed) -> None:
+    with pytest.raises(DataError, match=r"no data for eth_usdt; the data has btc_usdt"):
         plan(feed, {"eth_usdt": "candles"}, "1m")
 
 
-def test_trades_where_there_are_only_candles(tmp_path: Path) -> None:
+def test_trades_with_only_candles_are_an_error(tmp_path: Path) -> None:
     market_data.write_tape(tmp_path / "candles", market_data.candles(60))
     alone = Feed([TapeSource(tmp_path / "candles", PAIRS)])
     with pytest.raises(DataError, match="listens to trades or books of btc_usdt"):
@@ -104,7 +106,9 @@ def test_trades_where_there_are_only_candles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [(700, None), (700, 800), (None, -5), (-9, -5)])
-def test_a_span_beside_the_data_names_both_in_the_users_zone(feed: Feed, first: int | None, last: int | None) -> None:
+def test_a_span_before_or_after_the_data_is_reported_in_the_users_zone(
+    feed: Feed, first: int | None, last: int | None
+) -> None:
     start, end = (None if m is None else market_data.START + m * NS_PER_MINUTE for m in (first, last))
     zone = ZoneInfo("Asia/Taipei")
     with pytest.raises(DataError, match=r"the backtest goes from .* change --from and --to, or the data") as refused:
@@ -115,12 +119,12 @@ def test_a_span_beside_the_data_names_both_in_the_users_zone(feed: Feed, first: 
     assert "but the data of btc_usdt candles 1m from" in said
 
 
-def test_no_subscription_is_an_error(feed: Feed) -> None:
+def test_a_strategy_without_subscriptions_is_an_error(feed: Feed) -> None:
     with pytest.raises(ConfigError, match="no strategy subscribed"):
         plan(feed, {})
 
 
-def test_a_currency_that_nothing_leads_to_is_an_error(feed: Feed) -> None:
+def test_a_currency_that_no_pair_connects_is_an_error(feed: Feed) -> None:
     with pytest.raises((ConfigError, ValueError), match="usdt"):
         make_plan(
             feed, {"btc_usdt": "candles"}, {"btc_usdt": ["1m"]}, currency="doge", held=["usdt"],

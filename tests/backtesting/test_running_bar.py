@@ -1,4 +1,4 @@
-"""The bar that runs when a run begins holds the tape's earlier rows too: no partial bar passes for a whole one."""
+"""The bar that is open when a run begins includes the tape's earlier rows, so that no partial bar looks whole."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def bars(result: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("slice_rows", [1_000_000, 7])
-def test_on_candles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
+def test_the_unfinished_bar_is_completed_from_candles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
+) -> None:
     closes = [1_000 + 37 * (i * i % 101) for i in range(400)]
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
     config = write_config(
@@ -51,7 +53,7 @@ def test_on_candles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows:
 
 
 def write_trades(folder: Path, *, candles_before: int = 0, trades_from_s: int = 0) -> None:
-    """A trade every 7 s for 31 minutes from ``trades_from_s`` on, and candles of the minutes before that."""
+    """A trade every 7 s for 31 minutes from ``trades_from_s`` on, and candles for the minutes before that."""
     times = T0 + np.arange(0, 31 * 60, 7, dtype=np.int64) * NS_PER_S
     ticks = 100_00 + (np.arange(len(times), dtype=np.int64) * 7919) % 1000
     lots = LOT * (1 + np.arange(len(times), dtype=np.int64) % 5)
@@ -90,7 +92,7 @@ def on_trade(self, trade):
 LISTENS = LISTENS.replace("def on_start(self):\n", "def on_start(self):\n    self.subscribe_trades(self.pair)\n")
 
 
-def test_on_trades_and_on_trades_that_begin_after_the_candles(tmp_path: Path) -> None:
+def test_the_unfinished_bar_is_completed_from_trades_with_candles_before_them(tmp_path: Path) -> None:
     whole = told(tmp_path, "whole", T0)
     assert len(whole) == 2
     begins = T0 + 8 * MINUTE + 11 * NS_PER_S

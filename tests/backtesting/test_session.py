@@ -1,4 +1,4 @@
-"""One backtest from its parts to its result: history before the start, readings of the queue, collection of garbage."""
+"""One backtest from its parts to its result: history before the start, queue assumptions, garbage collection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def on_book(self, book):
 
 
 def small_market(root: Path, rows: int = 400, hole_s: int = 0) -> Path:
-    """A book a second, and in every second a trade of 0.3 at its best bid or ask; a hole in the middle."""
+    """A book a second, each with a trade of 0.3 at its best bid or ask; a hole in the middle."""
     seconds = np.arange(rows, dtype=np.int64)
     received = START + (seconds + np.where(seconds >= rows // 2, hole_s, 0)) * NS_PER_S
     best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10
@@ -65,7 +65,7 @@ def parts(tmp_path: Path) -> BacktestParts:
     return backtest_parts(Project.load(config))
 
 
-def test_resting_orders_are_told_under_every_reading_of_the_queue(parts: BacktestParts) -> None:
+def test_resting_orders_are_reported_under_every_queue_assumption(parts: BacktestParts) -> None:
     seen: list[tuple[str, float]] = []
     result = run_backtest(parts, progress=lambda reading, share: seen.append((reading, share)))
     readings = {reading.name: reading for reading in result.queue_readings}
@@ -79,17 +79,17 @@ def test_resting_orders_are_told_under_every_reading_of_the_queue(parts: Backtes
     assert all(0 < share <= 1 for _, share in seen)
 
 
-def test_readings_are_left_out_when_nobody_wants_them(parts: BacktestParts) -> None:
+def test_other_queue_assumptions_can_be_left_out(parts: BacktestParts) -> None:
     assert run_backtest(parts, readings=False).queue_readings == []
 
 
-def test_the_collector_of_garbage_is_left_as_it_was(parts: BacktestParts) -> None:
+def test_garbage_collection_settings_are_restored(parts: BacktestParts) -> None:
     before = gc.get_threshold()
     run_backtest(parts, readings=False)
     assert gc.get_threshold() == before
 
 
-def test_decisions_are_written_as_the_run_goes_on(parts: BacktestParts, tmp_path: Path) -> None:
+def test_decisions_are_written_during_the_run(parts: BacktestParts, tmp_path: Path) -> None:
     import hashlib
 
     file = tmp_path / "decisions.jsonl"
@@ -97,7 +97,7 @@ def test_decisions_are_written_as_the_run_goes_on(parts: BacktestParts, tmp_path
     assert hashlib.sha256(file.read_bytes()).hexdigest() == result.summary["journal_sha256"]
 
 
-def test_bars_before_a_moment_are_the_last_that_had_ended(tmp_path: Path) -> None:
+def test_bars_before_a_moment_are_the_last_finished_ones(tmp_path: Path) -> None:
     columns = market_data.candles(200)
     feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
     moment = START + 100 * NS_PER_MINUTE
@@ -111,7 +111,7 @@ def test_bars_before_a_moment_are_the_last_that_had_ended(tmp_path: Path) -> Non
     assert bars_before(feed, PAIR, "1m", 3, START) == []
 
 
-def test_bars_of_trades_are_warmed_up_by_the_trades_before_the_start(tmp_path: Path) -> None:
+def test_bars_from_trades_are_warmed_up_by_the_trades_before_the_start(tmp_path: Path) -> None:
     columns = market_data.trades(20_000)
     feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
     info = feed.stream(PAIR, "trades", None)
@@ -124,7 +124,7 @@ def test_bars_of_trades_are_warmed_up_by_the_trades_before_the_start(tmp_path: P
     assert (bars[-1].open, bars[-1].close) == (prices[0], prices[-1])
     assert (bars[-1].high, bars[-1].low) == (max(prices), min(prices))
     assert bars_before(feed, PAIR, "1m", 5, info.start) == []
-    # the tape began within the first bucket, which is therefore no whole bar
+    # the tape began within the first bucket, so its bar is incomplete
     assert bars_before(feed, PAIR, "1m", 10**4, middle)[0].time > info.start
 
 
@@ -143,7 +143,7 @@ def on_bar(self, bar):
 """
 
 
-def test_a_bar_that_ends_with_the_start_is_neither_lost_nor_invented(tmp_path: Path) -> None:
+def test_a_bar_that_ends_at_the_start_appears_exactly_once(tmp_path: Path) -> None:
     columns = market_data.candles(200)
     tape = market_data.write_tape(tmp_path / "tape", columns)
     config = write_config(tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, BARS))
@@ -200,7 +200,7 @@ def on_start(self):
 """
 
 
-def test_trades_that_came_too_late_for_their_bar_are_counted_in_the_report(tmp_path: Path) -> None:
+def test_trades_too_late_for_their_bar_are_counted_in_the_report(tmp_path: Path) -> None:
     stamps = START + np.array([1, 50, 70, 58, 59, 130, 200], dtype=np.int64) * NS_PER_S
     received = START + np.array([1, 50, 70, 71, 72, 130, 200], dtype=np.int64) * NS_PER_S
     some = np.full(len(stamps), 1_000, dtype=np.int64)

@@ -48,7 +48,7 @@ def write_falling_tape(folder: Path, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("reading", ["queue", "pessimistic"])
-def test_a_quote_that_the_market_runs_through_blinds_no_strategy(tmp_path: Path, reading: str) -> None:
+def test_no_book_is_withheld_when_the_market_trades_through_a_quote(tmp_path: Path, reading: str) -> None:
     write_falling_tape(tmp_path / "tape", 20)
     config = write_config(
         tmp_path,
@@ -118,8 +118,8 @@ def on_fill(self, fill):
 """
 
 
-def test_an_order_sent_at_a_book_without_latency_meets_the_trades_of_the_same_moment(tmp_path: Path) -> None:
-    """0.01 stand ahead of an order at 100; trades of 0.01 each come with the book and every second after it."""
+def test_without_latency_an_order_sent_at_a_book_meets_trades_of_the_same_moment(tmp_path: Path) -> None:
+    """0.01 is ahead of an order at 100; trades of 0.01 each come with the book and every second after it."""
     at = np.array([T0 + i * S for i in range(5)], dtype=np.int64)
     column = lambda value: np.array([[value]], dtype=np.int64)  # noqa: E731
     with TapeWriter(tmp_path / "tape", source="a test", recorded="made up", synthetic=True) as writer:
@@ -133,5 +133,5 @@ def test_an_order_sent_at_a_book_without_latency_meets_the_trades_of_the_same_mo
         backtest='  fees: {maker: "0", taker: "0"}\n  latency: {order_ms: 0, answer_ms: 0}\n',
     )
     result = run(config)
-    # the trade of the first moment works off what stands ahead, the next one fills
+    # the first moment's trade uses up the amount ahead, and the next one fills
     assert list(result.strategies[0].skips) == [f"filled at {T0 + S}"]

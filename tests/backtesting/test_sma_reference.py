@@ -1,4 +1,4 @@
-"""The bundled sma_cross against a calculation that knows nothing of botkit."""
+"""The bundled sma_cross compared with a calculation independent of botkit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bundled_month(folder: Path) -> Path:
         ),
     ],
 )
-def test_sma_cross_trades_and_earns_what_twenty_lines_of_pandas_say(recorded: bool, tmp_path: Path) -> None:
+def test_sma_cross_trades_and_earns_the_same_as_twenty_lines_of_pandas(recorded: bool, tmp_path: Path) -> None:
     path = CANDLES if recorded else bundled_month(tmp_path)
     fills, equity = reference(pd.read_csv(path), 10, 30, 0.002, 1_000_000.0)
     config = write_config(

@@ -17,7 +17,7 @@ from tests.benchmarks.measured_run import ROOT, print_machine, report, run_in_ch
 
 GOAL = 500_000
 
-# Fees and slippage are small because 39,000 fills at 0.2 % would leave nothing to trade with; they cost no less time.
+# Fees and slippage are small, because 39,000 fills at 0.2 % would leave nothing to trade with; they take no less time.
 CONFIG = """
 name: bench-candles
 exchange: bitopro
@@ -35,7 +35,7 @@ backtest:
 
 
 def main(rows: int = 1_000_000, runs: int = 3) -> None:
-    """Make the tape, run it some times, print."""
+    """Make the tape, run it several times, print."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         market_data.write_tape(place / "tape", market_data.candles(rows))

@@ -34,7 +34,7 @@ backtest:
 
 
 def main(books: int = 50_000, runs: int = 1) -> None:
-    """Make the tape, run the strategies some times, print."""
+    """Make the tape, run the strategies several times, print."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         market_data.write_tape(place / "tape", *market_data.books_and_trades(books, TRADES_A_BOOK))

@@ -34,7 +34,7 @@ backtest:
 
 
 def main(rows: int = 5_000_000, runs: int = 3) -> None:
-    """Make the tape, run both strategies some times, print."""
+    """Make the tape, run both strategies several times, print."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         market_data.write_tape(place / "tape", market_data.trades(rows))

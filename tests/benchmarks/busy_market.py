@@ -1,4 +1,4 @@
-"""A seeded market with a trade every 40 ms, for `wall_clock`: many fills in a few minutes, so that chance is small.
+"""A seeded market with a trade every 40 ms, for `wall_clock`: many fills in a few minutes, to reduce chance.
 
 Books come once a second. One taker order in seven sweeps through up to a dozen orders at one moment: the parts of one
 match. A maker's fills depend on when its quotes arrive, but no single one decides over all that follow.
@@ -25,7 +25,7 @@ _MIDDLE = 60_000_00
 
 
 def write_busy_market(folder: Path, seconds: int, seed: int = 4) -> None:
-    """The tape of so many seconds from START on, in an empty folder."""
+    """The tape of this many seconds from START on, in an empty folder."""
     pair, dice = packaged_pairs()[PAIR], Random(seed)
     unit = 10 ** max(pair.rules.amount_decimals - pair.rules.display_decimals, 0)
     middle = _MIDDLE

@@ -1,4 +1,4 @@
-"""What the client costs: frames decoded a second, microseconds from frame to event, microseconds to sign and send.
+"""What the client costs: frames decoded per second, microseconds from frame to event, microseconds to sign and send.
 
     python tests/benchmarks/client_wire.py [--seconds 1]
 
@@ -41,7 +41,7 @@ ROUNDS = 5
 
 
 async def captured() -> dict[str, list[bytes]]:
-    """Frames of every stream, of a market and an account where something happens."""
+    """Frames of every stream, from a busy market and account."""
     credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
     found: dict[str, list[bytes]] = {}
     options = emulator_options(speed=20.0, switches=["rate_limits=off"], balance="twd=100000000,usdt=10000000,btc=100")
@@ -69,7 +69,7 @@ async def captured() -> dict[str, list[bytes]]:
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Units of ``work`` a second of this process's own time, the best of some rounds."""
+    """Units of ``work`` per second of this process's CPU time, the best of several rounds."""
     best = 0.0
     for _ in range(ROUNDS):
         done, began = 0, time.process_time()
@@ -80,7 +80,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 
 def decoding(frames: dict[str, list[bytes]], seconds: float) -> None:
-    """Decoded alone, and decoded into the events of the model."""
+    """Frames decoded alone, and decoded into the model's events."""
     print(f"{'stream':<16}{'bytes':>7}{'decoded/s':>12}{'into events/s':>15}{'median us':>11}{'p99 us':>8}")
     for stream_id, data in frames.items():
         texts = [frame.decode() for frame in data]
@@ -93,7 +93,7 @@ def decoding(frames: dict[str, list[bytes]], seconds: float) -> None:
         took: list[int] = []
 
         def deliver(texts: list[str] = texts, stream_id: str = stream_id, took: list[int] = took) -> int:
-            # a new adapter a round: one that has seen an order's state says nothing the second time
+            # a new adapter per round: one that has already seen an order's state ignores it the second time
             adapter = BitoProAdapter(BitoProClient(credentials=_CREDENTIALS), PAIRS)
             stream = adapter.client.stream(
                 stream_id,
@@ -191,7 +191,7 @@ async def sending(seconds: float) -> None:
 
 
 def main() -> None:
-    """All figures; ``--json`` is not offered, since they are read by people."""
+    """All figures, without ``--json``, since people read them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of measuring, for each figure")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How much the emulator takes and gives: signed creates accepted into its book, and WebSocket frames sent, a second.
+"""The emulator's throughput: signed creates accepted into its book, and WebSocket frames sent, per second.
 
     python tests/benchmarks/emulator_throughput.py [--seconds 5]
 
@@ -48,7 +48,7 @@ async def serve() -> None:
 
 
 def signed_creates(count: int) -> list[bytes]:
-    """Whole HTTP requests: limit buys far below the market, each of them its own."""
+    """Whole HTTP requests for separate limit buys far below the market."""
     credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
     now_ms = time.time_ns() // 1_000_000
     made = []
@@ -67,7 +67,7 @@ def signed_creates(count: int) -> list[bytes]:
 
 
 async def one_connection(port: int, requests: list[bytes], until: float) -> int:
-    """Send one request after the other until time is up; how many were answered 200."""
+    """Send one request after another until time is up; returns how many were answered 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     accepted = 0
     while requests and time.perf_counter() < until:
@@ -88,7 +88,7 @@ def orders_in_book(port: int) -> int:
 
 
 def cpu_s(pid: int) -> float | None:
-    """Seconds of processor time that a process has used; None where the system does not tell in this way."""
+    """A process's CPU time in seconds; None if the system does not report it this way."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return None
@@ -97,7 +97,7 @@ def cpu_s(pid: int) -> float | None:
 
 
 async def creates(port: int, seconds: float, pid: int) -> None:
-    """Signed creates a second, by the clock and by the emulator's own processor time."""
+    """Signed creates per second, by the clock and by the emulator's own CPU time."""
     requests = signed_creates(int(seconds * 9_000))
     used, began = cpu_s(pid), time.perf_counter()
     until = began + seconds
@@ -112,7 +112,7 @@ async def creates(port: int, seconds: float, pid: int) -> None:
 
 
 async def frames(seconds: float, sockets: int = 8) -> None:
-    """Frames a second out of `Socket` and into connections that this process's kernel takes.
+    """Frames per second out of `Socket` into connections that this process's kernel accepts.
 
     The emulator is asked for trades that happen as fast as it can tell of them; readers are raw, in another process.
     """
@@ -143,7 +143,7 @@ async def frames(seconds: float, sockets: int = 8) -> None:
 
 
 def read_only(port: int, sockets: int) -> None:
-    """The other end of `frames`: upgrade by hand and throw away what comes."""
+    """The other end of `frames`: upgrade by hand and discard everything."""
     import selectors
     import socket
 

@@ -1,4 +1,4 @@
-"""What a running bot weighs: time to the first turn, memory, and what it has loaded.
+"""A running bot's footprint: time to the first turn, memory, and loaded modules.
 
     python -m tests.benchmarks.footprint [--seconds 60]
 
@@ -29,7 +29,7 @@ strategies:
 emulator:
   balances: {{usdt: 10000, btc: 1, eth: 5, twd: 1000000}}
 """
-#: what a bot must not carry with it
+#: modules that a bot must not load
 HEAVY = ("pandas", "pyarrow", "matplotlib", "scipy", "plotly")
 _CODE = f"""
 import json, sys
@@ -40,7 +40,7 @@ print(json.dumps({{"code": code, "loaded": [name for name in {HEAVY} if name in 
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """``started_s``: from the command to the bot that trades. ``resident_mb``: the most, where the system tells."""
+    """``started_s``: from the command to the trading bot. ``resident_mb``: the peak, if the system reports it."""
 
     started_s: float
     resident_mb: float
@@ -49,7 +49,7 @@ class Weight(msgspec.Struct, frozen=True):
 
 
 def weigh(folder: Path, seconds: float) -> Weight:
-    """Run the bot for so long."""
+    """Run the bot for this long."""
     (folder / "three.yaml").write_text(CONFIG)
     command = [sys.executable, "-c", _CODE, "run", str(folder / "three.yaml"), "--plain", "--duration", str(seconds)]
     began = time.monotonic()
@@ -75,7 +75,7 @@ def _peak_kb(process_id: int) -> int:
 
 
 def main() -> None:
-    """Print it."""
+    """Print the footprint."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     given = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Counts a judge's arrivals against limits, in three ways; imports no botkit.
+"""Counts a judge's arrivals against limits in three ways; does not import botkit.
 
     python tests/benchmarks/judge_count.py arrivals.json limits.json
 
@@ -28,7 +28,7 @@ def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 
 def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
-    """The same for windows that begin at multiples of the length, whatever their phase (sixty are tried)."""
+    """The same for windows that begin at multiples of the length, at sixty different phases."""
     most = over = 0
     for phase in range(PHASES):
         counts: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""A bot without strategies: the real router, real HTTP, and orders as many as the limits let through.
+"""A bot without strategies: the real router, real HTTP, and as many orders as the limits allow.
 
 Run by ``limits_judge.py`` and by tests, each in a process of its own; prints one JSON object at its end.
 """
@@ -33,7 +33,7 @@ POOLS = {"balance": "private", "order_book": "public"}
 
 
 def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
-    """The limits of the judge as the router wants them."""
+    """The judge's limits in the form the router takes."""
     endpoints = {}
     for name in ("create_order", "create_batch", "cancel_order", "cancel_batch", "open_orders", "balance"):
         pool = POOLS.get(name, name)
@@ -63,7 +63,7 @@ def path_of(request: Request) -> tuple[str, str, object]:
 
 
 class Sender:
-    """Drives the router on the wall's time."""
+    """Drives the router on wall time."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         limits = json.loads(options.limits)
@@ -130,7 +130,7 @@ class Sender:
         self.pump()
 
     def pump(self) -> None:
-        """Send what is due and come again in time."""
+        """Send what is due and schedule the next run."""
         now = self._clock.now()
         while (due := self.router.next_due()) is not None and due <= now:
             for request in self.router.due(now).requests:
@@ -200,7 +200,7 @@ class Sender:
             await self.shared.stop()
 
     async def _light(self, owner: str, random: Random) -> None:
-        """A strategy that does each thing about once in two seconds."""
+        """A strategy that does everything about once every two seconds."""
         while True:
             await asyncio.sleep(random.uniform(0.2, 0.8))
             deed = random.choice(["create", "cancel", "balance", "open_orders"])
@@ -214,7 +214,7 @@ class Sender:
 
 
 def link_of(options: argparse.Namespace) -> Link | None:
-    """The ledger that is wanted."""
+    """The requested ledger."""
     if options.ledger == "memory":
         return None
     if options.ledger.startswith("redis"):

@@ -1,4 +1,4 @@
-"""A server that only writes down when requests arrive; a process of its own, and it imports no botkit.
+"""A server in its own process that only records when requests arrive; it does not import botkit.
 
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """The counter at the exchange that a request counts into."""
+    """The exchange's counter that a request counts against."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":
@@ -32,7 +32,7 @@ def counter_of(method: str, path: str) -> str:
 
 
 class Judge:
-    """Keeps arrivals."""
+    """Records arrivals."""
 
     def __init__(self, least_s: float, most_s: float, seed: int) -> None:
         self.arrivals: list[tuple[str, int, int]] = []
@@ -40,11 +40,11 @@ class Judge:
         self._least_s, self._most_s = least_s, most_s
 
     def way(self) -> float:
-        """One way of the network."""
+        """One direction of the network."""
         return self._random.uniform(self._least_s, self._most_s)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """HTTP/1.1 with keep-alive, as much of it as an honest client needs."""
+        """As much of HTTP/1.1 with keep-alive as an honest client needs."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -60,13 +60,13 @@ class Judge:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}")
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client went away, killed perhaps
+            pass  # the client disconnected, perhaps killed
         finally:
             writer.close()
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Until SIGTERM."""
+    """Run until SIGTERM."""
     judge = Judge(options.least_ms / 1000, options.most_ms / 1000, options.seed)
     server = await asyncio.start_server(judge.connected, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -75,7 +75,7 @@ async def serve(options: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, ended.set)
     await ended.wait()
-    # what is on its way in at the end arrives after all that matters here
+    # requests still arriving at the end come after everything that matters
     options.out.write_text(json.dumps(judge.arrivals))
 
 

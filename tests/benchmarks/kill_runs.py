@@ -1,4 +1,4 @@
-"""Kill -9 a trading bot again and again, and hold its books against the exchange's after every restart.
+"""Kill -9 a trading bot repeatedly, and compare its books with the exchange's after every restart.
 
     python -m tests.benchmarks.kill_runs [--kills 200] [--seed 1] [--open-orders 200]
 
@@ -20,7 +20,7 @@ from tests.live.world import make_world
 
 
 def main() -> int:
-    """Kill, print by phase, and fail where anything is broken."""
+    """Kill, print by phase, and fail if anything is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 async def restart_with(folder: Path, open_orders: int) -> float:
-    """Seconds that a restart with so many open orders takes."""
+    """Seconds that a restart with this many open orders takes."""
     async with make_world(folder) as world:
         return await restart_with_open_orders(world, open_orders)
 

@@ -1,4 +1,4 @@
-"""A greedy bot against the emulator over real sockets: what the emulator itself counted. One command.
+"""A greedy bot against the emulator over real sockets, judged by the emulator's own count. One command.
 
     python tests/benchmarks/limits_emulator.py [--seconds 185] [--no-batching]
 
@@ -67,7 +67,7 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "greedy.yaml"
-        config.touch(mode=0o600)  # it holds a key, if only an invented one
+        config.touch(mode=0o600)  # it holds a key, even if only an invented one
         config.write_text(
             CONFIG.format(plugins=HERE / "strategies", batching=str(options.batching).lower(), pairs=", ".join(PAIRS))
         )
@@ -100,7 +100,8 @@ def fetch(url: str) -> dict[str, Any]:
 
 
 def report(counters: dict[str, Any]) -> int:
-    """Print each endpoint's busiest window beside its limit; 1 if anything was over, or refused for its limit."""
+    """Print each endpoint's busiest window and its limit; 1 if any was exceeded or any request refused for its
+    limit."""
     from botkit.exchange.bitopro.limit_table import load_limit_table
 
     table = load_limit_table()

@@ -1,4 +1,5 @@
-"""Does the router keep the limits, by a judge that knows nothing of it? One command, or ``--only NAME`` for a part.
+"""Does the router obey the limits, according to a judge that knows nothing of it? One command, or ``--only NAME`` for a
+part.
 
     python tests/benchmarks/limits_judge.py [--only creates|mixed|batches|broker|redis|kills] [--window 60]
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-#: the documented limits of a minute; ``--window`` scales those of a minute together
+#: the documented limits per minute; ``--window`` scales those of a minute together
 LIMITS = {
     "create_order": [1200, 60],
     "create_batch": [90, 60],
@@ -36,7 +37,7 @@ REDIS_PORT = 16379
 
 
 def limits_for(window_s: int) -> dict[str, list[list[int]]]:
-    """The table with windows of ``window_s`` in place of a minute, and as many requests a second."""
+    """The table with windows of ``window_s`` instead of a minute, and the same rate."""
     return {
         name: [[max(1, requests * window_s // per_s), window_s] if per_s == 60 else [requests, per_s]]
         for name, (requests, per_s) in LIMITS.items()
@@ -80,7 +81,7 @@ class Trial:
         return json.loads(counted.stdout), told
 
     def kill(self) -> None:
-        """End what still runs."""
+        """End whatever still runs."""
         for process in [*self.senders, self._judge]:
             if process.poll() is None:
                 process.kill()
@@ -91,7 +92,7 @@ class Trial:
 
 @contextmanager
 def trial(limits: dict[str, list[list[int]]], *, most_ms: float = 80) -> Iterator[Trial]:
-    """A trial in a folder of its own."""
+    """A trial in its own folder."""
     with tempfile.TemporaryDirectory(prefix="judge") as folder:
         made = Trial(Path(folder), limits, most_ms=most_ms)
         try:
@@ -102,7 +103,7 @@ def trial(limits: dict[str, list[list[int]]], *, most_ms: float = 80) -> Iterato
 
 @contextmanager
 def redis_server(folder: Path, port: int = REDIS_PORT) -> Iterator[str]:
-    """A Redis of our own; its URL."""
+    """A separate Redis server; returns its URL."""
     command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder), "--bind", "127.0.0.1"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
@@ -114,7 +115,7 @@ def redis_server(folder: Path, port: int = REDIS_PORT) -> Iterator[str]:
 
 
 def broker_pid(folder: Path) -> int:
-    """The broker of a folder, found by its command line (Linux)."""
+    """A folder's broker, found by its command line (Linux)."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -153,7 +154,7 @@ def part_mixed(window_s: int) -> dict[str, Any]:
 
 
 def part_batches(window_s: int) -> dict[str, Any]:
-    """Orders a minute with batches."""
+    """Orders per minute with batches."""
     with trial(limits_for(window_s)) as judged:
         judged.send("--seconds", str(window_s * 2 + 5), "--creates", "6000", "--refill", "--batching")
         verdict, _ = judged.verdict()
@@ -165,7 +166,7 @@ def part_batches(window_s: int) -> dict[str, Any]:
 
 
 def part_broker(window_s: int) -> dict[str, Any]:
-    """Two processes share by the broker."""
+    """Two processes share through the broker."""
     with trial(limits_for(window_s)) as judged:
         for _ in range(2):
             judged.send(
@@ -177,7 +178,7 @@ def part_broker(window_s: int) -> dict[str, Any]:
 
 
 def part_redis(window_s: int) -> dict[str, Any]:
-    """Three processes share by Redis. Its new ledger opens after one window."""
+    """Three processes share through Redis. Its new ledger opens after one window."""
     if shutil.which("redis-server") is None:
         return {"violations": 0, "kept": True, "skipped": "no redis-server here"}
     with trial(limits_for(window_s)) as judged, redis_server(judged.folder) as url:

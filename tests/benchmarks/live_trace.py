@@ -1,4 +1,4 @@
-"""How far an order goes through the code live: ``python tests/benchmarks/live_trace.py``.
+"""An order's path through the live code: ``python tests/benchmarks/live_trace.py``.
 
 A real bot trades against the emulator. Counted are the calls of Python functions under ``botkit/`` (`sys.setprofile`,
 "call" events: a coroutine counts each time it goes on) from the step of the event loop in which a WebSocket text is
@@ -24,22 +24,22 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import botkit
-from botkit.assembly import Project
 from botkit.emulator import Emulator, EmulatorOptions
 from botkit.engine.strategy.base import Strategy
 from botkit.exchange.bitopro.stream import Stream
 from botkit.live.notices import Notices
 from botkit.live.starting import start
 from botkit.model.clock import NS_PER_S
+from botkit.project.project import Project
 from tests.live.world import CONFIG, UNIT, World
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
-#: what brings the order about: a frame with a book, or one with trades
+#: what triggers the order: a frame with a book, or one with trades
 LIVES = ("on_book", "on_trade")
-#: orders of which the shortest way counts
+#: number of orders, of which the shortest path counts
 ORDERS = 8
 SPEED = 5.0
-#: between an order and its cancel, by the emulator's clock, so that what came of one is over before the next
+#: between an order and its cancel, by the emulator's clock, so that one is over before the next
 APART_NS = 1 * NS_PER_S
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl
@@ -76,23 +76,23 @@ def botkit_register_strategies(register):
 
 
 class Way(NamedTuple):
-    """An order's way from a text to its bytes."""
+    """An order's path from a text to its bytes."""
 
     name: str
     calls: int
-    #: files in the order in which they are first entered, each with its calls
+    #: files in the order in which they are first entered, with their calls
     files: dict[str, int]
 
 
 class _Tracer:
-    """Collects the calls of the event loop's steps, and keeps those of an order's way."""
+    """Collects the calls of the event loop's steps, and keeps those on an order's path."""
 
     def __init__(self) -> None:
         self.ways: list[list[CodeType]] = []
-        self._step: list[CodeType] = []  # the calls of the step that runs
+        self._step: list[CodeType] = []  # the calls of the current step
         self._way: list[CodeType] | None = None  # those of the steps since a text was read
         self._is_ordered = False
-        self._events = 0  # that the strategy heard of on the way
+        self._events = 0  # what the strategy received in the meantime
         self._text, self._order = Stream._frame.__code__, Strategy.buy.__code__
         self._run = asyncio.Handle._run.__code__
 
@@ -123,7 +123,7 @@ class _Tracer:
 
 
 class _EmulatorThread:
-    """An emulator with an event loop of its own."""
+    """An emulator with its own event loop."""
 
     def __init__(self, facts: Any) -> None:
         self._facts = facts
@@ -151,7 +151,7 @@ class _EmulatorThread:
 
 @contextlib.asynccontextmanager
 async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
-    """A bot that places an order, and cancels it, as long as the block lasts."""
+    """A bot that keeps placing and cancelling an order for the duration of the block."""
     (folder / "plugins").mkdir(parents=True)
     strategy = STRATEGY.format(on_book=life == "on_book", apart_ns=APART_NS)
     (folder / "plugins" / "quick.py").write_text(strategy, encoding="utf-8")
@@ -167,7 +167,7 @@ async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
 
 
 async def way(folder: Path, life: str) -> Way:
-    """The shortest way of several orders."""
+    """The shortest path of several orders."""
     tracer = _Tracer()
     async with _trading(folder, life), asyncio.timeout(60):
         sys.setprofile(tracer)
@@ -182,7 +182,7 @@ async def way(folder: Path, life: str) -> Way:
 
 
 async def ways(folder: Path) -> list[Way]:
-    """Every kind of way."""
+    """Every kind of path."""
     return [await way(folder / life, life) for life in LIVES]
 
 

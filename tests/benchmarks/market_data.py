@@ -1,4 +1,4 @@
-"""Seeded market data for benchmarks: millions of rows in a second, by numpy.
+"""Seeded market data for benchmarks: millions of rows per second, by numpy.
 
 Only for measuring: numpy's generators may give other rows in another version, unlike the synthetic market of
 `botkit.tape.synthetic`, which is slower.
@@ -20,14 +20,14 @@ START = parse_time("2024-01-01")
 
 
 def _walk(rng: np.random.Generator, n: int, step_ticks: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """Prices around 86,000 USDT that wander, turn, and never leave (43,000, 172,000)."""
+    """Prices around 86,000 USDT that wander, turn, and stay within (43,000, 172,000)."""
     noise = rng.normal(0.0, step_ticks, n)
     # slow swings on top, so that averages cross often and yet trends exist
     phase = np.cumsum(rng.uniform(0.5, 1.5, n)) / 900.0
     swing = (2 * np.abs(phase % 2 - 1) - 1) * step_ticks * 20
-    # folded at the bounds instead of cut, so that it keeps moving
+    # folded at the bounds instead of clipped, so that it keeps moving
     low, high = 4_300_000, 17_200_000
-    # what bounces back at once: a pure random walk gives sma_cross a little under 39,000 fills in 1,000,000 candles
+    # bounces back at once: a pure random walk gives sma_cross slightly fewer than 39,000 fills in 1,000,000 candles
     bounce = rng.normal(0.0, step_ticks * 0.8, n)
     raw = 8_600_000 + np.cumsum(noise) + swing + bounce - low
     folded = np.abs((raw + (high - low)) % (2 * (high - low)) - (high - low)) + low
@@ -86,7 +86,7 @@ def books_and_trades(books: int = 50_000, trades_a_book: int = 4, seed: int = 1)
 
 
 def write_tape(root: Path, *streams: MarketColumns) -> Path:
-    """The streams as a tape at ``root``, for benchmarks that measure the whole way."""
+    """The streams as a tape at ``root``, for end-to-end benchmarks."""
     with TapeWriter(
         root, source="benchmark", recorded="numpy", synthetic=True, amount_decimals={PAIR: 4}, compression_level=1
     ) as writer:

@@ -1,4 +1,4 @@
-"""One backtest as a process of its own, measured stage by stage: what the backtest benchmarks share.
+"""One backtest in its own process, measured stage by stage; shared by the backtest benchmarks.
 
 CPU time is what counts, since other programs may share the machine; wall time is printed beside it. The cost of an
 empty method call says how fast the machine was meanwhile: 26 ns on the quiet machine that the goals were set on.
@@ -24,11 +24,11 @@ QUIET_CALL_NS = 26.0
 
 class _Empty:
     def call(self) -> None:
-        """Nothing."""
+        """An empty method."""
 
 
 def call_ns(count: int = 200_000) -> float:
-    """What an empty method call costs now, in nanoseconds of CPU time."""
+    """What an empty method call currently costs, in nanoseconds of CPU time."""
     call = _Empty().call
     begin = time.process_time_ns()
     for _ in range(count):
@@ -82,7 +82,7 @@ def run_once(config: Path, out: Path) -> dict[str, Any]:
 
 
 def run_in_child(config: Path, out: Path) -> dict[str, Any]:
-    """`run_once` in a new process, with the wall time of that whole process."""
+    """`run_once` in a new process, with that process's wall time."""
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, __file__, str(config), str(out)], check=True, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""How far an order's life goes through the code: ``python tests/benchmarks/order_trace.py [TOP]``.
+"""An order's life through the code: ``python tests/benchmarks/order_trace.py [TOP]``.
 
 Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events: generators count each time they
 go on) in one backtest with orders and in the same one without, and divides the difference by the number of orders. What
@@ -33,7 +33,7 @@ from tests.benchmarks import market_data
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
 ROWS = {"candles": 2_000, "trades": 8_000}
-#: an order every so many rows, so that each has ended before the next
+#: rows between orders, so that each has ended before the next
 EVERY = {"candles": 20, "trades": 80}
 STRATEGY = """
 pair: Pair
@@ -78,7 +78,7 @@ def on_order(self, order):
 def on_fill(self, fill):
     pass
 """
-#: what is traced: (name, what the strategy does, what it listens to)
+#: traces: (name, the strategy's action, its subscription)
 LIVES = (
     ("limit order that takes, on bars", "limit", "candles"),
     ("limit order that takes, on trades", "limit", "trades"),
@@ -92,7 +92,7 @@ LIVES = (
 
 
 class Run(NamedTuple):
-    """One backtest: calls by function, and how many orders and fills it had."""
+    """One backtest: calls by function, and its numbers of orders and fills."""
 
     calls: Counter[CodeType]
     orders: int
@@ -100,14 +100,14 @@ class Run(NamedTuple):
 
 
 class Life(NamedTuple):
-    """What one order of a kind costs on average."""
+    """The average cost of one order of a kind."""
 
     name: str
     orders: int
     fills: int
     calls: float
     files: int
-    #: (file, function, calls an order), the most first
+    #: (file, function, calls per order), the largest first
     functions: tuple[tuple[str, str, float], ...]
 
 

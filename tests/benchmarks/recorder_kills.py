@@ -1,4 +1,4 @@
-"""Kill -9 a recorder again and again, and print what each kill cost.
+"""Kill -9 a recorder repeatedly, and print what each kill cost.
 
     python -m tests.benchmarks.recorder_kills [--kills 20] [--seed 1]
 
@@ -32,7 +32,7 @@ def numbers(tape: Path) -> list[int]:
 
 
 def wait_for_rows(out: Path, process: subprocess.Popen[bytes]) -> None:
-    """Until a new journal has grown beyond its heading."""
+    """Wait until a new journal has grown beyond its header."""
     begun = {path: path.stat().st_size for path in out.glob("journal/*.rows")}
     end = time.monotonic() + 60
     while time.monotonic() < end:
@@ -63,7 +63,7 @@ def main() -> None:
             if rng.random() < 0.7:
                 wait_for_rows(out, process)
                 time.sleep(rng.uniform(0.0, 2.0))
-            else:  # while it starts, and turns the journal before into Parquet
+            else:  # while it starts and converts the previous journal to Parquet
                 time.sleep(rng.uniform(0.2, 4.0))
             assert process.poll() is None, "the recorder ended by itself"
             process.kill()
@@ -73,7 +73,7 @@ def main() -> None:
             doubled += len(found) - len(set(found))
             assert found[: len(known)] == known, "rows that were safe are gone"
             if len(found) == len(known):
-                early += 1  # it died before its first second was over
+                early += 1  # it died within its first second
             else:
                 sent = {number: at for at, number in venue.trades}
                 lost_s.append(killed - sent[found[-1]])

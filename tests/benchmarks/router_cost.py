@@ -30,7 +30,7 @@ def a_router(*, batching: bool) -> Router:
 
 
 def idle_us(count: int = 40_000) -> float:
-    """Create, due and answered of one order after another, below the limit."""
+    """Create, due and answered for one order after another, below the limit."""
     router = a_router(batching=True)
     orders = [order(client_id) for client_id in range(1, count + 1)]
     now = START
@@ -44,7 +44,7 @@ def idle_us(count: int = 40_000) -> float:
 
 
 def crowded_us(*, batching: bool, waiting: int = 3_000, granted: int = 10_000) -> float:
-    """Per granted request with ``waiting`` creates of four strategies in the queue all the time."""
+    """Per granted request, with ``waiting`` creates of four strategies always in the queue."""
     router = a_router(batching=batching)
     orders = [order(n, f"s{n % 4}") for n in range(1, 1 + waiting + (10 if batching else 1) * granted + 100)]
     supply = iter(orders)
@@ -85,11 +85,11 @@ def queued_mb(count: int = 100_000) -> tuple[float, float]:
 
 class _Empty:
     def call(self) -> None:
-        """Nothing."""
+        """An empty method."""
 
 
 def call_ns(count: int = 500_000) -> float:
-    """One empty method call, in nanoseconds: 26 on the quiet machine of the goals, more where others work too."""
+    """One empty method call, in nanoseconds: 26 on the quiet reference machine, more on a shared one."""
     call = _Empty().call
     begin = time.process_time_ns()
     for _ in range(count):

@@ -60,7 +60,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     recording_mb: float
 
     def line(self) -> str:
-        """For the table."""
+        """A row of the table."""
         return (
             f"{self.at_s:6.0f} s {self.resident_kb / 1024:7.1f} MB {self.tasks:5} tasks {self.threads:3} threads "
             f"{self.descriptors:4} descriptors {self.journal_mb:7.1f} MB journal {self.recording_mb:7.1f} MB recording"
@@ -85,7 +85,7 @@ def sample(process_id: int, state: Path, at_s: float) -> Sample:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """Least squares, a minute."""
+    """The least-squares slope per minute."""
     n = len(points)
     if n < 2:
         return 0.0
@@ -95,7 +95,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def write_configs(folder: Path) -> dict[str, Path]:
-    """One configuration that trades, and one of the same bot that only looks."""
+    """Two configurations of the same bot: one that trades, and one that only watches."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "restless.py").write_text(STRATEGY)
     paths = {}
@@ -140,7 +140,7 @@ async def soak(folder: Path, minutes: float, speed: float) -> int:
 
 
 async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, minutes: float) -> list[Sample]:
-    """Look at the bot every few seconds until the time is over."""
+    """Sample the bot every few seconds until the time is over."""
     began = time.monotonic()
     samples: list[Sample] = []
     while (passed := time.monotonic() - began) < minutes * 60 and bot.returncode is None:
@@ -155,7 +155,7 @@ async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, min
 
 
 def describe(samples: list[Sample]) -> None:
-    """Print what the process was like, and where it was going."""
+    """Print how the process behaved, and its trends."""
     last = samples[-1]
     print(last.line())
     tail = [s for s in samples if s.at_s > last.at_s / 3]
@@ -168,7 +168,7 @@ def describe(samples: list[Sample]) -> None:
 
 
 async def judge(config: Path, emulator: Any) -> list[str]:
-    """Start the bot anew and hold its books against the exchange's."""
+    """Restart the bot and compare its books with the exchange's."""
     async with live_parts(Project.load(config), "emulator", rest=emulator.rest, ws=emulator.ws) as parts:
         bot = await start(parts, Notices())
         try:
@@ -183,7 +183,7 @@ async def judge(config: Path, emulator: Any) -> list[str]:
 
 
 def main() -> int:
-    """Soak for as long as was asked for."""
+    """Soak for the requested time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--speed", type=float, default=20)

@@ -64,7 +64,7 @@ ORDER_EVERY = 20
 _BASE_CENTS = 6_000_000
 _BELOW_CENTS = 500_000
 _UNIT = 10**8
-#: what an empty method call takes on this kind of machine when it does nothing else
+#: what an empty method call takes on an otherwise idle machine of this kind
 _IDLE_CALL_NS = 26
 
 STRATEGY = f"""
@@ -105,21 +105,21 @@ emulator:
 
 
 class _Stamps:
-    """When frames were written and when the orders that they brought about had come whole, by the price in both."""
+    """When frames were written, and when the orders that they triggered had fully arrived, by the price in both."""
 
     def __init__(self) -> None:
         self.pushed: dict[int, int] = {}
         self.took: list[tuple[int, int, int]] = []
 
     def listen(self) -> None:
-        """Look at what every connection receives before anything parses it."""
+        """Inspect what every connection receives before anything parses it."""
         original = RequestHandler.data_received
         stamps = self
 
         def data_received(self: RequestHandler, data: bytes) -> None:
             arrived = time.perf_counter_ns()
             if data.startswith(b"POST /v3/orders/"):
-                found = _PRICE.search(data)  # aiohttp writes head and body in one go
+                found = _PRICE.search(data)  # aiohttp writes head and body at once
                 assert found is not None
                 cents = round(float(found[1]) * 100) + _BELOW_CENTS
                 if cents in stamps.pushed:
@@ -184,7 +184,7 @@ def _frame(cents: int, now: int) -> OrderBookFrame:
 # -- the bot ----------------------------------------------------------------------------------------------------------
 
 
-#: what ends each step of an order's way through the bot, in order
+#: what ends each step of an order's path through the bot, in order
 _STEPS = (
     "received",
     "woken",
@@ -203,12 +203,12 @@ _STEPS = (
 )
 
 
-#: of these, what a client that is no bot has: received, request made, connected, written
+#: of these, what a bare client has too: received, request made, connected, written
 _BARE_STEPS = 4
 
 
 class _Trace:
-    """The moments that an order's way through the bot has, from the socket's bytes to the socket's bytes.
+    """The timestamps on an order's path through the bot, from socket bytes to socket bytes.
 
     Each step is named by what ended with it; the times are of the wall, and of the thread's own work. Books that come
     while an order is on its way do not disturb its marks.
@@ -309,7 +309,7 @@ class _Book(msgspec.Struct):
 
 
 async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
-    """The least that does the same: aiohttp and msgspec alone, without books, limits, checks or a journal."""
+    """The minimum that does the same: aiohttp and msgspec alone, without books, limits, checks or a journal."""
     secret = DEFAULT_ACCOUNT.secret.encode()
     decode, number, order_id = msgspec.json.Decoder(_Book).decode, 0, ""
 
@@ -346,7 +346,7 @@ async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
 
 
 def disk_us(folder: Path) -> list[float]:
-    """What it takes to make 16 kB durable there, without a database."""
+    """The cost of making 16 kB durable there without a database."""
     took: list[float] = []
     with (folder / "probe").open("wb", buffering=0) as file:
         for _ in range(200):
@@ -359,7 +359,7 @@ def disk_us(folder: Path) -> list[float]:
 
 
 def empty_call_ns() -> float:
-    """What an empty method call takes, the best of several rounds."""
+    """The cost of an empty method call, the best of several rounds."""
 
     class Empty:
         def method(self) -> None:
@@ -386,7 +386,7 @@ _Marks = tuple[list[tuple[int, int, int]], int]
 
 
 def _ways(orders: list[_Marks], took: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """For each order the moments of its way, as (time, own work), from the server to the server."""
+    """Each order's timestamps as (time, own work), from the server to the server."""
     at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
     ways = []
     for marks, cents in orders:
@@ -452,7 +452,7 @@ def main() -> int:
             trace.install()
             disk: list[float] = []
             calls_ns: list[float] = []
-            for _ in range(given.rounds):  # in turn, since other work on the machine comes and goes
+            for _ in range(given.rounds):  # alternating, since other work on the machine comes and goes
                 runner.run(_trade_bare(addresses, given.seconds / 2))
                 disk += disk_us(folder)
                 calls_ns.append(empty_call_ns())

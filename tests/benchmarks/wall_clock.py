@@ -1,4 +1,4 @@
-"""A run at speed 1 over real sockets beside the backtest of the same stretch with the latency that the run measured.
+"""A run at speed 1 over real sockets, compared with the backtest of the same period at the measured latency.
 
     python -m tests.benchmarks.wall_clock [--minutes 5] [--runs 5] [--tape FOLDER] [--keep FOLDER]
 
@@ -53,7 +53,7 @@ _PARAMS = {"pair": PAIR, "amount": 0.02, "inventory": 3.0, "spread_bps": 1.0, "s
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """A wall-clock run: where it left its files, how far its times are past the tape's, and what is compared."""
+    """A wall-clock run: where its files are, how far its times are past the tape's, and what is compared."""
 
     folder: Path
     shift: Nanos
@@ -63,7 +63,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def config(tape: Path, params: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run and its backtest share."""
+    """What the run and its backtest have in common."""
     return {
         "name": "wall-clock",
         "plugins": [str(ROOT / "strategies")],
@@ -75,7 +75,7 @@ def config(tape: Path, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_wall_clock(folder: Path, tape: Path, seconds: float, params: Mapping[str, Any]) -> Stretch:
-    """`botkit run` for so long, in a process of its own."""
+    """Run `botkit run` for this long in its own process."""
     folder.mkdir(parents=True)
     path = folder / "run.yaml"
     path.write_text(json.dumps(config(tape, params)))
@@ -106,7 +106,7 @@ def run_wall_clock(folder: Path, tape: Path, seconds: float, params: Mapping[str
 
 
 def run_beside(stretch: Stretch, tape: Path, params: Mapping[str, Any], seed: int, out: Path) -> dict[str, float]:
-    """The backtest of the stretch with the latency that the run measured."""
+    """The backtest of the same period with the latency that the run measured."""
     document = config(tape, params) | {"seed": seed}
     document["backtest"] |= {
         "from": format_time(stretch.begin),
@@ -126,7 +126,7 @@ def _rows(folder: Path) -> Iterable[dict[str, Any]]:
 
 
 def counted(rows: Iterable[dict[str, Any]], begin: Nanos, end: Nanos) -> dict[str, float]:
-    """What was decided and heard in a span. ``volume`` is in base currency."""
+    """The decisions and events of a span. ``volume`` is in base currency."""
     found = dict.fromkeys(SHOWN, 0.0)
     for row in rows:
         if not begin <= row["t"] < end:

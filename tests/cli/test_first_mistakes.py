@@ -121,7 +121,7 @@ def test_a_class_that_is_not_registered_is_found(tmp_path: Path, capsys: Printed
     bot.file.write_text(text[: text.index("@hookimpl")], encoding="utf-8")
     assert bot.check() == 2
     said = capsys.readouterr().err
-    assert f"{bot.file} defines the class `Mine` but offers it under no name" in said
+    assert f"{bot.file} defines the class `Mine` but does not register it" in said
     assert 'register("mine", Mine)' in said
 
 
@@ -130,7 +130,7 @@ def test_a_missing_plugin_folder_is_named_with_its_line(tmp_path: Path, capsys: 
     bot.write(plugins="[strategie]")
     assert bot.check() == 2
     said = capsys.readouterr().err
-    assert f"{bot.config}:2: there is neither a folder `strategie` beside this file nor an installed module" in said
+    assert f"{bot.config}:2: there is neither a folder `strategie` next to this file nor an installed module" in said
     assert "did you mean `strategies`?" in said
 
 

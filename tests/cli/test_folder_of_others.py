@@ -27,7 +27,7 @@ def test_world_writable_plugins_in_the_current_directory_are_not_run(
     for command in (["config", "check", str(config)], ["backtest", str(config)], ["run", str(config)], ["plugins"]):
         assert main(command) == 2, command
         told = capsys.readouterr().err
-        assert "can be written by others (mode 0777), and its code would be run; run: chmod go-w" in told
+        assert "is writable by others (mode 0777), and its code would be run; run: chmod go-w" in told
         assert "it was run" not in told
     config.write_text(config.read_text() + "plugins: [strategies]\n")  # whoever names it has looked
     assert main(["config", "check", str(config)]) == 2

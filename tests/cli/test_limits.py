@@ -75,7 +75,7 @@ def test_usage_shows_how_much_bots_sharing_a_ledger_hold(tmp_path: Path, monkeyp
     monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
     nobody = CliRunner().invoke(limits, ["--usage"])
     assert isinstance(nobody.exception, LedgerUnreachable)  # looking does not start a broker
-    assert "no bot here shares its limits" in str(nobody.exception)
+    assert "no bot on this machine is sharing its limits" in str(nobody.exception)
 
     async def share() -> None:
         link = BrokerLink()

@@ -101,7 +101,7 @@ def test_a_state_that_cannot_survive_a_restart_is_a_warning(tmp_path: Path, caps
     """
     assert FirstBot(tmp_path, body).backtest() == 0
     said = capsys.readouterr().err
-    assert said.count("self.state of 'mine' cannot be kept for a restart: 'me': Object of type Mine is not JSON") == 1
+    assert said.count("self.state of 'mine' cannot be saved for a restart: 'me': Object of type Mine is not JSON") == 1
 
 
 def test_a_callback_that_would_block_a_live_bot_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
@@ -118,4 +118,4 @@ def test_a_callback_that_would_block_a_live_bot_is_reported_with_its_line(tmp_pa
     assert bot.backtest() == 0
     said = capsys.readouterr().err
     assert said.count("warning: on_bar took over 0.") == 1
-    assert f"at {bot.line_of('sleep(0.6)')}; live, nothing else happens meanwhile" in said
+    assert f"at {bot.line_of('sleep(0.6)')}; a live bot does nothing else meanwhile" in said

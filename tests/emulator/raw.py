@@ -1,4 +1,6 @@
-"""A client built only on json, hmac and aiohttp: it shares no code with the emulator, so it is an independent check."""
+"""A client built only on json, hmac and aiohttp: it shares no code with the emulator, so it is an independent check.
+
+The machine's clock alone comes from botkit, since tests may run on virtual time."""
 
 from __future__ import annotations
 
@@ -6,11 +8,11 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 from typing import Any
 
 import aiohttp
 
+from botkit.live.clock import REAL_CLOCK
 from tests.exchange.recorded import EXAMPLES
 
 EMAIL, KEY, SECRET = "emulator@botkit.local", "emulator-key", "emulator-secret"
@@ -40,7 +42,7 @@ class Raw:
 
     @staticmethod
     def now_ms() -> int:
-        return time.time_ns() // 1_000_000
+        return REAL_CLOCK.wall_ns() // 1_000_000
 
     def nonce(self) -> dict[str, str]:
         text = json.dumps({"identity": EMAIL, "nonce": self.now_ms()}).encode()

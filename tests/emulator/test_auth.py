@@ -12,6 +12,8 @@ from botkit.emulator.replies import RefusedError
 from botkit.emulator.switches import choose
 from tests.emulator.raw import EMAIL, KEY, SECRET, example, headers, sign
 
+pytestmark = pytest.mark.virtual_time
+
 NOW_MS = 1_790_300_000_000
 NOW = NOW_MS * 10**6
 ACCOUNTS = {EMAIL: EmulatorAccount(email=EMAIL, key=KEY, secret=SECRET)}

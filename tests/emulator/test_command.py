@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from botkit.assembly.emulator import emulator_options
 from botkit.cli.main import main
 from botkit.emulator.faults import KINDS
 from botkit.emulator.switches import SWITCHES, choose, help_lines
@@ -59,6 +60,40 @@ def test_a_mistake_gives_one_line_and_exit_code_2(capsys, arguments, named) -> N
 
 def test_a_malformed_account_is_not_shown(capsys) -> None:  # type: ignore[no-untyped-def]
     _, lines = run(capsys, "--account", "me@x.y:key:canary-secret:more")
+    assert "canary" not in lines[0]
+
+
+def test_accounts_come_from_the_environment_or_a_private_file(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("EMU_KEY", "k1")
+    monkeypatch.setenv("EMU_SECRET", "s1")
+    file = tmp_path / "accounts"
+    file.write_text("# two more\nb@x.y:k2:s2\n\nc@x.y:k3:${EMU_SECRET}\n")
+    file.chmod(0o600)
+    made = emulator_options(accounts=["a@x.y:${EMU_KEY}:${EMU_SECRET}"], accounts_file=file)
+    found = [(account.email, account.key, account.secret) for account in made.accounts]
+    assert found == [("a@x.y", "k1", "s1"), ("b@x.y", "k2", "s2"), ("c@x.y", "k3", "s1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "named"),
+    [
+        ("a@x.y:k:canary\nb@x.y:canary\n", 0o600, "accounts:2: write it as EMAIL:KEY:SECRET"),
+        ("a@x.y:k:canary\n", 0o644, "chmod 600"),
+        ("a@x.y:k:${NOT_SET_ANYWHERE}\n", 0o600, "NOT_SET_ANYWHERE is not set"),
+        ("# canary\n", 0o600, "has no accounts"),
+        ("\udcff canary", 0o600, "cannot be read as UTF-8"),
+        (None, 0o600, "there is no such file"),
+    ],
+)
+def test_a_wrong_file_of_accounts_is_one_line_and_not_shown(capsys, tmp_path, text, mode, named) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "accounts"
+    if text is not None:
+        file.write_text(text, errors="surrogateescape")
+        file.chmod(mode)
+    code, lines = run(capsys, "--accounts", str(file))
+    assert code == 2
+    assert len(lines) == 1
+    assert named in lines[0]
     assert "canary" not in lines[0]
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.emulator.raw import Raw
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.mark.parametrize(
     "sent", [{"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example:80"}, {"Origin": "http://x"}]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import aiohttp
@@ -13,6 +12,8 @@ import pytest
 from botkit.emulator.faults import KINDS, Faults
 from botkit.errors import ConfigError
 from tests.emulator.raw import Raw, headers
+
+pytestmark = pytest.mark.virtual_time
 
 MAIN = "emulator@botkit.local"
 
@@ -51,7 +52,7 @@ async def test_request_faults(start, session, fault, outcome, deeds) -> None:  #
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(**fault, where="create_order", count=1)
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     if isinstance(outcome, int):
         status, _ = await create(raw)
         assert status == outcome
@@ -59,7 +60,7 @@ async def test_request_faults(start, session, fault, outcome, deeds) -> None:  #
         with pytest.raises(outcome):
             await create(raw, 0.4)
     if fault["kind"].startswith("delay"):
-        assert time.monotonic() - began >= 0.1
+        assert asyncio.get_running_loop().time() - began >= 0.1
     if fault["kind"] == "late_arrival":
         assert await orders(raw) == 0
         await asyncio.sleep(0.4)

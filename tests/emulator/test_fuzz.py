@@ -6,6 +6,8 @@ import pytest
 
 from tests.emulator.fuzz_wire import both_ways
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_neither_side_breaks(seed: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
 from tests.emulator.raw import Raw
+
+pytestmark = pytest.mark.virtual_time
 
 ANN, BOB = "ann@x.y:ann-key:ann-secret", "bob@x.y:bob-key:bob-secret"
 

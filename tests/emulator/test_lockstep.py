@@ -12,6 +12,8 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.sim.latency import Constant
 from tests.emulator.raw import Raw
 
+pytestmark = pytest.mark.virtual_time
+
 START = 1_790_300_040 * NS_PER_S
 
 

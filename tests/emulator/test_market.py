@@ -17,6 +17,8 @@ from botkit.model.columns import BookColumns, TradeColumns
 from botkit.tape.writer import TapeWriter
 from tests.emulator.raw import Raw
 
+pytestmark = pytest.mark.virtual_time
+
 START = 1_790_300_040 * NS_PER_S
 
 

@@ -14,6 +14,8 @@ from botkit.exchange.bitopro import BitoProClient
 from botkit.exchange.bitopro.wire.bodies import CreateBody
 from botkit.project.project import Project
 
+pytestmark = pytest.mark.virtual_time
+
 UNIT = 10**8
 ROOT = Path(__file__).parents[2]
 BOT = f"plugins: [{ROOT / 'strategies'}]\nstrategies: [{{use: market_maker, params: {{pair: btc_usdt}}}}]\n"

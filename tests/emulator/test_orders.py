@@ -9,6 +9,8 @@ import pytest
 
 from tests.emulator.raw import Raw
 
+pytestmark = pytest.mark.virtual_time
+
 BUY = {"action": "BUY", "type": "LIMIT", "price": "5"}
 ANN, BOB = "ann@x.y:ann-key:ann-secret", "bob@x.y:bob-key:bob-secret"
 

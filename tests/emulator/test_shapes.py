@@ -15,6 +15,8 @@ import pytest
 from tests.emulator.raw import Raw, example, shape
 from tests.exchange.recorded import TRADING_PAIRS
 
+pytestmark = pytest.mark.virtual_time
+
 
 def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str = "") -> None:
     """Check for equal names and types. ``optional`` names may appear on one side only."""
@@ -131,7 +133,9 @@ async def test_an_orders_life_has_the_exchanges_shapes(start, session) -> None: 
     assert stop["orderId"].startswith("SL-")
     _, waiting = await raw.get(f"/orders/btc_twd/{stop['orderId']}", private=True)
     like(waiting, example("rest_order_get_stop_untriggered"))
-    _, missed = await raw.create(action="BUY", type="LIMIT", price=str(ask), amount="0.1", timeInForce="POST_ONLY")
+    # well above the best ask, which has moved since
+    price = str(ask + 100_000)
+    _, missed = await raw.create(action="BUY", type="LIMIT", price=price, amount="0.1", timeInForce="POST_ONLY")
     _, history = await raw.get("/orders/all/btc_twd", private=True)
     assert history["data"][0]["id"] == str(missed["orderId"])
     assert history["data"][0]["status"] == 6

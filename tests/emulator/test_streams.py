@@ -14,6 +14,8 @@ import pytest
 from botkit.emulator import sockets
 from tests.emulator.raw import Raw
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def frame(socket: Any, within_s: float = 10) -> Any:
     message = await asyncio.wait_for(socket.receive(), within_s)

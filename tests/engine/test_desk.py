@@ -1,4 +1,4 @@
-"""The order protocol, answered by hand: what is lost, late, early, doubled or out of order."""
+"""The order protocol with hand-written answers: lost, late, early, repeated or out of order."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def bot(**more: object) -> Bot:
 
 
 def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Order:
-    """A limit buy that is on its way."""
+    """A limit buy in flight."""
     order: Order = bot.s.buy(BTC, amount=amount, price=price, **more)
     bot.end_turn()
     return order
 
 
 def states(bot: Bot, order: Order) -> list[str]:
-    """The states of an order that its strategy heard of."""
+    """The order states that its strategy was notified of."""
     return [state.value for heard, state in bot.s.of("order") if heard is order]
 
 
-# -- the plain way ----------------------------------------------------------------------------------------------------
+# -- the simple path -----------------------------------------------------------------------------------------------
 
 
-def test_an_order_goes_its_way_from_the_call_to_the_fill() -> None:
+def test_an_order_goes_from_call_to_fill() -> None:
     b = bot()
     order = buy(b)
     assert order.state is OrderState.SENDING
@@ -67,7 +67,7 @@ def test_money_is_locked_from_the_call_on() -> None:
     assert b.s.balance("twd").locked == 900
 
 
-def test_a_report_that_beats_the_answer_is_applied_once() -> None:
+def test_a_report_that_arrives_before_the_answer_is_applied_once() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0)
@@ -76,7 +76,7 @@ def test_a_report_that_beats_the_answer_is_applied_once() -> None:
     assert states(b, order) == ["open"]
 
 
-def test_a_slot_is_not_held_for_an_order_that_a_push_has_shown() -> None:
+def test_a_push_that_shows_an_order_frees_its_slot() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0)
@@ -86,7 +86,7 @@ def test_a_slot_is_not_held_for_an_order_that_a_push_has_shown() -> None:
     assert {use.held for use in b.router.usage(b.now) if use.pool == "create_order"} == {0}
 
 
-def test_an_execution_that_beats_the_answer_is_kept_until_the_order_is_known() -> None:
+def test_an_execution_that_arrives_before_the_answer_is_kept_until_the_order_is_known() -> None:
     b = bot()
     order = buy(b)
     b.execute(order, 10_000)
@@ -98,7 +98,7 @@ def test_an_execution_that_beats_the_answer_is_kept_until_the_order_is_known() -
     b.check()
 
 
-def test_executions_of_others_that_were_kept_do_not_pile_up() -> None:
+def test_kept_executions_of_others_do_not_pile_up() -> None:
     for is_another in (False, True):
         b = bot()
         order = buy(b)
@@ -117,9 +117,9 @@ def test_executions_of_others_that_were_kept_do_not_pile_up() -> None:
         b.execute(stranger, 9)
         b.accept(order)
         if is_another:
-            b.execute(stranger, 9)  # nothing is on its way any more, so neither it nor the one before was ours
+            b.execute(stranger, 9)  # nothing is in flight any more, so neither this one nor the one before was ours
         ours = buy(b)
-        b.accept(ours)  # under the stranger's id: what was kept of it comes out here
+        b.accept(ours)  # under the stranger's id: any execution kept for it would appear here
         assert order_id_of(ours) == order_id_of(stranger)
         assert ours.executed_lots == (0 if is_another else 9)
 
@@ -152,7 +152,7 @@ def test_a_final_report_waits_for_its_executions() -> None:
     assert order.state is OrderState.FILLED
 
 
-def test_executions_that_do_not_come_are_read_after_a_second() -> None:
+def test_missing_executions_are_read_after_a_second() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -167,7 +167,7 @@ def test_executions_that_do_not_come_are_read_after_a_second() -> None:
     assert b.s.position(BTC).amount == 101.0
 
 
-def test_an_older_report_does_not_make_it_forget_what_it_waits_for() -> None:
+def test_an_older_report_does_not_stop_the_wait_for_executions() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -178,7 +178,7 @@ def test_an_older_report_does_not_make_it_forget_what_it_waits_for() -> None:
     assert b.all(GetOrder)
 
 
-def test_an_execution_that_was_listed_is_not_booked_again_from_the_stream() -> None:
+def test_a_listed_execution_is_not_booked_again_from_the_stream() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -193,7 +193,7 @@ def test_an_execution_that_was_listed_is_not_booked_again_from_the_stream() -> N
     assert order.executed_lots == 10_000
 
 
-def test_a_late_execution_of_an_ended_order_is_booked() -> None:
+def test_a_late_execution_of_a_finished_order_is_booked() -> None:
     b = bot()
     order = buy(b)
     b.rest(order)
@@ -208,7 +208,7 @@ def test_a_late_execution_of_an_ended_order_is_booked() -> None:
 # -- cancelling -------------------------------------------------------------------------------------------------------
 
 
-def test_an_order_that_waits_is_withdrawn() -> None:
+def test_a_queued_order_is_withdrawn_by_its_cancel() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
     b.s.cancel(order)
@@ -219,7 +219,7 @@ def test_an_order_that_waits_is_withdrawn() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_the_cancel_of_an_order_on_its_way_leaves_when_it_is_known() -> None:
+def test_cancelling_an_order_in_flight_waits_until_its_id_is_known() -> None:
     b = bot()
     order = buy(b)
     b.s.cancel(order)
@@ -227,7 +227,7 @@ def test_the_cancel_of_an_order_on_its_way_leaves_when_it_is_known() -> None:
     assert cancelled_ids(b.accept(order)) == [order.client_id]
 
 
-def test_a_doubled_cancel_is_sent_once() -> None:
+def test_a_repeated_cancel_is_sent_once() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -238,7 +238,7 @@ def test_a_doubled_cancel_is_sent_once() -> None:
     assert len(b.all(CancelOrder)) == 1
 
 
-def test_neither_a_200_nor_a_not_found_ends_an_order_but_its_push_does() -> None:
+def test_only_its_push_ends_an_order_neither_a_200_nor_a_not_found() -> None:
     for outcome, status in ((Ending.OK, 200), (Ending.REFUSED, 404)):
         b = bot()
         order = b.rest(buy(b))
@@ -252,7 +252,7 @@ def test_neither_a_200_nor_a_not_found_ends_an_order_but_its_push_does() -> None
         assert b.s.balance("twd").locked == 0
 
 
-def test_a_cancel_without_a_push_is_read_after_a_second_and_repeated_while_the_order_lives() -> None:
+def test_a_cancel_without_a_push_is_read_after_a_second_and_repeated_while_the_order_is_live() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -290,7 +290,7 @@ def test_a_fill_that_overtakes_the_cancel_counts() -> None:
     assert order.state is OrderState.FILLED
 
 
-def test_cancel_all_cancels_the_callers_own_orders_alone() -> None:
+def test_cancel_all_cancels_only_the_callers_own_orders() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
@@ -310,7 +310,7 @@ def test_cancel_all_cancels_the_callers_own_orders_alone() -> None:
 # -- deadlines --------------------------------------------------------------------------------------------------------
 
 
-def test_what_expires_in_the_queue_ends_expired_and_was_never_sent() -> None:
+def test_an_order_that_expires_in_the_queue_is_never_sent() -> None:
     b = bot(limits={"create_order": "3/1m"}, batching=False)
     orders = [b.s.buy(BTC, amount=0.1, price=900, expire_s=5) for _ in range(8)]
     b.end_turn()
@@ -334,7 +334,7 @@ def test_an_order_that_outlives_expire_s_at_the_exchange_is_cancelled() -> None:
     assert order.reason == "expired"
 
 
-def test_a_market_order_is_given_up_after_five_seconds_in_the_queue() -> None:
+def test_a_market_order_is_dropped_after_five_seconds_in_the_queue() -> None:
     b = bot(limits={"create_order": "2/1m"}, batching=False)
     orders = [b.s.market_buy(BTC, spend=1_000) for _ in range(6)]
     b.end_turn()
@@ -374,7 +374,7 @@ def test_a_replacement_is_reduced_by_what_was_filled_meanwhile() -> None:
 
 
 @pytest.mark.parametrize(("filled", "status", "why"), [(9_995, 3, "below the minimum"), (10_000, 2, "was filled")])
-def test_a_replacement_that_is_not_needed_any_more_is_dropped(filled: int, status: int, why: str) -> None:
+def test_a_replacement_that_is_no_longer_needed_is_dropped(filled: int, status: int, why: str) -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -386,7 +386,7 @@ def test_a_replacement_that_is_not_needed_any_more_is_dropped(filled: int, statu
     assert not b.s.open_orders()
 
 
-def test_a_replaced_order_in_the_queue_gives_its_place_to_the_new_one() -> None:
+def test_replacing_a_queued_order_keeps_its_place() -> None:
     b = bot()
     old = b.s.buy(BTC, amount=1, price=900)
     new = b.s.replace(old, price=910, amount=2)
@@ -397,7 +397,7 @@ def test_a_replaced_order_in_the_queue_gives_its_place_to_the_new_one() -> None:
     assert b.s.balance("twd").locked == 1_820
 
 
-def test_a_replacement_that_is_refused_leaves_the_old_one_in_the_queue() -> None:
+def test_a_refused_replacement_leaves_the_old_order_in_the_queue() -> None:
     b = bot()
     old = b.s.buy(BTC, amount=1, price=900)
     new = b.s.replace(old, amount=10**5)
@@ -423,7 +423,7 @@ def test_the_latest_of_several_replacements_counts() -> None:
     assert b.s.open_orders() == [third]
 
 
-def test_a_replacement_that_waits_can_be_cancelled() -> None:
+def test_a_waiting_replacement_can_be_cancelled() -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -443,7 +443,7 @@ def test_a_final_order_cannot_be_replaced() -> None:
     assert "cancelled" in new.reason
 
 
-def test_a_stop_order_that_has_triggered_is_replaced_by_a_limit_order() -> None:
+def test_a_triggered_stop_order_is_replaced_by_a_limit_order() -> None:
     b = bot()
     stop = b.s.sell(BTC, amount=1, price=900, stop_price=950)
     b.end_turn()
@@ -455,10 +455,10 @@ def test_a_stop_order_that_has_triggered_is_replaced_by_a_limit_order() -> None:
     assert new.stop_ticks == 0
 
 
-# -- answers that tell less than one would like -----------------------------------------------------------------------
+# -- incomplete answers --------------------------------------------------------------------------------------------
 
 
-def test_an_order_of_which_no_byte_was_sent_is_over() -> None:
+def test_an_order_of_which_no_byte_was_sent_is_final() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.NOT_SENT, text="t0 is too old")
@@ -466,7 +466,7 @@ def test_an_order_of_which_no_byte_was_sent_is_over() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_a_refusal_is_believed_once_a_look_up_finds_nothing() -> None:
+def test_a_refusal_is_trusted_once_a_look_up_finds_nothing() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=422, text="no")
@@ -477,7 +477,7 @@ def test_a_refusal_is_believed_once_a_look_up_finds_nothing() -> None:
     assert b.s.balance("twd").locked == 0
 
 
-def test_a_refused_order_that_was_applied_all_the_same_is_adopted() -> None:
+def test_a_refused_order_that_exists_anyway_is_adopted() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=400)
@@ -486,7 +486,7 @@ def test_a_refused_order_that_was_applied_all_the_same_is_adopted() -> None:
     assert b.s.balance("twd").locked == 900
 
 
-def test_a_rejected_order_that_lives_is_counted_again_and_cancelled() -> None:
+def test_a_rejected_order_that_turns_out_live_is_counted_again_and_cancelled() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.REFUSED, status=400)
@@ -509,7 +509,7 @@ def test_an_answer_with_another_client_id_proves_nothing() -> None:
     assert order.state is OrderState.UNKNOWN
 
 
-def test_a_report_of_somebody_elses_order_under_our_label_is_foreign() -> None:
+def test_a_report_of_another_users_order_with_our_client_id_is_foreign() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0, price_ticks=901, order_id="F1")
@@ -518,7 +518,7 @@ def test_a_report_of_somebody_elses_order_under_our_label_is_foreign() -> None:
     assert {row.order_id for row in b.engine.view.foreign_orders()} == {"F1", "F2"}
 
 
-def test_a_report_under_the_label_of_an_order_that_was_never_sent_is_foreign() -> None:
+def test_a_report_with_the_client_id_of_an_unsent_order_is_foreign() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
     b.s.cancel(order)
@@ -559,7 +559,7 @@ def test_a_batch_answer_with_fewer_rows_than_orders_proves_nothing() -> None:
     assert {o.state for o in b.s.open_orders() if o.sent and o.state is not OrderState.SENDING} == {OrderState.UNKNOWN}
 
 
-def test_a_market_buy_counts_its_remainder_in_quote() -> None:
+def test_a_market_buys_remainder_is_counted_in_quote() -> None:
     b = bot()
     order = b.s.market_buy(BTC, spend=1_000)
     b.end_turn()
@@ -573,7 +573,7 @@ def test_a_market_buy_counts_its_remainder_in_quote() -> None:
     b.check()
 
 
-def test_a_final_row_with_less_than_was_booked_is_final_all_the_same() -> None:
+def test_a_final_row_with_less_than_was_booked_is_still_final() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.execute(order, 4_000)
@@ -583,7 +583,7 @@ def test_a_final_row_with_less_than_was_booked_is_final_all_the_same() -> None:
     assert b'"mismatch"' in b"".join(b.log)
 
 
-def test_executions_that_no_listing_shows_are_looked_for_ever_more_rarely() -> None:
+def test_executions_that_no_listing_shows_are_read_less_and_less_often() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.push(order, 2, 10_000)
@@ -598,7 +598,7 @@ def test_executions_that_no_listing_shows_are_looked_for_ever_more_rarely() -> N
     assert len(times) < 13
 
 
-def test_a_replacement_that_waited_long_counts_as_an_order_of_the_moment_at_which_it_leaves() -> None:
+def test_a_delayed_replacement_counts_as_an_order_when_it_leaves() -> None:
     b = bot(risk={"max_orders_per_second": 2})
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -608,7 +608,7 @@ def test_a_replacement_that_waited_long_counts_as_an_order_of_the_moment_at_whic
     assert new.state is OrderState.SENDING
 
 
-def test_a_replacement_whose_time_has_run_out_before_it_could_leave_expires_and_wakes_nobody_in_the_past() -> None:
+def test_a_replacement_that_expires_while_waiting_wakes_nobody_in_the_past() -> None:
     b = bot()
     old = b.rest(buy(b, expire_s=5))
     new = b.s.replace(old, price=910)
@@ -624,7 +624,7 @@ def test_a_replacement_whose_time_has_run_out_before_it_could_leave_expires_and_
 # -- forgetting -------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_never_sent_is_forgotten_at_once_and_what_was_is_kept_for_late_news() -> None:
+def test_unsent_orders_are_forgotten_at_once_and_sent_ones_kept_for_late_reports() -> None:
     b = bot()
     cancelled = buy(b)
     b.accept(cancelled)

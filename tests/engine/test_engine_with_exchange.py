@@ -1,4 +1,4 @@
-"""The engine and the simulated exchange together: what one asks for, the other answers, and the books agree."""
+"""The engine and the simulated exchange together: requests, answers, and books that agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sim(*strategies: Listener, prints: Any = (), **more: Any) -> Sim:
 
 
 def _at_t0(rows: Any) -> Any:
-    shift = (T0 - venue.T0) // S  # the tables of that world count from another moment
+    shift = (T0 - venue.T0) // S  # that world's tables count from another moment
     return [(row[0] + shift, *row[1:]) for row in rows]
 
 
@@ -70,7 +70,7 @@ class Deaf(Sim):
         return []
 
 
-def test_a_market_order_fills_from_the_book_and_the_books_agree() -> None:
+def test_a_market_order_fills_from_the_book_and_balances_agree() -> None:
     b = sim()
     order = b.s.market_buy(BTC, amount=6, max_slippage_pct=2)
     b.end_turn()
@@ -81,7 +81,7 @@ def test_a_market_order_fills_from_the_book_and_the_books_agree() -> None:
     b.check()
 
 
-def test_a_resting_order_is_seen_in_the_book_and_cancelled() -> None:
+def test_a_resting_order_appears_in_the_book_and_is_cancelled() -> None:
     b = sim()
     order = b.s.buy(BTC, amount=1, price=995, post_only=True)
     b.end_turn()
@@ -97,7 +97,7 @@ def test_a_resting_order_is_seen_in_the_book_and_cancelled() -> None:
     b.check()
 
 
-def test_post_only_that_would_take_is_cancelled_by_the_exchange() -> None:
+def test_a_post_only_order_that_would_take_is_cancelled_by_the_exchange() -> None:
     b = sim()
     order = b.s.buy(BTC, amount=1, price=1_010, post_only=True)
     b.end_turn()
@@ -119,7 +119,7 @@ def test_a_replacement_goes_through_cancel_and_create() -> None:
     b.check()
 
 
-def test_a_protected_position_is_left_through_the_exchange() -> None:
+def test_a_protected_position_is_closed_through_the_exchange() -> None:
     b = sim(prints=[(10, 900, 100, -1)])
     b.s.protect(BTC, stop_loss_pct=5)
     b.to(9)
@@ -131,7 +131,7 @@ def test_a_protected_position_is_left_through_the_exchange() -> None:
     b.check()
 
 
-def test_orders_whose_answers_were_lost_are_found_in_the_listing_and_their_fills_in_the_trades() -> None:
+def test_orders_with_lost_answers_are_found_in_listings_and_their_fills_in_the_trades() -> None:
     b = Deaf(Listener(start=listens), columns=[venue.books(_at_t0(BOOKS), BTC)])
     b.to(2)
     b.trade(1_000)

@@ -1,4 +1,4 @@
-"""What an order is refused for before anything is sent, in the words that a strategy reads."""
+"""Why orders are refused before anything is sent, in the words that a strategy reads."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def bot(**more: Any) -> Bot:
         ({"amount": 1, "price": 1_100, "stop_price": 0}, "stop_price must be above 0"),
     ],
 )
-def test_a_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
+def test_an_invalid_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
     b = bot()
     placed = b.s.buy(BTC, **order)
     assert placed.is_refused
@@ -61,14 +61,14 @@ def test_amounts_and_prices_round_against_the_user() -> None:
     assert b.s.buy(BTC, amount=0.3 - 0.1, price=900).amount_lots == 2_000
 
 
-def test_coins_in_open_orders_are_not_there_twice() -> None:
+def test_coins_in_open_orders_cannot_be_spent_twice() -> None:
     b = bot()
     b.s.sell(BTC, amount=60, price=1_100)
     refused = b.s.sell(BTC, amount=60, price=1_100)
     assert refused.reason == "needs 60 btc, 40 available (60 locked in 1 order)"
 
 
-def test_stop_orders_wait_on_the_side_that_is_usual_or_said() -> None:
+def test_stop_orders_wait_on_the_usual_or_the_requested_side() -> None:
     b = bot()
     sell = b.s.sell(BTC, amount=1, price=900, stop_price=950)
     buy = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
@@ -77,7 +77,7 @@ def test_stop_orders_wait_on_the_side_that_is_usual_or_said() -> None:
     assert [order.condition.value for order in (sell, buy, dip)] == ["<=", ">=", "<="]
 
 
-def test_a_stop_that_is_met_may_go_to_the_market() -> None:
+def test_a_stop_whose_condition_is_met_may_be_sent_at_once() -> None:
     b = bot()
     sell = b.s.sell(BTC, amount=1, price=900, stop_price=1_000, on_met="market")
     assert sell.type is OrderType.MARKET
@@ -91,7 +91,7 @@ def test_a_stop_without_a_last_price_is_refused() -> None:
     assert "no last price" in b.s.sell(BTC, amount=1, price=900, stop_price=950).reason
 
 
-def test_a_stop_order_in_the_place_of_another_is_refused_where_its_condition_is_met() -> None:
+def test_a_replacement_stop_order_is_refused_if_its_condition_is_met() -> None:
     b = bot()
     old = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
     b.end_turn()
@@ -117,7 +117,7 @@ def test_a_stop_order_in_the_place_of_another_is_refused_where_its_condition_is_
         ({"spend": 30_000}, "the visible book holds only 20100 twd within 1 % of the best price"),
     ],
 )
-def test_a_market_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
+def test_an_invalid_market_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
     b = bot()
     b.book([(990, 100_000)], [(1_000, 100_000), (1_010, 100_000), (1_020, 100_000)])
     placed = b.s.market_buy(BTC, **order)
@@ -125,7 +125,7 @@ def test_a_market_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
     assert why in placed.reason
 
 
-def test_slippage_counts_from_the_best_price_of_the_visible_book() -> None:
+def test_slippage_is_measured_from_the_best_visible_price() -> None:
     b = bot()
     b.book([(1_000, 10_000), (991, 10_000), (980, 10_000)], [(1_010, 10_000)])
     assert "holds only 2 btc within 1 %" in b.s.market_sell(BTC, amount="2.1").reason
@@ -135,7 +135,7 @@ def test_slippage_counts_from_the_best_price_of_the_visible_book() -> None:
     assert "shows no bids" in b.s.market_sell(BTC, amount=1).reason
 
 
-def test_slippage_is_checked_again_at_the_last_gate() -> None:
+def test_slippage_is_checked_again_before_sending() -> None:
     b = bot(limits={"create_order": "2/1m"}, batching=False)
     b.book([(990, 10**6)], [(1_000, 10**6)])
     orders = [b.s.market_buy(BTC, spend=1_000) for _ in range(3)]
@@ -144,12 +144,12 @@ def test_slippage_is_checked_again_at_the_last_gate() -> None:
     assert waiting
     for request in b.all(CreateOrder):
         b.book([(990, 10**6)], [(1_000, 1), (1_100, 10**6)])
-        b.answer(request, Ending.NOT_SENT)  # gives the slot back
+        b.answer(request, Ending.NOT_SENT)  # returns the slot
     assert {order.state for order in waiting} == {OrderState.NOT_SENT}
     assert all("visible book" in order.reason for order in waiting)
 
 
-def test_close_sells_what_can_be_sold_or_says_that_there_is_nothing() -> None:
+def test_close_sells_what_is_sellable_or_reports_that_there_is_nothing() -> None:
     b = bot()
     order = b.s.close(BTC)
     assert (order.amount_lots, order.reduces) == (10**6, True)
@@ -157,7 +157,7 @@ def test_close_sells_what_can_be_sold_or_says_that_there_is_nothing() -> None:
     assert again.reason == "nothing of btc_twd can be sold now (position 100 btc)"
 
 
-def test_maintenance_refuses_everything() -> None:
+def test_maintenance_refuses_every_order() -> None:
     pair = Pair("btc_twd", msgspec.structs.replace(RULES, maintenance=True))
     b = Bot(Listener(pair), pairs={**PAIRS, "btc_twd": pair})
     b.trade(1_000, pair=pair)
@@ -169,18 +169,18 @@ def test_maintenance_refuses_everything() -> None:
         assert order.reason == "btc_twd is in maintenance"
 
 
-def test_the_exchanges_cap_on_open_orders_holds_for_all_strategies() -> None:
+def test_the_exchanges_open_order_cap_applies_across_strategies() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
     orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
     refused = second.buy(BTC, amount="0.01", price=900)
     assert refused.reason == "8 orders of btc_twd are open, the most that the exchange allows"
-    assert first.replace(orders[0], price=910).is_open  # it takes the place of one
+    assert first.replace(orders[0], price=910).is_open  # it replaces one
     assert second.market_buy(BTC, spend=1_000).is_open
 
 
-def test_a_pair_that_is_not_there_is_a_mistake() -> None:
+def test_an_unknown_pair_is_an_error() -> None:
     b = bot()
     with pytest.raises(ValueError, match="'doge_twd' is not a pair of this exchange; there are btc_twd, eth_twd"):
         b.s.buy("doge_twd", amount=1, price=1)
@@ -189,7 +189,7 @@ def test_a_pair_that_is_not_there_is_a_mistake() -> None:
 # -- the bot as a whole -----------------------------------------------------------------------------------------------
 
 
-def test_a_halted_bot_takes_no_orders_but_ways_out_and_resume_lifts_it() -> None:
+def test_a_halted_bot_accepts_only_reducing_orders_until_resumed() -> None:
     b = bot()
     rest = b.s.buy(BTC, amount=1, price=900)
     b.end_turn()
@@ -205,16 +205,16 @@ def test_a_halted_bot_takes_no_orders_but_ways_out_and_resume_lifts_it() -> None
     assert b.s.buy(BTC, amount=1, price=900).is_open
 
 
-def test_what_waits_when_the_bot_is_halted_never_leaves() -> None:
+def test_orders_waiting_when_the_bot_is_halted_are_never_sent() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
-    b.risk.halt(None, "test")  # even where nobody cancelled it
+    b.risk.halt(None, "test")  # even if nobody cancelled it
     assert not b.end_turn()
     assert order.state is OrderState.NOT_SENT
     assert order.reason == "the bot is halted: test"
 
 
-def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
+def test_a_shortage_names_the_coin_and_halts_creates_until_it_ends() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"], "btc": RICH["btc"]}])
     b.trade(1_000)
     actual = {"twd": (RICH["twd"], RICH["twd"]), "btc": (60 * UNIT, 60 * UNIT)}
@@ -233,7 +233,7 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
     for second in (10, 13):
         b.to(second)
         b.tell(BalanceReport({"btc": (RICH["btc"], RICH["btc"])}))
-    assert b.messages[1:] == [("info", "the account holds all that its strategies own again; new orders are allowed")]
+    assert b.messages[1:] == [("info", "the account again holds everything its strategies own; new orders are allowed")]
     assert b.s.buy(BTC, amount=1, price=900).is_open
     b.decisions.flush()
     assert b"".join(b.log).count(b'"k":"shortage"') == 2
@@ -242,7 +242,7 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
 # -- the age of the book -----------------------------------------------------------------------------------------------
 
 
-def test_a_market_order_into_an_old_book_is_refused_with_its_age() -> None:
+def test_a_market_order_into_a_stale_book_is_refused_with_its_age() -> None:
     b = bot()
     b.book([(990, 10**6)], [(1_010, 10**6)])
     b.to(300)
@@ -258,7 +258,7 @@ def test_a_market_order_into_an_old_book_is_refused_with_its_age() -> None:
     assert b.s.market_sell(BTC, amount=1).is_open
 
 
-def test_without_books_in_the_run_there_is_no_age() -> None:
+def test_a_run_without_books_has_no_book_age() -> None:
     b = bot()
     b.to(10_000)
     assert b.s.market_buy(BTC, spend=1_000).is_open
@@ -267,7 +267,7 @@ def test_without_books_in_the_run_there_is_no_age() -> None:
 # -- the price collar -------------------------------------------------------------------------------------------------
 
 
-def test_the_collar_holds_market_orders_against_the_visible_book() -> None:
+def test_the_collar_compares_market_orders_with_the_visible_book() -> None:
     b = bot(risk={"price_collar_pct": 5})
     b.book([(900, 10**6)], [(1_100, 10**6)])
     assert "expected price 1100 is 10.00 % above the last price 1000" in b.s.market_buy(BTC, spend=1_000).reason
@@ -295,10 +295,10 @@ def _order(b: Bot, side: Side, **more: Any) -> Any:
     )
 
 
-# -- how a refusal is told --------------------------------------------------------------------------------------------
+# -- how a refusal is reported ------------------------------------------------------------------------------------
 
 
-def test_a_refusal_is_told_after_the_callback_at_the_same_now() -> None:
+def test_a_refusal_is_reported_after_the_callback_at_the_same_now() -> None:
     told: list[tuple[str, int]] = []
 
     def on_trade(s: Any, _: Any) -> None:

@@ -1,4 +1,4 @@
-"""Coins that a strategy was given: what it sees of them, what `close` sells, and where flattening ends."""
+"""Coins given to a strategy: what it sees of them, what `close` sells, and where flattening ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIVEN = {"twd": 10_000 * UNIT, "btc": 2 * UNIT}
 
 
 def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
-    """A bot that has a price and a book, and whose account holds more coins than were handed over."""
+    """A bot with a price and a book, whose account holds more coins than were handed over."""
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_book(BTC, 5)) for _ in range(strategies)),
         balances=ACCOUNT,
@@ -46,7 +46,7 @@ def asked(b: Bot) -> list[Order]:
     return found
 
 
-def test_without_capital_the_coins_of_the_account_are_nobodys() -> None:
+def test_without_capital_the_accounts_coins_are_unassigned() -> None:
     b = trading(None)
     position = b.s.position(BTC)
     assert (position.amount, position.given, position.sellable) == (0, 0, 0)
@@ -58,7 +58,7 @@ def test_without_capital_the_coins_of_the_account_are_nobodys() -> None:
     assert not asked(b)
 
 
-def test_close_sells_all_that_it_owns_and_nothing_else() -> None:
+def test_close_sells_all_that_the_strategy_owns_and_nothing_else() -> None:
     b = trading(GIVEN)
     assert (b.s.position(BTC).amount, b.s.position(BTC).given) == (2, 2)
     b.s.close(BTC)
@@ -68,7 +68,7 @@ def test_close_sells_all_that_it_owns_and_nothing_else() -> None:
     assert b.portfolio.unassigned["btc"] == 3 * UNIT
 
 
-def test_trades_leave_what_was_given_and_capital_that_moves_changes_it() -> None:
+def test_trades_do_not_change_given_coins_but_capital_moves_do() -> None:
     b = trading(GIVEN)
     bought = b.s.market_buy(BTC, spend=3003)
     b.end_turn()
@@ -85,7 +85,7 @@ def test_trades_leave_what_was_given_and_capital_that_moves_changes_it() -> None
 
 
 @pytest.mark.parametrize(("bought", "side", "lots"), [(3, Side.SELL, 3), (-1, Side.BUY, 1)])
-def test_flattening_returns_to_what_was_given(bought: int, side: Side, lots: int) -> None:
+def test_flattening_returns_to_the_given_coins(bought: int, side: Side, lots: int) -> None:
     b = trading(GIVEN)
     if bought > 0:
         order = b.s.market_buy(BTC, spend=1001 * bought)
@@ -103,14 +103,14 @@ def test_flattening_returns_to_what_was_given(bought: int, side: Side, lots: int
     assert b.s.market_buy(BTC, spend=1001).reason == "the bot is being stopped"
 
 
-def test_flattening_a_strategy_that_holds_what_it_was_given_does_nothing() -> None:
+def test_flattening_a_strategy_that_holds_its_given_coins_does_nothing() -> None:
     b = trading(GIVEN)
     b.tell(Stop(withdraws=True))
     b.tell(Flatten("s0"))
     assert not asked(b)
 
 
-def test_a_halted_bot_buys_nothing_back() -> None:
+def test_a_halted_bot_does_not_buy_coins_back() -> None:
     b = trading(GIVEN)
     order = b.s.market_sell(BTC, amount=1)
     b.end_turn()
@@ -125,7 +125,7 @@ def test_a_halted_bot_buys_nothing_back() -> None:
     assert b.reply.value == ("the bot is halted: too much lost",)
 
 
-def test_a_coin_bought_in_one_pair_and_sold_in_another_is_no_surplus() -> None:
+def test_a_coin_bought_in_one_pair_and_sold_in_another_is_not_surplus() -> None:
     owned = coins(twd=10_000, btc=1)
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BTC_USDT), owned), balances=owned)
     for pair, side, amount in ((BTC_TWD, Side.BUY, 3.0), (BTC_USDT, Side.SELL, 2.0)):
@@ -145,7 +145,7 @@ def restarted(portfolio: Portfolio, state: Any = None) -> Portfolio:
     return again
 
 
-def test_the_pool_takes_the_quote_currencies_of_first_pairs_alone() -> None:
+def test_the_pool_takes_only_the_quote_currencies_of_first_pairs() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, BTC_USDT)),
         CapitalShare("b", (USDT_TWD,)),
@@ -156,7 +156,7 @@ def test_the_pool_takes_the_quote_currencies_of_first_pairs_alone() -> None:
     assert portfolio.position("b", USDT_TWD).amount == 0
 
 
-def test_money_of_the_pool_is_no_coin_of_a_strategy_that_trades_it() -> None:
+def test_pool_money_does_not_become_a_strategys_coin() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_USDT,)), CapitalShare("b", (USDT_TWD,)), balances=coins(twd=100, usdt=50)
     )
@@ -164,12 +164,12 @@ def test_money_of_the_pool_is_no_coin_of_a_strategy_that_trades_it() -> None:
     assert portfolio.position("b", USDT_TWD).sellable == 0, "closing its position must not sell a's money"
 
 
-def test_a_strategy_that_names_no_pair_pools_the_currency_of_the_bot() -> None:
+def test_a_strategy_without_pairs_pools_the_bots_currency() -> None:
     portfolio = open_portfolio(CapitalShare("a"), balances=coins(twd=100, usdt=50))
     assert portfolio.unassigned == coins(twd=0, usdt=50)
 
 
-def test_what_was_given_survives_restarts() -> None:
+def test_given_coins_survive_restarts() -> None:
     owned = coins(twd=100, btc=2)
     portfolio = restarted(open_portfolio(CapitalShare("a", (BTC_TWD,), owned), balances=coins(twd=100, btc=3)))
     assert portfolio.position("a", BTC_TWD).given == 2
@@ -177,7 +177,7 @@ def test_what_was_given_survives_restarts() -> None:
     assert restarted(portfolio).position("a", BTC_TWD).given == 1.5
 
 
-def test_books_from_before_it_was_noted_never_call_given_coins_a_surplus() -> None:
+def test_older_books_never_treat_given_coins_as_surplus() -> None:
     fixed = CapitalShare("fixed", (BTC_TWD, BTC_USDT), coins(twd=100, btc=1))
     portfolio = open_portfolio(fixed, CapitalShare("pool", (BTC_TWD,)), balances=coins(twd=300, btc=3))
     portfolio.transfers.move("pool", coins(btc=2))
@@ -194,7 +194,7 @@ def test_books_from_before_it_was_noted_never_call_given_coins_a_surplus() -> No
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_a_cost_is_the_average_cost_of_the_coins_added_and_no_profit(is_running: bool) -> None:
+def test_a_cost_sets_the_added_coins_average_cost_and_is_no_profit(is_running: bool) -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.days.watch("a", "twd")
     if is_running:
@@ -206,7 +206,7 @@ def test_a_cost_is_the_average_cost_of_the_coins_added_and_no_profit(is_running:
     assert portfolio.days.pnl_units("a", "twd") == 0
 
 
-def test_without_a_cost_the_price_at_hand_counts() -> None:
+def test_without_a_cost_the_current_price_counts() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.mark(BTC_TWD, 1000)
     portfolio.transfers.move("a", coins(btc=2))
@@ -215,19 +215,19 @@ def test_without_a_cost_the_price_at_hand_counts() -> None:
 
 @pytest.mark.parametrize(
     ("moved", "told"),
-    [(coins(twd=1), "leave it out"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one after the other")],
+    [(coins(twd=1), "leave it out"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
 )
-def test_a_cost_of_no_coin_or_of_several_is_refused(moved: dict[str, int], told: str) -> None:
+def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], told: str) -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, USDT_TWD), coins(twd=50)), balances=coins(twd=100, btc=2, usdt=9)
     )
     assert told in str(portfolio.transfers.wrong_cost("a", moved))
 
 
-# -- what is said -----------------------------------------------------------------------------------------------------
+# -- reports ------------------------------------------------------------------------------------------------------
 
 
-def test_it_is_said_what_each_strategy_owns_and_what_is_left_alone() -> None:
+def test_the_report_lists_what_each_strategy_owns_and_what_is_left_alone() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BTC_TWD,)),
@@ -237,14 +237,14 @@ def test_it_is_said_what_each_strategy_owns_and_what_is_left_alone() -> None:
     )
     shown = portfolio.ownership.shown(coins(btc=0.25))
     assert shown.sentence() == (
-        "a owns 100 twd; b and c share 400 twd; left alone: 1.25 btc, 9 usdt, which belong to no strategy; "
-        "0.5 btc, which are the reserve; 0.25 btc, which belong to other bots"
+        "a owns 100 twd; b and c share 400 twd; left alone: 1.25 btc, 9 usdt (owned by no strategy); "
+        "0.5 btc (reserve); 0.25 btc (owned by other bots)"
     )
     assert shown.remedy(None) == 'to hand coins over, add `capital: {btc: "1.25", twd: "100"}` to a'
     assert shown.remedy("x.yaml") == ("hand coins over with `botkit capital add x.yaml a btc=1.25 --cost PRICE`")
 
 
-def test_coins_of_which_a_strategy_was_given_some_are_not_offered_again() -> None:
+def test_a_coin_partly_given_to_a_strategy_is_not_offered_again() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=9, btc=1)), balances=coins(twd=9, btc=3, usdt=4))
     shown = portfolio.ownership.shown({})
     assert shown.left == coins(btc=2, usdt=4)

@@ -1,4 +1,4 @@
-"""Indicators: known values, the first valid place, steadiness over many updates, and what they refuse."""
+"""Indicators: known values, the first valid value, stability over many updates, and what they refuse."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ def walk(count: int, seed: int = 1) -> list[float]:
     return prices
 
 
-def test_known_averages() -> None:
+def test_averages_match_known_values() -> None:
     assert steps(SMA(3), [1, 2, 3, 4, 8]) == [None, None, 2, 3, 5]
     assert steps(WMA(3), [1, 2, 3, 4, 8])[2:] == pytest.approx([14 / 6, 20 / 6, 35 / 6])
     assert steps(EMA(3), [1, 2, 3, 4, 8]) == [None, None, 2, 3, 5.5]
 
 
-def test_known_extremes() -> None:
+def test_extremes_match_known_values() -> None:
     assert steps(RollingHigh(3), [3, 1, 2, 1, 5, 4]) == [None, None, 3, 2, 5, 5]
     assert steps(RollingLow(3), [3, 1, 2, 3, 5, 4]) == [None, None, 1, 1, 2, 3]
 
 
-def test_known_bands() -> None:
+def test_bands_match_known_values() -> None:
     assert steps(Bollinger(4, 2), [2, 4, 4, 6]) == [None] * 3 + [Bands(4 - 2 * math.sqrt(2), 4, 4 + 2 * math.sqrt(2))]
 
 
-def test_known_true_ranges() -> None:
+def test_true_ranges_match_known_values() -> None:
     # ranges: 2; max(1, |11 - 9|, |10 - 9|) = 2; a gap down: max(1, |6 - 10|, |5 - 10|) = 5
     assert steps(ATR(2), [10, 11, 6], [8, 10, 5], [9, 10, 5.5]) == [None, 2, (2 + 5) / 2]
 
 
-def test_known_volume_weighted_averages() -> None:
+def test_volume_weighted_averages_match_known_values() -> None:
     prices, volumes = [10.0, 20, 30, 40], [1.0, 3, 0, 0]
     assert steps(VWAP(2), prices, volumes) == [None, 17.5, 20, 40]  # nothing traded in the last window
     assert steps(VWAP(), prices, volumes) == [10, 17.5, 17.5, 17.5]
 
 
-def test_a_cumulative_average_can_begin_anew() -> None:
+def test_a_cumulative_average_can_be_reset() -> None:
     vwap = VWAP()
     steps(vwap, [10.0, 20], [1.0, 1])
     vwap.reset()
@@ -65,7 +65,7 @@ def test_a_cumulative_average_can_begin_anew() -> None:
     assert vwap.update(99.0, 2.0) == 99
 
 
-def test_rsi_after_wilder() -> None:
+def test_rsi_matches_wilders_definition() -> None:
     # the example of the usual textbook sheet (14 periods); its figures are rounded to two places
     closes = [
         44.3389, 44.0902, 44.1497, 43.6124, 44.3278, 44.8264, 45.0955, 45.4245, 45.8433, 46.0826, 45.8931, 46.0328,
@@ -76,13 +76,13 @@ def test_rsi_after_wilder() -> None:
     assert [round(value, 2) for value in got[14:]] == [70.53, 66.32, 66.55, 69.41, 66.36, 57.97]
 
 
-def test_rsi_at_its_ends() -> None:
+def test_rsi_reaches_its_bounds() -> None:
     assert steps(RSI(2), [1, 2, 3])[-1] == 100
     assert steps(RSI(2), [3, 2, 1])[-1] == 0
     assert steps(RSI(2), [2, 2, 2])[-1] == 50
 
 
-def test_macd_is_made_of_its_averages() -> None:
+def test_macd_combines_its_averages() -> None:
     prices = walk(60)
     line = EMA(3).over(prices) - EMA(6).over(prices)
     signal = EMA(4).over(line[5:])
@@ -117,7 +117,7 @@ def test_many_updates_do_not_drift() -> None:
     sma, bands = SMA(50), Bollinger(50)
     window: list[float] = []
     for i in range(200_000):
-        # every now and then a value that a running sum would never get rid of
+        # now and then a value that a running sum would never get rid of
         value = 1e15 if i % 70_000 == 69_999 else chance.randint(1, 10**7) / 100
         sma.update(value)
         bands.update(value)
@@ -128,14 +128,14 @@ def test_many_updates_do_not_drift() -> None:
     assert bands.value.upper - bands.value.middle == pytest.approx(2 * np.std(last), rel=1e-12)
 
 
-def test_bands_of_a_high_price_that_hardly_moves() -> None:
+def test_bands_are_exact_for_a_high_price_that_hardly_moves() -> None:
     # sums of squares would find 0 or worse here: 1e9 squared leaves no digit for a hundredth
     line = [1e9 + 0.01 * (i % 2) for i in range(40)]
     bands = Bollinger(20, 1).over(line)
     assert bands.upper[-1] - bands.middle[-1] == pytest.approx(0.005, rel=1e-4)
 
 
-def test_an_array_indicator_uses_any_function() -> None:
+def test_an_array_indicator_accepts_any_function() -> None:
     prices = walk(40)
     mean = ArrayIndicator(lambda close: pd.Series(close).rolling(5).mean(), 5)
     got = steps(mean, prices)
@@ -144,7 +144,7 @@ def test_an_array_indicator_uses_any_function() -> None:
     assert mean.value == got[-1]
 
 
-def test_an_array_indicator_passes_options_inputs_and_tuples() -> None:
+def test_an_array_indicator_supports_options_inputs_and_tuples() -> None:
     def spread(high: Any, low: Any, *, times: float) -> tuple[Any, Any]:
         assert len(high) == len(low) == 3
         high *= times  # its own copies: this must not reach the indicator's memory
@@ -160,7 +160,7 @@ def test_an_array_indicator_passes_options_inputs_and_tuples() -> None:
         indicator.over([1.0])
 
 
-def test_an_array_indicator_is_not_ready_while_the_function_says_nan() -> None:
+def test_an_array_indicator_is_not_ready_while_its_function_returns_nan() -> None:
     indicator = ArrayIndicator(lambda a: np.where(a > 0, a, np.nan), 1)
     assert steps(indicator, [1.0, -1.0, 2.0]) == [1, None, 2]
     with pytest.raises(ValueError, match="empty array"):
@@ -169,7 +169,7 @@ def test_an_array_indicator_is_not_ready_while_the_function_says_nan() -> None:
 
 @pytest.mark.parametrize("kind", [SMA, WMA, EMA, RSI, Bollinger, ATR, RollingHigh, RollingLow, VWAP])
 @pytest.mark.parametrize("length", [0, -1, 2.5, True, "10"])
-def test_lengths_are_whole_and_positive(kind: Any, length: Any) -> None:
+def test_lengths_must_be_whole_and_positive(kind: Any, length: Any) -> None:
     with pytest.raises(ValueError, match="at least 1, not"):
         kind(length)
 

@@ -1,4 +1,4 @@
-"""A strategy that tries to see or change what it must not, through the arrays of its bars."""
+"""A strategy that tries to see or change what it must not through the arrays of its bars."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NAMES = ("open", "high", "low", "close", "volume", "time")
 
 
 def bars(count: int) -> list[Bar]:
-    """Every figure of bar i is at least 1000 + i, so a figure of the future is known when seen."""
+    """Every figure of bar i is at least 1000 + i, so a figure from the future is recognisable."""
     return [Bar(PAIR, T0 + i * NS_PER_MINUTE, *([1000.0 + i] * 5)) for i in range(count)]
 
 
 def everything_behind(view: Any) -> Iterator[Any]:
-    """The view and all it leads to: bases, memoryviews and their objects."""
+    """The view and everything it leads to: bases, memoryviews and their objects."""
     seen: list[Any] = []
     queue = [view]
     while queue:
@@ -53,7 +53,7 @@ def everything_behind(view: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 2, 100, 255, 256, 257, 4095, 4096, 4097, 9000])
-def test_nothing_behind_a_view_holds_a_bar_that_has_not_ended(name: str, count: int) -> None:
+def test_memory_behind_a_view_holds_no_unfinished_bar(name: str, count: int) -> None:
     series = BarSeries(PAIR, "1m")
     for bar in bars(count):
         series.append(bar)
@@ -80,7 +80,7 @@ def test_at_every_bar_the_whole_memory_ends_with_that_bar() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_view_and_no_base_can_be_written(name: str) -> None:
+def test_neither_views_nor_their_bases_are_writable(name: str) -> None:
     series = BarSeries(PAIR, "1m")
     series.append_all(bars(300))
     view = getattr(series, name)
@@ -106,7 +106,7 @@ def test_no_view_and_no_base_can_be_written(name: str) -> None:
     assert getattr(series, name).tolist() == [getattr(bar, name) for bar in bars(300)]
 
 
-def test_what_stands_behind_the_base_shows_no_buffer() -> None:
+def test_the_object_behind_the_base_exposes_no_buffer() -> None:
     series = BarSeries(PAIR, "1m")
     series.append_all(bars(3))
     base = series.close.base
@@ -115,13 +115,13 @@ def test_what_stands_behind_the_base_shows_no_buffer() -> None:
     public = {name: getattr(keeper, name) for name in dir(keeper) if not name.startswith("__")}
     assert not public
     assert keeper is not None
-    assert keeper.__array_interface__["data"][1] is True  # read-only for whoever makes an array of it
+    assert keeper.__array_interface__["data"][1] is True  # read-only for anyone who makes an array of it
     with pytest.raises(ValueError, match="WRITEABLE"):
         np.asarray(keeper).flags.writeable = True
 
 
 @pytest.mark.parametrize("keep", [None, 5, 300])
-def test_a_later_bar_changes_no_view_taken_before(keep: int | None) -> None:
+def test_later_bars_do_not_change_earlier_views(keep: int | None) -> None:
     series = BarSeries(PAIR, "1m", keep=keep)
     taken = []
     for bar in bars(1500):
@@ -138,12 +138,12 @@ def test_a_view_outlives_its_series() -> None:
     view, wanted = series.close, series.close.tolist()
     del series
     gc.collect()
-    scribble = [np.full(512, -1.0) for _ in range(200)]  # would land in memory given back too early
+    scribble = [np.full(512, -1.0) for _ in range(200)]  # would land in memory freed too early
     assert view.tolist() == wanted
     assert len(scribble) == 200
 
 
-def test_memory_is_given_back_once_nobody_looks() -> None:
+def test_memory_is_freed_once_no_view_remains() -> None:
     import weakref
 
     series = BarSeries(PAIR, "1m")
@@ -175,7 +175,7 @@ def test_a_coarser_series_never_runs_ahead_of_the_finer_one() -> None:
             assert coarse.close.base.max() <= price
 
 
-def test_warm_up_shows_history_and_no_more() -> None:
+def test_warm_up_exposes_history_and_nothing_else() -> None:
     history, future = bars(50)[:30], bars(50)[30:]
     series, builder = BarSeries(PAIR, "1m"), BarBuilder(PAIR, "1m", grace_ns=0)
     series.append_all(builder.warm_start(history))

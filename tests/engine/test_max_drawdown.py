@@ -1,4 +1,4 @@
-"""``max_drawdown``: a fall below the highest equity halts, durably, in every mode and however rows are read."""
+"""``max_drawdown``: a fall from peak equity halts trading, durably, in every mode and however rows are read."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ def mark(risk: RiskDesk, price: float) -> str | None:
 
 
 @pytest.mark.parametrize("value", [10, "20", 1, 0, -0.1, "20 %", None, True])
-def test_what_is_no_fraction_is_refused_with_an_example(value: object) -> None:
+def test_a_value_that_is_not_a_fraction_is_refused_with_an_example(value: object) -> None:
     with pytest.raises(ValueError, match="fraction"):
         MaxDrawdown(value)
 
 
 @pytest.mark.parametrize("level", [None, "s0"])
-def test_a_fall_below_the_highest_halts_its_level(level: str | None) -> None:
+def test_a_fall_from_the_peak_halts_its_level(level: str | None) -> None:
     risk = desk("0.1", level)
     assert mark(risk, 1_000) is None  # 4,000 in all
-    assert mark(risk, 2_000) is None  # 7,000: the highest
+    assert mark(risk, 2_000) is None  # 7,000: the peak
     assert mark(risk, 1_767) is None  # 6,301
-    assert mark(risk, 1_766) == ("equity 6,298 TWD lies 10.03 % below its highest, 7,000 TWD, and max_drawdown is 10 %")
+    assert mark(risk, 1_766) == ("equity 6,298 TWD is 10.03 % below its peak of 7,000 TWD, and max_drawdown is 10 %")
     assert risk.halted(level) is not None
-    assert mark(risk, 500) is None  # told once
+    assert mark(risk, 500) is None  # reported once
 
 
-def test_resumed_it_counts_from_there() -> None:
+def test_after_a_resume_the_drawdown_counts_from_there() -> None:
     risk = desk()
     for price in (1_000, 800):
         mark(risk, price)
@@ -65,7 +65,7 @@ def test_resumed_it_counts_from_there() -> None:
     assert mark(risk, 600) is not None
 
 
-def test_capital_that_comes_and_goes_is_no_fall_and_no_height() -> None:
+def test_capital_moves_count_neither_as_a_fall_nor_as_a_peak() -> None:
     portfolio = Portfolio(
         pairs=PAIRS,
         shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 4_000 * UNIT})],
@@ -82,7 +82,7 @@ def test_capital_that_comes_and_goes_is_no_fall_and_no_height() -> None:
     assert portfolio.peaks.baseline_units(None, "twd") == 7_000 * UNIT
 
 
-def test_the_highest_survives_a_restart() -> None:
+def test_the_peak_survives_a_restart() -> None:
     risk = desk()
     for price in (1_000, 2_000, 1_900):
         assert mark(risk, price) is None
@@ -94,7 +94,7 @@ def test_the_highest_survives_a_restart() -> None:
     assert mark(later, 1_700) is not None
 
 
-def test_a_journal_from_before_the_rule_counts_from_the_first_price() -> None:
+def test_a_journal_older_than_the_rule_counts_from_the_first_price() -> None:
     risk = desk()
     mark(risk, 2_000)
     state = risk.portfolio.state()
@@ -115,7 +115,7 @@ def price_by_price(prices: Sequence[float]) -> tuple[int | None, int | None]:
 
 
 def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int | None]:
-    """As the spans of the engine do it: blocks of any length, the row of a breach taken alone."""
+    """As the engine's spans do it: blocks of any length, with the breaching row processed alone."""
     risk = desk("0.05")
     assert mark(risk, prices[0]) is None
     row = 1
@@ -135,7 +135,7 @@ def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int 
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_blocks_find_the_row_that_single_prices_find(seed: int) -> None:
+def test_blocks_find_the_same_row_as_single_prices(seed: int) -> None:
     chance = Random(seed)
     price, prices = 1_000.0, []
     for _ in range(400):
@@ -144,7 +144,7 @@ def test_blocks_find_the_row_that_single_prices_find(seed: int) -> None:
     assert in_pieces(prices, chance) == price_by_price(prices)
 
 
-def test_the_bot_halts_and_cancels_what_is_open() -> None:
+def test_the_bot_halts_and_cancels_its_open_orders() -> None:
     s = Listener(BTC, start=lambda s: s.subscribe_trades(BTC))
     b = Bot(s, risk={"max_drawdown": "0.1"}, balances=COINS, capital=[dict(COINS)])
     b.trade(1_000)
@@ -160,7 +160,7 @@ def test_the_bot_halts_and_cancels_what_is_open() -> None:
     assert b.engine.view.halted is None
 
 
-def test_a_backtest_stops_the_strategy_and_says_so(tmp_path: Path) -> None:
+def test_a_backtest_stops_the_strategy_and_reports_it(tmp_path: Path) -> None:
     body = """
     def on_start(self):
         self.subscribe_bars(self.pair, "1m")

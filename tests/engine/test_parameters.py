@@ -1,4 +1,4 @@
-"""Parameters: what a class may declare, and what a configuration may give for it."""
+"""Parameters: what a class may declare, and what values a configuration may give."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """Stands in for Strategy: what marks it is the attribute."""
+    """Stands in for Strategy, which is recognised by this attribute."""
 
     __botkit_strategy__: ClassVar[bool] = True
-    _context: Unknown  # not resolvable, and none of our business
+    _context: Unknown  # not resolvable, and not ours to resolve
 
     @property
     def now(self) -> int:
@@ -133,7 +133,7 @@ class Choice(Base):
 # -- from a class -----------------------------------------------------------------------------------------------------
 
 
-def test_annotated_attributes_are_the_parameters_in_order() -> None:
+def test_annotated_attributes_are_parameters_in_declaration_order() -> None:
     found = parameters_of(Sample)
     assert list(found) == [
         "pair", "fast", "slow", "spend", "share", "name_tag", "dry", "mode", "side", "weights", "cap",
@@ -146,7 +146,7 @@ def test_annotated_attributes_are_the_parameters_in_order() -> None:
     assert (found["share"].above, found["share"].below) == (0, 1)
 
 
-def test_defaults_are_filled_and_typed() -> None:
+def test_defaults_are_filled_in_with_their_types() -> None:
     got = values(Sample, pair="btc_twd")
     assert got == {
         "pair": "btc_twd", "fast": 10, "slow": 30, "spend": 20_000.0, "share": Decimal("0.5"), "name_tag": "x",
@@ -156,14 +156,14 @@ def test_defaults_are_filled_and_typed() -> None:
     assert type(got["spend"]) is float
 
 
-def test_two_instances_share_no_list() -> None:
+def test_two_instances_never_share_a_list() -> None:
     first, second = values(Sample, pair="btc_twd"), values(Sample, pair="btc_twd")
     first["weights"].append(9.0)
     assert second["weights"] == [0.5, 0.5]
     assert values(Sample, pair="btc_twd")["weights"] == [0.5, 0.5]
 
 
-def test_a_subclass_inherits_overrides_and_fixes() -> None:
+def test_a_subclass_can_inherit_override_and_fix_parameters() -> None:
     class Child(Sample):
         fast = 20
         slow: ClassVar[int] = 99
@@ -176,14 +176,14 @@ def test_a_subclass_inherits_overrides_and_fixes() -> None:
     assert parameters_of(Sample)["fast"].default == 10
 
 
-def test_a_subclass_that_only_annotates_again_keeps_the_value() -> None:
+def test_annotating_again_without_a_value_keeps_the_parents_value() -> None:
     class Child(Sample):
         fast: int
 
     assert parameters_of(Child)["fast"] == parameters_of(Sample)["fast"]
 
 
-def test_a_mixin_brings_its_parameters_along() -> None:
+def test_a_mixin_contributes_its_parameters() -> None:
     class Mixin:
         window: int = 5
 
@@ -206,11 +206,11 @@ def test_a_mixin_brings_its_parameters_along() -> None:
         ({"__annotations__": {"x": "int"}, "x": None}, "default does not fit: is empty"),
         ({"__annotations__": {"x": "int"}, "x": param(0, ge=1)}, "default does not fit: must be at least 1"),
         ({"__annotations__": {"x": "str"}, "x": param("a", ge=1)}, "only numbers have bounds"),
-        ({"__annotations__": {"x": "int"}, "x": param(1, ge=float("nan"))}, "not a number"),
+        ({"__annotations__": {"x": "int"}, "x": param(1, ge=float("nan"))}, "not a finite number"),
         ({"__annotations__": {"x": "Mode"}, "x": "lang"}, "did you mean long"),
     ],
 )
-def test_a_class_that_misuses_parameters_is_named_with_the_attribute(body: dict[str, Any], says: str) -> None:
+def test_an_invalid_declaration_is_reported_with_class_and_attribute(body: dict[str, Any], says: str) -> None:
     cls = type("Wrong", (Base,), {"__module__": __name__, **body})
     with pytest.raises(PluginError, match=says) as caught:
         parameters_of(cls)
@@ -229,14 +229,14 @@ def test_a_parameter_cannot_share_its_name_with_an_inherited_method() -> None:
         parameters_of(Child)
 
 
-def test_a_class_whose_module_is_not_registered_still_resolves() -> None:
+def test_annotations_resolve_even_if_the_module_is_not_registered() -> None:
     scope: dict[str, Any] = {"Base": Base, "__name__": "nowhere_to_be_found"}
     code = "from __future__ import annotations\nfrom decimal import Decimal as D\n"
     exec(code + "class C(Base):\n    x: D = D(1)\n    def f(self): ...\n", scope)
     assert parameters_of(scope["C"])["x"].kind is Decimal
 
 
-def test_kinds_in_words() -> None:
+def test_kinds_are_named_in_words() -> None:
     found = parameters_of(Sample)
     assert found["fast"].kind_text == "whole number"
     assert found["weights"].kind_text == "list of numbers"
@@ -244,11 +244,11 @@ def test_kinds_in_words() -> None:
     assert found["side"].kind_text == "one of buy, sell"
 
 
-# -- what is given ----------------------------------------------------------------------------------------------------
+# -- configured values --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [10, "10", 10.0, "10.0", Decimal("10"), Decimal("1E+1"), " 10 ", "+10"])
-def test_a_whole_number_in_every_spelling(given: Any) -> None:
+def test_whole_numbers_are_accepted_in_every_spelling(given: Any) -> None:
     got = only(Whole, given)
     assert got == 10
     assert type(got) is int
@@ -259,20 +259,20 @@ def test_a_whole_number_in_every_spelling(given: Any) -> None:
     [True, False, 1.5, "1.5", "010", "1e3", "1_000", "ten", "", float("nan"), float("inf"), [1], {}, b"1", "0x10",
      Decimal("1E+999999"), "١٠"],
 )  # fmt: skip
-def test_no_whole_number(given: Any) -> None:
+def test_anything_else_is_not_a_whole_number(given: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         only(Whole, given)
     assert caught.value.name == "x"
 
 
 @pytest.mark.parametrize(("given", "wanted"), [(1, 1.0), (0.1, 0.1), ("0.1", 0.1), (Decimal("0.1"), 0.1), (-2, -2.0)])
-def test_floats(given: Any, wanted: float) -> None:
+def test_floats_are_accepted_in_every_spelling(given: Any, wanted: float) -> None:
     got = only(Floating, given)
     assert (got, type(got)) == (wanted, float)
 
 
 @pytest.mark.parametrize("given", [True, "1e3", "nan", "inf", float("inf"), "010.5", "1,5", 10**400, None, "", "true"])
-def test_no_floats(given: Any) -> None:
+def test_anything_else_is_not_a_float(given: Any) -> None:
     with pytest.raises(ParameterError):
         only(Floating, given)
 
@@ -286,24 +286,24 @@ def test_decimals_are_exact(given: Any, wanted: str) -> None:
 
 @given(st.decimals(min_value=-(10**12), max_value=10**12, places=8))
 @settings(deadline=None, max_examples=60)
-def test_a_decimal_comes_back_as_written(number: Decimal) -> None:
+def test_a_decimal_is_returned_as_written(number: Decimal) -> None:
     assert only(Exact, f"{number:f}") == number
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 @settings(deadline=None, max_examples=60)
-def test_a_float_comes_back_bit_for_bit(number: float) -> None:
+def test_a_float_is_returned_bit_for_bit(number: float) -> None:
     assert only(Floating, number).hex() == number.hex()
 
 
-def test_truth_is_only_true_and_false() -> None:
+def test_only_true_and_false_are_booleans() -> None:
     assert [only(Truth, v) for v in (True, False, "true", "false")] == [True, False, True, False]
     for wrong in (1, 0, "yes", "no", "True", "on", 1.0, ""):
         with pytest.raises(ParameterError, match="must be true or false"):
             only(Truth, wrong)
 
 
-def test_text_is_only_text() -> None:
+def test_only_text_is_text() -> None:
     assert only(Text, "010") == "010"
     with pytest.raises(ParameterError, match='write it in quotes: "5"'):
         only(Text, 5)
@@ -311,7 +311,7 @@ def test_text_is_only_text() -> None:
         only(Text, True)
 
 
-def test_an_enum_by_value_by_name_or_itself() -> None:
+def test_an_enum_is_accepted_by_value_by_name_or_as_itself() -> None:
     assert [only(OneMode, v) for v in ("long", "LONG_ONLY", "long_only", Mode.LONG_ONLY)] == [Mode.LONG_ONLY] * 4
     with pytest.raises(ParameterError, match=r"one of long, both, not 'lnog'; did you mean long\?"):
         only(OneMode, "lnog")
@@ -320,7 +320,7 @@ def test_an_enum_by_value_by_name_or_itself() -> None:
         only(OneStep, True)
 
 
-def test_a_literal_keeps_the_type_of_the_choice() -> None:
+def test_a_literal_keeps_the_type_of_its_choice() -> None:
     assert [only(Choice, v) for v in ("a", 5, "5", True)] == ["a", 5, 5, True]
     for wrong in (1, "b", 5.5, False, [1]):
         with pytest.raises(ParameterError, match="must be one of a, 5, true"):
@@ -338,12 +338,12 @@ def test_a_literal_keeps_the_type_of_the_choice() -> None:
         (5, "must be a pair such as btc_twd"),
     ],
 )
-def test_a_misspelt_pair_comes_with_a_suggestion(given: Any, says: str) -> None:
+def test_a_misspelt_pair_gets_a_suggestion(given: Any, says: str) -> None:
     with pytest.raises(ParameterError, match=says):
         only(OnePair, given)
 
 
-def test_pairs_come_with_the_rules_of_this_run() -> None:
+def test_pairs_carry_the_rules_of_this_run() -> None:
     stale = Pair("btc_twd", RULES)
     assert only(OnePair, stale) is PAIRS["btc_twd"]
     assert only(ManyPairs, ["btc_twd", "eth_twd"]) == ["btc_twd", "eth_twd"]
@@ -353,7 +353,7 @@ def test_pairs_come_with_the_rules_of_this_run() -> None:
         only(ManyPairs, "btc_twd")
 
 
-def test_bounds_hold_for_every_number_and_are_exact() -> None:
+def test_bounds_are_exact_and_apply_to_every_number() -> None:
     with pytest.raises(ParameterError, match="fast: must be at least 1, not 0"):
         values(Sample, pair="btc_twd", fast=0)
     with pytest.raises(ParameterError, match="fast: must be at most 500, not 501"):
@@ -370,14 +370,14 @@ def test_bounds_hold_for_every_number_and_are_exact() -> None:
     assert only(Tenth, "0.1") == Decimal("0.1")
 
 
-def test_an_optional_takes_null_and_others_do_not() -> None:
+def test_only_an_optional_parameter_accepts_null() -> None:
     assert values(Sample, pair="btc_twd", cap=None)["cap"] is None
     assert values(Sample, pair="btc_twd", cap="7")["cap"] == 7
     with pytest.raises(ParameterError, match="fast: is empty; give it a value"):
         values(Sample, pair="btc_twd", fast=None)
 
 
-def test_unknown_and_missing_names() -> None:
+def test_unknown_and_missing_names_are_reported() -> None:
     with pytest.raises(ParameterError, match=r"fats: Sample has no such parameter; did you mean fast\?; it has pair"):
         values(Sample, pair="btc_twd", fats=3)
     with pytest.raises(ParameterError, match=r"pair: Sample needs it \(pair\); add it under params"):
@@ -385,7 +385,7 @@ def test_unknown_and_missing_names() -> None:
     assert issubclass(ParameterError, ConfigError)
 
 
-def test_one_value_can_be_checked_alone() -> None:
+def test_a_single_value_can_be_checked_alone() -> None:
     assert check_value(parameters_of(Sample)["fast"], "12", PAIRS) == 12
 
 
@@ -398,12 +398,12 @@ def test_one_value_can_be_checked_alone() -> None:
     st.sampled_from([Whole, Floating, Exact, Text, Truth, OnePair, ManyPairs, OneMode, OneStep, Choice]),
 )
 @settings(deadline=None, max_examples=300)
-def test_whatever_is_given_only_a_parameter_error_comes_out(value: Any, cls: type) -> None:
+def test_any_input_raises_nothing_but_a_parameter_error(value: Any, cls: type) -> None:
     with contextlib.suppress(ParameterError):
         only(cls, value)
 
 
-def test_param_type_checks_as_its_default(tmp_path: Path) -> None:
+def test_param_is_typed_like_its_default(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"
     source.write_text(
         "from botkit.engine.strategy.parameters import param\n"

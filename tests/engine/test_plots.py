@@ -1,4 +1,4 @@
-"""What strategies plot: bounded, thinned the same way however points come, and named apart."""
+"""Strategies' plots: bounded, thinned the same way however points arrive, and separated by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from botkit.engine.strategy.plots import LINES_MAX, LineKey, PlotLine, PlotStore
 
 
-def test_points_of_a_name_make_a_line() -> None:
+def test_points_with_one_name_form_a_line() -> None:
     store = PlotStore("s")
     store.plot(1, "spread", 2.5)
     store.plot(2, "spread", 3)
@@ -24,20 +24,20 @@ def test_points_of_a_name_make_a_line() -> None:
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
-def test_what_is_not_known_leaves_a_gap(value: Any) -> None:
+def test_an_unknown_value_leaves_a_gap(value: Any) -> None:
     store = PlotStore("s")
     store.plot(1, "spread", value)
     assert store.lines() == []
 
 
 @pytest.mark.parametrize("value", ["1", True, [1.0]])
-def test_what_is_no_number_is_refused(value: Any) -> None:
+def test_anything_but_a_number_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"plot\('spread', ...\) takes a number, not"):
         PlotStore("s").plot(1, "spread", value)
 
 
 @given(st.integers(0, 500), st.integers(2, 20))
-def test_a_whole_run_is_thinned_by_halves_and_stays_even(count: int, most: int) -> None:
+def test_a_whole_run_is_thinned_by_halves_and_stays_evenly_spaced(count: int, most: int) -> None:
     line = PlotLine("price", (), most, whole_run=True)
     for i in range(count):
         line.add(i, float(i))
@@ -59,7 +59,7 @@ def test_a_live_line_keeps_its_latest_points() -> None:
     assert len(times) >= 5
 
 
-def test_the_number_of_lines_is_bounded() -> None:
+def test_the_number_of_lines_is_limited() -> None:
     store = PlotStore("s")
     for i in range(LINES_MAX + 5):
         store.plot(1, f"order {i}", 1.0)
@@ -69,7 +69,7 @@ def test_the_number_of_lines_is_bounded() -> None:
     assert store.lines()[3].values == [1.0, 2.0]
 
 
-def test_a_line_whose_fields_changed_begins_afresh() -> None:
+def test_a_line_whose_fields_change_restarts() -> None:
     store = PlotStore("s")
     key = LineKey("btc_twd", "1m", "signal")
     line = store.line(key, "price")

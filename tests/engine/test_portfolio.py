@@ -35,7 +35,7 @@ def balance(portfolio: Portfolio, strategy: str, currency: str) -> tuple[float, 
 # -- the split --------------------------------------------------------------------------------------------------------
 
 
-def test_a_strategy_without_capital_spends_the_account_less_reserve_and_sub_accounts() -> None:
+def test_a_strategy_without_capital_can_spend_the_account_less_reserve_and_sub_accounts() -> None:
     portfolio = open_portfolio(
         CapitalShare("fixed", (BTC_TWD,), coins(twd=30)),
         CapitalShare("rest", (BTC_TWD,)),
@@ -61,18 +61,18 @@ def test_a_percentage_is_of_the_unreserved_balance_of_quote_currencies() -> None
     assert portfolio.unassigned == coins(twd=50, btc=1)
 
 
-def test_without_a_pooled_strategy_what_is_left_belongs_to_nobody() -> None:
+def test_without_pooled_strategies_the_remainder_is_unassigned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=30)), balances=coins(twd=100))
     assert portfolio.unassigned == coins(twd=70)
 
 
-def test_coins_that_no_pair_knows_stay_unassigned() -> None:
+def test_coins_without_a_pair_stay_unassigned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, doge=5))
     assert balance(portfolio, "a", "doge") == (0, 0)
     assert portfolio.unassigned["doge"] == 5 * COIN
 
 
-def test_capital_beyond_the_account_is_refused_with_the_figures() -> None:
+def test_capital_beyond_the_account_is_refused_with_figures() -> None:
     portfolio = Portfolio(
         pairs=PAIRS,
         shares=[CapitalShare("a", (), coins(twd=60)), CapitalShare("b", (), coins(twd=50))],
@@ -91,7 +91,7 @@ def test_percentages_beyond_a_hundred_are_refused() -> None:
         portfolio.open(coins(twd=100))
 
 
-def test_capital_in_a_currency_of_no_pair_is_refused() -> None:
+def test_capital_in_an_untraded_currency_is_refused() -> None:
     portfolio = Portfolio(
         pairs={"btc_twd": BTC_TWD}, shares=[CapitalShare("a", (), coins(doge=6))], reserve={}, currency="twd"
     )
@@ -99,7 +99,7 @@ def test_capital_in_a_currency_of_no_pair_is_refused() -> None:
         portfolio.open(coins(doge=100))
 
 
-def test_a_valuation_currency_that_no_pair_leads_to_is_refused() -> None:
+def test_a_valuation_currency_that_no_pair_connects_is_refused() -> None:
     with pytest.raises(ValueError, match="btc cannot be valued in eur"):
         Portfolio(pairs=PAIRS, shares=[], reserve={}, currency="eur")
 
@@ -124,7 +124,7 @@ def test_a_market_buy_locks_its_whole_spend() -> None:
     assert balance(portfolio, "a", "twd") == (600, 400)
 
 
-def test_a_refusal_names_what_is_needed_available_and_locked() -> None:
+def test_a_refusal_names_the_needed_available_and_locked_amounts() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=4200))
     for _ in range(2):
         assert portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=1500, amount=1)) is None
@@ -132,7 +132,7 @@ def test_a_refusal_names_what_is_needed_available_and_locked() -> None:
     assert refusal == "needs 5000 twd, 1200 available (3000 locked in 2 orders)"
 
 
-def test_a_sub_account_cannot_spend_another_s_money() -> None:
+def test_a_sub_account_cannot_spend_anothers_money() -> None:
     portfolio = open_portfolio(
         CapitalShare("poor", (BTC_TWD,), coins(twd=10)), CapitalShare("rich", (BTC_TWD,)), balances=coins(twd=1000)
     )
@@ -140,7 +140,7 @@ def test_a_sub_account_cannot_spend_another_s_money() -> None:
     assert portfolio.lock(make_order("rich", BTC_TWD, Side.BUY, price=990, amount=1)) is None
 
 
-def test_releasing_gives_back_what_is_locked_and_twice_does_nothing() -> None:
+def test_a_release_returns_the_lock_and_repeating_it_does_nothing() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
     portfolio.lock(order)
@@ -154,7 +154,7 @@ def test_releasing_gives_back_what_is_locked_and_twice_does_nothing() -> None:
 # -- fills ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_buy_below_its_limit_gives_the_difference_back_and_pays_its_fee_in_coins() -> None:
+def test_a_buy_below_its_limit_returns_the_difference_and_pays_its_fee_in_coins() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
     portfolio.lock(order)
@@ -167,7 +167,7 @@ def test_a_buy_below_its_limit_gives_the_difference_back_and_pays_its_fee_in_coi
     assert portfolio.position("a", BTC_TWD).amount == 0.998
 
 
-def test_a_sell_pays_its_fee_out_of_what_it_earns() -> None:
+def test_a_sell_pays_its_fee_from_its_proceeds() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=2)), balances=coins(btc=2))
     order = make_order("a", BTC_TWD, Side.SELL, price=100, amount=2)
     portfolio.lock(order)
@@ -177,7 +177,7 @@ def test_a_sell_pays_its_fee_out_of_what_it_earns() -> None:
     portfolio.check()
 
 
-def test_what_a_market_buy_did_not_spend_returns_at_its_end() -> None:
+def test_a_market_buys_unspent_money_returns_when_it_ends() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, spend=400)
     portfolio.lock(order)
@@ -187,7 +187,7 @@ def test_what_a_market_buy_did_not_spend_returns_at_its_end() -> None:
     assert balance(portfolio, "a", "twd") == (610, 0)
 
 
-def test_many_small_fills_of_one_order_leave_no_crumb_locked() -> None:
+def test_many_small_fills_leave_nothing_locked() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,)), balances=coins(usdt=1))
     order = make_order("a", BTC_USDT, Side.BUY, price=33_333.33, amount=0.00000007)
     portfolio.lock(order)
@@ -198,7 +198,7 @@ def test_many_small_fills_of_one_order_leave_no_crumb_locked() -> None:
     assert portfolio.balance("a", "usdt").available_units == COIN - 7 * 33_333
 
 
-def test_filling_more_than_an_order_asked_for_is_a_broken_invariant() -> None:
+def test_filling_more_than_an_orders_amount_breaks_an_invariant() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -206,7 +206,7 @@ def test_filling_more_than_an_order_asked_for_is_a_broken_invariant() -> None:
         portfolio.fill(order, execution(order, price=100, amount=1.5), 1)
 
 
-def test_a_fee_in_the_exchange_s_coin_comes_from_the_strategy_s_own_balance_first() -> None:
+def test_a_fee_in_the_exchanges_coin_comes_from_the_strategys_own_balance_first() -> None:
     owned = coins(twd=1000, bito=10)
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BITO_TWD), owned), balances=owned)
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
@@ -216,7 +216,7 @@ def test_a_fee_in_the_exchange_s_coin_comes_from_the_strategy_s_own_balance_firs
     assert balance(portfolio, "a", "btc") == (1, 0)
 
 
-def test_a_fee_paid_with_somebody_else_s_coin_still_hits_the_strategy_that_caused_it() -> None:
+def test_a_fee_paid_with_anothers_coin_is_charged_to_the_strategy_that_caused_it() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BITO_TWD,), coins(bito=3)),
@@ -227,8 +227,8 @@ def test_a_fee_paid_with_somebody_else_s_coin_still_hits_the_strategy_that_cause
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
-    assert portfolio.unassigned["bito"] == 0  # what belongs to nobody pays first ...
-    assert balance(portfolio, "b", "bito") == (2, 0)  # ... the rest is lent
+    assert portfolio.unassigned["bito"] == 0  # unassigned coins pay first ...
+    assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest is lent
     assert portfolio.equity_units("a", "twd") == 90 * COIN
     assert portfolio.equity_units("b", "twd") == 15 * COIN
     assert portfolio.equity_units(None, "twd") == 105 * COIN
@@ -237,7 +237,7 @@ def test_a_fee_paid_with_somebody_else_s_coin_still_hits_the_strategy_that_cause
     portfolio.check()
 
 
-def test_a_fill_of_an_order_given_up_is_booked_as_a_debt_that_later_income_repays() -> None:
+def test_a_late_fill_is_booked_as_a_debt_that_later_income_repays() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=100)),
         CapitalShare("b", (BTC_TWD,)),
@@ -245,7 +245,7 @@ def test_a_fill_of_an_order_given_up_is_booked_as_a_debt_that_later_income_repay
     )
     late = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(late)
-    portfolio.release(late)  # taken for absent
+    portfolio.release(late)  # assumed absent
     portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=80, amount=1))
     portfolio.fill(late, execution(late, price=100, amount=1), 1)
     assert balance(portfolio, "a", "twd") == (0, 80)
@@ -260,7 +260,7 @@ def test_a_fill_of_an_order_given_up_is_booked_as_a_debt_that_later_income_repay
     portfolio.check()
 
 
-def test_an_order_that_turns_out_to_live_locks_what_there_is() -> None:
+def test_an_order_that_turns_out_live_locks_what_is_available() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -274,7 +274,7 @@ def test_an_order_that_turns_out_to_live_locks_what_there_is() -> None:
     portfolio.check()
 
 
-def test_locking_more_for_an_order_that_still_holds_something_counts_it_once() -> None:
+def test_locking_more_for_a_partly_locked_order_counts_its_lock_once() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -297,7 +297,7 @@ def report(**totals: float) -> BalanceReport:
     return BalanceReport({c: (u, u) for c, u in coins(**totals).items()})
 
 
-def test_a_deposit_belongs_to_nobody() -> None:
+def test_a_deposit_is_unassigned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     (found,) = portfolio.balances.compare(report(twd=150), 0, quiet=True)
     assert (found.actual_units - found.expected_units, found.adopted_units, found.shortage) == (
@@ -311,7 +311,7 @@ def test_a_deposit_belongs_to_nobody() -> None:
     portfolio.check()
 
 
-def test_a_withdrawal_below_what_strategies_own_is_a_shortage_until_it_is_back() -> None:
+def test_withdrawing_strategies_money_is_a_shortage_until_it_is_returned() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100), reserve=coins(twd=10))
     (found,) = portfolio.balances.compare(report(twd=95), 0, quiet=True)
     assert found.shortage is None
@@ -323,13 +323,13 @@ def test_a_withdrawal_below_what_strategies_own_is_a_shortage_until_it_is_back()
     assert portfolio.balances.shortages() == []
 
 
-def test_a_snapshot_without_a_currency_means_that_it_is_gone() -> None:
+def test_a_currency_missing_from_a_snapshot_is_gone() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, btc=1))
     found = portfolio.balances.compare(BalanceReport({"twd": (100 * COIN, 0)}, snapshot=True), 0, quiet=True)
     assert [d.currency for d in found] == ["btc"]
 
 
-def test_what_a_live_order_may_have_spent_is_left_to_its_fills() -> None:
+def test_a_difference_that_a_live_order_may_explain_is_left_to_its_fills() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
     portfolio.lock(order)
@@ -340,7 +340,7 @@ def test_what_a_live_order_may_have_spent_is_left_to_its_fills() -> None:
     assert portfolio.balances.compare(report(twd=40, btc=1), 20 * SETTLE_NS, quiet=True) == []
 
 
-def test_what_no_live_order_explains_is_adopted_when_it_has_stood_still() -> None:
+def test_an_unexplained_difference_is_adopted_once_it_is_stable() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=60, amount=1))
     (first,) = portfolio.balances.compare(report(twd=30), 0, quiet=False)
@@ -349,7 +349,7 @@ def test_what_no_live_order_explains_is_adopted_when_it_has_stood_still() -> Non
     assert second.shortage == Shortage("twd", 10 * COIN)
 
 
-def test_one_unit_a_fill_is_forgiven_because_rounding_is_not_documented() -> None:
+def test_one_unit_per_fill_is_tolerated_because_rounding_is_undocumented() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
     portfolio.lock(order)
@@ -360,10 +360,10 @@ def test_one_unit_a_fill_is_forgiven_because_rounding_is_not_documented() -> Non
     assert found.shortage is not None
 
 
-# -- worth and days ---------------------------------------------------------------------------------------------------
+# -- value and trading days --------------------------------------------------------------------------------------
 
 
-def test_equity_is_unknown_until_every_price_is_there_and_leaves_unassigned_out() -> None:
+def test_equity_is_unknown_until_every_price_is_and_excludes_unassigned() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, ETH_TWD), coins(twd=90, btc=1, eth=2)),
         balances=coins(twd=100, btc=3, eth=2),
@@ -374,18 +374,19 @@ def test_equity_is_unknown_until_every_price_is_there_and_leaves_unassigned_out(
     portfolio.mark(ETH_TWD, 50)
     assert portfolio.equity_units("a", "twd") == portfolio.equity_units(None, "twd") == 1190 * COIN
     portfolio.mark(USDT_TWD, 32)
-    assert portfolio.equity_units(None, "usdt") is None  # the shortest way for btc is btc_usdt
+    assert portfolio.equity_units(None, "usdt") is None  # the shortest path for btc is btc_usdt
     portfolio.mark(BTC_USDT, 31)
     assert portfolio.equity_units(None, "usdt") == 90 * COIN // 32 + 31 * COIN + 100 * COIN // 32
 
 
-def test_strategies_in_one_pool_keep_their_own_positions_and_profits() -> None:
+def test_strategies_in_a_pool_keep_their_own_positions_and_profits() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=1)
     )
     assert moved(portfolio, "pool", btc=1) is None
     portfolio.mark(BTC_TWD, 100)
-    assert portfolio.position("a", BTC_TWD).amount == 1  # coins of the pool belong to the first that lists the pair
+    # the pool's coins belong to the first strategy that lists the pair
+    assert portfolio.position("a", BTC_TWD).amount == 1
     assert portfolio.position("b", BTC_TWD).amount == 0
     for level in ("a", "b", None):
         portfolio.days.watch(level, "twd")
@@ -400,11 +401,11 @@ def test_strategies_in_one_pool_keep_their_own_positions_and_profits() -> None:
     assert portfolio.position("b", BTC_TWD).unrealised == -20
 
 
-def test_a_new_day_counts_from_its_first_moment() -> None:
+def test_a_new_days_profit_counts_from_its_first_moment() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.days.watch("a", "twd")
     assert portfolio.days.pnl_units("a", "twd") is None
-    portfolio.mark(BTC_TWD, 100)  # the first price is where an unpriced day begins
+    portfolio.mark(BTC_TWD, 100)  # a day without prices starts at the first price
     portfolio.mark(BTC_TWD, 90)
     assert portfolio.days.pnl_units("a", "twd") == -10 * COIN
     portfolio.days.start(86_400)
@@ -413,7 +414,7 @@ def test_a_new_day_counts_from_its_first_moment() -> None:
     assert portfolio.days.pnl_units("a", "twd") == 5 * COIN
 
 
-def test_deposits_are_no_profit() -> None:
+def test_deposits_are_not_profit() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     portfolio.days.watch(None, "twd")
     portfolio.balances.compare(report(twd=500), 0, quiet=True)
@@ -448,17 +449,17 @@ def test_a_restart_changes_nothing() -> None:
     assert balance(again, "a", "twd") == (201, 0)
 
 
-def test_capital_changed_in_the_file_is_an_error_that_names_the_commands() -> None:
+def test_editing_the_configured_capital_is_an_error_that_names_the_commands() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000))
     with pytest.raises(ConfigError, match=r"was 500 twd .* is now 600 twd\. .*botkit capital add"):
         restarted(portfolio, CapitalShare("a", (BTC_TWD,), coins(twd=600)))
 
 
-# -- capital that comes and goes --------------------------------------------------------------------------------------
+# -- capital moves ------------------------------------------------------------------------------------------------
 
 
 def moved(portfolio: Portfolio, target: str, **amounts: float) -> str | None:
-    """Move capital, or say why not."""
+    """Move capital, or return the reason why not."""
     units = coins(**amounts)
     refusal = portfolio.transfers.refusal(target, units)
     if refusal is None:
@@ -487,7 +488,7 @@ def test_capital_moves_between_unassigned_and_a_sub_account() -> None:
     assert portfolio.position("a", BTC_TWD).amount == 0.3
 
 
-def test_capital_that_cannot_move_says_why_and_moves_nothing() -> None:
+def test_a_refused_capital_move_gives_the_reason_and_changes_nothing() -> None:
     portfolio = two_with_capital()
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=3)
     assert portfolio.lock(order) is None
@@ -507,7 +508,7 @@ def test_capital_that_cannot_move_says_why_and_moves_nothing() -> None:
     assert portfolio.state() == before
 
 
-def test_what_the_pool_has_can_be_changed() -> None:
+def test_the_pools_capital_can_be_changed() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
@@ -525,7 +526,7 @@ def test_what_the_pool_has_can_be_changed() -> None:
     assert portfolio.days.pnl_units("b", "twd") == 0
 
 
-def test_coins_given_to_a_strategy_of_the_pool_are_its_own_to_give_back() -> None:
+def test_coins_given_to_a_pooled_strategy_can_be_taken_back_from_it_alone() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=5)
     )
@@ -536,7 +537,7 @@ def test_coins_given_to_a_strategy_of_the_pool_are_its_own_to_give_back() -> Non
     assert moved(portfolio, "a", btc=1) is None
     assert (portfolio.position("a", BTC_TWD).given, portfolio.position("b", BTC_TWD).given) == (1, 2)
     assert portfolio.equity_units("b", "twd") == coins(twd=200)["twd"]
-    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are one
+    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are shared
     refusal = moved(portfolio, "a", btc=-2)
     assert refusal is not None
     assert "a has 1 btc of its own to give back, and 2 was asked for" in refusal
@@ -545,7 +546,7 @@ def test_coins_given_to_a_strategy_of_the_pool_are_its_own_to_give_back() -> Non
     assert [portfolio.days.pnl_units(level, "twd") for level in ("a", "b", None)] == [0, 0, 0]
 
 
-def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss_even_before_there_is_a_price() -> None:
+def test_deposits_and_withdrawals_are_neutral_even_before_there_is_a_price() -> None:
     portfolio = two_with_capital()
     for level in ("a", None):
         portfolio.days.watch(level, "twd")
@@ -563,7 +564,7 @@ def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss_even_before_there_is_a_
     assert position.realised + position.unrealised == -5
 
 
-def test_a_strategy_that_joins_brings_the_day_no_profit() -> None:
+def test_a_joining_strategy_adds_no_profit_to_the_day() -> None:
     a, b = CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,), coins(twd=100, eth=1))
     portfolio = open_portfolio(a, balances=coins(twd=1000, eth=2))
     portfolio.days.watch(None, "twd")
@@ -577,7 +578,7 @@ def with_capital(name: str, capital: dict[str, int] | int | None) -> CapitalShar
     return CapitalShare(name, (BTC_TWD,), capital)
 
 
-def test_the_file_may_show_the_opening_the_total_or_what_it_showed_at_the_last_start() -> None:
+def test_the_file_may_show_the_opening_the_last_start_or_the_total() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     assert moved(portfolio, "a", twd=100) is None
     for amount in (500, 600):
@@ -595,7 +596,7 @@ def test_the_file_may_show_the_opening_the_total_or_what_it_showed_at_the_last_s
         restarted(portfolio, with_capital("a", coins(twd=520)))
 
 
-def test_a_share_of_the_account_may_stay_in_the_file_or_become_figures() -> None:
+def test_a_percentage_may_stay_in_the_file_or_become_amounts() -> None:
     portfolio = open_portfolio(with_capital("a", 40), balances=coins(twd=1000, btc=1))
     assert moved(portfolio, "a", twd=100) is None
     restarted(portfolio, with_capital("a", 40))
@@ -606,7 +607,7 @@ def test_a_share_of_the_account_may_stay_in_the_file_or_become_figures() -> None
         restarted(portfolio, with_capital("a", None))
 
 
-def test_books_of_before_totals_were_kept_are_taken_over() -> None:
+def test_books_without_totals_are_restored() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     state = portfolio.state()
     for name in ("given", "written", "unsettled"):
@@ -616,7 +617,7 @@ def test_books_of_before_totals_were_kept_are_taken_over() -> None:
     assert again.state() == portfolio.state()
 
 
-def test_money_of_a_strategy_that_left_can_be_taken_and_waits_for_it_otherwise() -> None:
+def test_a_departed_strategys_money_waits_for_it_and_can_be_taken() -> None:
     a, b = with_capital("a", coins(twd=500)), with_capital("b", coins(twd=100, btc=1))
     before = open_portfolio(a, b, balances=coins(twd=1000, btc=2))
     before.days.watch("b", "twd")
@@ -629,7 +630,7 @@ def test_money_of_a_strategy_that_left_can_be_taken_and_waits_for_it_otherwise()
     assert portfolio.position("b", BTC_TWD).amount == 0.75
 
 
-def test_books_of_a_stopped_bot_are_changed_whatever_figure_the_file_shows() -> None:
+def test_a_stopped_bots_books_can_be_changed_whichever_figure_the_file_shows() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     shares = (with_capital("a", coins(twd=600)), with_capital("new", coins(twd=1)))
     again = Portfolio(pairs=PAIRS, shares=shares, reserve={}, currency="twd")
@@ -643,7 +644,7 @@ def test_books_of_a_stopped_bot_are_changed_whatever_figure_the_file_shows() -> 
     assert balance(started, "a", "twd") == (600, 0)
 
 
-def test_a_strategy_that_left_keeps_its_money_and_one_that_joins_is_paid_from_the_rest() -> None:
+def test_a_departed_strategy_keeps_its_money_and_a_joining_one_is_paid_from_the_rest() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000, btc=1))
     again = restarted(portfolio, CapitalShare("new", (BTC_TWD,), coins(twd=300, btc=1)))
     assert balance(again, "new", "twd") == (300, 0)

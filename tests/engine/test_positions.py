@@ -23,7 +23,7 @@ def start(**balances: float) -> tuple[Portfolio, Position]:
     return portfolio, portfolio.position("a", BTC_TWD)
 
 
-def test_average_cost_of_two_purchases_and_the_profit_of_a_sale() -> None:
+def test_two_purchases_average_their_cost_and_a_sale_realises_profit() -> None:
     portfolio, position = start(twd=10_000)
     trade(portfolio, Side.BUY, 100, 1)
     trade(portfolio, Side.BUY, 200, 3)
@@ -42,7 +42,7 @@ def test_a_fee_taken_in_coins_raises_the_average_entry() -> None:
     assert (position.amount, position.average_entry) == (0.8, 125)
 
 
-def test_opening_coins_count_at_the_first_price_and_belong_to_the_first_listed_pair() -> None:
+def test_opening_coins_cost_the_first_price_and_belong_to_the_first_listed_pair() -> None:
     portfolio, position = start(twd=1000, btc=2)
     assert portfolio.position("a", BTC_USDT).amount == 0
     assert (position.amount, position.average_entry, position.unrealised) == (2, 0, 0)
@@ -51,7 +51,7 @@ def test_opening_coins_count_at_the_first_price_and_belong_to_the_first_listed_p
     assert (position.average_entry, position.unrealised) == (500, 200)
 
 
-def test_opening_coins_sold_before_any_price_was_seen_cost_what_they_sold_for() -> None:
+def test_opening_coins_sold_before_any_price_cost_their_proceeds() -> None:
     portfolio, position = start(btc=2)
     trade(portfolio, Side.SELL, 500, 1)
     assert (position.realised, position.average_entry) == (0, 500)
@@ -68,7 +68,7 @@ def test_coins_bought_in_one_pair_and_sold_in_another_make_a_short_position() ->
     assert (other.amount, other.realised) == (-1, 1)
 
 
-def test_a_fill_through_zero_closes_the_one_side_and_opens_the_other() -> None:
+def test_a_fill_through_zero_closes_one_side_and_opens_the_other() -> None:
     _, position = start(twd=1000)
     position.apply(2 * COIN, -200 * COIN)
     position.apply(-5 * COIN, 600 * COIN)
@@ -92,7 +92,7 @@ def test_sellable_is_capped_by_the_balance() -> None:
     assert (position.amount, position.sellable) == (2, 0.5)
 
 
-def test_less_than_the_least_order_is_dust() -> None:
+def test_less_than_the_smallest_order_is_dust() -> None:
     portfolio, position = start(twd=1000)
     assert position.is_flat
     trade(portfolio, Side.BUY, 100, 0.0001, fee=1)
@@ -104,13 +104,13 @@ def test_less_than_the_least_order_is_dust() -> None:
     assert position.sellable == 0.00019999
 
 
-def test_a_position_wholly_locked_is_not_flat() -> None:
+def test_a_fully_locked_position_is_not_flat() -> None:
     portfolio, position = start(btc=1)
     portfolio.lock(make_order("a", BTC_TWD, Side.SELL, price=500, amount=1))
     assert (position.sellable, position.is_flat) == (0, False)
 
 
-def test_exact_has_the_same_figures_as_decimals() -> None:
+def test_exact_gives_the_same_figures_as_decimals() -> None:
     portfolio, position = start(twd=1000)
     trade(portfolio, Side.BUY, 100, 0.3, fee=1)
     portfolio.mark(BTC_TWD, 110)

@@ -15,7 +15,7 @@ POOR = {"twd": RICH["twd"]}
 
 
 def bot(**protection: Any) -> Bot:
-    """A bot that holds one coin bought at 1000, protected."""
+    """A bot that holds one coin, bought at 1000 and protected."""
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, **protection)
@@ -47,7 +47,7 @@ def cancelled_buy(b: Bot) -> Order:
 
 
 def is_watching(b: Bot, cancelled: Order) -> bool:
-    """Whether a position would still be left: one is opened by an execution that comes after its order's end."""
+    """Whether a position would still be exited: one is opened by an execution that comes after its order's end."""
     before = len(exits(b))
     b.execute(cancelled, 5_000)
     b.trade(400)
@@ -69,7 +69,7 @@ def sold(b: Bot, order: Order, price: int) -> None:
         ({"stop_loss_pct": 5, "take_profit_pct": 10}, [960, 700], "stop_loss"),
     ],
 )
-def test_the_position_is_left_when_an_exit_is_due(protection: Any, prices: list[int], tag: str) -> None:
+def test_the_position_is_closed_when_an_exit_is_due(protection: Any, prices: list[int], tag: str) -> None:
     b = bot(**protection)
     for price in prices[:-1]:
         b.trade(price)
@@ -83,7 +83,7 @@ def test_the_position_is_left_when_an_exit_is_due(protection: Any, prices: list[
     assert len(exits(b)) == 1
 
 
-def test_it_works_again_for_the_next_position() -> None:
+def test_protection_also_covers_the_next_position() -> None:
     b = bot(stop_loss_pct=5)
     b.trade(940)
     sold(b, exits(b)[0], 940)
@@ -96,7 +96,7 @@ def test_it_works_again_for_the_next_position() -> None:
     assert len(exits(b)) == 2
 
 
-def test_coins_locked_by_own_asks_are_freed_first_and_sold_at_once() -> None:
+def test_coins_locked_by_own_asks_are_freed_and_sold_at_once() -> None:
     b = bot(stop_loss_pct=5)
     ask = b.s.sell(BTC, amount=1, price=1_200)
     b.end_turn()
@@ -108,7 +108,7 @@ def test_coins_locked_by_own_asks_are_freed_first_and_sold_at_once() -> None:
     assert exits(b)[1].state is OrderState.SENDING
 
 
-def test_an_exit_that_cannot_go_to_the_market_goes_as_a_limit_order_through_the_book() -> None:
+def test_an_exit_that_cannot_be_a_market_order_is_sent_as_a_limit_order() -> None:
     b = bot(stop_loss_pct=5)
     stuck = b.s.buy(BTC, amount=1, price=500)
     b.end_turn()
@@ -120,7 +120,7 @@ def test_an_exit_that_cannot_go_to_the_market_goes_as_a_limit_order_through_the_
     assert order.reduces
 
 
-def test_a_book_too_thin_for_all_of_it_takes_what_there_is() -> None:
+def test_an_exit_sells_what_a_thin_book_can_take() -> None:
     b = bot(stop_loss_pct=5)
     b.book([(940, 100)], [(950, 100)])
     b.trade(940)
@@ -129,7 +129,7 @@ def test_a_book_too_thin_for_all_of_it_takes_what_there_is() -> None:
     assert order.price_ticks == 930
 
 
-def test_a_limit_exit_follows_a_market_that_falls_on() -> None:
+def test_a_limit_exit_follows_a_falling_market() -> None:
     b = bot(stop_loss_pct=5)
     b.book([(940, 100)], [(950, 100)])
     b.trade(940)
@@ -145,7 +145,7 @@ def test_a_limit_exit_follows_a_market_that_falls_on() -> None:
     assert exits(b)[1].price_ticks == 792
 
 
-def test_a_refused_exit_is_tried_again_but_not_at_every_price() -> None:
+def test_a_refused_exit_is_retried_but_not_at_every_price() -> None:
     b = bot(stop_loss_pct=5)
     b.portfolio.lock = lambda order: "no"  # type: ignore[method-assign]
     for _ in range(50):
@@ -156,7 +156,7 @@ def test_a_refused_exit_is_tried_again_but_not_at_every_price() -> None:
     assert sum(b.seen().refusals.values()) == 4
 
 
-def test_protection_ends_when_it_is_told_to() -> None:
+def test_protection_can_be_ended() -> None:
     b = bot(stop_loss_pct=5)
     b.s.protect(BTC)
     b.trade(500)
@@ -164,7 +164,7 @@ def test_protection_ends_when_it_is_told_to() -> None:
     assert not b.engine.view.kept("s0")["best"]
 
 
-def test_new_distances_keep_the_best_price_seen() -> None:
+def test_new_distances_keep_the_best_price_so_far() -> None:
     b = bot(trail_pct=50)
     b.trade(1_500)
     b.s.protect(BTC, trail_pct=10)
@@ -172,20 +172,20 @@ def test_new_distances_keep_the_best_price_seen() -> None:
     assert [order.tag for order in exits(b)] == ["trailing_stop"]
 
 
-def test_a_distance_that_is_none_is_refused() -> None:
+def test_an_invalid_distance_is_refused() -> None:
     b = Bot(Listener())
     with pytest.raises(ValueError, match="above 0"):
         b.s.protect(BTC, stop_loss_pct=0)
 
 
-def test_a_halted_bot_still_leaves_positions() -> None:
+def test_a_halted_bot_still_exits_positions() -> None:
     b = bot(stop_loss_pct=5)
     b.tell(Halt("test"))
     b.trade(900)
     assert exits(b)[0].state is OrderState.SENDING
 
 
-def test_a_halt_leaves_the_exits_that_are_under_way() -> None:
+def test_a_halt_does_not_interrupt_exits_in_progress() -> None:
     b = bot(stop_loss_pct=5)
     b.trade(900)
     (order,) = exits(b)
@@ -194,7 +194,7 @@ def test_a_halt_leaves_the_exits_that_are_under_way() -> None:
     assert not order.cancel_requested
 
 
-# -- of a strategy that trades no more ---------------------------------------------------------------------------------
+# -- a stopped strategy's exits -----------------------------------------------------------------------------------
 
 
 def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
@@ -210,7 +210,7 @@ def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
     assert not b.seen().active
     told = [text for _, text in b.messages]
     assert "max_daily_loss" in told[0]
-    assert told[1] == "s0 was stopped and holds 1 of btc_twd; its protective exits go on"
+    assert told[1] == "s0 was stopped and holds 1 of btc_twd; its protective exits stay active"
     b.push(ask, 4)
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
     b.trade(951)
@@ -224,13 +224,13 @@ def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
     b.check()
 
 
-def test_a_strategy_that_raised_keeps_its_exits_and_one_without_any_is_named() -> None:
+def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_named() -> None:
     def fail(strategy: Any, event: Any) -> None:
         raise RuntimeError("a mistake")
 
     for protection, told in (
-        ({"trail_pct": 10}, "its protective exits go on"),
-        ({}, "nothing looks after that now"),
+        ({"trail_pct": 10}, "its protective exits stay active"),
+        ({}, "nothing manages this position now"),
     ):
         b = bot(**protection)
         b.s.deeds["timer"] = fail
@@ -243,7 +243,7 @@ def test_a_strategy_that_raised_keeps_its_exits_and_one_without_any_is_named() -
         assert [order.tag for order in exits(b)] == (["trailing_stop"] if protection else [])
 
 
-def test_a_buy_that_fills_while_its_strategy_is_stopped_is_protected() -> None:
+def test_a_buy_that_fills_while_its_strategy_is_being_stopped_is_protected() -> None:
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
@@ -266,7 +266,7 @@ def test_a_stopped_strategy_without_a_position_is_forgotten() -> None:
     assert not is_watching(b, late)
 
 
-def test_an_exit_under_way_survives_a_pause_and_a_stop_of_its_strategy() -> None:
+def test_an_exit_in_progress_survives_a_pause_and_a_stop_of_its_strategy() -> None:
     b = bot(stop_loss_pct=5)
     b.trade(900)
     (order,) = exits(b)

@@ -1,4 +1,4 @@
-"""Prices that fit nothing before them are kept from the bot until they are confirmed, and the user is told once."""
+"""Implausible prices are kept from the bot until they are confirmed, and the user is told once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show(b: Bot, bids: Levels, asks: Levels, *, after_s: float = 1) -> None:
 
 
 def read(b: Bot, bids: Levels, asks: Levels) -> None:
-    """The stream is quiet for long, and the bot reads the book."""
+    """The stream is quiet for long, and the bot reads the book over REST."""
     b.to((b.now - T0) / S + QUIET_S + 2)
     (request,) = [request for request in b.all(GetBook) if request.pair == BTC]
     b.answer(request, body=OrderBook(BTC, b.now, bids, asks))
@@ -53,12 +53,12 @@ def messages(b: Bot) -> list[str]:
     return [f"{level}: {text}" for level, text in b.messages]
 
 
-def test_one_trade_at_a_trillion_trips_no_limit_moves_no_price_and_enters_no_bar() -> None:
+def test_one_trade_at_a_trillion_affects_no_limit_price_or_bar() -> None:
     b = world(balances={"twd": 10**6 * UNIT, "btc": 5 * UNIT}, risk={"max_daily_loss": {"twd": 100}})
     trade(b, 1_000)
     trade(b, 1_001)
     equity = b.portfolio.equity_units(None, "twd")
-    for price in (10**12, 1):  # a spike up makes the day's profit, one down its loss
+    for price in (10**12, 1):  # a spike up would make the day's profit, a spike down its loss
         trade(b, price)
         assert b.portfolio.equity_units(None, "twd") == equity
         assert b.engine.view.halted is None
@@ -75,12 +75,12 @@ def test_one_trade_at_a_trillion_trips_no_limit_moves_no_price_and_enters_no_bar
     assert over == ("info: btc_twd: later prices agree with the earlier ones, around 1,002; 2 withheld before that")
 
 
-def test_a_price_that_two_later_moments_confirm_is_the_price() -> None:
+def test_a_price_confirmed_by_two_later_moments_is_accepted() -> None:
     b = world(risk={"max_daily_loss": {"twd": 10**9}})
     trade(b, 1_000)
     trade(b, 3_000)
     for _ in range(3):
-        trade(b, 3_010, after_s=0)  # the same moment is the same witness
+        trade(b, 3_010, after_s=0)  # at the same moment it does not count as a second confirmation
     trade(b, 3_020)
     assert b.portfolio.last_price(BTC) == 1_000
     trade(b, 3_030)
@@ -89,7 +89,7 @@ def test_a_price_that_two_later_moments_confirm_is_the_price() -> None:
     assert messages(b)[1] == ("info: btc_twd: 2 later trades confirm prices around 3,030; 5 withheld before that")
 
 
-def test_a_book_that_is_believed_speaks_for_a_trade_after_a_long_silence() -> None:
+def test_an_accepted_book_confirms_a_trade_after_a_long_silence() -> None:
     b = world()
     show(b, ((2_490, 5),), ((2_510, 5),))
     b.portfolio.mark(BTC, 1_000)  # from the candles of last week
@@ -109,7 +109,7 @@ def test_a_book_that_is_believed_speaks_for_a_trade_after_a_long_silence() -> No
     ],
     ids=["crossed", "locked", "a negative level", "a negative bid", "nothing but a zero"],
 )
-def test_a_book_that_cannot_be_is_never_believed_however_often_it_comes(bids: Levels, asks: Levels) -> None:
+def test_an_impossible_book_is_never_accepted_however_often_it_comes(bids: Levels, asks: Levels) -> None:
     b = world()
     trade(b, 1_000)
     show(b, ((999, 5),), ((1_001, 5),))
@@ -126,14 +126,14 @@ def test_a_book_that_cannot_be_is_never_believed_however_often_it_comes(bids: Le
     assert "later prices agree" in messages(b)[1]
 
 
-def test_a_book_that_reading_shows_crossed_is_not_believed_either() -> None:
+def test_a_crossed_book_read_over_rest_is_not_accepted_either() -> None:
     b = world(watch_speed=1)
     show(b, ((999, 5),), ((1_001, 5),))
     read(b, ((1_002, 5),), ((1_001, 5),))
     assert b.strategies[0].book(BTC).best_bid == 999
 
 
-def test_a_book_far_from_what_was_known_is_confirmed_by_two_frames_or_by_one_reading() -> None:
+def test_a_book_far_from_known_prices_needs_two_frames_or_one_read() -> None:
     for is_read in (False, True):
         b = world(watch_speed=1)
         trade(b, 1_000)
@@ -153,7 +153,7 @@ def test_a_book_far_from_what_was_known_is_confirmed_by_two_frames_or_by_one_rea
         assert "confirm" in over
 
 
-def test_wide_books_one_sided_books_and_empty_ones_are_the_market_and_no_fault() -> None:
+def test_wide_one_sided_and_empty_books_are_normal() -> None:
     b = world()
     trade(b, 1_000)
     for bids, asks in [
@@ -169,7 +169,7 @@ def test_wide_books_one_sided_books_and_empty_ones_are_the_market_and_no_fault()
     assert messages(b) == []
 
 
-def test_on_an_empty_book_a_market_order_is_refused_and_says_why() -> None:
+def test_a_market_order_on_an_empty_book_is_refused_with_a_reason() -> None:
     b = world()
     trade(b, 1_000)
     show(b, ((999, 50_000),), ((1_001, 50_000),))
@@ -187,7 +187,7 @@ def test_a_ticker_far_from_the_last_price_is_not_shown() -> None:
     assert [event.last_price for event in heard(b, "ticker")] == [1_001]
 
 
-def test_candles_may_double_but_not_be_ten_times_the_price_wicks_included() -> None:
+def test_candles_may_double_but_not_grow_tenfold_wicks_included() -> None:
     b = Bot(Follower(), candle_pairs=["btc_twd"])
     rows = [
         (1_000, 1_000, 1_000, 1_000),
@@ -206,7 +206,7 @@ def test_candles_may_double_but_not_be_ten_times_the_price_wicks_included() -> N
 
 
 @pytest.mark.parametrize("price", [nan, 0.0, -5.0, float("inf")])
-def test_what_is_no_price_is_never_taken_in(price: float) -> None:
+def test_an_invalid_price_is_never_accepted(price: float) -> None:
     b = world()
     for _ in range(5):
         trade(b, price)
@@ -217,7 +217,7 @@ def test_what_is_no_price_is_never_taken_in(price: float) -> None:
     assert b.portfolio.last_price(BTC) == 1_000
 
 
-def test_a_feed_that_flaps_is_told_of_once_an_hour() -> None:
+def test_a_flapping_feed_is_reported_once_an_hour() -> None:
     b = world()
     trade(b, 1_000)
     for i in range(60):
@@ -235,7 +235,7 @@ def test_a_book_is_judged_without_our_own_orders() -> None:
     order = b.strategies[0].sell(BTC, amount=1, price=400)
     b.end_turn()
     b.rest(order)
-    # nobody else stands in the market: what it shows at 400 is ours, and no price to doubt
+    # nobody else is in the market: what it shows at 400 is ours, so there is no price to doubt
     show(b, (), ((400, 10_000),))
     assert len(heard(b, "book")) == 1
     assert b.engine.view.checks.withheld() == {}

@@ -1,4 +1,4 @@
-"""Stated quotes become orders: what fits stays, the rest is replaced, and refusals are not repeated."""
+"""Stated quotes become orders: matching ones stay, the rest is replaced, and refusals are not repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bot(**more: Any) -> Bot:
 
 
 def quote(b: Bot, bids: Any = (), asks: Any = (), **more: Any) -> list[Order]:
-    """State a quote, let what leaves be accepted, and give the open orders."""
+    """State a quote, accept what is sent, and return the open orders."""
     b.s.quote(BTC, bids=bids, asks=asks, **more)
     b.end_turn()
     settle(b)
@@ -46,14 +46,14 @@ def levels(b: Bot) -> list[tuple[str, int, int]]:
     return [(o.side.value, o.price_ticks, o.remaining_lots) for o in resting(b)]
 
 
-def test_what_is_wanted_is_placed_post_only() -> None:
+def test_a_stated_quote_is_placed_post_only() -> None:
     b = bot()
     orders = quote(b, bids=[(990, 1), (980, 2)], asks=[(1_010, 1)])
     assert levels(b) == [("buy", 980, 20_000), ("buy", 990, 10_000), ("sell", 1_010, 10_000)]
     assert all(order.post_only for order in orders)
 
 
-def test_an_equal_statement_sends_nothing() -> None:
+def test_restating_an_equal_quote_sends_nothing() -> None:
     b = bot()
     quote(b, bids=[(990, 1)])
     before = len(b.requests)
@@ -70,7 +70,7 @@ def test_orders_within_the_tolerance_are_kept_and_others_replaced() -> None:
     assert other.price_ticks == 995
 
 
-def test_nothing_is_placed_on_a_side_before_its_cancels_are_through() -> None:
+def test_a_side_places_nothing_until_its_cancels_are_done() -> None:
     b = bot()
     (old,) = quote(b, bids=[(990, 1)])
     b.s.quote(BTC, bids=[(900, 1)], asks=[(1_010, 1)])
@@ -81,7 +81,7 @@ def test_nothing_is_placed_on_a_side_before_its_cancels_are_through() -> None:
     assert [r.order.price_ticks for r in leaving if isinstance(r, CreateOrder)] == [900]
 
 
-def test_what_was_filled_is_filled_up() -> None:
+def test_filled_amounts_are_replenished() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
     b.execute(order, 4_000)
@@ -91,12 +91,12 @@ def test_what_was_filled_is_filled_up() -> None:
         ("buy", 990, 6_000),
         ("buy", 990, 4_000),
     ]
-    b.execute(order, 2_000)  # a second part: the state does not change, the amount does
+    b.execute(order, 2_000)  # a second part fill: the state does not change, but the amount does
     settle(b)
     assert sum(lots for _, _, lots in levels(b)) == 10_000
 
 
-def test_a_rest_below_the_minimum_is_not_filled_up() -> None:
+def test_a_remainder_below_the_minimum_is_not_replenished() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
     b.execute(order, 5)
@@ -104,14 +104,14 @@ def test_a_rest_below_the_minimum_is_not_filled_up() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_levels_below_the_minimum_are_left_out_and_counted() -> None:
+def test_levels_below_the_minimum_are_skipped_and_counted() -> None:
     b = bot()
     quote(b, bids=[(990, 1), (980, "0.0005")])
     assert levels(b) == [("buy", 990, 10_000)]
     assert sum(b.seen().skips.values()) == 1
 
 
-def test_levels_of_one_price_are_one_order() -> None:
+def test_levels_at_one_price_become_one_order() -> None:
     b = bot()
     quote(b, bids=[(990, 1), (990.4, 1)])
     assert levels(b) == [("buy", 990, 20_000)]
@@ -125,7 +125,7 @@ def test_a_bid_at_or_above_an_ask_changes_nothing() -> None:
     assert b.seen().skips == {"quote: a bid at or above an ask": 1}
 
 
-def test_what_post_only_cancelled_is_not_tried_again_before_it_is_stated_anew() -> None:
+def test_an_order_cancelled_by_post_only_is_not_retried_until_the_quote_is_restated() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -139,7 +139,7 @@ def test_what_post_only_cancelled_is_not_tried_again_before_it_is_stated_anew() 
     assert len(b.all(CreateOrder)) == 2
 
 
-def test_a_refused_level_is_not_tried_again_before_it_is_stated_anew() -> None:
+def test_a_refused_level_is_not_retried_until_the_quote_is_restated() -> None:
     b = bot()
     quote(b, bids=[(990, 10**5), (980, 1)])
     assert levels(b) == [("buy", 980, 10_000)]
@@ -149,9 +149,9 @@ def test_a_refused_level_is_not_tried_again_before_it_is_stated_anew() -> None:
     assert sum(b.seen().refusals.values()) == 1
 
 
-def test_while_an_order_is_unknown_nothing_is_placed_and_afterwards_it_is() -> None:
+def test_nothing_is_placed_until_an_unknown_order_is_resolved() -> None:
     b = bot()
-    other = b.s.buy(BTC, amount=1, price=900)  # not of the quote
+    other = b.s.buy(BTC, amount=1, price=900)  # not the quote's
     b.end_turn()
     b.answer(b.create_of(other), Ending.UNKNOWN)
     quote(b, bids=[(990, 1)])
@@ -161,7 +161,7 @@ def test_while_an_order_is_unknown_nothing_is_placed_and_afterwards_it_is() -> N
     assert [level for level in levels(b) if level[1] == 990] == [("buy", 990, 10_000)]
 
 
-def test_an_order_of_the_quote_that_is_unknown_counts_as_resting() -> None:
+def test_a_quotes_unknown_order_counts_as_resting() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -173,7 +173,7 @@ def test_an_order_of_the_quote_that_is_unknown_counts_as_resting() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_an_absent_order_of_a_quote_is_not_sent_again_unasked() -> None:
+def test_an_absent_order_of_a_quote_is_not_resent_automatically() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
@@ -195,14 +195,14 @@ def test_the_cap_goes_to_the_levels_nearest_to_the_touch_on_both_sides() -> None
     ]
 
 
-def test_when_the_market_moves_far_levels_make_room_for_near_ones() -> None:
+def test_far_levels_make_room_for_near_ones_when_the_market_moves() -> None:
     b = bot()
     quote(b, bids=[(990 - i, 1) for i in range(8)])
     quote(b, bids=[(992 - i, 1) for i in range(10)])
     assert [price for _, price, _ in levels(b)] == list(range(985, 993))
 
 
-def test_room_that_another_order_gives_back_is_used() -> None:
+def test_room_freed_by_another_order_is_used() -> None:
     b = bot()
     others = [b.rest(order) for order in [_buy(b, 800 + i) for i in range(7)]]
     quote(b, bids=[(990, 1), (980, 1)])
@@ -219,7 +219,7 @@ def _buy(b: Bot, price: int) -> Order:
     return order
 
 
-def test_an_order_that_waits_in_the_queue_is_withdrawn() -> None:
+def test_a_queued_order_is_withdrawn() -> None:
     b = bot(limits={"create_order": "2/1m"}, batching=False)
     b.s.quote(BTC, bids=[(990 - i, 1) for i in range(6)])
     b.end_turn()
@@ -232,7 +232,7 @@ def test_an_order_that_waits_in_the_queue_is_withdrawn() -> None:
     assert not levels(b)
 
 
-def test_an_empty_quote_takes_everything_back_and_tags_are_apart() -> None:
+def test_an_empty_quote_cancels_everything_and_tags_are_separate() -> None:
     b = bot()
     quote(b, bids=[(990, 1)], tag="a")
     quote(b, bids=[(980, 1)], tag="b")
@@ -240,7 +240,7 @@ def test_an_empty_quote_takes_everything_back_and_tags_are_apart() -> None:
     assert levels(b) == [("buy", 980, 10_000)]
 
 
-def test_a_stopped_strategy_quotes_no_more() -> None:
+def test_a_stopped_strategy_no_longer_quotes() -> None:
     b = bot()
     quote(b, bids=[(990, 1)])
     b.break_strategy()
@@ -249,7 +249,7 @@ def test_a_stopped_strategy_quotes_no_more() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_several_statements_in_a_turn_are_one() -> None:
+def test_several_statements_in_a_turn_count_as_one() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.s.quote(BTC, bids=[(980, 1)])
@@ -257,7 +257,7 @@ def test_several_statements_in_a_turn_are_one() -> None:
     assert [r.order.price_ticks for r in b.all(CreateOrder)] == [980]
 
 
-def test_what_fills_after_the_stop_is_not_filled_up() -> None:
+def test_fills_after_the_stop_are_not_replenished() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
     b.tell(Stop())
@@ -266,7 +266,7 @@ def test_what_fills_after_the_stop_is_not_filled_up() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_levels_that_waited_while_an_order_became_unknown_are_placed_afterwards() -> None:
+def test_levels_delayed_by_an_unknown_order_are_placed_afterwards() -> None:
     b = bot(limits={"create_order": "3/1m"}, batching=False)
     b.s.quote(BTC, bids=[(990 - i, 1) for i in range(5)])
     b.end_turn()

@@ -1,4 +1,4 @@
-"""Orders of unknown outcome: looked up until found, or proved absent, and nothing sent twice."""
+"""Orders of unknown outcome: looked up until found or proved absent, and never sent twice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def kinds(requests: list[Request]) -> list[str]:
     return [type(r).__name__ for r in requests]
 
 
-def test_it_is_looked_up_at_growing_distances() -> None:
+def test_an_unknown_order_is_looked_up_at_growing_intervals() -> None:
     b, _ = unknown(latest_accept_s=900)
     times = []
     for tenth in range(1, 1_000):
@@ -46,7 +46,25 @@ def test_it_is_looked_up_at_growing_distances() -> None:
     assert times == [0.5, 1, 2, 4, 8, 15, 30, 60, 90]
 
 
-def test_it_is_found_and_adopted() -> None:
+def test_refused_look_ups_are_retried_soon_but_not_all_at_once() -> None:
+    b, first = unknown(latest_accept_s=900)
+    second = b.s.buy(ETH, amount=1, price=90)
+    b.end_turn()
+    b.answer(b.create_of(second), Ending.UNKNOWN, text="timeout")
+    asked: dict[int, list[float]] = {first.client_id: [], second.client_id: []}
+    for tenth in range(1, 100):
+        b.to(tenth / 10)
+        for request in b.all(ListOrders)[sum(map(len, asked.values())) :]:
+            assert request.client_id is not None
+            asked[request.client_id].append(tenth / 10)
+            b.answer(request, Ending.REFUSED, status=409, text="Conflict")
+    assert asked[first.client_id][0] == asked[second.client_id][0] == 0.5
+    assert 1 <= asked[first.client_id][1] - 0.5 < 3
+    assert not set(asked[first.client_id][1:]) & set(asked[second.client_id][1:])
+    assert len(asked[first.client_id]) < 6, "it does not hammer"
+
+
+def test_an_unknown_order_is_found_and_adopted() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 0)]
@@ -55,7 +73,7 @@ def test_it_is_found_and_adopted() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_it_is_found_by_its_push() -> None:
+def test_an_unknown_order_is_found_by_its_push() -> None:
     b, order = unknown()
     b.push(order, 0)
     assert order.state is OrderState.OPEN
@@ -63,7 +81,7 @@ def test_it_is_found_by_its_push() -> None:
     assert not b.all(ListOrders), "nothing is looked up any more"
 
 
-def test_found_filled_its_executions_are_read() -> None:
+def test_the_executions_of_an_order_found_filled_are_read() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000)]
@@ -74,14 +92,14 @@ def test_found_filled_its_executions_are_read() -> None:
     b.check()
 
 
-def test_a_cancel_waits_until_it_is_found() -> None:
+def test_a_cancel_waits_until_the_order_is_found() -> None:
     b, order = unknown()
     b.s.cancel(order)
     assert not b.end_turn()
     assert cancelled_ids(b.push(order, 0)) == [order.client_id]
 
 
-def test_it_is_absent_only_after_the_bound_and_all_reads() -> None:
+def test_an_order_is_proved_absent_only_after_the_bound_and_all_reads() -> None:
     b, order = unknown(latest_accept_s=10)
     e = Exchange(b)
     e.serve(9.99)
@@ -99,7 +117,7 @@ def test_it_is_absent_only_after_the_bound_and_all_reads() -> None:
 
 
 @pytest.mark.parametrize("lost", [ListOrders, ListOpenOrders, ListTrades, GetBalances])
-def test_a_read_that_fails_proves_nothing(lost: type[Any]) -> None:
+def test_a_failed_read_proves_nothing(lost: type[Any]) -> None:
     b, order = unknown()
     e = Exchange(b)
     e.lost = {lost}
@@ -110,7 +128,7 @@ def test_a_read_that_fails_proves_nothing(lost: type[Any]) -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_an_order_that_shows_up_late_lives_again_and_is_cancelled() -> None:
+def test_an_order_that_appears_late_is_live_again_and_cancelled() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.serve(5)
@@ -125,7 +143,7 @@ def test_an_order_that_shows_up_late_lives_again_and_is_cancelled() -> None:
     b.check()
 
 
-def test_a_row_without_client_id_that_fits_forbids_absent() -> None:
+def test_a_matching_row_without_client_id_prevents_a_proof_of_absence() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 0, client_id=None, order_id="F1")]
@@ -133,7 +151,7 @@ def test_a_row_without_client_id_that_fits_forbids_absent() -> None:
     assert order.state is OrderState.UNKNOWN
 
 
-def test_a_row_of_an_earlier_order_under_the_same_label_is_not_it() -> None:
+def test_an_earlier_orders_row_with_the_same_client_id_does_not_match() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000, created=order.sent - 3 * S)]
@@ -141,7 +159,7 @@ def test_a_row_of_an_earlier_order_under_the_same_label_is_not_it() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_locked_money_that_nobody_explains_forbids_absent() -> None:
+def test_unexplained_locked_money_prevents_a_proof_of_absence() -> None:
     b, order = unknown()
     e = Exchange(b)
     total = b.portfolio.account["twd"]
@@ -153,7 +171,7 @@ def test_locked_money_that_nobody_explains_forbids_absent() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_locks_of_our_own_and_of_foreign_orders_explain_the_balance() -> None:
+def test_locks_of_our_own_and_foreign_orders_explain_the_balance() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     mine = b.s.buy(BTC, amount=2, price=800)
@@ -184,7 +202,7 @@ def test_a_manual_trade_is_explained_by_reading_its_order() -> None:
     assert order.state is OrderState.ABSENT
 
 
-def test_a_trade_whose_order_proves_to_be_ours_adopts_it() -> None:
+def test_a_trade_of_our_own_order_adopts_it() -> None:
     b, order = unknown()
     e = Exchange(b)
     e.trades = [b.execution(order, 10_000)]
@@ -200,7 +218,7 @@ def _fields(row: Any) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
-def test_a_full_listing_is_read_on() -> None:
+def test_a_full_listing_is_continued() -> None:
     b, order = unknown()
     e = Exchange(b)
     others = [
@@ -231,10 +249,10 @@ def test_a_market_order_is_found_without_price_and_amount() -> None:
     b.check()
 
 
-# -- the pair meanwhile -----------------------------------------------------------------------------------------------
+# -- the pair in the meantime -------------------------------------------------------------------------------------
 
 
-def test_its_pair_takes_no_orders_but_limit_sells_that_reduce() -> None:
+def test_its_pair_accepts_only_reducing_limit_sells() -> None:
     b, order = unknown()
     assert "unknown outcome" in b.s.buy(BTC, amount=1, price=800).reason
     assert "unknown outcome" in b.s.market_sell(BTC, amount=1).reason
@@ -257,7 +275,7 @@ def test_sells_of_unknown_outcome_count_as_sold() -> None:
     assert b.s.sell(BTC, amount=40, price=1_100).is_open
 
 
-def test_sells_of_unknown_outcome_count_as_sold_where_several_share_the_coins() -> None:
+def test_sells_of_unknown_outcome_count_as_sold_when_strategies_share_the_coins() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.strategies
@@ -266,14 +284,14 @@ def test_sells_of_unknown_outcome_count_as_sold_where_several_share_the_coins() 
     b.rest(more)
     b.execute(more, 500_000)
     b.push(more, 2, 500_000)
-    order = first.sell(BTC, amount=60, price=1_100)  # of its hundred
+    order = first.sell(BTC, amount=60, price=1_100)  # out of its hundred
     b.end_turn()
     b.answer(b.create_of(order), Ending.UNKNOWN)
     assert first.sell(BTC, amount=50, price=1_100).is_refused
     assert second.sell(BTC, amount=50, price=1_100).is_open
 
 
-def test_two_unknown_orders_of_a_pair_are_both_awaited() -> None:
+def test_a_pair_with_two_unknown_orders_waits_for_both() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy(BTC, amount=1, price=800)
@@ -286,7 +304,7 @@ def test_two_unknown_orders_of_a_pair_are_both_awaited() -> None:
     assert b.s.buy(BTC, amount=1, price=700).is_open
 
 
-def test_a_foreign_order_is_shown_and_left_alone() -> None:
+def test_a_foreign_order_is_shown_but_not_touched() -> None:
     b, order = unknown()
     row = report_of(order, 0, client_id=9, order_id="F1", type=OrderType.LIMIT, side=Side.SELL)
     b.tell(row)
@@ -294,7 +312,7 @@ def test_a_foreign_order_is_shown_and_left_alone() -> None:
     assert not cancelled_ids(b.requests)
 
 
-def test_what_waits_for_a_slot_does_not_leave_while_the_pair_is_unknown() -> None:
+def test_orders_waiting_for_a_slot_do_not_leave_while_the_pair_has_an_unknown_order() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), limits={"create_order": "3/1m"}, batching=False)
     b.trade(1_000)
     orders = [b.s.buy(BTC, amount=1, price=900 + i) for i in range(4)]

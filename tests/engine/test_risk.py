@@ -85,20 +85,20 @@ def test_an_order_above_the_value_limit_is_refused_with_both_figures() -> None:
     assert desk.review(make_order("a", BTC_TWD, SELL, amount=10.01)) is not None
 
 
-def test_an_order_in_another_currency_is_valued_in_the_limit_s() -> None:
+def test_an_order_in_another_currency_is_valued_in_the_limits_currency() -> None:
     desk, _ = desk_of(rules(max_order_value={"twd": 10_000}))
     assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=10)) is None
     refusal = desk.review(make_order("a", BTC_USDT, BUY, price=33.5, amount=10))
     assert refusal == "order value 10,050 TWD is above max_order_value 10,000 TWD"
 
 
-def test_where_the_quote_currency_has_a_limit_the_others_do_not_count() -> None:
+def test_a_limit_in_the_quote_currency_overrides_the_others() -> None:
     desk, _ = desk_of(rules(max_order_value={"twd": 10, "usdt": 400}))
     assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=10)) is None
     assert desk.review(make_order("a", BTC_TWD, BUY, price=11, amount=1)) is not None
 
 
-def test_a_value_that_cannot_be_known_yet_is_refused() -> None:
+def test_an_order_that_cannot_be_valued_yet_is_refused() -> None:
     desk, _ = desk_of(rules(max_order_value={"twd": 10_000}), prices=False)
     refusal = desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=1))
     assert refusal == "max_order_value cannot be checked: no price yet to value btc_usdt in TWD"
@@ -115,12 +115,12 @@ def test_the_stricter_level_wins(bot: int, own: int) -> None:
     assert "max_order_value 5 TWD" in str(desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1)))
 
 
-def test_a_strategy_s_rule_leaves_the_others_alone() -> None:
+def test_a_strategys_rule_does_not_affect_the_others() -> None:
     desk, _ = desk_of(a=rules(max_order_value={"twd": 5}))
     assert desk.review(make_order("b", BTC_TWD, BUY, price=6, amount=1)) is None
 
 
-def test_a_rule_that_raises_refuses() -> None:
+def test_an_order_is_refused_if_a_rule_raises() -> None:
     class Broken:
         def review(self, order: Order, view: RiskView) -> str | None:
             raise KeyError("oops")
@@ -147,7 +147,7 @@ def test_live_and_queued_buys_count_towards_the_position() -> None:
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=3.1)) is not None
 
 
-def test_a_coin_s_limit_counts_all_its_pairs_and_a_pair_s_only_its_own() -> None:
+def test_a_coins_limit_covers_all_its_pairs_and_a_pairs_limit_only_its_own() -> None:
     balances = coins(twd=100_000, usdt=2000)
     desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), balances=balances)
     send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
@@ -161,7 +161,7 @@ def test_a_coin_s_limit_counts_all_its_pairs_and_a_pair_s_only_its_own() -> None
     )
 
 
-def test_a_money_limit_counts_what_all_positions_are_worth() -> None:
+def test_a_money_limit_counts_the_value_of_all_positions() -> None:
     desk, portfolio = desk_of(rules(max_position={"twd": 5000}))
     send(desk, portfolio, make_order("b", ETH_TWD, BUY, price=90, amount=20))  # worth 2000 at the last price of 100
     assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=3)) is None
@@ -169,12 +169,12 @@ def test_a_money_limit_counts_what_all_positions_are_worth() -> None:
     assert refusal == "position would be 5,100 TWD with this order and those still open, above max_position 5,000 TWD"
 
 
-def test_a_market_buy_counts_with_what_its_spend_pays_at_the_last_price() -> None:
+def test_a_market_buy_counts_as_the_lots_its_spend_buys_at_the_last_price() -> None:
     desk, portfolio = desk_of(a=rules(max_position={"btc": 5}))
     order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
     assert desk.review(make_order("a", BTC_TWD, BUY, spend=1500)) is not None
-    fill(desk, portfolio, order, 500, 8)  # cheaper than thought: more lots than were expected
+    fill(desk, portfolio, order, 500, 8)  # cheaper than expected: more lots than expected
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
     desk.order_closed(order)
 
@@ -203,7 +203,7 @@ def test_open_orders_are_counted_at_their_level() -> None:
     assert desk.view("a").orders.open_orders(BTC_TWD) == desk.view("a").orders.open_orders() == 1
 
 
-def test_orders_beyond_the_rate_are_refused_until_the_second_is_over() -> None:
+def test_orders_above_the_rate_are_refused_until_the_second_is_over() -> None:
     desk, portfolio = desk_of(rules(max_orders_per_second=2))
 
     def order(at: int) -> Order:
@@ -220,7 +220,7 @@ def test_orders_beyond_the_rate_are_refused_until_the_second_is_over() -> None:
 # -- collar -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_price_past_the_collar_is_refused_on_its_harmful_side_only() -> None:
+def test_the_collar_refuses_only_harmful_prices() -> None:
     desk, _ = desk_of(rules(price_collar_pct="2.5"))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1025, amount=1)) is None
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1026, amount=1))
@@ -241,7 +241,7 @@ def test_a_stop_order_is_compared_with_its_stop_price_and_a_market_order_with_th
     assert "expected price 1100 is 10.00 % above" in str(desk.review(make_order("a", BTC_TWD, BUY, spend=100)))
 
 
-def test_without_a_last_price_the_collar_refuses_except_a_way_out() -> None:
+def test_without_a_last_price_the_collar_refuses_all_but_reducing_orders() -> None:
     desk, _ = desk_of(rules(price_collar_pct=5), prices=False)
     assert "no last price yet" in str(desk.review(make_order("a", BTC_TWD, BUY, price=1, amount=1)))
     assert desk.review(make_order("a", BTC_TWD, SELL, price=1, amount=1, reduces=True)) is None
@@ -259,7 +259,7 @@ def losing(limit: Mapping[str, Any], level: str = "a") -> tuple[RiskDesk, Portfo
     return desk, portfolio
 
 
-def test_a_loss_limit_is_reached_by_an_unrealised_loss_and_halts_its_level_once() -> None:
+def test_an_unrealised_loss_reaches_a_limit_and_halts_its_level_once() -> None:
     desk, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 701)
     assert desk.breached(1) is None
@@ -274,7 +274,7 @@ def test_a_loss_limit_is_reached_by_an_unrealised_loss_and_halts_its_level_once(
     assert desk.review(make_order("b", BTC_TWD, BUY, price=1, amount=1)) is None
 
 
-def test_a_resumed_level_counts_from_there() -> None:
+def test_a_resumed_levels_loss_counts_from_there() -> None:
     desk, portfolio = losing({"twd": 3000}, "bot")
     portfolio.mark(BTC_TWD, 700)
     assert desk.breached(1) is not None
@@ -287,7 +287,7 @@ def test_a_resumed_level_counts_from_there() -> None:
     assert desk.breached(4) is not None
 
 
-def test_once_the_loss_is_reached_orders_are_refused_except_reducing_ones() -> None:
+def test_after_the_limit_only_reducing_orders_are_accepted() -> None:
     desk, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 690)
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1, amount=1))
@@ -295,7 +295,7 @@ def test_once_the_loss_is_reached_orders_are_refused_except_reducing_ones() -> N
     assert desk.review(make_order("a", BTC_TWD, SELL, price=690, amount=1, reduces=True)) is None
 
 
-def test_a_new_trading_day_begins_where_the_zone_says_even_when_clocks_change() -> None:
+def test_a_trading_day_starts_at_the_zones_midnight_even_when_clocks_change() -> None:
     starts = [0, 23 * NS_PER_HOUR, 48 * NS_PER_HOUR, 72 * NS_PER_HOUR, 96 * NS_PER_HOUR]
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.mark(BTC_TWD, 100)
@@ -309,13 +309,13 @@ def test_a_new_trading_day_begins_where_the_zone_says_even_when_clocks_change() 
     assert portfolio.days.pnl_units(None, "twd") == 0
 
 
-def test_the_next_day_is_known_without_loss_limits_too() -> None:
+def test_the_next_day_is_known_even_without_loss_limits() -> None:
     desk, _ = desk_of(rules(max_open_orders=5))
     assert not desk.has_loss_limits
     assert desk.next_day() == NS_PER_DAY
 
 
-def test_a_restart_within_the_day_keeps_its_beginning_and_a_new_limit_begins_with_the_first_price() -> None:
+def test_a_restart_keeps_the_days_baseline_and_a_new_limit_starts_at_the_first_price() -> None:
     _, portfolio = losing({"twd": 3000})
     portfolio.mark(BTC_TWD, 900)
     again = Portfolio(
@@ -332,18 +332,18 @@ def test_a_restart_within_the_day_keeps_its_beginning_and_a_new_limit_begins_wit
     assert again.days.pnl_units(None, "twd") == 0
 
 
-def test_a_span_of_prices_breaks_at_the_same_row_as_one_by_one() -> None:
+def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_single_prices() -> None:
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])
     assert desk.first_breach(BTC_TWD, prices, 0) == 2
-    assert portfolio.last_price(BTC_TWD) == 1000.0  # looking changes nothing
+    assert portfolio.last_price(BTC_TWD) == 1000.0  # checking changes nothing
     assert desk.first_breach(BTC_TWD, prices[:2], 0) is None
     assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) is None  # it holds no eth
     portfolio.mark(BTC_TWD, 700)
     assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) == 0
 
 
-def test_a_price_between_two_ticks_breaks_a_limit_as_the_tick_it_is_nearest_to() -> None:
+def test_a_price_between_two_ticks_counts_as_the_nearest_tick() -> None:
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([700.6, 700.4])  # 701 and 700: the second loses exactly the limit
     assert desk.first_breach(BTC_TWD, prices, 0) == 1
@@ -353,7 +353,7 @@ def test_a_price_between_two_ticks_breaks_a_limit_as_the_tick_it_is_nearest_to()
     assert desk.breached(2) is not None
 
 
-def test_a_level_that_is_halted_is_not_looked_at_in_a_span() -> None:
+def test_a_span_skips_levels_that_are_halted() -> None:
     desk, _ = losing({"twd": 3000})
     assert desk.first_breach(BTC_TWD, np.array([600.0]), 0) == 0
     desk.halt("a", "by hand")
@@ -381,14 +381,14 @@ def test_a_level_that_is_halted_is_not_looked_at_in_a_span() -> None:
         ("price_collar_pct", 0, "is 0; it must be above zero"),
     ],
 )
-def test_a_rule_s_value_of_no_use_is_refused_with_a_sentence(name: str, value: Any, sentence: str) -> None:
+def test_an_invalid_rule_value_is_refused_with_a_reason(name: str, value: Any, sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
         BUILT_IN[name](value)
     assert sentence in str(caught.value)
     assert name in str(caught.value)
 
 
-def test_a_limit_in_a_currency_that_nothing_can_be_valued_in_is_refused() -> None:
+def test_a_limit_in_a_currency_that_cannot_be_valued_is_refused() -> None:
     with pytest.raises(ValueError, match="twd cannot be valued in eur"):
         desk_of(rules(max_daily_loss={"eur": 5}))
 

@@ -1,4 +1,4 @@
-"""Who leaves first, what rides together, and what never leaves."""
+"""Which requests leave first, which are batched, and which never leave."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sent_ids(requests: list[Request]) -> list[list[int]]:
 
 
 def fill_up(router: Router, requests: int) -> None:
-    """Use the creates' window up, for an hour as far as these tests go."""
+    """Use up the create window, for an hour as far as these tests are concerned."""
     for number in range(requests):
         assert router.create(order(10_000 + number, "earlier", reduces=True), START) is None
     assert len(router.due(START).requests) == requests
@@ -30,7 +30,7 @@ def fill_up(router: Router, requests: int) -> None:
 def test_an_order_leaves_at_once_when_nothing_waits() -> None:
     router = a_router()
     assert router.create(order(1, post_only=True), START) is None
-    assert router.is_waiting(order(1)) is False  # an order of its own, only with the same id
+    assert router.is_waiting(order(1)) is False  # a different order with the same id
     (request,) = router.due(START).requests
     assert isinstance(request, CreateOrder)
     assert (request.id, request.timestamp) == (1, START)
@@ -39,14 +39,14 @@ def test_an_order_leaves_at_once_when_nothing_waits() -> None:
     assert router.due(START) == Due([], [], [])
 
 
-def test_the_first_orders_of_a_light_strategy_leave_together_without_pacing() -> None:
+def test_a_light_strategys_first_orders_leave_together_without_pacing() -> None:
     router = a_router()
     for client_id in range(1, 41):
         router.create(order(client_id), START)
     assert len(router.due(START).requests) == 40
 
 
-def test_cancels_leave_before_exits_and_exits_before_creates_and_reads_last() -> None:
+def test_cancels_leave_first_then_exits_creates_and_reads() -> None:
     router = a_router()
     router.read(make_open_orders, endpoint="open_orders", owner="a", priority=Priority.PUBLIC_READ, now=START)
     router.read(make_balances, endpoint="balance", owner="a", priority=Priority.PRIVATE_READ, now=START)
@@ -88,7 +88,7 @@ def test_strategies_take_turns() -> None:
     assert sent_ids(router.due(START).requests) == [[1], [201], [301], [2], [202], [3]]
 
 
-def test_a_cancel_of_a_waiting_create_removes_both() -> None:
+def test_cancelling_a_waiting_create_removes_both() -> None:
     router = a_router(create_order=(1, 60))
     fill_up(router, 1)
     waiting = order(1)
@@ -100,7 +100,7 @@ def test_a_cancel_of_a_waiting_create_removes_both() -> None:
     assert router.next_due() is None
 
 
-def test_a_create_that_was_asked_for_in_the_same_turn_is_withdrawn_too() -> None:
+def test_a_create_placed_in_the_same_turn_is_withdrawn_too() -> None:
     router = a_router()
     fresh = order(1)
     router.create(fresh, START)
@@ -108,7 +108,7 @@ def test_a_create_that_was_asked_for_in_the_same_turn_is_withdrawn_too() -> None
     assert router.due(START).requests == []
 
 
-def test_a_doubled_cancel_is_sent_once_and_again_only_after_its_answer() -> None:
+def test_a_repeated_cancel_is_sent_again_only_after_its_answer() -> None:
     router = a_router()
     placed = resting(1)
     assert router.cancel(placed, START) is Withdrawal.QUEUED
@@ -120,7 +120,7 @@ def test_a_doubled_cancel_is_sent_once_and_again_only_after_its_answer() -> None
 
 
 @pytest.mark.parametrize("others", [0, 1, 5])
-def test_a_cancel_of_an_order_that_ended_meanwhile_takes_no_slot(others: int) -> None:
+def test_a_cancel_for_an_order_that_ended_meanwhile_takes_no_slot(others: int) -> None:
     router = a_router(batching=True)
     placed = resting(1)
     router.cancel(placed, START)
@@ -159,7 +159,7 @@ def test_a_replacement_of_another_class_waits_in_that_class() -> None:
     assert sent_ids(router.due(START).requests) == [[12]]
 
 
-def test_what_waits_past_its_deadline_is_handed_back_exactly_then() -> None:
+def test_an_expired_item_is_handed_back_exactly_at_its_deadline() -> None:
     router = a_router(create_order=(1, 60), open_orders=(1, 60))
     fill_up(router, 1)
     late, patient = order(1, expires=START + 5 * NS_PER_S), order(2)
@@ -180,14 +180,14 @@ def test_what_waits_past_its_deadline_is_handed_back_exactly_then() -> None:
     assert router.statistics().dropped == 2
 
 
-def test_an_order_that_expired_before_it_could_leave_is_not_sent_even_alone() -> None:
+def test_an_order_that_expired_while_waiting_is_not_sent_even_alone() -> None:
     router = a_router()
     late = order(1, expires=START)
     router.create(late, START)
     assert router.due(START) == Due([], [late], [])
 
 
-def test_a_full_queue_refuses_creates_and_drops_reads_but_takes_cancels() -> None:
+def test_a_full_queue_refuses_creates_and_drops_reads_but_accepts_cancels() -> None:
     router = a_router(queue_max=2, create_order=(1, 60))
     fill_up(router, 1)
     assert router.create(order(1), START) is None
@@ -209,7 +209,7 @@ def test_a_read_is_built_when_it_leaves_and_its_ticket_is_its_request_id() -> No
     assert not router.forget_read(ticket)
 
 
-def test_a_forgotten_read_leaves_nothing_behind() -> None:
+def test_a_removed_read_leaves_nothing_behind() -> None:
     router = a_router()
     ticket = router.read(
         make_balances, endpoint="balance", owner="a", priority=Priority.PRIVATE_READ, now=START, deadline=START + 1
@@ -222,7 +222,7 @@ def test_a_forgotten_read_leaves_nothing_behind() -> None:
 # -- batches ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_backlog_rides_in_batches_of_ten_of_one_strategy() -> None:
+def test_a_backlog_is_sent_in_batches_of_ten_per_strategy() -> None:
     router = a_router(batching=True, create_order=(2, 60))
     for client_id in range(1, 26):
         router.create(order(client_id, "a" if client_id % 2 else "b"), START)
@@ -234,7 +234,7 @@ def test_a_backlog_rides_in_batches_of_ten_of_one_strategy() -> None:
     assert sent_ids(rest) == [[23, 25], [24]]
 
 
-def test_stop_orders_and_exits_never_ride_in_a_batch() -> None:
+def test_stop_orders_and_exits_are_never_batched() -> None:
     router = a_router(batching=True, create_order=(1, 60))
     fill_up(router, 1)
     for client_id in range(1, 31):
@@ -243,7 +243,7 @@ def test_stop_orders_and_exits_never_ride_in_a_batch() -> None:
     assert sent_ids(router.due(START).requests) == [[3, 6, 9, 12, 15, 18, 21, 24, 27, 30]]
 
 
-def test_a_few_orders_wait_for_the_pace_and_spend_no_batch() -> None:
+def test_a_few_orders_wait_for_the_pace_instead_of_using_a_batch() -> None:
     def endpoints(orders: int) -> list[str]:
         router = a_router(batching=True)
         for client_id in range(1, 1 + orders):
@@ -258,7 +258,7 @@ def test_a_few_orders_wait_for_the_pace_and_spend_no_batch() -> None:
     assert endpoints(len(burst) + 7) == [*burst, "create_batch"]
 
 
-def test_without_batching_everything_goes_alone() -> None:
+def test_without_batching_every_order_is_sent_alone() -> None:
     router = a_router(create_order=(1, 60))
     for client_id in range(1, 31):
         router.create(order(client_id), START)
@@ -266,7 +266,7 @@ def test_without_batching_everything_goes_alone() -> None:
     assert {request.endpoint for request in router.due(START).requests} == {"cancel_order", "create_order"}
 
 
-def test_several_cancels_of_a_strategy_go_in_one_put() -> None:
+def test_several_cancels_of_a_strategy_share_one_put() -> None:
     router = a_router(batching=True)
     for client_id in range(1, 9):
         router.cancel(resting(client_id, "a" if client_id < 6 else "b"), START)
@@ -284,21 +284,21 @@ def test_a_single_cancel_never_waits_for_a_batch() -> None:
     assert [request.endpoint for request in router.due(START).requests] == ["cancel_order"]
 
 
-def test_cancels_without_a_slot_take_the_put_whatever_their_number() -> None:
+def test_cancels_without_a_slot_use_the_put_whatever_their_number() -> None:
     router = a_router(batching=True, cancel_order=(1, 60))
     router.cancel(resting(1), START)
     router.cancel(resting(2), START)
     assert [request.endpoint for request in router.due(START).requests] == ["cancel_order", "cancel_batch"]
 
 
-def test_cancels_beyond_every_slot_wait_for_the_sooner_of_the_two_ways() -> None:
+def test_cancels_without_any_slot_wait_for_whichever_frees_first() -> None:
     router = a_router(batching=True, cancel_order=(1, 60), cancel_batch=(1, 1))
     for client_id in (1, 2):
         router.cancel(resting(client_id), START)
     single, batch = router.due(START).requests
     router.cancel(resting(3), START)
     assert router.due(START).requests == []
-    assert router.next_due() is None  # nothing is answered yet
+    assert router.next_due() is None  # nothing has been answered yet
     router.answered(single.id, START + NS_PER_MS, Ending.OK)
     router.answered(batch.id, START + NS_PER_MS, Ending.OK)
     at = router.next_due()

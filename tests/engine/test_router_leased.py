@@ -1,4 +1,4 @@
-"""A router that shares counters answers from the last change of its leases and from what it took, and from no clock."""
+"""A router that shares counters decides from its last lease change and the slots it took, without a clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER = 1 << 62
 
 
 class Shared:
-    """A router with leases, and what it reported."""
+    """A router with leases, and its reports."""
 
     def __init__(self) -> None:
         self.news: list[tuple[str, SlotNews]] = []
@@ -38,21 +38,21 @@ class Shared:
         return [request.id for request in self.router.due(now).requests]
 
 
-def test_as_many_leave_as_are_leased_and_the_rest_is_asked_for() -> None:
+def test_leased_requests_leave_and_slots_are_requested_for_the_rest() -> None:
     shared = Shared()
     shared.lease(create_order=2)
     assert len(shared.create(5, S)) == 2
     assert shared.router.next_due() is None
     assert shared.news == [("create_order", SlotNews.TAKEN)] * 2 + [("create_order", SlotNews.WANTED)]
-    shared.lease(create_order=5)  # in all since the start, so three more
+    shared.lease(create_order=5)  # in total since the start, so three more
     assert len(shared.due(S)) == 3
 
 
-def test_a_change_that_was_made_before_slots_were_taken_gives_none_of_them_again() -> None:
+def test_a_change_made_before_slots_were_taken_does_not_return_them() -> None:
     shared = Shared()
     shared.lease(create_order=3)
     assert len(shared.create(2, S)) == 2
-    shared.lease(create_order=1)  # on its way while the second left
+    shared.lease(create_order=1)  # in flight while the second left
     assert shared.create(1, S) == []
     shared.lease(create_order=3)
     assert len(shared.due(S)) == 1
@@ -69,7 +69,7 @@ def test_when_leases_end_only_cancels_leave() -> None:
     assert shared.due(60 * S) == []
 
 
-def test_what_becomes_of_a_slot_is_reported_once() -> None:
+def test_each_slots_fate_is_reported_once() -> None:
     shared = Shared()
     shared.lease(create_order=4)
     ids = shared.create(4, S)

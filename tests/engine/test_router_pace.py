@@ -21,7 +21,7 @@ def arrived(times: list[int], minute: int) -> int:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_three_thousand_creates_use_the_limit_fully_and_never_exceed_it(seed: int) -> None:
+def test_three_thousand_creates_use_the_full_limit_and_never_exceed_it(seed: int) -> None:
     limits = table()
     w = world(limits, batching=False, seed=seed)
     for client_id in range(1, 3001):
@@ -33,10 +33,10 @@ def test_three_thousand_creates_use_the_limit_fully_and_never_exceed_it(seed: in
     assert arrived(times, 1) >= 0.995 * 1200
     assert arrived(times, 2) >= 0.995 * 1200
     assert max(times) - START <= 3000 / (0.995 * 1200) * 60 * NS_PER_S
-    assert w.idle_wakes == 0  # no polling: every wake brings something
+    assert w.idle_wakes == 0  # no polling: every wake-up has work to do
 
 
-def test_batches_carry_a_backlog_at_more_than_two_thousand_and_fifty_orders_a_minute() -> None:
+def test_batches_clear_a_backlog_at_over_2050_orders_a_minute() -> None:
     limits = table()
     w = world(limits, batching=True)
     for client_id in range(1, 6301):
@@ -55,7 +55,7 @@ def percentile(values: list[int], share: float) -> int:
 
 
 @pytest.mark.parametrize("batching", [False, True])
-def test_a_greedy_strategy_does_not_slow_light_ones_nor_anybodys_cancels(batching: bool) -> None:
+def test_a_greedy_strategy_slows_neither_light_ones_nor_any_cancel(batching: bool) -> None:
     limits = table()
     w = world(limits, batching=batching)
     asked: dict[int, int] = {}
@@ -98,7 +98,7 @@ def test_a_greedy_strategy_does_not_slow_light_ones_nor_anybodys_cancels(batchin
     assert percentile(waits, 1.0) < NS_PER_S
 
 
-def test_a_light_strategy_beside_an_idle_one_never_waits() -> None:
+def test_a_light_strategy_next_to_an_idle_one_never_waits() -> None:
     w = world(table(), batching=True)
     for number in range(20):
         for client_id in range(20):  # twenty orders at once, every ten seconds
@@ -111,7 +111,7 @@ def test_a_light_strategy_beside_an_idle_one_never_waits() -> None:
     assert w.router.statistics().orders_delayed == 0
 
 
-def test_a_burst_costs_the_others_a_little_and_not_the_rest_of_the_window() -> None:
+def test_a_burst_costs_others_a_little_but_not_the_rest_of_the_window() -> None:
     w = world(table(), batching=False)
     for client_id in range(1, 4001):
         w.router.create(order(client_id, "greedy"), START)

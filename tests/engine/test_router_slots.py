@@ -1,4 +1,4 @@
-"""The router against its windows: unknown outcomes, 429, restarts."""
+"""The router and its windows: unknown outcomes, 429s, restarts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def a_router(**limits: tuple[int, int]) -> Router:
     return Router(table(**limits), latest_accept_ns=LATEST_NS, batching=False)
 
 
-def test_requests_that_arrive_at_the_last_moment_after_they_were_given_up_find_their_slot_held() -> None:
+def test_requests_that_arrive_late_after_an_abort_still_hold_their_slot() -> None:
     router = a_router(create_order=(4, 1))
     for client_id in range(1, 61):
         router.create(order(client_id), START)
@@ -48,7 +48,7 @@ def test_a_resolved_create_frees_its_slot_one_window_after_the_proof() -> None:
     assert router.next_due() == START + 6 * NS_PER_S + HOLD_1S
 
 
-def test_one_proof_serves_the_whole_batch_whose_outcome_was_unknown() -> None:
+def test_one_proof_frees_a_whole_batch_of_unknown_outcome() -> None:
     router = Router(table(create_order=(1, 60), create_batch=(1, 1)), latest_accept_ns=LATEST_NS)
     for client_id in range(1, 12):
         router.create(order(client_id), START)
@@ -63,7 +63,7 @@ def test_one_proof_serves_the_whole_batch_whose_outcome_was_unknown() -> None:
     assert router.next_due() == START + 2 * NS_PER_S + HOLD_1S
 
 
-def test_a_request_that_was_not_sent_gives_its_slot_back_at_once() -> None:
+def test_an_unsent_request_frees_its_slot_at_once() -> None:
     router = a_router(create_order=(1, 60))
     router.create(order(1), START)
     (first,) = router.due(START).requests
@@ -74,7 +74,7 @@ def test_a_request_that_was_not_sent_gives_its_slot_back_at_once() -> None:
     assert len(router.due(START).requests) == 1
 
 
-def test_an_answer_to_nothing_is_an_error_and_frees_no_slot() -> None:
+def test_an_answer_to_no_request_is_an_error_and_frees_no_slot() -> None:
     router = a_router(create_order=(1, 60))
     router.create(order(1), START)
     (request,) = router.due(START).requests
@@ -83,7 +83,7 @@ def test_an_answer_to_nothing_is_an_error_and_frees_no_slot() -> None:
         router.answered(request.id, START, Ending.OK)
 
 
-def test_a_429_closes_the_endpoint_for_a_second_or_more_lowers_its_limit_and_raises_an_alarm() -> None:
+def test_a_429_pauses_the_endpoint_lowers_its_limit_and_raises_an_alarm() -> None:
     router = a_router(create_order=(100, 60))
     router.create(order(1), START)
     (request,) = router.due(START).requests
@@ -104,7 +104,7 @@ def test_a_429_closes_the_endpoint_for_a_second_or_more_lowers_its_limit_and_rai
     assert router.take_alarms() == []
 
 
-def test_several_429_of_one_moment_are_one_event() -> None:
+def test_several_429s_at_one_moment_are_one_event() -> None:
     router = a_router(create_order=(100, 60))
     for client_id in range(1, 4):
         router.create(order(client_id), START)
@@ -116,7 +116,7 @@ def test_several_429_of_one_moment_are_one_event() -> None:
     assert {row.refused for row in router.usage(START) if row.pool == "create_order"} == {3}
 
 
-def test_the_pause_grows_while_429_comes_back_and_starts_small_again_after_a_calm_window() -> None:
+def test_the_pause_grows_with_repeated_429s_and_resets_after_a_calm_window() -> None:
     router = a_router(create_order=(100, 60))
     now, pauses = START, []
     for client_id in range(1, 9):
@@ -137,7 +137,7 @@ def test_the_pause_grows_while_429_comes_back_and_starts_small_again_after_a_cal
     assert router.take_alarms()[0].until - now <= 1.5 * NS_PER_S
 
 
-def test_exits_and_cancels_keep_a_share_of_an_endpoint_that_429_closed() -> None:
+def test_exits_and_cancels_keep_a_share_during_a_429_pause() -> None:
     router = a_router(create_order=(120, 60), cancel_order=(60, 60))
     for ask in ("create", "cancel"):
         if ask == "create":
@@ -153,17 +153,17 @@ def test_exits_and_cancels_keep_a_share_of_an_endpoint_that_429_closed() -> None
     first = router.due(START).requests
     assert [request.endpoint for request in first] == ["cancel_order", "create_order"]
     assert first[1].order.client_id == 3  # type: ignore[union-attr]
-    # the next exit at a tenth of the limit, or when the pause ends, which is sooner here
+    # the next exit leaves at a tenth of the limit, or when the pause ends, which is sooner here
     until = router.paused_until("create_order")
     assert router.next_due() == until
 
 
-def test_a_restart_counts_what_the_journal_shows_and_nothing_else() -> None:
+def test_a_restart_counts_only_what_the_journal_shows() -> None:
     router = a_router(create_order=(2, 60), cancel_order=(1, 60))
     now = START + 100 * NS_PER_S
     router.cool_down(
         [
-            SentBefore(endpoint="create_order", sent=START, answered=START + NS_PER_S),  # long free again
+            SentBefore(endpoint="create_order", sent=START, answered=START + NS_PER_S),  # free again long ago
             SentBefore(endpoint="create_order", sent=START, answered=now - 10 * NS_PER_S),
             SentBefore(endpoint="create_order", sent=now - NS_PER_S, client_ids=(41,)),  # no answer was journaled
         ],
@@ -177,10 +177,10 @@ def test_a_restart_counts_what_the_journal_shows_and_nothing_else() -> None:
     router.resolved(41, now - 20 * NS_PER_S)  # the exchange's listing shows that it had arrived by then
     assert router.next_due() == now - 20 * NS_PER_S + hold
     router.cancel(resting(2), now)
-    assert len(router.due(now).requests) == 1  # the cancels' window was never used
+    assert len(router.due(now).requests) == 1  # the cancel window was never used
 
 
-def test_the_last_slots_of_the_creates_window_are_for_exits() -> None:
+def test_the_last_slots_of_the_create_window_are_reserved_for_exits() -> None:
     router = a_router(create_order=(1200, 60))
     now, client_id, left = START, 0, 0
     while now < START + 60 * NS_PER_S:
@@ -197,7 +197,7 @@ def test_the_last_slots_of_the_creates_window_are_for_exits() -> None:
     assert [r.order.client_id for r in router.due(now).requests] == [900_001, 900_002]  # type: ignore[union-attr]
 
 
-def test_urgent_reads_have_a_reserve_and_skip_the_pace() -> None:
+def test_urgent_reads_have_a_reserve_and_are_not_paced() -> None:
     router = a_router(private=(100, 60))
     for _ in range(120):
         router.read(make_balances, endpoint="balance", owner="a", priority=Priority.PRIVATE_READ, now=START)
@@ -213,7 +213,7 @@ def test_urgent_reads_have_a_reserve_and_skip_the_pace() -> None:
     assert len(router.due(now).requests) == 5
 
 
-def test_usage_names_every_scope_of_a_window() -> None:
+def test_usage_lists_every_scope_of_a_window() -> None:
     router = a_router()
     router.create(order(1), START)
     router.due(START)

@@ -1,4 +1,4 @@
-"""Schedules: strictly after, aligned, right through both clock changes, and errors that say how to mend."""
+"""Schedules: strictly after, aligned, right through both clock changes, and errors that name the fix."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_is_aligned_to_the_epoch() -> None:
     assert EverySchedule(0.1).period_ns == 100_000_000
 
 
-def test_every_counts_with_the_end_and_without_the_beginning() -> None:
+def test_every_counts_the_end_but_not_the_beginning() -> None:
     schedule = EverySchedule(10)
     assert schedule.count_between(0, 30 * NS_PER_S) == 3
     assert schedule.count_between(10 * NS_PER_S, 10 * NS_PER_S) == 0
@@ -44,7 +44,7 @@ def test_every_counts_with_the_end_and_without_the_beginning() -> None:
     assert schedule.count_between(0, 10**9 * NS_PER_S) == 10**8
 
 
-def test_cron_rings_in_its_zone() -> None:
+def test_cron_fires_in_its_zone() -> None:
     assert rings(CronSchedule("0 9 * * 1", TAIPEI), "2025-01-01", 2, TAIPEI) == [
         "2025-01-06T09:00+08:00", "2025-01-13T09:00+08:00",
     ]  # fmt: skip
@@ -59,20 +59,20 @@ def test_cron_is_strictly_after() -> None:
     assert schedule.next_after(ring + 1) == ring + 3600 * NS_PER_S
 
 
-def test_a_time_that_spring_leaves_out_rings_at_the_change() -> None:
+def test_a_time_skipped_in_spring_fires_at_the_change() -> None:
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-03-29T02:30+01:00", 2, BERLIN) == [
         "2025-03-30T03:00+02:00", "2025-03-31T02:30+02:00",
     ]  # fmt: skip
 
 
-def test_a_time_that_autumn_repeats_rings_once() -> None:
+def test_a_time_repeated_in_autumn_fires_once() -> None:
     wanted = ["2025-10-26T02:30+02:00", "2025-10-27T02:30+01:00"]
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-25T02:30+02:00", 2, BERLIN) == wanted
-    # asked within the second passing of that hour: the ring is over, and must not be given in the past
+    # asked within the second pass of that hour: the firing is over and must not be given in the past
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-26T02:15+01:00", 1, BERLIN) == wanted[1:]
 
 
-def test_an_interval_goes_through_the_repeated_hour() -> None:
+def test_an_interval_continues_through_the_repeated_hour() -> None:
     assert rings(CronSchedule("*/30 * * * *", BERLIN), "2025-10-26T01:45+02:00", 5, BERLIN) == [
         "2025-10-26T02:00+02:00", "2025-10-26T02:30+02:00", "2025-10-26T02:00+01:00", "2025-10-26T02:30+01:00",
         "2025-10-26T03:00+01:00",
@@ -84,12 +84,12 @@ EXPRESSIONS = ["0 9 * * 1", "30 2 * * *", "15,30 2-3 * * *", "*/7 * * * *", "0 0
 
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from([BERLIN, TAIPEI, UTC, ZoneInfo("Australia/Lord_Howe")]), TIMES)
 @settings(deadline=None, max_examples=80)
-def test_no_moment_between_gives_another_ring(expression: str, zone: tzinfo, time: int) -> None:
+def test_no_moment_in_between_gives_another_firing(expression: str, zone: tzinfo, time: int) -> None:
     first = CronSchedule(expression, zone).next_after(time)
     assert first > time
     for between in (time + (first - time) // 3, (time + first) // 2, first - 1):
         assert CronSchedule(expression, zone).next_after(between) == first
-    # going on from a ring, with the kept iterator and without, is the same
+    # continuing from a firing, with or without the kept iterator, gives the same
     schedule = CronSchedule(expression, zone)
     schedule.next_after(time)
     assert schedule.next_after(first) == CronSchedule(expression, zone).next_after(first) > first
@@ -97,7 +97,7 @@ def test_no_moment_between_gives_another_ring(expression: str, zone: tzinfo, tim
 
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from([BERLIN, TAIPEI]), TIMES, st.integers(0, 5 * NS_PER_DAY))
 @settings(deadline=None, max_examples=30)
-def test_counts_are_the_rings(expression: str, zone: tzinfo, after: int, span: int) -> None:
+def test_counts_match_the_firings(expression: str, zone: tzinfo, after: int, span: int) -> None:
     schedule, count, at = CronSchedule(expression, zone), 0, after
     while (at := schedule.next_after(at)) <= after + span:
         count += 1
@@ -105,11 +105,11 @@ def test_counts_are_the_rings(expression: str, zone: tzinfo, after: int, span: i
     assert schedule.count_between(after + span, after) == 0
 
 
-def test_counting_a_long_absence_ends() -> None:
+def test_counting_over_a_long_absence_stops_early() -> None:
     assert CronSchedule("* * * * *").count_between(START, START + 1000 * NS_PER_DAY) == COUNT_MOST
 
 
-def test_parse_makes_the_one_or_the_other() -> None:
+def test_parse_returns_the_matching_schedule() -> None:
     assert isinstance(parse_schedule(every_s=5), EverySchedule)
     schedule = parse_schedule(cron="0 9 * * *", zone="Asia/Taipei")
     assert isinstance(schedule, CronSchedule)
@@ -125,7 +125,7 @@ def test_parse_makes_the_one_or_the_other() -> None:
         ({"every_s": -5}, "at least 0.001"),
         ({"every_s": 0.0001}, "at least 0.001"),
         ({"every_s": "0.0010000001"}, "whole nanoseconds"),
-        ({"every_s": float("nan")}, "not a number"),
+        ({"every_s": float("nan")}, "not a finite number"),
         ({"every_s": True}, "write every_s=60"),
         ({"every_s": "1m"}, "not a plain decimal"),
         ({"cron": "0 9 * *"}, "five fields"),
@@ -135,12 +135,12 @@ def test_parse_makes_the_one_or_the_other() -> None:
         ({"cron": "0 25 * * *"}, "the hour is wrong"),
         ({"cron": "0 9 * * MO"}, "the day-of-week is wrong"),
         ({"cron": "0 0 30 2 *"}, "day-of-month is wrong"),
-        ({"cron": "0 0 */31 2 1#2"}, "never rings"),
+        ({"cron": "0 0 */31 2 1#2"}, "never fires"),
         ({"cron": "0 9 * * *", "zone": "Asia/Taipeh"}, "not a time zone"),
         ({"cron": "0 9 * * *", "zone": "Asia"}, "not a time zone"),
         ({"cron": "0 9 * * *", "zone": "../etc"}, "not a time zone"),
     ],
 )
-def test_mistakes_come_with_their_remedy(given: dict[str, Any], says: str) -> None:
+def test_mistakes_are_reported_with_a_fix(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_schedule(**given)

@@ -1,4 +1,4 @@
-"""The series a strategy reads: what it holds, the indicators attached to it, crossings, and what is drawn."""
+"""The series a strategy reads: its contents, attached indicators, crossings, and what is drawn."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_series_holds_what_was_appended(count: int) -> None:
     st.sampled_from([None, 1, 3, 300]),
 )
 @settings(deadline=None, max_examples=60)
-def test_a_series_is_a_list_of_its_last_bars_however_it_is_filled_and_read(moves: list[str], keep: int | None) -> None:
+def test_a_series_lists_its_last_bars_however_it_is_filled_and_read(moves: list[str], keep: int | None) -> None:
     got, wanted = BarSeries(PAIR, "1m", keep=keep), []
     for move in moves:
         start = len(wanted)
@@ -129,12 +129,12 @@ def test_keep_limits_the_series_and_its_memory() -> None:
 
 
 @pytest.mark.parametrize("keep", [0, -1, 1.5, True])
-def test_keep_is_a_whole_number_of_bars(keep: Any) -> None:
+def test_keep_must_be_a_whole_number_of_bars(keep: Any) -> None:
     with pytest.raises(ValueError, match="keep must be"):
         BarSeries(PAIR, "1m", keep=keep)
 
 
-def test_bars_out_of_order_are_a_mistake_of_the_engine() -> None:
+def test_bars_out_of_order_are_a_bug_in_the_engine() -> None:
     for later in ([1, 1], [2, 1], [1, 2, 2]):
         got = series(1)
         for minute in later:
@@ -174,7 +174,7 @@ def test_a_pulled_series_is_up_to_date_at_every_read() -> None:
 # -- attached indicators ----------------------------------------------------------------------------------------------
 
 
-def test_an_attached_indicator_has_the_value_of_the_latest_bar_and_of_the_one_before() -> None:
+def test_an_attached_indicator_gives_the_latest_and_the_previous_value() -> None:
     got = BarSeries(PAIR, "1m")
     fast = got.attach(SMA(2))
     assert (fast.value, fast.previous, fast.ready) == (None, None, False)
@@ -186,7 +186,7 @@ def test_an_attached_indicator_has_the_value_of_the_latest_bar_and_of_the_one_be
 
 
 class Momentum(Indicator[float]):
-    """An indicator of a user."""
+    """A user's own indicator."""
 
     def __init__(self, length: int) -> None:
         self.history = length + 1
@@ -216,7 +216,7 @@ KINDS: list[tuple[Any, str]] = [
 
 @given(st.integers(), st.sampled_from([None, 1, 50]))
 @settings(deadline=None, max_examples=30)
-def test_attached_indicators_are_equal_however_bars_come_and_are_read(seed: int, keep: int | None) -> None:
+def test_attached_indicators_do_not_depend_on_how_bars_arrive_and_are_read(seed: int, keep: int | None) -> None:
     chance = Random(seed)
     everything = bars_of([float(chance.randint(1, 100)) for _ in range(chance.choice([5, 60, 700]))])
     plots = [PlotStore("s", takes_indicators=True, whole_run=True, points_max=100) for _ in range(2)]
@@ -248,7 +248,7 @@ def test_attached_indicators_are_equal_however_bars_come_and_are_read(seed: int,
     assert plots[0].lines() == plots[1].lines()
 
 
-def test_nobody_needs_to_read_for_an_indicator_to_see_every_bar() -> None:
+def test_an_indicator_sees_every_bar_even_if_nobody_reads_it() -> None:
     got = BarSeries(PAIR, "1m", keep=5)
     mean = got.attach(VWAP(), name="all")
     feed(got, [float(i) for i in range(9_999)])
@@ -261,7 +261,7 @@ def test_nobody_needs_to_read_for_an_indicator_to_see_every_bar() -> None:
 # -- the beginning ----------------------------------------------------------------------------------------------------
 
 
-def test_a_series_asks_for_what_its_indicators_need() -> None:
+def test_a_series_requests_the_history_its_indicators_need() -> None:
     got = BarSeries(PAIR, "1m", warm_up=40, is_ready=False)
     assert got.wanted_history == 40
     got.attach(SMA(30))
@@ -276,7 +276,7 @@ def test_a_series_asks_for_what_its_indicators_need() -> None:
      lambda s: next(iter(s.attached.values())).value, lambda s: next(iter(s.attached.values())).previous,
      lambda s: next(iter(s.attached.values())).crossed_above(3.0)],
 )  # fmt: skip
-def test_a_series_read_before_its_history_is_there_names_the_remedy(read: Any) -> None:
+def test_reading_a_series_before_its_history_arrives_names_the_fix(read: Any) -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     got.attach(SMA(2))
     with pytest.raises(
@@ -290,7 +290,7 @@ def test_a_series_read_before_its_history_is_there_names_the_remedy(read: Any) -
     assert len(got) == 0
 
 
-def test_an_indicator_begins_exactly_its_history_before_the_start() -> None:
+def test_an_indicator_starts_exactly_its_history_before_the_start() -> None:
     closes = [float(Random(3).randint(1, 99)) for _ in range(1)] + [float(i % 17) for i in range(600)]
     got = BarSeries(PAIR, "1m", is_ready=False)
     attached = [got.attach(EMA(5)), got.attach(Bollinger(7)), got.attach(Momentum(4)), got.attach(VWAP(), "since")]
@@ -306,7 +306,7 @@ def test_an_indicator_begins_exactly_its_history_before_the_start() -> None:
     assert len(got) == len(closes)
 
 
-def test_bars_that_ended_while_the_history_was_read_follow_it_and_it_counts_where_both_have_one() -> None:
+def test_bars_that_ended_during_the_history_read_follow_it_without_duplicates() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     mean = got.attach(SMA(2))
     got.append(bar(5, 50.0))
@@ -329,7 +329,7 @@ def test_a_short_history_delays_nothing() -> None:
 # -- a series keeps ---------------------------------------------------------------------------------------------------
 
 
-def test_a_series_keeps_ten_thousand_bars_or_what_its_indicators_begin_with() -> None:
+def test_a_series_keeps_ten_thousand_bars_or_as_many_as_its_indicators_need() -> None:
     assert BarSeries(PAIR, "1m").keep == KEEP_BARS == 10_000
     small = BarSeries(PAIR, "1m", keep=5)
     small.attach(SMA(30))
@@ -361,7 +361,7 @@ def test_a_crossing_is_at_or_below_before_and_above_now() -> None:
     assert crossings([1, 2, 3, 2, 1, 2, 2], 2.0) == ["", "", "above", "", "below", "", ""]
 
 
-def test_there_is_no_crossing_before_both_have_values_at_both_bars() -> None:
+def test_nothing_crosses_before_both_have_values_at_both_bars() -> None:
     got = BarSeries(PAIR, "1m")
     fast, slow = got.attach(SMA(1)), got.attach(SMA(3))
     feed(got, [3.0, 2.0, 9.0])
@@ -370,7 +370,7 @@ def test_there_is_no_crossing_before_both_have_values_at_both_bars() -> None:
     assert not slow.crossed_below(fast)
 
 
-def test_fields_of_several_values_cross_each_other() -> None:
+def test_an_indicators_fields_can_cross_each_other() -> None:
     got = BarSeries(PAIR, "1m")
     macd = got.attach(MACD(2, 4, 2))
     found = []
@@ -390,7 +390,7 @@ def test_fields_of_several_values_cross_each_other() -> None:
         macd["lines"]
 
 
-def test_indicators_of_different_series_are_refused() -> None:
+def test_crossing_an_indicator_of_another_series_is_refused() -> None:
     one, other = BarSeries(PAIR, "1m"), BarSeries(PAIR, "5m")
     fast, slow = one.attach(SMA(1)), other.attach(SMA(2))
     with pytest.raises(ValueError, match="different series, whose bars end at different times; attach both to one"):
@@ -402,7 +402,7 @@ def test_indicators_of_different_series_are_refused() -> None:
 # -- attaching --------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_name_again_replaces_an_indicator_and_warms_it_from_kept_bars() -> None:
+def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_kept_bars() -> None:
     got = BarSeries(PAIR, "1m")
     first = got.attach(SMA(2), name="fast")
     feed(got, [1.0, 2.0, 3.0, 4.0])
@@ -418,7 +418,7 @@ def test_the_same_name_again_replaces_an_indicator_and_warms_it_from_kept_bars()
 
 
 @pytest.mark.parametrize("since", [0, 1, 40])
-def test_older_bars_found_later_warm_an_indicator_as_if_it_had_begun_with_them(since: int) -> None:
+def test_older_bars_found_later_warm_an_indicator_up_as_if_it_had_started_with_them(since: int) -> None:
     closes = [float(i * 7 % 31) for i in range(300)]
     whole = bars_of(closes)
     late, wanted = BarSeries(PAIR, "1m", keep=10), BarSeries(PAIR, "1m", is_ready=False)
@@ -444,11 +444,11 @@ def picky(closes: Any) -> float:
 
 
 @pytest.mark.parametrize("reads", [False, True])
-def test_an_indicator_that_raises_does_so_where_it_is_read_and_leaves_the_others_alone(reads: bool) -> None:
+def test_a_failing_indicator_raises_only_where_it_is_read(reads: bool) -> None:
     got = BarSeries(PAIR, "1m")
     before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
     for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
-        got.append(row)  # the engine's call: what a strategy's indicator raises is none of its business
+        got.append(row)  # the engine's call: a failing strategy indicator must not affect it
         if reads and row.close < 13:
             assert broken.value == row.close
         elif reads:
@@ -462,7 +462,7 @@ def test_an_indicator_that_raises_does_so_where_it_is_read_and_leaves_the_others
     assert list(got.attached) == ["SMA(2)", "SMA(3)"]
 
 
-def test_an_indicator_that_raises_while_it_is_warmed_does_so_where_it_is_read() -> None:
+def test_an_indicator_that_fails_in_its_warm_up_raises_where_it_is_read() -> None:
     got = BarSeries(PAIR, "1m", is_ready=False)
     broken, fine = got.attach(ArrayIndicator(picky, 3)), got.attach(SMA(1))
     got.begin(bars_of([11.0, 12.0, 13.0]))
@@ -471,7 +471,7 @@ def test_an_indicator_that_raises_while_it_is_warmed_does_so_where_it_is_read() 
         _ = broken.value
 
 
-def test_misuse_of_attach_is_refused_with_a_remedy() -> None:
+def test_misuse_of_attach_is_refused_with_a_fix() -> None:
     got = BarSeries(PAIR, "1m")
     with pytest.raises(ValueError, match="of='middle' is not a value of a bar; choose one of open, high"):
         got.attach(SMA(2), of="middle")
@@ -488,10 +488,10 @@ def test_misuse_of_attach_is_refused_with_a_remedy() -> None:
             ValueError, match=r"this SMA\(2\) is attached already; attach a new one as '(other|SMA\(2\))'"
         ):
             series.attach(one, name)
-    assert got.attach(one).value is None  # the same again changes nothing
+    assert got.attach(one).value is None  # repeating it changes nothing
 
 
-def test_what_an_indicator_is_of_stands_in_its_label_and_chooses_its_pane() -> None:
+def test_an_indicators_input_appears_in_its_label_and_chooses_its_pane() -> None:
     got = BarSeries(PAIR, "1m")
     labels = [got.attach(RollingHigh(2), of="high"), got.attach(SMA(2), of="volume"), got.attach(RSI(2), of="volume")]
     assert [(a.name, a.pane) for a in labels] == [
@@ -502,7 +502,7 @@ def test_what_an_indicator_is_of_stands_in_its_label_and_chooses_its_pane() -> N
 # -- what is drawn ----------------------------------------------------------------------------------------------------
 
 
-def test_values_of_attached_indicators_are_collected_when_asked_for() -> None:
+def test_attached_indicators_values_are_collected_on_request() -> None:
     store = PlotStore("s", takes_indicators=True)
     minutes, hours = BarSeries(PAIR, "1m", plots=store), BarSeries(PAIR, "1h", plots=store)
     minutes.attach(SMA(2))
@@ -515,7 +515,7 @@ def test_values_of_attached_indicators_are_collected_when_asked_for() -> None:
     lines = {f"{line.name} {line.field}".strip(): line for line in store.lines()}
     assert list(lines) == ["SMA(2) 1m", "bands lower", "bands middle", "bands upper", "SMA(2) 1h"]
     assert lines["SMA(2) 1m"].values == [1.5, 2.5]
-    # a point stands at the end of its bar: a chart of finer candles must not show it before it was known
+    # a point is at the end of its bar: a chart of finer candles must not show it before it was known
     assert lines["SMA(2) 1m"].times == [T0 + 2 * M - 1, T0 + 3 * M - 1]
     assert lines["SMA(2) 1h"].times == [T0 + 120 * M - 1]
     assert {(line.pair, line.strategy, line.pane) for line in lines.values()} == {("btc_twd", "s", "price")}
@@ -566,7 +566,7 @@ def test_a_trade_series_holds_trades_and_feeds_each_to_its_indicators() -> None:
         got.attach(SMA(2), of="close")
 
 
-def test_trades_as_columns_are_the_same_trades() -> None:
+def test_trades_added_as_columns_equal_single_trades() -> None:
     one, other = TradeSeries(PAIR), TradeSeries(PAIR)
     means = [one.attach(EMA(5)), other.attach(EMA(5))]
     rows = trades(500)

@@ -1,4 +1,4 @@
-"""The stages of a run: restore, begin, history, stop; what waits for which, and what is refused before its time."""
+"""The stages of a run: restore, begin, history, stop; what waits for what, and what is refused too early."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
 
 
 def turn(b: Bot, given: Any) -> Outcome:
-    """One turn by hand, without the history that `Bot` gives."""
+    """A single turn, without the history that `Bot` provides."""
     out = Outcome()
     b.engine.turn(given, b.now, out)
     return out
@@ -41,7 +41,7 @@ def started(*strategies: Listener, **more: Any) -> tuple[Bot, Outcome]:
     return b, turn(b, Begin())
 
 
-def test_begin_names_the_streams_and_the_history_that_are_wanted() -> None:
+def test_begin_names_the_required_streams_and_history() -> None:
     def start(s: Any) -> None:
         s.subscribe_trades(BTC)
         s.subscribe_book(ETH, depth=10)
@@ -55,11 +55,11 @@ def test_begin_names_the_streams_and_the_history_that_are_wanted() -> None:
         StreamWanted(BTC, "bars", resolution="5m"),
         StreamWanted(ETH, "bars", resolution="1m"),
     ]
-    # one bar at the least: the builder must know what the next bar follows
+    # at least one bar: the builder must know what the next bar follows
     assert out.history == [HistoryWanted(BTC, "5m", 7), HistoryWanted(ETH, "1m", 1)]
 
 
-def test_on_start_and_on_ready_run_once_each_and_history_is_there_for_the_second() -> None:
+def test_on_start_and_on_ready_run_once_each_with_history_between_them() -> None:
     order: list[Any] = []
 
     def start(s: Any) -> None:
@@ -75,7 +75,7 @@ def test_on_start_and_on_ready_run_once_each_and_history_is_there_for_the_second
     assert order == ["start", ("ready", 3)]
 
 
-def test_an_order_in_on_start_is_refused_and_the_refusal_names_on_ready() -> None:
+def test_an_order_in_on_start_is_refused_with_a_pointer_to_on_ready() -> None:
     placed: list[Order] = []
 
     def start(s: Any) -> None:
@@ -90,7 +90,7 @@ def test_an_order_in_on_start_is_refused_and_the_refusal_names_on_ready() -> Non
 
 
 def rested(client_id: int = 1) -> Order:
-    """An order of an earlier run that rests at the exchange."""
+    """An earlier run's order, resting at the exchange."""
     order = Order(
         OrderSpec(
             client_id=client_id,
@@ -110,7 +110,7 @@ def rested(client_id: int = 1) -> Order:
     return order
 
 
-def test_what_happens_between_begin_and_history_is_told_after_on_ready() -> None:
+def test_events_between_begin_and_history_are_delivered_after_on_ready() -> None:
     heard: list[str] = []
     b = Bot(
         Listener(ready=lambda s: heard.append("ready"), fill=lambda s, _: heard.append("fill")),
@@ -128,7 +128,7 @@ def test_what_happens_between_begin_and_history_is_told_after_on_ready() -> None
     assert heard == ["ready", "fill"]
 
 
-def test_timers_set_in_on_start_begin_to_count_with_the_history() -> None:
+def test_timers_set_in_on_start_count_from_the_history() -> None:
     b, _ = started(Listener(start=lambda s: s.set_timer(every_s=10)))
     assert b.engine.view.has_timers()
     b.to(25)
@@ -138,7 +138,7 @@ def test_timers_set_in_on_start_begin_to_count_with_the_history() -> None:
     assert [timer.due for timer in b.s.of("timer")] == [T0 + 30 * S]
 
 
-def test_a_bot_that_reads_its_history_itself_trades_when_it_is_there() -> None:
+def test_a_bot_that_reads_its_own_history_trades_once_it_arrives() -> None:
     ready: list[int] = []
     b = Bot(
         Listener(
@@ -177,11 +177,11 @@ def test_no_market_callback_runs_before_on_ready() -> None:
     turn(b, History())
     b.trade(100_000)
     assert [kind for kind, _ in b.s.heard] == ["trade"]
-    assert b.s.book(BTC).best_bid == 99_900.0  # known though nobody was called
+    assert b.s.book(BTC).best_bid == 99_900.0  # known although no callback ran
 
 
 def reading(now_s: float) -> Bot:
-    """A bot that begins within a minute and has asked for the bars before."""
+    """A bot that begins within a minute and has requested the earlier bars."""
     b = Bot(
         Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
         start=False,
@@ -194,7 +194,7 @@ def reading(now_s: float) -> Bot:
 
 
 def give(b: Bot, *rows: Candle) -> list[GetCandles]:
-    """Answer what was asked for and not answered yet; ETH has no candles."""
+    """Answer the requests that are not answered yet; ETH has no candles."""
     asked = [request for request in b.all(GetCandles) if request.id not in b.s.state.setdefault("answered", [])]
     for request in asked:
         b.s.state["answered"].append(request.id)
@@ -206,9 +206,9 @@ def candle(time: int, opened: float, high: float, low: float, close: float, volu
     return Candle(BTC, "1m", time, opened, high, low, close, volume)
 
 
-def test_the_bar_that_runs_at_a_live_start_is_completed_from_the_exchanges_candle() -> None:
+def test_the_unfinished_bar_at_a_live_start_is_completed_from_the_exchanges_candle() -> None:
     b = reading(30)
-    b.tell(Trade(BTC, b.now, 905.0, 2.0))  # the candle holds it already
+    b.tell(Trade(BTC, b.now, 905.0, 2.0))  # the candle already includes it
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
     asked = give(b, *past, candle(T0, 902.0, 910.0, 890.0, 905.0, 7.0))
     assert {(request.end, request.running) for request in asked} == {(T0 + MINUTE, True)}
@@ -220,7 +220,7 @@ def test_the_bar_that_runs_at_a_live_start_is_completed_from_the_exchanges_candl
     assert len(b.s.series[0]) == 3
 
 
-def test_a_bar_that_ends_while_the_history_is_read_is_read_again_and_whole() -> None:
+def test_a_bar_that_closes_while_history_is_read_is_fetched_again_in_full() -> None:
     b = reading(58)
     b.tell(Trade(BTC, b.now, 905.0, 2.0))
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
@@ -239,7 +239,7 @@ def test_a_bar_that_ends_while_the_history_is_read_is_read_again_and_whole() -> 
     assert [bar.time for bar in b.s.of("bar")] == [T0 + MINUTE]
 
 
-def test_a_series_wanted_in_the_middle_of_a_run_is_named_and_warmed_by_a_later_history() -> None:
+def test_a_series_added_during_a_run_is_warmed_up_by_a_later_history() -> None:
     b = Bot(Listener(), history=lambda pair, resolution, count: bars(count, pair))
     b.s.series.append(b.s.subscribe_bars(ETH, "1m", warm_up=4))
     with pytest.raises(NotReadyError):
@@ -248,10 +248,10 @@ def test_a_series_wanted_in_the_middle_of_a_run_is_named_and_warmed_by_a_later_h
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0, 903.0]
 
 
-def test_subscribing_later_to_what_the_run_does_not_read_is_an_error() -> None:
+def test_subscribing_later_to_data_that_the_run_does_not_read_is_an_error() -> None:
     b, _ = started(Listener(start=lambda s: s.subscribe_trades(BTC)))
     turn(b, History(kinds=frozenset({("btc_twd", "trades")})))
-    b.s.subscribe_bars(BTC, "1m")  # made of the trades that are read
+    b.s.subscribe_bars(BTC, "1m")  # built from the trades that are read
     told = (
         r"this run reads no books of btc_twd, since no strategy subscribed to them in on_start; it reads btc_twd trades"
     )
@@ -261,20 +261,20 @@ def test_subscribing_later_to_what_the_run_does_not_read_is_an_error() -> None:
         b.s.subscribe_bars(ETH, "1m")
 
 
-def test_a_pair_without_prices_is_a_mistake_that_names_the_remedy() -> None:
+def test_a_pair_without_prices_is_an_error_that_names_the_fix() -> None:
     other = Pair("doge_twd", BTC.rules)
     b = Bot(Listener(), pairs={**PAIRS, "doge_twd": other}, traded=PAIRS)
     with pytest.raises(ValueError, match=r"no prices for doge_twd: name it as a parameter of the strategy"):
         b.s.last_price("doge_twd")
 
 
-def test_restoring_what_does_not_fit_the_configuration_says_so() -> None:
+def test_restoring_state_that_does_not_fit_the_configuration_is_an_error() -> None:
     b = Bot(Listener(), capital=[{"twd": 2 * RICH["twd"]}], start=False)
     with pytest.raises(ConfigError, match="twd"):
         turn(b, Restore(balances=RICH))
 
 
-def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
+def test_halts_parameters_and_state_are_restored_before_on_start() -> None:
     seen: list[Any] = []
     b = Bot(Listener(start=lambda s: seen.append(dict(s.state))), Listener(), start=False)
     kept: dict[str, dict[str, Any]] = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
@@ -286,7 +286,7 @@ def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
     assert [shown.halted for shown in b.engine.view.strategies()] == [None, "by hand"]
 
 
-def test_an_order_of_an_earlier_run_that_was_never_sent_is_dropped() -> None:
+def test_an_unsent_order_of_an_earlier_run_is_dropped() -> None:
     never_sent = Order(
         OrderSpec(
             client_id=1,
@@ -304,14 +304,14 @@ def test_an_order_of_an_earlier_run_that_was_never_sent_is_dropped() -> None:
     assert [order.client_id for order in b.engine.view.orders()] == [2]
 
 
-def test_a_day_begins_without_loss_limits_too() -> None:
+def test_a_day_begins_even_without_loss_limits() -> None:
     b = Bot(Listener(start=lambda s: None))
     assert b.engine.wake_at() == T0 + NS_PER_DAY
     b.to(2 * NS_PER_DAY / S)
     assert b.engine.wake_at() == T0 + 3 * NS_PER_DAY
 
 
-def test_after_the_stop_nothing_new_may_be_asked_for_and_kept_orders_stay() -> None:
+def test_after_the_stop_no_orders_are_accepted_and_kept_ones_stay() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     resting = []

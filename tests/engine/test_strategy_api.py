@@ -1,4 +1,4 @@
-"""The small things that a strategy reads and says."""
+"""The smaller calls that a strategy makes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
 
 
-def test_random_numbers_are_equal_in_equal_runs_and_apart_between_strategies() -> None:
+def test_random_numbers_repeat_in_equal_runs_and_differ_between_strategies() -> None:
     def draw(seed: int) -> list[float]:
         b = Bot(Listener(), Listener(), seed=seed)
         return [s.random.random() for s in b.strategies]
@@ -20,7 +20,7 @@ def test_random_numbers_are_equal_in_equal_runs_and_apart_between_strategies() -
     assert len(set(draw(1))) == 2
 
 
-def test_skips_are_counted_by_reason_and_keep_the_last_values() -> None:
+def test_skips_are_counted_by_reason_with_their_last_values() -> None:
     b = Bot(Listener())
     b.s.skip("spread", bps=3)
     b.s.skip("spread", bps=4)
@@ -30,14 +30,14 @@ def test_skips_are_counted_by_reason_and_keep_the_last_values() -> None:
     assert seen.last_skip["spread"] == {"bps": 4}
 
 
-def test_state_is_the_strategys_own() -> None:
+def test_state_belongs_to_the_strategy() -> None:
     b = Bot(Listener(), Listener())
     b.s.state["n"] = 1
     assert b.strategies[1].state == {}
     assert b.engine.view.kept("s0")["state"] == {"n": 1}
 
 
-def test_time_is_that_of_the_event_and_local_in_the_zone() -> None:
+def test_time_is_the_events_and_local_in_the_zone() -> None:
     b = Bot(Listener(), zone=ZoneInfo("Asia/Taipei"))
     b.now += 5 * S
     b.trade(1_000)
@@ -72,7 +72,7 @@ def test_log_lines_name_the_strategy_and_the_bots_time(caplog: pytest.LogCapture
     assert "s0: hello there" in record.getMessage()
 
 
-def test_open_orders_are_ones_own_oldest_first_by_pair() -> None:
+def test_open_orders_lists_own_orders_by_pair_oldest_first() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy("eth_twd", amount=1, price=900)
@@ -81,13 +81,13 @@ def test_open_orders_are_ones_own_oldest_first_by_pair() -> None:
     assert b.strategies[1].open_orders() == []
 
 
-def test_client_ids_count_up_and_never_reach_the_exchanges_own_label() -> None:
+def test_client_ids_count_up_and_never_reach_the_exchanges_own_id() -> None:
     b = Bot(Listener(), first_client_id=2_147_483_645)
     assert [b.s.buy(BTC, amount=1, price=900).client_id for _ in range(3)] == [2_147_483_645, 2_147_483_646, 1]
     assert b.engine.view.next_client_id == 2
 
 
-def test_tags_go_with_the_order() -> None:
+def test_tags_stay_with_the_order() -> None:
     b = Bot(Listener())
     b.trade(1_000)
     old = b.s.buy(BTC, amount=1, price=900, tag="dip")

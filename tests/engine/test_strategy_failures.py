@@ -1,4 +1,4 @@
-"""A strategy that fails is stopped, and nobody else."""
+"""A failing strategy is stopped, and no other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rested(b: Bot, s: Any) -> Order:
 
 
 def provoke(b: Bot, name: str, order: Order) -> None:
-    """Let something happen that a callback hears of."""
+    """Cause an event that a callback receives."""
     if name == "trade":
         b.trade(1_000)
     elif name == "book":
@@ -64,7 +64,7 @@ CALLBACKS = ["trade", "book", "ticker", "bar", "timer", "order", "fill", "balanc
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-def test_one_that_raises_is_stopped_its_orders_are_cancelled_and_the_others_go_on(name: str) -> None:
+def test_a_raising_strategy_is_stopped_its_orders_cancelled_and_the_others_continue(name: str) -> None:
     b = Bot(Listener(start=start), Listener(start=start), capital=[50, 50])
     b.trade(1_000)
     bad, good = b.strategies
@@ -92,7 +92,7 @@ def test_one_that_raises_is_stopped_its_orders_are_cancelled_and_the_others_go_o
     assert bad.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
 
 
-def test_one_that_raises_in_on_start_never_runs() -> None:
+def test_a_strategy_that_raises_in_on_start_never_runs() -> None:
     b = Bot(Listener(start=lambda s: (start(s), boom())), Listener(start=start))
     b.trade(1_000)
     assert b.failures[0].callback == "on_start"
@@ -100,7 +100,7 @@ def test_one_that_raises_in_on_start_never_runs() -> None:
     assert b.strategies[1].heard
 
 
-def test_one_that_raises_in_on_stop_does_not_keep_the_others_from_stopping() -> None:
+def test_raising_in_on_stop_does_not_keep_the_others_from_stopping() -> None:
     b = Bot(Listener(stop=boom), Listener())
     b.tell(Stop())
     assert b.failures[0].callback == "on_stop"
@@ -108,7 +108,7 @@ def test_one_that_raises_in_on_stop_does_not_keep_the_others_from_stopping() -> 
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("base"), MemoryError()])
-def test_base_exceptions_stop_the_strategy_alone(error: BaseException) -> None:
+def test_base_exceptions_stop_only_the_strategy(error: BaseException) -> None:
     def raises(*_: Any) -> None:
         raise error
 
@@ -118,7 +118,7 @@ def test_base_exceptions_stop_the_strategy_alone(error: BaseException) -> None:
     assert b.strategies[1].of("trade")
 
 
-def test_sys_exit_ends_nothing_but_the_strategy() -> None:
+def test_sys_exit_ends_only_the_strategy() -> None:
     b = Bot(Listener(start=start, trade=lambda *_: sys.exit(1)))
     b.trade(1_000)
     assert b.failures[0].error == "SystemExit: 1"
@@ -141,21 +141,21 @@ def test_an_error_in_the_bots_own_code_names_the_strategys_line() -> None:
     assert "is not a pair" in b.failures[0].error
 
 
-def test_what_it_asked_for_before_it_raised_is_taken_back() -> None:
+def test_orders_placed_before_a_strategy_raised_are_withdrawn() -> None:
     def trade(s: Any, _: Any) -> None:
         s.buy(BTC, amount=1, price=900)
         s.quote(BTC, bids=[(800, 1)])
         s.protect(BTC, stop_loss_pct=1)
         boom()
 
-    b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})  # no coins that its exits would sell
+    b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})  # no coins for its exits to sell
     assert not b.trade(1_000)
     assert not b.engine.view.open_orders()
     assert not b.trade(500)
     assert b.s.balance("twd").locked == 0
 
 
-def test_two_series_of_one_stopped_strategy_are_both_silent() -> None:
+def test_both_series_of_a_stopped_strategy_fall_silent() -> None:
     calls: list[int] = []
 
     def bar(s: Any, _: Any) -> None:
@@ -182,22 +182,22 @@ def endless_withdrawals(s: Any, _: Any) -> None:
 
 
 @pytest.mark.parametrize("deed", [endless_orders, endless_withdrawals])
-def test_orders_without_end_in_one_callback_end_the_callback_and_stop_the_strategy(deed: Any) -> None:
+def test_endless_orders_in_a_callback_end_it_and_stop_the_strategy(deed: Any) -> None:
     b = Bot(Listener(start=start, trade=deed), Listener(start=start))
     b.trade(1_000)
     (failure,) = b.failures
-    assert re.fullmatch(r"Runaway: it asked for \d,\d{3} orders at one moment.*", failure.error)
+    assert re.fullmatch(r"Runaway: it placed \d,\d{3} orders at one moment.*", failure.error)
     assert failure.where.startswith(__file__)
     assert not b.seen().active
     assert not b.s.open_orders()
     assert len(b.engine.view.orders()) <= ORDERS_A_MOMENT_MAX
-    assert len(b.requests) <= 1  # the first was on its way before the loop began
+    assert len(b.requests) <= 1  # the first was already in flight when the loop began
     assert b.strategies[1].of("trade")
 
 
-def test_callbacks_that_cause_each_other_without_end_stop_their_strategy_alone() -> None:
+def test_callbacks_that_trigger_each_other_endlessly_stop_only_their_strategy() -> None:
     def again(s: Any, timer: Any) -> None:
-        # a timer that missed its rings rings at once, and sets the next that did
+        # a timer that missed its firings fires at once and sets the next one, which does too
         s.set_timer(f"timer {len(s.of('timer'))}", every_s=60, missed="once")
 
     missed = {f"timer {i}": T0 - MINUTE for i in range(30_000)}
@@ -205,13 +205,13 @@ def test_callbacks_that_cause_each_other_without_end_stop_their_strategy_alone()
     b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": missed}}))
     b.to(60)
     why = b.seen().stopped_because
-    assert why == "its callbacks cause each other without end, on_timer among them"
+    assert why == "its callbacks trigger each other endlessly, on_timer among them"
     assert b.strategies[1].of("timer")
     assert b.seen(1).active
     assert ("error", f"strategy 's0' was stopped: {why}") in b.messages
 
 
-def test_orders_that_cause_each_other_without_end_stop_their_strategy_alone() -> None:
+def test_orders_that_trigger_each_other_endlessly_stop_only_their_strategy() -> None:
     def again(s: Any, _: Any) -> None:
         s.cancel(s.buy(BTC, amount=1, price=900))
 
@@ -223,7 +223,7 @@ def test_orders_that_cause_each_other_without_end_stop_their_strategy_alone() ->
     assert b.seen(1).active
 
 
-def test_reasons_with_figures_in_them_do_not_take_memory_without_bound() -> None:
+def test_reasons_containing_figures_use_bounded_memory() -> None:
     b = Bot(Listener(start=start))
     for i in range(3_000):
         b.s.skip(f"spread {i} bps", spread=i)

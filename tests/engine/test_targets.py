@@ -1,4 +1,4 @@
-"""`order_target` and `rebalance`: a strategy says what it wants to hold, and sales pay for purchases."""
+"""`order_target` and `rebalance`: a strategy states what to hold, and sales pay for purchases."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ def test_the_difference_is_bought_or_sold() -> None:
     assert (order.side, order.amount) == (Side.SELL, 4.5)
 
 
-def test_a_target_that_is_reached_sends_nothing() -> None:
+def test_a_target_already_reached_sends_nothing() -> None:
     b = bot()
     assert b.s.order_target(BTC, 10) is None
-    assert b.s.order_target(BTC, 10.0005) is None  # less than the least order
+    assert b.s.order_target(BTC, 10.0005) is None  # less than the smallest order
     assert not b.engine.view.orders()
 
 
-def test_a_purchase_waits_for_the_proceeds_of_a_sale_and_spends_what_is_there() -> None:
+def test_a_purchase_waits_for_a_sales_proceeds_and_spends_what_is_available() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
-    assert b.s.order_target(ETH, 199) is None  # 19,900 TWD, of which 10,000 are there
+    assert b.s.order_target(ETH, 199) is None  # 19,900 TWD, of which 10,000 are available
     b.end_turn()
     known = [sale]
     assert not new_orders(b, known)
-    fill_whole(b, sale, 990)  # a little less than the last price: 9,900 TWD
+    fill_whole(b, sale, 990)  # slightly below the last price: 9,900 TWD
     [purchase] = new_orders(b, known)
     assert (purchase.side, purchase.pair) == (Side.BUY, ETH)
     assert purchase.spec.spend_units == 19_900 * UNIT
@@ -74,14 +74,14 @@ def test_a_purchase_waits_for_the_proceeds_of_a_sale_and_spends_what_is_there() 
     assert b.s.position(ETH).amount == pytest.approx(199)
 
 
-def test_a_purchase_that_no_sale_pays_for_spends_what_there_is() -> None:
+def test_a_purchase_that_no_sale_funds_spends_what_is_available() -> None:
     b = bot()
     order = b.s.order_target(ETH, 500)
     assert order is not None
     assert order.spec.spend_units == 10_000 * UNIT
 
 
-def test_a_sale_that_is_refused_lets_the_purchase_go_on_with_what_there_is() -> None:
+def test_a_refused_sale_lets_the_purchase_continue_with_what_is_available() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -97,7 +97,7 @@ def test_a_sale_that_is_refused_lets_the_purchase_go_on_with_what_there_is() -> 
     assert purchase.spec.spend_units == 10_000 * UNIT
 
 
-def test_a_new_target_replaces_one_that_waits() -> None:
+def test_a_new_target_replaces_a_waiting_one() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -110,7 +110,7 @@ def test_a_new_target_replaces_one_that_waits() -> None:
 
 
 def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
-    b = bot()  # 10 BTC at 1,000 and 10,000 TWD: 20,000 in all
+    b = bot()  # 10 BTC at 1,000 and 10,000 TWD: 20,000 in total
     b.s.rebalance({"btc_twd": 0.2, ETH: 0.75})
     b.end_turn()
     known: list[Order] = []
@@ -127,7 +127,7 @@ def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
     assert not new_orders(b, known)
 
 
-def test_rebalance_without_a_price_says_so_and_does_nothing() -> None:
+def test_rebalance_without_a_price_reports_it_and_does_nothing() -> None:
     b = Bot(Listener(BTC, ETH, start=start), balances=FUNDS, capital=[dict(FUNDS)])
     b.trade(1_000)
     b.s.rebalance({BTC: 0.5, ETH: 0.5})
@@ -143,7 +143,7 @@ def test_rebalance_without_a_price_says_so_and_does_nothing() -> None:
         ({BTC: 0.7, ETH: 0.4}, "the weights add up to 1.1"),
     ],
 )
-def test_weights_that_cannot_be_are_refused(weights: dict[Any, float], sentence: str) -> None:
+def test_impossible_weights_are_refused(weights: dict[Any, float], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         bot().s.rebalance(weights)
 

@@ -1,4 +1,4 @@
-"""Timers of strategies: when they ring, what was missed, and their place among the events of a moment."""
+"""Strategies' timers: when they fire, what was missed, and their place among a moment's events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_s_is_aligned_to_the_epoch() -> None:
     assert rings(b) == [("timer", 60, 0), ("timer", 120, 0), ("timer", 180, 0)]
 
 
-def test_cron_rings_in_the_zone_of_the_configuration() -> None:
+def test_cron_fires_in_the_configured_zone() -> None:
     b = bot(lambda s: s.set_timer(cron="0 9 * * *"), zone=ZoneInfo("Asia/Taipei"))
     b.to(NS_PER_HOUR / S)
     assert b.s.local_time.hour == 9
@@ -37,7 +37,7 @@ def test_cron_rings_in_the_zone_of_the_configuration() -> None:
     assert [timer.due for timer in b.s.of("timer")] == [T0 + NS_PER_HOUR]  # T0 is 08:00 there
 
 
-def test_a_clock_that_jumps_rings_once_and_counts_the_rest() -> None:
+def test_a_clock_that_jumps_fires_once_and_counts_the_rest() -> None:
     b = bot(lambda s: s.set_timer(every_s=10))
     b.now = T0 + 47 * S
     b.tell(None)
@@ -46,7 +46,7 @@ def test_a_clock_that_jumps_rings_once_and_counts_the_rest() -> None:
     assert rings(b)[-1] == ("timer", 50, 0)
 
 
-def test_rings_missed_while_the_bot_was_down_ring_once_where_that_was_asked_for() -> None:
+def test_firings_missed_while_the_bot_was_down_fire_once_if_requested() -> None:
     for missed, expected in (("once", [("timer", 0, 3)]), ("skip", [])):
         b = bot(lambda s: None, start=False)
         b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": {"timer": T0 - 3 * MINUTE}}}))
@@ -57,13 +57,13 @@ def test_rings_missed_while_the_bot_was_down_ring_once_where_that_was_asked_for(
         assert rings(b) == [*expected, ("timer", 60, 0)]
 
 
-def test_a_timer_of_the_same_name_is_replaced() -> None:
+def test_a_timer_with_the_same_name_is_replaced() -> None:
     b = bot(lambda s: (s.set_timer(every_s=10), s.set_timer(every_s=25), s.set_timer("other", every_s=20)))
     b.to(50)
     assert rings(b) == [("other", 20, 0), ("timer", 25, 0), ("other", 40, 0), ("timer", 50, 0)]
 
 
-def test_a_cancelled_timer_is_silent() -> None:
+def test_a_cancelled_timer_does_not_fire() -> None:
     b = bot(lambda s: s.set_timer(every_s=10))
     b.to(10)
     b.s.cancel_timer()
@@ -73,13 +73,13 @@ def test_a_cancelled_timer_is_silent() -> None:
     assert not b.engine.view.has_timers()
 
 
-def test_timers_of_one_moment_ring_in_the_order_in_which_they_were_set() -> None:
+def test_timers_due_at_one_moment_fire_in_the_order_they_were_set() -> None:
     b = bot(lambda s: (s.set_timer("b", every_s=10), s.set_timer("a", every_s=5)))
     b.to(10)
     assert [name for name, due, _ in rings(b) if due == 10] == ["b", "a"]
 
 
-def test_a_timer_rings_after_the_bars_of_its_moment_and_its_orders_leave_then() -> None:
+def test_a_timer_fires_after_the_bars_of_its_moment_and_its_orders_leave_then() -> None:
     def start(s: Any) -> None:
         s.subscribe_trades(BTC)
         s.subscribe_bars(BTC, "1m")
@@ -92,14 +92,14 @@ def test_a_timer_rings_after_the_bars_of_its_moment_and_its_orders_leave_then() 
     assert len(b.requests) == 1
 
 
-def test_a_stopped_strategy_has_no_timers() -> None:
+def test_a_stopped_strategys_timers_do_not_fire() -> None:
     b = bot(lambda s: s.set_timer(every_s=10))
     b.break_strategy()
     assert not b.engine.view.has_timers()
 
 
 @pytest.mark.parametrize("wrong", [{}, {"every_s": 0}, {"every_s": 1, "cron": "* * * * *"}, {"cron": "61 * * * *"}])
-def test_a_timer_that_cannot_be_says_why(wrong: Any) -> None:
+def test_an_invalid_timer_is_refused_with_a_reason(wrong: Any) -> None:
     b = bot(lambda s: None)
     with pytest.raises(ValueError, match=r"such as|every_s=60"):
         b.s.set_timer(**wrong)

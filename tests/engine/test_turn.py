@@ -1,4 +1,4 @@
-"""One turn: the order of what happens at a moment, who hears of it, and what leaves."""
+"""One turn: the order of a moment's events, who receives them, and what leaves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listens(*resolutions: str, **options: Any) -> Any:
 # -- bars -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_trade_that_ends_a_bar_is_seen_after_that_bar() -> None:
+def test_the_trade_that_ends_a_bar_is_delivered_after_that_bar() -> None:
     b = Bot(Listener(start=listens("1m")))
     b.trade(1_000)
     b.now = T0 + MINUTE
@@ -39,7 +39,7 @@ def test_the_trade_that_ends_a_bar_is_seen_after_that_bar() -> None:
     assert (bar.open, bar.close, bar.volume, bar.empty) == (1_000.0, 1_000.0, 0.01, False)
 
 
-def test_a_bar_ends_by_timer_after_its_grace() -> None:
+def test_a_bar_ends_by_timer_after_its_grace_period() -> None:
     b = Bot(Listener(start=listens("1m")), bar_grace_s=2)
     b.trade(1_000)
     b.to(61.9)
@@ -60,7 +60,7 @@ def test_an_interval_without_trades_gives_a_flat_empty_bar() -> None:
     ]
 
 
-def test_several_resolutions_hold_the_bar_before_they_are_told_of_it() -> None:
+def test_several_resolutions_hold_the_bar_before_their_callbacks_run() -> None:
     lengths: list[tuple[str, int, int]] = []
 
     def on_bar(s: Any, bar: Bar) -> None:
@@ -72,7 +72,7 @@ def test_several_resolutions_hold_the_bar_before_they_are_told_of_it() -> None:
     assert lengths == [*(("1m", i, 0) for i in range(1, 6)), ("5m", 5, 1)]
 
 
-def test_bars_that_end_together_come_by_pair() -> None:
+def test_bars_that_end_together_are_ordered_by_pair() -> None:
     def start(s: Any) -> None:
         s.subscribe_bars(ETH, "1m")
         s.subscribe_bars(BTC, "1m")
@@ -84,7 +84,7 @@ def test_bars_that_end_together_come_by_pair() -> None:
     assert [bar.pair for bar in b.s.of("bar")] == [BTC, ETH]
 
 
-def test_a_series_may_go_to_a_method_of_its_own() -> None:
+def test_a_series_may_use_its_own_callback() -> None:
     class Two(Listener):
         def fast_bar(self, bar: Bar) -> None:
             self._hear("fast", bar)
@@ -104,7 +104,7 @@ def test_a_series_may_go_to_a_method_of_its_own() -> None:
         b.s.subscribe_bars(BTC, "1m", on="on_trade")
 
 
-def test_warm_up_fills_the_series_without_calls() -> None:
+def test_warm_up_fills_the_series_without_callbacks() -> None:
     def history(pair: Any, resolution: str, count: int) -> list[Bar]:
         return [
             Bar(pair, T0 - (count - i) * MINUTE, 900.0 + i, 900.0 + i, 900.0 + i, 900.0 + i, 1.0, resolution)
@@ -118,7 +118,7 @@ def test_warm_up_fills_the_series_without_calls() -> None:
     assert [(bar.close, bar.empty) for bar in b.s.of("bar")] == [(902.0, True)]
 
 
-def test_a_callback_may_look_at_a_new_pair_and_subscribe_while_bars_end() -> None:
+def test_a_callback_may_look_up_and_subscribe_to_a_new_pair_while_bars_end() -> None:
     def on_bar(s: Any, bar: Bar) -> None:
         s.last_price(ETH)
         if len(s.of("bar")) == 1:
@@ -132,10 +132,10 @@ def test_a_callback_may_look_at_a_new_pair_and_subscribe_while_bars_end() -> Non
     assert not b.failures
 
 
-# -- who hears what ---------------------------------------------------------------------------------------------------
+# -- deliveries ---------------------------------------------------------------------------------------------------
 
 
-def test_events_reach_those_who_subscribed_in_the_order_of_the_configuration() -> None:
+def test_events_reach_subscribers_in_configuration_order() -> None:
     told: list[str] = []
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_trades(BTC), trade=lambda s, _: told.append(s.name)) for _ in range(3))
@@ -146,7 +146,7 @@ def test_events_reach_those_who_subscribed_in_the_order_of_the_configuration() -
     assert told == ["s0", "s1", "s2"]
 
 
-def test_subscribing_twice_is_subscribing_once() -> None:
+def test_subscribing_twice_counts_once() -> None:
     b = Bot(Listener(start=lambda s: (s.subscribe_trades(BTC), s.subscribe_trades(BTC), s.subscribe_book(BTC))))
     b.s.subscribe_book(BTC, depth=1)
     b.trade(1_000)
@@ -157,7 +157,7 @@ def test_subscribing_twice_is_subscribing_once() -> None:
         b.s.subscribe_book(BTC, depth=7)
 
 
-def test_the_book_is_there_with_and_without_own_orders() -> None:
+def test_the_book_is_available_with_and_without_own_orders() -> None:
     b = Bot(Listener())
     b.s.last_price(BTC)
     order = b.s.buy(BTC, amount=1, price=990)
@@ -173,7 +173,7 @@ def test_the_book_is_there_with_and_without_own_orders() -> None:
     assert b.s.book(ETH).age_s == float("inf")
 
 
-def test_tickers_and_connections_are_told() -> None:
+def test_tickers_and_connection_changes_are_delivered() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_ticker(BTC)))
     ticker = Ticker(BTC, T0, 1.0, 1.0, 1.0, 1.0, 0.0, True)
     lost = Connection(ConnectionState.LOST, "trades", BTC)
@@ -182,7 +182,7 @@ def test_tickers_and_connections_are_told() -> None:
     assert b.s.heard == [("ticker", ticker), ("connection", lost)]
 
 
-def test_on_balance_tells_each_change_once() -> None:
+def test_on_balance_reports_each_change_once() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"]}])
     b.tell(BalanceReport({"twd": (RICH["twd"], RICH["twd"])}))
     b.tell(BalanceReport({"twd": (RICH["twd"], RICH["twd"])}))
@@ -193,7 +193,7 @@ def test_on_balance_tells_each_change_once() -> None:
     assert b.s.of("balance")[-1].locked == 900.0
 
 
-def test_a_deposit_belongs_to_nobody() -> None:
+def test_a_deposit_is_unassigned() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"]}])
     b.tell(BalanceReport({"twd": (2 * RICH["twd"], 2 * RICH["twd"])}))
     assert b.s.balance("twd").total == 10.0**6
@@ -205,14 +205,14 @@ def test_a_deposit_belongs_to_nobody() -> None:
 # -- what a turn causes -----------------------------------------------------------------------------------------------
 
 
-def test_an_order_asked_for_in_a_callback_leaves_in_the_same_turn() -> None:
+def test_an_order_placed_in_a_callback_leaves_in_the_same_turn() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC), trade=lambda s, _: s.buy(BTC, amount=1, price=900)))
     (request,) = b.trade(1_000)
     assert isinstance(request, CreateOrder)
     assert request.timestamp == b.now
 
 
-def test_what_a_fill_causes_leaves_in_the_turn_of_the_fill() -> None:
+def test_a_fills_consequences_leave_in_the_same_turn() -> None:
     b = Bot(Listener(fill=lambda s, fill: s.sell(BTC, amount=fill.amount, price=1_100)))
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=900)
@@ -224,7 +224,7 @@ def test_what_a_fill_causes_leaves_in_the_turn_of_the_fill() -> None:
     assert names(b)[-2:] == ["fill", "order"]
 
 
-def test_position_and_balance_include_a_fill_when_it_is_told() -> None:
+def test_position_and_balance_include_a_fill_when_it_is_reported() -> None:
     seen: list[tuple[float, float]] = []
     b = Bot(
         Listener(fill=lambda s, _: seen.append((s.position(BTC).amount, s.balance("twd").total))),
@@ -258,7 +258,7 @@ def test_time_does_not_go_back() -> None:
 # -- losses -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_strategys_loss_limit_stops_that_strategy() -> None:
+def test_a_strategys_loss_limit_stops_only_that_strategy() -> None:
     b = Bot(
         Listener(start=lambda s: s.subscribe_trades(BTC)),
         Listener(start=lambda s: s.subscribe_trades(BTC)),
@@ -287,7 +287,7 @@ def test_a_strategys_loss_limit_stops_that_strategy() -> None:
     assert b.risk.halted("s0")
 
 
-def test_the_bots_loss_limit_halts_all_of_it() -> None:
+def test_the_bots_loss_limit_halts_the_whole_bot() -> None:
     b = Bot(Listener(), balances={"twd": RICH["twd"]}, risk={"max_daily_loss": {"twd": 100}})
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=1_000)
@@ -303,10 +303,10 @@ def test_the_bots_loss_limit_halts_all_of_it() -> None:
     assert b.s.buy(BTC, amount=1, price=500).is_refused
     b.tell(Resume())
     b.trade(899)
-    assert b.engine.view.halted is None  # the day counts from the resumption
+    assert b.engine.view.halted is None  # the day's profit counts from the resume
 
 
-def test_limits_of_several_levels_that_break_at_once_all_count() -> None:
+def test_limits_breached_at_several_levels_at_once_all_count() -> None:
     b = Bot(
         Listener(),
         balances={"twd": RICH["twd"]},
@@ -324,7 +324,7 @@ def test_limits_of_several_levels_that_break_at_once_all_count() -> None:
     assert not b.seen().active
 
 
-def test_the_day_turns_at_its_time() -> None:
+def test_the_trading_day_changes_on_time() -> None:
     b = Bot(Listener(), balances={"twd": RICH["twd"]}, risk={"max_daily_loss": {"twd": 100}})
     b.trade(1_000)
     order = b.s.buy(BTC, amount=1, price=1_000)
@@ -341,7 +341,7 @@ def test_the_day_turns_at_its_time() -> None:
 # -- the end of a run of callbacks ------------------------------------------------------------------------------------
 
 
-def test_an_order_asked_for_on_an_orders_end_goes_its_way() -> None:
+def test_an_order_placed_when_another_ends_is_handled() -> None:
     def on_order(s: Any, event: Any) -> None:
         _, state = event
         if state is OrderState.CANCELLED and len(s.of("order")) < 50:

@@ -18,7 +18,7 @@ def bot() -> Bot:
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "take_profit_pct", "trail_pct"])
 @pytest.mark.parametrize(("value", "meant"), [(0.02, "2"), (0.015, "1.5"), (0.05, "5")])
-def test_a_fraction_in_place_of_percent_is_refused_with_the_figure_that_was_meant(
+def test_a_fraction_instead_of_a_percentage_is_refused_with_the_likely_figure(
     name: str, value: float, meant: str
 ) -> None:
     sentence = f"{name} is {value}, which means {value} %; write {meant} for {meant} %"
@@ -27,18 +27,18 @@ def test_a_fraction_in_place_of_percent_is_refused_with_the_figure_that_was_mean
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "x", True])
-def test_what_is_no_percentage_is_refused(value: Any) -> None:
+def test_anything_but_a_percentage_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="stop_loss_pct"):
         bot().s.protect(BTC, stop_loss_pct=value)
 
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "trail_pct"])
-def test_a_loss_of_all_is_no_exit(name: str) -> None:
+def test_a_loss_of_everything_is_not_an_exit(name: str) -> None:
     with pytest.raises(ValueError, match="must be below 100 %"):
         bot().s.protect(BTC, **{name: 100})
 
 
-def test_percent_that_look_like_a_fraction_are_asked_about_once() -> None:
+def test_a_percentage_that_looks_like_a_fraction_is_questioned_once() -> None:
     b = bot()
     for _ in range(3):
         b.s.protect(BTC, stop_loss_pct=0.2, take_profit_pct=150)
@@ -48,24 +48,24 @@ def test_percent_that_look_like_a_fraction_are_asked_about_once() -> None:
 
 
 @pytest.mark.parametrize("value", [0.5, 2, "3.5", 30])
-def test_percent_pass(value: Any) -> None:
+def test_percentages_are_accepted(value: Any) -> None:
     bot().s.protect(BTC, stop_loss_pct=value)
 
 
-def test_basis_points_too() -> None:
+def test_basis_points_are_checked_too() -> None:
     with pytest.raises(ValueError, match=r"is 0.0005; this setting is in basis points: write 5 for 0.05 %"):
         bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0.0005)
     bot().s.quote(BTC, bids=[(900, 1)], tolerance_bps=0)
 
 
-def test_rules_of_risk() -> None:
+def test_risk_rules_check_their_units() -> None:
     with pytest.raises(ValueError, match=r"price_collar_pct is 0.05, which means 0.05 %; write 5 for 5 %"):
         PriceCollar("0.05")
     with pytest.raises(ValueError, match=r"max_drawdown is 20, which would be 2000 %; it is a fraction: 0.2 is 20 %"):
         MaxDrawdown(20)
 
 
-def test_a_slippage_that_looks_like_a_fraction_is_explained_where_it_refuses() -> None:
+def test_a_slippage_that_looks_like_a_fraction_is_explained_in_the_refusal() -> None:
     b = bot()
     b.book([(999, 10)], [(1_001, 10), (1_010, 10_000)])
     order = b.s.market_buy(BTC, spend=5_000, max_slippage_pct=0.01)

@@ -54,6 +54,8 @@ from botkit.model.requests import (
 )
 from tests.exchange.venue import HandClock, Venue, venue
 
+pytestmark = pytest.mark.virtual_time
+
 PAIRS = packaged_pairs()
 BTC = PAIRS["btc_twd"]
 T0 = HandClock().now()

@@ -20,6 +20,8 @@ from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from tests.exchange.recorded import EXAMPLES
 from tests.exchange.venue import HandClock, venue
 
+pytestmark = pytest.mark.virtual_time
+
 HOUR_MS = 3_600_000
 T0 = 1_790_290_800_000  # start of an hour, ms
 

@@ -18,6 +18,8 @@ from botkit.exchange.bitopro.wire.frames import BalanceFrame, OrderBookFrame, Un
 from botkit.model.events import ConnectionState
 from tests.exchange.venue import Venue, venue
 
+pytestmark = pytest.mark.virtual_time
+
 FAST = StreamTimes(dead_after_s=0.3, backoff_first_s=0.01, backoff_max_s=0.05, connect_timeout_s=2.0)
 Script = Callable[[web.WebSocketResponse, int], Awaitable[None]]
 

@@ -19,6 +19,8 @@ from botkit.exchange.bitopro.transport import NothingSent, check_url
 from botkit.exchange.bitopro.wire.bodies import CreateBody
 from tests.exchange.venue import HandClock, RawServer, http, raw_server, venue
 
+pytestmark = pytest.mark.virtual_time
+
 BODY = CreateBody(action="BUY", type="LIMIT", price="1", amount="1", timestamp=1, client_id=5)
 CREATED = b'{"orderId":1,"timestamp":1,"action":"BUY","amount":"1","price":"1","timeInForce":"GTC","clientId":5}'
 

@@ -1,4 +1,4 @@
-"""``python -m tests.frozen``: compare behaviour with what is frozen, or freeze it anew.
+"""``python -m tests.frozen``: compare behaviour with the frozen decisions, or freeze it again.
 
 python -m tests.frozen                    the seeds that the suite runs
 python -m tests.frozen --all              all of them
@@ -38,7 +38,7 @@ async def _lockstep(folder: Path) -> dict[str, Frozen]:
 
 
 def main() -> int:
-    """0: everything is as it was."""
+    """0: nothing has changed."""
     parser = argparse.ArgumentParser(prog="python -m tests.frozen")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--seeds", default="")

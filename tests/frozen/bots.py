@@ -1,4 +1,4 @@
-"""The bot of a seed: its strategies, money, risk rules, limits, fees and latencies as JSON."""
+"""A seed's bot: its strategies, money, risk rules, limits, fees and latencies as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STRATEGIES = Path(__file__).parent / "strategies"
 _LOSS_RULES = ({"usdt": 40}, {"usdt": 400})
 
 
-#: seconds of the tape that a run in lockstep takes: from before nobody bids to after a bar has ended
+#: seconds of the tape that a lockstep run covers: from before the bids vanish to after a bar has ended
 _LOCKSTEP_S = (120, 190)
 
 
@@ -52,7 +52,7 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
             "slippage": "0.0002",
         },
     }
-    if tape == "books":  # nothing there values a Taiwan dollar
+    if tape == "books":  # nothing there can value a Taiwan dollar
         document["risk"].get("max_order_value", {}).pop("twd", None)
         del document["backtest"]["balances"]["twd"]
     if greedy:
@@ -70,7 +70,7 @@ def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str
 
 
 def _hand_coins_over(document: dict[str, Any], dice: Random) -> None:
-    """Give the account's coins to a strategy: one that is alone owns everything, most of the time."""
+    """Give the account's coins to a strategy: a single strategy usually owns everything."""
     balances, strategies = document["backtest"]["balances"], document["strategies"]
     if len(strategies) == 1:
         if dice.random() < 0.8:

@@ -1,4 +1,4 @@
-"""What is kept of a run, and how it is written and compared."""
+"""What is stored for a run, and how it is written and compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STORE = Path(__file__).parent / "backtests.json"
 LOCKSTEP_STORE = Path(__file__).parent / "lockstep.json"
 #: bots that run over real sockets, on the tape of two pairs
 LOCKSTEP_SEEDS = tuple(range(7, 200, 17))
-#: what is kept of one run: the hash of its decisions, and how often what occurred in it
+#: stored for each run: the hash of its decisions, and how often each kind of event occurred
 Frozen: TypeAlias = dict[str, Any]
 
 
@@ -31,12 +31,12 @@ def prepare(folder: Path) -> dict[str, str]:
 
 
 def run(seed: int, tape: str, folder: Path) -> Frozen:
-    """Run the bot of a seed over a tape of `prepare`."""
+    """Run a seed's bot over a tape of `prepare`."""
     path = folder / "frozen.yaml"
     path.write_text(config(seed, tape, folder))
     sha256, lines, ended = backtest(path)
     if ended:
-        # what the strategy said of its world, without botkit's own words around it
+        # what the strategy saw, without botkit's own wording around it
         match = re.match(r"strategy '(\w)' raised in (\w+) at \S+: (RuntimeError: .*|Runaway)", ended)
         assert match is not None, f"{tape}, seed {seed}: {ended}"
         return {"ended": ", ".join(match.groups())}
@@ -44,7 +44,7 @@ def run(seed: int, tape: str, folder: Path) -> Frozen:
 
 
 async def run_in_lockstep(seed: int, folder: Path) -> Frozen:
-    """Run the bot of a seed against an emulator, and beside it the backtest that it must equal."""
+    """Run a seed's bot against an emulator, together with the backtest that it must equal."""
     path = folder / "lockstep.yaml"
     path.write_text(config(seed, "two_pairs", folder, lockstep=True))
     sha256, lines, difference = await lockstep(path)
@@ -53,26 +53,26 @@ async def run_in_lockstep(seed: int, folder: Path) -> Frozen:
 
 
 def run_all(seeds: Iterable[int], folder: Path, tapes: Iterable[str] = TAPES) -> Iterator[tuple[str, Frozen]]:
-    """(name, what was found) of every seed on every tape."""
+    """(name, result) for every seed on every tape."""
     for tape in tapes:
         for seed in seeds:
             yield f"{tape} {seed}", run(seed, tape, folder)
 
 
 def stored(path: Path = STORE) -> dict[str, Any]:
-    """What is frozen: ``tapes`` and ``runs`` by name."""
+    """The frozen values: ``tapes`` and ``runs`` by name."""
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
 def store(path: Path, tapes: dict[str, str], runs: dict[str, Frozen]) -> None:
-    """Write what is frozen, a line a run."""
+    """Write the frozen values, one line per run."""
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in runs.items())
     path.write_text(f'{{"tapes": {json.dumps(tapes)},\n"runs": {{\n{lines}\n}}}}\n')
 
 
 def differences(found: dict[str, Frozen], expected: dict[str, Frozen]) -> list[str]:
-    """A sentence for every run that is not as it was."""
+    """A sentence for every run that has changed."""
     told = []
     for name, now in found.items():
         before = expected.get(name, {})
@@ -87,7 +87,7 @@ def differences(found: dict[str, Frozen], expected: dict[str, Frozen]) -> list[s
 
 
 def deeds(lines: list[str]) -> str:
-    """A hash of the decisions without the sentences in them, which may be worded better one day."""
+    """A hash of the decisions without their sentences, whose wording may change."""
     whole = hashlib.sha256()
     for line in lines:
         row = json.loads(line)
@@ -98,7 +98,7 @@ def deeds(lines: list[str]) -> str:
 
 
 def counts(lines: list[str]) -> dict[str, int]:
-    """How often what happened in a run, by the lines of its decisions."""
+    """How often each kind of event occurred in a run, by its decision lines."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(decisions=len(rows))
     asked: dict[int, dict[str, Any]] = {}
@@ -125,7 +125,7 @@ def counts(lines: list[str]) -> dict[str, int]:
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
             found[row["endpoint"]] += 1
-            # an order that had to wait for its slot left later than it was asked for
+            # an order that had to wait for its slot left later than it was placed
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         else:

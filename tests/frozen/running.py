@@ -1,4 +1,4 @@
-"""Runs a configuration as `botkit backtest` does. When botkit's insides move, this file alone follows them."""
+"""Runs a configuration as `botkit backtest` does. If botkit's internals change, only this file has to follow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botkit.project.project import Project
 
 
 def backtest(config: Path) -> tuple[str, list[str], str]:
-    """(journal_sha256, lines of decisions, ""), or ("", [], sentence) where a strategy ended the run."""
+    """(journal_sha256, lines of decisions, ""), or ("", [], sentence) if a strategy ended the run."""
     decisions = config.with_suffix(".jsonl")
     try:
         result = run_backtest(backtest_parts(Project.load(config)), decisions_to=decisions, readings=False)
@@ -23,7 +23,7 @@ def backtest(config: Path) -> tuple[str, list[str], str]:
 
 
 async def lockstep(config: Path) -> tuple[str, list[str], str]:
-    """(sha256, lines of decisions, where it first differs from its backtest or ""), over HTTP and WebSocket."""
+    """(sha256, lines of decisions, the first difference from its backtest or ""), over HTTP and WebSocket."""
     folder = config.with_suffix("")
     result, difference = await compare_in_lockstep(Project.load(config), folder)
     return result.sha256, (folder / DECISIONS).read_text("ascii").splitlines(), str(difference or "")

@@ -1,4 +1,4 @@
-"""The three tapes that behaviour is frozen on: small, from the synthetic market, equal on every machine."""
+"""The three tapes on which behaviour is frozen: small, from the synthetic market, equal on every machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAIRS = ("btc_usdt", "btc_twd")
 #: five minutes before midnight in Taipei, so that every run sees a trading day end
 START = (1_740_000_000 // 86_400 * 86_400 + 57_300) * NS_PER_S
 MINUTES: Mapping[str, float] = {"candles": 720, "books": 6, "two_pairs": 5.5}
-#: seconds of a tape of books in which nobody bids for the first pair, and a book and a trade that nobody can believe
+#: seconds during which a tape of books has no bids for the first pair, and a book and a trade with incredible prices
 BIDLESS_S = (130, 140)
 MAD_BOOK_ROW, MAD_TRADE_ROW = 100, 60
 
@@ -47,7 +47,7 @@ def _write(tape: str, folder: Path, pairs: Mapping[str, Pair]) -> str:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """The rows of the first pair, with what the synthetic market never does."""
+    """The first pair's rows, with events that the synthetic market never produces."""
     if isinstance(columns, CandleColumns):
         return columns
     row = np.arange(len(columns))

@@ -1,4 +1,4 @@
-"""Backtests of random bots decide as they did when they were frozen.
+"""Backtests of random bots make the same decisions as when they were frozen.
 
 Only a change that the design asks for may change a hash; the commit that does so names it. ``python -m tests.frozen``
 runs more seeds, and freezes.
@@ -14,7 +14,7 @@ import pytest
 from tests.frozen.freezing import SEEDS, differences, prepare, run_all, stored
 from tests.frozen.tapes import TAPES
 
-#: every tenth: both kinds of all that is drawn are among them
+#: every tenth seed, which covers both values of everything drawn
 SUITE_SEEDS = range(5, 200, 10)
 
 
@@ -24,12 +24,12 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     return folder, prepare(folder)
 
 
-def test_the_tapes_are_those_that_behaviour_was_frozen_on(tapes: tuple[Path, dict[str, str]]) -> None:
+def test_the_tapes_have_not_changed(tapes: tuple[Path, dict[str, str]]) -> None:
     assert tapes[1] == stored()["tapes"]
 
 
 @pytest.mark.parametrize("tape", TAPES)
-def test_random_bots_decide_as_they_did(tapes: tuple[Path, dict[str, str]], tape: str) -> None:
+def test_random_bots_decide_as_before(tapes: tuple[Path, dict[str, str]], tape: str) -> None:
     found = dict(run_all(SUITE_SEEDS, tapes[0], [tape]))
     assert differences(found, stored()["runs"]) == []
 
@@ -38,7 +38,7 @@ def test_every_seed_is_frozen_on_every_tape() -> None:
     assert set(stored()["runs"]) == {f"{tape} {seed}" for tape in TAPES for seed in SEEDS}
 
 
-def test_all_that_can_happen_happens_over_the_set() -> None:
+def test_the_set_covers_everything_that_can_happen() -> None:
     total: Counter[str] = Counter()
     for found in stored()["runs"].values():
         total.update({name: count for name, count in found.items() if isinstance(count, int)})
@@ -52,7 +52,7 @@ def test_all_that_can_happen_happens_over_the_set() -> None:
         "cancel_batch": 700,
         "create_batch": 500,
         "refused": 30_000,  # by rules and balances, before anything was sent
-        "answer refused": 5_000,  # by the exchange: cancels of what was filled meanwhile, most of them
+        "answer refused": 5_000,  # by the exchange: mostly cancels of orders filled meanwhile
         "post_only_cancelled": 600,
         "expired": 250,
         "not_sent": 5,
@@ -61,9 +61,9 @@ def test_all_that_can_happen_happens_over_the_set() -> None:
         "triggered": 900,
         "protective exits": 20_000,
         "loss_limit": 60,
-        "stopped": 20,  # by its loss, or since too much of what it asked for was refused
+        "stopped": 20,  # by its loss, or because too many of its orders were refused
         "quarantine": 700,
         "get_order": 7,
-        "ended": 20,  # by an exception, or by orders without end
+        "ended": 20,  # by an exception, or by endless orders
     }
     assert {name: total[name] for name, count in least.items() if total[name] < count} == {}

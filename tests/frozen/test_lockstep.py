@@ -1,4 +1,4 @@
-"""Random bots over real HTTP and WebSocket decide as they did when they were frozen, and as their backtests do."""
+"""Random bots over real HTTP and WebSocket decide as they did when frozen, and as their backtests do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seed", LOCKSTEP_SEEDS)
-async def test_a_random_bot_over_the_wire_decides_as_it_did(folder: Path, seed: int) -> None:
+async def test_a_random_bot_over_the_wire_decides_as_before(folder: Path, seed: int) -> None:
     found = {f"lockstep {seed}": await run_in_lockstep(seed, folder)}
     assert differences(found, stored(LOCKSTEP_STORE)["runs"]) == []
 

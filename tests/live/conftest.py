@@ -18,7 +18,7 @@ def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def every_doubt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    # what takes a minute at the exchange takes a second here; test_news.py is about those that pass
+    # what takes a minute at the exchange takes a second here; test_news.py covers outcomes that resolve themselves
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.0)
 
 

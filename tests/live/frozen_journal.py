@@ -1,4 +1,4 @@
-"""A journal that an older botkit left behind in the middle of everything, and the exchange as it was then.
+"""A journal that an older botkit left in a state of many unfinished orders, and the exchange as it was then.
 
 ``fixtures/journal-3a4e07c/`` was written at that commit, by ``python -m tests.live.frozen_journal FOLDER``; it is never
 written again, since what it proves is that a later botkit reads it. ``venue.json`` beside it says what the exchange
@@ -36,7 +36,7 @@ from botkit.sim.deed import Deed
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"
-#: when the old bot was started, at the emulator
+#: when the old bot was started at the emulator
 BEGAN: Nanos = 1_764_400_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 STRATEGY = """
 from botkit import Strategy, Pair, hookimpl, param
@@ -114,17 +114,17 @@ PAIR_OF = {"p": "btc_usdt", "q": "btc_twd"}
 
 
 def execute(emulator: Emulator, client_id: int, lots: int) -> None:
-    """Somebody takes ``lots`` of a resting order at its price."""
+    """Somebody takes ``lots`` from a resting order at its price."""
     kernel = emulator.venue.kernel
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
     deed = Deed(kernel.now)
     ledger = kernel._ledger
-    ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
+    ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
     kernel._tell(deed)
 
 
 def venue_picture(emulator: Emulator) -> dict[str, Any]:
-    """What the exchange knows: open orders with what was executed of them, and what the account has."""
+    """The exchange's state: open orders with their executed amounts, and the account's balances."""
     kernel = emulator.venue.kernel
     account = kernel.account(DEFAULT_ACCOUNT.email)
     orders = [
@@ -143,7 +143,7 @@ def _create(order: OrderSpec, now: Nanos, number: int) -> CreateOrder:
 
 
 async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
-    """Give the emulator the open orders of a picture under their ids, executed as far, and the same balances."""
+    """Give the emulator a snapshot's open orders with their ids and executed amounts, and the same balances."""
     venue, kernel = emulator.venue, emulator.venue.kernel
     account = kernel.account(DEFAULT_ACCOUNT.email)
     for row in picture["orders"]:
@@ -178,7 +178,8 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
 
 
 class _Dying:
-    """Between a bot and its adapter: from ``is_deaf`` on nothing comes back but what ``fate`` says of a create."""
+    """Sits between a bot and its adapter: once ``is_deaf``, nothing comes back except what ``fate`` says of a
+    create."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -215,7 +216,7 @@ class _Dying:
 
 
 async def write(folder: Path, out: Path) -> None:
-    """Run a bot, let it die in the middle of everything, and keep its journal and the exchange's side."""
+    """Run a bot, kill it with many unfinished orders, and keep its journal and the exchange's state."""
     wrapped: list[_Dying] = []
 
     def wrap(adapter: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Bots that die where they are told to, forked from a process that has loaded everything.
+"""Bots that die at a chosen point, forked from a process that has loaded everything.
 
     python -m tests.live.killed_bot        one JSON object a line: a `Life`; answered by the process id, then by its end
 
@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from botkit.exchange.bitopro.adapter import BitoProAdapter
+from botkit.live import disk, journal_filling, journal_log
 from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
 from botkit.model.events import TradeReport
@@ -37,10 +38,18 @@ BATCH = "a batch on its way"
 NOT_TAKEN_IN = "answer not yet taken in"
 CANCEL = "cancel on its way"
 FILL = "fill not yet journaled"
+TORN = "journal row half written"
+FILLING = "SQLite half filled from the log"
+FILLED = "SQLite filled, its log not yet deleted"
 SIGTERM = "SIGTERM in the middle of a submit"
-#: where a bot ends itself; at the last one it is stopped in order, in the worst moment
-INSIDE = (BEFORE_ROW, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, SIGTERM)
-#: longest wait for an answer, while the emulator delays answers by up to so much
+#: where a bot kills itself; at the last point it is stopped cleanly, at the worst moment
+INSIDE = (
+    *(BEFORE_ROW, TORN, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, FILLING, FILLED),
+    SIGTERM,
+)
+#: so small that a log is deleted every few orders
+_SEGMENT_BYTES = 8 * 1024
+#: the longest wait for an answer, while the emulator delays answers by up to this much
 ANSWER_DELAY_S = 0.06
 _SEVERAL = 3
 _CREATES = ("create_order", "create_batch")
@@ -48,7 +57,7 @@ _LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.outp
 
 
 class Life(msgspec.Struct, kw_only=True):
-    """One bot: the blow that ends it, its command line, and the file for what it says."""
+    """One bot: the blow that kills it, its command line, and the file for its output."""
 
     phase: str
     count: int
@@ -59,24 +68,25 @@ class Life(msgspec.Struct, kw_only=True):
 
 
 def die() -> None:
-    """End at once, with nothing said or written."""
+    """Die at once, without output or cleanup."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_within(seconds: float) -> None:
-    """End in a moment."""
+    """Die a moment later."""
     asyncio.get_running_loop().call_later(seconds, die)
 
 
 class Blow:
-    """Falls at the ``count``-th time that the bot reaches ``phase``."""
+    """Strikes the ``count``-th time that the bot reaches ``phase``."""
 
     def __init__(self, phase: str, count: int, random: Random) -> None:
         self._phase = phase
         self._left = count
         self._random = random
-        self._creates = 0  # on their way
-        self._fills = 0  # heard of
+        self._creates = 0  # in flight
+        self._fills = 0  # known
+        self._tears = False  # the next write of the log
 
     def _reached(self, phase: str, then: Callable[[], None] = die) -> None:
         if phase == self._phase:
@@ -85,11 +95,11 @@ class Blow:
                 then()
 
     def _soon(self) -> None:
-        """Any moment from before the first byte to about the answer."""
+        """A random moment between before the first byte and roughly the answer."""
         die_within(self._random.uniform(0, ANSWER_DELAY_S))
 
     def arm(self) -> None:
-        """Put the blow at its place."""
+        """Install the blow."""
         commit, send, sink = Journal.commit, BitoProAdapter.send, LiveDriver.sink
         blow = self
 
@@ -97,6 +107,7 @@ class Blow:
             written["sends"] = list(written.get("sends", ()))
             if any(endpoint in _CREATES for _, endpoint, *_ in written["sends"]):
                 blow._reached(BEFORE_ROW)
+                blow._reached(TORN, lambda: setattr(blow, "_tears", True))
             if blow._fills:
                 blow._reached(FILL)
             commit(self, **written)
@@ -119,6 +130,26 @@ class Blow:
                 blow._fills += 1
             sink(self, event)
 
+        put, remove_segments, write_at = journal_filling.put, journal_filling.remove_segments, disk._write_at
+
+        def put_or_die(db: Any, key: str, value: Any) -> None:
+            blow._reached(FILLING)
+            put(db, key, value)
+
+        def remove_or_die(*arguments: Any) -> None:
+            blow._reached(FILLED)
+            remove_segments(*arguments)
+
+        def write_or_die(file: Any, at: int, content: bytes) -> int:
+            if blow._tears:
+                write_at(file, at, content[: blow._random.randrange(len(content))])
+                die()
+            return write_at(file, at, content)
+
+        disk._write_at = write_or_die
+        journal_filling.put = put_or_die
+        journal_filling.remove_segments = remove_or_die
+        journal_log.SEGMENT_BYTES = journal_log._SMALL_BYTES = _SEGMENT_BYTES
         Journal.commit = commit_or_die  # type: ignore[method-assign]
         BitoProAdapter.send = send_or_die  # type: ignore[method-assign]
         LiveDriver.sink = sink_or_die  # type: ignore[method-assign]
@@ -137,7 +168,7 @@ class Blow:
 
 
 def live(life: Life) -> int:
-    """Be the bot; the exit code of one that was not killed."""
+    """Run the bot; the exit code if it was not killed."""
     told = os.open(life.told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, wanted in ((nothing, 0), (told, 1), (told, 2)):
@@ -150,7 +181,7 @@ def live(life: Life) -> int:
 
 
 def serve() -> None:
-    """Fork a bot for each line, until there are no more."""
+    """Fork a bot for each line of input."""
     for name in _LOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Bots that are killed at every moment of an order's way, and their books held against the exchange's after each.
+"""Kills bots at every moment of an order's path, and compares their books with the exchange's after each restart.
 
 Emulators run in this process, the bots in processes of their own (`killed_bot`), over real sockets and with the limits
 shared through a broker. Each round a bot trades at a brisk pace until it dies in one of the phases; a third of all
@@ -47,6 +47,7 @@ from tests.live.books import differences, exchange_rows
 from tests.live.killed_bot import (
     ANSWER_DELAY_S,
     BATCH,
+    FILLED,
     INSIDE,
     NOT_ANSWERED,
     NOT_SENT,
@@ -62,13 +63,13 @@ OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING, MOVING)
 PHASES = (*INSIDE, *OUTSIDE)
 #: a third of the kills between the journal row and the answer
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
-#: kills at one exchange. A dead bot's slots are held for minutes, since nobody knows what it sent of them: after some
+#: kills per exchange. A dead bot's slots are held for minutes, since nobody knows what it sent of them: after some
 #: forty deaths within that time the next bot would have no cancels left.
 KILLS_A_WORLD = 20
 _LANES = 2
 _UNIT = 10**8
 _PATIENCE_S = 60.0
-#: how long the bot's keeper takes at most to look for commands
+#: the longest interval between the keeper's checks for commands
 _COMMANDS_S = 0.25
 
 STRATEGY = '''
@@ -134,12 +135,12 @@ emulator:
 
 
 class Findings:
-    """What the restarts showed."""
+    """The results of the restarts."""
 
     def __init__(self) -> None:
         self.kills: collections.Counter[str] = collections.Counter()
         self.broken: list[str] = []
-        #: orders whose outcome was not known when their bot died
+        #: orders whose outcome was unknown when their bot died
         self.in_doubt: collections.Counter[str] = collections.Counter()
         self.restarts_s: list[float] = []
         self.orders = self.executed = 0
@@ -190,7 +191,7 @@ class Forks:
         return await self._number()
 
     async def ended(self) -> int:
-        """Wait for the end of the bot that was started last: its exit code, or minus the signal."""
+        """Wait for the end of the latest bot: its exit code, or minus the signal."""
         return await self._number()
 
     async def _number(self) -> int:
@@ -213,20 +214,20 @@ class KillWorld:
             path.write_text(CONFIG.replace("NAME", name).replace("TRADES", trades).replace("LEDGER", ledger))
             path.chmod(0o600)
         self.findings = findings
-        #: how long a restarted bot is given to explain everything
+        #: how long a restarted bot has to explain everything
         self.patience_s = _PATIENCE_S
 
     # -- a bot's life and death -----------------------------------------------------------------------------------
 
     async def kill(self, forks: Forks, phase: str, random: Random, *, settings: Sequence[str] = ()) -> None:
-        """Run a bot until it is dead of ``phase``. ``settings`` are KEY=VALUE of its configuration."""
+        """Run a bot until ``phase`` kills it. ``settings`` are KEY=VALUE of its configuration."""
         seed = random.randrange(10**6)
         arguments = ["run", str(self.trading), "--rest", self.emulator.rest, "--ws", self.emulator.ws, "--plain"]
         for setting in (f"seed={seed}", *(["live.on_stop=cancel"] if phase == SIGTERM else ()), *settings):
             arguments += ["--set", setting]
         life = Life(
             phase=phase,
-            count=random.randrange(1, 3 if phase in (SEVERAL, BATCH) else 8),
+            count=random.randrange(1, 3 if phase in (SEVERAL, BATCH, FILLED) else 8),
             seed=seed,
             arguments=arguments,
             environ={name: os.environ[name] for name in (STATE_VARIABLE, FOLDER_VARIABLE)},
@@ -242,7 +243,7 @@ class KillWorld:
             os.kill(bot, signal.SIGKILL)
             await ending
             raise RuntimeError(f"the bot never came to {phase!r}: {self._last_words()}") from None
-        # one that is stopping may have come to its end first
+        # a stopping bot may have ended first
         if code not in {SIGTERM: (0,), STOPPING: (0, -signal.SIGKILL)}.get(phase, (-signal.SIGKILL,)):
             raise RuntimeError(f"the bot ended by itself, with {code}, before {phase!r}: {self._last_words()}")
 
@@ -269,7 +270,7 @@ class KillWorld:
             os.kill(bot, signal.SIGKILL)
 
     async def _command(self, bot: int, phase: str, random: Random) -> None:
-        """Leave a command, and kill before, while or after it is carried out."""
+        """Leave a command, and kill before, during or after its execution."""
         folder = self._state_folder()
         was = self._commanded(phase)
         if phase == SETTING:
@@ -290,7 +291,7 @@ class KillWorld:
             self.findings.broken.append(f"command: {phase}: {found}, and it was {was} and should be {wanted}")
 
     def _commanded(self, phase: str) -> float:
-        """What the journal says of what commands change."""
+        """The journal's values that commands change."""
         journal = Journal.open(self._state_folder().journal, read_only=True)
         try:
             if phase == SETTING:
@@ -303,10 +304,10 @@ class KillWorld:
         [journal] = Path(os.environ[STATE_VARIABLE], self.name, "emulator").glob("*/journal.sqlite")
         return StateFolder(journal.parent)
 
-    # -- the restart and the judgement ----------------------------------------------------------------------------
+    # -- restart and verdict -----------------------------------------------------------------------------------------
 
     async def judge(self, phase: str) -> None:
-        """Start the bot anew, let it explain everything, and compare both sides' books in one moment."""
+        """Restart the bot, let it explain everything, and compare both sides' books at one moment."""
         findings = self.findings
         project = Project.load(self.watching)
         async with live_parts(project, "emulator", rest=self.emulator.rest, ws=self.emulator.ws) as parts:
@@ -326,7 +327,7 @@ class KillWorld:
                 await bot.close()
 
     async def _explained(self, bot: Bot) -> None:
-        """Until nothing is in doubt, and what fills meanwhile has been taken in on both sides."""
+        """Wait until nothing is in doubt and both sides have booked the fills made meanwhile."""
         until = time.monotonic() + self.patience_s
         while time.monotonic() < until:
             busy = [o for o in bot.view.open_orders() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
@@ -347,7 +348,7 @@ class KillWorld:
 async def kill_world(
     folder: Path, *, name: str = "killed", seed: int = 1, findings: Findings | None = None, ledger: str = "null"
 ) -> AsyncIterator[KillWorld]:
-    """An emulator at the machine's speed, that takes its time to answer, and an account that can trade for long.
+    """An emulator at the machine's speed with slow answers, and an account that can trade for long.
 
     ``ledger`` is what bots share their limits by: the broker, or ``none``.
     """
@@ -365,7 +366,7 @@ async def kill_world(
 
 @contextlib.contextmanager
 def own_machine(folder: Path) -> Iterator[None]:
-    """State and a limits broker of our own: to the broker, dead bots by the dozen are a burden for others."""
+    """A separate state folder and limits broker: dozens of dead bots would burden other users of the broker."""
     broker = tempfile.mkdtemp(prefix="bk")  # a socket's path must be short
     before = {name: os.environ.get(name) for name in (STATE_VARIABLE, FOLDER_VARIABLE)}
     os.environ.update({STATE_VARIABLE: str(folder / "state"), FOLDER_VARIABLE: broker})
@@ -377,11 +378,11 @@ def own_machine(folder: Path) -> Iterator[None]:
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
-        shutil.rmtree(broker, ignore_errors=True)  # the broker ends by itself when it has been alone for a while
+        shutil.rmtree(broker, ignore_errors=True)  # the broker ends by itself when it has been unused for a while
 
 
 async def restart_with_open_orders(world: World, count: int) -> float:
-    """Seconds from the restart of a bot that crashed with ``count`` open orders to its trading again."""
+    """Seconds from restarting a bot that crashed with ``count`` open orders until it trades again."""
     bot = await world.start()
     orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
     bot.driver.wake()
@@ -393,7 +394,7 @@ async def restart_with_open_orders(world: World, count: int) -> float:
 
 
 def plan(kills: int, random: Random) -> list[str]:
-    """The phases of the kills: a third between journal row and answer, the others evenly, in an order by chance."""
+    """The phases of the kills: a third between journal row and answer, the others evenly, in random order."""
     others = [phase for phase in PHASES if phase not in BETWEEN]
     third = -(-kills // 3)
     phases = [BETWEEN[i % len(BETWEEN)] for i in range(third)]
@@ -405,7 +406,7 @@ def plan(kills: int, random: Random) -> list[str]:
 async def run_kills(
     folder: Path, phases: list[str], *, seed: int, say: Callable[[str], None] = lambda text: None
 ) -> Findings:
-    """Kill and restart once for each of ``phases``, at a few exchanges at a time."""
+    """Kill and restart once for each of ``phases``, at a few exchanges in parallel."""
     findings = Findings()
     worlds = [phases[at : at + KILLS_A_WORLD] for at in range(0, len(phases), KILLS_A_WORLD)]
     if len(worlds) < _LANES:

@@ -1,4 +1,4 @@
-"""A picture of a bot for tests of what shows it."""
+"""A bot's picture, for tests of what displays it."""
 
 from __future__ import annotations
 

@@ -23,18 +23,18 @@ from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Ending, Request
 from tests.router_world import order, resting
 
-#: longer than a process must be silent to be dead, so that what it had on its way arrives after that as well
+#: longer than the silence after which a process is dead, so that its requests in flight arrive after that too
 LATEST_ACCEPT_NS = 8 * NS_PER_S
 TIMEOUT_NS = NS_PER_S
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time goes only where something is due. No sockets."""
+    """An event loop whose time advances only to the next due event. No sockets."""
 
     def __init__(self) -> None:
         super().__init__()
         self.virtual_s = 1000.0
-        # finer than the nanosecond in which the clocks count: who waits for one of those must see it pass
+        # finer than the nanoseconds of the clocks: a waiter for one of those must see it pass
         self._clock_resolution = 1e-10
         selector = self._selector  # type: ignore[attr-defined]
         look = selector.select
@@ -94,19 +94,19 @@ class Server:
         self.is_up = False
 
     def come_back(self) -> None:
-        """From what it had written down."""
+        """Restore it from its saved state."""
         self.ledger = msgspec.msgpack.decode(msgspec.msgpack.encode(self.ledger), type=SlotLedger)
         self.ledger.keep_alive(self.clock.now())
         self.is_up = True
 
     def lose(self) -> None:
-        """All it knew is gone."""
+        """It loses its state."""
         self.ledger = SlotLedger(f"after {self.clock.now()}")
         self.ledger.lose(self.clock.now())
 
 
 class LossyLink:
-    """The way to the ledger."""
+    """The link to the ledger."""
 
     name = "the ledger"
 
@@ -131,7 +131,7 @@ class LossyLink:
 
 
 class Process:
-    """A bot: a router, its shared windows, and requests on their way."""
+    """A bot: a router, its shared windows, and requests in flight."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Process:
         account: str = "one",
         heard_after_s: float = 0.0,
     ) -> None:
-        """``heard_after_s``: how long a change of its leases takes to its router."""
+        """``heard_after_s``: how long a change of its leases takes to reach its router."""
         self.name = name
         self._heard_after_s = heard_after_s
         self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
@@ -187,7 +187,7 @@ class Process:
         )
 
     async def start(self, *, patience_s: float = 10.0, heir_of: Process | None = None) -> None:
-        """Join; as the successor of a process that is dead, say what that one had sent."""
+        """Join; as a dead process's successor, report what that one sent."""
         self.shared.on_join = self._joined
         await self.shared.start(patience_s)
         if heir_of is not None:
@@ -213,7 +213,7 @@ class Process:
         self.pump()
 
     def die(self) -> None:
-        """kill -9: what is on its way arrives all the same."""
+        """kill -9: requests in flight arrive anyway."""
         self.is_alive = False
         if self._wake is not None:
             self._wake.cancel()

@@ -1,4 +1,4 @@
-"""Bars made of streamed trades are held against the exchange's candles."""
+"""Bars built from streamed trades are checked against the exchange's candles."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from tests.live.test_replay import run_folder
 from tests.live.world import World, make_world, puppet, told, until
 from tests.portfolio_cases import make_pair
 
+pytestmark = pytest.mark.virtual_time
+
 PAIR = make_pair("btc_twd", price_decimals=0)  # amounts of eight decimals, shown with four
 
 
@@ -36,7 +38,7 @@ async def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
 
 
 async def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Bot:
-    """A bot whose bars are checked as often as they are looked at."""
+    """A bot whose bars are checked at every look."""
     monkeypatch.setattr(watch, "BarCheck", partial(BarCheck, every_s=0, settle_s=5))
     return await world.start()
 
@@ -46,36 +48,36 @@ def figures(bot: Bot) -> dict[str, int]:
 
 
 async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
-    """The bot looks again and again until something holds."""
+    """Let the bot check repeatedly until a condition holds."""
     await until(is_so, 60)
 
 
 def warnings(bot: Bot) -> list[str]:
-    """Those of trades that went missing for no reason that the bot knows: a machine that stands still knows one."""
+    """Reports of trades lost for no known reason: a machine that stands still is a known one."""
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("fast", [60.0], indirect=True)  # as a newcomer meets it
-async def test_bars_of_a_healthy_stream_agree_at_sixty_times_the_speed(
+@pytest.mark.parametrize("fast", [60.0], indirect=True)  # as a new user meets it
+async def test_a_healthy_streams_bars_agree_at_sixty_times_the_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
-    # a machine that stands still for half a second is another matter: it is told of as what it is
+    # a machine that stands still for half a second is reported as such instead
     assert not figures(bot)["different"] or "closed" in told(bot) or "between two frames" in told(bot)
     assert bot.driver.fault is None
 
 
 @pytest.mark.parametrize("fast", [40.0], indirect=True)  # to be healthy again, the machine must keep up
-async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lost_trade_frames_are_reported_once_per_stretch(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 1)
     fault = fast.emulator.add_fault({"kind": "ws_drop", "where": "trades"})
     await looked(bot, lambda: figures(bot)["different"] >= 4)
     assert fault.fired
     (text,) = warnings(bot)
-    assert "It stays as the strategies saw it" in text
+    assert "It is left as the strategies saw it" in text
     assert ("bars", text) in [(kind, note) for _, kind, note in bot.journal.notes()]
     shown = list(puppet(bot).series)
     fast.emulator.remove_faults()
@@ -83,7 +85,7 @@ async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World, mon
     assert list(puppet(bot).series)[: len(shown)] == shown, "no bar changes after it was shown"
 
 
-async def test_bars_of_while_the_stream_was_down_are_expected_to_differ(
+async def test_bars_built_during_a_stream_outage_are_expected_to_differ(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
@@ -97,7 +99,7 @@ async def test_bars_of_while_the_stream_was_down_are_expected_to_differ(
     assert told(bot).count("the stream of trades was down") == 1
 
 
-async def test_a_read_that_fails_is_made_again(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_read_is_retried(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     fault = fast.emulator.add_fault({"kind": "error_before", "where": "trading_history", "count": 2})
     await looked(bot, lambda: figures(bot)["checked"] >= 2)
@@ -105,7 +107,7 @@ async def test_a_read_that_fails_is_made_again(fast: World, monkeypatch: pytest.
     assert not warnings(bot), warnings(bot)[0]
 
 
-async def test_the_reads_of_candles_are_replayed(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_candle_reads_are_replayed(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
@@ -122,7 +124,7 @@ async def test_the_reads_of_candles_are_replayed(fast: World, monkeypatch: pytes
 
 
 class Checked:
-    """A bot that makes bars of the trades that a test shows it, and checks them; its reads are answered at once."""
+    """A bot that builds bars from a test's trades and checks them; its reads are answered at once."""
 
     def __init__(self, *resolutions: str) -> None:
         def start(strategy: Listener) -> None:
@@ -131,7 +133,7 @@ class Checked:
 
         self.bot = EngineBot(Listener(start=start), traded={"btc_twd": BTC}, watch_speed=1.0)
         self.stream(ConnectionState.CONNECTED)
-        #: what the exchange has made of the trades: time -> prices and amount
+        #: the exchange's candles of the trades: time -> prices and amount
         self.candles: dict[int, Candle] = {}
         #: the reads so far
         self.reads: list[GetCandles] = []
@@ -140,7 +142,7 @@ class Checked:
         self.bot.tell(Connection(state, "trades", BTC, gap=gap))
 
     def to(self, seconds: float) -> None:
-        """Second by second, since an answer comes before the next look."""
+        """Second by second, since an answer arrives before the next check."""
         while (second := (self.bot.now - T0) // S + 1) <= seconds:
             for request in self.bot.to(second):
                 if isinstance(request, GetCandles):
@@ -149,7 +151,7 @@ class Checked:
                     self.bot.answer(request, body=tuple(rows))
 
     def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
-        """A trade of one coin, which the stream shows or not; it may have been made earlier."""
+        """A trade of one coin, streamed or missed; it may have been made earlier."""
         made = self.bot.now if made_s is None else T0 + round(made_s * S)
         minute = made - made % MINUTE
         old = self.candles.get(minute)
@@ -161,7 +163,7 @@ class Checked:
             self.bot.tell(Trade(BTC, made, float(price), 1.0))
 
     def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
-        """Two trades in each of these minutes; the second one of some is not shown."""
+        """Two trades in each of these minutes; in some, the second one is missed."""
         for minute in range(first, last):
             self.to(minute * 60 + 10)
             self.trade(100 + minute)
@@ -170,7 +172,7 @@ class Checked:
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        """What was told of bars."""
+        """The messages about bars."""
         return [(note.level, note.text) for note in self.bot.notes if note.kind == "bars"]
 
     @property
@@ -196,7 +198,7 @@ def test_one_read_covers_all_bars_since_the_last_and_comes_minutes_later() -> No
     assert not c.said
 
 
-def test_a_candle_that_lags_behind_is_read_once_more_before_anything_is_said() -> None:
+def test_a_lagging_candle_is_read_once_more_before_anything_is_reported() -> None:
     c = Checked()
     c.minutes(0, 4)
     late = c.candles.pop(T0 + 2 * MINUTE)
@@ -211,7 +213,7 @@ def test_a_candle_that_lags_behind_is_read_once_more_before_anything_is_said() -
     assert not c.said
 
 
-def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end() -> None:
+def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end() -> None:
     c = Checked()
     c.minutes(0, 20, missed=(3, 4, 6))
     c.to(26 * 60)
@@ -219,7 +221,7 @@ def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end()
     assert warning[0] == "warning"
     assert "btc_twd 1m: the bar of" in warning[1]
     assert "is open 103 high 103 low 103 close 103 volume 1 here and open 103 high 104 low 103" in warning[1]
-    assert over == ("info", "btc_twd 1m: bars agree with the exchange's again, after 3 that did not")
+    assert over == ("info", "btc_twd 1m: bars agree with the exchange's again, after 3 differences")
     assert c.counts["different"] == 3
 
 
@@ -233,7 +235,7 @@ def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end()
         ("spike", "info", "an implausible price was withheld"),
     ],
 )
-def test_what_the_bot_knows_of_the_cause_is_said(cause: str, level: str, told_of: str) -> None:
+def test_the_report_names_the_cause_if_the_bot_knows_it(cause: str, level: str, told_of: str) -> None:
     c = Checked()
     c.minutes(0, 3)
     c.to(3 * 60 + 10)
@@ -261,7 +263,7 @@ def test_what_the_bot_knows_of_the_cause_is_said(cause: str, level: str, told_of
     assert told_of in text
 
 
-def test_a_bar_that_ran_when_it_was_asked_for_is_not_judged() -> None:
+def test_a_bar_unfinished_at_the_request_is_not_checked() -> None:
     c = Checked()
     c.minutes(0, 7)
     c.to(7 * 60 + 30)
@@ -279,7 +281,7 @@ def candle(*prices: float, volume: float = 1.0) -> Candle:
     return Candle(PAIR, "1m", 0, *prices, volume)
 
 
-def test_what_counts_as_equal() -> None:
+def test_bars_that_count_as_equal() -> None:
     ours = bar(10, 12, 9, 11)
     assert agrees(ours, candle(10, 12, 9, 11), 1)
     assert not agrees(ours, candle(10, 12, 8, 11), 1)

@@ -1,4 +1,4 @@
-"""Books that stand still: when they are read, what that shows, and what is done about it."""
+"""Frozen books: when they are read, what the read shows, and what is done about it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from botkit.model.requests import Ending, GetBook
 from tests.engine_world import BTC, T0, Bot, Listener, S
 from tests.live.world import World, kept, puppet, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 FIRST = ((100, 10),), ((110, 10),)
 
 
 class Watched:
-    """A bot that listens to bars alone and watches its books, and a test that answers its reads of them."""
+    """A bot that uses only bars and watches its books, and a test that answers its book reads."""
 
     def __init__(self) -> None:
         listener = Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m"))
@@ -48,7 +50,7 @@ class Watched:
         self.bot.answer(request, body=OrderBook(BTC, self.bot.now, bids, asks))
 
 
-def test_a_book_is_read_only_when_it_has_been_quiet_for_long() -> None:
+def test_a_book_is_read_only_after_a_long_silence() -> None:
     w = Watched()
     w.frame(*FIRST)
     assert not w.quiet(QUIET_S - 1)
@@ -59,7 +61,7 @@ def test_a_book_is_read_only_when_it_has_been_quiet_for_long() -> None:
     assert not w.quiet(QUIET_S), "one read at a time"
 
 
-def test_an_equal_reading_is_fresh_however_often() -> None:
+def test_an_equal_read_counts_as_fresh_however_often() -> None:
     w = Watched()
     w.frame(*FIRST)
     for _ in range(5):
@@ -68,7 +70,7 @@ def test_an_equal_reading_is_fresh_however_often() -> None:
     assert not w.mended
 
 
-def test_a_different_reading_is_adopted_and_the_stream_mended_and_a_second_one_halts() -> None:
+def test_a_differing_read_is_adopted_and_a_second_one_halts() -> None:
     w = Watched()
     w.frame(*FIRST)
     w.read(((101, 10),), ((111, 10),))
@@ -86,7 +88,7 @@ def test_a_different_reading_is_adopted_and_the_stream_mended_and_a_second_one_h
     assert len(w.trips) == 2, "a resumed bot whose book still stands still is halted again"
 
 
-def test_a_frame_between_two_different_readings_clears_the_first() -> None:
+def test_a_frame_between_two_differing_reads_clears_the_first() -> None:
     w = Watched()
     w.frame(*FIRST)
     w.read(((101, 10),), ((111, 10),))
@@ -97,7 +99,7 @@ def test_a_frame_between_two_different_readings_clears_the_first() -> None:
     assert len(w.mended) == 2
 
 
-def test_a_stream_that_never_showed_a_book_is_no_better() -> None:
+def test_a_stream_that_never_showed_a_book_is_treated_the_same() -> None:
     w = Watched()
     w.read(*FIRST)
     assert w.bot.s.book(BTC).best_bid == 100
@@ -107,7 +109,7 @@ def test_a_stream_that_never_showed_a_book_is_no_better() -> None:
     assert len(w.trips) == 1
 
 
-def test_a_book_that_cannot_be_read_halts() -> None:
+def test_an_unreadable_book_halts() -> None:
     w = Watched()
     w.frame(*FIRST)
     (request,) = w.quiet()
@@ -116,7 +118,7 @@ def test_a_book_that_cannot_be_read_halts() -> None:
     assert reason == "no book of btc_twd for 60 s, and it cannot be read: no answer"
 
 
-def test_an_answer_that_a_frame_overtook_says_nothing() -> None:
+def test_an_answer_overtaken_by_a_frame_is_ignored() -> None:
     w = Watched()
     w.frame(*FIRST)
     (request,) = w.quiet()
@@ -151,7 +153,7 @@ async def bot_of(world: World, plugin: str) -> LiveBot:
 
 
 @pytest.mark.parametrize("plugin", [BARS_ALONE, TIMER_ALONE], ids=["bars alone", "timer alone"])
-async def test_a_pair_that_is_traded_has_a_book_whatever_its_strategy_listens_to(world: World, plugin: str) -> None:
+async def test_a_traded_pair_has_a_book_whatever_its_strategy_subscribes_to(world: World, plugin: str) -> None:
     bot = await bot_of(world, plugin)
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask is not None)
@@ -162,7 +164,7 @@ async def test_a_pair_that_is_traded_has_a_book_whatever_its_strategy_listens_to
     await until(lambda: order.state is OrderState.FILLED)
 
 
-async def test_a_frozen_book_of_a_bot_that_listens_to_bars_alone_is_connected_anew(
+async def test_a_frozen_book_is_reconnected_even_for_a_bot_that_only_uses_bars(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)

@@ -1,4 +1,4 @@
-"""The broker as a process: found or started, shared, killed, replaced; and judged from outside."""
+"""The broker as a process: found or started, shared, killed, replaced, and judged from outside."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def held(reply: LedgerReply) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("by_port", [False, True])
-async def test_the_broker_is_started_when_absent_and_shared_when_there(folder: Path, by_port: bool) -> None:
+async def test_a_missing_broker_is_started_and_a_running_one_shared(folder: Path, by_port: bool) -> None:
     first, second = (BrokerLink(folder, by_port=by_port) for _ in range(2))
     await asyncio.gather(first.call(Join("a", "", (POOL,))), second.call(Join("b", "", (POOL,))))
     assert (await first.call(TAKE_THREE)).granted == ((0, 3),)
@@ -60,7 +60,7 @@ async def test_the_broker_is_started_when_absent_and_shared_when_there(folder: P
     await second.close()
 
 
-def test_bots_of_a_terminal_and_of_a_service_look_for_the_broker_in_one_place(
+def test_bots_of_a_terminal_and_of_a_service_find_the_same_broker(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
@@ -73,7 +73,7 @@ def test_bots_of_a_terminal_and_of_a_service_look_for_the_broker_in_one_place(
 
 
 @pytest.mark.parametrize("folder", ["x" * 100], indirect=True)
-async def test_a_folder_too_deep_for_a_socket_is_served_by_a_port(folder: Path) -> None:
+async def test_a_folder_too_deep_for_a_socket_uses_a_port(folder: Path) -> None:
     link = BrokerLink(folder)
     await link.call(Join("a", "", (POOL,)))
     assert held(await link.call(AskUsage())) == (0, 0)
@@ -81,7 +81,7 @@ async def test_a_folder_too_deep_for_a_socket_is_served_by_a_port(folder: Path) 
     await link.close()
 
 
-async def test_a_message_that_is_sent_twice_is_applied_once(folder: Path) -> None:
+async def test_a_message_sent_twice_is_applied_once(folder: Path) -> None:
     link = BrokerLink(folder)
     await link.call(Join("a", "", (POOL,)))
     once = await link.call(TAKE_THREE)
@@ -91,7 +91,7 @@ async def test_a_message_that_is_sent_twice_is_applied_once(folder: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the broker in /proc")
-async def test_a_broker_that_was_killed_is_replaced_by_one_that_knows_the_same(folder: Path) -> None:
+async def test_a_killed_broker_is_replaced_by_one_with_the_same_state(folder: Path) -> None:
     link = BrokerLink(folder)
     ledger = (await link.call(Join("a", "", (POOL,)))).ledger
     await link.call(TAKE_THREE)
@@ -100,7 +100,7 @@ async def test_a_broker_that_was_killed_is_replaced_by_one_that_knows_the_same(f
     with pytest.raises(LedgerUnreachable):
         await link.call(AskUsage())
     reply = None
-    while reply is None:  # the socket of the dead one may take a connection for a moment more
+    while reply is None:  # the dead broker's socket may still accept a connection for a moment
         with contextlib.suppress(LedgerUnreachable):
             reply = await link.call(AskUsage())
     assert reply.ledger == ledger
@@ -108,7 +108,7 @@ async def test_a_broker_that_was_killed_is_replaced_by_one_that_knows_the_same(f
     await link.close()
 
 
-def test_a_port_needs_its_token(tmp_path: Path) -> None:
+def test_a_port_requires_its_token(tmp_path: Path) -> None:
     place = BrokerFolder(tmp_path, by_port=True)
 
     async def main() -> None:
@@ -128,7 +128,7 @@ def test_a_port_needs_its_token(tmp_path: Path) -> None:
 
 
 class System:
-    """The machine's counter, and brokers that follow each other on it."""
+    """The machine's counter, and successive brokers on it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -136,7 +136,7 @@ class System:
         self.begin()
 
     def begin(self) -> None:
-        """A new broker finds what the one before left."""
+        """A new broker, which finds its predecessor's files."""
         self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
     def say(self, message: Message) -> LedgerReply:
@@ -145,14 +145,14 @@ class System:
 
 @pytest.fixture
 def system(tmp_path: Path) -> System:
-    """A broker that a bot has leased three slots from."""
+    """A broker from which a bot has leased three slots."""
     made = System(tmp_path / "ledger")
     made.say(Join("a", "", (POOL,)))
     assert made.say(TAKE_THREE).granted == ((0, 3),)
     return made
 
 
-def test_a_broker_that_never_ran_opens_at_once_and_its_successor_knows_what_it_knew(system: System) -> None:
+def test_a_broker_that_never_ran_opens_at_once_and_its_successor_keeps_its_state(system: System) -> None:
     before = system.say(AskUsage())
     system.begin()
     assert system.say(AskUsage()) == before
@@ -160,14 +160,14 @@ def test_a_broker_that_never_ran_opens_at_once_and_its_successor_knows_what_it_k
     assert held(before) == (3, 3)
 
 
-def test_a_limit_that_was_lowered_after_a_429_is_still_lower_after_a_restart(system: System) -> None:
+def test_a_limit_lowered_after_a_429_is_still_lower_after_a_restart(system: System) -> None:
     system.say(Sync("a", 2, (Report(pool=0, lower=True),)))
     system.begin()
     assert system.say(AskUsage()).usage[0].in_force == 8
 
 
 @pytest.mark.parametrize("what", ["torn", "written by another program", "older than the system's start"])
-def test_a_ledger_that_is_lost_stays_closed_while_anything_of_before_may_count(system: System, what: str) -> None:
+def test_a_lost_ledger_stays_closed_while_earlier_requests_may_count(system: System, what: str) -> None:
     if what == "torn":
         system.path.write_bytes(system.path.read_bytes()[:-20])
     elif what == "written by another program":
@@ -185,7 +185,7 @@ def test_a_ledger_that_is_lost_stays_closed_while_anything_of_before_may_count(s
     assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
 
 
-def test_a_bot_that_falls_silent_is_dead_also_for_a_broker_that_was_replaced(system: System) -> None:
+def test_a_silent_bot_is_declared_dead_even_by_a_replaced_broker(system: System) -> None:
     system.say(Join("b", "", (POOL,)))
     for number in range(1, 9):  # only "b" goes on, by heartbeats that are not worth writing
         system.now += NS_PER_S
@@ -215,12 +215,12 @@ def judge(window_s: int, processes: int, seconds: float, deeds: Callable[[Trial,
         assert used(verdict, "create_order") >= (85 if deeds is None else 50), verdict
 
 
-def test_two_processes_share_by_the_broker() -> None:
+def test_two_processes_share_through_the_broker() -> None:
     judge(4, 2, 9)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the broker in /proc")
-def test_killing_a_process_and_then_the_broker_breaks_no_limit() -> None:
+def test_killing_a_process_and_then_the_broker_exceeds_no_limit() -> None:
     def deeds(judged: Trial, folder: Path) -> None:
         time.sleep(5)
         judged.senders[0].kill()

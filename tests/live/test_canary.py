@@ -1,7 +1,8 @@
-"""The account's key and secret appear in nothing that a run leaves behind or prints, whatever goes wrong."""
+"""A run never leaves or prints the account's key or secret, whatever goes wrong."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -14,6 +15,7 @@ import time
 import urllib.request
 import zlib
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -24,6 +26,7 @@ from botkit.live.recording import INPUTS
 
 SECRET = "canary-secret-5e1f0c77"
 KEY = "canary-key-a93b41d2"
+REDIS = "canary-redis/91#c4"
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl
 
@@ -62,7 +65,7 @@ emulator:
 
 
 def forms(text: str) -> list[bytes]:
-    """Ways in which a secret may show."""
+    """Forms in which a secret may appear."""
     plain = text.encode()
     return [
         plain,
@@ -73,7 +76,7 @@ def forms(text: str) -> list[bytes]:
 
 
 def assert_absent(what: str, content: bytes) -> None:
-    for secret in (SECRET, KEY):
+    for secret in (SECRET, KEY, REDIS, quote(REDIS, safe="")):
         for form in forms(secret):
             assert form not in content, f"{what} holds the secret"
 
@@ -91,7 +94,7 @@ def free_port() -> int:
 
 
 def metrics_of(port: int, process_id: int) -> bytes:
-    """The bot's figures, or nothing where it ended before it had any."""
+    """The bot's figures, or nothing if it ended before it had any."""
     end = time.monotonic() + 60
     while time.monotonic() < end and arguments_of(process_id):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:
@@ -104,8 +107,6 @@ def metrics_of(port: int, process_id: int) -> bytes:
 
 @pytest.mark.parametrize("fault", ["", "wrong secret", "redirect", "errors"])
 async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
-    import asyncio
-
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY)
     config = tmp_path / "canary.yaml"
@@ -164,7 +165,115 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
         assert b"check the address, the key and this machine's clock" in err
 
 
-def test_a_set_argument_with_a_secret_is_not_written_into_the_recording(tmp_path: Path) -> None:
+class Server:
+    """Speaks just enough of Redis's protocol to see who asks for what, and refuses everything but the password."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while head := await reader.readline():
+                words = []
+                for _ in range(int(head[1:])):
+                    size = int((await reader.readline())[1:])
+                    words.append(await reader.readexactly(size + 2))
+                self.asked.append(b" ".join(words))
+                known = words[0].upper().startswith((b"AUTH", b"CLIENT", b"SELECT"))
+                writer.write(b"+OK\r\n" if known else b"-ERR nothing is kept here\r\n")
+                await writer.drain()
+        writer.close()
+
+
+async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None:
+    pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY.replace("self.count > 6", "self.count > 10**9"))
+    config, written, server = tmp_path / "canary.yaml", tmp_path / "written.yaml", Server()
+    listening = await asyncio.start_server(server.answer, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    config.write_text(
+        CONFIG.replace("{level: debug}", "{level: debug, file: bot.log}")
+        + f'limits: {{ledger: "redis://:${{CANARY_REDIS}}@127.0.0.1:{port}/0"}}\n'
+        + f"backtest: {{data: {Path.cwd() / 'backtest_data'}, balances: {{usdt: 1000}},\n"
+        + "           from: 2025-04-03T04:00, to: 2025-04-03T04:05}\n"
+    )
+    text = config.read_text().replace("name: canary", "name: written").replace("bot.log", "written.log")
+    written.write_text(text.replace("${CANARY_REDIS}", quote(REDIS, safe="")))
+    written.chmod(0o600)
+    environ = {
+        **os.environ,
+        "BOTKIT_STATE": str(tmp_path / "state"),
+        "BOTKIT_TRACEBACK": "1",
+        "CANARY_KEY": KEY,
+        "CANARY_SECRET": SECRET,
+        "CANARY_REDIS": REDIS,
+        "PYTHONASYNCIODEBUG": "1",
+    }
+    account = EmulatorAccount(email="canary@example.com", key=KEY, secret=SECRET)
+
+    async def botkit(*arguments: str) -> tuple[int | None, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "botkit", *arguments),
+            env=environ,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        looking = asyncio.create_task(watch_arguments(process.pid))
+        out, _ = await asyncio.wait_for(process.communicate(), 90)
+        if not looking.cancel():
+            looking.result()
+        assert_absent(" ".join(arguments), out)
+        return process.returncode, out
+
+    async def watch_arguments(process_id: int) -> None:
+        while True:
+            assert_absent("the list of processes", arguments_of(process_id))
+            await asyncio.sleep(0.05)
+
+    async with listening, make_emulator(EmulatorOptions(accounts=(account,), history_days=0.02)) as emulator:
+        where = ("--rest", emulator.rest, "--ws", emulator.ws)
+        code, out = await botkit("run", str(config), *where, "--duration", "3s", "--plain")
+        assert b"redis://127.0.0.1" in out, "the bot has told which ledger does not answer"
+        for arguments in (
+            ("config", "show", str(config)),
+            ("config", "show", str(written)),
+            ("limits", str(written), "--usage"),
+            ("panic", str(config), "--mode", "emulator", "--rest", emulator.rest),
+            ("account", str(config), "--mode", "emulator", "--rest", emulator.rest),
+            ("backtest", str(written), "--out", str(tmp_path / "out-written")),
+        ):
+            await botkit(*arguments)
+        download = (
+            "download",
+            "btc_twd",
+            "--rest",
+            emulator.rest,
+            "--from",
+            "2026-01-01",
+            "--out",
+            str(tmp_path / "t"),
+        )
+        await botkit(*download, "--ledger", f"redis://:${{CANARY_REDIS}}@127.0.0.1:{port}/0")
+    # a clock of its own needs no shared ledger: so this one trades
+    options = EmulatorOptions(accounts=(account,), history_days=0.02, speed=2)
+    async with make_emulator(options) as emulator:
+        where = ("--rest", emulator.rest, "--ws", emulator.ws)
+        code, out = await botkit("run", str(written), *where, "--duration", "3s", "--plain")
+        assert code == 0, out.decode()
+        await botkit("status", str(written))
+    assert any(b"AUTH" in words and REDIS.encode() in words for words in server.asked)
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != written]
+    for path in files:
+        assert_absent(str(path), path.read_bytes())
+        if path.name == INPUTS:
+            assert_absent(f"{path}, unpacked", zlib.decompressobj().decompress(path.read_bytes()))
+    names = {"bot.log", "written.log", "journal.sqlite", "status.json", "inputs.bin", "report.html", "config.yaml"}
+    assert names <= {path.name for path in files}
+
+
+def test_a_parameter_containing_a_secret_is_not_recorded(tmp_path: Path) -> None:
     from botkit.config.load import load_config
 
     config = tmp_path / "canary.yaml"

@@ -1,9 +1,8 @@
-"""`botkit capital add|take`: of a bot that runs, of one that does not, over restarts, and in a replay."""
+"""`botkit capital add|take`: for a running and a stopped bot, across restarts, and in a replay."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.capital import parse_amounts
+from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.starting import StartRefused
 from botkit.live.stopping import stop
@@ -25,6 +25,8 @@ from botkit.model.inputs import MoveCapital
 from tests.live.books import differences
 from tests.live.test_replay import STRATEGY, run_folder
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 CONFIG = """
 name: world
@@ -50,7 +52,7 @@ async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def said(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """What a command answers: its exit code and its words."""
+    """A command's exit code and output."""
     code = await asyncio.to_thread(main, ["capital", arguments[0], str(world.config), *arguments[1:]])
     out, err = capsys.readouterr()
     return code, out + err
@@ -60,7 +62,7 @@ def available(bot: Bot, currency: str) -> float:
     return float(puppet(bot).balance(currency).available)
 
 
-async def test_a_running_bot_is_given_money_and_gives_it_back(
+async def test_capital_is_added_to_and_taken_from_a_running_bot(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -122,13 +124,13 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
 
 
 def _notes(world: World) -> list[tuple[int, str, str]]:
-    db = sqlite3.connect(world.folder / "state" / "journal.sqlite")
-    rows = list(db.execute("SELECT time, kind, text FROM notes ORDER BY id"))
-    db.close()
+    journal = Journal.open(world.folder / "state" / "journal.sqlite", read_only=True)
+    rows = journal.notes()
+    journal.close()
     return rows
 
 
-async def test_capital_that_the_account_does_not_cover_is_said_at_the_first_start(funded: World) -> None:
+async def test_capital_that_the_account_does_not_cover_is_reported_at_the_first_start(funded: World) -> None:
     funded.config.write_text(CONFIG.replace("50000", "500000"))
     with pytest.raises(StartRefused) as error:
         await funded.start()
@@ -140,7 +142,7 @@ async def test_capital_that_the_account_does_not_cover_is_said_at_the_first_star
     assert available(bot, "usdt") == 50_000
 
 
-async def test_coins_are_added_at_what_they_cost_whether_the_bot_runs_or_not(
+async def test_coins_are_added_at_their_cost_whether_or_not_the_bot_runs(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -171,7 +173,7 @@ async def test_coins_are_added_at_what_they_cost_whether_the_bot_runs_or_not(
     ]
 
 
-async def test_capital_that_moved_is_replayed(funded: World) -> None:
+async def test_capital_moves_are_replayed(funded: World) -> None:
     (funded.folder / "plugins" / "puppet.py").write_text(STRATEGY)
     bot = await funded.start()
     keeper = Keeper()
@@ -194,7 +196,7 @@ async def test_capital_that_moved_is_replayed(funded: World) -> None:
     assert (run_folder(bot) / "decisions.jsonl").read_text().count('"k":"capital"') == 2
 
 
-async def test_the_books_of_a_stopped_bot_are_changed_and_its_file_may_show_either_figure(
+async def test_a_stopped_bots_books_are_changed_and_its_file_may_show_either_figure(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
@@ -228,7 +230,7 @@ async def test_the_books_of_a_stopped_bot_are_changed_and_its_file_may_show_eith
     ]
 
 
-async def test_what_orders_of_a_stopped_bot_lock_cannot_be_taken(
+async def test_money_locked_by_a_stopped_bots_orders_cannot_be_taken(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     funded.config.write_text(CONFIG + "live: {on_stop: keep}\n")
@@ -257,32 +259,31 @@ async def test_what_orders_of_a_stopped_bot_lock_cannot_be_taken(
     assert "orders of p, no longer in the configuration, may still be open" in text
 
 
-async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> None:
+async def test_money_does_not_move_if_it_cannot_be_journaled(funded: World) -> None:
     bot = await funded.start()
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
-    bot.journal._db.execute("PRAGMA query_only=1")
     before = bot.view.money.unassigned
-    with pytest.raises(commands.CommandFailed, match="cannot be written"):
+    with funded.disk.read_only("journal.sqlite"), pytest.raises(commands.CommandFailed, match="cannot be written"):
         await asyncio.to_thread(
             commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 100}
         )
     assert bot.view.money.unassigned == before
-    bot.journal._db.execute("PRAGMA query_only=0")
     keeper.leave_now()
     await running
 
 
-async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
+async def test_taking_capital_ends_a_shortage(funded: World) -> None:
     bot = await funded.start()
-    withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})  # by hand: 5,000 of the strategy's are gone
+    # by hand: 5,000 of the strategy's money is gone
+    withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})
     bot.say(withdrawn)
     [shortage] = [text for text in told(bot).splitlines() if "only orders that reduce a position are allowed" in text]
     assert "take capital from a strategy" in shortage
     assert far_buy(bot).is_refused
     assert bot.say(MoveCapital("p", {"usdt": -20_000 * 10**8})).refusal is None
-    assert "the account holds all that its strategies own again" in told(bot)
+    assert "the account again holds everything its strategies own" in told(bot)
     assert not far_buy(bot).is_refused
 
 
@@ -296,10 +297,10 @@ async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
         (["twd=١"], "not a plain decimal"),
         (["twd=1", "TWD=2"], "given twice"),
         (["=1"], "write CURRENCY=AMOUNT"),
-        (["twd=99999999999999999999"], "a sum that can exist"),
+        (["twd=99999999999999999999"], "a realistic amount"),
     ],
 )
-def test_bad_amounts_are_refused(texts: list[str], told: str) -> None:
+def test_invalid_amounts_are_refused(texts: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         parse_amounts(texts)
 

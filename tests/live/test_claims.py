@@ -1,4 +1,4 @@
-"""Bots of one account count no coin twice, whatever processes they run in, and a dead one claims nothing."""
+"""Bots of one account count no coin twice, whichever processes they run in, and a dead one claims nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from botkit.assembly import Project
 from botkit.assembly.live import live_parts
 from botkit.cli.main import main
 from botkit.emulator import Emulator, EmulatorOptions
@@ -26,7 +25,10 @@ from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
 from botkit.live.stopping import stop
+from botkit.project.project import Project
 from tests.live.world import STRATEGY, UNIT, puppet, until
+
+pytestmark = pytest.mark.virtual_time
 
 CONFIG = """
 name: NAME
@@ -47,7 +49,7 @@ class Account:
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """The file of a bot with a capital, or without one in the pool."""
+        """The configuration of a bot with a capital, or without one in the pool."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)
@@ -66,7 +68,7 @@ class Account:
                 await bot.close()
 
     async def refused(self, name: str, own: str | None = None) -> str:
-        """Why a bot does not start. It leaves no books behind."""
+        """Why a bot does not start. It must leave no books behind."""
         with pytest.raises(StartRefused) as error:
             async with self.running(name, own):
                 pass
@@ -92,7 +94,7 @@ async def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         yield account
 
 
-async def test_two_pools_of_one_account_are_refused_before_anything_is_sent(account: Account) -> None:
+async def test_two_pools_on_one_account_are_refused_before_anything_is_sent(account: Account) -> None:
     async with account.running("a"):
         seen = account.emulator.venue.limits.counts.copy()
         told = await account.refused("b")
@@ -104,22 +106,22 @@ async def test_two_pools_of_one_account_are_refused_before_anything_is_sent(acco
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-async def test_coins_that_the_account_does_not_hold_twice_are_refused(account: Account) -> None:
+async def test_coins_claimed_beyond_what_the_account_holds_are_refused(account: Account) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         told = await account.refused("b", '{btc: "0.7", usdt: "10"}')
-        assert "the account has 1 btc, of which 0.7 belong to the bot a, and 0.7 would be this bot's" in told
+        assert "the account has 1 btc, of which 0.7 belong to the bot a, and this bot would take 0.7" in told
         async with account.running("b", '{btc: "0.3", usdt: "10"}') as b:
             assert puppet(b).position("btc_usdt").given == 0.3
         told = await account.refused("c", '{usdt: "49991"}')
         assert "10 belong to the bot a" in told
 
 
-async def test_a_pool_beside_capital_of_another_bot_is_more_than_the_account_holds(account: Account) -> None:
+async def test_a_pool_next_to_another_bots_capital_exceeds_the_account(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}'):
-        assert "20000 belong to the bot a, and 50000 would be this bot's" in await account.refused("b")
+        assert "20000 belong to the bot a, and this bot would take 50000" in await account.refused("b")
 
 
-async def test_a_claim_follows_what_the_bot_buys(account: Account) -> None:
+async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
     async with account.running("a", '{usdt: "20000"}') as a:
         await until(lambda: puppet(a).book("btc_usdt").best_ask)
         bought = puppet(a).market_buy("btc_usdt", spend=10_000)
@@ -136,12 +138,10 @@ async def test_a_claim_follows_what_the_bot_buys(account: Account) -> None:
             assert shown.left["btc"] == 1 * UNIT, "what the account held before, and no bot was given"
 
 
-async def test_coins_of_another_bot_are_not_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_another_bots_coins_cannot_be_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         async with account.running("b", '{usdt: "10"}') as b:
-            with pytest.raises(
-                ValueError, match=r"0\.5 btc is more than the 0\.3 btc that belong to nobody: 0\.7 .* a$"
-            ):
+            with pytest.raises(ValueError, match=r"0\.5 btc is more than the 0\.3 btc that are unassigned: 0\.7 .* a$"):
                 capital.move(b, "p", {"btc": UNIT // 2})
             capital.move(b, "p", {"btc": UNIT // 10})
             assert puppet(b).position("btc_usdt").given == 0.1
@@ -162,6 +162,7 @@ def _place(bot: Bot) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the test ends a bot by SIGKILL")
+@pytest.mark.real_time
 async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path) -> None:
     config = account.config("killed", None)
     arguments = ["run", str(config), "--rest", account.emulator.rest, "--ws", account.emulator.ws, "--plain"]
@@ -181,21 +182,21 @@ async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path)
         await asyncio.to_thread(process.wait)
         lines.close()
     [claim] = (tmp_path / "state" / "killed").rglob("claim.json")
-    assert msgspec.json.decode(claim.read_bytes(), type=CoinClaim).pooled == ("usdt",), "it had no time to take it back"
+    left = msgspec.json.decode(claim.read_bytes(), type=CoinClaim)
+    assert left.pooled == ("usdt",), "it had no time to take it back"
     async with account.running("b") as b:
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
 
-def test_a_number_of_a_process_that_was_given_anew_keeps_no_claim(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reused_process_number_keeps_no_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     dead, living = StateFolder.of("dead", "live", "x"), StateFolder.of("living", "live", "x")
     for folder in (dead, living):
         folder.path.mkdir(parents=True)
         claim = CoinClaim(folder.path.parents[1].name, ("twd",), {"twd": 5})
         (folder.path / "claim.json").write_bytes(msgspec.json.encode(claim))
-        (folder.path / "lock").write_text(f" {os.getpid()}\n")  # a process of this number lives, but is another
+        # a process with this number is alive, but it is another one
+        (folder.path / "lock").write_text(f" {os.getpid()}\n")
     living.lock()
     me = Claims(StateFolder.of("me", "live", "x"))
     assert [claim.name for claim in me.others()] == ["living"]
@@ -206,7 +207,7 @@ def test_a_number_of_a_process_that_was_given_anew_keeps_no_claim(
     assert me.others() == []
 
 
-async def test_a_claim_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreadable_claim_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     other = StateFolder.of("other", "live", "x")
     other.lock()

@@ -1,4 +1,4 @@
-"""Garbage is still collected while a bot runs, only seldom and without what was there before."""
+"""Garbage is still collected while a bot runs, but rarely and without objects from before."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from botkit.live.collector import quiet_collector
 
 
 class Node:
-    """Something that can stand in a ring."""
+    """An object that can be part of a cycle."""
 
     def __init__(self) -> None:
         self.ring: object = self
 
 
-def test_rings_made_meanwhile_are_collected_and_what_was_before_is_left_alone_until_the_end() -> None:
+def test_new_cycles_are_collected_but_older_objects_only_at_the_end() -> None:
     before = gc.get_threshold()
     old = Node()
     ghost = weakref.ref(old)

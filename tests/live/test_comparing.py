@@ -1,4 +1,4 @@
-"""When the books are compared, and that nothing which happens meanwhile is left out."""
+"""When the bot reconciles with the exchange, and that nothing which happens meanwhile is missed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ START = 1_700_000_000 * NS_PER_S
 
 
 class Asked:
-    """Comparisons whose engine only counts what it is asked for."""
+    """Comparisons with an engine that only counts requests."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -25,13 +25,13 @@ class Asked:
         return Reply()
 
     def end(self, began: int, now: int) -> bool:
-        """The comparison under way ends; True when another must follow."""
+        """The comparison in progress ends; True if another must follow."""
         out = Outcome()
         out.comparisons.append(Comparison(began=began))
         return self.comparisons.came_out(out, now)
 
 
-def test_a_suspicion_that_comes_up_during_a_comparison_leads_to_another() -> None:
+def test_a_suspicion_during_a_comparison_leads_to_another() -> None:
     asked = Asked()
     asked.comparisons.at_once()
     asked.comparisons.suspect(START + NS_PER_S)
@@ -45,9 +45,9 @@ def test_a_suspicion_that_comes_up_during_a_comparison_leads_to_another() -> Non
     assert asked.count == 2
 
 
-def test_what_happens_while_one_is_under_way_is_compared_once_that_has_ended() -> None:
+def test_events_during_a_comparison_are_compared_once_it_has_ended() -> None:
     asked = Asked()
-    for _ in range(3):  # streams come back, the machine wakes up
+    for _ in range(3):  # as when streams reconnect or the machine wakes up
         asked.comparisons.at_once()
     assert asked.count == 1
     assert asked.end(START, START + NS_PER_S)
@@ -56,7 +56,7 @@ def test_what_happens_while_one_is_under_way_is_compared_once_that_has_ended() -
     assert not asked.end(START + NS_PER_S, START + 2 * NS_PER_S)
 
 
-def test_a_comparison_that_takes_long_is_not_asked_for_at_every_look() -> None:
+def test_a_slow_comparison_is_not_requested_again_at_every_check() -> None:
     asked = Asked()
     asked.comparisons.look(START)
     assert asked.count == 1

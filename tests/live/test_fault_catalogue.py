@@ -1,4 +1,4 @@
-"""The table of faults is true: what it names exists, and asserts what the user is said to read."""
+"""The fault catalogue is correct: its tests exist and assert the messages that the user reads."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def functions_of(file: str) -> frozenset[str]:
 
 @functools.cache
 def texts_of(file: str) -> str:
-    """Every text that stands in a file as it is meant: joined over lines, and a pattern without its backslashes."""
+    """Every string in a file: joined over lines, and patterns without their backslashes."""
     tree = ast.parse((_PROJECT / file).read_text())
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return "\n".join(texts).replace("\\", "")
 
 
 @pytest.mark.parametrize(("section", "fault"), _ROWS)
-def test_a_fault_is_shown_by_tests_that_exist_and_assert_its_message(section: str, fault: str) -> None:
+def test_every_listed_test_exists_and_asserts_its_message(section: str, fault: str) -> None:
     shown: Shown = CATALOGUE[section][fault]
     for name in shown.tests:
         file, _, test = name.partition("::")

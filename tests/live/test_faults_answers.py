@@ -15,7 +15,9 @@ from botkit.model.requests import CreateOrder
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
-#: fault -> what the order comes to, how many orders the exchange has of it, and whether its outcome was ever in doubt
+pytestmark = pytest.mark.virtual_time
+
+#: fault -> what becomes of the order, how many orders the exchange has of it, and whether its outcome was in doubt
 CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
     "request lost": ({"kind": "lost_request"}, OrderState.ABSENT, 0, True),
     "answer lost": ({"kind": "lost_answer"}, OrderState.OPEN, 1, False),  # the push comes before the timeout
@@ -52,7 +54,7 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
     if in_doubt:
         assert f"(client id {order.client_id})" in told(bot)
         assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
-        assert "is known now" in told(bot)
+        assert "is now known" in told(bot)
 
     # the fault is over, and the next order meets none
     again = far_buy(bot, 0.02)
@@ -60,7 +62,7 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
     assert again.state is OrderState.OPEN
 
 
-#: answers to a create that was done, which cannot be believed -> why, as the user reads it
+#: untrustworthy answers to a completed create -> why, as the user reads it
 UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
     "no answer": ({"kind": "reset_after"}, "Server disconnected"),
     "408": ({"kind": "error_after", "value": 408}, "(Bad Gateway)"),
@@ -81,15 +83,15 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", UNBELIEVED)
-async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, world: World) -> None:
+async def test_an_untrustworthy_answer_is_looked_up_when(name: str, world: World) -> None:
     fault, why = UNBELIEVED[name]
     bot = await world.start()
-    # no push tells of the order either, so it is found by its listing alone
+    # no push shows the order either, so it is found only by its listing
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     struck = world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: struck.fired == 1)
-    await until(lambda: "is known now" in told(bot), 30)
+    await until(lambda: "is now known" in told(bot), 30)
     assert order.state is OrderState.OPEN, order
     assert f"order {order.client_id}" not in told(bot)  # neither rejected nor not sent
     assert why in told(bot)
@@ -99,7 +101,7 @@ async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, wo
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_order_that_arrives_after_it_was_proved_absent_is_cancelled_and_the_user_is_alarmed(
+async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_raises_an_alarm(
     world: World,
 ) -> None:
     bot = await world.start()
@@ -109,10 +111,10 @@ async def test_an_order_that_arrives_after_it_was_proved_absent_is_cancelled_and
     await until(lambda: order.state is OrderState.ABSENT, 30)
     assert exchange_rows(world.emulator) == []
     assert puppet(bot).balance("usdt").exact.available == free
-    # no bound is published for how late the exchange may act, and this is beyond the one that was assumed
+    # the exchange does not document how late it may act, and this is beyond the assumed bound
     await until(lambda: exchange_rows(world.emulator), 30)
     await until(lambda: order.state is OrderState.CANCELLED, 30)
-    assert "was taken for absent, but is live at the exchange: it counts again and is cancelled" in told(bot)
+    assert "was assumed absent, but is live at the exchange: it counts again and is cancelled" in told(bot)
     assert "acted on a request later than `live: {latest_accept_s}` allows; raise it" in told(bot)
     assert puppet(bot).balance("usdt").exact.available == free
     await until(lambda: not differences(bot, world.emulator), 20)
@@ -169,7 +171,7 @@ async def test_an_order_filled_while_its_cancel_is_lost_is_booked_as_filled(worl
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_a_storm_of_429_delays_orders_and_loses_none(world: World) -> None:
+async def test_a_storm_of_429s_delays_orders_and_loses_none(world: World) -> None:
     bot = await world.start()
     storm = world.emulator.add_fault({"kind": "storm_429", "where": "create_order", "for_s": 60})
     orders = [far_buy(bot, 0.001 * (1 + i)) for i in range(5)]
@@ -183,7 +185,7 @@ async def test_a_storm_of_429_delays_orders_and_loses_none(world: World) -> None
     assert len(exchange_rows(world.emulator)) == len(orders) - len(refused)
 
 
-async def test_a_suspended_pair_rejects_with_the_exchanges_words(world: World) -> None:
+async def test_a_suspended_pair_is_rejected_in_the_exchanges_words(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "maintenance", "where": "btc_usdt"})
     order = far_buy(bot)
@@ -196,18 +198,18 @@ async def test_a_suspended_pair_rejects_with_the_exchanges_words(world: World) -
     assert not differences(bot, world.emulator)
     second = far_buy(bot)
     await until(lambda: second.is_final, 20)
-    assert f"order {second.client_id}" not in told(bot)  # the same again is not told again
+    assert f"order {second.client_id}" not in told(bot)  # repeating it sends no second message
     world.emulator.remove_faults()
     third = far_buy(bot)
     await settled(third)
     assert third.state is OrderState.OPEN
 
 
-async def test_an_order_beyond_the_cap_of_open_orders_is_rejected_and_told_of(world: World) -> None:
+async def test_an_order_beyond_the_open_order_cap_is_rejected_and_reported(world: World) -> None:
     bot = await world.start()
     pair = world.emulator.venue.pairs["btc_usdt"]
     cap = pair.rules.open_orders_max
-    # the bot knows how many it has itself, so the room is taken by somebody else's
+    # the bot knows how many orders it has, so somebody else takes the room
     for i in range(cap):
         place_by_hand(world, pair, 1 + i)
     await until(lambda: len(world.exchange_orders(open_only=True)) == cap)
@@ -220,7 +222,7 @@ async def test_an_order_beyond_the_cap_of_open_orders_is_rejected_and_told_of(wo
 
 
 def place_by_hand(world: World, pair: Any, number: int) -> None:
-    """An order on the same account, of a client id that is not ours, far below the market."""
+    """An order on the same account with a foreign client id, far below the market."""
     new = OrderSpec(
         client_id=number, pair=pair, side=Side.BUY, type=OrderType.LIMIT, price_ticks=10**5, amount_lots=10**5
     )
@@ -231,7 +233,7 @@ def place_by_hand(world: World, pair: Any, number: int) -> None:
 
 
 async def test_orders_wait_for_one_of_unknown_outcome(world: World) -> None:
-    # through the listing alone: the answer is garbage, and no push comes
+    # only through the listing: the answer is garbage, and no push comes
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     world.emulator.add_fault({"kind": "garbage", "where": "create_order", "count": 1})
     bot = await world.start()
@@ -243,7 +245,7 @@ async def test_orders_wait_for_one_of_unknown_outcome(world: World) -> None:
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_cancels_have_room_while_creates_are_answered_429(world: World) -> None:
+async def test_cancels_have_room_while_creates_get_429(world: World) -> None:
     bot = await world.start()
     resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
     for order in resting:
@@ -264,7 +266,7 @@ async def test_cancels_have_room_while_creates_are_answered_429(world: World) ->
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_cancels_that_are_answered_429_are_repeated_until_they_are_heard(world: World) -> None:
+async def test_cancels_that_get_429_are_repeated_until_they_succeed(world: World) -> None:
     bot = await world.start()
     resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
     for order in resting:

@@ -1,4 +1,4 @@
-"""Wrong prices, wrong fees and odd amounts: nothing is traded on, lost or booked wrong, and the user reads of it."""
+"""Wrong prices, wrong fees and odd amounts: nothing is traded on, lost or misbooked, and the user is told."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from botkit.live.bot import Bot
 from botkit.model.events import OrderBook, Trade
 from botkit.model.orders import OrderState
 from tests.live.books import compared, differences, exchange_rows
-from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, told, until
+from tests.live.world import CONFIG, WITH_COINS, World, far_buy, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 Lie = Callable[[Any], Any]
 
 
 class Lying:
-    """An adapter whose market data somebody falsifies. ``lie`` gives what is told in place of an event."""
+    """An adapter with falsified market data. ``lie`` returns what is delivered instead of an event."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -83,7 +85,7 @@ async def start(world: World) -> tuple[Bot, Lying]:
     return bot, liars[-1]
 
 
-async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of(bounded: World) -> None:
+async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_reported(bounded: World) -> None:
     bot, feed = await start(bounded)
     price, equity = puppet(bot).last_price("btc_usdt"), bot.view.money.equity()
     for factor in (10**12, 0):
@@ -104,7 +106,7 @@ async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of(bounde
     await until(lambda: not differences(bot, bounded.emulator))
 
 
-async def test_a_market_that_really_jumps_is_believed_after_two_more_words(bounded: World) -> None:
+async def test_a_real_price_jump_is_accepted_after_two_confirmations(bounded: World) -> None:
     bot, feed = await start(bounded)
     price = puppet(bot).last_price("btc_usdt")
     feed.lie = times(3)
@@ -114,7 +116,7 @@ async def test_a_market_that_really_jumps_is_believed_after_two_more_words(bound
     assert bot.view.halted is None
 
 
-async def test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place(
+async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 1.5)
@@ -126,27 +128,27 @@ async def test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_p
     book, seen = strategy.book("btc_usdt"), book_seen(bot)
     assert book.best_bid < book.best_ask
 
-    await until(lambda: book_seen(bot) > seen)  # it was read, since no frame of it can be believed
+    await until(lambda: book_seen(bot) > seen)  # it was read over REST, since none of its frames can be trusted
     fresh = strategy.book("btc_usdt")
     assert fresh.age_s < book.age_s
     assert fresh.best_bid < fresh.best_ask
     assert bot.view.halted is None
     await until(lambda: bot.view.halted is not None)
-    assert bot.view.halted == "the frames of btc_usdt's book cannot be trusted, and reading it did not help"
+    assert bot.view.halted == "the frames of btc_usdt's book cannot be trusted, and reading it over REST did not help"
 
     feed.lie = lambda event: event
-    await until(lambda: "a read book confirms prices around" in told(bot))
+    await until(lambda: "a book read over REST confirms prices around" in told(bot))
     healed = book_seen(bot)
     await until(lambda: book_seen(bot) > healed)
 
 
 def book_seen(bot: Bot) -> int:
-    """When the book that strategies see came."""
+    """When the book that strategies see arrived."""
     (seen,) = [market.book_seen for market in bot.view.markets() if market.pair == "btc_usdt"]
     return seen
 
 
-async def test_an_empty_book_refuses_market_orders_with_its_reason_and_harms_nothing(world: World) -> None:
+async def test_an_empty_book_refuses_market_orders_with_a_reason_and_does_no_harm(world: World) -> None:
     bot, feed = await start(world)
     feed.lie = empty
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is None)
@@ -159,7 +161,7 @@ async def test_an_empty_book_refuses_market_orders_with_its_reason_and_harms_not
     assert exchange_rows(world.emulator) == []
 
 
-# -- numbers of the wire ----------------------------------------------------------------------------------------------
+# -- numbers on the wire ------------------------------------------------------------------------------------------
 
 PAIR = packaged_pairs()["btc_twd"]
 NO_NUMBERS = {
@@ -199,7 +201,7 @@ def understood(data: bytes) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["book", "trade"])
 @pytest.mark.parametrize("name", NO_NUMBERS)
-def test_what_only_python_takes_for_a_number_is_no_number(name: str, kind: str) -> None:
+def test_only_plain_decimals_are_accepted_as_numbers(name: str, kind: str) -> None:
     assert understood(frame(kind, "1000", "1"))
     for price, amount in ((NO_NUMBERS[name], "1"), ("1000", NO_NUMBERS[name])):
         with pytest.raises(WireError):
@@ -207,7 +209,7 @@ def test_what_only_python_takes_for_a_number_is_no_number(name: str, kind: str) 
 
 
 @pytest.mark.parametrize(("price", "amount"), [("-1000", "1"), ("0", "1"), ("1000", "-1")])
-def test_a_negative_level_of_a_book_is_no_book(price: str, amount: str) -> None:
+def test_a_book_with_a_negative_level_is_rejected(price: str, amount: str) -> None:
     with pytest.raises(WireError, match=rf"a level of {amount} at {price}"):
         understood(frame("book", price, amount))
 
@@ -216,12 +218,12 @@ def test_a_negative_level_of_a_book_is_no_book(price: str, amount: str) -> None:
 
 
 @pytest.mark.parametrize("scaled", ["off", "on"])
-async def test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them(
+async def test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wire(
     scaled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the emulator's listing names the base currency as feeSymbol on sells too, as the exchange's does
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
-    async with make_world(tmp_path, switches={"user_trade_fee_scaled": scaled}) as world:
+    async with make_world(tmp_path, config=WITH_COINS, switches={"user_trade_fee_scaled": scaled}) as world:
         bot = await world.start()
         strategy = puppet(bot)
         await until(lambda: strategy.book("btc_usdt").best_ask)
@@ -247,11 +249,11 @@ async def test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them(
         assert "came or went outside this bot" not in told(bot)
 
 
-async def test_the_whole_balance_can_be_spent_and_never_a_unit_more(world: World) -> None:
+async def test_the_whole_balance_can_be_spent_and_not_a_unit_more(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     price = strategy.last_price("btc_usdt")
-    # odd prices: an amount that is the quotient of two floats is a little too much half of the time
+    # odd prices: half of the time, an amount that is the quotient of two floats is slightly too large
     for i in range(12):
         free = strategy.balance("usdt").available
         order = strategy.buy("btc_usdt", amount=free / (price * 0.7 + i * 0.13), price=price * 0.7 + i * 0.13)
@@ -284,7 +286,7 @@ async def test_an_amount_that_rounds_below_the_minimum_is_refused_before_it_is_s
     assert exchange_rows(world.emulator) == []
 
 
-async def test_a_market_buy_spends_quote_and_not_that_many_coins(world: World) -> None:
+async def test_a_market_buy_spends_quote_rather_than_buying_that_many_coins(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask)

@@ -1,4 +1,4 @@
-"""A journal on a full or failing disk, torn, damaged, deleted or put back from a copy."""
+"""A journal on a full or failing disk, torn, damaged, deleted or restored from a copy."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from typing import Any
 import pytest
 
 from botkit.live.bot import Bot
+from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
-from botkit.live.state_folder import AlreadyRunning, StateFolder
+from botkit.live.starting import StartRefused
+from botkit.live.state_folder import AlreadyRunning, FolderUnusable, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 def journal_files(world: World) -> list[Path]:
     return sorted((world.folder / "state").glob("journal.sqlite*"))
 
 
-async def test_on_a_full_disk_nothing_new_is_sent_cancels_go_on_and_it_recovers(world: World) -> None:
+async def test_on_a_full_disk_no_new_orders_are_sent_cancels_continue_and_the_bot_recovers(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -55,7 +59,7 @@ async def test_on_a_full_disk_nothing_new_is_sent_cancels_go_on_and_it_recovers(
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_a_damaged_journal_refuses_the_start_and_says_what_to_do(world: World) -> None:
+async def test_a_damaged_journal_refuses_the_start_and_names_the_fix(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -70,7 +74,7 @@ async def test_a_damaged_journal_refuses_the_start_and_says_what_to_do(world: Wo
     assert len(world.exchange_orders(open_only=True)) == 1  # nothing was touched
 
 
-async def test_a_torn_end_of_the_write_ahead_log_costs_no_order(world: World) -> None:
+async def test_a_torn_end_of_the_write_ahead_log_loses_no_order(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
@@ -87,7 +91,7 @@ async def test_a_torn_end_of_the_write_ahead_log_costs_no_order(world: World) ->
     await until(lambda: not differences(again, world.emulator))
 
 
-async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world: World) -> None:
+async def test_a_deleted_journal_leaves_its_orders_foreign_and_untouched(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001), far_buy(bot, 0.002)]
     for order in orders:
@@ -106,7 +110,7 @@ async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world
     again.view.money.check()
 
 
-async def test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twice(world: World) -> None:
+async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await world.crash(bot)
@@ -123,11 +127,11 @@ async def test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twic
         shutil.copy(copy, path)
 
     third = await world.start()
-    assert "has lost what was written last (client ids were given that it does not know of)" in told(third)
+    assert "has lost its latest commits (client ids were used that it does not know of)" in told(third)
     assert "1 open orders are not this bot's" in told(third)
     refused = far_buy(third, 0.003)
     assert refused.state is OrderState.REFUSED
-    assert "has lost what was written last" in refused.reason
+    assert "has lost its latest commits" in refused.reason
     await world.crash(third)
 
     assert StateFolder(world.folder / "state").halt() is not None  # until the user has looked
@@ -162,13 +166,75 @@ async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: 
     await world.crash(bot)
     put_back(world, {main: before})
     again = await world.start()
-    assert "has lost what was written last" in told(again)
+    assert "has lost its latest commits" in told(again)
     assert "`botkit resume` lifts it" in told(again)
     assert far_buy(again).state is OrderState.REFUSED
 
 
+async def test_a_torn_end_of_the_journals_log_loses_no_order(world: World) -> None:
+    bot = await world.start()
+    orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
+    for order in orders:
+        await settled(order)
+    await until(lambda: not bot.persistence.is_dirty)
+    assert bot.journal.log is not None
+    log, end = bot.journal.log.file, bot.journal.log.place.offset
+    await world.crash(bot)
+    content = bytearray(log.read_bytes())
+    content[end : end + 300] = b"\x17" * 300  # the crash comes while a commit is being written
+    log.write_bytes(content)
+    again = await world.start()
+    assert "has lost" not in told(again)
+    assert {o.client_id for o in puppet(again).open_orders()} == {o.client_id for o in orders}
+    await until(lambda: not differences(again, world.emulator))
+
+
+def flip(log: Path) -> None:
+    content = bytearray(log.read_bytes())
+    content[len(content.rstrip(b"\0")) // 2] ^= 1
+    log.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("happens", "said"),
+    [
+        (flip, "is damaged at byte"),
+        (Path.unlink, "is missing"),
+        (lambda log: os.truncate(log, 3_000), "was cut to 3,000"),
+    ],
+    ids=["damaged", "missing", "cut"],
+)
+async def test_lost_commits_halt_the_bot_until_the_user_has_checked(happens: Any, said: str, world: World) -> None:
+    bot = await world.start()
+    for i in range(5):
+        await settled(far_buy(bot, 0.001 * (i + 1)))
+    await until(lambda: not bot.persistence.is_dirty)
+    assert bot.journal.log is not None
+    log = bot.journal.log.file
+    await world.crash(bot)
+    happens(log)
+    again = await world.start()
+    assert f"has lost its latest commits (its log {log.name} {said}" in told(again)
+    assert "`botkit resume` lifts it" in told(again)
+    refused = far_buy(again)
+    assert refused.state is OrderState.REFUSED
+    assert said in refused.reason
+    await world.crash(again)
+    halt = StateFolder(world.folder / "state").halt()
+    assert halt is not None
+    assert halt.kind == "journal"
+    StateFolder(world.folder / "state").clear_halt()
+    third = await world.start()
+    assert "has lost" not in told(third)
+    new = far_buy(third)
+    await settled(new)
+    assert new.state is OrderState.OPEN
+    ids = [row.client_id for row in exchange_rows(world.emulator)]
+    assert len(ids) == len(set(ids)) == 6, ids
+
+
 @pytest.mark.parametrize("stands", [True, False], ids=["that stand", "that were filled"])
-async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(world: World, stands: bool) -> None:
+async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(world: World, stands: bool) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await until(lambda: not bot.persistence.is_dirty)
@@ -191,7 +257,7 @@ async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(wo
     assert "has lost" not in told(third)
 
 
-async def test_a_journal_that_is_whole_halts_no_bot_wherever_it_was_killed(world: World) -> None:
+async def test_an_intact_journal_never_halts_the_bot_wherever_it_was_killed(world: World) -> None:
     for _ in range(3):
         bot = await world.start()
         assert "has lost" not in told(bot)
@@ -201,15 +267,23 @@ async def test_a_journal_that_is_whole_halts_no_bot_wherever_it_was_killed(world
         (world.folder / "state" / "client_ids").write_text("1")
 
 
-async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none_unwritten(world: World) -> None:
+async def test_a_journal_locked_by_another_program_delays_orders_and_sends_none_unwritten(world: World) -> None:
     bot = await world.start()
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
+    first = far_buy(bot)  # it is in the log, wherever SQLite is
+    await settled(first)
+    assert first.state is OrderState.OPEN
+    await until(lambda: bot.journal.filling.fault is not None)
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.NOT_SENT)
     assert "locked" in order.reason
-    assert exchange_rows(world.emulator) == []
+    assert [row.client_id for row in exchange_rows(world.emulator)] == [first.client_id]
+    reading = Journal.open(bot.journal.path, read_only=True)
+    assert [row["client_id"] for row in reading.order_rows()] == [first.client_id]
+    assert reading.read_over
+    reading.close()
     other.execute("ROLLBACK")
     other.close()
     await until(lambda: bot.driver.journal_fault is None, 20)
@@ -277,9 +351,7 @@ async def judge_that_it_recovers(world: World, bot: Bot) -> None:
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives(
-    small_disk: Path, world: World
-) -> None:
+async def test_on_a_really_full_disk_the_bot_sends_no_new_orders_and_survives(small_disk: Path, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -306,7 +378,7 @@ async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives
         await judge_that_it_recovers(world, bot)
 
 
-async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_lives(world: World) -> None:
+async def test_while_no_file_can_be_written_the_bot_sends_no_new_orders_and_survives(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -326,19 +398,18 @@ async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_live
     assert bot.driver.fault is None
 
 
-async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recovery(world: World) -> None:
+async def test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
     async with kept(bot):
-        bot.journal._db.execute("PRAGMA query_only=1")
-        await judge_that_cancels_go_on(world, bot, resting)
-        assert "attempt to write a readonly database" in told(bot)
-        bot.journal._db.execute("PRAGMA query_only=0")
+        with world.disk.read_only("journal.sqlite"):
+            await judge_that_cancels_go_on(world, bot, resting)
+            assert "Read-only file system" in told(bot)
         await judge_that_it_recovers(world, bot)
 
 
-async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_so(world: World) -> None:
+async def test_an_unwritable_state_folder_refuses_the_start_with_a_reason(world: World) -> None:
     state = world.folder / "state"
     if os.geteuid() == 0:
         if not mounted(state, "-o", "size=1m,ro"):
@@ -359,19 +430,21 @@ async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_
     assert exchange_rows(world.emulator) == []
 
 
-async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until_it_is_back(world: World) -> None:
+@pytest.mark.parametrize("what", ["journal", "journal's log"])
+async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back(what: str, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
-    path = world.folder / "state" / "journal.sqlite"
+    assert bot.journal.log is not None
+    path = bot.journal.path if what == "journal" else bot.journal.log.file
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         path.rename(path.with_suffix(".away"))
-        await until(lambda: "was deleted or replaced while the bot runs. What is written goes nowhere" in told(bot))
+        await until(lambda: "was deleted or replaced while the bot runs. Writes to it are lost" in told(bot))
         held = far_buy(bot, 0.002)
         await until(lambda: held.is_final)
         assert held.state is OrderState.NOT_SENT
-        assert held.reason == f"not sent: the journal {path} was deleted or replaced while the bot runs"
+        assert held.reason == f"not sent: the {what} {path} was deleted or replaced while the bot runs"
         puppet(bot).cancel(resting)
         bot.driver.wake()
         await until(lambda: resting.state is OrderState.CANCELLED)
@@ -412,10 +485,42 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
     world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     async with kept(bot) as keeper:
         order = far_buy(bot)
-        await until(lambda: order.state is OrderState.SENDING)
+        await until(lambda: order.sent)  # the stream may tell of the order long before the answer comes
     keeper.request_stop("signal")
     await keeper.stop(bot)
     assert order.state in ends, order
     assert not world.exchange_orders(open_only=True)
     assert bot.remaining() == []
     assert bot.journal.order_rows()[-1]["state"] == order.state.value
+
+
+async def test_an_unwritable_run_folder_refuses_the_start_in_one_sentence(world: World) -> None:
+    bot = await world.start()
+    await world.crash(bot)
+    runs = world.folder / "state" / "runs"
+    shutil.rmtree(runs)
+    runs.write_text("not a folder")
+    with pytest.raises(StartRefused, match=r"runs/2, cannot be written \(Not a directory\)"):
+        await world.start()
+    runs.unlink()
+    await world.start()
+
+
+async def test_a_damaged_client_id_count_leads_to_no_reused_id(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    await world.crash(bot)
+    (world.folder / "state" / "client_ids").write_text("9" * 5_000)
+    again = await world.start()
+    later = far_buy(again)
+    await settled(later)
+    assert later.client_id > order.client_id
+
+
+def test_a_halt_that_cannot_be_lifted_is_reported(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    (tmp_path / "halt.json").mkdir()
+    assert folder.is_halted()
+    with pytest.raises(FolderUnusable, match=r"halt\.json cannot be removed .*remove it by hand"):
+        folder.clear_halt()

@@ -18,14 +18,16 @@ from tests.live.books import compared, differences, exchange_rows
 from tests.live.test_faults_answers import place_by_hand
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 def blind(world: World) -> None:
-    """No push tells of orders or executions: what is read is all there is."""
+    """No push reports orders or executions: reads are the only source."""
     for where in ("active_orders", "order_history", "user_trades"):
         world.emulator.add_fault({"kind": "ws_drop", "where": where})
 
 
-async def test_an_order_that_listings_do_not_show_yet_is_not_taken_for_absent(world: World) -> None:
+async def test_an_order_missing_from_early_listings_is_not_declared_absent(world: World) -> None:
     bot = await world.start()
     blind(world)
     lags = [
@@ -35,14 +37,14 @@ async def test_an_order_that_listings_do_not_show_yet_is_not_taken_for_absent(wo
     world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # beyond the last moment at which the exchange may act, all listings were good, twice over
+    # later than the exchange may act, and all listings succeeded twice
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the money that it locks speaks for it
     assert f"(client id {order.client_id})" in told(bot)
     assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
     await until(lambda: order.state is OrderState.OPEN, 40)
-    assert "is known now" in told(bot)
+    assert "is now known" in told(bot)
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
@@ -58,7 +60,7 @@ async def test_a_listing_that_ignores_its_filter_leads_to_the_right_order_or_to_
     price = others[0].price
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=price)
     bot.driver.wake()
-    await until(lambda: "is known now" in told(bot), 40)
+    await until(lambda: "is now known" in told(bot), 40)
     assert ignoring.fired
     assert order.state is (OrderState.OPEN if done else OrderState.ABSENT)
     assert len({o.order_id for o in [*others, order]}) == 4
@@ -67,7 +69,7 @@ async def test_a_listing_that_ignores_its_filter_leads_to_the_right_order_or_to_
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_pages_whose_rows_come_in_any_order_are_all_read(
+async def test_pages_with_rows_in_any_order_are_all_read(
     done: bool, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolution, "_LISTED_MAX", 4)
@@ -99,7 +101,9 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_push_of_an_unknown_kind_is_left_out_told_of_and_compared_after(what: str, world: World) -> None:
+async def test_a_push_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison(
+    what: str, world: World
+) -> None:
     find, put, why = UNREADABLE[what]
     bot = await world.start()
     compared_at = bot.comparisons.ended
@@ -110,16 +114,16 @@ async def test_a_push_of_an_unknown_kind_is_left_out_told_of_and_compared_after(
         order = far_buy(bot)
         await settled(order)
         await until(lambda: struck.fired)
-        await until(lambda: "the stream active_orders sent what cannot be read" in told(bot))
+        await until(lambda: "the stream active_orders sent data that cannot be read" in told(bot))
         assert why in told(bot)
-        assert "it was left out, and the bot is reconciled with the exchange. Look whether there is a" in told(bot)
+        assert "it was skipped, and the bot is reconciled with the exchange. Check whether there is a" in told(bot)
         await until(lambda: bot.comparisons.ended > compared_at, 20)
     assert order.state is OrderState.OPEN
     assert not differences(bot, world.emulator)
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_it(what: str, world: World) -> None:
+async def test_a_listing_of_an_unknown_kind_is_rejected_and_reported(what: str, world: World) -> None:
     find, put, why = UNREADABLE[what]
     bot = await world.start()
     order = far_buy(bot)
@@ -136,7 +140,7 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
     assert not differences(bot, world.emulator)
 
 
-async def test_an_unknown_order_of_somebody_elses_refuses_the_start_and_is_named(
+async def test_someone_elses_order_of_an_unknown_kind_refuses_the_start_and_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
@@ -150,7 +154,7 @@ async def test_an_unknown_order_of_somebody_elses_refuses_the_start_and_is_named
     assert len(world.exchange_orders(open_only=True)) == 1
 
 
-async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> None:
+async def test_a_missing_balance_list_is_not_a_balance_of_zero(world: World) -> None:
     bot = await world.start()
     account = dict(bot.view.money.account)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
@@ -168,14 +172,14 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
     assert not differences(bot, world.emulator)
 
 
-async def test_without_a_list_of_balances_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_balance_list_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
     with pytest.raises(StartRefused, match=r"lists no currency.*Nothing was traded; check the address and the net"):
         await world.start()
 
 
-async def test_balances_from_before_a_fill_do_not_deny_it(world: World) -> None:
+async def test_balances_older_than_a_fill_do_not_contradict_it(world: World) -> None:
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     compared_at = bot.comparisons.ended
@@ -250,7 +254,7 @@ SWITCHES: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-async def test_books_are_right_whatever_the_documents_leave_open(name: str, tmp_path: Path) -> None:
+async def test_books_are_right_whatever_the_documentation_leaves_open(name: str, tmp_path: Path) -> None:
     async with make_world(tmp_path, switches=SWITCHES[name]) as world:
         bot = await world.start()
         await trade_in_every_way(world, bot)

@@ -1,4 +1,4 @@
-"""The exchange is not there, goes away, comes back, or lives by another clock."""
+"""The exchange is unreachable, goes away, comes back, or has a different clock."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ from tests.live.books import differences, exchange_rows
 from tests.live.self_signed import server_context
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture(autouse=True)
 def impatient_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
 
 
-async def test_without_an_exchange_the_start_is_refused_and_says_so(
+async def test_without_an_exchange_the_start_is_refused_with_a_reason(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(StartRefused, match=r"open orders cannot be read: .*Nothing was traded; check the address"):
@@ -50,7 +52,7 @@ async def test_a_wrong_key_is_refused_at_the_start(world: World) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_an_order_to_an_exchange_that_is_gone_is_not_sent_and_its_money_is_free(world: World) -> None:
+async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_money(world: World) -> None:
     bot = await world.start()
     free = puppet(bot).balance("usdt").exact.available
     await world.emulator.stop()
@@ -69,7 +71,7 @@ async def test_an_order_to_an_exchange_that_is_gone_is_not_sent_and_its_money_is
     gc.collect()  # connections that were taken in while the server ended
 
 
-async def test_reads_that_fail_at_the_start_are_repeated_until_everything_is_explained(world: World) -> None:
+async def test_failed_reads_at_the_start_are_repeated_until_everything_is_explained(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -82,7 +84,7 @@ async def test_reads_that_fail_at_the_start_are_repeated_until_everything_is_exp
     assert not differences(again, world.emulator)
 
 
-async def test_every_request_slow_loses_nothing(world: World) -> None:
+async def test_slow_requests_lose_nothing(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "delay_request", "value": 4_000, "jitter": 8_000})
     world.emulator.add_fault({"kind": "delay_answer", "value": 4_000, "jitter": 8_000})
@@ -109,7 +111,7 @@ def by_name(world: World) -> dict[str, str]:
 
 
 class Names:
-    """The look-up of names, which a test may break."""
+    """Name resolution that a test may break."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.works = True
@@ -132,7 +134,7 @@ class Names:
         return made
 
     def fail(self, world: World) -> None:
-        """From here on no name is found, none is remembered, and there is no connection that could go on."""
+        """From here on no name can be resolved, none is cached, and no connection is left."""
         self.works = False
         for session in self._sessions:
             if not session.closed:
@@ -142,7 +144,7 @@ class Names:
             connection.transport.abort()
 
 
-async def test_a_name_that_is_not_found_refuses_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unresolvable_name_refuses_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     names = Names(monkeypatch)
     names.works = False
@@ -153,7 +155,7 @@ async def test_a_name_that_is_not_found_refuses_the_start(world: World, monkeypa
     assert (await world.start(**by_name(world))).view.is_trading
 
 
-async def test_while_names_are_not_found_nothing_is_sent_and_afterwards_the_bot_trades_on(
+async def test_while_names_cannot_be_resolved_nothing_is_sent_and_then_trading_continues(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(monkeypatch)
@@ -179,7 +181,7 @@ async def test_while_names_are_not_found_nothing_is_sent_and_afterwards_the_bot_
 
 @asynccontextmanager
 async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
-    """A server with a certificate that nobody vouches for: its address, and the requests that reached it."""
+    """A server with an untrusted certificate: its address, and the requests that reached it."""
     reached: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -197,14 +199,19 @@ async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
         await runner.cleanup()
 
 
-async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(world: World, tmp_path: Path) -> None:
+@pytest.mark.real_time
+async def test_an_untrusted_certificate_gets_no_byte_of_a_request(world: World, tmp_path: Path) -> None:
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(StartRefused, match=r"CERTIFICATE_VERIFY_FAILED.*there is no switch to trust a bad one"):
             await world.start(rest=f"https://{address}/v3")
         assert reached == []
 
 
-async def test_nor_does_it_get_a_signed_upgrade(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.real_time
+async def test_an_untrusted_certificate_gets_no_signed_upgrade(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "_CONNECT_SOON_S", 0.5)
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(
@@ -214,7 +221,7 @@ async def test_nor_does_it_get_a_signed_upgrade(world: World, tmp_path: Path, mo
         assert reached == []
 
 
-# -- elsewhere, and nowhere -------------------------------------------------------------------------------------------
+# -- redirects and silence ----------------------------------------------------------------------------------------
 
 
 async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
@@ -252,7 +259,7 @@ async def test_a_redirect_at_the_start_refuses_it(world: World) -> None:
         assert other.requests == []
 
 
-async def test_a_connection_on_which_nothing_comes_any_more_is_left_and_what_it_missed_is_read(tmp_path: Path) -> None:
+async def test_a_silent_connection_is_dropped_and_the_missed_events_are_read(tmp_path: Path) -> None:
     assert StreamTimes().dead_after_s <= 30
 
     def impatient(adapter: Any) -> Any:
@@ -272,7 +279,7 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_left_and_what_it_
         await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_answer_without_end_is_cut_off_and_read_again(world: World) -> None:
+async def test_an_endless_answer_is_cut_off_and_read_again(world: World) -> None:
     for where in ("open_orders", "balance"):
         world.emulator.add_fault({"kind": "huge", "where": where, "value": 5, "count": 1})
     bot = await world.start()
@@ -288,11 +295,11 @@ async def test_an_answer_without_end_is_cut_off_and_read_again(world: World) -> 
     assert not differences(bot, world.emulator)
 
 
-# -- another time -----------------------------------------------------------------------------------------------------
+# -- wrong clocks -------------------------------------------------------------------------------------------------
 
 
-async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how_much(tmp_path: Path) -> None:
-    # at the machine's speed: an emulator that runs faster lets pass what fits the machine's clock
+async def test_a_clock_outside_the_exchanges_window_halts_the_bot_and_gives_the_difference(tmp_path: Path) -> None:
+    # at the machine's speed: a faster emulator tolerates differences of the machine's clock
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         async with kept(bot):
@@ -317,7 +324,7 @@ async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how
             assert len(exchange_rows(world.emulator)) == 1
 
 
-async def test_with_a_clock_that_is_off_the_start_is_refused_and_says_by_how_much(
+async def test_with_a_wrong_clock_the_start_is_refused_with_the_difference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)

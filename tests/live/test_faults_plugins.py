@@ -1,4 +1,4 @@
-"""A strategy may do anything: the other strategies, the orders and the books stay whole, and the user reads why."""
+"""Whatever a strategy does, the other strategies, the orders and the books stay intact, and the user is told why."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from botkit.live.telling.outbox import Policy
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import CONFIG, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 ROGUE = """
 import asyncio
@@ -98,7 +100,7 @@ LINES = {
 
 @pytest.fixture
 async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """A bot with an honest strategy and a rogue."""
+    """A bot with an honest strategy and a rogue one."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     rogue = "  - {name: r, use: rogue, capital: {usdt: 50000}, params: {pair: btc_usdt}}\n"
     config = CONFIG.replace("params: {pair: btc_usdt}}\n", "params: {pair: btc_usdt}}\n" + rogue)
@@ -128,7 +130,7 @@ async def resting_orders(bot: Bot) -> tuple[Any, Any]:
 
 
 async def judge_the_others(world: World, bot: Bot, honest: Any) -> None:
-    """The honest strategy trades on, its order stands, and the books agree."""
+    """The honest strategy trades on, its order is open, and the books agree."""
     assert honest.state is OrderState.OPEN
     again = far_buy(bot, 0.003)
     await settled(again)
@@ -151,7 +153,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("deed", ERRORS)
-async def test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line(deed: str, crowd: World) -> None:
+async def test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line(deed: str, crowd: World) -> None:
     bot = await crowd.start()
     honest, own = await resting_orders(bot)
     book = puppet(bot).book("btc_usdt").exact
@@ -167,17 +169,16 @@ async def test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line(de
     await judge_the_others(crowd, bot, honest)
 
 
+@pytest.mark.real_time  # the watchdog looks from a thread of its own
 @pytest.mark.parametrize("deed", ["sleeps", "spins"])
-async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two_seconds(
-    deed: str, crowd: World
-) -> None:
+async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(deed: str, crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
     strategy = rogue(bot)
     watched: list[float] = []
 
     class Listening(logging.Handler):
-        """Ends the callback when the watchdog, on its own thread, has said who it is."""
+        """Ends the callback once the watchdog, on its own thread, has named it."""
 
         def emit(self, record: logging.LogRecord) -> None:
             if "has blocked the bot" in record.getMessage():
@@ -205,22 +206,20 @@ async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_a_million_orders_in_one_callback_end_in_a_stop_and_few_requests(crowd: World) -> None:
+async def test_a_million_orders_in_one_callback_end_in_a_stop_with_few_requests(crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
-    began = time.monotonic()
     rogue(bot).deed = "floods"
     await until(lambda: not is_active(bot), 60)
-    assert time.monotonic() - began < 30, "a million would have taken minutes"
     await until(lambda: "over 100 orders were refused in one turn: 200 orders of btc_usdt are open" in told(bot))
-    await until(lambda: "Runaway: it asked for 1,001 orders at one moment after it was stopped" in told(bot))
+    await until(lambda: "Runaway: it placed 1,001 orders at one moment after it was stopped" in told(bot))
     await until(lambda: not [o for o in bot.view.open_orders() if o.strategy == "r"], 30)
     assert len(exchange_rows(crowd.emulator)) <= 202
     assert not [row for row in crowd.exchange_orders(open_only=True) if row.client_id != honest.client_id]
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_orders_above_the_strategys_own_rate_are_refused_and_say_so(crowd: World) -> None:
+async def test_orders_above_the_strategys_own_rate_are_refused_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_orders_per_second: 5},")
@@ -235,7 +234,7 @@ async def test_orders_above_the_strategys_own_rate_are_refused_and_say_so(crowd:
     await judge_the_others(crowd, bot, honest)
 
 
-async def test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so(crowd: World) -> None:
+async def test_a_loss_above_the_strategys_own_limit_stops_it_with_a_reason(crowd: World) -> None:
     text = crowd.config.read_text()
     crowd.config.write_text(
         text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_daily_loss: {usdt: 1}},")
@@ -258,7 +257,7 @@ async def test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so(crowd: 
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
-def test_memory_that_doubles_is_told_of_with_its_figures() -> None:
+def test_doubled_memory_is_reported_with_figures() -> None:
     said: list[str] = []
     held = [90]
     watch = MemoryWatch(lambda level, text: said.append(f"{level}: {text}"), read=lambda: held[0] * 2**20)
@@ -274,7 +273,7 @@ def test_memory_that_doubles_is_told_of_with_its_figures() -> None:
     assert "uses 800 MB" in said[1]
 
 
-def test_a_bot_that_is_large_from_the_start_is_not_told_of() -> None:
+def test_a_bot_that_is_large_from_the_start_is_not_reported() -> None:
     said: list[str] = []
     watch = MemoryWatch(lambda level, text: said.append(text), read=lambda: 3_000 * 2**20)
     watch.look()
@@ -282,7 +281,7 @@ def test_a_bot_that_is_large_from_the_start_is_not_told_of() -> None:
     assert said == []
 
 
-async def test_a_running_bot_looks_at_its_memory(world: World) -> None:
+async def test_a_running_bot_checks_its_memory(world: World) -> None:
     held = resident_bytes()
     if held is None:
         pytest.skip("this system does not show it")

@@ -35,7 +35,7 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 
 
 class Overheard:
-    """An adapter whose events somebody hears before the bot does."""
+    """An adapter whose events a test sees before the bot does."""
 
     def __init__(self, adapter: Any, hear: Callable[[Any], object]) -> None:
         self._adapter, self._hear = adapter, hear
@@ -52,7 +52,7 @@ class Overheard:
 
 
 async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
-    """Orders that rest, fill at once and are cancelled, as fast as they come."""
+    """Orders that rest, fill at once or are cancelled, as fast as they come."""
     strategy = puppet(bot)
     for i in range(rounds):
         book = strategy.book("btc_usdt")
@@ -74,7 +74,7 @@ async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
 async def test_fills_are_booked_once_and_nothing_is_lost_when_frames_are(name: str, world: World) -> None:
     bot = await world.start()
     struck = [world.emulator.add_fault(fault) for fault in STREAMS[name]]
-    for _ in range(8):  # each strikes by chance, and how many frames there are depends on the machine
+    for _ in range(8):  # each strikes at random, and the number of frames depends on the machine
         await trade_for_a_while(bot)
         if all(fault.fired for fault in struck):
             break
@@ -95,7 +95,7 @@ async def test_fills_are_booked_once_and_nothing_is_lost_when_frames_are(name: s
         assert "is back" in told(bot)
 
 
-async def test_a_dropped_frame_of_a_fill_is_found_by_the_next_comparison(world: World) -> None:
+async def test_a_dropped_fill_frame_is_found_by_the_next_comparison(world: World) -> None:
     bot = await world.start()
     for where in ("active_orders", "user_trades", "account_balance"):
         world.emulator.add_fault({"kind": "ws_drop", "where": where})
@@ -103,7 +103,7 @@ async def test_a_dropped_frame_of_a_fill_is_found_by_the_next_comparison(world: 
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await settled(order)
-    assert order.state is OrderState.OPEN  # nobody has told of the fill
+    assert order.state is OrderState.OPEN  # nothing has reported the fill
     await until(lambda: any(row.executed_lots == order.amount_lots for row in exchange_rows(world.emulator)), 30)
     world.emulator.remove_faults()
     bot.comparisons.at_once()
@@ -113,7 +113,7 @@ async def test_a_dropped_frame_of_a_fill_is_found_by_the_next_comparison(world: 
     await until(lambda: f"order {order.client_id} of btc_usdt was open and is filled" in told(bot))
 
 
-async def test_the_fill_that_comes_before_the_answer_is_booked_once(world: World) -> None:
+async def test_a_fill_that_arrives_before_its_answer_is_booked_once(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "delay_answer", "where": "create_order", "value": 10_000, "count": 1})
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
@@ -125,7 +125,7 @@ async def test_the_fill_that_comes_before_the_answer_is_booked_once(world: World
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_balances_that_come_out_of_order_leave_the_newest_standing(world: World) -> None:
+async def test_the_newest_of_reordered_balances_counts(world: World) -> None:
     seen: list[BalanceReport] = []
     bot = await world.start(
         wrap=lambda adapter: Overheard(adapter, lambda event: isinstance(event, BalanceReport) and seen.append(event))
@@ -145,7 +145,7 @@ async def test_balances_that_come_out_of_order_leave_the_newest_standing(world: 
     assert not differences(bot, world.emulator)
 
 
-async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World) -> None:
+async def test_a_balance_change_reported_only_by_a_stream_is_compared_soon(world: World) -> None:
     bot = await world.start()
     compared_at = bot.comparisons.ended
     find, put = r'("currency":"USDT","amount":")\d+', r"\g<1>55"
@@ -167,7 +167,7 @@ async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 
-#: what ends a connection -> the fault, and how the user reads of it
+#: what ends a connection -> the fault, and the user's message
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
     "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; reconnecting"),
     "closed without a reason": (
@@ -180,7 +180,7 @@ ENDS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-async def test_what_a_connection_that_ends_would_have_said_is_read(name: str, tmp_path: Path) -> None:
+async def test_events_missed_by_a_closed_connection_are_read(name: str, tmp_path: Path) -> None:
     fault, says = ENDS[name]
     streams = ("active_orders", "order_history", "user_trades", "account_balance")
     async with make_world(tmp_path, switches={"keepalive": "observed"}) as world:
@@ -193,12 +193,12 @@ async def test_what_a_connection_that_ends_would_have_said_is_read(name: str, tm
         for where in streams:
             await until(lambda where=where: f"the stream {where} {says}" in told(bot), 20)
             await until(lambda where=where: f"the stream {where} is back" in told(bot), 20)
-        assert "what it missed is read when it is back" in told(bot)
+        assert "what it misses is read once it is back" in told(bot)
         await until(lambda: order.state is OrderState.FILLED, 20)
         await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_event_that_nobody_knows_costs_nothing_and_is_told_once(
+async def test_an_unknown_event_costs_nothing_and_is_reported_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot = await world.start()
@@ -217,9 +217,7 @@ async def test_an_event_that_nobody_knows_costs_nothing_and_is_told_once(
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_a_book_that_stands_still_on_a_live_socket_halts_the_bot(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_frozen_book_on_a_live_socket_halts_the_bot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     resting = far_buy(bot)
@@ -236,7 +234,7 @@ async def test_a_book_that_stands_still_on_a_live_socket_halts_the_bot(
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_a_storm_of_cuts_is_met_with_ever_rarer_connections(world: World) -> None:
+async def test_repeated_disconnects_are_met_with_ever_longer_pauses(world: World) -> None:
     times = StreamTimes(backoff_first_s=0.1, backoff_max_s=0.8, healthy_after_s=3600.0)
 
     def patient(adapter: Any) -> Any:

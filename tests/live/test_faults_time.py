@@ -1,21 +1,21 @@
-"""Clocks that jump and machines that sleep: what was known before is not traded on, and the user is told."""
+"""Clocks that jump and machines that sleep: stale data is not traded on, and the user is told."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from botkit.assembly.live_parts import LiveParts
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.exchange.bitopro import sign
 from botkit.exchange.bitopro.wire.codec import WireError, to_ns
-from botkit.live.clock import SteadyClock
+from botkit.live.clock import REAL_CLOCK, SteadyClock
 from botkit.live.standstill import STANDSTILL_S
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from botkit.model.events import Connection, ConnectionState
@@ -25,42 +25,43 @@ from tests.live.books import differences, exchange_rows
 from tests.live.test_faults_streams import Overheard
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 TEN_MINUTES = 600
 
 
 class Wall:
-    """A machine's time of day that somebody sets."""
+    """A machine whose wall clock a test sets."""
 
     def __init__(self) -> None:
         self.moved = 0
 
     def __call__(self) -> int:
-        return time.time_ns() + self.moved
+        return REAL_CLOCK.wall_ns() + self.moved
 
 
 @pytest.fixture
 async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """At the machine's own speed: what is about seconds of the machine is not sixty times as short."""
+    """At the machine's own speed: machine seconds are not multiplied by sixty."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=1.0) as found:
         yield found
 
 
 def on_a_clock(world: World, clock: SteadyClock) -> None:
-    """Let the world's next bot live by this clock."""
+    """Let the world's next bot use this clock."""
     plain = world.parts
 
     def parts(**options: Any) -> LiveParts:
         made = plain(**options)
-        made.clock = clock
-        made.adapter = connect(made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock)
-        return made
+        adapter = connect(made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock)
+        return msgspec.structs.replace(made, clock=clock, adapter=adapter)
 
     world.parts = parts  # type: ignore[method-assign]
 
 
 def sleep_for(world: World, seconds: float) -> None:
-    """The machine sleeps: time goes on, here and at the exchange, and nothing runs."""
+    """The machine sleeps: time passes here and at the exchange, and nothing runs."""
     clock = world.emulator.clock
     clock.hold()
     clock.move(clock.now() + int(seconds * NS_PER_S))
@@ -68,7 +69,7 @@ def sleep_for(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
-async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_and_is_told(
+async def test_an_hours_jump_of_the_wall_clock_moves_neither_timers_nor_stamps_and_is_reported(
     hours: int, calm: World
 ) -> None:
     wall = Wall()
@@ -89,12 +90,12 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
         await until(lambda: order.is_final)
         assert told(bot).count("clock was set") == 1
         assert bot.view.halted is None
-        stamps = bot.journal._db.execute("SELECT created, updated FROM orders").fetchone()
+        stamps = bot.journal._ask("SELECT created, updated FROM orders")[0]
         assert all(abs(stamp - before) < 60 * NS_PER_S for stamp in stamps)
         await until(lambda: not differences(bot, calm.emulator))
 
 
-async def test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_how_much(calm: World) -> None:
+async def test_a_wrong_clock_at_the_start_halts_the_bot_and_gives_the_difference(calm: World) -> None:
     bot = await calm.start()
     async with kept(bot):
         calm.emulator.add_fault({"kind": "clock_skew", "value": -3_600_000})
@@ -109,7 +110,7 @@ async def test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_ho
         assert exchange_rows(calm.emulator) == []
 
 
-async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent(calm: World) -> None:
+async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_anything(calm: World) -> None:
     changes: list[ConnectionState] = []
     bot = await calm.start(
         wrap=lambda adapter: Overheard(
@@ -161,7 +162,7 @@ async def test_cancels_go_out_at_once_after_a_sleep(calm: World) -> None:
         assert bot.standstill.gate(bot.driver.now()) is not None
 
 
-async def test_a_busy_second_is_no_standstill(calm: World) -> None:
+async def test_a_busy_second_is_not_a_standstill(calm: World) -> None:
     bot = await calm.start()
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
@@ -172,9 +173,9 @@ async def test_a_busy_second_is_no_standstill(calm: World) -> None:
         assert "stood still" not in told(bot)
 
 
-def test_the_counter_goes_on_while_the_machine_sleeps_and_nobody_sets_it() -> None:
+def test_the_counter_runs_on_while_the_machine_sleeps_and_cannot_be_set() -> None:
     wall, slept = Wall(), [0]
-    clock = SteadyClock(wall=wall, counter=lambda: time.monotonic_ns() + slept[0])
+    clock = SteadyClock(wall=wall, counter=lambda: REAL_CLOCK.counter_ns() + slept[0])
     before = clock.now()
     wall.moved = -5 * NS_PER_HOUR
     assert clock.now() >= before
@@ -184,11 +185,11 @@ def test_the_counter_goes_on_while_the_machine_sleeps_and_nobody_sets_it() -> No
 
 
 @pytest.mark.parametrize("stamp", [1_700_000_000, 1_700_000_000_000])
-def test_a_stamp_is_read_in_seconds_or_in_milliseconds_by_its_size(stamp: int) -> None:
+def test_a_stamps_size_decides_between_seconds_and_milliseconds(stamp: int) -> None:
     assert to_ns(stamp) == 1_700_000_000 * NS_PER_S
 
 
 @pytest.mark.parametrize("stamp", [-1, 10**19])
-def test_a_stamp_of_no_time_at_all_is_refused(stamp: int) -> None:
+def test_an_impossible_stamp_is_refused(stamp: int) -> None:
     with pytest.raises(WireError, match="not a plausible time"):
         to_ns(stamp)

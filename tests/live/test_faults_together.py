@@ -1,4 +1,4 @@
-"""All that network, answers and streams may do, by chance and at once, to a bot that trades: the books stay right."""
+"""All faults of network, answers and streams at random and at once, to a trading bot: the books stay right."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.test_faults_streams import trade_for_a_while
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 REQUESTS: tuple[dict[str, Any], ...] = (
     {"kind": "error_before"},
@@ -47,7 +49,7 @@ FRAMES: tuple[dict[str, Any], ...] = (
 
 
 def booked(bot: Bot) -> dict[int, int]:
-    """What the journal has of each order, in lots."""
+    """The journal's figures for each order, in lots."""
     found: dict[int, int] = {}
     for fill in bot.journal.fills():
         found[fill.client_id] = found.get(fill.client_id, 0) + fill.lots
@@ -55,7 +57,7 @@ def booked(bot: Bot) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("share", [0.05])
-async def test_books_are_right_after_everything_at_once(share: float, world: World) -> None:
+async def test_books_are_right_after_every_fault_at_once(share: float, world: World) -> None:
     bot = await world.start()
     async with kept(bot):
         faults = [

@@ -1,15 +1,21 @@
-"""The guard beside a bot: it strikes when the bot is silent, by no clock that can jump, and it is replaced."""
+"""A bot's guard: it strikes when the bot is silent, uses no clock that can jump, and is replaced if it ends."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from botkit.errors import BotkitError
+from botkit.live.disk import RealFiles
 from botkit.live.guard import Guard, Guarding, Silence
 from botkit.live.keeper import Keeper
 from botkit.live.panic import PanicResult
@@ -23,7 +29,7 @@ BOT = 4711
 
 
 class Watched:
-    """A bot's folder, and a guard's process that this test lets time pass for."""
+    """A bot's folder, and a guard's process for which this test lets time pass."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.disk = MemoryDisk()
@@ -39,7 +45,9 @@ class Watched:
 
     def beat(self, process: int = BOT) -> None:
         self.beats += 1
-        self.folder.write_status({"process": process, "beat": self.beats})
+        self.folder.beat(self.beats)
+        with contextlib.suppress(OSError):
+            self.folder.write_status({"process": process})
 
     def _cancel(self) -> PanicResult:
         self.cancelled.append(self.clock.monotonic_s())
@@ -49,7 +57,7 @@ class Watched:
         return result
 
     def run(self, each_look: Callable[[int], None]) -> None:
-        """Run the guard; ``each_look`` is called with the number of looks before each of its pauses."""
+        """Run the guard; ``each_look`` is called with the number of checks before each of its pauses."""
         looks, sleep = 0, self.clock.sleep
 
         def slept(seconds: float) -> None:
@@ -71,7 +79,7 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path)
 
 
-def test_a_bot_that_died_is_cleaned_up_after_once_and_the_guard_leaves(watched: Watched) -> None:
+def test_a_dead_bots_orders_are_cancelled_once_and_the_guard_leaves(watched: Watched) -> None:
     def life(look: int) -> None:
         if look < 20:
             watched.beat()
@@ -87,7 +95,7 @@ def test_a_bot_that_died_is_cleaned_up_after_once_and_the_guard_leaves(watched: 
     assert (strike.cancelled, round(strike.silent_s)) == (2, 5)
 
 
-def test_a_time_of_day_that_jumps_between_two_heartbeats_is_no_silence(watched: Watched) -> None:
+def test_a_wall_clock_jump_between_two_heartbeats_is_not_silence(watched: Watched) -> None:
     def life(look: int) -> None:
         if look % 8 == 0:
             watched.beat()
@@ -99,7 +107,7 @@ def test_a_time_of_day_that_jumps_between_two_heartbeats_is_no_silence(watched: 
     assert watched.cancelled == []
 
 
-def test_a_guard_that_stood_still_itself_does_not_take_its_bot_for_dead(watched: Watched) -> None:
+def test_a_guard_that_was_suspended_itself_does_not_declare_its_bot_dead(watched: Watched) -> None:
     def life(look: int) -> None:
         watched.beat()
         if look == 10:
@@ -118,8 +126,8 @@ def test_a_guard_that_stood_still_itself_does_not_take_its_bot_for_dead(watched:
     assert watched.cancelled == []
 
 
-def test_a_bot_that_wakes_is_guarded_as_before(watched: Watched) -> None:
-    """It struck once, and the bot that traded on and died was nobody's care."""
+def test_a_bot_that_wakes_up_is_guarded_again(watched: Watched) -> None:
+    """It struck once, and then the bot that traded on and died was unguarded."""
 
     def life(look: int) -> None:
         if look < 10 or 40 <= look < 60:
@@ -131,7 +139,7 @@ def test_a_bot_that_wakes_is_guarded_as_before(watched: Watched) -> None:
     assert len(watched.cancelled) == 2
 
 
-def test_a_guard_that_cannot_cancel_tries_until_it_can(watched: Watched) -> None:
+def test_a_guard_that_cannot_cancel_retries_until_it_can(watched: Watched) -> None:
     watched.results = [ValueError("no way to the exchange"), PanicResult(left=None), PanicResult(left=("an order",))]
     watched.beat()
 
@@ -145,7 +153,7 @@ def test_a_guard_that_cannot_cancel_tries_until_it_can(watched: Watched) -> None
     assert "\n".join(watched.said).count("no way to the exchange") == 1
 
 
-def test_a_guard_leaves_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
+def test_a_guard_spares_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
     watched.results = [ValueError("no way to the exchange")] * 3
     watched.beat()
 
@@ -157,7 +165,7 @@ def test_a_guard_leaves_a_bot_that_came_back_while_it_could_not_cancel(watched: 
     assert len(watched.cancelled) == 3
 
 
-def test_a_guard_of_a_folder_that_was_removed_leaves(watched: Watched) -> None:
+def test_a_removed_folders_guard_leaves(watched: Watched) -> None:
     watched.beat()
 
     def life(look: int) -> None:
@@ -167,6 +175,51 @@ def test_a_guard_of_a_folder_that_was_removed_leaves(watched: Watched) -> None:
 
     watched.run(life)
     assert watched.cancelled == []
+
+
+def test_a_full_disk_does_not_make_a_living_bot_look_dead(watched: Watched) -> None:
+    """Its status file could not be written, and its guard cancelled all orders of a bot that was well."""
+    watched.beat()
+    watched.disk.memory.full = True
+
+    def life(look: int) -> None:
+        if look < 100:
+            watched.beat()
+        elif look == 100:
+            assert watched.cancelled == []
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 1
+
+
+def test_on_a_read_only_disk_the_guard_waits_for_the_process_to_end(watched: Watched) -> None:
+    watched.beat()
+    watched.disk.memory.full = watched.disk.stamped.read_only = True
+
+    def life(look: int) -> None:
+        if look == 100:
+            assert watched.cancelled == []
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 1
+    assert "\n".join(watched.said).count("accepts no changes, and so no heartbeats") == 1
+
+
+def test_a_hanging_bot_is_detected_once_the_disk_is_writable_again(watched: Watched) -> None:
+    watched.beat()
+    watched.disk.stamped.read_only = True
+
+    def life(look: int) -> None:
+        if look == 60:
+            assert watched.cancelled == []
+            watched.disk.stamped.read_only = False
+        elif watched.cancelled:
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 1
 
 
 def test_a_guard_needs_no_strategy_file_to_reach_the_account(tmp_path: Path) -> None:
@@ -214,7 +267,7 @@ class Side:
             self.guarding.look()
 
 
-def test_a_guard_that_died_is_told_of_and_replaced() -> None:
+def test_a_dead_guard_is_reported_and_replaced() -> None:
     side = Side()
     side.look(100)
     assert len(side.guards) == 1
@@ -234,7 +287,7 @@ def test_a_guard_that_keeps_ending_is_replaced_less_and_less_often() -> None:
     assert 60 <= len(side.guards) <= 70
 
 
-def test_a_machine_that_can_start_no_process_is_asked_again() -> None:
+def test_starting_a_guard_is_retried_if_the_machine_cannot_start_a_process() -> None:
     side = Side()
     side.look(100)
     start, side.guarding._start = side.guarding._start, _no_process
@@ -251,7 +304,7 @@ def _no_process() -> FakeGuard:
     raise OSError("resource temporarily unavailable")
 
 
-async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_books(world: World) -> None:
+async def test_a_bot_that_wakes_up_learns_what_its_guard_did_and_reconciles(world: World) -> None:
     bot = await world.start()
     async with kept(bot):
         order = far_buy(bot)
@@ -265,12 +318,27 @@ async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_bo
         assert [kind for _, kind, _ in bot.journal.notes() if kind == "guard"] == ["guard"]
 
 
-async def test_no_two_heartbeats_are_the_same(world: World) -> None:
+async def test_no_two_heartbeats_are_equal(world: World) -> None:
     bot = await world.start()
-    keeper, seen = Keeper(), set()
-    bot.driver.clock.hold()  # type: ignore[attr-defined]
-    for _ in range(5):
-        keeper.write_status(bot)
-        seen.add(bot.parts.folder.heartbeat())
-    bot.driver.clock.resume()  # type: ignore[attr-defined]
-    assert len(seen) == 5
+    keeper, clock = Keeper(), HandClock()
+    bot.parts = msgspec.structs.replace(bot.parts, machine=replace(bot.parts.machine, clock=clock))
+    seen = [bot.parts.folder.heartbeat()]
+    for step in (0, 0, 1, -NS_PER_HOUR, NS_PER_HOUR - 1):
+        clock.wall += step
+        keeper.beat(bot)
+        seen.append(bot.parts.folder.heartbeat())
+    assert all(before != after for before, after in pairwise(seen))
+
+
+async def test_a_bot_on_a_full_disk_still_reaches_its_guard(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = await world.start()
+
+    def full(files: RealFiles, path: Path, content: bytes, *, durable: bool = True) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RealFiles, "write", full)
+    async with kept(bot):
+        seen = set()
+        for _ in range(2):
+            await until(lambda: bot.parts.folder.heartbeat() not in seen)
+            seen.add(bot.parts.folder.heartbeat())

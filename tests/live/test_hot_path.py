@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from botkit.live.persistence import without_locks
 from botkit.live.starting import start
 from botkit.model.requests import Answer, CreateOrder, Request
 from tests.live.world import World, far_buy, make_world, settled, until
+
+pytestmark = pytest.mark.virtual_time
 
 TRADER = """
 from botkit import Strategy, Pair, hookimpl
@@ -57,7 +61,7 @@ async def trading(world: World) -> Bot:
     return bot
 
 
-async def test_every_commit_holds_the_books_and_the_states_as_they_are(tmp_path: Path, monkeypatch: Any) -> None:
+async def test_every_commit_holds_the_current_books_and_states(tmp_path: Path, monkeypatch: Any) -> None:
     commit, differences, looked = Journal.commit, [], []
     bots: list[Bot] = []
 
@@ -81,7 +85,7 @@ async def test_every_commit_holds_the_books_and_the_states_as_they_are(tmp_path:
         assert sum("portfolio" not in names for names in looked) >= 10, "an order waited for the books of the account"
 
 
-async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_order_leaves_before_figures_are_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
     send = BitoProAdapter.send
 
@@ -114,31 +118,48 @@ async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypat
     assert "figures" in happened
 
 
-def test_committing_leaves_the_main_file_alone_and_a_thread_moves_the_log_into_it(tmp_path: Path) -> None:
+@pytest.mark.real_time  # the thread is the subject
+def test_commits_go_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    log = tmp_path / "journal.sqlite-wal"
+    ahead = tmp_path / "journal.sqlite-wal"
+
+    def figures() -> list[int]:
+        return [file.stat().st_mtime_ns for file in (path, ahead)]
+
     journal = Journal.open(path)
-    before, largest = path.stat().st_size, 0
+    before, largest, segments = figures(), 0, set()
     for i in range(400):
         journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
-    assert path.stat().st_size == before, "a commit moved the log: an order waited for it"
+    assert figures() == before, "a commit wrote to SQLite: an order waited for it"
+    assert journal.filling.waiting == 400
     for i in range(400, 1_400):
         journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
-        journal.checkpoint_beside()
-        mover = journal._mover
-        if i % 200 == 0 and mover is not None:
-            mover.wait()
-        largest = max(largest, log.stat().st_size)
-    assert path.stat().st_size > before
-    assert largest < 12 * 2**20, "the log is used again from its beginning"
+        journal.filling.beside()
+        if i % 200 == 0:
+            _wait_for(lambda: not journal.filling.waiting)
+        largest = max(largest, ahead.stat().st_size)
+        # each of them takes some 170 commits, so none comes and goes between two looks
+        segments |= {file.name for file in tmp_path.glob("journal.sqlite-log-*") if file.suffix != ".new"}
+    assert largest < 12 * 2**20, "SQLite's own log is used again from its beginning"
+    assert len(segments) > 5
+    _wait_for(lambda: not journal.filling.waiting)
+    assert len(list(tmp_path.glob("journal.sqlite-log-*"))) <= 2, "the one in use, and the one after it"
     journal.close()
+    assert not list(tmp_path.glob("journal.sqlite-*")), "after a clean end one file is all"
     with_all = Journal.open(path, read_only=True)
     with_all.run = 0
     assert len(with_all.sends_since(0)) == 1_400
     with_all.close()
 
 
-async def test_what_comes_in_waits_for_company_and_is_committed_at_the_latest_when_the_driver_closes(
+def _wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+async def test_inputs_wait_to_be_committed_together_and_at_the_latest_when_the_driver_closes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
@@ -156,7 +177,7 @@ async def test_what_comes_in_waits_for_company_and_is_committed_at_the_latest_wh
         assert states(bot.journal) == ["open"] * 5
 
 
-async def test_an_order_takes_along_what_came_in_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_orders_commit_includes_earlier_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
     async with make_world(tmp_path) as world:
         bot = await world.start()

@@ -1,4 +1,4 @@
-"""Bots of one process share fairly, however fast their clock runs beside the machine's."""
+"""Bots of one process share fairly, however fast their clock runs compared with the machine's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 
 
 class Hand:
-    """A clock moved by hand, at a speed beside the machine's."""
+    """A manually advanced clock with its own speed."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
@@ -26,7 +26,7 @@ class Hand:
 
 
 @pytest.mark.parametrize("speed", [1.0, 40.0])
-async def test_who_waits_longer_comes_first_though_the_machine_is_slow_to_ask_again(speed: float) -> None:
+async def test_the_longest_waiting_bot_comes_first_even_on_a_slow_machine(speed: float) -> None:
     clock = Hand(speed)
     ledger = InProcessLedger(clock, Random(1))
     pool = SharedPool("create", 0, 0, (SharedWindow("create", 1, 1),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import sqlite3
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 from botkit.live.disk import RealDisk
 from botkit.live.journal import ID_BLOCK, ID_MAX, SCHEMA, Journal
 from botkit.live.journal_rows import JournalError, order_of, order_row
+from botkit.live.journal_tables import SEALED
 from botkit.live.persistence import without_locks
 from botkit.model.events import Fill
 from botkit.model.orders import Condition, Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
+from tests.live.world import LimitedDisk
 from tests.sim.venue import BTC, PAIRS
 
 BIG = 10**16
@@ -63,7 +66,7 @@ def orders(draw: st.DrawFn) -> Order:
 
 @given(st.lists(orders(), max_size=8, unique_by=lambda o: o.client_id))
 @settings(deadline=None, max_examples=30)
-def test_every_order_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Order]) -> None:
+def test_every_order_is_read_back_as_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Order]) -> None:
     path = tmp_path_factory.mktemp("j") / "journal.sqlite"
     journal = Journal.open(path)
     journal.commit(orders=rows)
@@ -74,7 +77,7 @@ def test_every_order_comes_back_as_it_was_written(tmp_path_factory: pytest.TempP
     again.close()
 
 
-def test_a_commit_is_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_commit_is_complete_or_absent(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     bad = order(client_id=8)
     bad.reason = object()  # type: ignore[assignment]
@@ -86,16 +89,20 @@ def test_a_commit_is_whole_or_not_at_all(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path / "j.sqlite")
-    journal._db.execute("PRAGMA query_only=1")  # what a full or read-only disk looks like from here
-    with pytest.raises(JournalError, match="cannot be written"):
+def test_an_unwritable_journal_is_reported(tmp_path: Path) -> None:
+    disk = LimitedDisk()
+    journal = Journal.open(tmp_path / "j.sqlite", disk=disk)
+    with disk.read_only(), pytest.raises(JournalError, match=r"cannot be written: .*Read-only file system"):
         journal.commit(orders=[order()])
+    journal.commit(orders=[order(client_id=8)])
     journal.close()
+    again = Journal.open(tmp_path / "j.sqlite")
+    assert [row["client_id"] for row in again.order_rows()] == [8]
+    again.close()
 
 
 class Refusing:
-    """A connection whose disk refuses: with this code of SQLite's."""
+    """A connection whose disk fails with this SQLite error code."""
 
     def __init__(self, code: int, words: str) -> None:
         self.error = sqlite3.OperationalError(words)
@@ -142,24 +149,18 @@ def test_only_a_damaged_journal_is_called_damaged(
     assert ("Move it away" in str(caught.value)) == (says == "is damaged")
 
 
-def test_a_disk_that_fills_while_the_bot_runs_is_called_full(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path / "j.sqlite")
-    real, refusing = journal._db, RefusingDisk(sqlite3.SQLITE_FULL, "database or disk is full", None)
-    journal._db = _WithoutTransaction(refusing.connection)  # type: ignore[assignment]
+def test_a_disk_that_fills_up_while_the_bot_runs_is_called_full(tmp_path: Path) -> None:
+    disk = LimitedDisk()
+    journal = Journal.open(tmp_path / "j.sqlite", disk=disk)
+    disk.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for write in (lambda: journal.commit(orders=[order()]), lambda: journal.note("halt", "x", 1)):
         with pytest.raises(JournalError, match="cannot be written: the disk is full"):
             write()
-    real.close()
+    disk.error = None
+    journal.close()
 
 
-class _WithoutTransaction:
-    in_transaction = False
-
-    def __init__(self, connection: Refusing) -> None:
-        self.execute = connection.execute
-
-
-def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_with_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(JournalError, match="Move it away"):
@@ -176,7 +177,7 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
         Journal.open(path)
 
 
-def test_a_journal_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date_at_the_next_start(
+def test_a_journal_of_the_previous_schema_is_readable_and_upgraded_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "j.sqlite"
@@ -184,6 +185,8 @@ def test_a_journal_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date_
     journal.commit(orders=[order()])
     journal.close()
     db = sqlite3.connect(path)
+    for table in SEALED:
+        db.execute(f"ALTER TABLE {table} DROP COLUMN crc")
     db.execute("CREATE TABLE equity (time INTEGER PRIMARY KEY, currency TEXT, units TEXT)")
     db.execute("INSERT INTO equity VALUES (1, 'twd', '5')")
     db.execute("PRAGMA user_version=2")
@@ -199,7 +202,7 @@ def test_a_journal_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date_
     again.close()
 
 
-def test_ids_are_leased_in_blocks_and_never_again(tmp_path: Path) -> None:
+def test_ids_are_leased_in_blocks_and_never_reused(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     seen = []
     for _ in range(3):
@@ -211,13 +214,13 @@ def test_ids_are_leased_in_blocks_and_never_again(tmp_path: Path) -> None:
     assert all(after - before >= ID_BLOCK for before, after in itertools.pairwise(seen))
 
 
-def test_ids_never_reach_the_one_that_the_exchanges_tools_use(tmp_path: Path) -> None:
+def test_ids_never_reach_the_one_used_by_the_exchanges_tools(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     assert journal.lease_ids(Random(1), after=ID_MAX - 10)[0] == 1
     journal.close()
 
 
-def test_fills_of_an_order_come_back_in_order(tmp_path: Path) -> None:
+def test_an_orders_fills_are_read_back_in_order(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     made = order(amount_lots=BIG)
     fills = []
@@ -233,7 +236,7 @@ def test_fills_of_an_order_come_back_in_order(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_orders_that_came_to_nothing_are_dropped_in_time_bit_by_bit_and_fills_never(tmp_path: Path) -> None:
+def test_unfilled_orders_are_eventually_dropped_in_small_steps_and_fills_never(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.sqlite")
     rows = [order(client_id=i) for i in range(1, 2_505)]
     for made in rows:
@@ -243,15 +246,16 @@ def test_orders_that_came_to_nothing_are_dropped_in_time_bit_by_bit_and_fills_ne
     standing.state = OrderState.OPEN
     late.updated = 20
     journal.commit(orders=rows)
-    assert journal.prune(0, 20)
-    assert journal.prune(0, 20)
+    assert journal.filling.prune(0, 20)
+    assert journal.filling.prune(0, 20)
     assert len(journal.orders(PAIRS, since=0)) == 504  # type: ignore[arg-type]
-    assert not journal.prune(0, 20)
+    assert not journal.filling.prune(0, 20)
     assert [o.client_id for o in journal.orders(PAIRS, since=0)] == [o.client_id for o in (filled, standing, late)]  # type: ignore[arg-type]
-    assert not journal.prune(0, 20)
+    assert not journal.filling.prune(0, 20)
+    journal.close()
 
 
-def test_books_are_restored_without_any_order_in_them() -> None:
+def test_books_are_restored_without_any_orders() -> None:
     state = {
         "ledger": {"parts": {"(pool)": {"usdt": [70, 30, 1, 0]}}, "unassigned": {}, "locks": {"5": 30}},
         "positions": {"s": {"btc_usdt": [10, 100, 0, 4, 0]}},
@@ -264,7 +268,7 @@ def test_books_are_restored_without_any_order_in_them() -> None:
     assert state["ledger"]["locks"] == {"5": 30}
 
 
-def test_an_order_of_a_pair_that_is_gone_is_named() -> None:
+def test_an_order_of_a_delisted_pair_is_named() -> None:
     row = dict(zip(("client_id", "pair"), (7, "gone_usdt"), strict=True))
     with pytest.raises(JournalError, match="gone_usdt"):
         order_of(row, {"btc_usdt": Pair("btc_usdt", BTC.rules)})

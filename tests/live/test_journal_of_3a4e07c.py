@@ -1,4 +1,4 @@
-"""A bot starts over a journal that an older one left behind in the middle of everything, and settles every row of it.
+"""A bot starts with a journal that an older one left with many unfinished orders, and settles every row.
 
 ``frozen_journal.py`` tells what the older bot had done.
 """

@@ -1,4 +1,4 @@
-"""A running bot measures how long its orders, answers and books take, and leaves it in its run's folder."""
+"""A running bot measures how long its orders, answers and books take, and saves it in its run's folder."""
 
 from __future__ import annotations
 
@@ -81,18 +81,18 @@ def latencies(tmp_path: Path) -> Latencies:
 
 
 def raw(latencies: Latencies, name: str, kind: str) -> list[float]:
-    """Distinct milliseconds of a distribution, before the clocks' difference is taken out."""
+    """Distinct milliseconds of a distribution, before the clock difference is removed."""
     document = latencies.document()
     ahead = {"order": 1, "answer": -1, "feed": -1}.get(name, 0) * document["exchange_ahead_us"]
     return sorted({(us + ahead) / 1000 for us in document[f"{name}_us"][kind]})
 
 
 def approx(value: float) -> object:
-    """One value, as exactly as a histogram keeps it."""
+    """One value, as exactly as a histogram stores it."""
     return pytest.approx([value], rel=0.001)
 
 
-def test_quantiles_are_the_values_by_rank() -> None:
+def test_quantiles_match_values_by_rank() -> None:
     dice, found = Random(4), Histogram()
     values = [int(dice.lognormvariate(3, 1) * NS_PER_MS) for _ in range(5_000)]
     for value in values:
@@ -107,7 +107,7 @@ def test_quantiles_are_the_values_by_rank() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, STEPS, STEPS + 1, 3 * STEPS + 1])
-def test_quantiles_reach_from_the_shortest_to_the_longest_however_many_there_are(count: int) -> None:
+def test_quantiles_span_the_shortest_to_the_longest_for_any_count(count: int) -> None:
     found = Histogram()
     for value in range(count):
         found.add(value * 10 * NS_PER_US - 50 * NS_PER_US)  # some are below zero: clocks differ
@@ -116,7 +116,7 @@ def test_quantiles_reach_from_the_shortest_to_the_longest_however_many_there_are
     assert (quantiles[0], quantiles[-1]) == (-50, pytest.approx((count - 1) * 10 - 50, rel=0.001))
 
 
-def test_an_order_is_measured_by_the_stamp_of_its_first_report(latencies: Latencies) -> None:
+def test_an_order_is_measured_by_its_first_reports_timestamp(latencies: Latencies) -> None:
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(report(1, OrderState.OPEN, 30), ms(45))
     latencies.went_in(ok(1), ms(47))
@@ -125,14 +125,14 @@ def test_an_order_is_measured_by_the_stamp_of_its_first_report(latencies: Latenc
     assert raw(latencies, "round_trip", "create") == approx(47)
 
 
-def test_an_accepted_order_is_known_by_whichever_comes_first(latencies: Latencies) -> None:
+def test_an_accepted_orders_latency_ends_at_the_first_of_answer_and_report(latencies: Latencies) -> None:
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(ok(1), ms(41))
     latencies.went_in(report(1, OrderState.OPEN, 30), ms(45))
     assert raw(latencies, "answer", "create") == approx(11)
 
 
-def test_a_cancel_is_known_by_its_report_for_its_answer_proves_nothing(latencies: Latencies) -> None:
+def test_a_cancels_latency_is_measured_by_its_report_not_its_answer(latencies: Latencies) -> None:
     latencies.came_out([CancelOrder(id=2, pair=PAIR, order_id="1", client_id=1)], [], ms(0))
     latencies.went_in(Answer(request_id=2, outcome=Ending.OK, body=CancelAck((("btc_usdt", "1"),))), ms(20))
     latencies.went_in(report(1, OrderState.PARTLY_FILLED, 5, executed=10), ms(21))  # that is another matter
@@ -142,7 +142,7 @@ def test_a_cancel_is_known_by_its_report_for_its_answer_proves_nothing(latencies
     assert raw(latencies, "round_trip", "cancel") == approx(20)
 
 
-def test_a_fill_is_known_when_strategies_hear_of_it(latencies: Latencies) -> None:
+def test_a_fills_latency_ends_when_strategies_are_notified(latencies: Latencies) -> None:
     order = Order(create(1).order)
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(report(1, OrderState.OPEN, 10), ms(15))
@@ -153,7 +153,7 @@ def test_a_fill_is_known_when_strategies_hear_of_it(latencies: Latencies) -> Non
     assert latencies.document()["counts"]["answer"]["fill"] == 1
 
 
-def test_reports_without_a_stamp_and_requests_without_an_outcome_measure_nothing(latencies: Latencies) -> None:
+def test_unstamped_reports_and_unresolved_requests_are_not_measured(latencies: Latencies) -> None:
     latencies.came_out([create(1), create(2), create(3)], [], ms(0))
     latencies.went_in(report(1, OrderState.OPEN, 0), ms(45))  # read from a listing
     latencies.went_in(Answer(request_id=2, outcome=Ending.UNKNOWN, text="timeout"), ms(5_000))
@@ -163,7 +163,7 @@ def test_reports_without_a_stamp_and_requests_without_an_outcome_measure_nothing
     assert not any(count for table in counts.values() for count in table.values()), counts
 
 
-def test_an_exchange_that_stamps_nothing_has_its_round_trips_split(latencies: Latencies, tmp_path: Path) -> None:
+def test_without_timestamps_round_trips_are_split_in_half(latencies: Latencies, tmp_path: Path) -> None:
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(ok(1), ms(50))
     latencies.save()
@@ -173,7 +173,7 @@ def test_an_exchange_that_stamps_nothing_has_its_round_trips_split(latencies: La
 
 
 @pytest.mark.parametrize("ahead_ms", [0, 1_200, -1_200])
-def test_the_difference_of_clocks_is_taken_out(latencies: Latencies, ahead_ms: int) -> None:
+def test_the_clock_difference_is_removed(latencies: Latencies, ahead_ms: int) -> None:
     for number in range(1, 200):
         at = number * 100
         latencies.came_out([create(number)], [], ms(at))
@@ -186,7 +186,7 @@ def test_the_difference_of_clocks_is_taken_out(latencies: Latencies, ahead_ms: i
     assert found["order_us"]["create"][STEPS // 2] == pytest.approx(13_000, abs=4_000)
 
 
-def test_it_is_written_when_something_is_new(latencies: Latencies, tmp_path: Path) -> None:
+def test_latencies_are_written_only_if_something_is_new(latencies: Latencies, tmp_path: Path) -> None:
     latencies.save()
     assert not (tmp_path / LATENCIES).exists()
     latencies.came_out([create(1)], [], ms(0))
@@ -197,7 +197,7 @@ def test_it_is_written_when_something_is_new(latencies: Latencies, tmp_path: Pat
     assert not (tmp_path / LATENCIES).exists()
 
 
-def test_a_disk_that_cannot_be_written_does_not_end_the_bot(tmp_path: Path) -> None:
+def test_an_unwritable_disk_does_not_end_the_bot(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     latencies = Latencies(tmp_path / "file" / "run", REAL_DISK, about={"bot": "b", "mode": "live"})
     latencies.came_out([create(1)], [], ms(0))
@@ -205,7 +205,7 @@ def test_a_disk_that_cannot_be_written_does_not_end_the_bot(tmp_path: Path) -> N
     latencies.save()
 
 
-async def test_a_run_over_sockets_leaves_what_it_measured(tmp_path: Path) -> None:
+async def test_a_run_over_sockets_saves_its_measurements(tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         order = far_buy(bot)

@@ -1,4 +1,4 @@
-"""The ledger of request slots is a plain value: wherever it is kept, it decides the same."""
+"""The ledger of request slots is a plain value: wherever it is stored, it decides the same."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
 
 
 class Model:
-    """A process that keeps count of its leases, so that its messages make sense."""
+    """A process that tracks its leases, so that its messages make sense."""
 
     def __init__(self, name: str, random: Random) -> None:
         self.name, self._random = name, random
@@ -84,7 +84,7 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_ledger_that_is_put_away_and_read_between_messages_answers_the_same(seed: int) -> None:
+def test_a_ledger_serialised_between_messages_answers_the_same(seed: int) -> None:
     random = Random(seed)
     kept, stored = SlotLedger("any"), msgspec.msgpack.encode(SlotLedger("any"))
     now = START
@@ -133,7 +133,7 @@ def wanted(ledger: SlotLedger, number: int, count: int, now: Nanos) -> LedgerRep
     return ledger.apply(Sync("a", number, (Report(pool=0, wanted_urgently=count),)), now)
 
 
-def test_of_a_large_window_no_more_than_half_is_without_an_answer() -> None:
+def test_at_most_half_of_a_large_window_is_unanswered() -> None:
     ledger = SlotLedger("any")
     ledger.apply(Join("a", "", (LARGE,)), START)
     assert wanted(ledger, 1, 1000, START).granted == ((0, 600),)
@@ -143,7 +143,7 @@ def test_of_a_large_window_no_more_than_half_is_without_an_answer() -> None:
     assert ledger.apply(Sync("a", 3, (answered,)), START).granted == ((0, 100),)
 
 
-def test_a_lost_ledger_opens_a_large_window_for_half_after_one_window_and_for_all_when_nothing_can_arrive() -> None:
+def test_a_lost_ledger_opens_half_of_a_large_window_after_one_window_and_all_once_nothing_can_arrive() -> None:
     ledger = SlotLedger("any")
     ledger.lose(START)
     ledger.apply(Join("a", "", (LARGE,)), START)
@@ -159,7 +159,7 @@ def test_a_lost_ledger_opens_a_large_window_for_half_after_one_window_and_for_al
     assert room(START + wait + 900 * NS_PER_S) == 1200
 
 
-def test_windows_that_nobody_uses_any_more_are_forgotten() -> None:
+def test_unused_windows_are_forgotten() -> None:
     ledger = SlotLedger("any")
     ledger.apply(Join("a", "", (LARGE,)), START)
     wanted(ledger, 1, 1, START)

@@ -1,4 +1,4 @@
-"""What a running bot does not carry with it."""
+"""Modules that a running bot does not load."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Exchange:
-    """An emulator at the machine's own speed, and the commands that meet there."""
+    """An emulator at the machine's own speed, and the commands that use it."""
 
     def __init__(self, folder: Path) -> None:
         options = emulator_options(accounts=("a@b.c:some-key:some-secret",), balance="twd=1000000,usdt=100000")
@@ -67,7 +67,7 @@ class Exchange:
         return out.decode()
 
     async def trading(self, bot: asyncio.subprocess.Process) -> None:
-        """Wait until a bot's orders come in."""
+        """Wait until a bot's orders arrive."""
         await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None, 90)
         assert bot.returncode is None, (await bot.communicate())[1].decode()
 
@@ -77,7 +77,7 @@ class Exchange:
         return sum(counts[endpoint].arrivals for endpoint in endpoints if endpoint in counts)
 
     async def unaccounted(self) -> dict[str, tuple[int, int]]:
-        """Windows in which more arrived by the exchange's count than the ledger knows of: (arrived, known)."""
+        """Windows in which more requests arrived, by the exchange's count, than the ledger knows: (arrived, known)."""
         link: Any = ledger_link(None)
         try:
             usage = (await link.call(AskUsage())).usage
@@ -100,7 +100,7 @@ class Exchange:
         return over
 
 
-async def test_a_greedy_bot_paper_a_download_account_and_panic_at_once_exceed_nothing(own_folders: Path) -> None:
+async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_nothing(own_folders: Path) -> None:
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         where = ("--rest", emulator.rest, "--ws", emulator.ws)
@@ -134,7 +134,7 @@ async def test_a_greedy_bot_paper_a_download_account_and_panic_at_once_exceed_no
         assert verdict.decisions > 100
 
 
-async def test_panic_does_not_wait_for_a_ledger_that_is_out_of_reach(own_folders: Path) -> None:
+async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) -> None:
     """Nobody answers at the broker's place and none can be started there; afterwards the ledger is as it was."""
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:

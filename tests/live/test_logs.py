@@ -1,4 +1,4 @@
-"""The log file: a JSON object a line, rotated, without secrets, and never in the way."""
+"""The log file: one JSON object per line, rotated, without secrets, and never blocking the bot."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_record_is_one_line_of_json_with_its_place_and_traceback(tmp_path: Pat
     assert "ValueError: broken" in third["traceback"]
 
 
-def test_a_secret_reaches_the_file_in_no_part_of_a_record(tmp_path: Path, logger: logging.Logger) -> None:
+def test_no_part_of_a_record_writes_a_secret_to_the_file(tmp_path: Path, logger: logging.Logger) -> None:
     path = tmp_path / "bot.jsonl"
     quoted = 'with "quotes" \\ and ü'
     with opened(path, secrets=[SECRET, quoted, "no"]):
@@ -69,16 +69,16 @@ def test_a_secret_reaches_the_file_in_no_part_of_a_record(tmp_path: Path, logger
     assert SECRET not in text
     assert "quotes" not in text
     assert text.count(HIDDEN) == 4
-    assert '"message": "to"' in text  # what is too short to be a secret is left alone
+    assert '"message": "to"' in text  # text too short to be a secret is left alone
 
 
-def test_a_secret_within_another_leaves_nothing_of_the_longer_one() -> None:
+def test_a_secret_inside_another_leaves_nothing_of_the_longer_one() -> None:
     redactor = Redactor(["abcdef", "abcdefgh"])
     assert redactor.clean("x abcdefgh y abcdef") == f"x {HIDDEN} y {HIDDEN}"
     assert "abcdef" not in repr(redactor)
 
 
-def test_files_are_rotated_by_size_and_the_oldest_go(tmp_path: Path, logger: logging.Logger) -> None:
+def test_files_are_rotated_by_size_and_the_oldest_deleted(tmp_path: Path, logger: logging.Logger) -> None:
     path = tmp_path / "bot.jsonl"
     with opened(path, bytes_max=2_000, files_kept=2):
         for i in range(100):
@@ -89,7 +89,7 @@ def test_files_are_rotated_by_size_and_the_oldest_go(tmp_path: Path, logger: log
     assert rows(path)[-1]["message"].startswith("record 99 ")
 
 
-def test_a_disk_that_refuses_costs_records_and_nothing_else(
+def test_a_failing_disk_costs_only_records(
     tmp_path: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = opened(tmp_path / "bot.jsonl")
@@ -111,7 +111,7 @@ def test_a_disk_that_refuses_costs_records_and_nothing_else(
     assert capsys.readouterr().err == ""
 
 
-def test_the_level_is_put_back_at_the_end(tmp_path: Path, logger: logging.Logger) -> None:
+def test_the_level_is_restored_at_the_end(tmp_path: Path, logger: logging.Logger) -> None:
     logger.setLevel(logging.ERROR)
     with opened(tmp_path / "bot.jsonl", level="debug"):
         logger.debug("now it is heard")
@@ -120,7 +120,7 @@ def test_the_level_is_put_back_at_the_end(tmp_path: Path, logger: logging.Logger
     assert len(rows(tmp_path / "bot.jsonl")) == 1
 
 
-def test_a_file_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_reported_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"log: .* cannot be written"):
         LogFile(tmp_path / "file" / "bot.jsonl")

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: on this machine alone, complete, and spelt as Prometheus reads them."""
+"""Metrics for Prometheus: only on this machine, complete, and formatted as Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_every_figure_arrives_with_its_labels() -> None:
     assert "# TYPE botkit_open_orders gauge" in text
 
 
-async def test_plugins_add_figures_and_a_broken_one_takes_none_away() -> None:
+async def test_plugins_add_figures_and_a_broken_one_removes_none() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
         return {"mine_double": 2 * figures['botkit_fills_total{strategy="mm"}'], "no name": 1, "9": 1}
 
@@ -64,7 +64,7 @@ async def test_plugins_add_figures_and_a_broken_one_takes_none_away() -> None:
             assert read((await fetched(server))[1])["botkit_up", frozenset()] == 1
 
 
-async def test_figures_of_several_bots_are_told_apart_by_a_label() -> None:
+async def test_a_label_tells_several_bots_figures_apart() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
         return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # as it would read them of one bot
 
@@ -82,12 +82,12 @@ async def test_figures_of_several_bots_are_told_apart_by_a_label() -> None:
     assert len(found) == 2 * len(samples_of(PICTURE)) + 3
 
 
-async def test_before_the_bot_runs_it_is_not_up() -> None:
+async def test_a_bot_is_not_up_before_it_runs() -> None:
     async with MetricsServer([MetricsSource(look=lambda: None)], port=0) as server:
         assert read((await fetched(server))[1]) == {("botkit_up", frozenset()): 0}
 
 
-async def test_only_this_machine_is_answered() -> None:
+async def test_only_this_machine_gets_an_answer() -> None:
     async with MetricsServer([MetricsSource(look=lambda: PICTURE)], port=0) as server:
         assert (await fetched(server, Host="localhost:1"))[0] == 200
         for headers in (
@@ -103,7 +103,7 @@ async def test_only_this_machine_is_answered() -> None:
         assert [address[0] for address in own.addresses] == ["127.0.0.1"]
 
 
-async def test_a_port_that_is_taken_is_said() -> None:
+async def test_an_occupied_port_is_reported() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -112,7 +112,7 @@ async def test_a_port_that_is_taken_is_said() -> None:
             await server.__aenter__()
 
 
-async def test_names_with_quotes_and_newlines_are_spelt_so_that_they_can_be_read() -> None:
+async def test_names_with_quotes_and_newlines_are_escaped_readably() -> None:
     odd = 'mm "two"\n\\'
     rows = tuple(
         type(row)(**{**{f: getattr(row, f) for f in row.__struct_fields__}, "name": odd}) for row in PICTURE.strategies

@@ -61,7 +61,7 @@ async def opened(path: Path, mode: Any, **options: Any) -> None:
         pass
 
 
-async def test_real_money_is_refused_until_every_bound_is_set(tmp_path: Path) -> None:
+async def test_real_money_is_refused_until_every_limit_is_set(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         await opened(config(tmp_path), "live")
     for word in ("confirm: true", "max_order_value", "max_position", "max_daily_loss", "price_collar_pct"):
@@ -72,7 +72,7 @@ async def test_real_money_is_refused_until_every_bound_is_set(tmp_path: Path) ->
 async def test_live_mode_is_refused_at_an_emulator_and_the_reverse(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="use --mode emulator"):
         await opened(config(tmp_path, BOUNDED), "live", rest="http://127.0.0.1:1/v3", ws="ws://127.0.0.1:1/ws")
-    with pytest.raises(ConfigError, match="this machine alone"):
+    with pytest.raises(ConfigError, match="only reaches this machine"):
         await opened(config(tmp_path), "emulator", rest="https://api.example.com/v3", ws="wss://example.com/ws")
     with pytest.raises(ConfigError, match="--ws is missing"):
         await opened(config(tmp_path), "emulator", rest="http://127.0.0.1:1/v3")
@@ -88,7 +88,7 @@ async def test_live_mode_is_refused_at_an_emulator_and_the_reverse(tmp_path: Pat
         (["run", "--duration", "soon"], "is not a duration"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
+def test_impossible_requests_are_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
 ) -> None:
     code = main([arguments[0], str(config(tmp_path)), *arguments[1:]])
@@ -98,7 +98,7 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert "Traceback" not in output.err
 
 
-async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World) -> None:
+async def test_paper_trades_on_another_markets_data_and_leaves_it_alone(world: World) -> None:
     # the reads of the market would count at a broker of this machine
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
@@ -119,7 +119,7 @@ async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World)
     assert not world.exchange_orders()
 
 
-async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_path: Path) -> None:
+async def test_no_secret_is_written_anywhere(world: World, tmp_path: Path) -> None:
     from botkit.config.secrets import AccountKeys
 
     account = AccountKeys(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
@@ -149,7 +149,7 @@ async def test_a_keeper_leaves_a_status_that_others_can_read(world: World) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
+async def test_sigterm_stops_cleanly_and_leaves_the_final_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = config(tmp_path, "emulator:\n  balances: {usdt: 10000, btc: 1}\n")
@@ -182,7 +182,7 @@ async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
     assert "did not stop cleanly; last status from 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
 
 
-async def test_no_command_shows_the_keys_of_the_one_exchange_to_the_other(tmp_path: Path) -> None:
+async def test_no_command_shows_one_exchanges_keys_to_another(tmp_path: Path) -> None:
     keys = "{email: a@example.org, key: k, secret: s}"
     project = Project.load(config(tmp_path, f"account: {keys}\nemulator:\n  account: {keys}\n"))
     for mode, rest, mend in (
@@ -199,7 +199,7 @@ def test_account_asks_the_emulator_that_the_bot_ran_against(tmp_path: Path, caps
     keys = f"{{email: {DEFAULT_ACCOUNT.email}, key: {DEFAULT_ACCOUNT.key}, secret: {DEFAULT_ACCOUNT.secret}}}"
     path = config(tmp_path, f"emulator:\n  account: {keys}\n")
     assert main(["account", str(path), "--mode", "emulator"]) == 2
-    assert "which emulator?" in capsys.readouterr().err
+    assert "give the emulator" in capsys.readouterr().err
     with EmulatorThread(lambda: make_emulator(emulator_options())) as running:
         where = ["--rest", running.rest, "--ws", running.ws]
         assert main(["run", str(path), *where, "--duration", "1s", "--json"]) == 0

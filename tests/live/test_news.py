@@ -1,4 +1,4 @@
-"""What the user hears of streams and orders: enough to act on, and no more."""
+"""What the user is told about streams and orders: enough to act on, and no more."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from botkit.model.clock import NS_PER_MINUTE
 from botkit.model.events import Connection, ConnectionState
 from botkit.model.orders import Order, OrderSpec, OrderState, OrderType, Side
 
+pytestmark = pytest.mark.virtual_time
+
 PAIRS = packaged_pairs()
 BTC, ETH = PAIRS["btc_twd"], PAIRS["eth_twd"]
 
@@ -26,7 +28,7 @@ class Heard:
         self.news = StreamNews(lambda level, text: self.texts.append(f"{level}: {text}"))
 
     def after(self, now: int, *events: Connection) -> list[str]:
-        """What is heard of events that came together."""
+        """The messages for events that came together."""
         for event in events:
             self.news.changed(event)
         self.news.tell(now)
@@ -42,12 +44,12 @@ def back(stream: str, pair: object = None) -> Connection:
     return Connection(ConnectionState.CONNECTED, stream, pair)  # type: ignore[arg-type]
 
 
-def test_the_pairs_of_one_connection_are_told_of_together() -> None:
+def test_pairs_of_one_connection_are_reported_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
         "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
-        "what it missed is read when it is back",
-        "warning: the stream trades btc_twd was lost: closed; reconnecting now; what it missed is read when it is back",
+        "what it misses is read once it is back",
+        "warning: the stream trades btc_twd was lost: closed; reconnecting now; what it misses is read once it is back",
     ]
     assert heard.after(1, back("order_book", BTC), back("order_book", ETH)) == [
         "info: the stream order_book btc_twd, eth_twd is back"
@@ -55,7 +57,7 @@ def test_the_pairs_of_one_connection_are_told_of_together() -> None:
     assert heard.after(2) == []
 
 
-def test_a_stream_that_comes_and_goes_is_told_of_once_in_ten_minutes_for_each_reason() -> None:
+def test_an_unstable_stream_is_reported_once_in_ten_minutes_per_reason() -> None:
     heard = Heard()
     told = []
     for minute in range(21):
@@ -65,17 +67,17 @@ def test_a_stream_that_comes_and_goes_is_told_of_once_in_ten_minutes_for_each_re
     assert len(other) == 1
 
 
-def test_the_first_connection_is_no_news_and_a_frame_nobody_can_read_is() -> None:
+def test_the_first_connection_is_not_reported_but_an_unreadable_frame_is() -> None:
     heard = Heard()
     assert heard.after(0, back("active_orders"), back("trades", BTC)) == []
     stale = Connection(ConnectionState.STALE, "active_orders", None, "status 9")
     assert heard.after(1, stale, stale) == [
-        "warning: the stream active_orders sent what cannot be read (status 9); it was left out, and the bot is "
-        "reconciled with the exchange. Look whether there is a newer botkit"
+        "warning: the stream active_orders sent data that cannot be read (status 9); it was skipped, and the bot is "
+        "reconciled with the exchange. Check whether there is a newer botkit"
     ]
     assert heard.after(2, Connection(ConnectionState.STALE, "order_book", BTC, "price x")) == [
-        "warning: the stream order_book btc_twd sent what cannot be read (price x); it was left out. "
-        "Look whether there is a newer botkit"
+        "warning: the stream order_book btc_twd sent data that cannot be read (price x); it was skipped. "
+        "Check whether there is a newer botkit"
     ]
     assert heard.news.summary() == "active_orders: status 9"
 
@@ -84,7 +86,7 @@ def test_the_first_connection_is_no_news_and_a_frame_nobody_can_read_is() -> Non
 
 
 class HandLoop:
-    """The time and the timers of an event loop that a test moves."""
+    """The time and the timers of an event loop that a test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -144,21 +146,21 @@ def doubts(monkeypatch: pytest.MonkeyPatch) -> Doubts:
     return Doubts(monkeypatch)
 
 
-def test_outcomes_that_resolve_within_seconds_are_counted_and_not_told_one_by_one(doubts: Doubts) -> None:
+def test_outcomes_that_resolve_within_seconds_are_counted_instead_of_reported_singly(doubts: Doubts) -> None:
     for number in range(1, 201):  # ten minutes of a bad line
         order = doubts.order(number)
         doubts.become(order, OrderState.UNKNOWN)
         doubts.loop.move(1.2 if number == 150 else 0.6)
         doubts.become(order, OrderState.OPEN)
         doubts.loop.move(2.4)
-    assert doubts.take() == ["info: 2 orders were of unknown outcome for up to 0.6 s; all are known now"]
+    assert doubts.take() == ["info: 2 orders were of unknown outcome for up to 0.6 s; all are now known"]
     doubts.loop.move(600)
-    assert doubts.take() == ["info: 198 orders were of unknown outcome for up to 1.2 s; all are known now"]
+    assert doubts.take() == ["info: 198 orders were of unknown outcome for up to 1.2 s; all are now known"]
     doubts.loop.move(6_000)
     assert doubts.take() == []
 
 
-def test_an_outcome_that_stays_unknown_is_told_of_when_it_came_and_when_it_went(doubts: Doubts) -> None:
+def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: Doubts) -> None:
     first, second = doubts.order(1), doubts.order(2)
     doubts.become(first, OrderState.UNKNOWN)
     doubts.loop.move(3)
@@ -172,14 +174,14 @@ def test_an_outcome_that_stays_unknown_is_told_of_when_it_came_and_when_it_went(
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)
     doubts.loop.move(100)
-    assert doubts.take() == ["info: 1 order was of unknown outcome for up to 3.0 s; all are known now"]
+    assert doubts.take() == ["info: 1 order was of unknown outcome for up to 3.0 s; all are now known"]
     doubts.become(first, OrderState.OPEN)
     [text] = doubts.take()
-    assert text.endswith("is known now")
+    assert text.endswith("is now known")
     assert text.startswith("info: ")
 
 
-def test_a_rejection_that_was_in_doubt_for_a_moment_is_told_as_a_rejection(doubts: Doubts) -> None:
+def test_a_rejection_briefly_in_doubt_is_reported_as_a_rejection(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     order.reason = "under maintenance"
@@ -188,17 +190,17 @@ def test_a_rejection_that_was_in_doubt_for_a_moment_is_told_as_a_rejection(doubt
     assert "was rejected by the exchange: under maintenance" in text
 
 
-def test_an_order_that_was_taken_for_dead_and_lives_is_an_alarm_however_quick_it_was(doubts: Doubts) -> None:
+def test_an_order_assumed_dead_that_is_live_always_raises_an_alarm(doubts: Doubts) -> None:
     order = doubts.order(1)
     doubts.become(order, OrderState.UNKNOWN)
     doubts.become(order, OrderState.ABSENT)
     doubts.become(order, OrderState.OPEN)
     [text] = doubts.take()
     assert text.startswith("error: ")
-    assert "was taken for absent, but is live at the exchange" in text
+    assert "was assumed absent, but is live at the exchange" in text
 
 
-async def test_it_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_order_news_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
     told = asyncio.Event()
     news = OrderNews(lambda level, text: told.set())

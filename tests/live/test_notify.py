@@ -1,4 +1,4 @@
-"""What notifiers are told, how much of it, and what happens when they fail."""
+"""What notifiers send, how much of it, and what happens when they fail."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def outbox(**given: Any) -> NotifierOutbox:
 # -- the outbox -------------------------------------------------------------------------------------------------------
 
 
-def test_fills_go_out_together_after_a_while_and_errors_at_once() -> None:
+def test_fills_are_sent_together_after_a_while_and_errors_at_once() -> None:
     box = outbox(digest_s=30)
     box.tell("info", "bought 1", NOW)
     assert box.take(NOW) == []
@@ -53,14 +53,14 @@ def test_fills_go_out_together_after_a_while_and_errors_at_once() -> None:
     assert box.wake_at() is None
 
 
-def test_what_lies_below_the_least_level_is_not_told() -> None:
+def test_messages_below_the_minimum_level_are_dropped() -> None:
     box = outbox(level="error", digest_s=0)
     for level in LEVELS:
         box.tell(level, level, NOW)
     assert [m.text for m in box.take(NOW)] == ["breaker", "error"]
 
 
-def test_over_the_daily_cap_only_the_breaker_is_told_until_the_next_day() -> None:
+def test_over_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() -> None:
     box = outbox(daily_cap=2, digest_s=0)
     sent = []
     for i in range(5):
@@ -70,7 +70,7 @@ def test_over_the_daily_cap_only_the_breaker_is_told_until_the_next_day() -> Non
     assert "the 2. message of today" in sent[1].text
     box.tell("breaker", "halted", NOW + 10)
     assert [m.text for m in box.take(NOW + 10)] == ["halted"]
-    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages of the day before were held back"]
+    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages of the previous day were held back"]
     box.tell("error", "another day", NOW + DAY)
     assert box.take(NOW + DAY)[0].text.startswith("another day")
 
@@ -84,7 +84,7 @@ def test_a_flood_becomes_one_message_of_bounded_size() -> None:
     assert box.take(NOW + 60 * S) == []
 
 
-def test_what_waits_goes_out_at_the_end() -> None:
+def test_waiting_messages_are_sent_at_the_end() -> None:
     box = outbox(digest_s=3_600)
     for i in range(LINES_MAX + 5):
         box.tell("info", f"fill {i}", NOW)
@@ -154,7 +154,7 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
-def test_a_notifier_that_hangs_holds_up_neither_the_bot_nor_the_others() -> None:
+def test_a_hanging_notifier_delays_neither_the_bot_nor_the_others() -> None:
     gate = threading.Event()
     stuck, free = Collected(gate=gate), Collected()
     told = telling(stuck, free)
@@ -169,7 +169,7 @@ def test_a_notifier_that_hangs_holds_up_neither_the_bot_nor_the_others() -> None
     assert stuck.messages
 
 
-def test_failures_are_tried_again_and_the_log_shows_no_address(
+def test_failures_are_retried_and_the_log_shows_no_address(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, (0.0, 0.0)))
@@ -184,7 +184,7 @@ def test_failures_are_tried_again_and_the_log_shows_no_address(
     assert "token" not in caplog.text
 
 
-def test_the_last_messages_leave_before_the_end_and_without_secrets() -> None:
+def test_the_last_messages_are_sent_before_the_end_without_secrets() -> None:
     collected = Collected()
     told = telling(collected, redactor=Redactor(["canary-77"]), digest_s=3_600)
     told.tell("info", "the key is canary-77")
@@ -195,7 +195,7 @@ def test_the_last_messages_leave_before_the_end_and_without_secrets() -> None:
     assert text == f"the key is {HIDDEN}\nan unknown level is a warning"
 
 
-def test_the_day_is_summed_up_once_it_has_ended() -> None:
+def test_a_day_is_summed_up_once_it_has_ended() -> None:
     class Moved:
         time = NOW
 
@@ -216,7 +216,7 @@ def test_the_day_is_summed_up_once_it_has_ended() -> None:
 # -- options and configuration ----------------------------------------------------------------------------------------
 
 
-def test_options_of_the_policy_are_taken_out_of_the_notifiers_own() -> None:
+def test_policy_options_are_separated_from_the_notifiers_own() -> None:
     policy, rest = policy_of("error", {"digest_s": 5, "daily_cap": "7", "url": "x"})
     assert policy == Policy(level="error", digest_s=5.0, daily_cap=7)
     assert rest == {"url": "x"}
@@ -232,14 +232,14 @@ def test_apprise_never_shows_an_address(caplog: pytest.LogCaptureFixture) -> Non
     for options, message in (
         ({}, "needs an address"),
         ({"url": "nothing-like-a-url canary-99"}, "does not understand address 1 of 1"),
-        ({"uri": "json://localhost"}, "knows no 'uri'"),
+        ({"uri": "json://localhost"}, "unknown key `uri`"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             AppriseNotifier(options)
         assert "canary-99" not in str(caught.value)
     notifier = AppriseNotifier({"url": "json://127.0.0.1:9/canary-99"})
     assert "canary" not in repr(notifier)
-    with pytest.raises(RuntimeError, match="did not take the message"):
+    with pytest.raises(RuntimeError, match="did not accept the message"):
         notifier.notify("error", "title", "text")
     assert "canary" not in caplog.text
 
@@ -270,7 +270,7 @@ def project(tmp_path: Path, notify_section: str) -> Project:
     return Project.load(path)
 
 
-async def test_a_configuration_makes_notifiers_with_secrets_filled_in_and_hidden(tmp_path: Path) -> None:
+async def test_a_configuration_creates_notifiers_with_secrets_filled_in_and_hidden(tmp_path: Path) -> None:
     found = project(tmp_path, "  - {use: sink, level: warning, digest_s: 0, url: 'mem://${TOKEN}'}")
     told = bot_outputs(found, "emulator", environ={"TOKEN": "canary-1234"})
     async with told:
@@ -280,7 +280,7 @@ async def test_a_configuration_makes_notifiers_with_secrets_filled_in_and_hidden
     assert sent == [("error", "mine (emulator): error", f"send to {HIDDEN}")]
 
 
-def test_a_notifier_that_cannot_be_made_is_an_error_with_its_place(tmp_path: Path) -> None:
+def test_a_notifier_that_cannot_be_created_is_an_error_with_its_place(tmp_path: Path) -> None:
     for section, message in (
         ("  - {use: telegram}", "telegram"),
         ("  - {use: bell, loud: true}", "bell takes no options, not 'loud'"),

@@ -1,4 +1,4 @@
-"""The machine behind its ports: the real one keeps its promises, and a bot's parts run on another as well."""
+"""The machine behind its ports: the real one behaves as documented, and a bot's parts run on another one too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
-from botkit.live.ports import Appending, Background, Disk, Files, Lock
+from botkit.live.ports import Appending, Background, Disk, DurableFile, DurableFiles, Files, Lock, Pulses
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
@@ -30,7 +30,7 @@ from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 
 
 class HandClock:
-    """A machine's clock that a test moves."""
+    """A machine's clock that a test advances."""
 
     def __init__(self) -> None:
         self.wall = 1_700_000_000 * NS_PER_S
@@ -50,7 +50,7 @@ class HandClock:
 
 
 class MemoryFiles:
-    """Files that exist in this test alone; a write that is not durable is lost in a crash."""
+    """Files that exist only in this test; writes that are not durable are lost in a crash."""
 
     def __init__(self) -> None:
         self.now: dict[Path, bytes] = {}
@@ -86,10 +86,51 @@ class MemoryFiles:
         self.now = dict(self.on_disk)
 
 
+class MemoryPulses:
+    def __init__(self) -> None:
+        self.stamps: dict[Path, int] = {}
+        self.read_only = False
+
+    def beat(self, path: Path, time: int) -> None:
+        if self.read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        self.stamps[path] = time
+
+    def last(self, path: Path) -> int | None:
+        return self.stamps.get(path)
+
+
+class MemoryDurable:
+    """What is written in place is on disk at once."""
+
+    def __init__(self, files: MemoryFiles) -> None:
+        self._files = files
+
+    def open(self, path: Path) -> DurableFile:
+        return _MemoryInPlace(self._files, path)
+
+
+class _MemoryInPlace:
+    def __init__(self, files: MemoryFiles, path: Path) -> None:
+        self._files, self._path = files, path
+        self.size = len(files.read(path))
+
+    def write(self, at: int, content: bytes) -> None:
+        assert at + len(content) <= self.size
+        was = self._files.read(self._path)
+        self._files.write(self._path, was[:at] + content + was[at + len(content) :])
+
+    def close(self) -> None:
+        pass
+
+
 class MemoryDisk:
     def __init__(self) -> None:
         self.memory = MemoryFiles()
         self.files: Files = self.memory
+        self.stamped = MemoryPulses()
+        self.pulses: Pulses = self.stamped
+        self.durable: DurableFiles = MemoryDurable(self.memory)
         self.locks: dict[Path, str] = {}
 
     def lock(self, path: Path, note: str) -> Lock | None:
@@ -126,7 +167,7 @@ class _MemoryLock:
 # -- a disk of another kind -------------------------------------------------------------------------------------------
 
 
-def test_a_bots_folder_lives_on_the_disk_that_it_is_given(tmp_path: Path) -> None:
+def test_a_bots_folder_lives_on_the_given_disk(tmp_path: Path) -> None:
     disk = MemoryDisk()
     folder = StateFolder(tmp_path / "never", disk)
     folder.lock()
@@ -148,7 +189,7 @@ def test_a_bots_folder_lives_on_the_disk_that_it_is_given(tmp_path: Path) -> Non
     assert not (tmp_path / "never").exists()
 
 
-def test_the_journal_lives_there_too_and_its_ids_go_on_after_a_crash(tmp_path: Path) -> None:
+def test_the_journal_uses_the_same_disk_and_its_ids_continue_after_a_crash(tmp_path: Path) -> None:
     disk = MemoryDisk()
     journal = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk, background=OnLoop())
     _, until = journal.lease_ids(Random(1))
@@ -160,10 +201,10 @@ def test_the_journal_lives_there_too_and_its_ids_go_on_after_a_crash(tmp_path: P
     assert not (tmp_path / "never").exists()
 
 
-def test_a_command_waits_for_its_answer_by_the_clock_that_is_given(tmp_path: Path) -> None:
+def test_a_command_waits_for_its_answer_by_the_given_clock(tmp_path: Path) -> None:
     disk, clock = MemoryDisk(), HandClock()
     folder = StateFolder(tmp_path, disk)
-    with pytest.raises(commands.CommandFailed, match="does not run"):
+    with pytest.raises(commands.CommandFailed, match="is not running"):
         commands.ask(folder, "stop", clock=clock)
     folder.lock()
     with pytest.raises(commands.CommandFailed, match="did not answer within 3 s"):
@@ -191,7 +232,7 @@ def test_a_disk_that_does_not_answer_holds_new_orders_back(tmp_path: Path) -> No
     assert folder.is_halted()
 
 
-def test_a_command_that_cannot_be_removed_is_not_obeyed_again_and_again(tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_removed_is_executed_only_once(tmp_path: Path) -> None:
     disk = MemoryDisk()
     folder = StateFolder(tmp_path, disk)
     commands.leave(folder, "stop", clock=HandClock())
@@ -206,7 +247,7 @@ def test_a_command_that_cannot_be_removed_is_not_obeyed_again_and_again(tmp_path
 # -- this machine's disk ----------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, path = RealDisk().files, tmp_path / "a" / "b.json"
     files.write(path, b"old")
 
@@ -221,7 +262,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     assert files.names(tmp_path / "nowhere") == []
 
 
-def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
+def test_appended_data_comes_after_what_was_there(tmp_path: Path) -> None:
     files, path = RealDisk().files, tmp_path / "run" / "log"
     for part in (b"one ", b"two"):
         with_end = files.append(path)
@@ -237,7 +278,65 @@ def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
         files.read(path)
 
 
-def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
+def test_a_heartbeat_can_be_read_back_and_replaces_no_file(tmp_path: Path) -> None:
+    disk, path = RealDisk(), tmp_path / "lock"
+    assert disk.pulses.last(path) is None
+    with pytest.raises(FileNotFoundError):
+        disk.pulses.beat(path, NS_PER_S)
+    path.write_text("note")
+    before = disk.files.identity(path)
+    for time in (1_700_000_000 * NS_PER_S, 1_600_000_000 * NS_PER_S):
+        disk.pulses.beat(path, time)
+        assert disk.pulses.last(path) == time
+    assert disk.files.identity(path) == before
+    assert path.read_text() == "note"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks a file that is open for reading")
+def test_the_holder_of_a_lock_is_found_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, path = RealDisk(), tmp_path / "lock"
+    held, is_open = disk.lock(path, "4711"), Path.open
+    assert held is not None
+
+    def read_only(path: Path, mode: str = "r", **options: Any) -> Any:
+        if "+" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return is_open(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    assert disk.holder(path) == "4711"
+    held.release()
+    assert disk.holder(path) is None
+
+
+def test_an_in_place_write_has_reached_the_disk_when_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, path = RealDisk(), tmp_path / "log"
+    disk.files.write(path, bytes(100))
+    file = disk.durable.open(path)
+    done: list[str] = []
+    write, sync = os.pwrite, getattr(os, "fdatasync", os.fsync)
+
+    def short(number: int, content: bytes, at: int) -> int:
+        done.append("write")
+        return write(number, content[:3], at)  # as a system may
+
+    def synced(number: int) -> None:
+        done.append("sync")
+        sync(number)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    monkeypatch.setattr(os, sync.__name__, synced)
+    file.write(10, b"0123456")
+    assert done == ["write"] * 3 + ["sync"]
+    assert disk.files.read(path) == bytes(10) + b"0123456" + bytes(83)
+    with pytest.raises(AssertionError, match="never grows"):
+        file.write(95, b"0123456")
+    file.close()
+
+
+def test_a_lock_belongs_to_one_process_and_ends_with_it(tmp_path: Path) -> None:
     disk, path = RealDisk(), tmp_path / "f" / "lock"
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom botkit.live.disk import RealDisk\n"
@@ -261,7 +360,7 @@ def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_full_disk_under_a_fresh_folder_is_a_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_under_a_new_folder_gives_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to("/dev/full")
     with pytest.raises(FolderUnusable, match="cannot be written"):
         StateFolder(tmp_path).lock()
@@ -281,7 +380,7 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0)
 
 
-async def test_work_is_done_once_and_waited_for(background: Background) -> None:
+async def test_background_work_is_done_once_and_can_be_waited_for(background: Background) -> None:
     done: list[int] = []
     job = background.start("once", lambda: done.append(1))
     job.wait()
@@ -290,7 +389,7 @@ async def test_work_is_done_once_and_waited_for(background: Background) -> None:
     assert await background.run(lambda: 7) == 7
 
 
-async def test_a_step_is_repeated_woken_and_done_once_more_at_the_end(background: Background) -> None:
+async def test_a_step_is_repeated_can_be_woken_and_runs_once_more_at_the_end(background: Background) -> None:
     steps: list[int] = []
     ending = False
 
@@ -311,13 +410,13 @@ async def test_a_step_is_repeated_woken_and_done_once_more_at_the_end(background
     assert len(steps) == 3, "what has ended is not done again"
 
 
-async def test_a_frame_is_seen_from_another_thread_alone(background: Background) -> None:
+async def test_a_frame_is_visible_only_from_another_thread(background: Background) -> None:
     look = background.caller_frame()
     frame = await background.run(look)
     assert (frame is None) == isinstance(background, OnLoop)
 
 
-async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: Path) -> None:
+async def test_on_the_loop_no_part_of_a_bot_starts_a_thread(tmp_path: Path) -> None:
     before = threading.active_count()
     clock, on_loop = HandClock(), OnLoop()
     sent: list[str] = []
@@ -341,7 +440,7 @@ async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: P
     journal = Journal.open(tmp_path / "j.sqlite", background=on_loop)
     for number in range(400):
         journal.commit(sends=[(number, "x", 1, ())])
-        journal.checkpoint_beside()
+        journal.filling.beside()
     journal.close()
     await asyncio.sleep(0)
     assert sent == []
@@ -354,7 +453,7 @@ async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: P
     telling.close()
 
 
-async def test_a_message_that_fails_is_tried_again_when_its_pause_is_over_by_the_clock() -> None:
+async def test_a_failed_message_is_retried_after_its_pause_by_the_clock() -> None:
     clock, sent, tries = HandClock(), [], []
 
     class Flaky:
@@ -385,7 +484,7 @@ async def test_a_message_that_fails_is_tried_again_when_its_pause_is_over_by_the
 # -- clocks -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_bots_clock_follows_the_counter_and_not_the_time_of_day() -> None:
+def test_the_bots_clock_follows_the_counter_rather_than_the_wall_clock() -> None:
     machine = HandClock()
     clock = SteadyClock.of(machine)
     began = clock.now()

@@ -1,14 +1,18 @@
-"""A trailing stop remembers how high the price has been, though the bot was not there all the time."""
+"""A trailing stop remembers the price's peak even though the bot was not running all the time."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
 from botkit.live.journal import Journal
 from tests.live.world import World, puppet, until
 
+pytestmark = pytest.mark.virtual_time
 
-async def test_a_trailing_stop_still_trails_the_highest_price_from_before_the_restart(world: World) -> None:
+
+async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(world: World) -> None:
     bot = await world.start()
     puppet(bot).protect("btc_usdt", trail_pct=50)
     bought = puppet(bot).market_buy("btc_usdt", spend=100)
@@ -29,4 +33,4 @@ async def test_a_trailing_stop_still_trails_the_highest_price_from_before_the_re
     await until(lambda: puppet(again).position("btc_usdt").is_flat)
     sold = [row for row in world.exchange_orders() if row.side.value == "sell"]
     assert len(sold) == 1
-    await until(lambda: not again.view.kept("p")["best"])  # the next position begins anew
+    await until(lambda: not again.view.kept("p")["best"])  # the next position starts over

@@ -1,4 +1,4 @@
-"""Orders that an earlier run placed for a quote are the quote's again: a restart doubles nothing that rests."""
+"""Orders that an earlier run placed for a quote rejoin it: a restart repeats no resting order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
+from botkit.live.journal_tables import SEALED
 from botkit.model.orders import OrderState
 from tests.live.world import World, puppet, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 def state(bot: Bot, bids: Any, tag: str = "") -> None:
@@ -28,7 +33,7 @@ async def quoted(world: World, bids: Any) -> Bot:
     return bot
 
 
-async def test_an_equal_quote_after_a_crash_keeps_the_orders_that_rest(world: World) -> None:
+async def test_restating_an_equal_quote_after_a_crash_keeps_the_resting_orders(world: World) -> None:
     bids = [(20_000, 0.01), (19_000, 0.02)]
     bot = await quoted(world, bids)
     before = resting(world)
@@ -41,7 +46,7 @@ async def test_an_equal_quote_after_a_crash_keeps_the_orders_that_rest(world: Wo
     assert len(world.exchange_orders()) == 2  # none was placed, and none cancelled
 
 
-async def test_another_quote_after_a_crash_replaces_the_orders_that_rest(world: World) -> None:
+async def test_a_different_quote_after_a_crash_replaces_the_resting_orders(world: World) -> None:
     bot = await quoted(world, [(20_000, 0.01), (19_000, 0.02)])
     await world.crash(bot)
 
@@ -53,7 +58,7 @@ async def test_another_quote_after_a_crash_replaces_the_orders_that_rest(world: 
     assert len(world.exchange_orders()) == 3
 
 
-async def test_an_order_that_was_no_quote_is_left_alone_by_a_quote_of_its_tag(world: World) -> None:
+async def test_an_order_that_was_no_quote_is_left_alone_by_a_quote_with_its_tag(world: World) -> None:
     bot = await world.start()
     own = puppet(bot).buy("btc_usdt", amount=0.01, price=15_000, post_only=True)
     bot.driver.wake()
@@ -66,7 +71,7 @@ async def test_an_order_that_was_no_quote_is_left_alone_by_a_quote_of_its_tag(wo
     assert own.client_id in [client_id for _, client_id in resting(world)]
 
 
-async def test_a_quote_with_an_order_of_unknown_outcome_places_nothing_beside_it(world: World) -> None:
+async def test_a_quote_with_an_unknown_order_places_no_other(world: World) -> None:
     world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
     bot = await world.start()
     state(bot, [(20_000, 0.01)])
@@ -80,11 +85,13 @@ async def test_a_quote_with_an_order_of_unknown_outcome_places_nothing_beside_it
     assert len(world.exchange_orders()) == 1
 
 
-def test_a_journal_of_the_first_schema_is_taken_on(tmp_path: Path) -> None:
+def test_a_journal_of_the_first_schema_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     Journal.open(path).close()
     with sqlite3.connect(path) as db:
         db.execute("ALTER TABLE orders DROP COLUMN is_quote")
+        for table in SEALED:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN crc")
         db.execute("PRAGMA user_version=1")
     db.close()
     journal = Journal.open(path)

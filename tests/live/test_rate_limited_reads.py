@@ -1,4 +1,4 @@
-"""Reads outside of a bot keep the exchange's windows, whatever the network does."""
+"""Reads outside a bot obey the exchange's limits, whatever the network does."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from botkit.model.requests import Answer, CancelAll, CancelBatch, Ending, GetCan
 from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually
 from tests.router_world import exceeded, table
 
+pytestmark = pytest.mark.virtual_time
+
 S = NS_PER_S
 
 
@@ -33,7 +35,7 @@ class Clock:
 
 
 class Exchange:
-    """Notes when each request arrives; it takes a while each way."""
+    """Records when each request arrives; each direction takes a while."""
 
     def __init__(self, clock: Clock, outcomes: list[Ending], seed: int = 0) -> None:
         self.arrivals: list[int] = []
@@ -65,7 +67,7 @@ async def test_a_thousand_reads_never_exceed_a_window() -> None:
     assert clock.now() - began < 1_000 / 60 * 10.7 * S + 300 * S
 
 
-async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None:
+async def test_temporary_failures_are_retried_with_growing_pauses_and_then_reported() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Ending.UNKNOWN, Ending.NOT_SENT, Ending.RATE_LIMITED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
@@ -79,7 +81,7 @@ async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None
     assert exchange.arrivals[2] - exchange.arrivals[1] > 2 * S
 
 
-async def test_a_refusal_is_not_asked_again() -> None:
+async def test_a_refusal_is_not_retried() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Ending.REFUSED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
@@ -88,7 +90,7 @@ async def test_a_refusal_is_not_asked_again() -> None:
     assert len(exchange.arrivals) == 1
 
 
-def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
+def test_a_read_waits_for_slots_held_by_other_processes() -> None:
     arrivals: dict[str, list[int]] = {}
 
     async def main(loop: VirtualLoop) -> None:
@@ -100,13 +102,13 @@ def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
         async with patient:
             asking = asyncio.create_task(patient.send(ListOpenOrders(id=1)))
             await asyncio.sleep(3)
-            assert not asking.done()  # until the other is taken for dead
+            assert not asking.done()  # until the other is declared dead
             assert (await asking).outcome is Ending.OK
 
     run_virtually(main)
 
 
-# -- windows that others count into as well, on virtual time ---------------------------------------------------------
+# -- windows shared with others, in virtual time ------------------------------------------------------------------
 
 LIMITS = table(open_orders=(5, 1), cancel_batch=(2, 1), cancel_all=(1, 1))
 
@@ -150,7 +152,7 @@ async def five_rounds(reads: RateLimitedReads) -> None:
         await reads.send(CancelAll(id=n), urgent=True)
 
 
-def test_who_is_in_a_hurry_waits_for_slots_that_a_busy_bot_gives_back() -> None:
+def test_an_urgent_request_waits_for_slots_that_a_busy_bot_returns() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -177,7 +179,7 @@ def test_who_is_in_a_hurry_waits_for_slots_that_a_busy_bot_gives_back() -> None:
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_and_says_so_once() -> None:
+def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_says_so_once() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -201,7 +203,7 @@ def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_a
     assert exceeded(arrivals, LIMITS) == []
 
 
-def test_who_is_in_a_hurry_goes_ahead_when_the_windows_stay_full() -> None:
+def test_an_urgent_request_proceeds_when_the_windows_stay_full() -> None:
     arrivals: dict[str, list[int]] = {}
     said: list[str] = []
 
@@ -217,5 +219,5 @@ def test_who_is_in_a_hurry_goes_ahead_when_the_windows_stay_full() -> None:
             assert 2.5 < loop.virtual_s - began < 5
 
     run_virtually(main)
-    assert "the ledger gives no room: going ahead without it" in said[0]
+    assert "the ledger has no free slots: going ahead without it" in said[0]
     assert len(arrivals["cancel_all"]) == 2

@@ -1,4 +1,4 @@
-"""Recordings of runs stay within their bound on the disk, and a recording that ends early says so."""
+"""Recordings stay within their size limit on disk, and one that ends early is reported."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from botkit.live.recording import INPUTS
 from tests.live.test_replay import STRATEGY, kept, run_folder
 from tests.live.world import World, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 def trading(world: World) -> World:
@@ -27,7 +29,7 @@ def bytes_of(run: Path) -> int:
     return sum(path.stat().st_size for path in run.iterdir())
 
 
-async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: World) -> None:
+async def test_at_its_size_limit_the_recording_ends_and_the_bot_continues(trading: World) -> None:
     parts = msgspec.structs.replace(trading.parts(), recording_bytes_max=60_000)
     bot = await trading.start_from(parts)
     run = run_folder(bot)
@@ -47,12 +49,12 @@ async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: Worl
     verdict = replay_run(run)
     assert verdict.difference is None
     assert verdict.decisions
-    assert verdict.ends_early
+    assert verdict.end == "full"
     shown = CliRunner().invoke(replay, [str(run)], standalone_mode=False)
     assert "the recording ends before the run did: it reached its limit (log.record_mb)" in shown.output
 
 
-async def test_the_oldest_runs_give_way_first(trading: World) -> None:
+async def test_the_oldest_runs_are_deleted_first(trading: World) -> None:
     first = await trading.start()
     await kept(first, 0.5)
     oldest, run = run_folder(first), run_folder(first).with_name("2")

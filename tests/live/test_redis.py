@@ -1,4 +1,4 @@
-"""The ledger in a Redis server: one value that several processes change, and what a server may go through."""
+"""The ledger on a Redis server: one value changed by several processes, and the server's possible faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def link_to(url: str, key: str = "test") -> RedisLink:
 
 
 def as_open(url: str, key: str) -> None:
-    """Nothing of before is in doubt: so that no test need wait for a window."""
+    """Nothing earlier is in doubt, so that no test has to wait for a window."""
     change(url, key, lambda kept: [setattr(window, "lost_at", None) for window in kept.ledger.windows.values()])
 
 
@@ -60,7 +60,7 @@ def change(url: str, key: str, how: Callable[[KeptValue], object]) -> None:
 
 
 @needs_server
-async def test_processes_that_ask_at_once_are_never_given_more_than_there_is(url: str) -> None:
+async def test_simultaneous_requests_never_get_more_slots_than_exist(url: str) -> None:
     links = [link_to(url, "at once") for _ in range(8)]
     for n, link in enumerate(links):
         await link.call(Join(f"p{n}", "", POOLS))
@@ -78,7 +78,7 @@ async def test_processes_that_ask_at_once_are_never_given_more_than_there_is(url
 
 
 @needs_server
-async def test_a_message_that_is_sent_twice_is_applied_once(url: str) -> None:
+async def test_a_message_sent_twice_is_applied_once(url: str) -> None:
     link = link_to(url, "twice")
     await link.call(Join("a", "", POOLS))
     as_open(url, "twice")
@@ -90,7 +90,7 @@ async def test_a_message_that_is_sent_twice_is_applied_once(url: str) -> None:
 
 
 @needs_server
-async def test_a_clock_that_is_set_back_frees_nothing_early(url: str) -> None:
+async def test_a_clock_set_back_frees_nothing_early(url: str) -> None:
     link = link_to(url, "back")
     await link.call(Join("a", "", POOLS))
     as_open(url, "back")
@@ -110,7 +110,7 @@ async def test_a_clock_that_is_set_back_frees_nothing_early(url: str) -> None:
 
 
 @needs_server
-async def test_a_clock_that_is_set_forward_closes_every_window(url: str) -> None:
+async def test_a_clock_set_forward_closes_every_window(url: str) -> None:
     clock = SteadyClock()
     link = RedisLink(url, clock, Random(1), key="forward")
     await link.call(Join("a", "", POOLS))
@@ -124,7 +124,7 @@ async def test_a_clock_that_is_set_forward_closes_every_window(url: str) -> None
 
 
 @needs_server
-async def test_a_server_that_was_restarted_opens_no_window_before_it_has_run_full(tmp_path: Path) -> None:
+async def test_a_restarted_server_opens_no_window_until_it_has_fully_passed(tmp_path: Path) -> None:
     port = free_port()
     spec = POOLS
     with redis_server(tmp_path, port) as url:
@@ -148,7 +148,7 @@ async def test_a_server_that_was_restarted_opens_no_window_before_it_has_run_ful
 
 
 @needs_server
-def test_three_processes_share_by_redis(tmp_path: Path) -> None:
+def test_three_processes_share_through_redis(tmp_path: Path) -> None:
     with trial(limits_for(4)) as judged, redis_server(tmp_path, free_port()) as url:
         for _ in range(3):
             judged.send("--ledger", url, "--seconds", "9", "--creates", "800", "--refill")
@@ -158,7 +158,7 @@ def test_three_processes_share_by_redis(tmp_path: Path) -> None:
     assert used(verdict, "create_order") >= 85, verdict
 
 
-async def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
+async def test_an_unreachable_server_is_named_without_its_password() -> None:
     link = link_to("redis://user:secret@127.0.0.1:1/0")
     with pytest.raises(LedgerUnreachable):
         await link.call(AskUsage())

@@ -1,18 +1,22 @@
-"""A recorded run is played again decision by decision, restarts, faults and commands included."""
+"""A recorded run is replayed decision by decision, restarts, faults and commands included."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
+import random
+import zlib
 from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from botkit.assembly.replay import replay_run
+from botkit.cli.replay import replay
 from botkit.emulator import DEFAULT_ACCOUNT
-from botkit.errors import ConfigError
+from botkit.errors import BotkitError, ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
@@ -21,7 +25,8 @@ from botkit.live.journal_rows import ORDER_FIELDS
 from botkit.live.keeper import Keeper
 from botkit.live.ports import Appending
 from botkit.live.recording import FORMAT, HEADER, INPUTS
-from botkit.live.replay import ReplayError
+from botkit.live.replay import ReplayError, Verdict
+from botkit.live.run_files import DECISIONS
 from botkit.model import events, inputs, limits, requests
 from tests.live.world import UNIT, World, make_world, puppet, told, until
 
@@ -73,7 +78,7 @@ def run_folder(bot: Bot) -> Path:
 
 
 async def kept(bot: Bot, seconds: float) -> None:
-    """The bot with its keeper, for so long, stopped in order."""
+    """The bot with its keeper, for this long, then stopped cleanly."""
     keeper = Keeper()
     await keeper.run(bot, seconds)
     await keeper.stop(bot)
@@ -88,7 +93,7 @@ async def trading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:  # 
         yield world
 
 
-async def test_every_decision_of_a_run_is_made_again(trading: World) -> None:
+async def test_every_decision_of_a_run_is_reproduced(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 3)
     verdict = replay_run(run_folder(bot))
@@ -100,7 +105,7 @@ async def test_every_decision_of_a_run_is_made_again(trading: World) -> None:
     assert verdict.decisions == len(lines)
 
 
-async def test_restarts_faults_halts_and_commands_are_replayed_as_well(trading: World) -> None:
+async def test_restarts_faults_halts_and_commands_are_replayed_too(trading: World) -> None:
     bot = await trading.start()
     await asyncio.sleep(1)
     await trading.crash(bot)
@@ -130,7 +135,7 @@ async def test_restarts_faults_halts_and_commands_are_replayed_as_well(trading: 
     assert verdict.decisions > 100
 
 
-async def test_a_run_in_which_much_goes_wrong_is_replayed(trading: World) -> None:
+async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
     """Lost, doubled and overtaking frames, cut sockets, refusals, deposits by other hands, a frozen book, halts that
     are lifted; and at the end all that is held is sold."""
     trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
@@ -156,7 +161,7 @@ async def test_a_run_in_which_much_goes_wrong_is_replayed(trading: World) -> Non
     assert '"tag":"flatten"' in (run_folder(bot) / "decisions.jsonl").read_text()
 
 
-async def test_the_first_decision_that_differs_is_shown(trading: World) -> None:
+async def test_the_first_differing_decision_is_shown(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 2)
     plugin = trading.folder / "plugins" / "puppet.py"
@@ -167,7 +172,7 @@ async def test_the_first_decision_that_differs_is_shown(trading: World) -> None:
     assert verdict.decisions == verdict.difference.line - 1
 
 
-async def test_a_run_that_was_killed_is_replayed_as_far_as_it_was_written(trading: World) -> None:
+async def test_a_killed_run_is_replayed_as_far_as_it_was_written(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 2)
     path = run_folder(bot) / INPUTS
@@ -177,20 +182,82 @@ async def test_a_run_that_was_killed_is_replayed_as_far_as_it_was_written(tradin
     assert verdict.difference is None
     lines = (run_folder(bot) / "decisions.jsonl").read_text().splitlines()
     assert 0 < verdict.decisions < len(lines)
+    assert verdict.end == "cut"
+    assert verdict.uncompared == len(lines) - verdict.decisions
+    assert not verdict.is_equal
+    shown = CliRunner().invoke(replay, [str(run_folder(bot))], standalone_mode=False)
+    assert shown.return_value == 1
+    assert "equal" not in shown.output
+    assert f"{verdict.uncompared:,} more could not be compared" in shown.output
+    shown = CliRunner().invoke(replay, [str(run_folder(bot)), "--json"], standalone_mode=False)
+    assert json.loads(shown.output)["equal"] is False
 
 
-async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(trading: World) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_equal(seed: int, trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 1)
+    run, dice = run_folder(bot), random.Random(seed)
+    files = {name: (run / name).read_bytes() for name in (INPUTS, HEADER, DECISIONS)}
+    said = set()
+    for _ in range(60):
+        name = dice.choice(list(files))
+        damaged = bytearray(files[name])
+        at = dice.randrange(len(damaged))
+        how = dice.choice(("flip", "cut", "empty", "zeros", "foreign", "gone"))
+        if how == "flip":
+            damaged[at] ^= 1 << dice.randrange(8)
+        elif how == "zeros":
+            damaged[at : at + 512] = bytes(len(damaged[at : at + 512]))
+        elif how == "foreign":
+            short = (b"[]", b"5", b"{}", b'{"format": %d}' % FORMAT)
+            damaged[:] = dice.choice((*short, bytes(900), b"\xff" * 99, b"[" * 100_000))
+        else:
+            del damaged[at if how == "cut" else 0 :]
+        if bytes(damaged) == files[name]:
+            continue
+        if how in ("flip", "zeros") and name == INPUTS and unpacked(damaged) == unpacked(files[name]):
+            continue  # it struck bits that fill up a byte before a flush, which carry no data
+        (run / name).write_bytes(damaged)
+        if how == "gone":
+            (run / name).unlink()
+        found: Verdict | BotkitError
+        try:
+            found = replay_run(run)
+        except BotkitError as error:
+            found = error
+        if isinstance(found, BotkitError):
+            said.add(type(found))
+            assert str(run / name) in str(found) or how == "gone", (how, name, str(found))
+            assert "\n" not in str(found)
+        else:
+            assert not found.is_equal, (how, name)
+            assert name == INPUTS, (how, name)
+            assert found.difference is None, "damage is no decision"
+        (run / name).write_bytes(files[name])
+    assert ReplayError in said
+    assert replay_run(run).is_equal
+
+
+def unpacked(packed: bytes | bytearray) -> bytes | None:
+    try:
+        return zlib.decompressobj().decompress(packed)
+    except zlib.error:
+        return None
+
+
+async def test_a_changed_configuration_and_a_missing_run_are_named(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 0.5)
     trading.config.write_text(trading.config.read_text() + "\n# changed\n")
     with pytest.raises(ConfigError, match="has changed since the run; use --config"):
         replay_run(run_folder(bot))
     assert replay_run(run_folder(bot), trading.config).difference is None
-    with pytest.raises(ReplayError, match="holds no recorded run"):
+    with pytest.raises(ReplayError, match="contains no recorded run"):
         replay_run(trading.folder)
 
 
-async def test_a_recording_of_another_format_is_refused_with_one_sentence(trading: World) -> None:
+async def test_a_recording_of_another_format_is_refused_in_one_sentence(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 0.5)
     header = run_folder(bot) / HEADER
@@ -202,7 +269,7 @@ async def test_a_recording_of_another_format_is_refused_with_one_sentence(tradin
         replay_run(run_folder(bot))
 
 
-def test_inputs_of_a_new_shape_are_of_a_new_format() -> None:
+def test_changed_inputs_require_a_new_format() -> None:
     shapes = {
         name: thing.__struct_fields__
         for module in (events, inputs, limits, requests)
@@ -211,13 +278,11 @@ def test_inputs_of_a_new_shape_are_of_a_new_format() -> None:
     }
     described = json.dumps([sorted(shapes.items()), ORDER_FIELDS])
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-    assert (FORMAT, digest) == (3, "ebb878e93268e68c"), "an input has another shape: raise FORMAT in live/recording.py"
+    assert (FORMAT, digest) == (5, "55caf956cd61538a"), "an input has another shape: raise FORMAT in live/recording.py"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-async def test_a_recording_that_cannot_be_written_does_not_end_the_bot(
-    trading: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unwritable_recording_does_not_end_the_bot(trading: World, monkeypatch: pytest.MonkeyPatch) -> None:
     append = RealFiles.append
 
     def to_a_full_disk(files: RealFiles, path: Path) -> Appending:

@@ -16,8 +16,10 @@ from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CreateOrder, Ending
 from tests.live.world import World, far_buy, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
 
-async def test_an_open_order_is_known_again_after_a_crash(world: World) -> None:
+
+async def test_an_open_order_is_recognised_after_a_crash(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -36,7 +38,7 @@ async def test_an_open_order_is_known_again_after_a_crash(world: World) -> None:
     again.view.money.check()
 
 
-async def test_what_was_filled_while_the_bot_was_down_is_booked_once(world: World) -> None:
+async def test_fills_during_downtime_are_booked_once(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     rules = strategy.rules("btc_usdt")
@@ -58,17 +60,17 @@ async def test_what_was_filled_while_the_bot_was_down_is_booked_once(world: Worl
     assert bought == rules.lots(0.01)
     total = world.emulator.venue.kernel.ledger("emulator@botkit.local")["btc"][0]
     assert again.view.money.account["btc"] == total
-    assert position.amount == pytest.approx(1.01, abs=1e-4)
+    assert position.amount == pytest.approx(0.01, abs=1e-4)
     assert "was" in told(again)
     assert again.start_failures == [], "nothing is told before on_start"
     assert all(strategy.active for strategy in again.view.strategies())
     assert (order.client_id, "filled") in puppet(again).heard
-    assert not again.view.money.unassigned.get("btc")
+    assert again.view.money.unassigned["btc"] == 10**8, "what the account held before"
     again.view.money.check()
 
 
 class LosingAnswers:
-    """Between the bot and its adapter: the create goes out, and the bot dies before the answer."""
+    """Sits between the bot and its adapter: the create goes out, and the bot dies before the answer."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -85,7 +87,7 @@ class LosingAnswers:
         return answer
 
 
-async def test_a_crash_between_the_deed_and_its_answer_neither_loses_nor_doubles_the_order(world: World) -> None:
+async def test_a_crash_after_a_create_but_before_its_answer_neither_loses_nor_doubles_the_order(world: World) -> None:
     wrapped: list[LosingAnswers] = []
 
     def wrap(adapter: Any) -> Any:
@@ -117,7 +119,7 @@ class NeverSending(LosingAnswers):
         return answer
 
 
-async def test_a_crash_between_the_journal_and_the_socket_ends_as_absent_and_frees_the_money(world: World) -> None:
+async def test_an_order_journaled_but_never_sent_is_proved_absent_and_frees_its_money(world: World) -> None:
     wrapped: list[NeverSending] = []
 
     def wrap(adapter: Any) -> Any:
@@ -139,7 +141,7 @@ async def test_a_crash_between_the_journal_and_the_socket_ends_as_absent_and_fre
     assert not world.exchange_orders()
 
 
-async def test_after_a_lost_answer_the_push_tells_that_the_order_lives(world: World) -> None:
+async def test_after_a_lost_answer_the_push_shows_that_the_order_is_live(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
     order = far_buy(bot)
@@ -147,7 +149,7 @@ async def test_after_a_lost_answer_the_push_tells_that_the_order_lives(world: Wo
     assert len(world.exchange_orders()) == 1
 
 
-async def test_a_lost_request_ends_as_absent_and_blocks_its_pair_until_then(world: World) -> None:
+async def test_a_lost_request_is_proved_absent_and_blocks_its_pair_until_then(world: World) -> None:
     bot = await world.start()
     world.emulator.add_fault({"kind": "reset", "where": "create_order", "count": 1})
     order = far_buy(bot)
@@ -165,7 +167,7 @@ async def test_a_second_instance_is_refused_with_the_holders_process(world: Worl
         await world.start()
 
 
-async def test_orders_of_a_strategy_that_left_block_the_start(world: World) -> None:
+async def test_a_departed_strategys_orders_block_the_start(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -174,7 +176,7 @@ async def test_orders_of_a_strategy_that_left_block_the_start(world: World) -> N
         await world.start()
 
 
-async def test_slots_of_the_run_before_still_count(world: World) -> None:
+async def test_the_previous_runs_slots_still_count(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -183,7 +185,7 @@ async def test_slots_of_the_run_before_still_count(world: World) -> None:
     assert held["create_order"] >= 1
 
 
-async def test_client_ids_are_never_given_twice(world: World) -> None:
+async def test_client_ids_are_never_reused(world: World) -> None:
     ids = []
     for _ in range(3):
         bot = await world.start()
@@ -195,7 +197,7 @@ async def test_client_ids_are_never_given_twice(world: World) -> None:
     assert ids == sorted(ids)
 
 
-async def test_warm_up_bars_are_there_at_the_start(world: World) -> None:
+async def test_warm_up_bars_are_available_at_the_start(world: World) -> None:
     bot = await world.start()
     series = puppet(bot).series
     assert len(series) == 5
@@ -203,7 +205,7 @@ async def test_warm_up_bars_are_there_at_the_start(world: World) -> None:
 
 
 @pytest.mark.parametrize(("choice", "left"), [("cancel", 0), ("adopt", 1)])
-async def test_orders_of_a_strategy_that_left_are_cancelled_or_adopted_once(
+async def test_a_departed_strategys_orders_are_cancelled_or_adopted_once(
     world: World, choice: OrphanChoice, left: int
 ) -> None:
     bot = await world.start()

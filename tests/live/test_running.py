@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from botkit.engine.market import quiet_books
 from botkit.engine.rooms import REJECTIONS_MAX
 from botkit.live import commands
+from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
 from botkit.live.state_folder import KeptHalt, StateFolder
@@ -24,7 +24,9 @@ from botkit.model.inputs import AccountEvents, Input
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
-from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def asked(world: World, command: str, **arguments: Any) -> str:
@@ -32,7 +34,7 @@ async def asked(world: World, command: str, **arguments: Any) -> str:
     return await asyncio.to_thread(commands.ask, folder, command, timeout_s=5.0, **arguments)
 
 
-async def test_stop_cancels_what_is_open_and_waits_for_its_end(world: World) -> None:
+async def test_stopping_cancels_open_orders_and_waits_for_their_end(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -42,7 +44,7 @@ async def test_stop_cancels_what_is_open_and_waits_for_its_end(world: World) -> 
     assert bot.remaining() == []
 
 
-async def test_a_fault_of_its_own_ends_the_bot_and_still_cancels_its_orders(
+async def test_an_internal_error_ends_the_bot_and_still_cancels_its_orders(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await world.start()
@@ -61,7 +63,7 @@ async def test_a_fault_of_its_own_ends_the_bot_and_still_cancels_its_orders(
     assert bot.standing().journal_sha256 == sha, "the engine decides nothing after a fault"
 
 
-async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
+async def test_on_stop_keep_leaves_orders_open(world: World) -> None:
     world.config.write_text(world.config.read_text() + "live: {on_stop: keep}\n")
     bot = await world.start()
     order = far_buy(bot)
@@ -73,7 +75,7 @@ async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
 
 @pytest.mark.parametrize("capital", ['{usdt: "100000"}', '{usdt: "50000", btc: "0.25"}'])
 @pytest.mark.parametrize("sells", [False, True])
-async def test_on_stop_flatten_returns_to_what_was_given(world: World, capital: str, sells: bool) -> None:
+async def test_on_stop_flatten_returns_to_the_given_holdings(world: World, capital: str, sells: bool) -> None:
     text = world.config.read_text().replace("use: puppet,", f"use: puppet, capital: {capital},")
     world.config.write_text(text + "live: {on_stop: flatten}\n")
     bot = await world.start()
@@ -90,8 +92,8 @@ async def test_on_stop_flatten_returns_to_what_was_given(world: World, capital: 
     assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
 
 
-async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the_exchange(world: World) -> None:
-    """It hears of the fills of its last orders, and answers each with a new one."""
+async def test_orders_placed_while_a_strategy_is_being_stopped_do_not_stay_at_the_exchange(world: World) -> None:
+    """Receives the fills of its last orders, and answers each with a new order."""
     plugin = world.folder / "plugins" / "puppet.py"
     plugin.write_text(
         plugin.read_text().replace(
@@ -115,7 +117,7 @@ async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the
     assert not world.exchange_orders(open_only=True)
 
 
-async def test_commands_from_another_process(world: World) -> None:
+async def test_commands_from_another_process_are_executed(world: World) -> None:
     bot = await world.start()
     running = asyncio.create_task(Keeper().run(bot, None))
     try:
@@ -140,14 +142,14 @@ async def test_commands_from_another_process(world: World) -> None:
     assert status["name"] == "world"
 
 
-async def test_a_parameter_that_was_set_outlives_a_restart(world: World) -> None:
+async def test_a_parameter_set_at_run_time_survives_a_restart(world: World) -> None:
     bot = await world.start()
     bot.journal.parameter("p", "size", 0.5, bot.driver.now())
     await world.crash(bot)
     assert puppet(await world.start()).size == 0.5
 
 
-async def test_a_halt_cancels_is_durable_and_only_resume_lifts_it(world: World) -> None:
+async def test_a_halt_cancels_is_durable_and_ends_only_by_a_resume(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -164,7 +166,7 @@ async def test_a_halt_cancels_is_durable_and_only_resume_lifts_it(world: World) 
     assert not far_buy(again).is_refused
 
 
-async def test_the_latch_is_the_last_gate_before_the_socket(world: World) -> None:
+async def test_the_latch_is_the_last_check_before_the_socket(world: World) -> None:
     bot = await world.start()
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
     assert not order.is_refused
@@ -177,7 +179,7 @@ async def test_the_latch_is_the_last_gate_before_the_socket(world: World) -> Non
     assert not world.exchange_orders()
 
 
-async def test_panic_ends_every_order_and_names_foreign_ones(world: World) -> None:
+async def test_panic_ends_every_order_and_lists_foreign_ones(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
@@ -202,7 +204,7 @@ async def test_panic_ends_every_order_and_names_foreign_ones(world: World) -> No
     assert parts.folder.is_halted()
 
 
-async def test_panic_cancels_unseen_what_it_cannot_list_and_tells_of_one_problem_once(world: World) -> None:
+async def test_panic_cancels_what_it_cannot_list_and_reports_a_problem_once(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     said: list[str] = []
@@ -221,20 +223,19 @@ async def test_panic_cancels_unseen_what_it_cannot_list_and_tells_of_one_problem
     assert not world.exchange_orders(open_only=True)
 
 
-async def test_without_a_journal_nothing_new_is_sent_and_cancels_go_on(world: World) -> None:
+async def test_without_a_journal_no_new_orders_are_sent_but_cancels_are(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
-    bot.journal._db.execute("PRAGMA query_only=1")
-    held = far_buy(bot)
-    await until(lambda: held.is_final)
-    assert held.state is OrderState.NOT_SENT
-    assert "cannot be written" in held.reason
-    puppet(bot).cancel(order)
-    bot.driver.wake()
-    await until(lambda: order.is_final)
-    assert not world.exchange_orders(open_only=True)
-    bot.journal._db.execute("PRAGMA query_only=0")
+    with world.disk.read_only("journal.sqlite"):
+        held = far_buy(bot)
+        await until(lambda: held.is_final)
+        assert held.state is OrderState.NOT_SENT
+        assert "cannot be written" in held.reason
+        puppet(bot).cancel(order)
+        bot.driver.wake()
+        await until(lambda: order.is_final)
+        assert not world.exchange_orders(open_only=True)
     await until(lambda: bot.driver.journal_fault is None)
     later = far_buy(bot)
     await settled(later)
@@ -254,10 +255,10 @@ async def test_the_journal_row_is_on_disk_before_the_request_leaves(world: World
 
         async def send(self, request: Any, *, urgent: bool = False) -> Any:
             if request.endpoint == "create_order":
-                db = sqlite3.connect(path)
-                row = "SELECT state FROM orders WHERE client_id = ?"
-                seen.append([state for (state,) in db.execute(row, (request.order.client_id,))])
-                db.close()
+                journal = Journal.open(path, read_only=True)
+                rows = journal.order_rows()
+                seen.append([row["state"] for row in rows if row["client_id"] == request.order.client_id])
+                journal.close()
             return await self._adapter.send(request, urgent=urgent)
 
     bot = await world.start(wrap=Looking)
@@ -265,13 +266,13 @@ async def test_the_journal_row_is_on_disk_before_the_request_leaves(world: World
     assert seen == [["sending"]]
 
 
-async def test_foreign_orders_are_shown_and_never_touched(world: World) -> None:
+async def test_foreign_orders_are_shown_but_never_touched(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
     await world.crash(bot)
-    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"):
-        (world.folder / "state" / name).unlink(missing_ok=True)
+    for path in (world.folder / "state").glob("journal.sqlite*"):
+        path.unlink()
     again = await world.start()
     assert "not this bot's" in told(again)
     assert order.order_id in told(again)
@@ -280,7 +281,7 @@ async def test_foreign_orders_are_shown_and_never_touched(world: World) -> None:
     again.view.money.check()
 
 
-async def test_balances_that_others_change_count_as_unassigned(world: World) -> None:
+async def test_outside_balance_changes_count_as_unassigned(world: World) -> None:
     bot = await world.start()
     world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
     world.emulator.advance(world.emulator.venue.now)
@@ -289,7 +290,8 @@ async def test_balances_that_others_change_count_as_unassigned(world: World) -> 
     assert puppet(bot).balance("usdt").total == 100_000
 
 
-async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they_are_back(world: World) -> None:
+async def test_outside_withdrawal_of_a_strategys_coins_halts_new_orders_until_they_are_back(world: World) -> None:
+    world.config.write_text(WITH_COINS)
     bot = await world.start()
     emulator = world.emulator
     new = OrderSpec(
@@ -306,13 +308,13 @@ async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
     emulator.advance(emulator.venue.now)
-    await until(lambda: "the account holds all that its strategies own again; new orders are allowed" in told(bot))
+    await until(lambda: "the account again holds everything its strategies own; new orders are allowed" in told(bot))
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN
 
 
-async def test_a_lost_stream_is_told_of_and_compared_after(world: World) -> None:
+async def test_a_lost_stream_is_reported_and_followed_by_a_comparison(world: World) -> None:
     bot = await world.start()
     await until(lambda: len(bot.streams.connections) >= 6)
     order = far_buy(bot)
@@ -351,7 +353,7 @@ def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
     assert reports[0].where.startswith(f"{plugin}:3")
 
 
-def test_the_watchdog_is_quiet_about_quick_turns() -> None:
+def test_the_watchdog_ignores_quick_turns() -> None:
     reports: list[Blocked] = []
     watchdog = Watchdog(reports.append, limit_s=0.2)
     watchdog.start()
@@ -363,7 +365,7 @@ def test_the_watchdog_is_quiet_about_quick_turns() -> None:
     assert reports == []
 
 
-async def test_rejections_in_a_row_trip_the_breaker(world: World) -> None:
+async def test_consecutive_rejections_trip_the_breaker(world: World) -> None:
     bot = await world.start()
     fault = world.emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 400})
     for number in range(REJECTIONS_MAX):
@@ -379,7 +381,7 @@ async def test_rejections_in_a_row_trip_the_breaker(world: World) -> None:
     assert far_buy(bot).is_refused
 
 
-async def test_an_order_that_was_accepted_ends_a_row_of_rejections(world: World) -> None:
+async def test_an_accepted_order_ends_a_streak_of_rejections(world: World) -> None:
     bot = await world.start()
     for count in (REJECTIONS_MAX - 1, 0, REJECTIONS_MAX - 1):
         if count:
@@ -391,7 +393,7 @@ async def test_an_order_that_was_accepted_ends_a_row_of_rejections(world: World)
     assert bot.view.halted is None
 
 
-async def test_a_clock_that_is_far_from_the_exchanges_trips_the_breaker(tmp_path: Path) -> None:
+async def test_a_clock_far_from_the_exchanges_trips_the_breaker(tmp_path: Path) -> None:
     class Ahead:
         clock_skew_ms = 6_000
 
@@ -409,7 +411,7 @@ async def test_a_clock_that_is_far_from_the_exchanges_trips_the_breaker(tmp_path
         assert bot.parts.folder.is_halted()
 
 
-async def test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_breaker(
+async def test_a_quiet_book_is_read_and_the_second_differing_read_trips_the_breaker(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
@@ -423,7 +425,7 @@ async def test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_b
     assert "changes, but the stream does not show it" in (bot.view.halted or "")
 
 
-async def test_events_of_one_moment_are_taken_in_the_documented_order(
+async def test_events_at_one_moment_are_processed_in_the_documented_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await world.start()

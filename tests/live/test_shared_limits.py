@@ -41,7 +41,7 @@ LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), 
         max_size=8,
     ),
 )
-def test_no_window_is_exceeded_by_all_together(
+def test_processes_together_exceed_no_window(
     seed: int, limits: LimitTable, lost: float, unknown: float, heard_after_s: float, deeds: list[tuple[int, str]]
 ) -> None:
     arrivals: dict[str, list[int]] = {}
@@ -112,7 +112,7 @@ def used_percent(arrivals: list[int], windows: int, limit: int, length: int) -> 
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_together_they_use_nearly_all_of_the_limit_and_share_it_evenly(count: int) -> None:
+def test_processes_together_use_nearly_the_whole_limit_and_share_it_evenly(count: int) -> None:
     limits = table(create_order=(300, 15))
     arrivals: dict[str, list[int]] = {}
     sent: list[int] = []
@@ -155,7 +155,7 @@ def test_a_light_process_does_not_wait_behind_a_greedy_one() -> None:
     assert sorted(waits)[28] < 0.25  # the 95th percentile
 
 
-def test_a_dead_process_s_slots_are_held_as_unknown_and_come_free_by_themselves() -> None:
+def test_a_dead_processs_slots_are_held_as_unknown_and_free_themselves() -> None:
     limits = table(create_order=(20, 2))
     arrivals: dict[str, list[int]] = {}
 
@@ -178,7 +178,7 @@ def test_a_dead_process_s_slots_are_held_as_unknown_and_come_free_by_themselves(
     assert exceeded(arrivals, limits) == []
 
 
-def test_a_bot_that_dies_again_and_again_is_not_held_up_by_its_predecessors() -> None:
+def test_a_bot_that_keeps_dying_is_not_delayed_by_its_predecessors() -> None:
     limits = table(create_order=(300, 15), cancel_order=(90, 60), open_orders=(5, 1), private=(60, 60))
     arrivals: dict[str, list[int]] = {}
 
@@ -204,7 +204,7 @@ def test_a_bot_that_dies_again_and_again_is_not_held_up_by_its_predecessors() ->
     assert len(arrivals["cancel_order"]) == 20
 
 
-def test_a_successor_holds_what_was_on_its_way_until_it_can_no_longer_arrive() -> None:
+def test_a_successor_holds_requests_in_flight_until_they_can_no_longer_arrive() -> None:
     limits = table(create_order=(16, 1))
     arrivals: dict[str, list[int]] = {}
 
@@ -228,7 +228,7 @@ def test_a_successor_holds_what_was_on_its_way_until_it_can_no_longer_arrive() -
     assert exceeded(arrivals, limits) == []
 
 
-def test_without_the_ledger_only_cancels_go_on_and_the_user_is_told() -> None:
+def test_without_the_ledger_only_cancels_continue_and_the_user_is_told() -> None:
     limits = table(create_order=(300, 15), cancel_order=(900, 60))
     arrivals: dict[str, list[int]] = {}
 
@@ -259,7 +259,7 @@ def test_without_the_ledger_only_cancels_go_on_and_the_user_is_told() -> None:
     run_virtually(main)
 
 
-def test_a_lone_cancel_and_a_lone_order_leave_at_once() -> None:
+def test_a_single_cancel_and_a_single_order_leave_at_once() -> None:
     limits = table()
     arrivals: dict[str, list[int]] = {}
 
@@ -275,7 +275,7 @@ def test_a_lone_cancel_and_a_lone_order_leave_at_once() -> None:
     run_virtually(main)
 
 
-def test_an_orderly_end_gives_everything_back() -> None:
+def test_a_clean_end_returns_every_slot() -> None:
     limits = table(create_order=(300, 15))
     arrivals: dict[str, list[int]] = {}
 
@@ -291,7 +291,7 @@ def test_an_orderly_end_gives_everything_back() -> None:
     run_virtually(main)
 
 
-def test_accounts_share_the_address_but_not_each_other_s_windows() -> None:
+def test_accounts_share_the_address_windows_but_not_each_others() -> None:
     limits = table(create_order=(20, 2), cancel_order=(90, 3))
     arrivals: dict[str, list[int]] = {}
 
@@ -313,7 +313,7 @@ def test_accounts_share_the_address_but_not_each_other_s_windows() -> None:
     assert exceeded(arrivals, limits) == []
 
 
-def test_a_lost_ledger_is_told_again_of_requests_whose_outcome_is_unknown() -> None:
+def test_requests_of_unknown_outcome_are_reported_again_after_a_ledger_is_lost() -> None:
     limits = table(create_order=(16, 1))
     arrivals: dict[str, list[int]] = {}
 

@@ -1,4 +1,4 @@
-"""A whole bot that shares its windows: its orders take leased slots, and it leaves none behind."""
+"""A whole bot with shared windows: its orders take leased slots, and it leaves none behind."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ from botkit.project.project import Project
 from tests.benchmarks.limits_judge import broker_pid
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
 
+pytestmark = pytest.mark.virtual_time
+
 
 def sharing_parts(world: World, link: Link) -> LiveParts:
     project = Project.load(world.config)
@@ -53,7 +55,8 @@ async def creates_held(link: Link) -> int:
     return sum(row.held for row in rows if row.key in ways)
 
 
-async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.real_time  # the broker is a process behind a socket
+async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     folder = tmp_path / "b"
     async with make_world(tmp_path, speed=1.0) as world:
@@ -77,7 +80,7 @@ async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, mo
 
 
 class DeadLink:
-    """A ledger that is not there."""
+    """A ledger that does not exist."""
 
     name = "the ledger at redis://nowhere"
 
@@ -88,7 +91,7 @@ class DeadLink:
         pass
 
 
-async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_says_how_to_mend_it(
+async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
@@ -99,12 +102,12 @@ async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_says_how_to
             await start(sharing_parts(world, DeadLink()), Notices())
 
 
-def test_a_ledger_that_is_not_known_is_a_configuration_error() -> None:
+def test_an_unknown_ledger_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="redis://HOST:PORT/0"):
         ledger_link("memcached://here")
 
 
-def test_a_bot_may_stay_alone(tmp_path: Path) -> None:
+def test_a_bot_may_share_with_nobody(tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "puppet.py").write_text(_PUPPET)
     path = tmp_path / "alone.yaml"

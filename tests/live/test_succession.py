@@ -1,4 +1,4 @@
-"""What a run tells the next one of its share of the limits."""
+"""What a run tells its successor about its share of the limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sends(path: Path) -> dict[str, list[bool]]:
     return found
 
 
-async def test_a_killed_bots_sends_are_told_to_the_ledger_that_it_shared(tmp_path: Path) -> None:
+async def test_a_killed_bots_sends_are_reported_to_the_ledger_it_shared(tmp_path: Path) -> None:
     with own_machine(tmp_path):
         async with Forks.open() as forks, kill_world(tmp_path) as world:
             await world.kill(forks, NOT_ANSWERED, Random(1))
@@ -38,7 +38,7 @@ async def test_a_killed_bots_sends_are_told_to_the_ledger_that_it_shared(tmp_pat
             journal.close()
 
 
-async def test_a_request_of_unknown_outcome_counts_as_one_without_an_answer(world: World) -> None:
+async def test_a_request_of_unknown_outcome_counts_as_unanswered(world: World) -> None:
     bot = await world.start()
     first = far_buy(bot)
     await settled(first)

@@ -7,6 +7,7 @@ import io
 from datetime import timedelta, timezone
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from botkit.live.stopping import stop
@@ -15,6 +16,8 @@ from botkit.live.telling.summary import order_text
 from botkit.live.telling.view import Several, TerminalView, line_of, screen_of, shared_room
 from tests.live.pictures import PICTURE, picture
 from tests.live.world import World, far_buy, settled
+
+pytestmark = pytest.mark.virtual_time
 
 TAIPEI = timezone(timedelta(hours=8))
 
@@ -36,7 +39,7 @@ def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> 
         "3,000,001",
         "0.3",
         "running",
-        "391 spread < 40 [bold]bps",  # what a strategy says is text and no markup
+        "391 spread < 40 [bold]bps",  # a strategy's text is not markup
         "+5,000.50",
         "-12.00",
         "2999000",
@@ -50,7 +53,7 @@ def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> 
     assert "halted" not in text
 
 
-def test_what_is_wrong_stands_at_the_top() -> None:
+def test_problems_are_shown_at_the_top() -> None:
     lines = drawn(
         picture(halted="a loss", faults=("the disk is full",), lost_streams=("order_book btc_twd",))
     ).splitlines()
@@ -67,13 +70,13 @@ def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_is_no_err
     assert drawn(picture(orders=many), width=20)
 
 
-def test_a_line_says_how_things_stand() -> None:
+def test_one_line_summarises_the_state() -> None:
     line = "2025-01-01 10:53:20  btc_twd 3,000,001  1 open orders  3 fills  profit -432.10 twd"
     assert line_of(PICTURE, TAIPEI) == line
     assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")
 
 
-async def test_without_a_terminal_events_and_now_and_then_a_line_are_printed() -> None:
+async def test_without_a_terminal_events_and_periodic_status_lines_are_printed() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=False, width=80)
     async with TerminalView(lambda: [standing(PICTURE)], console=console, zone=TAIPEI, line_every_s=0.01) as view:
@@ -87,7 +90,7 @@ async def test_without_a_terminal_events_and_now_and_then_a_line_are_printed() -
     assert "\x1b" not in out.getvalue()
 
 
-async def test_a_picture_that_cannot_be_taken_ends_the_view_and_not_the_bot() -> None:
+async def test_a_failing_picture_ends_the_view_but_not_the_bot() -> None:
     def broken() -> Any:
         raise RuntimeError("a bug in the picture")
 
@@ -117,7 +120,7 @@ def drawn_together(standings: list[BotState], events: list[tuple[str, str]], hei
     return console.export_text().splitlines()
 
 
-def test_several_bots_are_a_table_and_as_much_of_each_as_fits() -> None:
+def test_several_bots_are_a_table_with_details_as_far_as_they_fit() -> None:
     other = picture(name="other", halted="a loss", orders=PICTURE.orders * 30)
     standings = [standing(PICTURE), standing(other), standing(None, "failed: no key")]
     events = [("info", f"demo: bought {n}") for n in range(8)]
@@ -140,7 +143,7 @@ def test_several_bots_are_a_table_and_as_much_of_each_as_fits() -> None:
     assert len(drawn_together(many, events, height=25)) == 24
 
 
-def test_room_goes_to_those_who_need_it() -> None:
+def test_room_goes_to_the_sections_that_need_it() -> None:
     assert shared_room([10, 2, 10], 12) == [5, 2, 5]
     assert shared_room([3, 3], 100) == [3, 3]
     assert shared_room([3, 3], -1) == [0, 0]
@@ -158,7 +161,7 @@ async def test_lines_of_several_bots_begin_with_their_names() -> None:
     assert out.getvalue().startswith("demo: 2025")
 
 
-async def test_the_picture_of_a_running_bot(world: World) -> None:
+async def test_picture_of_a_running_bot(world: World) -> None:
     bot = await world.start()
     try:
         order = far_buy(bot)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import errno
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +17,10 @@ from botkit.config.schema import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
 from botkit.live.bot import Bot
+from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles
 from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
+from botkit.live.ports import DurableFile
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import RESTING_STATES, Order, OrderState
@@ -54,10 +59,77 @@ strategies:
 emulator:
   balances: {usdt: 100000, btc: 1}
 """
+#: the same, with a strategy that was given coins
+WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000", btc: "1"},')
+
+
+class LimitedDisk(RealDisk):
+    """This machine's disk, which can be made to refuse whatever is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: OSError | None = None
+        self._names = ""
+        self.files = _LimitedFiles(self)
+        self.durable = _LimitedDurableFiles(self)
+        self._connections: list[sqlite3.Connection] = []
+
+    def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        made = super().connect(path, read_only=read_only)
+        self._connections.append(made)
+        return made
+
+    def check(self, path: Path) -> None:
+        if self.error is not None and path.name.startswith(self._names):
+            raise self.error
+
+    @contextlib.contextmanager
+    def read_only(self, names: str = "") -> Iterator[None]:
+        """Files whose names begin with this cannot be written."""
+        self._names = names
+        self.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
+        self._query_only(True)
+        try:
+            yield
+        finally:
+            self.error = None
+            self._query_only(False)
+
+    def _query_only(self, is_so: bool) -> None:
+        for made in self._connections:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed
+                made.execute(f"PRAGMA query_only={int(is_so)}")
+
+
+class _LimitedFiles(RealFiles):
+    def __init__(self, disk: LimitedDisk) -> None:
+        self._disk = disk
+
+    def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
+        self._disk.check(path)
+        super().write(path, content, durable=durable)
+
+
+class _LimitedDurableFiles(RealDurableFiles):
+    def __init__(self, disk: LimitedDisk) -> None:
+        self._disk = disk
+
+    def open(self, path: Path) -> DurableFile:
+        return _LimitedFile(super().open(path), path, self._disk)
+
+
+class _LimitedFile:
+    def __init__(self, file: DurableFile, path: Path, disk: LimitedDisk) -> None:
+        self._file, self._path, self._disk = file, path, disk
+        self.size, self.close = file.size, file.close
+
+    def write(self, at: int, content: bytes) -> None:
+        self._disk.check(self._path)
+        self._file.write(at, content)
 
 
 class World:
-    """An emulator, and the bots that meet it one after the other."""
+    """An emulator, and the successive bots that meet it."""
 
     def __init__(self, folder: Path, emulator: Emulator, config: Path, speed: float) -> None:
         self.folder = folder
@@ -65,7 +137,8 @@ class World:
         self.config = config
         self.speed = speed
         self.bots: list[Bot] = []
-        #: what the bot that was started last has told
+        self.disk = LimitedDisk()
+        #: the latest bot's messages
         self.told: list[tuple[str, str]] = []
 
     def parts(
@@ -76,7 +149,7 @@ class World:
         rest: str | None = None,
         ws: str | None = None,
     ) -> LiveParts:
-        """``rest`` and ``ws`` are addresses other than the emulator's."""
+        """``rest`` and ``ws`` override the emulator's addresses."""
         project = Project.load(self.config)
         clock = self.emulator.clock
         adapter = connect(project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock)
@@ -85,7 +158,7 @@ class World:
             "emulator",
             adapter=wrap(adapter),
             clock=clock,
-            folder=StateFolder(self.folder / "state"),
+            folder=StateFolder(self.folder / "state", self.disk),
             fees=FeesConfig(),
             latest_accept_s=2,
             is_new_world=is_new_world,
@@ -96,7 +169,7 @@ class World:
         return await self.start_from(self.parts(**options), orphans=orphans)
 
     async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
-        """A bot that trades; what it told of its start is in ``told`` even where the start was refused."""
+        """A trading bot; its start-up messages are in ``told`` even if the start was refused."""
         notices, self.told = Notices(), []
         said = self.told
         notices.listeners.append(lambda level, text: said.append((level, text)))
@@ -107,10 +180,11 @@ class World:
         return bot
 
     async def crash(self, bot: Bot) -> None:
-        """The process dies: nothing is said, nothing is written any more."""
+        """The process dies: nothing more is said or written."""
         bot.driver.fault = RuntimeError("crashed by the test")
         await bot.driver.close()
-        await bot.close()
+        with self.disk.read_only():
+            await bot.close()
 
     def exchange_orders(self, *, open_only: bool = False) -> list[Any]:
         reports = self.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)
@@ -131,14 +205,14 @@ def told(bot: Bot) -> str:
 
 
 def far_buy(bot: Bot, amount: float = 0.01) -> Order:
-    """A buy that rests, half-way below the market."""
+    """A resting buy halfway below the market."""
     order: Order = puppet(bot).buy("btc_usdt", amount=amount, price=round(puppet(bot).last_price("btc_usdt") / 2))
     bot.driver.wake()
     return order
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    """Wait for something that comes by itself."""
+    """Wait for something that happens by itself."""
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.005)
@@ -150,7 +224,7 @@ async def settled(order: Order) -> None:
 
 @contextlib.asynccontextmanager
 async def kept(bot: Bot) -> AsyncIterator[Keeper]:
-    """The bot is looked after, as `botkit run` does it, until the block ends."""
+    """Run the bot with its keeper, as `botkit run` does, until the block ends."""
     keeper = Keeper()
     running = asyncio.create_task(keeper.run(bot, None))
     try:
@@ -176,7 +250,7 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
-            # by the exchange's own count; a storm of 429 that a test has ordered is none of it
+            # by the exchange's own count; a storm of 429s that a test ordered is excluded
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:

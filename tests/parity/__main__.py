@@ -1,4 +1,4 @@
-"""``python -m tests.parity``: random strategies that hear trades decide over sockets as in their backtests.
+"""``python -m tests.parity``: random strategies that receive trades decide over sockets as in their backtests.
 
 python -m tests.parity                        100 seeds on each of the four tapes
 python -m tests.parity --seeds 3,17           these alone

@@ -1,4 +1,4 @@
-"""Random strategies that hear trades, by seed, over one of the parity tapes: in a backtest and over real sockets."""
+"""Random strategies that receive trades, by seed, over one of the parity tapes: in a backtest and over real sockets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ COUNTED = ("decisions", "orders", "fills", "cancels", "refusals", "trades heard"
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy's two runs: what happened in them, and where they differ ("" where they are equal)."""
+    """One strategy's two runs: what happened in them, and their first difference ("" if they are equal)."""
 
     counts: Counter[str]
     difference: str
 
 
 def config(seed: int, tape: ParityTape) -> str:
-    """The configuration of a seed's bot: its strategy, stretch of the tape, money, latency, fees and limits."""
+    """A seed's bot configuration: its strategy, part of the tape, money, latency, fees and limits."""
     dice = Random(f"hearing {seed}")
     span = tape.seconds * NS_PER_S
     room = max(tape.end - tape.start - span, 0)
@@ -73,7 +73,7 @@ def config(seed: int, tape: ParityTape) -> str:
 
 
 async def compare(seed: int, tape: ParityTape, folder: Path) -> Compared:
-    """Run the bot of a seed in a backtest and in lockstep. Both runs' decisions stay in ``folder``."""
+    """Run a seed's bot in a backtest and in lockstep. Both runs' decisions stay in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "parity.yaml"
     path.write_text(config(seed, tape))

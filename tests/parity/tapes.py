@@ -1,4 +1,4 @@
-"""The tapes that random strategies trade on in lockstep: recorded frames, the bundled one, and two full of bursts."""
+"""The tapes on which random strategies trade in lockstep: recorded frames, the bundled tape, and two full of bursts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 
 
 class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
-    """A tape, the span of it that has books and trades, and the bots that it is for."""
+    """A tape, its span of books and trades, and the bots that use it."""
 
     path: Path
     start: Nanos
@@ -37,12 +37,12 @@ class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parity_tape(name: str, folder: Path) -> ParityTape | None:
-    """The tape of a name of `TAPES`, written below ``folder`` if it is not there yet; None if it cannot be had."""
+    """The tape of `TAPES` with this name, written below ``folder`` if missing; None if it is unavailable."""
     return _MAKERS[name](folder)
 
 
 def recorded_frames(folder: Path) -> ParityTape | None:
-    """The recorded frames as a tape below ``folder``; None where they are not at hand."""
+    """The recorded frames as a tape below ``folder``; None if they are unavailable."""
     if not FRAMES.exists():
         return None
     path = folder / "frames"
@@ -52,7 +52,7 @@ def recorded_frames(folder: Path) -> ParityTape | None:
 
 
 def bundled(folder: Path) -> ParityTape:
-    """The tape that comes with the project, read in place."""
+    """The project's bundled tape, read in place."""
     return ParityTape(
         path=BUNDLED,
         start=parse_time("2025-04-02T20:01"),
@@ -93,8 +93,8 @@ BURST_PAIRS = ("btc_usdt", "eth_usdt")
 
 
 def write_bursts(folder: Path, pairs: Mapping[str, Pair]) -> None:
-    """Books a second apart with jitter, and trades that come one by one, by the dozen, or 130 at one moment,
-    some of them that of a book."""
+    """Books a second apart with jitter, and trades that come singly, by the dozen, or 130 at one moment, some of
+    them at the moment of a book."""
     dice = random.Random(3)
     with TapeWriter(folder, source="made up for a test", recorded="by hand") as writer:
         for name in BURST_PAIRS:

@@ -1,4 +1,4 @@
-"""A handful of the random strategies that hear trades; ``python -m tests.parity`` runs 100 of them on each tape."""
+"""A few of the random strategies that receive trades; ``python -m tests.parity`` runs 100 of them on each tape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ParityTape | No
 
 
 @pytest.mark.parametrize(("name", "seed"), [(name, seed) for name, seeds in SEEDS.items() for seed in seeds])
-async def test_a_strategy_that_hears_trades_decides_over_the_wire_as_in_its_backtest(
+async def test_a_strategy_that_receives_trades_decides_over_the_wire_as_in_its_backtest(
     tapes: dict[str, ParityTape | None], tmp_path: Path, name: str, seed: int
 ) -> None:
     tape = tapes[name]
@@ -40,7 +40,7 @@ async def test_a_strategy_that_hears_trades_decides_over_the_wire_as_in_its_back
 
 
 @pytest.mark.parametrize("name", ["bursts", "cascades"])
-def test_the_made_tapes_have_more_than_a_hundred_trades_at_one_moment(
+def test_generated_tapes_have_over_a_hundred_trades_at_one_moment(
     tapes: dict[str, ParityTape | None], name: str
 ) -> None:
     tape = tapes[name]

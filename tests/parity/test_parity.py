@@ -21,11 +21,11 @@ SMA = "{name: s, use: sma_cross, params: {pair: btc_usdt, resolution: 1m, fast: 
 MAKER = (
     "{name: m, use: market_maker, params: {pair: btc_usdt, amount: 0.02, spread_bps: 1.5, skew_bps: 3, inventory: 0.3}}"
 )
-#: strategy -> (its configuration, seconds of the tape, more options of the world)
+#: strategy -> (its configuration, seconds of the tape, further options of the world)
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sma_cross": (SMA, 720, {}),
     "market_maker": (MAKER, 70, {}),
-    # lines a thirtieth of a percent apart, which a maker without fees may earn from
+    # lines a thirtieth of a percent apart, from which a maker without fees may earn
     "grid": (
         "{{name: g, use: grid, params: {{pair: btc_usdt, low: {low}, high: {high}, cells: 12, amount: 0.005}}}}",
         180,
@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
         70,
         {},
     ),
-    # ten orders a second are wanted, and of single creates alone two a second may leave: four windows of waiting
+    # the strategy places ten orders a second, but only two single creates a second may leave: four windows of waiting
     "greedy": (
         "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}",
         240,
@@ -57,7 +57,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     ),
     # nonsense, orders beyond the balance, and cancels of what was just filled
     "anything": ("{name: r, use: random_trader, params: {pairs: [btc_usdt], acts: 0.6}}", 60, {"first_s": 120}),
-    # valued in a currency that only a pair nobody trades leads to
+    # valued in a currency that only an untraded pair connects
     "bounded": (
         "{name: r, use: random_trader, params: {pairs: [btc_usdt]}, risk: {max_daily_loss: {twd: 300}}}",
         120,
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
             "more": "currency: twd\nrisk: {max_order_value: {twd: 90000}, max_open_orders: 9, price_collar_pct: 0.1}",
         },
     ),
-    # several on one account, latencies that draw apart, batches, and far more wanted than the limits let leave
+    # several on one account, random latencies, batches, and far more orders than the limits allow
     "crowd": (
         "{name: a, use: random_trader, capital: 40%, params: {pairs: [btc_usdt, btc_twd], acts: 0.8}}\n"
         "  - {name: b, use: random_trader, capital: {usdt: 9000}, params: {pairs: [btc_usdt, usdt_twd], acts: 0.8}}\n"
@@ -104,7 +104,9 @@ def case_project(world: tuple[Path, float], case: str) -> Project:
 
 
 @pytest.mark.parametrize("case", list(CASES))
-async def test_a_backtest_decides_as_the_bot_over_the_wire(world: tuple[Path, float], case: str) -> None:
+async def test_a_backtest_makes_the_same_decisions_as_the_bot_over_the_wire(
+    world: tuple[Path, float], case: str
+) -> None:
     decisions, result = await both(case_project(world, case))
     found = counted(decisions)
     assert result.answers == found["answer"] == found["request"]
@@ -113,8 +115,8 @@ async def test_a_backtest_decides_as_the_bot_over_the_wire(world: tuple[Path, fl
         assert found["fill"] >= (20 if case in ("market_maker", "grid") else 1), found
 
 
-def test_all_that_may_become_of_an_order_occurs_over_the_set(world: tuple[Path, float]) -> None:
-    """Counted in the backtests, since the test above holds the runs over the wire to them."""
+def test_the_set_covers_everything_that_can_happen_to_an_order(world: tuple[Path, float]) -> None:
+    """Counted in the backtests, since the test above compares the runs over the wire with them."""
     total: Counter[str] = Counter()
     for case in CASES:
         total += counted(backtested(case_project(world, case)))
@@ -134,9 +136,9 @@ def test_all_that_may_become_of_an_order_occurs_over_the_set(world: tuple[Path, 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_strategy_that_does_anything_is_answered_alike(world: tuple[Path, float], seed: int) -> None:
+async def test_a_strategy_that_uses_every_call_gets_the_same_answers(world: tuple[Path, float], seed: int) -> None:
     folder, _ = world
-    # seed 0 met an own order too small for the wire's decimals, seed 2 a batch of cancels over two pairs
+    # seed 0 met one of its own orders too small for the wire's decimals, seed 2 a batch of cancels over two pairs
     options: dict[str, Any] = {"first_s": 120 + seed // 4 * 60 % 540, "seed": seed}
     if seed % 2:
         options["latency"] = ", model: lognormal, sigma: 0.6"
@@ -148,7 +150,7 @@ async def test_a_strategy_that_does_anything_is_answered_alike(world: tuple[Path
 
 
 def test_the_bot_is_the_only_best_bid(world: tuple[Path, float]) -> None:
-    """What it saw of itself is in its tags: alone at its price, alone on its side, beaten by somebody."""
+    """Its tags record what it saw of itself: alone at its price, alone on its side, outbid by somebody."""
     rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
     tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
     assert tags["alone at the best bid"] >= 5, tags
@@ -188,7 +190,7 @@ def test_a_millisecond_of_latency_changes_the_decisions(world: tuple[Path, float
 def test_the_commands_write_equal_decisions(
     world: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`botkit backtest` and `botkit run --lockstep`, each as a user types it."""
+    """`botkit backtest` and `botkit run --lockstep`, as a user types them."""
     config = str(project(world[0], MAKER, 40).loaded.path)
     one, other = tmp_path / "backtest", tmp_path / "run"
     botkit.main(["backtest", config, "--out", str(one), "--no-readings", "--json"], standalone_mode=False)

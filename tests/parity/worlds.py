@@ -22,9 +22,9 @@ from botkit.tape.writer import TapeWriter
 ROOT = Path(__file__).parents[2]
 START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 MINUTES = 12
-#: in these seconds of the tape nobody bids for btc_usdt
+#: during these seconds of the tape there are no bids for btc_usdt
 BIDLESS = (70, 100)
-#: in these seconds usdt_twd is a hundredth dearer than what the pairs of btc make of it
+#: during these seconds usdt_twd is one percent above what the btc pairs imply
 OUT_OF_LINE = (20, 60)
 
 CONFIG = """
@@ -59,7 +59,7 @@ def write_tape(folder: Path, pairs: Any) -> float:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """The rows with what the synthetic market never does."""
+    """The rows, with events that the synthetic market never produces."""
     if not isinstance(columns, BookColumns):
         return columns
     since_s = (columns.received - START) / NS_PER_S
@@ -123,7 +123,7 @@ def backtested(found: Project) -> list[str]:
 
 
 async def both(found: Project) -> tuple[list[str], LockstepResult]:
-    """The decisions of a bot in a backtest and over HTTP and WebSocket, which are the same line by line."""
+    """A bot's decisions in a backtest and over HTTP and WebSocket, which must be the same line by line."""
     folder = found.loaded.path.parent / "lockstep"
     result, difference = await compare_in_lockstep(found, folder)
     assert difference is None, (
@@ -134,7 +134,7 @@ async def both(found: Project) -> tuple[list[str], LockstepResult]:
 
 
 def counted(lines: list[str]) -> Counter[str]:
-    """What happened in a run, by name: lines of each kind, and what the issue wants to have occurred."""
+    """What happened in a run, by name: the number of lines of each kind, and the events that the test requires."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(row["k"] for row in rows)
     asked: dict[int, dict[str, Any]] = {}
@@ -151,7 +151,7 @@ def counted(lines: list[str]) -> Counter[str]:
         elif kind == "answer" and row["outcome"] != "ok":
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
-            # an order that had to wait for its slot left later than it was asked for
+            # an order that had to wait for its slot left later than it was placed
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         if kind == "request":

@@ -192,7 +192,7 @@ class Script:
         return self.tally(executions)
 
     def compare(self, account: str, rows: list[TradeReport]) -> None:
-        """Balances from what was published alone. Values floor once per execution; fees are as told."""
+        """Balances derived from published events alone. Values are floored once per execution; fees are as reported."""
         balances = dict(self.begun[account])
         for row in rows:
             pair, sign = row.pair, row.side.sign
@@ -239,7 +239,7 @@ def test_a_thousand_random_scripts_conserve_every_unit() -> None:
     assert not rare, f"too rare to prove anything: {rare} of {SCRIPTS}; all: {dict(scripts)}"
 
 
-def test_the_proof_notices_a_single_unit() -> None:
+def test_the_check_notices_a_single_unit() -> None:
     script = Script(1)
     script.run()
     script.kernel._ledger.accounts["plain"].total["btc"] += 1

@@ -1,4 +1,4 @@
-"""Every indicator step by step equals itself over an array, bit for bit; and both equal the plain definition."""
+"""Every indicator gives the same bits step by step and over an array, and both match the plain definition."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from botkit.engine.indicators.volume import VWAP
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.events import Bar
 
-# prices as the exchange has them: a walk in cents, with flat stretches and jumps
+# prices like the exchange's: a walk in cents, with flat stretches and jumps
 STEPS = st.lists(st.sampled_from([0, 0, 0, 1, -1, 7, -7, 123, -4567, 10**7, -(10**7)]), max_size=80)
 WALKS = st.builds(
     lambda start, steps: [max(1, start + total) / 100 for total in np.cumsum([0, *steps]).tolist()],
     st.integers(1, 10**9),
     STEPS,
 )
-# and any other floats, except those so near to zero that their squares underflow: the finest unit of money is 1e-8
+# and any other floats, except those so close to zero that their squares underflow: the smallest money unit is 1e-8
 WILD = st.lists(st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12), max_size=60)
 PRICES = st.one_of(WALKS, WILD)
 LONG_WALKS = st.builds(
@@ -73,7 +73,7 @@ def rows_of(result: Any) -> list[Any]:
 @pytest.mark.parametrize("make", ONE_INPUT)
 @given(PRICES, LENGTHS)
 @settings(deadline=None, max_examples=60)
-def test_step_by_step_equals_over_an_array(make: Callable[[int], Any], prices: list[float], length: int) -> None:
+def test_single_updates_equal_whole_arrays(make: Callable[[int], Any], prices: list[float], length: int) -> None:
     indicator = make(length)
     before = indicator.over(prices)
     steps = []
@@ -87,7 +87,9 @@ def test_step_by_step_equals_over_an_array(make: Callable[[int], Any], prices: l
 
 @given(PRICES, LENGTHS, st.randoms(use_true_random=False))
 @settings(deadline=None, max_examples=60)
-def test_indicators_of_several_columns_too(prices: list[float], length: int, chance: Any) -> None:
+def test_single_updates_equal_whole_arrays_for_indicators_of_several_columns(
+    prices: list[float], length: int, chance: Any
+) -> None:
     highs = [price + chance.choice([0, 0.01, 5]) for price in prices]
     lows = [price - chance.choice([0, 0.01, 5]) for price in prices]
     volumes = [chance.choice([0.0, 0.0, 0.0001, 3.5, 1e4]) for _ in prices]
@@ -127,7 +129,7 @@ def column(bars: list[Bar], name: str) -> Any:
 @pytest.mark.parametrize("make", ONE_INPUT + SEVERAL_INPUTS)
 @given(st.one_of(WALKS, WILD, LONG_WALKS), st.one_of(LENGTHS, st.integers(1, 90)), st.integers())
 @settings(deadline=None, max_examples=25)
-def test_any_cutting_of_a_tape_gives_equal_bits(
+def test_cutting_a_tape_anywhere_gives_identical_bits(
     make: Callable[[int], Any], closes: list[float], length: int, seed: int
 ) -> None:
     chance = Random(seed)
@@ -156,11 +158,11 @@ def test_any_cutting_of_a_tape_gives_equal_bits(
 )  # fmt: skip
 @given(st.integers())
 @settings(deadline=None, max_examples=10)
-def test_an_earlier_beginning_than_the_history_changes_nothing_above_1e_9(make: Callable[[], Any], seed: int) -> None:
+def test_starting_before_the_documented_history_changes_nothing_above_1e_9(make: Callable[[], Any], seed: int) -> None:
     chance = Random(seed)
     late, early = make(), make()
     history = late.history
-    # what lies before moves ten times as much, from half to twice the price
+    # earlier values move ten times as much, from half to twice the price
     wild = [chance.uniform(50.0, 200.0) for _ in range(chance.randrange(1, 200))]
     closes = wild + [100.0 + chance.uniform(-10, 10) for _ in range(history + 20)]
     bars = rows_for(late, closes, chance)
@@ -182,7 +184,7 @@ def exact_mean(window: list[float], weights: list[float]) -> float | None:
 
 @given(PRICES, LENGTHS)
 @settings(deadline=None, max_examples=100)
-def test_averages_are_within_rounding_of_the_exact_ones(prices: list[float], length: int) -> None:
+def test_averages_are_within_rounding_of_exact_ones(prices: list[float], length: int) -> None:
     sma, wma, bands = SMA(length).over(prices), WMA(length).over(prices), Bollinger(length, 1).over(prices)
     vwap = VWAP(length).over(prices, [1.0 + i % 3 for i in range(len(prices))])
     for i in range(length - 1, len(prices)):
@@ -203,7 +205,7 @@ def test_averages_are_within_rounding_of_the_exact_ones(prices: list[float], len
 
 @given(PRICES, LENGTHS)
 @settings(deadline=None, max_examples=60)
-def test_extremes_are_those_of_the_window(prices: list[float], length: int) -> None:
+def test_extremes_match_the_window(prices: list[float], length: int) -> None:
     high, low = RollingHigh(length), RollingLow(length)
     for i, price in enumerate(prices):
         window = prices[max(0, i - length + 1) : i + 1]
@@ -227,7 +229,7 @@ def test_a_flat_window_gives_exactly_its_price(prices: list[float], first: int, 
 @given(st.lists(st.integers(-500, 500), min_size=20, max_size=60), LENGTHS)
 @example([0] * 14 + [1, 0, 1, 0, 0, 0], 3)  # a gain that 100 times itself over itself does not give 100
 @settings(deadline=None, max_examples=40)
-def test_rsi_stays_in_its_range_and_mirrors(steps: list[int], length: int) -> None:
+def test_rsi_stays_in_range_and_is_symmetric(steps: list[int], length: int) -> None:
     prices = np.cumsum([100_000, *steps]) / 100
     index = RSI(length).over(prices)[length:]
     mirrored = RSI(length).over(-prices)[length:]

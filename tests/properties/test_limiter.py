@@ -1,4 +1,4 @@
-"""Whatever the network does, no window of the exchange is ever exceeded, however it counts."""
+"""No window of the exchange is ever exceeded, whatever the network does and however the exchange counts."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
                 if outcome is Ending.UNKNOWN:
                     for client_id in ids:
                         made += 1
-                        # it can be proved there only once it has arrived, and absent only once it cannot arrive
+                        # it can be proved found only once it has arrived, and absent only once it can no longer arrive
                         proof = arrival if arrival >= 0 else now + LATEST_ACCEPT_NS
                         events.append((max(now, proof) + resolve_ms * NS_PER_MS, made, "resolve", client_id))
             elif what == "resolve":
@@ -126,7 +126,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
         for request in router.due(now).requests:
             outcome, share, answered_ms = ends[sent % len(ends)]
             sent += 1
-            # an answered request arrived before its answer; one given up may arrive for as long as was declared
+            # an answered request arrived before its answer; an aborted one may arrive for as long as was declared
             span = answered_ms * NS_PER_MS
             if outcome is Ending.UNKNOWN:
                 is_read = limits[request.endpoint].method == "GET"
@@ -149,7 +149,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
     down_ms=st.integers(0, 3000),
     late_ms=st.lists(st.integers(0, LATEST_ACCEPT_NS // NS_PER_MS), min_size=1, max_size=8),
 )
-def test_windows_that_a_crash_left_in_use_are_not_exceeded(
+def test_windows_in_use_at_a_crash_are_not_exceeded(
     before: list[tuple[int, int | None]], down_ms: int, late_ms: list[int]
 ) -> None:
     limits = table(create_order=(4, 1))
@@ -165,7 +165,7 @@ def test_windows_that_a_crash_left_in_use_are_not_exceeded(
             arrivals.append(sent + answered_ms * NS_PER_MS)
             answered = sent + answered_ms * NS_PER_MS
             sends.append(SentBefore(endpoint="create_order", sent=sent, answered=answered))
-    # only a run that kept the limit itself can hand over: the property is about the time after it
+    # only a run that obeyed the limit itself can hand over: the property covers the time after it
     if most_in_sliding_window(arrivals, NS_PER_S) > 4:
         return
     router = Router(limits, latest_accept_ns=LATEST_ACCEPT_NS, batching=False)
@@ -182,7 +182,7 @@ def test_windows_that_a_crash_left_in_use_are_not_exceeded(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 5000), max_size=40), st.integers(1, 5), st.integers(0, 999))
-def test_what_a_sliding_window_allows_the_other_ways_of_counting_allow_too(
+def test_the_other_ways_of_counting_allow_what_a_sliding_window_allows(
     times_ms: list[int], limit: int, phase: int
 ) -> None:
     kept: list[int] = []

@@ -1,4 +1,4 @@
-"""Nobody sees the future: neither a strategy that tries to, nor any bundled one without meaning to."""
+"""Nobody sees the future: neither a strategy that tries to, nor a bundled one by accident."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-# -- bundled strategies on a tape that is cut -------------------------------------------------------------------------
+# -- bundled strategies on a truncated tape --------------------------------------------------------------------------
 
 #: the samples, tuned to decide often: overrides, pairs, and whether they trade on books
 CASES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], bool]] = {
@@ -43,7 +43,7 @@ BOOKS = parse_time("2025-04-02T22:12")
 
 
 def write_tape(folder: Path, name: str, end: Nanos) -> None:
-    """The bundled rows that were received from a day before the window up to ``end``, and nothing of later."""
+    """The bundled rows received from a day before the window up to ``end``, and none later."""
     _, pairs, is_market = CASES[name]
     start = BOOKS if is_market else CANDLES - NS_PER_DAY
     source = TapeSource(ROOT / "backtest_data", packaged_pairs(), only=pairs)
@@ -66,8 +66,8 @@ def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
 
 
 def decided(out: Outcome, until: Nanos) -> list[dict[str, Any]]:
-    """Everything up to the last row of the cut tape, and at that very moment what the strategy asked for: answers and
-    fills of it may already come from the row after."""
+    """All decisions up to the cut tape's last row, and at that moment the strategy's requests: answers and fills
+    then may already come from the next row."""
     lines = out.decisions
     return [line for line in lines if line["t"] < until or (line["t"] == until and line["k"] in ("intent", "cancel"))]
 
@@ -92,25 +92,25 @@ def test_a_bundled_strategy_decides_the_same_when_the_tape_ends_earlier(
     folder, full = whole(name)
     span = full.result.end - full.result.start
     cut = run_sample(folder, name, full.result.start + int(span * share))
-    last = cut.result.end - 1  # when the last row of the cut tape was received
+    last = cut.result.end - 1  # when the cut tape's last row was received
     assert last < full.result.end
     assert decided(cut, last) == decided(full, last)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_samples_of_this_proof_decide_often(whole: Callable[[str], tuple[Path, Outcome]], name: str) -> None:
+def test_the_samples_of_this_test_decide_often(whole: Callable[[str], tuple[Path, Outcome]], name: str) -> None:
     _, full = whole(name)
     assert len(full.fills) >= 4
     assert len(full.decisions) >= 40
 
 
-def test_every_bundled_strategy_is_proved() -> None:
+def test_every_bundled_strategy_is_covered() -> None:
     assert set(CASES) == {path.stem for path in (ROOT / "strategies").glob("*.py")}
 
 
 # -- a strategy that tries to -----------------------------------------------------------------------------------------
 
-#: A figure says when it was made: row i of the tape holds prices of 50,000 + i. Whatever a strategy can get hold of is
+#: Figures show when they were made: row i of the tape has prices of 50,000 + i. Everything a strategy can reach is
 #: searched for a later one.
 PEEKER = """
     import numpy as np
@@ -203,7 +203,7 @@ PEEKER = """
 
 
 def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None = None, late_s: int = 0) -> None:
-    """Run the peeker. With ``late_s`` it is wrong about the time by so much, and takes the present for the future."""
+    """Run the peeker. With ``late_s`` its clock is off by that much, so that it takes the present for the future."""
     plugin = world.folder / "plugins" / "peeker.py"
     plugin.parent.mkdir()
     plugin.write_text(dedent(PEEKER).format(t0=T0 + late_s * NS_PER_S, least=least))
@@ -214,12 +214,12 @@ def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None 
     run_config(path, world.folder, start=start)
 
 
-def test_nothing_of_later_candles_is_to_be_found_with_warm_up_and_several_resolutions(world: World) -> None:
+def test_later_candles_cannot_be_found_with_warm_up_and_several_resolutions(world: World) -> None:
     world.candles("btc_usdt", [50_000.0 + i for i in range(240)], volume=10)
     peek(world, "candles", step_s=60, least=150, start="2025-03-03T11:00")  # three hours in, in Taipei
 
 
-def test_nothing_of_later_trades_and_books_is_to_be_found(world: World) -> None:
+def test_later_trades_and_books_cannot_be_found(world: World) -> None:
     made_of_trades(world, 400)
     peek(world, "trades", step_s=1, least=800)
 
@@ -233,7 +233,7 @@ def made_of_trades(world: World, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["candles", "trades"])
-def test_the_search_would_find_one_row_too_many(world: World, mode: str) -> None:
+def test_the_search_would_find_a_single_row_too_many(world: World, mode: str) -> None:
     if mode == "candles":
         world.candles("btc_usdt", [50_000.0 + i for i in range(70)], volume=10)
     else:

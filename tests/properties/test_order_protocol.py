@@ -1,4 +1,4 @@
-"""The order protocol against an exchange that loses, delays, doubles and reorders.
+"""The order protocol with an exchange that loses, delays, repeats and reorders messages.
 
 At every moment no order that lives at the exchange is final here, and no client id has two orders there. When the
 network has healed, the bot knows of every order, and its books are the exchange's to the unit. Mutants of the protocol
@@ -25,7 +25,7 @@ SEEDS = 60
 
 
 class Gambler(Listener):
-    """Asks for whatever comes to its mind, every half second."""
+    """Makes random requests every half second."""
 
     def on_start(self) -> None:
         self.set_timer(every_s=0.5)
@@ -57,11 +57,11 @@ class Gambler(Listener):
 
 
 class Violation(AssertionError):
-    """An invariant of the protocol is broken."""
+    """An invariant of the protocol was violated."""
 
 
 def play(seed: int, faults: float = 0.15, resends: bool = False) -> ModelExchange:
-    """One run; raises Violation where an invariant breaks."""
+    """One run; raises Violation if an invariant is violated."""
     exchange = ModelExchange(seed, RICH, ACCEPT_S * S, faults)
     exchange.resends = resends
     b = Bot(Gambler(), seed=seed, latest_accept_s=ACCEPT_S)
@@ -121,7 +121,7 @@ def settled(b: Bot, exchange: ModelExchange) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
-def test_no_order_is_lost_doubled_or_called_dead_while_it_lives(first: int) -> None:
+def test_no_order_is_lost_repeated_or_declared_dead_while_live(first: int) -> None:
     injected: dict[str, int] = {}
     executed = {Side.BUY: 0, Side.SELL: 0}
     for seed in range(first, first + 20):
@@ -130,13 +130,13 @@ def test_no_order_is_lost_doubled_or_called_dead_while_it_lives(first: int) -> N
             injected[name] = injected.get(name, 0) + count
         for row in exchange.rows.values():
             executed[row.new.side] += row.executed_lots
-    # a run in which a fault hardly happened proves nothing about it
+    # a run with hardly any faults proves nothing about them
     assert len(injected) == 9, injected
     assert min(injected.values()) >= 10, injected
     assert all(executed.values())
 
 
-def test_without_faults_all_goes_the_plain_way() -> None:
+def test_without_faults_every_order_takes_the_simple_path() -> None:
     exchange = play(1, faults=0.0)
     assert not exchange.injected
     assert len(exchange.rows) > 20
@@ -146,7 +146,7 @@ def test_without_faults_all_goes_the_plain_way() -> None:
 
 
 def caught(seeds: int = 20, **options: Any) -> bool:
-    """True when a run of a mutant breaks an invariant, its own assertions included."""
+    """True if a mutant's run violates an invariant, its own assertions included."""
     for seed in range(seeds):
         try:
             play(seed, **options)
@@ -155,11 +155,11 @@ def caught(seeds: int = 20, **options: Any) -> bool:
     return False
 
 
-def test_a_carrier_that_sends_again_what_was_not_answered_is_caught() -> None:
+def test_resending_unanswered_orders_is_caught() -> None:
     assert caught(resends=True)
 
 
-def test_absent_after_three_times_not_found_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absence_after_three_not_found_answers_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(self: Resolution, case: Case, now: int) -> None:
         case.busy = False
         case.poll += 1
@@ -171,12 +171,12 @@ def test_absent_after_three_times_not_found_is_caught(monkeypatch: pytest.Monkey
     assert caught()
 
 
-def test_absent_before_the_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absence_before_the_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Resolution, "_bound", lambda self, case: case.abort)
     assert caught()
 
 
-def test_a_cancel_believed_on_its_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = OrderDesk.on_answer
 
     def credulous(self: OrderDesk, answer: Answer, now: int) -> None:
@@ -190,10 +190,10 @@ def test_a_cancel_believed_on_its_answer_is_caught(monkeypatch: pytest.MonkeyPat
     assert caught()
 
 
-def test_executions_told_apart_by_id_alone_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telling_executions_apart_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def naive(self: Executions, report: Any, *, listed: bool) -> bool:
         key = (listed, report.trade_id)
-        return self._known.setdefault(key, len(self._known)) == len(self._known) - 1
+        return self.known.setdefault(key, len(self.known)) == len(self.known) - 1
 
     monkeypatch.setattr(Executions, "is_new", naive)
     assert caught()

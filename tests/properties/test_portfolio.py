@@ -1,4 +1,5 @@
-"""Whatever orders, fills, releases and foreign doings come: no unit is made or lost, and a restart changes nothing."""
+"""Whatever orders, fills, releases and outside changes occur, no unit is made or lost, and a restart changes
+nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ PRICES = {BTC_TWD: 30_000.0, USDT_TWD: 31.205, BTC_USDT: 961.37, BITO_TWD: 5.432
 
 
 class Script:
-    """Random deeds of four strategies, beside an account that an independent ledger keeps from the reports alone."""
+    """Random actions of four strategies, with an account that an independent ledger derives from the reports alone."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -43,7 +44,7 @@ class Script:
         self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
-        # who owns what, kept from what was handed over, taken, filled and deposited alone
+        # who owns what, derived only from what was handed over, taken, filled and deposited
         self.owned: Counter[str] = Counter(self.portfolio.holdings(None))
         self.unowned = Counter(OPENING)
         self.unowned.subtract(self.owned)
@@ -51,7 +52,7 @@ class Script:
         self.live: list[Order] = []
         self.dead: list[Order] = []
         self.happened: Counter[str] = Counter()
-        # what a position should be, from the fills alone: base and quote that went through it
+        # what a position should be, derived from its fills alone: the base and quote that went through it
         self.flows: dict[tuple[str, str], list[int]] = {}
 
     def step(self) -> None:
@@ -143,7 +144,7 @@ class Script:
             -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
-        if target in ("pool_one", "pool_two"):  # the pool's coins may be the other one's
+        if target in ("pool_one", "pool_two"):  # the pool's coins may be the other strategy's
             own = {c: [p for p in portfolio.positions(target) if p.pair.base == c] for c in units}
             possible = possible and all(
                 change > 0 or not own[c] or -change <= sum(max(0, p.amount_units - p.locked_units) for p in own[c])
@@ -181,7 +182,7 @@ class Script:
             flow[1] += paid
 
     def profits(self) -> dict[tuple[str | None, str], int | None]:
-        """The day's profit of every level."""
+        """Every level's profit of the day."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
         return {key: self.portfolio.days.pnl_units(*key) for key in keys}
 
@@ -191,7 +192,7 @@ class Script:
         return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Of every position its amount, and the money that went through it: realised less cost."""
+        """Every position's amount, and the money that went through it: realised less cost."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies
@@ -246,7 +247,7 @@ class Script:
         after[pair.quote] -= sign * value
         after[currency] -= fee
         if min(after.values()) < 0:
-            return False  # the exchange fills nothing that the account cannot pay, its fee included
+            return False  # the exchange fills nothing that the account cannot pay for, fee included
         self.portfolio.fill(order, report, 0)
         self.happened["partial"] += lots < left
         self.happened["bito_fee"] += in_bito and fee > 0
@@ -269,7 +270,7 @@ class Script:
         portfolio = self.portfolio
         portfolio.check()
         assert min(self.account.values()) >= 0
-        # the whole of both, since +Counter would hide a figure below zero
+        # the full sums, since +Counter would hide a negative figure
         assert {c: u for c, u in self.account.items() if u} == {c: u for c, u in portfolio.account.items() if u}
         self.check_ownership()
         assert sum(portfolio.ledger.locks.get(o.client_id, 0) for o in self.live) == sum(
@@ -282,7 +283,7 @@ class Script:
                 assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
 
     def check_ownership(self) -> None:
-        """Owned + unassigned + reserve = account, and no fill moves what belongs to nobody."""
+        """Owned + unassigned + reserve = account, and no fill moves unassigned money."""
         portfolio = self.portfolio
         shown = portfolio.ownership.shown({})
         owned: Counter[str] = Counter()
@@ -293,7 +294,7 @@ class Script:
         for currency in {*self.account, *owned, *self.unowned}:
             assert owned[currency] == self.owned[currency], currency
             assert owned[currency] + self.unowned[currency] == self.account[currency], currency
-            # a late fill or a fee in the exchange's coin borrows unassigned money, and owes it
+            # a late fill or a fee in the exchange's coin borrows unassigned money and owes it
             owes = -sum(part.funds[currency].claims for part in portfolio.ledger.parts.values())
             assert lent[currency] == -owes, currency
             left, reserved = shown.left.get(currency, 0), shown.reserved.get(currency, 0)
@@ -306,7 +307,7 @@ class Script:
             assert float(position.exact.given) == position.given
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
-        """Amount is opening + what came in; realised - cost is the money that went through, less the opening's cost."""
+        """Amount is opening + receipts; realised - cost is the money that went through, less the opening's cost."""
         for strategy in self.portfolio.strategies:
             for position in self.portfolio.positions(strategy):
                 key = (strategy, str(position.pair))
@@ -328,7 +329,7 @@ def opened_and_priced(script: Script) -> dict[tuple[str, str], tuple[int, int]]:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_parts_and_rest_are_the_account_whatever_happens(seed: int) -> None:
+def test_parts_and_unassigned_always_sum_to_the_account(seed: int) -> None:
     script = Script(seed)
     opening = opened_and_priced(script)
     for _ in range(80):
@@ -340,7 +341,7 @@ def test_parts_and_rest_are_the_account_whatever_happens(seed: int) -> None:
     assert not script.portfolio.ledger.locks
 
 
-def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
+def test_the_scripts_cover_the_intended_cases() -> None:
     reached: Counter[str] = Counter()
     for seed in range(60):
         script = Script(seed)
@@ -354,7 +355,7 @@ def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
+def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: int) -> None:
     chance = random.Random(seed)
     script = Script(seed)
     opened_and_priced(script)
@@ -373,7 +374,7 @@ def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
     price, prices = portfolio.last_price(pair) or 1.0, []
     for _ in range(200):
         price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
-        # most rows stand on a tick, some do not: the exact value rounds them to one
+        # most rows are on a tick, some are not: the exact value rounds them to one
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
     found = desk.first_breach(pair, rows, 0)
@@ -386,8 +387,9 @@ def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
     assert found == one_by_one
 
 
-def test_a_price_that_meets_a_limit_to_the_unit_is_not_missed() -> None:
-    pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}  # so that a btc is worth twd in two steps, each rounded
+def test_a_price_that_hits_a_limit_exactly_is_not_missed() -> None:
+    # so that a btc is valued in twd in two steps, each rounded
+    pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}
     portfolio = Portfolio(
         pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"
     )

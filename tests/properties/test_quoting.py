@@ -1,4 +1,4 @@
-"""Quotes converge: once the exchange has answered everything, what rests is what was stated last."""
+"""Quotes converge: once the exchange has answered everything, the last stated quote rests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botkit.model.requests import Ending
 from tests.engine_world import BTC, BTC_LOTS, RULES, Bot, Listener
 
 _level = st.tuples(st.integers(-30, 30), st.integers(1, 300))
-#: how an order of a quote ends that is not tried again before the quote is stated again
+#: how a quote's order ends that is not retried until the quote is restated
 _GIVEN_UP = (
     OrderState.REFUSED,
     OrderState.NOT_SENT,
@@ -34,7 +34,7 @@ def _wanted(rows: list[tuple[int, int]], side: Side) -> dict[int, int]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(_quote, min_size=1, max_size=6), st.integers(0, 10**6))
-def test_what_rests_in_the_end_is_what_was_stated_last(statements: list[tuple], seed: int) -> None:  # type: ignore[type-arg]
+def test_in_the_end_the_last_stated_quote_rests(statements: list[tuple], seed: int) -> None:  # type: ignore[type-arg]
     random = Random(seed)
     given_up: set[tuple[Side, int]] = set()
 
@@ -49,7 +49,7 @@ def test_what_rests_in_the_end_is_what_was_stated_last(statements: list[tuple], 
         wanted = _wanted(bids, Side.BUY), _wanted(asks, Side.SELL)
         crossing = bool(wanted[0] and wanted[1]) and max(wanted[0]) >= min(wanted[1])
         assert not crossing
-        given_up.clear()  # a statement tries again what was given up before
+        given_up.clear()  # a new statement retries what was given up before
         b.s.quote(
             BTC,
             bids=[(960 + offset, lots / BTC_LOTS) for offset, lots in bids],
@@ -68,7 +68,7 @@ def test_what_rests_in_the_end_is_what_was_stated_last(statements: list[tuple], 
     assert len(resting) <= RULES.open_orders_max
     for side, levels in ((Side.BUY, wanted[0]), (Side.SELL, wanted[1])):
         have = [order for order in resting if order.side is side]
-        for order in have:  # nothing rests that nobody wants
+        for order in have:  # nothing rests that was not stated
             slack = max((price * tolerance / 10_000 for price in levels), default=0)
             assert any(abs(order.price_ticks - price) <= slack for price in levels), order
         total, rests = sum(levels.values()), sum(order.remaining_lots for order in have)
@@ -80,7 +80,7 @@ def test_what_rests_in_the_end_is_what_was_stated_last(statements: list[tuple], 
 
 
 def step(b: Bot, random: Random, *, calm: bool = False) -> bool:
-    """One thing that the exchange does; False when there is nothing to do."""
+    """One action of the exchange; False if there is nothing to do."""
     todo = [
         order
         for order in b.s.open_orders()

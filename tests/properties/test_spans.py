@@ -1,4 +1,4 @@
-"""Quiet spans equal row-by-row turns: the same decisions to the byte, and the same things heard.
+"""Quiet spans equal row-by-row turns: byte-identical decisions and the same callbacks.
 
 Random tapes of trades or candles, and books, of one pair or two; strategies that act at random, loss limits, protected
 positions, several listeners and resolutions, timers, subscriptions in the middle of the run; once with the driver's
@@ -39,7 +39,7 @@ ROWS = 400
 
 
 class Actor(Listener):
-    """Does something at random at some of what it hears, and keeps a digest of all of it."""
+    """Acts at random in some of its callbacks, and keeps a digest of everything it receives."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__(*plan["pairs"])
@@ -64,7 +64,7 @@ class Actor(Listener):
     def _hear(self, name: str, event: Any) -> None:
         figure = getattr(event, "price", None) or getattr(event, "close", None) or getattr(event, "bid_levels", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
-        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some bars, and not at others
+        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some bars and not at others
             values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
             self.heard.append(("indicators", values))
         if name in ("trade", "book", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
@@ -101,7 +101,7 @@ class Actor(Listener):
 
 
 class SpanBySpan(Driver):
-    """The driver of a backtest, but for books: here they are rows like the others, and the exchange has none."""
+    """A backtest's driver, but without books at the exchange: here they are rows like the others."""
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
@@ -111,11 +111,11 @@ class SpanBySpan(Driver):
 
 
 class EveryRow(RowByRow, SpanBySpan):
-    """The plain driver: one turn a row."""
+    """The plain driver: one turn per row."""
 
 
 def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
-    """A random walk, with runs of equal times, pauses, and now and then a jump."""
+    """A random walk with runs of equal times, pauses, and an occasional jump."""
     rows = random.randint(1, ROWS)
     price, prices, lots = 1_000, [], []
     for _ in range(rows):
@@ -153,8 +153,8 @@ def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
 
 
 def spiked(prices: list[int]) -> list[int]:
-    """In one world of three a few rows, or a new level from some row on, that fit nothing before."""
-    random = Random(sum(prices))  # of its own: the walk is as it was without
+    """In one world of three, a few implausible rows, or a new price level from some row on."""
+    random = Random(sum(prices))  # with its own random numbers: the walk is as it was without
     if random.randrange(3):
         return prices
     for _ in range(random.randint(1, 5)):
@@ -162,18 +162,18 @@ def spiked(prices: list[int]) -> list[int]:
         factor = random.choice([3, 20, 10**9])
         prices = [p * factor if at <= i < at + length else p for i, p in enumerate(prices)]
         if length == 400:
-            break  # the prices stay there
+            break  # prices stay at the new level
     return [min(p, 10**12) for p in prices]
 
 
 def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, ...]:
-    """One run of the world of a seed; everything by which two runs could differ.
+    """One run of a seed's world, with everything by which two runs could differ.
 
     ``merges``: half of the worlds have books, and half of the simple ones two pairs.
     """
     random, extra = Random(seed), Random(f"merged {seed}")
     kind = random.choice(["trades", "candles"])
-    simple = random.random() < 0.6  # what the tight loops are for; the others fall back to plain turns
+    simple = random.random() < 0.6  # what the tight loops are for; the other callbacks fall back to plain turns
     pairs = (BTC,) if simple else random.choice([(BTC,), (BTC, ETH)])
     has_books = merges and extra.random() < 0.5
     if merges and simple and extra.random() < 0.5:
@@ -232,7 +232,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
-def test_spans_and_turns_decide_alike(first: int) -> None:
+def test_spans_and_turns_make_the_same_decisions(first: int) -> None:
     kinds: Counter[bytes] = Counter()
     for seed in range(first, first + 20):
         fast, plain = play(seed, SpanBySpan), play(seed, EveryRow)
@@ -247,12 +247,12 @@ def test_spans_and_turns_decide_alike(first: int) -> None:
         assert kinds[kind], kinds  # a world in which nothing happens proves nothing
 
 
-def test_a_bar_whose_first_trade_lies_in_a_span_ends_by_its_timer() -> None:
+def test_a_bar_whose_first_trade_is_in_a_span_ends_by_its_timer() -> None:
     assert play(619, SpanBySpan, merges=False) == play(619, EveryRow, merges=False)
 
 
 def caught() -> bool:
-    """True when a mutant of the spans decides otherwise in some world, or trips an assertion of its own."""
+    """True if a mutant of the spans decides differently in some world, or trips one of its own assertions."""
     for seed in range(WORLDS):
         try:
             if play(seed, SpanBySpan) != play(seed, EveryRow):
@@ -278,11 +278,11 @@ def test_a_span_that_overlooks_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch)
     assert caught()
 
 
-def test_a_span_that_overlooks_an_act_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_span_that_overlooks_an_action_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Spans.__init__
 
     def deaf(self: Spans, **parts: Any) -> None:
-        plain(self, **{**parts, "changes": Changes()})  # nobody counts there
+        plain(self, **{**parts, "changes": Changes()})  # nothing is counted there
 
     monkeypatch.setattr(Spans, "__init__", deaf)
     assert caught()

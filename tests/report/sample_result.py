@@ -207,7 +207,7 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
         ),
         assumptions=[
             "Market orders on candles fill at the next open plus a slippage of 0.02 %.",
-            "A resting order stands behind the amount recorded at its price; trades at the price work it off.",
+            "A resting order joins behind the amount recorded at its price; trades at the price use it up.",
             "Our orders do not move the market.",
             "An order arrives 100 ms after it was sent, its answer comes 100 ms later.",
             "Fees: maker 0.1 %, taker 0.2 %, from the configuration; halves round up at 1e-8.",

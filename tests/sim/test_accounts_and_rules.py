@@ -72,7 +72,7 @@ def venue() -> Venue:
         ),
     ],
 )
-def test_refusals_speak_the_exchanges_words(venue: Venue, order: dict[str, object], text: str) -> None:
+def test_refusals_use_the_exchanges_words(venue: Venue, order: dict[str, object], text: str) -> None:
     before = venue.kernel.ledger("ann")
     venue.order(**order)  # type: ignore[arg-type]
     venue.to(2)
@@ -82,7 +82,7 @@ def test_refusals_speak_the_exchanges_words(venue: Venue, order: dict[str, objec
     assert venue.kernel.ledger("ann") == before
 
 
-def test_the_coarser_amount_step_is_enforced_when_asked_for() -> None:
+def test_the_coarser_amount_step_is_enforced_when_configured() -> None:
     venue = Venue(BOOK, pairs={"btc_usdt": BTC.with_rules(msgspec.structs.replace(RULES, amount_step=10**4))})
     venue.to(1)
     venue.order("buy", L + 1, 90_00)
@@ -98,7 +98,7 @@ def test_maintenance_refuses_orders() -> None:
     assert "maintenance" in venue.answers()[0].text
 
 
-def test_open_orders_are_capped_untriggered_stops_included(venue: Venue) -> None:
+def test_open_orders_are_capped_including_untriggered_stops(venue: Venue) -> None:
     for _ in range(3):
         venue.order("buy", L, 90_00)
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_locks_round_up_and_price_improvement_is_released(venue: Venue) -> None:
     assert venue.available("usdt") == venue.total("usdt")
 
 
-def test_fees_come_out_of_what_is_received_half_up(venue: Venue) -> None:
+def test_fees_are_taken_from_what_is_received_rounded_half_up(venue: Venue) -> None:
     venue.order("buy", 1_250, 101_00)
     venue.order("sell", 1_250)
     venue.to(2)
@@ -193,7 +193,7 @@ def test_batches_have_one_to_ten_orders_and_no_stops(venue: Venue) -> None:
     assert [a.text for a in venue.answers()] == ["Invalid body", "Invalid body", "Unsupported order type"]
 
 
-def test_cancelling_by_batch_and_all_names_what_was_really_cancelled(venue: Venue) -> None:
+def test_batch_cancels_and_cancel_all_list_what_was_really_cancelled(venue: Venue) -> None:
     ids = [venue.order("buy", L, 90_00) for _ in range(3)]
     venue.to(2)
     names = [venue.report(cid).order_id for cid in ids]
@@ -234,7 +234,7 @@ def test_order_ids_have_ten_digits_depend_on_the_seed_and_do_not_grow() -> None:
     assert ids(1) != sorted(ids(1))
 
 
-def test_reads_answer_with_what_they_were_asked_for(venue: Venue) -> None:
+def test_reads_return_what_was_requested(venue: Venue) -> None:
     filled, open_order = venue.order("sell", 2 * L), venue.order("buy", L, 90_00)
     venue.to(2)
     order_id = venue.report(filled).order_id
@@ -264,7 +264,7 @@ def test_reads_answer_with_what_they_were_asked_for(venue: Venue) -> None:
     assert balance.balances == venue.kernel.ledger("ann")
 
 
-def test_candles_for_reads_are_made_from_passed_trades() -> None:
+def test_candles_for_reads_are_built_from_past_trades() -> None:
     rows = [(0, 100, L, 1), (59, 90, L, 1), (60, 95, 2 * L, 1), (130, 99, L, 1)]
     venue = Venue(trades(rows[:2]), keep_candles=True)
     venue.kernel.load(trades(rows[2:]))
@@ -286,14 +286,14 @@ def test_a_fixed_rank_charges_its_rates() -> None:
     assert (rates.maker, rates.taker, rates.discounted_maker_e8, rates.source) == (0.0006, 0.0012, 48_000, "rank 3")
 
 
-def test_the_automatic_rank_follows_thirty_days_of_volume_from_four_in_the_morning() -> None:
+def test_the_automatic_rank_follows_thirty_day_volume_from_four_in_the_morning() -> None:
     fees = RankFees({"rank": "auto"}, FACTS)
     midnight = 20_000 * NS_PER_DAY - 8 * NS_PER_HOUR  # 00:00 UTC+8
     fees.record(midnight - 1, 12_000_000 * UNIT)
     fees.record(midnight + 1, 600_000_000 * UNIT)
     assert fees.rates(midnight + 3 * NS_PER_HOUR).source == "rank 0"
     assert fees.rates(midnight + 4 * NS_PER_HOUR).source == "rank 2"
-    # ranks that demand BITO besides the volume are not granted
+    # ranks that require BITO besides the volume are not granted
     assert fees.rates(midnight + 29 * NS_PER_HOUR).source == "rank 4"
     assert fees.rates(midnight + 40 * NS_PER_DAY).source == "rank 0"
 
@@ -302,7 +302,7 @@ def test_the_automatic_rank_follows_thirty_days_of_volume_from_four_in_the_morni
     "options",
     [{}, {"maker": "0.001"}, {"maker": "x", "taker": 0}, {"maker": 1, "taker": 0}, {"maker": 0, "taker": 0, "tier": 1}],
 )
-def test_fee_options_of_no_use_are_configuration_errors(options: dict[str, object]) -> None:
+def test_invalid_fee_options_are_configuration_errors(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="fees"):
         FixedFees(options)
     with pytest.raises(ConfigError, match=r"fees\.rank"):

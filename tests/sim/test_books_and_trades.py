@@ -1,4 +1,4 @@
-"""Each sentence of the fill model on tapes with books and trades."""
+"""Every assumption of the fill model on tapes with books and trades."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: 
     return venue.filled(cid)
 
 
-def test_a_trade_at_the_price_first_works_off_what_stood_there() -> None:
+def test_a_trade_at_the_price_first_uses_up_the_amount_ahead() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 10 * L, -1)]) == 0
     assert resting(100_00, 5 * L, [(2, 100_00, 12 * L, -1)]) == 2 * L
     assert resting(100_00, 5 * L, [(2, 100_00, 9 * L, -1), (3, 100_00, 3 * L, 0)]) == 2 * L
 
 
-def test_a_trade_by_a_taker_of_the_same_side_does_not_reach_the_queue() -> None:
+def test_a_trade_by_a_taker_on_the_same_side_does_not_reach_the_queue() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 50 * L, 1)]) == 0
     assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, -1)], side="sell") == 0
     assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, 1)], side="sell") == 5 * L
@@ -50,7 +50,7 @@ def test_a_trade_beyond_one_order_leaves_another_at_its_price_to_the_right_taker
     assert venue.filled(second) == 1 * L
 
 
-def test_a_trade_beyond_the_price_clears_the_queue_and_fills_with_its_amount_at_the_orders_price() -> None:
+def test_a_trade_beyond_the_price_clears_the_queue_and_fills_its_amount_at_the_orders_price() -> None:
     venue = Venue(QUIET, trades([(2, 99_00, 2 * L, -1), (3, 100_00, 1 * L, -1)]))
     venue.to(1)
     cid = venue.order("buy", 5 * L, 100_00)
@@ -59,12 +59,12 @@ def test_a_trade_beyond_the_price_clears_the_queue_and_fills_with_its_amount_at_
     assert venue.report(cid).state is OrderState.PARTLY_FILLED
 
 
-def test_a_better_price_and_one_between_levels_have_nothing_ahead() -> None:
+def test_a_better_price_or_one_between_levels_has_nothing_ahead() -> None:
     assert resting(100_50, 5 * L, [(2, 100_50, 3 * L, -1)]) == 3 * L
     assert resting(98_00, 5 * L, [(2, 98_00, 3 * L, -1)]) == 3 * L
 
 
-def test_beyond_the_recorded_depth_it_stands_behind_the_level_as_first_seen() -> None:
+def test_beyond_the_recorded_depth_an_order_is_behind_the_level_as_first_seen() -> None:
     deeper = [(99_00, 10 * L), (97_00, 10 * L), (96_00, 4 * L)]
     book = books([(0, BIDS, ASKS), (5, deeper, ASKS)])
     for sold, expected in ((4, 0), (6, 2)):
@@ -75,7 +75,7 @@ def test_beyond_the_recorded_depth_it_stands_behind_the_level_as_first_seen() ->
         assert venue.filled(cid) == expected * L
 
 
-def test_a_smaller_snapshot_caps_what_stands_ahead_and_a_larger_one_changes_nothing() -> None:
+def test_a_smaller_snapshot_caps_the_amount_ahead_and_a_larger_one_changes_nothing() -> None:
     less = [(100_00, 1 * L), *BIDS[1:]]
     more = [(100_00, 30 * L), *BIDS[1:]]
     for between, expected in ((less, 4), (more, 0)):
@@ -86,7 +86,7 @@ def test_a_smaller_snapshot_caps_what_stands_ahead_and_a_larger_one_changes_noth
         assert venue.filled(cid) == expected * L
 
 
-def test_an_opposite_best_at_the_price_fills_with_the_amount_shown_there_once() -> None:
+def test_an_opposite_best_at_the_price_fills_the_amount_shown_once() -> None:
     crossed = [(99_50, 1 * L), (100_00, 2 * L), (101_00, 9 * L)]
     low = [(99_00, 10 * L), (97_00, 10 * L)]
     venue = Venue(books([(0, BIDS, ASKS), (2, low, crossed), (3, low, crossed)]))
@@ -107,7 +107,7 @@ def test_what_was_taken_stays_taken_until_the_level_changes() -> None:
     assert venue.fills(first) == [(101_00, 8 * L, False)]
     assert venue.fills(second) == [(101_00, 2 * L, False)]
     venue.to(7)
-    # the level is another one now, and the rest of the second order stands across it
+    # the level is a different one now, and the rest of the second order is opposite it
     assert venue.fills(second)[1:] == [(101_00, 4 * L, True)]
 
 
@@ -121,7 +121,7 @@ def test_a_level_that_changed_and_changed_back_is_full_again() -> None:
     assert venue.filled(second) == 10 * L
 
 
-def test_one_trade_is_shared_by_price_then_time_across_accounts() -> None:
+def test_one_trade_is_shared_across_accounts_by_price_then_time() -> None:
     venue = Venue(
         QUIET,
         trades([(5, 98_00, 7 * L, -1)]),
@@ -135,7 +135,7 @@ def test_one_trade_is_shared_by_price_then_time_across_accounts() -> None:
     assert [venue.filled(first, "bob"), venue.filled(second), venue.filled(late_but_lower)] == [3 * L, 3 * L, 1 * L]
 
 
-def test_sells_too_go_by_price_then_time() -> None:
+def test_sells_are_also_ordered_by_price_then_time() -> None:
     venue = Venue(QUIET, trades([(5, 104_00, 3 * L, 1)]))
     venue.to(1)
     orders = [venue.order("sell", 2 * L, price) for price in (101_00, 100_50, 100_50)]
@@ -143,13 +143,13 @@ def test_sells_too_go_by_price_then_time() -> None:
     assert [venue.filled(cid) for cid in orders] == [0, 2 * L, 1 * L]
 
 
-def test_the_optimistic_reading_puts_nothing_ahead_and_fills_whole() -> None:
+def test_the_optimistic_assumption_puts_nothing_ahead_and_fills_completely() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 1, -1)], queue=Optimistic()) == 5 * L
     assert resting(96_00, 5 * L, [(2, 96_00, 1, -1)], queue=Optimistic()) == 5 * L
     assert resting(100_00, 5 * L, [(2, 99_00, 1, -1)], queue=Optimistic()) == 5 * L
 
 
-def test_the_pessimistic_reading_fills_only_by_trades_beyond_the_price() -> None:
+def test_the_pessimistic_assumption_fills_only_by_trades_beyond_the_price() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 100 * L, -1)], queue=Pessimistic()) == 0
     assert resting(100_00, 5 * L, [(2, 99_99, 2 * L, -1)], queue=Pessimistic()) == 2 * L
     venue = Venue(books([(0, BIDS, ASKS), (2, BIDS[1:], [(100_00, 9 * L)])]), queue=Pessimistic())
@@ -200,7 +200,7 @@ def test_a_limit_order_takes_up_to_its_price_and_rests_with_the_remainder() -> N
     assert venue.kernel.book(BTC, 3, own=False).bid_levels[0] == (100_00, 10 * L)
 
 
-def test_post_only_that_would_cross_ends_with_status_six() -> None:
+def test_a_post_only_order_that_would_cross_ends_with_status_six() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     crossing = venue.order("buy", 5 * L, 101_00, post_only=True)
@@ -212,7 +212,7 @@ def test_post_only_that_would_cross_ends_with_status_six() -> None:
     assert venue.available("btc") == venue.total("btc")
 
 
-def test_accounts_meet_each_other_before_and_at_the_recorded_price() -> None:
+def test_accounts_match_each_other_better_than_and_at_the_recorded_price() -> None:
     venue = Venue(QUIET, accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     better = venue.order("sell", 2 * L, 100_50)
@@ -222,13 +222,13 @@ def test_accounts_meet_each_other_before_and_at_the_recorded_price() -> None:
     venue.to(3)
     assert venue.fills(better) == [(100_50, 2 * L, True)]
     assert venue.fills(level) == [(101_00, 4 * L, True)]
-    # the recorded ten stood there before the second order did
+    # the recorded ten were there before the second order
     assert venue.fills(taker, "bob") == [(100_50, 2 * L, False), (101_00, 10 * L, False), (101_00, 4 * L, False)]
     ids = [t.trade_id for t in venue.kernel.trades("ann")]
     assert ids == [t.trade_id for t in venue.kernel.trades("bob") if t.lots != 10 * L]
 
 
-def test_what_joined_a_level_after_an_order_stands_behind_it() -> None:
+def test_an_amount_that_joins_a_level_after_an_order_is_behind_it() -> None:
     grown = [(101_00, 20 * L), *ASKS[1:]]
     venue = Venue(
         books([(0, BIDS, ASKS), (3, BIDS, grown)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}}
@@ -251,7 +251,7 @@ def test_an_order_does_not_queue_behind_what_was_taken() -> None:
     assert venue.filled(cid) == 6 * L
 
 
-def test_own_takings_work_off_the_queue_ahead_of_a_resting_order() -> None:
+def test_own_taking_reduces_the_queue_ahead_of_a_resting_order() -> None:
     venue = Venue(QUIET, trades([(5, 101_00, 5 * L, 1)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     cid = venue.order("sell", 4 * L, 101_00)
@@ -260,7 +260,7 @@ def test_own_takings_work_off_the_queue_ahead_of_a_resting_order() -> None:
     assert venue.filled(cid) == 3 * L
 
 
-def test_own_taker_executions_are_printed_and_are_the_last_price() -> None:
+def test_own_taker_executions_are_printed_and_set_the_last_price() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1), (8, 100_20, L, 1)]))
     venue.to(1)
     assert venue.kernel.last_price(BTC) == 100_50
@@ -273,7 +273,7 @@ def test_own_taker_executions_are_printed_and_are_the_last_price() -> None:
     assert venue.kernel.last_price(BTC) == 100_20
 
 
-def test_an_order_meets_only_rows_after_the_one_that_made_the_bot_send_it() -> None:
+def test_an_order_meets_only_rows_after_the_one_it_reacts_to() -> None:
     venue = Venue(QUIET, trades([(2, 99_00, 5 * L, -1), (2, 99_00, 5 * L, -1), (3, 99_00, 1 * L, -1)]))
     venue.to(2)
     cid = venue.order("buy", 8 * L, 100_00)
@@ -281,7 +281,7 @@ def test_an_order_meets_only_rows_after_the_one_that_made_the_bot_send_it() -> N
     assert venue.filled(cid) == 1 * L
 
 
-def test_a_stop_triggers_on_the_last_trade_and_then_is_a_limit_order() -> None:
+def test_a_stop_triggers_on_the_last_trade_and_becomes_a_limit_order() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1), (5, 102_00, L, 1), (6, 103_00, L, 1)]))
     venue.to(1)
     locked = venue.available("usdt")
@@ -304,7 +304,7 @@ def test_a_stop_whose_condition_is_met_on_arrival_triggers_at_once() -> None:
     assert venue.fills(cid) == [(100_00, 2 * L, False)]
 
 
-def test_an_own_execution_triggers_stops_too() -> None:
+def test_an_own_execution_also_triggers_stops() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1)]))
     venue.to(1)
     stop = venue.stop("sell", 2 * L, 90_00, 100_00, "<=")
@@ -325,7 +325,7 @@ def test_cancelling_after_a_partial_fill_releases_the_rest() -> None:
     assert venue.available("usdt") == venue.total("usdt")
 
 
-def test_one_deed_tells_answer_trades_one_report_an_order_and_one_balance_report() -> None:
+def test_one_event_publishes_answer_trades_one_report_per_order_and_one_balance_report() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     venue.order("buy", 25 * L, 102_00)
@@ -334,7 +334,7 @@ def test_one_deed_tells_answer_trades_one_report_an_order_and_one_balance_report
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7])
-def test_chunks_and_steps_make_no_difference(chunk: int) -> None:
+def test_chunks_and_steps_do_not_matter(chunk: int) -> None:
     rows = [(i, 99_00 + (i * 37) % 200, (1 + i % 5) * L, (-1, 1, 0)[i % 3]) for i in range(60)]
     snaps = [
         (i, [(99_50 - i % 3 * 10, (1 + i % 4) * L), (98_00, 9 * L)], [(101_00 - i % 5 * 40, 3 * L), (103_00, 4 * L)])
@@ -365,7 +365,7 @@ def test_chunks_and_steps_make_no_difference(chunk: int) -> None:
     assert run(chunk) == run(60)
 
 
-def test_an_order_that_stands_before_the_first_trade_is_known_is_filled_by_it() -> None:
+def test_an_order_placed_before_the_first_trade_is_known_is_filled_by_it() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     cid = venue.order("buy", 2 * L, 100_50)
@@ -375,7 +375,7 @@ def test_an_order_that_stands_before_the_first_trade_is_known_is_filled_by_it() 
     assert venue.report(cid).state is OrderState.FILLED
 
 
-# -- trades since the snapshot -----------------------------------------------------------------------------------------
+# -- trades since the snapshot ---------------------------------------------------------------------------------------
 
 
 def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, bool]]:
@@ -394,28 +394,28 @@ def test_a_trade_beyond_a_level_proves_it_gone_for_takers() -> None:
     assert taker("sell", 12 * L, 97_00, [(2, 99_00, 1 * L, -1)]) == [(99_00, 9 * L, False), (97_00, 3 * L, False)]
 
 
-def test_trades_at_a_level_take_their_amounts_from_it() -> None:
+def test_trades_at_a_level_reduce_its_amount() -> None:
     rows = [(1, 101_00, 4 * L, 1), (2, 101_00, 3 * L, 1)]
     assert taker("buy", 5 * L, 102_00, rows) == [(101_00, 3 * L, False), (102_00, 2 * L, False)]
     assert taker("buy", 5 * L, 102_00, [*rows, (3, 101_00, 9 * L, 1)]) == [(102_00, 5 * L, False)]
 
 
-def test_a_trade_of_the_other_side_leaves_the_level_and_one_of_unknown_side_takes_from_both() -> None:
+def test_a_trade_on_the_other_side_spares_the_level_and_one_of_unknown_side_reduces_both() -> None:
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, -1)]) == [(101_00, 5 * L, False)]
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, 0)]) == [(101_00, 2 * L, False), (102_00, 3 * L, False)]
     assert taker("sell", 5 * L, 99_00, [(1, 100_00, 8 * L, 0)]) == [(100_00, 2 * L, False), (99_00, 3 * L, False)]
 
 
-def test_a_later_snapshot_says_what_is_there_again() -> None:
+def test_a_later_snapshot_restores_what_it_shows() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (3, BIDS, ASKS)]), trades([(2, 102_00, 1 * L, 1), (3, 101_00, 1 * L, 1)]))
     venue.to(5)
     cid = venue.order("buy", 12 * L, 102_00)
     venue.to(6)
-    # of one moment the book comes first, so its trade counts and the earlier one does not
+    # at one moment the book comes first, so its trade counts and the earlier one does not
     assert venue.fills(cid) == [(101_00, 9 * L, False), (102_00, 3 * L, False)]
 
 
-def test_what_we_took_and_what_trades_took_add_up_and_a_level_shown_unchanged_still_lacks_ours() -> None:
+def test_our_takes_and_trades_add_up_and_an_unchanged_level_still_lacks_ours() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (5, BIDS, ASKS)]), trades([(1, 101_00, 2 * L, 1), (3, 101_00, 4 * L, 1)]))
     venue.to(2)
     first = venue.order("buy", 3 * L, 101_00)
@@ -429,7 +429,7 @@ def test_what_we_took_and_what_trades_took_add_up_and_a_level_shown_unchanged_st
     assert venue.filled(second) == 1 * L + 6 * L
 
 
-def test_a_stop_meets_what_the_trade_that_triggers_it_has_left() -> None:
+def test_a_stop_meets_what_its_triggering_trade_left() -> None:
     rows = [(2, 97_00, 4 * L, -1), (2, 96_00, 1 * L, -1)]
     venue = Venue(QUIET, trades(rows))
     venue.to(1)
@@ -448,7 +448,7 @@ def test_a_post_only_order_is_refused_only_by_what_is_left() -> None:
     assert [venue.report(passed).state, venue.report(met).state] == [OrderState.OPEN, OrderState.POST_ONLY_CANCELLED]
 
 
-def test_trades_count_after_their_rows_were_dropped_by_the_next_chunk() -> None:
+def test_trades_count_even_after_the_next_chunk_dropped_their_rows() -> None:
     venue = Venue(QUIET, trades([(1, 102_00, 4 * L, 1), (2, 102_00, 2 * L, 1)]))
     venue.to(3)
     venue.kernel.load(trades([(4, 100_00, 1 * L, -1), (5, 100_00, 1 * L, -1)]))
@@ -460,7 +460,7 @@ def test_trades_count_after_their_rows_were_dropped_by_the_next_chunk() -> None:
     assert venue.fills(cid) == [(102_00, 4 * L, False)]
 
 
-# -- our orders in the book that is shown ------------------------------------------------------------------------------
+# -- our orders in the published book --------------------------------------------------------------------------------
 
 
 def shown(venue: Venue) -> list[tuple[list[int], list[int]]]:
@@ -471,11 +471,11 @@ def shown(venue: Venue) -> list[tuple[list[int], list[int]]]:
 
 
 @pytest.mark.parametrize(("side", "price"), [("buy", 100_00), ("sell", 101_00)])
-def test_an_order_that_the_other_side_has_reached_is_left_out_of_the_book_that_is_shown(side: str, price: int) -> None:
+def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(side: str, price: int) -> None:
     down = ([(98_00, L), (97_00, L)], [(99_00, L), (100_00, L)])
     up = ([(103_00, L), (102_00, L)], [(104_00, L), (105_00, L)])
     bids, asks = down if side == "buy" else up
-    # the pessimistic reading leaves the order unfilled for as long as no trade goes beyond it
+    # the pessimistic assumption leaves the order unfilled until a trade goes beyond it
     venue = Venue(books([(0, BIDS, ASKS), (3, bids, asks), (6, BIDS, ASKS)]), queue=Pessimistic())
     venue.kernel.publish_books(BTC, 2)
     venue.to(1)
@@ -487,10 +487,10 @@ def test_an_order_that_the_other_side_has_reached_is_left_out_of_the_book_that_i
     assert venue.kernel.book(BTC, 2).best_bid < venue.kernel.book(BTC, 2).best_ask
     venue.to(9)
     own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
-    assert own[0] == (price, 15 * L)  # it stands in the book again
+    assert own[0] == (price, 15 * L)  # it is in the book again
 
 
-def test_nothing_is_taken_of_a_book_that_is_too_old() -> None:
+def test_a_stale_book_is_not_traded_on() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (900, BIDS, ASKS)]), max_book_age_s=300)
     venue.to(300)
     fresh = venue.order("sell", L)

@@ -1,4 +1,4 @@
-"""Each sentence about fills on bars, and on tapes of trades alone."""
+"""Every assumption about fills on bars, and on tapes with only trades."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_market_order_sent_at_a_bars_end_fills_at_the_next_open() -> None:
     assert [(price, maker) for price, _, maker in venue.fills(cid)] == [(100_60, False)]
 
 
-def test_a_market_order_that_arrives_in_a_bar_fills_at_its_open_when_sent_by_then() -> None:
+def test_a_market_order_sent_by_the_open_fills_at_that_open_if_it_arrives_in_the_bar() -> None:
     venue = Venue(BARS, latency={"order_ms": 100, "answer_ms": 50})
     venue.to(60)
     cid = venue.order("sell", 2 * L)
@@ -39,7 +39,7 @@ def test_a_market_order_that_arrives_in_a_bar_fills_at_its_open_when_sent_by_the
     assert {p.at for p in seen} == {T0 + MINUTE + 150_000_000}
 
 
-def test_a_market_order_sent_after_the_open_waits_for_the_next_with_trades() -> None:
+def test_a_market_order_sent_after_the_open_waits_for_the_next_bar_with_trades() -> None:
     venue = Venue(BARS)
     venue.to(70)
     cid = venue.order("sell", 2 * L)
@@ -49,7 +49,7 @@ def test_a_market_order_sent_after_the_open_waits_for_the_next_with_trades() -> 
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
 
 
-def test_slippage_is_against_the_taker_and_rounded_against_it() -> None:
+def test_slippage_goes_and_rounds_against_the_taker() -> None:
     venue = Venue(BARS, slippage_e8=20_050)  # 0.02005 %
     venue.to(60)
     buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 2 * L)
@@ -58,7 +58,7 @@ def test_slippage_is_against_the_taker_and_rounded_against_it() -> None:
     assert venue.fills(sell)[0][0] == 100_57  # 100.5798
 
 
-def test_a_limit_order_that_the_open_meets_is_a_taker_never_past_its_limit() -> None:
+def test_a_limit_order_that_the_open_meets_takes_never_past_its_limit() -> None:
     venue = Venue(BARS, slippage_e8=100_000)  # 0.1 %: 100.60 -> 100.7006
     venue.to(60)
     loose, tight = venue.order("buy", 2 * L, 101_00), venue.order("buy", 2 * L, 100_65)
@@ -74,7 +74,7 @@ def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival
     venue.to(10)  # within minute 0, whose low of 99 does not count
     touched, through, later = [venue.order("buy", 2 * L, price) for price in (98_00, 98_01, 97_00)]
     venue.to(119)
-    assert venue.filled(through) == 0  # known at the bar's end only
+    assert venue.filled(through) == 0  # known only at the bar's end
     venue.to(120)
     assert (venue.filled(touched), venue.fills(through)) == (0, [(98_01, 2 * L, True)])
     venue.to(240)
@@ -82,7 +82,7 @@ def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival
     assert venue.filled(later) == 0
 
 
-def test_the_bar_of_the_arrival_does_not_fill_a_resting_order() -> None:
+def test_the_bar_of_its_arrival_does_not_fill_a_resting_order() -> None:
     venue = Venue(BARS, latency={"order_ms": 100})
     venue.to(60)
     buy, sell = venue.order("buy", 2 * L, 99_00), venue.order("sell", 2 * L, 101_50)
@@ -102,7 +102,7 @@ def test_orders_share_at_most_the_bars_volume_by_time() -> None:
     assert venue.filled(second) == 3 * L
 
 
-def test_time_not_side_says_who_comes_first_in_a_bar() -> None:
+def test_within_a_bar_time_decides_the_order_not_side() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("sell", 3 * L, 103_50), venue.order("buy", 3 * L, 97_50)
@@ -119,7 +119,7 @@ def test_nothing_fills_in_an_empty_bar() -> None:
     assert (venue.filled(resting), venue.report(market).state) == (0, OrderState.OPEN)
 
 
-def test_a_stop_is_triggered_by_a_bars_extreme_and_worked_from_its_end() -> None:
+def test_a_stop_is_triggered_by_a_bars_extreme_and_executed_from_its_end() -> None:
     venue = Venue(BARS)
     venue.to(60)
     cid = venue.stop("sell", 2 * L, 90_00, 98_00, "<=")
@@ -131,7 +131,7 @@ def test_a_stop_is_triggered_by_a_bars_extreme_and_worked_from_its_end() -> None
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
 
 
-def test_the_bar_of_the_arrival_does_not_trigger_a_stop() -> None:
+def test_the_bar_of_its_arrival_does_not_trigger_a_stop() -> None:
     venue = Venue(BARS)
     venue.to(70)
     cid = venue.stop("sell", 2 * L, 90_00, 98_50, "<=")
@@ -141,13 +141,13 @@ def test_the_bar_of_the_arrival_does_not_trigger_a_stop() -> None:
     assert venue.fills(cid) == [(103_50, 2 * L, False)]
 
 
-def test_large_fills_of_a_bars_volume_are_counted() -> None:
+def test_fills_that_are_large_for_a_bars_volume_are_counted() -> None:
     venue = Venue(BARS)
     venue.to(60)
     venue.order("sell", 5 * L)
     venue.to(61)
     assert venue.kernel.large_fills == 0
-    venue.order("sell", 1 * L)  # filled in the bar of minute 3, which has four
+    venue.order("sell", 1 * L)  # filled in minute 3's bar, which has four
     venue.to(400)
     assert venue.kernel.large_fills == 1
 
@@ -171,9 +171,9 @@ def test_nothing_is_printed_on_candles() -> None:
     assert venue.of(OrderBook) == []
 
 
-def test_candles_beside_books_are_refused() -> None:
+def test_candles_mixed_with_books_are_refused() -> None:
     venue = Venue(BARS)
-    with pytest.raises(ValueError, match="has candles already"):
+    with pytest.raises(ValueError, match="already has candles"):
         venue.kernel.load(books([(0, [(1, 1)], [(2, 1)])]))
 
 
@@ -183,12 +183,12 @@ def test_rows_out_of_order_are_refused() -> None:
         venue.kernel.load(trades([(4, 100_00, L, 1)]))
 
 
-# -- trades alone -----------------------------------------------------------------------------------------------------
+# -- trades only ------------------------------------------------------------------------------------------------------
 
 ONLY = [(0, 100_00, 9 * L, 1), (5, 101_00, 2 * L, -1), (6, 100_00, 3 * L, -1), (7, 99_00, 2 * L, -1)]
 
 
-def test_on_trades_alone_a_market_order_fills_whole_at_the_next_trade_plus_slippage() -> None:
+def test_on_trades_alone_a_market_order_fills_completely_at_the_next_trade_plus_slippage() -> None:
     venue = Venue(trades(ONLY), slippage_e8=1_000_000)
     venue.to(1)
     buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 9 * L)
@@ -210,7 +210,7 @@ def test_on_trades_alone_a_limit_better_than_the_last_price_takes_at_its_limit_o
     assert venue.report(refused).state is OrderState.POST_ONLY_CANCELLED
 
 
-def test_on_trades_alone_only_the_optimistic_reading_fills_at_the_price() -> None:
+def test_on_trades_alone_only_the_optimistic_assumption_fills_at_the_price() -> None:
     for options, expected in (({}, 0), ({"queue": Optimistic()}, 9 * L)):
         venue = Venue(trades(ONLY), **options)
         venue.to(1)
@@ -219,7 +219,7 @@ def test_on_trades_alone_only_the_optimistic_reading_fills_at_the_price() -> Non
         assert venue.filled(cid) == expected
 
 
-def test_the_kernel_skips_a_million_rows_without_looking_at_them() -> None:
+def test_the_kernel_skips_a_million_untouched_rows() -> None:
     rows = trades([(i, 100_00, L, 1) for i in range(3)])
     venue = Venue(rows)
     assert venue.kernel.next_at() is None

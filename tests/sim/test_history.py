@@ -1,4 +1,4 @@
-"""Candles for reads: from what was preloaded and from passed trades, the running one where it is wanted."""
+"""Candles for reads, built from preloaded minutes and past trades, with the unfinished one on request."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def trades(rows: list[tuple[int, int, int, int]]) -> TradeStream:
     return stream
 
 
-def test_preloaded_minutes_and_passed_trades_make_one_history() -> None:
+def test_preloaded_minutes_and_past_trades_form_one_history() -> None:
     history = CandleHistory(PAIR)
     history.preload(candles([(0, 10, 14, 9, 12, 5), (1, 12, 12, 12, 12, 0), (2, 12, 13, 11, 11, 7)]))
     stream = trades([(181, 180, 20, 1), (182, 181, 22, 2), (250, 239, 8, 4), (251, 250, 21, 3)])
     history.absorb(stream, 4)
     minutes = history.rows("1m", T0, T0 + NS_PER_HOUR)
-    # a minute without trades has no candle; the late third trade belongs to the minute before the fourth
+    # a minute without trades has no candle; the late third trade belongs to the minute before the fourth's
     assert [((start - T0) // NS_PER_MINUTE, row) for start, row in minutes] == [
         (0, [10, 14, 9, 12, 5]),
         (2, [12, 13, 11, 11, 7]),
@@ -46,14 +46,14 @@ def test_preloaded_minutes_and_passed_trades_make_one_history() -> None:
     assert history.rows("1h", T0, T0 + NS_PER_HOUR) == [(T0, [10, 22, 8, 21, 22])]
 
 
-def test_a_minute_that_comes_late_takes_its_place() -> None:
+def test_a_late_minute_takes_its_place() -> None:
     history = CandleHistory(PAIR)
     history.absorb(trades([(200, 190, 5, 1)]), 1)
     history.preload(candles([(1, 7, 7, 7, 7, 1)]))
     assert [row[0] for _, row in history.rows("1m", T0, T0 + NS_PER_HOUR)] == [7, 5]
 
 
-def test_bounds_are_of_bucket_starts_and_finished_candles_leave_the_running_one_out() -> None:
+def test_bounds_apply_to_bucket_starts_and_unfinished_candles_are_excluded() -> None:
     history = CandleHistory(PAIR)
     history.preload(candles([(minute, 10, 10, 10, 10, 1) for minute in range(20)]))
     five = NS_PER_MINUTE * 5

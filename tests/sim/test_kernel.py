@@ -1,4 +1,4 @@
-"""Time at the simulated exchange: latency, the order in which things become known, books, rate limits."""
+"""Time at the simulated exchange: latency, the order in which events become known, books, rate limits."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_cancel_that_loses_the_race_is_refused() -> None:
     assert venue.filled(cid) == L
 
 
-def test_news_of_an_account_never_overtakes_older_news() -> None:
+def test_an_accounts_events_never_overtake_older_ones() -> None:
     venue = Venue(QUIET, seed=3, latency=Lognormal({"order_ms": 1, "answer_ms": 200, "sigma": 1.5}, 5))
     venue.to(1)
     for _ in range(30):
@@ -62,7 +62,7 @@ def test_latency_draws_depend_on_the_key_alone() -> None:
 
 
 @pytest.mark.parametrize("options", [{"order_ms": -1}, {"order_ms": "soon"}, {"ordr_ms": 1}])
-def test_latency_options_of_no_use_are_configuration_errors(options: dict[str, object]) -> None:
+def test_invalid_latency_options_are_configuration_errors(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="latency"):
         Constant(options)
 
@@ -70,7 +70,7 @@ def test_latency_options_of_no_use_are_configuration_errors(options: dict[str, o
 # -- books ------------------------------------------------------------------------------------------------------------
 
 
-def test_books_are_published_when_changed_exact_first_and_rounded_later() -> None:
+def test_books_are_published_on_change_exact_first_and_rounded_later() -> None:
     odd = [(100_00, 123_456_789)]
     half = [(100_00, 97_067)]
     venue = Venue(books([(0, odd, ASKS), (2, half, ASKS), (3, half, ASKS)]))
@@ -94,7 +94,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     venue.kernel.publish_books(BTC, 5, is_wire=True)
     venue.to(3.2)
     assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(i * S, 100.0 - i / 100) for i in range(4)]
-    # what we change in between waits its turn, as it would on the stream
+    # our own changes in between wait for their turn, as on the stream
     venue.order("buy", 2 * L, 100_50)
     venue.to(9)
     book = venue.of(OrderBook)[-1]
@@ -102,7 +102,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     assert venue.seen[-1].at == T0 + 3 * S + 2_500_000_000
 
 
-def test_a_book_whose_amounts_are_only_rounded_is_no_change() -> None:
+def test_a_book_that_differs_only_by_rounding_is_unchanged() -> None:
     odd = [(100_00, 10 * L + 3)]  # the first frame shows it exactly, later ones round it to four decimals
     venue = Venue(books([(0, odd, ASKS), (3, odd, ASKS), (6, [(99_00, 10 * L + 3)], ASKS)]))
     venue.kernel.publish_books(BTC, 5)
@@ -110,7 +110,7 @@ def test_a_book_whose_amounts_are_only_rounded_is_no_change() -> None:
     assert [(p.at - T0, p.event.bid_levels) for p in venue.seen] == [(0, tuple(odd)), (6 * S, ((99_00, 10 * L),))]
 
 
-def test_own_orders_and_takings_show_in_the_published_book() -> None:
+def test_own_orders_and_takes_show_in_the_published_book() -> None:
     venue = Venue(QUIET, latency={"order_ms": 10})
     venue.kernel.publish_books(BTC, 5)
     venue.to(3)
@@ -119,18 +119,18 @@ def test_own_orders_and_takings_show_in_the_published_book() -> None:
     venue.to(5)
     first, second = venue.of(OrderBook)
     assert first.bid_levels == ((100_00, 10 * L),)
-    # the market sell met the own bid first, then the recorded one
+    # the market sell met our own bid first, then the recorded one
     assert second.bid_levels == ((100_00, 9 * L),)
     assert second.time == T0 + 3 * S + 10_000_000
 
 
 def matches(venue: Venue, seconds: float) -> list[list[str]]:
-    """What the account is told by then, each publication as the names of its events."""
+    """What the account has been told by then: each publication as a list of event names."""
     told = venue.kernel.advance(T0 + round(seconds * S))
     return [[type(event).__name__ for event in p.events] for p in told if p.account is not None]
 
 
-def test_all_parts_of_a_match_and_what_they_do_are_one_publication() -> None:
+def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     deep = [(100_00 - i * 100, L) for i in range(3)]
     burst = [(5, 100_00, L, -1), (5, 100_00, 2 * L, -1), (5, 99_00, 4 * L, -1), (6, 99_00, L, -1)]
     venue = Venue(books([(0, deep, ASKS)]), trades(burst), latency={"answer_ms": 10})
@@ -142,7 +142,7 @@ def test_all_parts_of_a_match_and_what_they_do_are_one_publication() -> None:
     first, second = venue.order("buy", 3 * L, 100_50), venue.order("buy", 3 * L, 100_50)
     venue.to(4)
     venue.seen.clear()
-    # a taker of the recorded market meets both orders, in parts, and ends the first of them
+    # an order taking from the recorded market meets both orders in parts and ends the first
     (parts,) = [p for p in venue.kernel.advance(T0 + 5 * S + S // 2) if p.account is not None]
     names = [type(event).__name__ for event in parts.events]
     assert names == ["TradeReport"] * 3 + ["OrderReport"] * 2 + ["BalanceReport"]
@@ -153,7 +153,7 @@ def test_all_parts_of_a_match_and_what_they_do_are_one_publication() -> None:
     assert balances.balances == {name: venue.kernel.ledger("ann")[name] for name in ("btc", "usdt")}
 
 
-def test_depth_is_cut_and_can_grow() -> None:
+def test_depth_is_limited_and_can_grow() -> None:
     deep = [(100_00 - i, 10 * L) for i in range(3)]
     venue = Venue(books([(0, deep, ASKS)]))
     venue.kernel.publish_books(BTC, 1)
@@ -163,7 +163,7 @@ def test_depth_is_cut_and_can_grow() -> None:
     assert [len(book.bid_levels) for book in venue.of(OrderBook)] == [1, 2]
 
 
-def test_events_of_one_moment_come_by_kind_then_pair() -> None:
+def test_events_at_one_moment_are_ordered_by_kind_then_pair() -> None:
     both = [books([(0, BIDS, ASKS), (3, BIDS, [(101_00, 9 * L)])], pair) for pair in (BTC, BTC_TWD)]
     venue = Venue(*both, accounts={"ann": RICH})
     for pair in (BTC, BTC_TWD):
@@ -209,7 +209,7 @@ def test_a_full_window_answers_429_and_refused_requests_count_too() -> None:
     assert (count.arrivals, count.refusals, count.busiest) == (7, 4, 4)
 
 
-def test_windows_per_address_are_shared_by_accounts_and_those_per_account_are_not() -> None:
+def test_accounts_share_windows_per_address_but_not_per_account() -> None:
     for scope, refused in ((Scope.IP, 1), (Scope.ACCOUNT, 0)):
         venue = Venue(limits=table(1, scope), accounts={"ann": RICH, "bob": RICH})
         venue.send(GetBalances(id=1), "ann")
@@ -221,7 +221,7 @@ def test_windows_per_address_are_shared_by_accounts_and_those_per_account_are_no
 # -- speed ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_far_order_is_found_across_windows_and_checkpoints() -> None:
+def test_a_distant_order_is_found_across_windows_and_checkpoints() -> None:
     rows = 300_000
     received = T0 + np.arange(rows, dtype=np.int64) * 1_000_000
     ticks = np.full(rows, 100_00)

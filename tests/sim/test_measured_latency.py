@@ -1,4 +1,4 @@
-"""Latencies that a run measured, drawn again: `latency: {from: RUN}`."""
+"""Draws from the latencies that a run measured: `latency: {from: RUN}`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ KEYS = range(4_000)
 
 
 def quantiles(least_ms: float, most_ms: float) -> list[int]:
-    """Evenly distributed."""
+    """Evenly distributed values."""
     return [round(1_000 * (least_ms + (most_ms - least_ms) * step / STEPS)) for step in range(STEPS + 1)]
 
 
 def measured(folder: Path, **changed: Any) -> Path:
-    """A run's folder: a create takes 20 to 60 ms there and 10 to 30 back, a cancel less; books are 1 to 5 late."""
+    """A run's folder: a create takes 20 to 60 ms to arrive and 10 to 30 back, a cancel less; books are 1 to 5 ms
+    late."""
     document = {
         "format": FORMAT,
         "bot": "maker",
@@ -62,7 +63,7 @@ def test_draws_follow_the_distributions(tmp_path: Path) -> None:
     assert sum(ways[key] < 33 * NS_PER_MS for key in KEYS) / len(KEYS) == pytest.approx(0.25, abs=0.02)
 
 
-def test_creates_cancels_and_fills_are_told_apart(tmp_path: Path) -> None:
+def test_creates_cancels_and_fills_have_separate_latencies(tmp_path: Path) -> None:
     found = model(measured(tmp_path))
     means = [
         mean_ms([found.request_ns(endpoint, key) for key in KEYS]) for endpoint in ("create_order", "cancel_batch")
@@ -74,7 +75,7 @@ def test_creates_cancels_and_fills_are_told_apart(tmp_path: Path) -> None:
     assert means == pytest.approx([17, 5, 57], rel=0.02)
 
 
-def test_a_kind_that_was_not_measured_is_like_one_that_was(tmp_path: Path) -> None:
+def test_an_unmeasured_kind_uses_the_latency_of_a_measured_one(tmp_path: Path) -> None:
     answer = {"create": [], "cancel": [], "fill": quantiles(50, 70)}
     found = model(measured(tmp_path, order_us={"create": quantiles(20, 60)}, answer_us=answer))
     assert mean_ms([found.request_ns("cancel_order", key) for key in KEYS]) == pytest.approx(43, rel=0.02)
@@ -82,9 +83,7 @@ def test_a_kind_that_was_not_measured_is_like_one_that_was(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("feed", [quantiles(0, 0), quantiles(2, 4), quantiles(15, 25), quantiles(30, 90), []])
-def test_a_request_and_its_answer_take_as_long_as_measured_however_late_books_are(
-    tmp_path: Path, feed: list[int]
-) -> None:
+def test_requests_and_answers_take_as_long_as_measured_however_late_books_are(tmp_path: Path, feed: list[int]) -> None:
     one = {"create": quantiles(10, 30)}
     counts = {"order": {"create": 900}, "answer": {"create": 900}}
     found = model(measured(tmp_path, feed_us=feed, answer_us=one, counts=counts))
@@ -92,13 +91,13 @@ def test_a_request_and_its_answer_take_as_long_as_measured_however_late_books_ar
     assert mean_ms(whole) == pytest.approx(40 + 20, rel=0.03)
 
 
-def test_a_draw_depends_on_seed_and_key_alone(tmp_path: Path) -> None:
+def test_a_draw_depends_only_on_seed_and_key(tmp_path: Path) -> None:
     one, other = model(measured(tmp_path), 1), model(tmp_path, 1)
     assert [one.order_ns(key) for key in KEYS] == [other.order_ns(key) for key in reversed(KEYS)][::-1]
     assert [one.order_ns(key) for key in KEYS] != [model(tmp_path, 2).order_ns(key) for key in KEYS]
 
 
-def test_what_was_measured_is_among_the_assumptions(tmp_path: Path) -> None:
+def test_the_measured_latencies_are_listed_as_assumptions(tmp_path: Path) -> None:
     (sentence,) = model(measured(tmp_path, speed=60.0)).assumptions
     assert "the bot maker measured in mode live at speed 60, in 900 requests" in sentence
     assert "40 ms to the exchange (10 for cancels), 20 ms back (8 for cancels, 60 for fills) and 3 ms from" in sentence
@@ -106,7 +105,7 @@ def test_what_was_measured_is_among_the_assumptions(tmp_path: Path) -> None:
     assert "split in half" in sentence
 
 
-def test_a_run_is_named_by_its_file_its_folder_or_the_state_folder_of_its_bot(tmp_path: Path) -> None:
+def test_a_run_can_be_given_by_its_file_its_folder_or_its_bots_state_folder(tmp_path: Path) -> None:
     measured(tmp_path / "runs" / "2", bot="second")
     measured(tmp_path / "runs" / "10", bot="tenth")
     (tmp_path / "runs" / "11").mkdir()  # a run that has not measured anything
@@ -124,12 +123,12 @@ def test_a_run_is_named_by_its_file_its_folder_or_the_state_folder_of_its_bot(tm
         ({"order_us": "fast"}, "holds no latencies of a run"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+def test_an_unusable_file_is_refused_with_a_reason(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=f"latency.from: .*{words}"):
         model(measured(tmp_path, **changed))
 
 
-def test_a_run_that_measured_nothing_says_what_to_name(tmp_path: Path) -> None:
+def test_a_run_without_measurements_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no latency\.json: name the folder of a run that has traded"):
         model(tmp_path)
     with pytest.raises(ConfigError, match=r"nowhere cannot be read: No such file"):

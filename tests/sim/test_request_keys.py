@@ -1,4 +1,4 @@
-"""A request's latency does not hang on its id, which the wire does not carry, nor on what else was asked."""
+"""A request's latency depends neither on its id, which the wire does not carry, nor on other requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from tests.sim.venue import BTC, LOT, T0, S, Venue, books
 
 
 def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
-    """When each request of a fixed script is answered; ``ids`` are the requests' and ``more_reads`` go between."""
+    """When each request of a fixed script is answered, with these request ``ids`` and with ``more_reads`` in
+    between."""
     latency = Lognormal({"order_ms": 100, "answer_ms": 100, "sigma": 1.0}, 5)
     venue = Venue(books([(0, [(1000, 50 * LOT)], [(1100, 50 * LOT)])]), latency=latency)
     venue.to(1)
@@ -50,7 +51,8 @@ def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
     return found
 
 
-def test_latency_does_not_hang_on_ids_or_on_other_requests() -> None:
+def test_latency_does_not_depend_on_ids_or_other_requests() -> None:
     plain = answered_at(iter(range(100, 200)), 0)
     assert answered_at(iter(range(5_000, 9_000, 7)), 3) == plain
-    assert len(set(plain.values())) == len(plain)  # and one order's requests, or an account's, draw apart
+    # and one order's requests, or one account's, draw different latencies
+    assert len(set(plain.values())) == len(plain)

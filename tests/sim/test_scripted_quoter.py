@@ -35,7 +35,7 @@ Fill = tuple[int, str, Decimal, Decimal]  # (ms, side, price, amount)
 
 
 def frames() -> list[tuple[int, str, Any]]:
-    """(received ms, kind, frame) in the order of matching: by time, books before trades."""
+    """(received ms, kind, frame) in matching order: by time, books before trades."""
     rows = []
     with gzip.open(FRAMES, "rt", encoding="utf-8") as file:
         for line in file:
@@ -63,8 +63,8 @@ class Standing:
     def __init__(self, side: str, price: Decimal, shown: Side_, reading: str) -> None:
         self.side, self.price, self.left = side, price, AMOUNT
         self.sign = 1 if side == "buy" else -1
-        self.ahead: Decimal | None = None  # None: nobody has seen this price yet
-        self.taken: dict[Decimal, tuple[Decimal, Decimal]] = {}  # price -> (recorded amount, taken of it)
+        self.ahead: Decimal | None = None  # None: this price has not been seen yet
+        self.taken: dict[Decimal, tuple[Decimal, Decimal]] = {}  # price -> (recorded amount, taken from it)
         self.reading = reading
         self.look(shown)
 
@@ -81,7 +81,7 @@ class Standing:
         return part
 
     def crossed(self, other: Side_) -> Decimal:
-        """A snapshot of the other side; what it fills."""
+        """A snapshot of the other side, and what it fills."""
         amounts = dict(other)
         self.taken = {p: t for p, t in self.taken.items() if amounts.get(p) == t[0]}
         reached = [(p, a) for p, a in other if self.sign * (p - self.price) <= 0]
@@ -97,7 +97,7 @@ class Standing:
         return part
 
     def traded(self, price: Decimal, amount: Decimal, taker_buys: bool) -> Decimal:
-        """A public trade; what it fills."""
+        """A public trade, and what it fills."""
         beyond = self.sign * (self.price - price)
         if beyond > 0:
             self.ahead = Decimal(0)
@@ -186,7 +186,7 @@ def simulated(reading: str) -> list[Fill]:
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_the_frames_alone_give_the_same_fills(reading: str) -> None:
+def test_the_frames_alone_imply_the_same_fills(reading: str) -> None:
     mine, theirs = derived(reading), simulated(reading)
     assert len(mine) > 20
     assert theirs == mine

@@ -1,4 +1,4 @@
-"""A small exchange for tests: pairs with round steps, columns from rows, and a kernel that is stepped by hand."""
+"""A small exchange for tests: pairs with round steps, columns from rows, and a kernel stepped by hand."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BTC_TWD = Pair("btc_twd", RULES)
 BITO = Pair("bito_twd", RULES)
 USDT = Pair("usdt_twd", RULES)
 PAIRS = {str(p): p for p in (BTC, BTC_TWD, BITO, USDT)}
-LOT = 10**6  # 0.01 btc: amounts in tests are counted in these, so that fees and rounding are visible below them
+LOT = 10**6  # 0.01 btc: amounts in tests are multiples of this, so that fees and rounding are visible below it
 RICH = {"usdt": 10**6 * UNIT, "btc": 100 * UNIT, "twd": 10**8 * UNIT}
 
 Level = tuple[int, int]
@@ -81,7 +81,7 @@ def singly(publications: Iterable[Publication]) -> list[Publication]:
 
 
 class Venue:
-    """A kernel, counters for ids, and what was published so far."""
+    """A kernel, id counters, and everything published so far."""
 
     def __init__(self, *columns: Any, accounts: dict[str, dict[str, int]] | None = None, **options: Any) -> None:
         fees = options.pop("fees", {"maker": "0.001", "taker": "0.002"})
@@ -100,7 +100,7 @@ class Venue:
         self.now = T0
 
     def to(self, seconds: float) -> list[Publication]:
-        """Carry time to so many seconds after T0, stopping wherever the kernel says something happens."""
+        """Advance to so many seconds after T0, stopping wherever the kernel says something happens."""
         target = T0 + round(seconds * S)
         fresh: list[Publication] = []
         while (at := self.kernel.next_at()) is not None and at <= target:
@@ -115,7 +115,7 @@ class Venue:
         self.kernel.submit(account, request, self.now)
 
     def order(self, side: str, lots: int = 0, price: int = 0, *, account: str = "ann", **more: Any) -> int:
-        """Send a create; its client id. Without a price it is a market order."""
+        """Send a create and return its client id. Without a price it is a market order."""
         self.ids += 1
         kind = more.pop("type", OrderType.LIMIT if price else OrderType.MARKET)
         pair = more.pop("pair", BTC)
@@ -143,7 +143,7 @@ class Venue:
         return next(row for row in self.kernel.orders(account) if row.client_id == client_id)
 
     def fills(self, client_id: int, account: str = "ann") -> list[tuple[int, int, bool]]:
-        """(ticks, lots, is_maker) of an order's executions."""
+        """An order's executions as (ticks, lots, is_maker)."""
         order_id = self.report(client_id, account).order_id
         return [(t.price_ticks, t.lots, t.is_maker) for t in self.kernel.trades(account) if t.order_id == order_id]
 

@@ -5,8 +5,8 @@
 
 It is asyncio's own `BaseEventLoop` with another heart: tasks, timers, timeouts and asynchronous generators are
 asyncio's, and so is the order of things. Where asyncio would sleep until the next timer, the clock jumps there, so idle
-hours cost nothing. Connections go through `VirtualLoop.network`, and `run_in_executor` does its work on the loop, a
-moment later.
+hours cost nothing. Connections go through `VirtualLoop.network`. The threads of `run_in_executor` take turns with the
+loop, so that they change nothing about the order of things.
 
 Without a seed, callbacks run in asyncio's order. With one, what asyncio does not promise varies, and the same seed
 varies it in the same way: ready tasks run in any order, a task's step may be postponed, and timers fire late, as on a
@@ -18,7 +18,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import heapq
+import threading
 import weakref
 import zlib
 from asyncio import events
@@ -68,6 +70,20 @@ class Process:
 PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
 
 
+class NumberedTask(asyncio.Task[Any]):
+    """A task whose place in a set does not depend on its address: code that cancels a set of tasks does so in one
+    order.
+    """
+
+    def __init__(self, coro: Any, *, loop: VirtualLoop, **options: Any) -> None:
+        loop.tasks_made += 1
+        self._number = loop.tasks_made
+        super().__init__(coro, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """See the module. ``limit_s`` bounds virtual time: the test of a bot that never stops must end as well."""
 
@@ -75,6 +91,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.seed = seed
         self.rounds = 0
+        self.tasks_made = 0
         self._now = 0.0
         self._deadline = limit_s
         self._limit_s = limit_s
@@ -88,7 +105,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._graveyard: list[Any] = []
         self._digest = 0
         self._on_step: list[Callable[[], None]] = []
+        self._threads: dict[int, _Turns] = {}
         self.network = Network(self, seed)
+        self.set_task_factory(lambda loop, coro, **options: NumberedTask(coro, loop=loop, **options))  # type: ignore[arg-type]
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -285,6 +304,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         and whatever outlives the loop (a disk) must refuse them by itself.
         """
         super().close()
+        for turns in list(self._threads.values()):
+            turns.end()
         self._on_step.clear()
         graveyard, self._graveyard = self._graveyard, []
         for thing in graveyard:
@@ -294,24 +315,35 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     thing.get_coro().close()  # type: ignore[union-attr]
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """Do the work on the loop, a moment later: there are no threads here."""
+        """Do the work a moment later, in a thread that takes turns with the loop: only one of them ever runs.
+
+        The work may block with `sleep_in_thread` while the loop goes on.
+        """
+        return self._work(_Turns(self, func, *args).go_on)
+
+    def run_soon(self, func: Callable[[], T]) -> asyncio.Future[T]:
+        """Do the work a moment later, on the loop itself, which saves a thread for work that never sleeps."""
+
+        def whole(future: asyncio.Future[T]) -> None:
+            _settle(future, func)
+
+        return self._work(whole)
+
+    def _work(self, begin: Callable[[asyncio.Future[T]], None]) -> asyncio.Future[T]:
         self._check_closed()  # type: ignore[attr-defined]
         future: asyncio.Future[T] = self.create_future()
-
-        def work() -> None:
-            try:
-                result = func(*args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                if not future.cancelled():
-                    future.set_exception(error)
-            else:
-                if not future.cancelled():
-                    future.set_result(result)
-
-        self.call_later(self.thread_s(), work)
+        self.call_later(self.thread_s(), begin, future)
         return future
+
+    def sleep_in_thread(self, seconds: float) -> None:
+        """Block work of `run_in_executor` for virtual seconds. Raises RuntimeError on the loop's own thread."""
+        turns = self._threads.get(threading.get_ident())
+        if turns is None:
+            raise RuntimeError(
+                "a blocking sleep stops a virtual loop for good; await asyncio.sleep, use asyncio.to_thread, or stay "
+                "on real time"
+            )
+        turns.sleep(seconds)
 
     def thread_s(self) -> float:
         """How long the next piece of work in another thread takes."""
@@ -336,6 +368,70 @@ class VirtualLoop(asyncio.BaseEventLoop):
     async def create_unix_server(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
         """A server with a path for its address."""
         return await self.network.create_server(protocol_factory, f"unix:{path}", 0, **options)
+
+
+class _Turns:
+    """Work in a thread of its own. It runs while the loop stands still, and the loop runs while it sleeps."""
+
+    def __init__(self, loop: VirtualLoop, func: Callable[..., Any], *args: Any) -> None:
+        self._loop = loop
+        self._func = functools.partial(func, *args)
+        self._future: asyncio.Future[Any] | None = None
+        self._is_over = False
+        self._thread_may, self._loop_may = threading.Semaphore(0), threading.Semaphore(0)
+
+    def go_on(self, future: asyncio.Future[Any] | None = None) -> None:
+        """Let the thread run until it sleeps or has ended; ``future`` is for its result, at its start."""
+        if self._is_over:
+            return
+        if future is None:
+            self._thread_may.release()
+        else:
+            self._future = future
+            threading.Thread(target=self._run, name="virtual loop's work", daemon=True).start()
+        self._loop_may.acquire()
+
+    def _run(self) -> None:
+        self._loop._threads[threading.get_ident()] = self
+        assert self._future is not None
+        try:
+            _settle(self._future, self._func)
+        except _Ended:
+            pass
+        finally:
+            del self._loop._threads[threading.get_ident()]
+            self._loop_may.release()
+
+    def sleep(self, seconds: float) -> None:
+        """In the thread: block while the loop goes on."""
+        self._loop.call_later(seconds, self.go_on)
+        self._loop_may.release()
+        self._thread_may.acquire()
+        if self._is_over:
+            raise _Ended
+
+    def end(self) -> None:
+        """Raise out of the thread's sleep: the loop is closed."""
+        self._is_over = True
+        self._thread_may.release()
+        self._loop_may.acquire()
+
+
+class _Ended(BaseException):
+    """The loop on which a thread slept was closed."""
+
+
+def _settle(future: asyncio.Future[Any], func: Callable[[], Any]) -> None:
+    try:
+        result = func()
+    except (SystemExit, KeyboardInterrupt, _Ended):
+        raise
+    except BaseException as error:
+        if not future.cancelled():
+            future.set_exception(error)
+    else:
+        if not future.cancelled():
+            future.set_result(result)
 
 
 def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:

@@ -13,12 +13,14 @@ import contextlib
 import contextvars
 import random
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from types import FrameType
 from typing import Any, TypeVar
 from unittest import mock
 
 import aiohappyeyeballs
 import aiohttp.connector
+import aiohttp.web_response
 
 import botkit.emulator.clock
 import botkit.exchange.bitopro.sign
@@ -68,8 +70,8 @@ class VirtualClock:
         return _UP_NS + self.slept_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
-        """Refused: nothing else could happen meanwhile."""
-        raise RuntimeError("a blocking sleep stops a virtual loop for good; await asyncio.sleep, or stay on real time")
+        """Block a thread of ``asyncio.to_thread``. Refused on the loop itself: nothing else could happen meanwhile."""
+        self._loop.sleep_in_thread(seconds)
 
 
 class VirtualThreads:
@@ -88,7 +90,12 @@ class VirtualThreads:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do ``work`` a moment later."""
-        return await self._loop.run_in_executor(None, contextvars.copy_context().run, work)
+        context = contextvars.copy_context()
+        return await self._loop.run_soon(lambda: context.run(work))
+
+    def mutex(self) -> contextlib.AbstractContextManager[object]:
+        """Nothing: there are no other threads."""
+        return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
         """There is no other thread to look from."""
@@ -185,6 +192,8 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         # a process's nonces never go back, but every loop begins at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
+        # an answer that names no date gets one from aiohttp
+        (aiohttp.web_response, "rfc822_formatted_time", lambda: formatdate(clock.wall_ns() // NS_PER_S, usegmt=True)),
         # aiohttp gives its races of addresses raw sockets, which there are none of here
         (aiohappyeyeballs, "start_connection", start_connection),
     ]  # fmt: skip

@@ -264,6 +264,8 @@ class Transport(asyncio.Transport):
         #: what has arrived here and was not read: the protocol pauses, or there is none yet
         self.unread: deque[Any] = deque()
         self.is_held = False
+        #: its machine has vanished: what was sent is on its way, and nobody answers any more
+        self.is_cut_off = False
         self._names = {"sockname": own, "peername": other}
         self._loop = connection.network.loop
         self._context: contextvars.Context | None = None
@@ -472,7 +474,7 @@ class Transport(asyncio.Transport):
             _, what = self.in_flight.popleft()
             kind = "end" if what is _END else "reset" if what is _RESET else len(what)
             self._loop.note(f"{self.connection.number} {self.name} {kind}")
-            if peer.is_cut_off():
+            if peer.is_cut_off:
                 continue  # nobody is there to receive it, or to refuse it
             peer._arrive(what)
             has_arrived = True
@@ -482,10 +484,6 @@ class Transport(asyncio.Transport):
             else:
                 peer._context.run(peer._read)
         self.carry()
-
-    def is_cut_off(self) -> bool:
-        """Whether this side's machine has vanished with its process."""
-        return self.is_held and self.process is not None and self.process.is_dead
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -517,7 +515,7 @@ class Transport(asyncio.Transport):
         self._is_lost = self._is_closing = True
         self.unread.clear()
         if silently:
-            self.is_held = True
+            self.is_cut_off = True
         elif not self._has_ended:
             self._has_ended = True
             self._send(_END)
@@ -601,7 +599,7 @@ class Server(asyncio.AbstractServer):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A listening socket, as far as anybody asks."""
+    """Stands in for a listening socket, with the attributes that callers use."""
 
     address: tuple[str, int]
     family: int = socket.AF_INET

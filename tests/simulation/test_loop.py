@@ -34,7 +34,7 @@ def test_an_idle_year_costs_nothing() -> None:
     assert time.perf_counter() - began < 5
 
 
-def test_timeouts_and_timers_run_in_the_order_of_their_moments() -> None:
+def test_timeouts_and_timers_run_in_time_order() -> None:
     async def main() -> list[str]:
         said: list[str] = []
         loop = asyncio.get_running_loop()
@@ -50,7 +50,7 @@ def test_timeouts_and_timers_run_in_the_order_of_their_moments() -> None:
     assert run(main)[0] == ["1", "2", "timeout", "3"]
 
 
-def test_a_task_that_spins_meets_its_timeout() -> None:
+def test_a_spinning_task_meets_its_timeout() -> None:
     async def main() -> None:
         async with asyncio.timeout(0.5):
             while True:
@@ -72,11 +72,11 @@ async def _order_of_tasks() -> list[int]:
     return done
 
 
-def test_without_a_seed_tasks_run_as_asyncio_runs_them() -> None:
+def test_without_a_seed_tasks_run_in_asyncios_order() -> None:
     assert run(_order_of_tasks)[0] == asyncio.run(_order_of_tasks()) == list(range(6))
 
 
-def test_a_seed_orders_tasks_in_its_own_way_and_always_the_same() -> None:
+def test_a_seed_gives_its_own_task_order_every_time() -> None:
     orders = {seed: run(_order_of_tasks, seed=seed)[0] for seed in range(10)}
     assert all(sorted(order) == list(range(6)) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) > 5
@@ -95,7 +95,7 @@ def test_a_seed_leaves_plain_callbacks_in_order() -> None:
         assert run(main, seed=seed)[0] == list(range(50))
 
 
-def test_a_loop_on_which_nothing_can_happen_says_at_once_who_waits_where() -> None:
+def test_a_stuck_loop_reports_at_once_which_task_waits_where() -> None:
     cleaned: list[str] = []
 
     async def waits_for_a_lock(lock: asyncio.Lock) -> None:
@@ -117,7 +117,7 @@ def test_a_loop_on_which_nothing_can_happen_says_at_once_who_waits_where() -> No
     assert "nothing is scheduled, so nothing will ever happen again" in text
     assert "the waiting one" in text
     assert "test_loop.py:" in text
-    assert "in test_a_loop_on_which_nothing_can_happen_says_at_once_who_waits_where.<locals>.waits_for_a_lock" in text
+    assert "in test_a_stuck_loop_reports_at_once_which_task_waits_where.<locals>.waits_for_a_lock" in text
     assert cleaned == ["yes"]
 
 
@@ -130,7 +130,7 @@ def test_a_loop_that_only_waits_is_stopped_at_its_limit() -> None:
         run(main, limit_s=90)
 
 
-def test_a_loop_that_never_waits_is_stopped_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_never_waits_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.simulation.loop.ROUNDS_MAX", 1000)
 
     async def main() -> None:
@@ -141,7 +141,7 @@ def test_a_loop_that_never_waits_is_stopped_as_well(monkeypatch: pytest.MonkeyPa
         run(main)
 
 
-def test_a_stuck_test_that_swallows_its_end_fails_all_the_same() -> None:
+def test_a_stuck_test_that_swallows_its_end_still_fails() -> None:
     async def main() -> str:
         try:
             await asyncio.Event().wait()
@@ -153,7 +153,7 @@ def test_a_stuck_test_that_swallows_its_end_fails_all_the_same() -> None:
         run(main)
 
 
-def test_work_in_a_thread_is_done_on_the_loop_a_moment_later() -> None:
+def test_work_for_a_thread_is_done_on_the_loop_a_moment_later() -> None:
     async def main() -> tuple[str, float, bool]:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -169,7 +169,7 @@ def test_work_in_a_thread_is_done_on_the_loop_a_moment_later() -> None:
     assert not was_done
 
 
-def test_a_killed_process_runs_nothing_more_not_even_what_cleans_up() -> None:
+def test_a_killed_process_runs_nothing_more_not_even_its_cleanup() -> None:
     said: list[str] = []
 
     async def victim() -> None:
@@ -198,7 +198,7 @@ def test_a_killed_process_runs_nothing_more_not_even_what_cleans_up() -> None:
     run(main)
 
 
-def test_a_process_that_is_killed_in_the_moment_it_would_go_on_does_not() -> None:
+def test_a_process_killed_just_before_it_would_continue_does_not() -> None:
     async def main() -> list[str]:
         loop = running()
         process, said, event = Process("bot"), [], asyncio.Event()
@@ -220,7 +220,7 @@ def test_a_process_that_is_killed_in_the_moment_it_would_go_on_does_not() -> Non
     assert run(main)[0] == ["callback"]
 
 
-def test_a_process_can_be_killed_while_each_of_its_tasks_waits_for_another() -> None:
+def test_a_process_can_be_killed_while_its_tasks_wait_for_each_other() -> None:
     async def main() -> int:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -245,3 +245,50 @@ def test_a_process_can_be_killed_while_each_of_its_tasks_waits_for_another() -> 
         return count - before
 
     assert run(main)[0] == 0
+
+
+def test_a_thread_sleeps_in_virtual_time_while_the_loop_goes_on() -> None:
+    order: list[tuple[float, str]] = []
+
+    async def main(loop: VirtualLoop) -> str:
+        def work() -> str:
+            for _ in range(2):
+                order.append((round(loop.time(), 1), "thread"))
+                loop.sleep_in_thread(10)
+            return "done"
+
+        async def beside() -> None:
+            await asyncio.sleep(15)
+            order.append((round(loop.time(), 1), "loop"))
+
+        found, _ = await asyncio.gather(asyncio.to_thread(work), beside())
+        with pytest.raises(RuntimeError, match="blocking sleep"):
+            loop.sleep_in_thread(1)
+        return found
+
+    loop = VirtualLoop()
+    try:
+        assert loop.run_until_complete(main(loop)) == "done"
+    finally:
+        loop.close()
+    assert order == [(0.0, "thread"), (10.0, "thread"), (15.0, "loop")]
+
+
+def test_a_sleeping_thread_ends_when_its_loop_is_closed() -> None:
+    left: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        def work() -> None:
+            try:
+                loop.sleep_in_thread(1000)
+            finally:
+                left.append("left")
+
+        task = asyncio.create_task(asyncio.to_thread(work))
+        await asyncio.sleep(1)
+        task.cancel()
+
+    loop = VirtualLoop()
+    loop.run_until_complete(main(loop))
+    loop.close()
+    assert left == ["left"]

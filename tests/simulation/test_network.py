@@ -42,7 +42,7 @@ async def echo(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(body=await request.read() or b"nothing")
 
 
-async def test_requests_and_streams_of_aiohttp_run_over_it() -> None:
+async def test_aiohttps_requests_and_streams_run_over_it() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         for size in (1, 1_000, 900_000):
             async with session.post(base, data=b"x" * size) as answer:
@@ -58,7 +58,7 @@ async def test_requests_and_streams_of_aiohttp_run_over_it() -> None:
     assert not running().network.connections
 
 
-async def test_idle_connections_are_kept_and_then_closed_as_on_real_time() -> None:
+async def test_idle_connections_are_kept_and_then_closed_as_in_real_time() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         network = running().network
         for seconds, connections in ((0, 1), (5, 1), (60, 2)):
@@ -68,7 +68,7 @@ async def test_idle_connections_are_kept_and_then_closed_as_on_real_time() -> No
             assert network.made == connections
 
 
-async def test_nobody_listens_at_a_port_and_a_taken_one_is_refused() -> None:
+async def test_an_unused_port_refuses_and_a_taken_one_cannot_be_opened() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectorError, match="Connect call failed"):
             await session.get("http://127.0.0.1:9")
@@ -79,7 +79,7 @@ async def test_nobody_listens_at_a_port_and_a_taken_one_is_refused() -> None:
             await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", taken)
 
 
-async def test_a_reset_is_told_to_both_sides() -> None:
+async def test_a_reset_reaches_both_sides() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         asyncio.get_running_loop().call_later(1, lambda: next(iter(running().network.connections.values())).reset())
         with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
@@ -88,7 +88,7 @@ async def test_a_reset_is_told_to_both_sides() -> None:
             assert answer.status == 200
 
 
-async def test_a_half_open_connection_is_silent_for_good_and_a_stalled_one_goes_on() -> None:
+async def test_a_half_open_connection_stays_silent_and_a_stalled_one_continues() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         socket = await session.ws_connect(f"{base}/ws")
         connection = next(iter(running().network.connections.values()))
@@ -115,7 +115,7 @@ async def _deadlocks(socket: Any) -> None:
     raise Stuck("nothing came")
 
 
-async def test_nothing_gets_through_to_a_port_that_is_cut_off_until_it_is_mended() -> None:
+async def test_nothing_reaches_a_cut_off_port_until_it_is_restored() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         network, port = running().network, int(base.rpartition(":")[2])
         socket = await session.ws_connect(f"{base}/ws")
@@ -145,7 +145,7 @@ async def test_a_slow_link_is_slow_and_pieces_stay_in_order() -> None:
         await socket.close()
 
 
-async def test_a_writer_waits_for_a_reader_who_does_not_read() -> None:
+async def test_a_writer_waits_for_a_reader_that_does_not_read() -> None:
     got = bytearray()
     may_read, has_ended = asyncio.Event(), asyncio.Event()
 
@@ -178,7 +178,7 @@ async def test_a_writer_waits_for_a_reader_who_does_not_read() -> None:
     server.close()
 
 
-async def test_servers_and_connections_may_have_paths_for_addresses() -> None:
+async def test_servers_and_connections_may_use_paths_as_addresses() -> None:
     async def says(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello\n")
         writer.close()
@@ -193,7 +193,7 @@ async def test_servers_and_connections_may_have_paths_for_addresses() -> None:
 
 
 @pytest.mark.parametrize(("silently", "expected"), [(False, (b"", 0.1)), (True, (None, 60.0))])
-async def test_what_the_others_see_of_a_process_that_is_killed(silently: bool, expected: tuple[Any, float]) -> None:
+async def test_peers_notice_a_killed_process_as_on_a_real_network(silently: bool, expected: tuple[Any, float]) -> None:
     loop = running()
 
     async def serves_for_ever(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -219,7 +219,7 @@ async def test_what_the_others_see_of_a_process_that_is_killed(silently: bool, e
     writer.close()
 
 
-def test_the_same_seed_is_the_same_run_and_another_seed_another() -> None:
+def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
     def digest(seed: int) -> int:
         async def main() -> None:
             async with served(echo) as base, aiohttp.ClientSession() as session:
@@ -244,7 +244,7 @@ def test_the_same_seed_is_the_same_run_and_another_seed_another() -> None:
     assert [digest(seed) for seed in range(5)] == digests
 
 
-def test_who_connects_is_told_before_the_first_byte() -> None:
+def test_on_connect_is_called_before_the_first_byte() -> None:
     seen: list[Connection] = []
 
     async def main() -> None:

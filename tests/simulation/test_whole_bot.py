@@ -49,7 +49,7 @@ def checksum(folder: Path, seed: int | None) -> int:
         return runner.run(trades(folder))
 
 
-def test_a_bot_trades_without_sockets_and_threads_and_a_seed_is_one_run(
+def test_a_bot_trades_without_sockets_or_threads_and_one_seed_gives_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.socket", None)
@@ -61,7 +61,7 @@ def test_a_bot_trades_without_sockets_and_threads_and_a_seed_is_one_run(
 
 
 @pytest.mark.virtual_time
-async def test_a_bot_that_waits_for_its_market_costs_a_few_rounds_a_second(tmp_path: Path) -> None:
+async def test_a_bot_waiting_for_its_market_takes_few_rounds_per_second(tmp_path: Path) -> None:
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         loop = running()
@@ -72,7 +72,7 @@ async def test_a_bot_that_waits_for_its_market_costs_a_few_rounds_a_second(tmp_p
         assert not differences(bot, world.emulator)
 
 
-def test_a_seed_is_the_same_run_under_another_hash_seed(tmp_path: Path) -> None:
+def test_a_seed_gives_the_same_run_under_another_hash_seed(tmp_path: Path) -> None:
     source = (
         "import sys, pathlib\n"
         "from tests.simulation.test_whole_bot import checksum\n"

@@ -2,6 +2,7 @@
 
     pytestmark = pytest.mark.virtual_time            # a file's tests: no test waits on wall time any more
     @pytest.mark.virtual_time(seed=7, limit_s=60)    # one test, its tasks in an order that follows from the seed
+    @pytest.mark.real_time                           # one test of such a file that stays on real time
 
 An asynchronous test and its fixtures get a `VirtualLoop` from pytest-asyncio; in a synchronous one, ``asyncio.run``
 makes one. Either way `on_virtual_time` holds while the loop is open. A test that waits for something that never comes
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 
+REAL_TIME_MARKER = "real_time: one test of a file on virtual time that needs sockets, processes, threads or TLS"
 MARKER = "virtual_time(seed=None, limit_s=3600): the test runs on a loop without wall time, sockets and threads"
 
 
@@ -30,12 +32,15 @@ def _virtual_loop(**options: Any) -> asyncio.AbstractEventLoop:
 
 def _factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop] | None:
     marker = item.get_closest_marker("virtual_time")
+    if item.get_closest_marker("real_time"):
+        return None
     return None if marker is None else functools.partial(_virtual_loop, **marker.kwargs)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the markers known."""
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", REAL_TIME_MARKER)
 
 
 def pytest_asyncio_loop_factories(

@@ -7,7 +7,7 @@ that differ little then add up almost without rounding, and equal ones add up to
 is the block itself, with its own last value as the reference.
 
 Adding the new value and subtracting the old one would drift, and one huge value would leave its rounding error behind
-for ever. Here a window of equal prices gives exactly that price, so two averages of a flat market never "cross".
+forever. Here a window of equal prices gives exactly that price, so two averages of a flat market never "cross".
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class _RollingExtreme(Indicator[float]):
     def reset(self) -> None:
         """Reset to the state before the first value."""
         self.value = None
-        # (place, value): a value after a better one may become the best once that one has left the window
+        # (place, value): a value after a better one may become the best once the better one has left the window
         self._candidates: deque[tuple[int, float]] = deque()
         self._count = 0
 
@@ -57,7 +57,7 @@ class _RollingExtreme(Indicator[float]):
         return results
 
     def _as_values(self, count: int) -> Array:
-        """``count`` values with the same extremes up to now as the last ``count`` real values."""
+        """``count`` values with the same extremes so far as the last ``count`` real values."""
         values = np.empty(count)
         first = self._count - count
         start = 0

@@ -48,7 +48,7 @@ BAR_INPUTS: dict[str, Callable[[Bar], float]] = {
 
 
 class Indicator(Generic[V]):
-    """Base of all indicators. One of your own needs ``history``, ``step``, ``reset`` and a repr:
+    """Base of all indicators. Your own needs ``history``, ``step``, ``reset`` and a repr:
 
     class Momentum(Indicator[float]):
         pane = "Momentum"
@@ -171,5 +171,5 @@ def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
 
 
 def values_to_forget(kept: float) -> int:
-    """How many values it takes an average that keeps the share ``kept`` of itself at each to forget its start."""
+    """How many values an average that keeps the fraction ``kept`` of itself at each needs to forget its start."""
     return math.ceil(math.log(FORGOTTEN) / math.log(kept)) if kept > 0 else 1

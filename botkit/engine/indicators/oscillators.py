@@ -32,7 +32,7 @@ class RSI(Indicator[float]):
     def reset(self) -> None:
         """Reset to the state before the first value."""
         self.value = None
-        self._count = 0  # changes seen, up to length
+        self._count = 0  # number of changes so far, up to length
         self._gain = self._loss = 0.0  # sums until ready, averages from then on
         self._last: float | None = None
 

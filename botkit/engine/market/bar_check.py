@@ -33,7 +33,7 @@ CHECK_EVERY_S = 180.0
 SETTLE_S = 60.0
 #: the longest it takes to notice a dead connection, in machine time
 _UNNOTICED_S = 60.0
-#: even without a trade, the initial list of a stream has arrived by then
+#: even without a trade, a stream's initial list has arrived by then
 _LISTED_S = 30.0
 #: a trade later than this was held up by more than a busy machine or connection
 _LATE_S = 10.0
@@ -155,7 +155,7 @@ class BarCheck:
             found.connected_at = None
             if found.outages and found.outages[-1][1] is None:
                 return
-            # nothing arrived since the connection died, and it is unknown when that was
+            # nothing has arrived since the connection died, and it is unknown when that was
             since = max(found.last_at, now - int(_UNNOTICED_S * self._scale))
             found.outages = [*found.outages[-_OUTAGES_KEPT:], (since, None)]
 
@@ -183,7 +183,7 @@ class BarCheck:
         if trades.whole_since is None and trades.connected_at is not None:
             listed = trades.connected_at + int(_LISTED_S * self._scale)
             if listed <= now:
-                trades.whole_since = listed  # a quiet pair or a dead stream: the candles will tell
+                trades.whole_since = listed  # a quiet pair or a dead stream: the candles will show which
         return trades.whole_since
 
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
@@ -233,7 +233,7 @@ class BarCheck:
             count = sum(trades.counts.get(minute, 0) for minute in _minutes(bar.time, end))
             differs = not agrees(bar, candle, count)
             if differs and bar.time not in suspects:
-                series.suspects.add(bar.time)  # the exchange's candles may lag behind: read it once more
+                series.suspects.add(bar.time)  # the exchange's candles may lag behind: read them once more
             if series.suspects:
                 continue  # in order, so that a stretch stays contiguous
             series.judged_until = end
@@ -251,7 +251,7 @@ class BarCheck:
         series.agreeing += 1
         if series.told and series.agreeing >= _AGREE_TO_END:
             name = f"{bar.pair} {feed.resolution}"
-            self._tell("info", f"{name}: bars agree with the exchange's again, after {series.different} that did not")
+            self._tell("info", f"{name}: bars agree with the exchange's again, after {series.different} differences")
             series.told.clear()
             series.different = 0
 
@@ -269,7 +269,7 @@ class BarCheck:
         self._tell(
             level,
             f"{bar.pair} {feed.resolution}: the bar of {when} is {ours} here and {theirs} at the exchange; {cause}. It "
-            "stays as the strategies saw it",
+            "is left as the strategies saw it",
         )
 
     def _cause(

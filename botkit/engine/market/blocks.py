@@ -63,7 +63,7 @@ class Block:
     ) -> None:
         #: the columns that a series keeps, in the order of its ``extend``
         self.columns = columns
-        #: the lowest and highest price of each row, and the largest allowed ratio to the last price
+        #: each row's lowest and highest price, and the largest allowed ratio to the last price
         self.range = range_
         self.most = most
         self._jumps: list[int] | None = None

@@ -1,4 +1,4 @@
-"""What is held against the prices of a pair."""
+"""A doubted price range of a pair."""
 
 from __future__ import annotations
 

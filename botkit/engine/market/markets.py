@@ -78,7 +78,9 @@ class Markets:
 
     def on_trade(self, trade: Trade, now: Nanos) -> None:
         """A public trade."""
-        self._close_bars_before(now)
+        due = self._slot.due if self._slot.is_known else self._slot.ask()
+        if due is not None and due <= now:
+            self.close_bars(now)
         market = self._markets.get(trade.pair) or self.of(trade.pair)
         last, price = market.last.price, trade.price
         if (
@@ -124,7 +126,9 @@ class Markets:
 
     def on_book(self, book: OrderBook, now: Nanos) -> None:
         """A book from the stream."""
-        self._close_bars_before(now)
+        due = self._slot.due if self._slot.is_known else self._slot.ask()
+        if due is not None and due <= now:
+            self.close_bars(now)
         market = self._markets.get(book.pair) or self.of(book.pair)
         if (is_ordinary(book, market.book) and not market.doubts) or self._quarantine.admits_book(
             market, self._recorded(book), now

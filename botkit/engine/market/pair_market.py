@@ -88,7 +88,7 @@ class PairMarket:
                 source.end()
 
     def take_trades_from(self, block: Block, begin: int) -> None:
-        """From row ``begin`` on, the series of trades read from a block whenever they are used."""
+        """From row ``begin`` on, let the trade series read from a block whenever they are used."""
         self.settle_trades()
         self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 

@@ -1,4 +1,4 @@
-"""Which price is plausible after the previous one: the arithmetic of `botkit.engine.market.quarantine`."""
+"""Decides whether a price is plausible after the previous one: the arithmetic of `botkit.engine.market.quarantine`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.events import OrderBook
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-#: a trade or a book is withheld from this multiple of the last price up
+#: a trade or book is withheld at this multiple of the last price or more
 MOST = 2.0
 LEAST = 1 / MOST
 CANDLE_MOST = 10.0

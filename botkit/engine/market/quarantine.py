@@ -88,7 +88,7 @@ class Quarantine:
             )
             return False
         if is_read and "book" in market.doubts:
-            self._end(market, "book", "a read book confirms prices around", (low + high) / 2)
+            self._end(market, "book", "a book read over REST confirms prices around", (low + high) / 2)
         known = None if is_read else _known(market)
         # a wide book is normal; only a bid above all known prices, or an ask below them, is suspicious
         return self._fits(market, "book", high, low, known, MOST, now, shown=_sides(book))
@@ -124,7 +124,7 @@ class Quarantine:
             return False
         shown = shown or (_figure(top) if bottom == top else f"{_figure(bottom)} to {_figure(top)}")
         last = market.last.price
-        beside = "what was known" if last is None else f"the last price {_figure(last)}"
+        beside = "the known prices" if last is None else f"the last price {_figure(last)}"
         low, high = (min(bottom, top), max(bottom, top)) if is_price else (nan, nan)
         self._withhold(market, source, low, high, f"a {source} ({shown}) is far from {beside}", now)
         return False

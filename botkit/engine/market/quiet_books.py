@@ -1,8 +1,8 @@
-"""Checks books that stand still by reading them over REST when the stream is quiet for long.
+"""Checks apparently frozen books by reading them over REST when the stream has been quiet for long.
 
-Staleness is per pair and counts only book frames, since pings would hide a book that stands still on a live socket. A
-book that is quiet for long is read: equal means fresh, different means that frames are missing. The new book is adopted
-and the stream reconnected; after two different readings without a frame, or if the book cannot be read, the bot halts.
+Staleness is per pair and counts only book frames, since pings would hide a frozen book on a live socket. A book that
+has been quiet for long is read: if it is equal, it is fresh; if it differs, frames are missing. The new book is adopted
+and the stream reconnected; after two different reads without a frame, or if the book cannot be read, the bot halts.
 Frames withheld by quarantine do not count here.
 """
 
@@ -72,7 +72,7 @@ class QuietBooks:
             if self._seen[pair] > now and not is_doubted:
                 return  # a frame arrived meanwhile
             if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
-                self._different.pop(pair, None)  # a frame has arrived and been accepted since the last reading
+                self._different.pop(pair, None)  # a frame has arrived and been accepted since the last read
             self._read_at[pair] = at
             if answer.outcome is not Ending.OK or not isinstance(answer.body, OrderBook):
                 quiet_s = self._quiet_ns // NS_PER_S
@@ -89,7 +89,7 @@ class QuietBooks:
                     self._resynchronise(pair)
             else:
                 self._trip(
-                    f"the frames of {pair}'s book cannot be trusted, and reading it did not help"
+                    f"the frames of {pair}'s book cannot be trusted, and reading it over REST did not help"
                     if is_doubted
                     else f"the book of {pair} changes, but the stream does not show it"
                 )

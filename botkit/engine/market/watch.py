@@ -1,4 +1,4 @@
-"""Checks that a running bot makes besides trading: books that stand still, and bars against the exchange's candles."""
+"""Checks that a running bot makes besides trading: frozen books, and bars against the exchange's candles."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from botkit.engine.money.ledger import AccountLedger
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport
 
-#: how long a difference that live orders cannot explain must stay unchanged before it is put down to somebody else:
+#: how long a difference that live orders cannot explain must stay unchanged before it is attributed to somebody else:
 #: balances and fills arrive on different streams, and either may be ahead
 SETTLE_NS = 2 * NS_PER_S
 
@@ -59,7 +59,7 @@ class BalanceCheck:
         if difference < 0:
             unexplained = min(0, difference + self._ledger.locked_units(currency))
         else:
-            # our books know no upper bound on what an order brings in: any live order may explain extra coins
+            # our books have no upper bound on what an order brings in: any live order may explain extra coins
             unexplained = 0 if self._ledger.locks else difference
         if not unexplained:
             self._suspects.pop(currency, None)

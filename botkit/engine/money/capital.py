@@ -1,8 +1,8 @@
-"""The capital of every strategy: what it opened with, and what was added and taken since.
+"""The capital of every strategy: what it started with, and what was added and taken since.
 
-At a later start the configuration may show any of three figures: the one that opened the sub-account, the one from the
-last start (nothing has to be edited after `botkit capital add`), or the total given so far, since a reader of the file
-expects the current state. Any other figure is a misunderstanding and is refused. None of them includes profit.
+At a later start the configuration may show any of three figures: the one that opened the sub-account, the one from
+the last start (nothing has to be edited after `botkit capital add`), or the total given so far, since a reader of
+the file expects the current state. Any other figure is a mistake and is refused. None of them includes profit.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CapitalRecord:
         total[currency] = total.get(currency, 0) + units
 
     def check(self, share: CapitalShare, *, kind_only: bool = False) -> None:
-        """Raises ConfigError if the configured capital is none of the allowed figures.
+        """Raises ConfigError unless the configured capital is one of the allowed figures.
 
         ``kind_only`` only checks whether there is a sub-account.
         """

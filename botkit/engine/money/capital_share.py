@@ -26,8 +26,8 @@ class CapitalShare(msgspec.Struct, frozen=True):
         return None if self.capital is None else f"{self.capital}%"
 
     def quotes(self, default: str) -> tuple[str, ...]:
-        """The currencies it takes a share of: in the pool that of its first pair, for a percentage those of all its
-        pairs.
+        """The currencies it takes a share of: in the pool, its first pair's quote currency; for a percentage, those of
+        all its pairs.
 
         A strategy that names no pair trades in ``default``.
         """

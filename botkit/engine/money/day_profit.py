@@ -35,7 +35,7 @@ class DayProfit:
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Track the day's profit of a strategy (None: of all) in ``currency``, from now on and from each `start`."""
+        """Track the day's profit of a strategy (None: of all) in ``currency``, from now and from each `start`."""
         # before the books are opened or restored there is no equity
         self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
 

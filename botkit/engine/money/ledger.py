@@ -145,7 +145,8 @@ class AccountLedger:
         fund = part.funds[currency]
         units -= fund.available
         fund.available = 0
-        taken = min(max(0, self.unassigned.get(currency, 0)), units)  # no strategy owns it, so it goes first
+        # no strategy owns unassigned money, so it is used first
+        taken = min(max(0, self.unassigned.get(currency, 0)), units)
         if taken:
             self.unassigned[currency] -= taken
             units -= taken

@@ -1,4 +1,4 @@
-"""What of an account each strategy owns, what belongs to nobody, and how to hand that over, in words."""
+"""Reports what each strategy owns of an account, what is unassigned, and how to hand it over."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from botkit.model.money import format_units
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What one part of the account owns, in units by currency. ``strategies`` share it, if they are several."""
+    """What one part of the account owns, in units by currency. Several ``strategies`` share it."""
 
     strategies: tuple[str, ...]
     units: dict[str, int]
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """Unowned coins that a strategy trades and was given none of. ``money``: what it owns, to be named beside them;
-    an amount is None where strategies share it.
+    """Unowned coins that a strategy trades but was not given. ``money`` is what it owns, to be listed with them; an
+    amount is None if strategies share it.
     """
 
     strategy: str
@@ -26,13 +26,13 @@ class Offer(msgspec.Struct, frozen=True):
     money: dict[str, int | None]
 
     def capital_line(self) -> str:
-        """The line that hands the coins over in the configuration."""
+        """The configuration line that hands the coins over."""
         amounts = {c: format_units(units) for c, units in self.coins.items()}
         amounts |= {c: "AMOUNT" if units is None else format_units(units) for c, units in self.money.items()}
         return "capital: {" + ", ".join(f'{currency}: "{amount}"' for currency, amount in amounts.items()) + "}"
 
     def capital_add(self, config: str) -> str:
-        """The commands that hand the coins over in the books of a bot; `--cost` is of one coin at a time."""
+        """The commands that hand the coins over in a bot's books; `--cost` takes one coin at a time."""
         return " and ".join(
             f"`botkit capital add {config} {self.strategy} {currency}={format_units(units)} --cost PRICE`"
             for currency, units in self.coins.items()
@@ -40,9 +40,9 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """Who owns what of an account. ``left`` belongs to no strategy of this bot and is not ``reserved``.
+    """Who owns what in an account. ``left`` belongs to no strategy of this bot and is not ``reserved``.
 
-    ``elsewhere`` is what other bots own of the account.
+    ``elsewhere`` is what other bots own in the account.
     """
 
     owners: tuple[Owner, ...]
@@ -52,22 +52,22 @@ class Ownership(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
     def sentence(self) -> str:
-        """What each strategy owns and what is left alone, in one line."""
+        """One line saying what each strategy owns and what is left alone."""
         text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
         left = [
-            f"{_amounts(units)}, which {why}"
+            f"{_amounts(units)} ({why})"
             for units, why in (
-                (self.left, "belong to no strategy"),
-                (self.reserved, "are the reserve"),
-                (self.elsewhere, "belong to other bots"),
+                (self.left, "owned by no strategy"),
+                (self.reserved, "reserve"),
+                (self.elsewhere, "owned by other bots"),
             )
             if units
         ]
         return text + (f"; left alone: {'; '.join(left)}" if left else "")
 
     def remedy(self, config: str | None) -> str:
-        """How to hand unowned coins over, "" if there is nothing to say: in the books of a bot that keeps a journal,
-        by its ``config``, and else by a line of the configuration.
+        """How to hand unowned coins over, "" if there are none: by command if the bot keeps a journal (``config``),
+        otherwise by a configuration line.
         """
         if not self.offers:
             return ""

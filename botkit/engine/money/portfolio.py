@@ -50,7 +50,7 @@ def required_units(order: Order) -> int:
 
 
 class Portfolio:
-    """The account as shared by the strategies. One per bot and account; only the engine writes it.
+    """The account as shared by the strategies. One per bot and account; only the engine writes to it.
 
     ``pairs`` are those that will have prices; ``currency`` values everything. Raises ValueError if the configuration
     cannot work.
@@ -67,7 +67,7 @@ class Portfolio:
         self.currency = currency
         self.shares = tuple(shares)
         self.reserve = dict(reserve)
-        #: what the strategies without capital share of the account
+        #: the part of the account that strategies without capital share
         self.pooled = pool_currencies(self.shares, currency)
         self.valuation = Valuation(pairs)
         #: the last prices by pair; after the first, a driver that skips rows may set ``prices[pair].price`` itself
@@ -93,7 +93,7 @@ class Portfolio:
             reserve=self.reserve,
         )
         pooled = [share for share in self.shares if share.capital is None]
-        #: who owns what, and what belongs to nobody
+        #: who owns what, and what is unassigned
         self.ownership = AccountOwnership(self.ledger, self._stakes, self.reserve)
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
@@ -179,9 +179,10 @@ class Portfolio:
         self.check()
 
     def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
-        """What was given of a position whose books are from before this was journaled.
+        """Given coins of a position whose books are older than their recording.
 
-        A pool owned all coins of its pairs then, and did not note how many it began with: none is sold as surplus.
+        A pool owned all coins of its pairs then, without recording how many it began with, so none is sold as
+        surplus.
         """
         given = self.capital.given.get(strategy)
         if given is None:
@@ -217,7 +218,7 @@ class Portfolio:
         return refusal
 
     def relock(self, order: Order) -> str | None:
-        """Lock again for an order thought dead that turned out to be live. Locks as much as is available.
+        """Lock money again for an order that was thought dead but turned out to be live. Locks as much as is available.
 
         Returns what is missing, if anything; its fills are booked anyway.
         """
@@ -309,7 +310,7 @@ class Portfolio:
 
     @property
     def account(self) -> Mapping[str, int]:
-        """What the exchange should report of each currency, in units."""
+        """The balance that the exchange should report for each currency, in units."""
         return self.ledger.account
 
     @property
@@ -380,8 +381,9 @@ class Portfolio:
     def equity_units(self, strategy: str | None, into: str) -> int | None:
         """The equity of a strategy (None: of all, without unassigned) at last prices; None while a price is missing.
 
-        A strategy that shares the pool owns its opening coins and what its fills brought in, less what they cost, so
-        the figure may be negative; its changes are its profit. Coins without a pair to value them count as nothing.
+        A strategy that shares the pool owns its opening coins and the proceeds of its fills less their cost, so the
+        figure may be negative; its changes are the strategy's profit. Coins without a pair to value them count as
+        nothing.
         """
         total = 0
         valuation = self.valuation

@@ -140,7 +140,7 @@ class Position:
     def room_for(self, units: int) -> int:
         """How many of the coins given (taken, if negative) belong to this position.
 
-        Coins taken beyond those of all positions were never bought here and leave no position short.
+        Coins taken beyond those of all positions were never bought here and do not make a position short.
         """
         return units if units >= 0 else max(units, min(0, self.locked_units - self.amount_units))
 

@@ -41,7 +41,7 @@ class CapitalTransfers:
         self._reserve = reserve
 
     def refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why `move` is not possible, or None: a sentence with figures that says what to do."""
+        """Why `move` is not possible, or None: a sentence with figures and the fix."""
         part = self._part_of(target)
         if part is None:
             return self._no_part(target)
@@ -90,15 +90,15 @@ class CapitalTransfers:
         self._ledger.check()
 
     def wrong_cost(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why a cost cannot be that of the coins given, or None: it is the price of one coin."""
+        """Why a cost cannot apply to the coins given, or None: it is the price of one coin."""
         stake = self._stakes.find(target)
         bases = {position.pair.base for position in stake.positions.values()} if stake is not None else set()
         coins = [currency for currency, units in units_by_currency.items() if units > 0 and currency in bases]
         if len(coins) == 1:
             return None
         if not coins:
-            return f"a cost is of coins, and {target} was given none that it buys and sells; leave it out"
-        return f"a cost is of one coin, and {' and '.join(coins)} were given; add them one after the other"
+            return f"a cost applies to coins, and {target} was given none that it trades; leave it out"
+        return f"a cost applies to one coin, and {' and '.join(coins)} were given; add them one at a time"
 
     def give_first(self, strategy: str, units_by_currency: Mapping[str, int]) -> None:
         """Fund the sub-account of a strategy that joins an existing bot from unassigned money."""
@@ -132,12 +132,12 @@ class CapitalTransfers:
         return self._ledger.parts.get(POOL) if target in (POOL, "pool") else None
 
     def _is_pooled(self, target: str) -> bool:
-        """Whether it is the name of a strategy that shares the pool and has started."""
+        """True if a strategy with this name shares the pool and has started."""
         stake = self._stakes.present.get(target)
         return stake is not None and stake.part.name == POOL and target in self._capital.opened
 
     def _not_its_own(self, target: str, currency: str, units: int) -> str | None:
-        """Why coins of the pool are not the strategy's to give back."""
+        """Why a strategy cannot give these coins of the pool back."""
         positions = [p for p in self._stakes.present[target].positions.values() if p.pair.base == currency]
         has = sum(max(0, position.amount_units - position.locked_units) for position in positions)
         if not positions or units <= has:

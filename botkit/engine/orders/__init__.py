@@ -1,1 +1,1 @@
-"""Orders: what was asked for and what became of it, the order protocol, quotes and protective exits."""
+"""Orders: what was requested and what became of it, the order protocol, quotes and protective exits."""

@@ -55,8 +55,8 @@ class Agreement:
             self.is_unsettled = True
 
     def settle(self) -> None:
-        """The turn ends: what is still held wants to be woken. Nearly always a match and the order's state arrive in
-        one input, and nothing is.
+        """End of the turn: schedule a wake-up for what is still held. A match and the order's state nearly always
+        arrive in one input, so nothing is.
         """
         self.is_unsettled = False
         due = self._next()
@@ -64,7 +64,7 @@ class Agreement:
             self._slot.set(due)
 
     def _next(self) -> Nanos | None:
-        # all are held equally long, so the first that is held is the first to be given up
+        # all are held equally long, so the first one held is the first to be released
         return next(iter(self.held.values()))[1] if self.held else None
 
     def _give_up(self, now: Nanos) -> None:

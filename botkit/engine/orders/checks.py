@@ -1,7 +1,7 @@
 """May this order go? Every reason why not, in the order of checking, each with its sentence.
 
-Each check is asked only while it may concern somebody: nearly always nothing bars anybody, and what is left concerns
-the order itself. `tests/engine/test_gate.py` holds both ways against each other.
+A check is skipped while it cannot apply: usually nothing is blocked, and only checks on the order itself remain.
+`tests/engine/test_gate.py` compares the fast and the full way.
 
 The checks run at three moments, because conditions may change before the exchange's limits let the order leave: when it
 is *asked* for, when it is *admitted* to the queue (a replacement: once the old order is final), and when its slot is
@@ -72,7 +72,7 @@ class Gate:
         self._records[record.name] = record
 
     def when_placed(self, order: Order) -> str | None:
-        """Why an order is refused that is asked for and would enter the queue at once."""
+        """Why an order that would enter the queue at once is refused."""
         if (
             self.is_starting
             or self.is_stopping
@@ -94,7 +94,7 @@ class Gate:
         return refusal
 
     def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
-        """Why an order is refused when asked for; ``replaced`` is the order that makes room for it."""
+        """Why an order is refused when requested; ``replaced`` is the order that makes room for it."""
         self._replaced = replaced
         for check in self._asked:
             refusal = check(order)

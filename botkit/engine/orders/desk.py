@@ -8,12 +8,13 @@ look-ups go through the router like all other requests.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from botkit.engine.agenda import Agenda
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.by_ids import OrdersByIds
 from botkit.engine.orders.checks import Gate
 from botkit.engine.orders.matching_reports import is_same_order, is_too_old
 from botkit.engine.orders.reads import Reads
@@ -32,6 +33,7 @@ from botkit.model.orders import (
     Order,
     OrderState,
 )
+from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
     CancelBatch,
@@ -100,7 +102,7 @@ class OrderDesk:
         self._cancels: dict[int, tuple[Order, ...]] = {}
         #: a replacement waits until the order it replaces is final: old client id -> (new order, executed at the call)
         self._replacements: dict[int, tuple[Order, int]] = {}
-        #: reports that overtook the answer that identifies their order
+        #: reports that arrived before the answer that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: final reports whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
@@ -108,6 +110,7 @@ class OrderDesk:
         self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
+        self._by_ids = OrdersByIds(reads)
         #: how often an order was read without result: client id -> count
         self._reads_in_vain: dict[int, int] = {}
         self._sequence = 0
@@ -127,7 +130,7 @@ class OrderDesk:
         )
         self.gate = self._gate = gate(self.resolution)
 
-    # -- what strategies ask --------------------------------------------------------------------------------------
+    # -- what strategies request ---------------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
         """Accept an intent: check it, lock its money, queue it. A refusal ends it at once, in state REFUSED.
@@ -299,7 +302,7 @@ class OrderDesk:
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
         elif type(request) is CancelOrder:
             own = self._table.by_client_id.get(request.client_id)
-            if own is not None:  # else an orphan's, whose answer goes to the requester
+            if own is not None:  # otherwise an orphan's cancel, whose answer goes to the requester
                 self._cancels[request.id] = (own,)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
@@ -405,7 +408,7 @@ class OrderDesk:
         if order is None or order.order_id or order.state not in _MAY_APPEAR:
             return None
         if not is_same_order(order, report) or is_too_old(order, report):
-            return None  # somebody else's order, or one of an earlier run, with the same label
+            return None  # somebody else's order, or an earlier run's, with the same client id
         return order
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
@@ -415,12 +418,12 @@ class OrderDesk:
         order.order_id = report.order_id
         self.resolution.settled(order, now)
         if revived:
-            # It was taken for refused or absent, and its money released: it counts again from here.
+            # The order was assumed refused or absent and its money released: it counts again from here.
             self._table.open_up(order)
             self._risk.order_opened(order)
             self._portfolio.relock(order)
-            self._decisions.note("late_order", now, f"{order.client_id} was taken for {order.state.value}, but lives")
-            # its strategy believes that it is dead, and may have placed another
+            self._decisions.note("late_order", now, f"{order.client_id} was assumed {order.state.value}, but is live")
+            # its strategy believes that it is dead and may have placed another
             order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)
@@ -549,10 +552,41 @@ class OrderDesk:
         elif order.cancel_requested or order.expires is not None:
             self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
-    def look_at(self, order: Order, now: Nanos) -> None:
-        """Read an order, and also its executions if it shows some that are not booked."""
-        if order.order_id and order.state not in FINAL_STATES:
-            self._read_order(order, now)
+    def look_at(self, orders: Iterable[Order], now: Nanos) -> None:
+        """Read orders, and also executions that they show and that are not booked.
+
+        Many orders of one pair are read in one listing, if the exchange filters by ids.
+        """
+        by_pair: dict[Pair, list[Order]] = {}
+        for order in orders:
+            if order.order_id and order.state not in FINAL_STATES and order.client_id not in self._reading:
+                by_pair.setdefault(order.pair, []).append(order)
+        for pair, group in by_pair.items():
+            if self._by_ids.pays(len(group)):
+                self._list_orders(pair, group, now)
+            else:
+                for order in group:
+                    self._read_order(order, now)
+
+    def _list_orders(self, pair: Pair, orders: list[Order], now: Nanos) -> None:
+        self._reading.update(order.client_id for order in orders)
+
+        def on_rows(rows: Mapping[str, OrderReport] | None, at: Nanos) -> None:
+            for order in orders:
+                self._reading.discard(order.client_id)
+                report = rows.get(order.order_id) if rows is not None else None
+                if order.state in FINAL_STATES:
+                    continue
+                if report is not None and self._matches(order, report):
+                    self._on_report(order, report, at)
+                else:
+                    self._read_order(order, at)
+
+        self._by_ids.read(pair, [order.order_id for order in orders], on_rows, now)
+
+    @staticmethod
+    def _matches(order: Order, report: OrderReport) -> bool:
+        return report.pair == order.pair and report.client_id in (None, order.client_id)
 
     def _follow(self, order: Order, due: Nanos) -> None:
         self._sequence += 1
@@ -572,17 +606,9 @@ class OrderDesk:
             if answer.outcome is Ending.OK and isinstance(answer.body, tuple) and answer.body:
                 report = answer.body[0]
                 assert isinstance(report, OrderReport)
-                self._apply(order, report, at)
-                if order.state in FINAL_STATES:
-                    return
-                if report.executed_lots > order.executed_lots:
-                    self._read_trades(order, at)
-                    return
-                if order.cancel_requested and report.state not in FINAL_STATES:
-                    self._router.cancel(order, at)  # still live after its cancel: cancel again
-                    return
-                return
-            self._read_again(order, at)
+                self._on_report(order, report, at)
+            else:
+                self._read_again(order, at)
 
         self._reads.read(
             lambda i: GetOrder(id=i, pair=pair, order_id=order_id),
@@ -591,6 +617,16 @@ class OrderDesk:
             owner=order.strategy,
             now=now,
         )
+
+    def _on_report(self, order: Order, report: OrderReport, now: Nanos) -> None:
+        """Take over what a read has shown, and go on with what it leaves open."""
+        self._apply(order, report, now)
+        if order.state in FINAL_STATES:
+            return
+        if report.executed_lots > order.executed_lots:
+            self._read_trades(order, now)
+        elif order.cancel_requested and report.state not in FINAL_STATES:
+            self._router.cancel(order, now)  # still live after its cancel: cancel again
 
     def _read_again(self, order: Order, now: Nanos) -> None:
         """Read again, after a second and then at growing intervals, so that executions missing from a listing cost few

@@ -1,4 +1,4 @@
-"""From a strategy's call to an order: figures rounded to the pair's steps, an intent, and the desk."""
+"""From a strategy's call to an order: amounts and prices rounded to the pair's steps, an intent, and the desk."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from botkit.model.pairs import Pair
 #: a market order is not worth sending after waiting longer than this
 MARKET_DEADLINE_S = 5
 _EXPIRE_MAX_S = 10**9  # thirty years; times must stay below 2^63 ns
-#: most orders that a strategy may ask for at one moment; 200 may rest in a pair
+#: most orders that a strategy may place at one moment; 200 may rest in a pair
 ORDERS_A_MOMENT_MAX = 5_000
 #: and how many more after a refusal before its callback is aborted
 ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
 class Runaway(BaseException):
-    """Aborts a callback that keeps asking for orders. Not an Exception, since strategies catch those."""
+    """Aborts a callback that keeps placing orders. Not an Exception, since strategies catch those."""
 
 
 class ClientIds:
@@ -35,7 +35,7 @@ class ClientIds:
     __slots__ = ("next",)
 
     def __init__(self, first: int) -> None:
-        #: the id that the next order gets
+        #: the id of the next order
         self.next = first
 
     def take(self) -> int:
@@ -67,7 +67,7 @@ class OrderEntry:
         self._prices = portfolio.prices
         self._table = table
         self._desk = desk
-        #: orders asked for at the current moment, which is a time and the number of events by then
+        #: orders placed at the current moment, which is a time and the number of events by then
         self._asked = 0
         self._asked_at: Nanos = 0
         self._asked_after = 0
@@ -220,7 +220,7 @@ class OrderEntry:
             )
         )
 
-    # -- orders of the engine's own -------------------------------------------------------------------------------
+    # -- the engine's own orders --------------------------------------------------------------------------------------
 
     def own_limit(
         self,
@@ -257,7 +257,7 @@ class OrderEntry:
         self._record.orders_count += 1
         return self._desk.place(order, None, now)
 
-    # -- orders that stand ----------------------------------------------------------------------------------------
+    # -- existing orders ----------------------------------------------------------------------------------------------
 
     def cancel(self, order: Order) -> None:
         """Cancel one of this strategy's orders."""
@@ -316,7 +316,7 @@ class OrderEntry:
             )
 
     def _count(self) -> None:
-        """Count an order. A callback that asks for too many at one moment is aborted."""
+        """Count an order. A callback that places too many at one moment is aborted."""
         record, clock = self._record, self._clock
         record.orders_count += 1
         if clock.now != self._asked_at or clock.events != self._asked_after:
@@ -326,7 +326,7 @@ class OrderEntry:
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
             # a loop that ignores refusals and stops would go on, and each of its orders takes memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
-            raise Runaway(f"it asked for {self._asked:,} orders at one moment{why}")
+            raise Runaway(f"it placed {self._asked:,} orders at one moment{why}")
 
 
 def _below_zero(**figures: tuple[Number | None, int]) -> str | None:

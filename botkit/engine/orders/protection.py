@@ -120,7 +120,7 @@ class Protector:
                 self.again[id(watch)] = watch
 
     def settle(self) -> None:
-        """Continue closing positions whose coins have become free."""
+        """Continue closing positions whose coins are free again."""
         while self.again:
             watch = self.again.pop(next(iter(self.again)))
             price = self._markets.of(watch.pair).last.price
@@ -144,7 +144,7 @@ class Protector:
             self.watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
-        """The run ends: start no more exits."""
+        """The run is ending: start no more exits."""
         self.watches.clear()
         self.again.clear()
 
@@ -185,7 +185,7 @@ class Protector:
         if locking:
             for order in locking:
                 entry.cancel(order)
-            return  # their coins are free once they are final: `order_changed`
+            return  # their coins are free once they are final: see `order_changed`
         lots = self._portfolio.position(name, pair).sellable_lots
         if not lots:
             return

@@ -8,8 +8,8 @@ with it, level by level from the touch outwards:
   may still fill and lock their money;
 * the missing amount of a level is placed, if it meets the pair's minimum;
 * while an order of the pair is unknown, nothing is placed: it counts as resting;
-* an order that was refused, or cancelled by post-only, is not tried again until the strategy restates the quote: the
-  same order would meet the same book;
+* an order that was refused, or cancelled by post-only, is not retried until the strategy restates the quote: the same
+  order would meet the same book;
 * resting orders of an earlier run rejoin the quote once it is stated: otherwise a restart would place everything twice;
 * the pair's cap on open orders goes to the levels nearest to the touch; levels blocked by the cap or by an unknown
   order are tried again when an order of the pair changes state.
@@ -42,6 +42,7 @@ class _Quote:
         "entry",
         "given_up",
         "is_clear_cut",
+        "is_due",
         "orders",
         "pair",
         "post_only",
@@ -61,6 +62,8 @@ class _Quote:
         self.wanted: dict[Side, list[_Level]] = {BUY: [], SELL: []}
         #: no order can count for two levels, so that comparing twice gives the same
         self.is_clear_cut = True
+        #: it must be compared with its orders at the end of the turn
+        self.is_due = False
         self.orders: dict[int, Order] = {}
         #: (side, ticks) refused since the quote was last stated
         self.given_up: set[tuple[Side, int]] = set()
@@ -76,12 +79,12 @@ class Quoter:
         #: open orders by pair, and the pairs with an order of unknown outcome
         self._open = risk.open_by_pair
         self._unknown = desk.resolution.blocked
-        #: every quote, by strategy, pair and tag; where there are none an order's end concerns nobody here
+        #: every quote, by strategy, pair and tag; without quotes, an order's end concerns nothing here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
         #: orders of an earlier run, until their quote is stated
         self._left: dict[tuple[str, str, str], list[Order]] = {}
-        #: quotes to compare with their orders at the end of the turn
+        #: the quotes of this turn, in order; those that are due are compared with their orders at its end
         self.dirty: dict[int, _Quote] = {}
         #: quotes with missing orders, because of the cap or an unknown order
         self._short: dict[int, _Quote] = {}
@@ -124,12 +127,16 @@ class Quoter:
         if (
             wanted == quote.wanted
             and (post_only, tolerance_bps) == (quote.post_only, quote.tolerance_bps)
-            and quote.is_clear_cut
             and not quote.given_up
             and id(quote) not in self._short
             and not is_new
+            and self._stands(quote)
         ):
-            return  # its orders were compared with the same levels when they last changed
+            # its orders were compared with these levels when they last changed; its turn among the others comes all the
+            # same, should one of its orders end now
+            self.dirty[id(quote)] = quote
+            self._changes.count += 1
+            return
         quote.post_only = post_only
         quote.tolerance_bps = tolerance_bps
         quote.wanted = wanted
@@ -138,11 +145,12 @@ class Quoter:
         self._mark(quote)
 
     def _mark(self, quote: _Quote) -> None:
+        quote.is_due = True
         self.dirty[id(quote)] = quote
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """An order changed state. To a clear-cut quote that matters only at the order's end; fills come to `filled`."""
+        """An order changed state. To a quote that stands, only the order's end matters; fills come to `filled`."""
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
                 self._mark(short)
@@ -152,12 +160,19 @@ class Quoter:
         if order.state in FINAL_STATES:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            # an order held back by an unknown one is tried again once that one is known
+            # an order held back by an unknown one is retried once its outcome is known
             if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
             self._mark(quote)
-        elif not quote.is_clear_cut:
+        elif self._stands(quote):
+            self.dirty[id(quote)] = quote  # it keeps its turn, should another of its orders end now
+        else:
             self._mark(quote)
+
+    def _stands(self, quote: _Quote) -> bool:
+        """True if comparing once more gives the same: no order counts for two levels, and all levels fit the cap."""
+        room = quote.pair.rules.open_orders_max - self._open.get(quote.pair, 0)
+        return quote.is_clear_cut and len(quote.wanted[BUY]) + len(quote.wanted[SELL]) <= room + len(quote.orders)
 
     def filled(self, order: Order) -> None:
         """An order of a quote was filled, in part or whole, so less rests than stated."""
@@ -178,7 +193,8 @@ class Quoter:
         """Compare the changed quotes with their orders and send the difference."""
         while self.dirty:
             quote = self.dirty.pop(next(iter(self.dirty)))
-            if quote.record.active:
+            if quote.is_due and quote.record.active:
+                quote.is_due = False
                 self._settle(quote)
 
     def _settle(self, quote: _Quote) -> None:
@@ -205,7 +221,7 @@ class Quoter:
                     and order.executed_lots < order.amount_lots
                 ):
                     desk.cancel(order, self._clock.now)
-            # one that had not left yet is gone at once, and no order of the quote any more
+            # a queued one ends at once and leaves the quote
             is_waiting = False
             for order in resting:
                 if order.cancel_requested and order.client_id in quote.orders:

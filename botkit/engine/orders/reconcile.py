@@ -25,7 +25,7 @@ _OWNER = "(reconcile)"
 RETRY_NS: Nanos = 1 * NS_PER_S
 #: a bot that trades all the time leaves the balances to the next comparison after this many reads
 _OVERTAKEN_MAX = 5
-#: one listing of what was created since the journal's last row shows enough: a single order settles the question
+#: a single listing of orders created since the journal's last row is enough: one order settles the question
 LISTED_MAX = 1000
 
 
@@ -69,7 +69,7 @@ class Reconciliation:
         self._outbox.compare_failed(why, answer.outcome)
 
     def _list_unwritten(self, now: Nanos) -> None:
-        """Look for orders that the journal should know and does not, a pair after the other; then for the open ones."""
+        """Look for orders missing from the journal, one pair at a time; then for the open orders."""
         wanted = self._unwritten
         if wanted is None or not self._to_list:
             self._list_orders(now)
@@ -127,8 +127,7 @@ class Reconciliation:
             elif not known:
                 self._foreign += 1
         self._read = stale
-        for order, _, _ in stale:
-            self._desk.look_at(order, now)
+        self._desk.look_at((order for order, _, _ in stale), now)
         self._list_balances(now)
 
     def _list_balances(self, now: Nanos) -> None:
@@ -193,7 +192,7 @@ class Reconciliation:
             if total != expected:
                 have, books = format_units(total), format_units(expected)
                 self._differences.append(
-                    Difference("balance", f"{currency}: the account has {have}, the books say {books}")
+                    Difference("balance", f"{currency}: the account has {have}, the books have {books}")
                 )
         found = portfolio.balances.compare(report, now, quiet=not self._table.has_live)
         return [(item.currency, item.adopted_units) for item in found if item.adopted_units]

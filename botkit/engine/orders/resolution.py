@@ -1,4 +1,4 @@
-"""Finds out what became of an order whose create was refused or never answered.
+"""Finds out what happened to an order whose create was refused or never answered.
 
 The exchange documents no idempotent create, so an order is never sent twice: it is looked up until it is found or
 proved absent. Proved absent means: the exchange can no longer accept the request (``latest_accept_ns`` after the
@@ -43,6 +43,8 @@ _POLL_LATER_NS = 30 * NS_PER_S
 #: listings start this long before t0, in case the clocks differ
 _LOOK_BACK_NS = 60 * NS_PER_S
 _CONFIRM_RETRY_NS = 1 * NS_PER_S
+#: look-ups that were refused are repeated in so many places, so far apart
+_PLACES, _APART_NS = 16, 100 * NS_PER_MS
 #: rows in one listing; a full one may have cut off the row that matters, so earlier rows are read too
 _LISTED_MAX = 1000
 
@@ -59,6 +61,7 @@ class Case:
         "good_after_bound",
         "order",
         "poll",
+        "refusals",
         "rejected",
     )
 
@@ -68,6 +71,8 @@ class Case:
         #: the exchange refused it; one successful look-up that finds nothing confirms that
         self.rejected = rejected
         self.poll = 0
+        #: reads of it that the exchange refused
+        self.refusals = 0
         self.due: Nanos = abort
         self.busy = False
         #: kinds of reads that succeeded after the bound without a row that could be the order
@@ -136,7 +141,7 @@ class Resolution:
         self._look(case, now)
 
     def settled(self, order: Order, now: Nanos) -> None:
-        """Close the case: the order was found, in whatever way."""
+        """Close the case: the order was found, in whichever way."""
         case = self._cases.pop(order.client_id, None)
         if case is None:
             return
@@ -152,7 +157,7 @@ class Resolution:
                 del self.blocked[pair]
 
     def blocks(self, order: Order) -> str | None:
-        """While an order of a pair is unknown, only limit orders that reduce exposure in either case pass."""
+        """While an order of a pair is unknown, accept only limit orders that reduce exposure whatever its outcome."""
         if order.pair not in self.blocked:
             return None
         if order.type is OrderType.LIMIT and order.side is Side.SELL:
@@ -164,9 +169,9 @@ class Resolution:
             held = self._portfolio.position(order.strategy, order.pair).lots
             if order.amount_lots + unknown_sells <= held:
                 return None
-        return f"an order of {order.pair} has an unknown outcome; no new orders there until it is found"
+        return f"an order of {order.pair} has an unknown outcome; no new orders in that pair until it is resolved"
 
-    # -- asking -------------------------------------------------------------------------------------------------------
+    # -- looking up ----------------------------------------------------------------------------------------------------
 
     def next_check(self) -> Nanos | None:
         """When the next look-up is due."""
@@ -200,6 +205,8 @@ class Resolution:
                 return  # found meanwhile
             if answer.outcome is Ending.OK and isinstance(rows, BalanceReport):
                 self._weigh(case, rows, now, at)
+            elif answer.outcome is Ending.REFUSED:
+                self._refused(case, at)
             elif answer.outcome is not Ending.OK or not isinstance(rows, tuple) or (kind == _ORDER and not rows):
                 self._later(case, at)
             elif self._holds_it(case, kind, rows, at):
@@ -298,6 +305,18 @@ class Resolution:
         if now < bound < due:
             due = bound  # the earliest time at which "absent" can be proved
         case.due = max(due, now + 100 * NS_PER_MS)
+
+    def _refused(self, case: Case, now: Nanos) -> None:
+        """The exchange is there and refused to read: try again soon, and not at one moment with the other cases.
+
+        Requests that leave together reach the exchange in any order, and one that wants growing nonces (Q3) refuses
+        all but the newest. Half a dozen look-ups that were always repeated together would take minutes.
+        """
+        case.refusals += 1
+        wait = min(_CONFIRM_RETRY_NS << min(case.refusals - 1, 5), _POLL_LATER_NS)
+        case.busy = False
+        case.due = now + wait + case.order.client_id % _PLACES * _APART_NS
+        self._slot.changed()
 
     @staticmethod
     def _is_it(order: Order, row: OrderReport) -> bool:

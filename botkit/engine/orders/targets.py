@@ -131,7 +131,7 @@ class Targets:
         missing = target.lots - position.lots
         order: Order | None = None
         if missing < 0 and -missing >= pair.rules.least_lots:
-            # coins locked in other orders cannot be sold: then the refusal says so
+            # coins locked in other orders cannot be sold: the refusal then says so
             lots = min(-missing, position.sellable_lots) or -missing
             amount = pair.rules.exact_amount(lots)
             order = target.entry.market_sell(pair, amount, target.max_slippage_pct, target.tag)
@@ -159,7 +159,7 @@ def _checked(weights: Mapping[Pair, Number], tolerance: float) -> dict[Pair, Dec
         if not 0 <= share <= 1:
             raise ValueError(f"the weight of {pair} is {share}; weights are fractions: 0.25 is 25 %")
     if sum(shares.values()) > Decimal("1.000001"):
-        raise ValueError(f"the weights add up to {sum(shares.values())}; lower them to 1 or less in all")
+        raise ValueError(f"the weights add up to {sum(shares.values())}; lower them to 1 or less in total")
     quotes = {pair.quote for pair in shares}
     if len(quotes) > 1:
         raise ValueError(f"rebalance works within one quote currency, and these pairs have {', '.join(sorted(quotes))}")

@@ -53,6 +53,6 @@ class DrawdownBreach(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         fall = 100 * (self.peak_units - self.equity_units) / self.peak_units
         return (
-            f"equity {money_text(self.equity_units, self.currency)} lies {fall:.2f} % below its highest, "
+            f"equity {money_text(self.equity_units, self.currency)} is {fall:.2f} % below its peak of "
             f"{money_text(self.peak_units, self.currency)}, and max_drawdown is {self.share_e8 / 10**6:g} %"
         )

@@ -154,7 +154,7 @@ class RiskDesk:
                         portfolio.days.watch(level, currency)
         #: price moves must be checked
         self.has_loss_limits = bool(self._limits or self._drawdowns)
-        #: the highest equity must be kept, which every price may be
+        #: the peak equity must be tracked, so every price matters
         self.has_drawdowns = bool(self._drawdowns)
 
     # -- orders ---------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ class RiskDesk:
         self._next_day = self._day_start(start + _INTO_NEXT_DAY)
         assert start <= now < self._next_day, (start, now, self._next_day)
         if self.portfolio.days.day == start:
-            return False  # a restart within the day: its baseline was kept
+            return False  # a restart within the day: its baseline was restored
         self.portfolio.days.start(start)
         return True
 
@@ -382,7 +382,7 @@ class RiskDesk:
         self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
-        """Lift a halt. The level's daily profit counts from here, else the same loss would halt it again."""
+        """Lift a halt. The level's daily profit counts from here, otherwise the same loss would halt it again."""
         if self.halts.pop(level, None) is not None:
             self.portfolio.days.restart(level)
             self.portfolio.peaks.restart(level)
@@ -445,10 +445,10 @@ class _WorthOverPrice:
             return range(len(prices))
         rising, falling = self._rising, self._falling
         gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
-        # the largest error of floats against the exact integers, which round down at every step of a path
+        # the largest error of floats against exact integers, which round down at every step of a path
         slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
         allowed = threshold - self.constant + slack
-        # the cheap test first: no price between the lowest and the highest takes equity that low
+        # the cheap test first: no price between the lowest and the highest brings equity that low
         if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
             return ()
         rounded = np.rint(prices * scale) / scale

@@ -18,11 +18,11 @@ class SlotNews(enum.Enum):
     """What happened to a slot, or to a pool."""
 
     TAKEN = "taken"
-    UNSENT = "unsent"  # nothing was sent
-    ANSWERED = "answered"  # just now
-    UNKNOWN = "unknown"  # the request may arrive until a time
-    RESOLVED = "resolved"  # it arrives no later than a time
-    EARLIER = "earlier"  # the same of a request of an earlier run
+    UNSENT = "unsent"  # no byte was sent
+    ANSWERED = "answered"  # it arrived just now
+    UNKNOWN = "unknown"  # the request may arrive until a given time
+    RESOLVED = "resolved"  # it arrives no later than a given time
+    EARLIER = "earlier"  # the same for a request of an earlier run
     REFUSED = "refused"  # a 429
     WANTED = "wanted"  # more than are leased
     WANTED_URGENTLY = "wanted urgently"

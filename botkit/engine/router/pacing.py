@@ -24,7 +24,7 @@ PAUSED_SHARE = 10
 
 
 class Pace:
-    """Spreads requests over a window: at limit/window, slower when the remaining slots must last longer."""
+    """Spreads requests over a window: at limit/window, or slower if the remaining slots must last longer."""
 
     __slots__ = ("_tolerance", "_virtual", "earliest", "interval")
 
@@ -71,7 +71,7 @@ class PauseAfter429:
         self.until: Nanos = 0
 
     def refused(self, granted: Nanos, now: Nanos) -> bool:
-        """A request granted at ``granted`` got a 429 at ``now``; False if that is no news.
+        """A request granted at ``granted`` got a 429 at ``now``; False if that was already known.
 
         Several requests may be in flight when the first 429 is read. They are part of the same event: counting each
         would close the endpoint for minutes because of one collision.

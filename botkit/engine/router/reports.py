@@ -1,4 +1,4 @@
-"""What a router tells: the use of its windows, alarms, and what is due."""
+"""What a router reports: window usage, alarms, and what is due."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.requests import Request
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """One window at one moment. ``limit`` is the documented one, ``in_force`` the reduced one after a 429."""
+    """One window at one moment. ``limit`` is the documented limit, ``in_force`` the reduced one after a 429."""
 
     pool: str
     scope: Scope

@@ -55,7 +55,7 @@ class Priority(enum.IntEnum):
 
 
 class Withdrawal(enum.Enum):
-    """What became of a cancel."""
+    """What happened to a cancel."""
 
     WITHDRAWN = "withdrawn"  # the create was still queued: both are dropped, nothing is sent
     QUEUED = "queued"  # it leaves as soon as it has a slot
@@ -75,7 +75,7 @@ _READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
-#: an order that skips the queues, whether it is to be cancelled, and since when it waits
+#: an order that skips the queues, whether it is to be cancelled, and since when it has waited
 _Express: TypeAlias = tuple[Order, bool, Nanos]
 #: a request in flight: its route, grant time, kind and client ids
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
@@ -171,7 +171,7 @@ class Router:
         self._next_is_known = False
         self._on_change()
 
-    # -- what the engine asks for -----------------------------------------------------------------------------------
+    # -- what the engine requests ------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
@@ -234,7 +234,8 @@ class Router:
     def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
         """Put ``new`` in the place of ``old`` in the queue; False if ``old`` is no longer queued.
 
-        It gets the old place if both are of the same strategy and class; else ``new`` goes to the end of its own line.
+        ``new`` takes the old place if both have the same strategy and class, and otherwise goes to the end of its own
+        line.
         """
         self._now = now
         for place, (waiting, is_cancel, _) in enumerate(self.express):
@@ -381,11 +382,12 @@ class Router:
 
     def slots_changed(self, change: SlotsChanged) -> None:
         """The leased slots of shared windows have changed: ask `next_due` again."""
-        assert self._leased is not None, "this router shares with nobody"
+        assert self._leased is not None, "this router shares no limits"
         self._leased.apply(change)
         self._changed()
 
-    # -- what came of it --------------------------------------------------------------------------------------------
+    # -- the outcome
+    # ----------------------------------------------------------------------------------------------------
 
     def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
         """The wait for a request ended at ``now``: its answer was read, or the bot gave up.
@@ -401,7 +403,8 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # usually nothing waits; else the slot becomes free a window from now, so anything due earlier is unaffected
+            # usually nothing waits; otherwise the slot becomes free a window from now, so anything due earlier is
+            # unaffected
             if self.queued and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return
@@ -463,7 +466,8 @@ class Router:
                     self._unknown[client_id] = (route, key)
         self._changed()
 
-    # -- what it tells ----------------------------------------------------------------------------------------------
+    # -- reports
+    # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
         """When the pause after a 429 at ``endpoint`` ends; None without a pause, as of the last call's time."""
@@ -708,7 +712,7 @@ class Router:
                 limits=limits,
                 text=(
                     f"429 at {route.name}: somebody else uses this account or address, or the table of limits is"
-                    f" wrong; closed for {(until - now) / NS_PER_S:.1f} s but for urgent requests, then at most"
+                    f" wrong; closed for {(until - now) / NS_PER_S:.1f} s except to urgent requests, then at most"
                     f" {', '.join(str(n) for n in limits)} a window until it has recovered"
                 ),
             )

@@ -64,7 +64,7 @@ class Route:
             burst = min(Pace.burst_of(w.window.requests) for w in windows)
             self.pace = Pace(tightest.requests, tightest.length, burst)
         self.pause = PauseAfter429(self.interval, max(w.window.length for w in windows), random)
-        self.paused = False  # a pause has begun and not been seen to end
+        self.paused = False  # a pause has begun and its end has not been noticed yet
         self.refused = 0
 
     def is_open(self, now: Nanos, urgent: bool) -> bool:
@@ -128,7 +128,8 @@ class Route:
         return at
 
     def rate_limited(self, granted: Nanos, now: Nanos) -> bool:
-        """A request granted at ``granted`` got a 429 at ``now``: close and lower the limit. True if that is news."""
+        """A request granted at ``granted`` got a 429 at ``now``: close and lower the limit. True if that was not known
+        yet."""
         self.refused += 1
         if not self.pause.refused(granted, now):
             return False

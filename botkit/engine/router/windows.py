@@ -6,7 +6,7 @@ earlier, so its answer, which follows the arrival, was read less than one window
 held when the latest one was granted. Held slots never exceed the limit, so neither do the arrivals in any server
 window: sliding, fixed (any phase) or bucket counting, whatever the network does.
 
-Rejected: a log stamped at send, a leaky or token bucket, GCRA. With each, requests can bunch up in transit, and up to
+Rejected: a log of send times, a leaky or token bucket, GCRA. With each, requests can bunch up in transit, and up to
 twice the limit arrived in one window at the server. Also rejected: a margin for "usual" latency, which wastes slots on
 calm days and is exceeded on others.
 """
@@ -152,11 +152,6 @@ class SlotLog:
         if self._late and self._late[0][0] < first:
             first = self._late[0][0]
         return first if first > now else now
-
-    def releases(self, now: Nanos) -> tuple[Nanos, ...]:
-        """When each slot that is not in flight becomes free, ascending."""
-        self.free(now)
-        return tuple(heapq.merge(self._cooling, sorted(self._late_until.values())))
 
     def lower(self, now: Nanos) -> None:
         """A 429 proved that somebody else uses this window: use four fifths until the limit recovers."""

@@ -25,7 +25,7 @@ from botkit.model.pairs import Pair, PairRules
 
 
 class Strategy:
-    """Derive from this, annotate class attributes as parameters, and override the callbacks you need.
+    """Derive from this class, annotate class attributes as parameters, and override the callbacks you need.
 
         class Threshold(Strategy):
             \"\"\"Buys below one price and sells above another.\"\"\"
@@ -193,8 +193,8 @@ class Strategy:
         return self._context.balance(currency)
 
     def position(self, pair: Pair | str) -> Position:
-        """This strategy's own net amount in the pair: ``amount``, ``given`` (what was handed over of it), ``sellable``,
-        ``is_flat``, ``average_entry``, ``unrealised`` and ``realised`` (quote currency)."""
+        """This strategy's own net amount in the pair: ``amount``, ``given`` (the part that was handed over),
+        ``sellable``, ``is_flat``, ``average_entry``, ``unrealised`` and ``realised`` (quote currency)."""
         return self._context.position(pair)
 
     def open_orders(self, pair: Pair | str | None = None) -> list[Order]:
@@ -333,10 +333,10 @@ class Strategy:
         tolerance_bps: float = 0,
         tag: str = "",
     ) -> None:
-        """State the resting orders that you want, as (price, amount). The engine sends the difference.
+        """State the resting orders to have, as (price, amount). The engine sends the difference.
 
-        Orders of this pair and ``tag`` that fit a wanted level within ``tolerance_bps`` of its price are kept, the
-        others are cancelled and, once they are final, what is missing is placed. You may call it at every event.
+        Orders of this pair and ``tag`` within ``tolerance_bps`` of its price are kept, the others are cancelled and,
+        once they are final, what is missing is placed. You may call it at every event.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
 
@@ -387,7 +387,7 @@ class Strategy:
         self._context.plots.plot(self.now, name, value, pane=pane, pair=str(pair))
 
     def skip(self, reason: str, /, **values: Any) -> None:
-        """Record why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""
+        """Record why you are not trading now. Counted by reason, shown in the report and by ``botkit why``."""
         self._context.record.skip(reason, values)
 
 

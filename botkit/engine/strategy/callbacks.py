@@ -46,7 +46,7 @@ class Callbacks:
         self._find = find
         self._stop = stop
         self._found: dict[tuple[str, str], Callback | None] = {}
-        #: what is to be told, in order
+        #: notifications waiting, in order
         self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
         #: False until the history has arrived: earlier notifications are delivered then
         self.is_open = False
@@ -86,7 +86,7 @@ class Callbacks:
                 count = counts[record.name] = counts.get(record.name, 0) + 1
                 if count == _NOTICES_A_TURN_MAX:
                     name = getattr(callback, "__name__", "callback")
-                    self._stop(record, f"its callbacks cause each other without end, {name} among them")
+                    self._stop(record, f"its callbacks trigger each other endlessly, {name} among them")
 
     def call(self, record: StrategyRecord, callback: Callback, *arguments: object) -> None:
         """Call a function of a strategy now. An exception stops only that strategy."""

@@ -36,7 +36,7 @@ class PastBook:
         self._series: list[BarSeries] = []
         #: an indicator may have been attached that needs more bars than its series kept
         self._may_lack = False
-        #: `ask` has something to name
+        #: `ask` has something to request
         self.is_wanting = False
 
     def check(self, pair: Pair, kind: Literal["trades", "books", "tickers", "bars"]) -> None:
@@ -55,7 +55,7 @@ class PastBook:
         self.is_wanting = True
 
     def look_again(self) -> None:
-        """An indicator may have been attached that needs more than its series kept."""
+        """An indicator that needs more than its series kept may have been attached."""
         self._may_lack = self.is_wanting = True
 
     def ask(self) -> None:

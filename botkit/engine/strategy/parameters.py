@@ -89,7 +89,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind_text(self) -> str:
-        """The kind in words: ``whole number``, ``list of pairs``..."""
+        """The kind in words, such as ``whole number`` or ``list of pairs``."""
         return _in_words(self.kind)
 
 
@@ -354,7 +354,7 @@ def _unusable(kind: Any) -> str:
         if issubclass(inner, enum.Enum):
             return "" if len(inner) else f"the enum {inner.__name__} has no members"
         if inner is list:
-            return "list does not say of what; write list[float], for example"
+            return "list lacks its element type; write list[float], for example"
     return f"{_annotation_text(kind)} is not a kind of parameter"
 
 
@@ -578,6 +578,11 @@ def _did_you_mean(text: str, known: Iterable[str]) -> str:
 def _shortened(value: Any) -> str:
     text = f"{value:f}" if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def current_parameters(strategy: object) -> dict[str, Any]:
+    """The values of a strategy's parameters as they are now."""
+    return {name: getattr(strategy, name, None) for name in parameters_of(type(strategy))}
 
 
 def set_live_parameter(strategy: object, label: str, name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from botkit.engine.market.bars import BarBuilder
 from botkit.engine.orders.reads import Reads
@@ -19,6 +19,53 @@ from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 _OWNER = "(history)"
 #: candles in one request
 _CANDLES_A_REQUEST = 5_000
+
+
+class _PastSeries:
+    """Bars of one pair and resolution: how many are needed, and what has been read of them."""
+
+    __slots__ = ("_candles", "bars", "length", "most", "pair", "read_at", "resolution")
+
+    def __init__(self, pair: Pair, resolution: str, most: int) -> None:
+        self.pair = pair
+        self.resolution = resolution
+        self.most = most
+        self.length: Nanos = fixed_length(resolution) or 31 * NS_PER_DAY
+        self._candles: list[Candle] = []
+        #: what was found, once all of it has been read, and when: the running bar is as of that time
+        self.bars: PastBars | None = None
+        self.read_at: Nanos = 0
+
+    def begin(self, now: Nanos) -> Nanos:
+        """Start over; returns the time from which candles are needed."""
+        self._candles.clear()
+        # one more than needed, since the first of a reply may be incomplete
+        return bucket_start(now - (self.most + 1) * self.length, self.resolution)
+
+    def take(self, rows: Iterable[object]) -> None:
+        """A reply's candles."""
+        self._candles += [row for row in rows if isinstance(row, Candle)]
+
+    def end(self, now: Nanos) -> None:
+        """All candles have arrived: make bars from them."""
+        builder = BarBuilder(self.pair, self.resolution, grace_ns=0)
+        bars: list[Bar] = []
+        running: Bar | None = None
+        begins = bucket_start(now, self.resolution)
+        for candle in self._candles:
+            figures = (candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume)
+            if candle.time >= begins:
+                is_flat = candle.volume == 0 and candle.high == candle.low
+                running = Bar(self.pair, *figures, self.resolution, is_flat)
+            else:
+                bars += builder.on_candle(*figures, self.resolution)
+        bars += builder.close_due(begins)
+        self.bars = PastBars(self.pair, self.resolution, tuple(bars[-self.most :]), running)
+        self.read_at = now
+
+    def has_ended_since(self, now: Nanos) -> bool:
+        """True if the bar that was unfinished at the read is complete by now."""
+        return bucket_start(self.read_at, self.resolution) < bucket_start(now, self.resolution)
 
 
 class PastReads:
@@ -42,41 +89,34 @@ class PastReads:
         self._reads = reads
         self._outbox = outbox
         self._on_done = on_done
-        self._left = len(most)
-        self._most = most
-        self._found: dict[tuple[Pair, str], PastBars] = {}
-        #: when a series was read last: its running bar is as of that time
-        self._read_at: dict[tuple[Pair, str], Nanos] = {}
-        self._candles: dict[tuple[Pair, str], list[Candle]] = {}
+        self._all = [_PastSeries(*key, count) for key, count in most.items()]
+        self._left = 0
         self._is_second_round = False
         if not most:
             reads.later(now, lambda at: on_done(History()))
-        for pair, resolution in most:
-            self._begin(pair, resolution, now)
+        self._begin(self._all, now)
 
-    def _begin(self, pair: Pair, resolution: str, now: Nanos) -> None:
-        length = fixed_length(resolution) or 31 * NS_PER_DAY
-        self._candles[pair, resolution] = []
-        # one more than needed, since the first of a reply may be incomplete
-        start = bucket_start(now - (self._most[pair, resolution] + 1) * length, resolution)
-        self._ask(pair, resolution, start, now)
+    def _begin(self, series: Sequence[_PastSeries], now: Nanos) -> None:
+        self._left = len(series)
+        for one in series:
+            self._ask(one, one.begin(now), now)
 
-    def _ask(self, pair: Pair, resolution: str, start: Nanos, at: Nanos) -> None:
-        length = fixed_length(resolution) or 31 * NS_PER_DAY
+    def _ask(self, series: _PastSeries, start: Nanos, at: Nanos) -> None:
+        pair, resolution = series.pair, series.resolution
         last = bucket_end(bucket_start(at, resolution), resolution)
-        end = min(last, start + _CANDLES_A_REQUEST * length)
+        end = min(last, start + _CANDLES_A_REQUEST * series.length)
 
         def on_answer(answer: Answer, now: Nanos) -> None:
             if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
                 why = answer.text or answer.outcome.value
                 self._outbox.note("warning", f"the candles of {pair} {resolution} could not be read: {why}")
-                self._end(pair, resolution, now)
+                self._end(series, now)
                 return
-            self._candles[pair, resolution] += [row for row in answer.body if isinstance(row, Candle)]
+            series.take(answer.body)
             if end < last:
-                self._ask(pair, resolution, end, now)
+                self._ask(series, end, now)
             else:
-                self._end(pair, resolution, now)
+                self._end(series, now)
 
         self._reads.read(
             lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end, running=True),
@@ -87,30 +127,15 @@ class PastReads:
             priority=Priority.PUBLIC_READ,
         )
 
-    def _end(self, pair: Pair, resolution: str, now: Nanos) -> None:
-        key = (pair, resolution)
-        builder = BarBuilder(pair, resolution, grace_ns=0)
-        bars: list[Bar] = []
-        running: Bar | None = None
-        begins = bucket_start(now, resolution)
-        for candle in self._candles.pop(key):
-            figures = (candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume)
-            if candle.time >= begins:
-                running = Bar(pair, *figures, resolution, candle.volume == 0 and candle.high == candle.low)
-            else:
-                bars += builder.on_candle(*figures, resolution)
-        bars += builder.close_due(begins)
-        self._found[key] = PastBars(pair, resolution, tuple(bars[-self._most[key] :]), running)
-        self._read_at[key] = now
+    def _end(self, series: _PastSeries, now: Nanos) -> None:
+        series.end(now)
         self._left -= 1
         if self._left:
             return
         # a bar that ended while others were being read was incomplete when read, and is complete by now
-        ended = [key for key, at in self._read_at.items() if bucket_start(at, key[1]) < bucket_start(now, key[1])]
+        ended = [one for one in self._all if one.has_ended_since(now)]
         if not ended or self._is_second_round:
-            self._on_done(History(bars=tuple(self._found.values())))
+            self._on_done(History(bars=tuple(one.bars for one in self._all if one.bars is not None)))
             return
         self._is_second_round = True
-        self._left = len(ended)
-        for pair, resolution in ended:
-            self._begin(pair, resolution, now)
+        self._begin(ended, now)

@@ -81,7 +81,7 @@ class CronSchedule:
             field = str(error).removeprefix("Bad ")
             raise ValueError(f"cron={expression!r}: the {field} is wrong; write an expression {_EXAMPLE}") from None
         except RuntimeError as error:
-            raise ValueError(f"cron={expression!r} never rings: no day is like that; write one {_EXAMPLE}") from error
+            raise ValueError(f"cron={expression!r} never fires: no day matches; write one {_EXAMPLE}") from error
 
     def __repr__(self) -> str:
         return f"CronSchedule({self.expression!r}, {self.zone})"
@@ -96,7 +96,7 @@ class CronSchedule:
             if at > time_ns:
                 self._at = at
                 return at
-        raise RuntimeError(f"cron={self.expression!r} has no ring after {to_datetime(time_ns, self.zone)}")
+        raise RuntimeError(f"cron={self.expression!r} does not fire after {to_datetime(time_ns, self.zone)}")
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
         """How many firings are after ``after``, up to and including ``until``; COUNT_MOST means that many or more."""
@@ -116,7 +116,7 @@ def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone:
     """
     if (every_s is None) == (cron is None):
         said = "both" if cron is not None else "neither"
-        raise ValueError(f'a timer needs either every_s=60 or cron="0 9 * * 1", and was given {said}')
+        raise ValueError(f'a timer needs either every_s=60 or cron="0 9 * * 1", but was given {said}')
     if every_s is not None:
         return EverySchedule(every_s)
     assert cron is not None

@@ -372,16 +372,16 @@ class BarSeries(Series[Bar]):
 
     @property
     def wanted_history(self) -> int:
-        """How many finished bars from before the start it needs: ``warm_up``, or what its indicators need."""
+        """How many finished bars from before the start it needs: ``warm_up``, or what its indicators require."""
         return max(self.warm_up, super().wanted_history)
 
     def begin(self, history: Iterable[Bar]) -> None:
         """Add the bars from before the start, oldest first: warms up every indicator and makes the series readable.
 
         Bars already appended follow them; if both have a bar, the history's wins, since ours may have begun in the
-        middle of it. Only once.
+        middle of it. May be called only once.
         """
-        assert not self.is_ready, f"{self!r} has begun already"
+        assert not self.is_ready, f"{self!r} has already started"
         waiting, self._pending = self._pending, []
         bars = list(history)
         if bars:

@@ -415,6 +415,7 @@ class BitoProAdapter(Lifetime):
                     end=request.end,
                     client_id=request.client_id,
                     limit=request.limit,
+                    order_ids=request.order_ids,
                 )
                 return self._listed(rows)
             case ListOpenOrders():

@@ -1,4 +1,4 @@
-"""The limits broker: a small server with the ledger of all of a user's bots on one machine.
+"""The limits broker: a small server with the ledger for all of a user's bots on one machine.
 
 The first bot starts it (`broker_client`), and it exits when no bot has used it for a while. Bots connect over a Unix
 socket in a folder that only the user may open; on Windows over a loopback port, with a token from a file in such a
@@ -27,7 +27,7 @@ from botkit.live.limits.protocol import AskUsage, Join, Leave, LedgerReply, Mess
 from botkit.live.ports import Files
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: the broker's folder, for tests and for users who want two brokers
+#: overrides the broker's folder, for tests and for users who want two brokers
 FOLDER_VARIABLE = "BOTKIT_BROKER"
 MESSAGE_MAX = 1 << 20
 #: how long a broker without bots keeps running; its file stays
@@ -115,7 +115,9 @@ class KeptLedger:
         except FileNotFoundError:
             return new_ledger(random)  # never used, so nothing was sent that a window could count
         except (OSError, msgspec.MsgspecError) as error:
-            log.warning("%s cannot be read (%s); windows open when nothing of before can count", self._path, error)
+            log.warning(
+                "%s cannot be read (%s); windows open once earlier requests can no longer count", self._path, error
+            )
         else:
             if ledger.now <= now:
                 ledger.keep_alive(now)

@@ -82,7 +82,9 @@ class BrokerLink:
                 return await self._open()
             except (OSError, msgspec.MsgspecError):
                 if not self._starts:
-                    raise LedgerUnreachable(f"{self.name} is not running: no bot here shares its limits now") from None
+                    raise LedgerUnreachable(
+                        f"{self.name} is not running: no bot on this machine is sharing its limits now"
+                    ) from None
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 if self._starting is None or self._starting.poll() is not None:

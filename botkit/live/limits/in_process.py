@@ -14,7 +14,7 @@ from botkit.live.limits.ledger import WAITER_PATIENCE, new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
-#: no bot of this process goes silent: each reports its end
+#: no bot of this process falls silent: each reports its end
 _NEVER = 1 << 62
 
 
@@ -26,7 +26,7 @@ class InProcessLedger:
     def __init__(self, clock: Clock, random: Random) -> None:
         """``clock`` is that of the bots."""
         self._clock = clock
-        # how soon a bot can ask again is a matter of the machine, however fast the bots' clock runs
+        # how soon a bot can ask again depends on the machine, however fast the bots' clock runs
         patience = round(WAITER_PATIENCE * max(1.0, getattr(clock, "speed", 1.0)))
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER, waiter_patience=patience)
 

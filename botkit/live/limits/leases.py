@@ -334,7 +334,7 @@ class SharedLimits:
                 lease.wants = lease.wants_urgently = False
                 lease.keep_stock(0)
             self._publish(self._clock.now())
-            self.leased.apply(self._change)  # in no turn: there are no more
+            self.leased.apply(self._change)  # not in a turn: there are no more
             with contextlib.suppress(LedgerUnreachable):
                 if self._unanswered is not None:
                     await self._sync()
@@ -344,7 +344,7 @@ class SharedLimits:
 
     @property
     def name(self) -> str:
-        """The ledger's name for users."""
+        """The ledger's name as shown to users."""
         return self._link.name
 
     @property
@@ -555,7 +555,7 @@ class SharedLimits:
         most = {name: max(w.requests for w in lease.windows) for name, lease in self._leases.items()}
         return {name: tuple(sorted(waits, reverse=True)[: most[name]]) for name, waits in found.items()}
 
-    # -- what the user is told ----------------------------------------------------------------------------------------
+    # -- messages to the user ------------------------------------------------------------------------------------------
 
     def _tell_lost(self, error: LedgerUnreachable) -> None:
         if not self._is_lost and not self.is_reachable:

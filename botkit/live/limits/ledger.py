@@ -44,7 +44,7 @@ from botkit.live.limits.protocol import (
 )
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
-#: how long a process may be silent before it is taken for dead
+#: how long a process may be silent before it is declared dead
 DEAD_AFTER: Nanos = 5 * NS_PER_S
 #: a process still waiting for slots keeps its priority if it asks at least this often
 WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
@@ -76,7 +76,7 @@ class Window(msgspec.Struct, array_like=True):
     virtual: Nanos = 0
     #: holder -> (waiting since, last asked at)
     waiters: dict[str, tuple[Nanos, Nanos]] = {}
-    #: who does not ask again within this time waits no more
+    #: a process that does not ask again within this time no longer waits
     patience: Nanos = WAITER_PATIENCE
 
     def __post_init__(self) -> None:
@@ -386,7 +386,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
     def _windows(self, pool: SharedPool) -> list[Window]:
         return [self.windows[shared.key] for shared in pool.windows]
 
-    # -- what it tells ------------------------------------------------------------------------------------------------
+    # -- reports ------------------------------------------------------------------------------------------------------
 
     def _reply(self, status: Literal["ok", "unknown holder"] = "ok") -> LedgerReply:
         return LedgerReply(status=status, ledger=self.id)

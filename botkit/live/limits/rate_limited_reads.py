@@ -83,7 +83,7 @@ class RateLimitedReads:
     # -- sharing ------------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> RateLimitedReads:
-        """Raises LedgerUnreachable, unless it hurries."""
+        """Join the ledger. Raises LedgerUnreachable, unless it hurries."""
         if self._shared is not None:
             if self._own is None:
                 await self._shared.start()
@@ -186,7 +186,7 @@ class RateLimitedReads:
                 return ticket
             if may_give_up and (clock.now() >= give_up_at or not self._is_reachable):
                 router.forget_read(ticket)
-                self._go_ahead("gives no room" if self._is_reachable else "cannot be reached")
+                self._go_ahead("has no free slots" if self._is_reachable else "cannot be reached")
                 return None
             at = router.next_due()
             if may_give_up:

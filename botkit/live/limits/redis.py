@@ -64,18 +64,30 @@ class RedisLink:
             ) from None
         parts = urlsplit(url)
         if parts.scheme not in ("redis", "rediss"):
-            raise ConfigError(f"limits.ledger: {parts.scheme}:// is not known; write redis://HOST:PORT/0")
+            raise ConfigError("limits.ledger: this is not the address of a Redis server; write redis://HOST:PORT/0")
+        try:
+            port = parts.port or 6379
+        except ValueError:  # its text quotes the port, which may be half a password
+            raise ConfigError(
+                "limits.ledger: the port in the address is not a number; write redis://:${NAME}@HOST:PORT/0, where "
+                "NAME holds the password alone, or write the password's / ? # @ as %2F %3F %23 %40"
+            ) from None
         # the URL may contain a password, which must not appear in a message
-        self.name = f"the ledger at {parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+        self.name = f"the ledger at {parts.scheme}://{parts.hostname}:{port}{parts.path}"
         self._error = RedisError
         self._lock = asyncio.Lock()
         self._clock = clock
         self._random = random
         self._key = key
         # no retries here: `SharedLimits` repeats a message, with its number
-        self._redis: Redis = redis.from_url(
-            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
-        )
+        try:
+            self._redis: Redis = redis.from_url(
+                url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
+            )
+        except ValueError:
+            raise ConfigError(
+                "limits.ledger: the address has options that Redis does not know; leave them out"
+            ) from None
         self._write: Any = self._redis.register_script(_WRITE_IF_UNCHANGED)
         self._times: tuple[Nanos, Nanos] | None = None  # the server's time and ours at the last message
 

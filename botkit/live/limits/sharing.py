@@ -44,8 +44,8 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
         return BrokerLink(starts=starts)
     if not ledger.startswith(("redis://", "rediss://")):
         raise ConfigError(
-            f"limits.ledger: {ledger.split(':', 1)[0]}: is not known; write redis://HOST:PORT/0, or {ALONE} for a bot"
-            " that shares with nobody"
+            f"limits.ledger: an unknown address (not shown, since it may contain a password); write "
+            f"redis://HOST:PORT/0, or {ALONE} for a bot that shares with nobody"
         )
     from botkit.live.limits.redis import RedisLink
 
@@ -70,7 +70,7 @@ def shared_limits(
 ) -> SharedLimits | None:
     """A bot's shared windows, not yet started; None if it shares with nobody or runs on a clock of its own.
 
-    ``endpoints``: the windows of these alone. Raises ConfigError for a ledger that is not known.
+    ``endpoints``: the windows of these alone. Raises ConfigError for an unknown ledger.
     """
     is_own = isinstance(ledger, InProcessLedger)
     if not is_own and (ledger == ALONE or clock.speed != 1):
@@ -108,7 +108,7 @@ def rate_limited_reads(
     """A sender for ``endpoints`` outside any bot's router, within the windows that bots share. An async context
     manager.
 
-    Raises ConfigError for a ledger that is not known.
+    Raises ConfigError for an unknown ledger.
     """
     shared = shared_limits(
         table,
@@ -124,8 +124,8 @@ def rate_limited_reads(
 
 
 class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the requests of one bot or command are counted. ``account`` is whose windows they count in; "" where nobody
-    else counts into them. ``endpoints``: those that it shares, None for all."""
+    """Where one bot's or command's requests are counted. ``account`` is the account whose windows they count in; ""
+    if nobody else uses them. ``endpoints``: those that it shares, None for all."""
 
     table: LimitTable
     ledger: Ledger

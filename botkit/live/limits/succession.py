@@ -21,13 +21,13 @@ _META = "shared"
 
 def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
     """The previous run's holder in the shared limits and what it sent ``since``; None if it shared none."""
-    document = journal.meta(_META)
-    if not document:
+    found = journal.document(_META)
+    if not found:
         return None
-    found = json.loads(document)
-    return Predecessor(
-        ledger=found["ledger"], holder=found["holder"], sent=journal.sends_since(since, run=found["run"])
-    )
+    with journal.reading(f"document {_META}"):
+        return Predecessor(
+            ledger=found["ledger"], holder=found["holder"], sent=journal.sends_since(since, run=found["run"])
+        )
 
 
 def keep_identity(journal: Journal, shared: SharedLimits | None) -> None:

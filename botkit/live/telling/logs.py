@@ -1,7 +1,7 @@
 """The log file: one JSON object per line, rotated by size, without secrets, and never blocking the bot.
 
 Records are formatted at the call and written by a separate thread, so a slow disk does not delay an order. If the queue
-is full or the disk fails, records are dropped and counted: a bot does not die of its log.
+is full or the disk fails, records are dropped and counted: a log must never end its bot.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FILES_KEPT = 5
 _QUEUE_MAX = 10_000
 _TEXT_MAX = 20_000
 HIDDEN = "[hidden]"
-#: the bot that the running task works for, if a process has several; other records belong to all
+#: the bot that the running task belongs to, if a process has several; other records belong to all
 CURRENT_BOT: contextvars.ContextVar[str | None] = contextvars.ContextVar("botkit_current_bot", default=None)
 #: shorter ones would hide half of every sentence, and are not secrets
 _SECRET_LENGTH_MIN = 6

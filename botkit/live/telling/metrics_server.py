@@ -46,18 +46,18 @@ def samples_of(picture: Picture) -> list[Sample]:
         Sample("uptime_seconds", "seconds since the bot started", picture.uptime_s),
         Sample("halted", "1 while no new orders are sent", float(picture.halted is not None)),
         Sample("faulty", "1 while the journal cannot be written, or after a fault", float(bool(picture.faults))),
-        Sample("events_total", "events that came in", picture.events),
-        Sample("turns_total", "turns of the engine", picture.turns),
+        Sample("events_total", "events received", picture.events),
+        Sample("turns_total", "engine turns", picture.turns),
         Sample("open_orders", "orders that are not final", len(picture.orders)),
         Sample("unknown_orders", "orders of unknown outcome", picture.unknown_orders),
         Sample("foreign_orders", "open orders that are not this bot's", picture.foreign_orders),
-        Sample("waiting_requests", "requests that wait for the rate limits", picture.waiting),
+        Sample("waiting_requests", "requests waiting for the rate limits", picture.waiting),
         Sample("rate_limited_total", "requests that the exchange answered with 429", picture.rate_limited),
         Sample("streams_connected", "streams that are connected", picture.connected_streams),
         Sample("streams_lost", "streams without connection", len(picture.lost_streams)),
     ]
     if picture.equity is not None:
-        found.append(Sample("equity", "worth of what the strategies own", picture.equity, currency))
+        found.append(Sample("equity", "value of what the strategies own", picture.equity, currency))
     if picture.profit is not None:
         found.append(Sample("profit", "change of equity since the start", picture.profit, currency))
     found += _rows(picture)
@@ -69,9 +69,9 @@ def _rows(picture: Picture) -> Iterator[Sample]:
     for strategy in picture.strategies:
         label = (("strategy", strategy.name),)
         yield Sample("strategy_running", "1 while the strategy trades", float(strategy.state == "running"), label)
-        yield Sample("orders_total", "orders that a strategy asked for", strategy.orders, label)
+        yield Sample("orders_total", "orders placed by a strategy", strategy.orders, label)
         yield Sample("fills_total", "fills of a strategy", strategy.fills, label)
-        yield Sample("skips_total", "times a strategy said why it does not trade", strategy.skips, label)
+        yield Sample("skips_total", "times a strategy recorded why it does not trade", strategy.skips, label)
         yield Sample("refusals_total", "orders refused by the rules or by risk", strategy.refusals, label)
     for position in picture.positions:
         label = (("pair", position.pair), ("strategy", position.strategy))
@@ -86,7 +86,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
             yield Sample("book_age_seconds", "seconds since the last book", price.age_s, label)
     for limit in picture.limits:
         label = (("pool", limit.pool), ("scope", limit.scope), ("window_seconds", str(limit.per_s)))
-        yield Sample("limit_held", "slots of a rate limit that are held", limit.held, label)
+        yield Sample("limit_held", "held slots of a rate limit", limit.held, label)
         yield Sample("limit", "slots of a rate limit", limit.limit, label)
 
 

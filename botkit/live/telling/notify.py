@@ -1,4 +1,4 @@
-"""Telling the user something outside the terminal: each notifier has an `NotifierOutbox`, emptied in the background.
+"""Notifications outside the terminal: each notifier has a `NotifierOutbox`, emptied in the background.
 
 `Telling.tell` never waits, so the trading loop may call it. A failed message is retried, breaker messages for longer
 than others; a hanging notifier does not delay the others.
@@ -111,7 +111,7 @@ class _Worker:
         clean = self._redactor.clean
         try:
             self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
-        except BaseException as error:  # whatever a plugin raises, sys.exit() too: the bot and the others go on
+        except BaseException as error:  # whatever a plugin raises, even sys.exit(): the bot and the others continue
             # only the type: the text of a library's error may contain the address with its token
             log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
             pauses = _RETRIES_S[message.level]
@@ -190,7 +190,8 @@ class Telling:
         }
 
 
-# -- the notifiers that ship with botkit ------------------------------------------------------------------------------
+# -- the built-in notifiers
+# -----------------------------------------------------------------------------------------------
 
 
 class Bell:
@@ -212,9 +213,9 @@ class AppriseNotifier:
         urls = [given] if isinstance(given, str) else list(given or ())
         unknown = sorted(set(options) - {"url", "urls"})
         if unknown:
-            raise ValueError(f"apprise knows no {unknown[0]!r}; it takes url, or urls")
+            raise ValueError(f"apprise: unknown key `{unknown[0]}`; it takes url or urls")
         if not urls:
-            raise ValueError("apprise needs an address; write such as {use: apprise, url: '${NOTIFY_URL}'}")
+            raise ValueError("apprise needs an address; write, for example, {use: apprise, url: '${NOTIFY_URL}'}")
         try:
             import apprise
         except ImportError:
@@ -225,7 +226,7 @@ class AppriseNotifier:
             "error": apprise.NotifyType.FAILURE,
             "breaker": apprise.NotifyType.FAILURE,
         }
-        # its own log quotes addresses that it does not understand, tokens and all
+        # its own log quotes addresses that it does not understand, tokens included
         logging.getLogger("apprise").disabled = True
         self._apprise: Any = apprise.Apprise()
         for number, url in enumerate(urls, 1):
@@ -237,9 +238,9 @@ class AppriseNotifier:
         return "<AppriseNotifier, hidden>"
 
     def notify(self, level: Level, title: str, text: str) -> None:
-        """Send one message. Raises RuntimeError when a service did not take it."""
+        """Send one message. Raises RuntimeError if a service did not accept it."""
         if not self._apprise.notify(body=text, title=title, notify_type=self._types[level]):
-            raise RuntimeError("a service did not take the message")
+            raise RuntimeError("a service did not accept the message")
 
 
 def policy_of(level: Level, options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:

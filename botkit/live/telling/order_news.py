@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable
 
+from botkit.live.telling.summary import order_text
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.money import format_scaled, format_units
 from botkit.model.orders import Order, OrderState
@@ -43,12 +44,14 @@ class OrderNews:
         self._longest_s = 0.0
         self._count_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        #: the latest orders taken for dead after a read
+        #: the latest orders assumed dead after a read
         self._given_up: dict[int, str] = {}
         self._told: dict[tuple[str, str, str], Nanos] = {}
 
     def changed(self, order: Order, state: OrderState) -> None:
         """An order entered a state."""
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("order %s of %s: %s", order.client_id, order.strategy, order_text(order, state))
         if state is OrderState.UNKNOWN:
             self._doubt(order)
             return
@@ -57,11 +60,11 @@ class OrderNews:
         if given_up is not None:
             self._tell(
                 "error",
-                f"{in_words(order)} was taken for {given_up}, but is live at the exchange: it counts again and is "
+                f"{in_words(order)} was assumed {given_up}, but is live at the exchange: it counts again and is "
                 "cancelled. The exchange acted on a request later than `live: {latest_accept_s}` allows; raise it",
             )
         elif was_told:
-            self._tell("info", f"the outcome of {in_words(order)} is known now")
+            self._tell("info", f"the outcome of {in_words(order)} is now known")
         elif state is OrderState.REJECTED:
             self._ended(order, "was rejected by the exchange")
         elif state is OrderState.NOT_SENT:
@@ -112,7 +115,7 @@ class OrderNews:
             )
         if self._passed and self._count_at <= now:
             were = "1 order was" if self._passed == 1 else f"{self._passed:,} orders were"
-            self._tell("info", f"{were} of unknown outcome for up to {self._longest_s:.1f} s; all are known now")
+            self._tell("info", f"{were} of unknown outcome for up to {self._longest_s:.1f} s; all are now known")
             self._passed, self._longest_s = 0, 0.0
             self._count_at = now + _COUNT_EVERY_S
         self._arm(now)
@@ -133,7 +136,7 @@ class OrderNews:
     def _loop_of(self) -> asyncio.AbstractEventLoop:
         return self._loop or asyncio.get_running_loop()
 
-    # -- orders that came to nothing --------------------------------------------------------------------------------
+    # -- failed orders ------------------------------------------------------------------------------------------------
 
     def _ended(self, order: Order, what: str) -> None:
         reason = order.reason.removeprefix("not sent: ")

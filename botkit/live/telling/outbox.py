@@ -110,7 +110,7 @@ class NotifierOutbox:
             return
         self._sent_today += 1
         if self._sent_today == self._policy.daily_cap:
-            last = f"\n(the {self._policy.daily_cap}. message of today: from here on only breaker messages are sent)"
+            last = f"\n(the {self._policy.daily_cap}. message of today: from now on only breaker messages are sent)"
             message = Message(message.level, message.title, message.text + last)
         self._ready.append(message)
 
@@ -121,7 +121,7 @@ class NotifierOutbox:
         self._day, self._sent_today = day, 0
         held, self._held_back = self._held_back, 0
         if held:
-            self._collect(LEVELS.index("warning"), f"{held} messages of the day before were held back", now)
+            self._collect(LEVELS.index("warning"), f"{held} messages of the previous day were held back", now)
 
     def _message(self, level: Level, text: str) -> Message:
         title = {"info": "", "warning": "warning", "error": "error", "breaker": "HALTED"}[level]

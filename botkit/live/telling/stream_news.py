@@ -30,8 +30,8 @@ class StreamNews:
         self._told_lost: set[str] = set()
 
     def changed(self, event: Connection) -> None:
-        """A stream of a pair, or of the account, has another state."""
-        if event.is_refused:  # what that means is said once, and not for each stream
+        """A stream of a pair, or of the account, has a new state."""
+        if event.is_refused:  # its meaning is explained once, not for each stream
             self._troubles[event.stream] = event.detail
             return
         pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])
@@ -52,6 +52,7 @@ class StreamNews:
 
     def _tell_of(self, name: str, state: ConnectionState, detail: str, now: Nanos, *, account: bool) -> None:
         if state in CONNECTED:
+            log.info("the stream %s: %s", name, f"{state.value}; {detail}" if detail else state.value)
             if name in self._told_lost and state is ConnectionState.CONNECTED:
                 self._told_lost.discard(name)
                 self._tell("info", f"the stream {name} is back")
@@ -59,14 +60,14 @@ class StreamNews:
             log.info("the stream %s: %s", name, detail)
         elif state is ConnectionState.LOST:
             self._told_lost.add(name)
-            text = f"the stream {name} was lost: {detail}; what it missed is read when it is back"
+            text = f"the stream {name} was lost: {detail}; what it misses is read once it is back"
             self._tell("warning", text)
         else:
             compared = ", and the bot is reconciled with the exchange" if account else ""
             self._tell(
                 "warning",
-                f"the stream {name} sent what cannot be read ({detail}); it was left out{compared}. "
-                "Look whether there is a newer botkit",
+                f"the stream {name} sent data that cannot be read ({detail}); it was "
+                f"skipped{compared}. Check whether there is a newer botkit",
             )
 
     def _is_news(self, name: str, reason: str, now: Nanos) -> bool:

@@ -13,14 +13,14 @@ from botkit.model.reasons import grouped
 _UNIT = 10**8
 
 
-def order_text(order: Order) -> str:
-    """An order as one line of text."""
+def order_text(order: Order, state: OrderState | None = None) -> str:
+    """An order as one line of text, in its own or a given state."""
     rules = order.pair.rules
     spends = f"{format_units(order.spend_units)} {order.pair.quote} of"
     what = spends if order.spend_units else rules.amount_text(order.amount_lots)
     at = f" at {rules.price_text(order.price_ticks)}" if order.price_ticks else ""
     executed = rules.amount_text(order.executed_lots)
-    return f"{order.side.value} {what} {order.pair}{at}, {order.state.value}, executed {executed}"
+    return f"{order.side.value} {what} {order.pair}{at}, {(state or order.state).value}, executed {executed}"
 
 
 def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Strategies of the book benchmark: one that replaces a bid and an ask at every book, and two that only listen."""
+"""Strategies of the book benchmark: one replaces a bid and an ask at every book, and two only listen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit import Fill, Order, OrderBook, Pair, Register, Strategy, hookimpl, p
 
 
 class Quotes(Strategy):
-    """A bid and an ask around the middle of every book."""
+    """Quotes a bid and an ask around every book's mid price."""
 
     pair: Pair
     away: float = param(0.0002, gt=0, doc="distance of each price from the middle, as a fraction")
@@ -22,10 +22,10 @@ class Quotes(Strategy):
         self.quote(self.pair, bids=[(bid, self.amount)], asks=[(ask, self.amount)])
 
     def on_order(self, order: Order) -> None:
-        """Hears of its orders, as most strategies do."""
+        """Receives its order updates, as most strategies do."""
 
     def on_fill(self, fill: Fill) -> None:
-        """Hears of its fills, as most strategies do."""
+        """Receives its fills, as most strategies do."""
 
 
 class BestPrices(Strategy):
@@ -41,7 +41,7 @@ class BestPrices(Strategy):
 
 
 class Nothing(Strategy):
-    """Hears of every book, and does nothing."""
+    """Receives every book and does nothing."""
 
     pair: Pair
 

@@ -6,7 +6,8 @@ from botkit import Fill, Order, Pair, Register, Side, Strategy, Trade, hookimpl,
 
 
 class TwoEmas(Strategy):
-    """In the market while the fast average is above the slow one by more than a band, out when it is below by that."""
+    """In the market while the fast average exceeds the slow one by more than a band; out when it falls below by as
+    much."""
 
     pair: Pair
     fast: int = param(100, ge=1)
@@ -40,7 +41,7 @@ class TwoEmas(Strategy):
 
 
 class RestingEmas(TwoEmas):
-    """The same averages, with a limit order a little away from the market half of the time.
+    """The same averages, with a limit order resting near the market half of the time.
 
     An order that is not filled soon is cancelled. After its end comes a pause as long as it rested.
     """
@@ -82,7 +83,7 @@ class RestingEmas(TwoEmas):
             self._rested += self._seen - self._placed
 
     def on_fill(self, fill: Fill) -> None:
-        """Hears of its fills, as most strategies do."""
+        """Receives its fills, as most strategies do."""
 
     def on_stop(self) -> None:
         self.skip(f"an order rested for {100 * self._rested / self._seen:.0f} % of the trades")

@@ -1,4 +1,4 @@
-"""Asks for far more orders than the exchange's limits allow: bids that can never fill, over many pairs."""
+"""Places far more orders than the exchange's limits allow: bids that can never fill, over many pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit import Pair, Strategy, Timer, hookimpl, param
 
 
 class Greedy(Strategy):
-    """Places the least order at the least price, round and round its pairs, as often as it is woken.
+    """Places the smallest order at the lowest price, cycling through its pairs, at every wake-up.
 
     Each pair takes 200 open orders, so the number of pairs says how many can be asked for in all.
     """
@@ -25,7 +25,7 @@ class Greedy(Strategy):
         for _ in range(min(self.a_second, self.most - self._asked)):
             pair = self.pairs[self._asked % len(self.pairs)]
             rules = self.rules(pair)
-            # worth a millionth of a quote coin, and yet an order like any other for the exchange
+            # worth a millionth of a quote coin, yet an order like any other to the exchange
             self.buy(pair, amount=rules.least_amount, price=rules.tick_size)
             self._asked += 1
 

@@ -1,4 +1,4 @@
-"""A strategy with a character drawn by lot: everything a strategy can ask for, and some nonsense.
+"""A strategy with a random character: it uses everything a strategy can, including some nonsense.
 
 It knows nothing of botkit but its public names. ``on_start`` subscribes and sets timers, and everything else happens in
 the callbacks after it, so that a frozen run does not depend on how a bot is started.
@@ -28,7 +28,8 @@ from botkit import (
 
 
 class Anything(Strategy):
-    """``shape`` draws what it listens to, how often it acts and what it prefers; ``self.random`` draws what it does."""
+    """``shape`` draws what it subscribes to, how often it acts and what it prefers; ``self.random`` draws its
+    actions."""
 
     pairs: list[Pair]
     shape: int = param(0, ge=0, doc="draws the character")
@@ -73,7 +74,7 @@ class Anything(Strategy):
                 "clock", cron=dice.choice(["* * * * *", "*/2 * * * *"]), missed=dice.choice(["skip", "once"])
             )
 
-    # -- what it hears ------------------------------------------------------------------------------------------------
+    # -- callbacks ---------------------------------------------------------------------------------------------------
 
     def on_bar(self, bar: Bar) -> None:
         series = self._series[0]
@@ -128,7 +129,7 @@ class Anything(Strategy):
             for _ in range(self.random.randint(1, self.greed)):
                 self._act(pair)
 
-    # -- what it does -------------------------------------------------------------------------------------------------
+    # -- actions -----------------------------------------------------------------------------------------------------
 
     def _act(self, pair: Pair) -> None:
         if self._acted >= self.most:
@@ -235,7 +236,7 @@ class Anything(Strategy):
             order = self.random.choice(orders)
             near = bid if order.side.value == "buy" else ask
             price = near + self.random.randint(-3, 3) * self._step(pair)
-            if self.shape >= 1_800:  # the others are on the grid of prices
+            if self.shape >= 1_800:  # the others are on the price grid
                 price *= 1 + self.random.randint(1, 99) * 1e-7
             self._last = self.replace(order, price=price)
 

@@ -1,4 +1,4 @@
-"""The random strategies, each made to hear every trade; they count what they hear in `tests.parity.heard`."""
+"""The random strategies, each made to receive every trade; they count them in `tests.parity.heard`."""
 
 from __future__ import annotations
 

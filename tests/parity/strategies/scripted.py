@@ -1,4 +1,4 @@
-"""Strategies that only parity needs: one that does anything at random, and one that is the best bid by itself."""
+"""Strategies only for parity: one that does anything at random, and one that is the only best bid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit import Fill, Order, OrderBook, Pair, Strategy, Timer, Trade, hookimp
 
 
 class RandomTrader(Strategy):
-    """Does something at random at some of what it hears, nonsense included. The seed of the run makes it another."""
+    """Acts at random in some of its callbacks, nonsense included. The run's seed varies it."""
 
     pairs: list[Pair]
     acts: float = param(0.25, ge=0, le=1, doc="share of books, timers and fills at which it acts")
@@ -51,11 +51,11 @@ class RandomTrader(Strategy):
         elif choice == 6:  # through the book, deeper than its first level
             self.buy(pair, amount=50 * amount, price=ask + 30 * tick, expire_s=dice.choice([None, 2]))
         elif choice == 7:
-            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last is more than there is
+            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last is more than it has
         elif choice == 8:
             self.market_sell(pair, amount=amount, max_slippage_pct=dice.choice([50, 0.001, 1]))
         elif choice == 9:
-            self.sell(pair, amount=amount / 1_000, price=ask)  # less than the least
+            self.sell(pair, amount=amount / 1_000, price=ask)  # less than the smallest order
         elif choice == 10:
             self.sell(pair, amount=amount, price=bid * 0.999, stop_price=bid * 0.9999)
         elif choice == 11 and orders:
@@ -69,7 +69,7 @@ class RandomTrader(Strategy):
 
 
 class Chaos(RandomTrader):
-    """Does anything at random, at trades too: each trade that it does not hear would change all that follows."""
+    """Acts at random, on trades too: missing a single trade would change everything that follows."""
 
     at_trades: float = param(0.05, ge=0, le=1, doc="share of trades at which it acts")
 
@@ -79,7 +79,7 @@ class Chaos(RandomTrader):
 
 
 class LoneBid(Strategy):
-    """Keeps a bid a tick above everybody else's, and writes what it sees of itself into the tag of the next one.
+    """Keeps a bid one tick above everybody else's, and writes what it sees of itself into the next one's tag.
 
     It decides by the book that has its own order in it: whoever showed it another best bid, or another amount there,
     would see it cancel at another time.
@@ -114,7 +114,7 @@ class LoneBid(Strategy):
 
     def _bid(self, book: OrderBook) -> None:
         if self.open_orders(self.pair):
-            return  # on its way
+            return  # in flight
         tick = float(self.rules(self.pair).tick_size)
         others = self.book(self.pair, own=False)
         if others.best_ask is None:

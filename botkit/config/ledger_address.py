@@ -1,0 +1,48 @@
+"""The address of a shared ledger, ``limits: {ledger: ...}``: the one value with a password outside secret sections.
+
+The password is written as ``${NAME}``. One that is written out is accepted from a file that only its owner can read,
+and shown nowhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+from botkit.config.source import HIDDEN
+
+_PATH = ("limits", "ledger")
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+#: scheme, user, password, and the rest: host, port, number of the database, options
+_ADDRESS = re.compile(r"(\w+://)(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^:@/?#]*(?::\d+)?(?:/\d*)?)(\?.*)?\Z", re.ASCII)
+
+
+def is_ledger_address(path: Sequence[str]) -> bool:
+    """Whether the value at this path of a configuration is a ledger's address."""
+    return tuple(path) == _PATH
+
+
+def has_written_password(text: str) -> bool:
+    """Whether a password, or what may be one, is written out in an address."""
+    return shown_address(text) != text
+
+
+def shown_address(text: str) -> str:
+    """The address as output may show it: with ``${NAME}``, without a password that is written out."""
+    if _REFERENCE.fullmatch(text) or ("://" not in text and "@" not in text):
+        return text
+    match = _ADDRESS.match(text)
+    if match is None:
+        return HIDDEN
+    scheme, user, password, rest, options = match.groups()
+    if options or (password and _REFERENCE.fullmatch(password) is None):
+        return f"{scheme}{f'{user}:{HIDDEN}@' if password else ''}{rest}{f'?{HIDDEN}' if options else ''}"
+    return text
+
+
+def filled_address(text: str, value: Callable[[str], str]) -> str:
+    """The address with each ``${NAME}`` replaced by its value, written for an address where it is but a part of one."""
+    if _REFERENCE.fullmatch(text):
+        return _REFERENCE.sub(lambda match: value(match[1]), text)
+    return _REFERENCE.sub(lambda match: quote(value(match[1]), safe=""), text)

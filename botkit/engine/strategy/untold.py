@@ -1,0 +1,57 @@
+"""Fills that are booked but not yet reported to their strategy.
+
+A fill is booked at once, but `on_fill` may have to wait: up to a second for the rest of its match
+(`botkit.engine.orders.agreement`), and at a start for `on_ready`. If the bot dies meanwhile, the journal has the fill
+and the strategy's state knows nothing of it. So what is untold is kept with that state, and told after the restart:
+each fill exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from botkit.model.events import Fill
+from botkit.model.orders import Order
+
+_FIGURES = (*("time", "price_ticks", "lots", "value_units", "fee_units", "fee_currency", "is_maker", "executed_lots"),)
+
+
+class Untold:
+    """All strategies' unreported fills, oldest first."""
+
+    def __init__(self) -> None:
+        #: they wait for the rest of their match
+        self.held: list[Fill] = []
+        #: they lie in the mailbox, which opens after `on_ready`
+        self.mailed: list[Fill] = []
+
+    def let_go(self, fill: Fill, *, is_open: bool) -> None:
+        """A fill goes into the mailbox, which is emptied in this turn if it ``is_open``."""
+        if self.held:
+            self.held = [other for other in self.held if other is not fill]
+        if not is_open:
+            self.mailed.append(fill)
+
+    def opened(self) -> None:
+        """The mailbox is open and will be emptied in this turn."""
+        self.mailed.clear()
+
+    def kept(self, strategy: str) -> list[dict[str, Any]]:
+        """A strategy's unreported fills as JSON values."""
+        return [
+            {"client_id": fill.order.client_id} | {name: getattr(fill, name) for name in _FIGURES}
+            for fill in (*self.mailed, *self.held)
+            if fill.order.strategy == strategy
+        ]
+
+    @staticmethod
+    def recalled(kept: Iterable[Mapping[str, Any]], order_of: Callable[[int], Order | None]) -> list[Fill]:
+        """The fills that an earlier run saved, without those of forgotten orders."""
+        fills = []
+        for row in kept:
+            order = order_of(row["client_id"])
+            if order is not None:
+                figures = {name: row[name] for name in _FIGURES}
+                fills.append(Fill(order=order, pair=order.pair, side=order.side, **figures))
+        return fills

@@ -1,0 +1,59 @@
+"""What is wrong with a journal, in one sentence: its disk, or the journal itself."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+from botkit.live.journal_rows import JournalError
+from botkit.live.ports import Disk
+
+#: SQLite errors where the file may be intact but the disk is full, broken, read-only or owned by another user
+_DISK_CODES = frozenset(
+    (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+    )
+)
+#: with less free space than this, a failed write is blamed on a full disk: a page, SQLite's index, and a margin
+_ROOM_NEEDED = 256 * 1024
+
+
+def is_the_disks_fault(error: sqlite3.Error | OSError) -> bool:
+    """Whether the file itself may be intact."""
+    return isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
+
+
+def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
+    """Why a journal could not be opened, read or written (``verb``), and what to do.
+
+    SQLite reports a full disk as an I/O error if it hits the index of its own log.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    is_full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    if not is_full and code == sqlite3.SQLITE_IOERR:
+        free = disk.free_bytes(path)
+        is_full = free is not None and free < _ROOM_NEEDED
+    if is_full:
+        return JournalError(f"the journal {path} cannot be {verb}: the disk is full. The journal is whole; make room")
+    return JournalError(f"the journal {path} cannot be {verb}: {error}")
+
+
+def commits_lost(path: Path, what: str) -> str:
+    """Says that a journal can be read up to a point, after which commits are missing."""
+    return f"the journal {path} has lost its latest commits ({what})"
+
+
+def damaged(path: Path, what: object) -> JournalError:
+    """Says that a journal must not be used any further, and what to do."""
+    return JournalError(
+        f"the journal {path} is damaged ({what}). Move it away to start over, with the files beside it that begin with "
+        "its name: orders that it knew will then be shown as foreign, so look at your open orders first"
+    )

@@ -1,0 +1,206 @@
+"""Fills SQLite from the journal's log: in the background, or when this process needs to read."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from botkit.live.journal_faults import unusable
+from botkit.live.journal_log import JournalLog, Place, segment_path, segments_of
+from botkit.live.journal_rows import JournalError
+from botkit.live.journal_tables import Operation, RowWriter
+from botkit.live.ports import Background, Disk, Repeating
+from botkit.model.clock import NS_PER_HOUR, Nanos
+
+log = logging.getLogger("botkit.live")
+
+#: in ``meta``: the place in the log up to which the tables are filled
+PLACE = "log"
+#: how often SQLite is filled while commits are pending
+_FILL_S = 0.1
+_AGAIN_S = 0.5
+_IDLE_S = 3_600.0
+#: how long the end waits for the filling thread
+_END_S = 10.0
+#: commits taken over in one transaction, which a reader in this process may have to wait for
+_AT_ONCE = 500
+#: how long sends are kept: far longer than any window of the exchange
+_SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
+_DROP_UNFILLED = """DELETE FROM orders WHERE client_id IN (
+  SELECT client_id FROM orders WHERE updated < ? AND final = 1 AND executed_lots = '0' LIMIT ?)"""
+_DROPPED_AT_ONCE = 1_000
+
+
+class Filling:
+    """Moves commits from the log into SQLite, in order."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path, disk: Disk, background: Background, log: JournalLog) -> None:
+        self._db = db
+        self._path = path
+        self._disk = disk
+        self._background = background
+        self._log = log
+        #: only one thread at a time uses the connection
+        self._mutex = background.mutex()
+        self._writer = RowWriter()
+        #: (operations, the place after them)
+        self._waiting: deque[tuple[list[Operation], Place]] = deque()
+        self._oldest = log.place.segment
+        self._identity = disk.files.identity(path)
+        self._repeating: Repeating | None = None
+        self._is_idle = False
+        self._has_ended = False
+        self._to_prune: tuple[Nanos, Nanos] | None = None
+        #: why SQLite cannot be filled; it is retried
+        self.fault: JournalError | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Commits that SQLite does not have yet."""
+        return len(self._waiting)
+
+    def take(self, operations: list[Operation], behind: Place) -> None:
+        """Remember a commit that is in the log. Nothing is written yet."""
+        self._waiting.append((operations, behind))
+
+    def beside(self) -> None:
+        """Have SQLite filled in the background; call it when nothing else is urgent. Does not wait."""
+        if self._repeating is None and not self._has_ended:
+            self._repeating = self._background.repeat("journal", self._step)
+        elif self._is_idle and (self._waiting or self._to_prune is not None):
+            self._is_idle = False
+            assert self._repeating is not None
+            self._repeating.wake()
+
+    def _step(self) -> float | None:
+        if self._has_ended:
+            return None
+        self._is_idle = True  # before checking, so that a later commit wakes this again
+        if not self._waiting and self._to_prune is None:
+            return _IDLE_S
+        self._is_idle = False
+        try:
+            with self._mutex:
+                self._fill()
+        except JournalError as error:
+            self.fault = error
+            return _AGAIN_S
+        with contextlib.suppress(OSError):  # a commit that needs it will report it
+            self._log.make_ahead()
+        with contextlib.suppress(JournalError):
+            if self._to_prune is not None and not self.prune(*self._to_prune):
+                self._to_prune = None
+        return _FILL_S
+
+    @contextlib.contextmanager
+    def filled(self) -> Iterator[None]:
+        """Fill SQLite completely and lend the connection to the caller. Raises JournalError."""
+        with self._mutex:
+            while self._fill():
+                pass
+            yield
+
+    def _fill(self) -> bool:
+        # another thread may append meanwhile, which would break an iterator
+        batch = [self._waiting[i] for i in range(min(len(self._waiting), _AT_ONCE))]
+        if not batch:
+            return False
+        behind = batch[-1][1]
+        is_last = behind.segment > self._oldest  # segments that may be deleted once this is synced
+        try:
+            synced(self._db, is_last)
+            with transaction(self._db):
+                for operations, _ in batch:
+                    self._writer.write(self._db, operations)
+                put(self._db, PLACE, text_of(behind))
+            if is_last and self._disk.files.identity(self._path) == self._identity:
+                remove_segments(self._path, self._disk, range(self._oldest, behind.segment))
+                self._oldest = behind.segment
+        except (sqlite3.Error, OSError) as error:
+            raise unusable(self._path, "written", error, self._disk) from None
+        except (ValueError, TypeError, OverflowError) as error:
+            raise JournalError(f"the journal {self._path} cannot be written: {error}") from None
+        for _ in batch:
+            self._waiting.popleft()
+        self.fault = None
+        return True
+
+    def prune_beside(self, now: Nanos, unfilled_before: Nanos) -> None:
+        """Run `prune` in the background until it is done."""
+        self._to_prune = now, unfilled_before
+        self.beside()
+
+    def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
+        """Drop sends that no window counts any more, and orders that ended ``unfilled_before`` without a fill: a market
+        maker produces a gigabyte of them in a few days. True if there may be more to drop: it works in small steps, so
+        that nobody waits long. Orders with fills, and the fills, stay. Raises JournalError.
+        """
+        with self.filled():
+            try:
+                self._db.execute("DELETE FROM sends WHERE sent < ?", (now - _SENDS_KEPT,))
+                dropped = self._db.execute(_DROP_UNFILLED, (unfilled_before, _DROPPED_AT_ONCE)).rowcount
+            except (sqlite3.Error, OSError) as error:
+                raise unusable(self._path, "written", error, self._disk) from None
+        return dropped == _DROPPED_AT_ONCE
+
+    def end(self) -> None:
+        """Fill SQLite completely, so that after a clean end journal.sqlite holds everything. What the disk does not
+        accept stays in the log for the next start. Ending twice does nothing."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        if self._repeating is not None:
+            self._repeating.stop(_END_S)
+        place = self._log.place
+        closed = Place(place.log, place.segment + 1, 0, place.number, is_open=False)
+        try:
+            with self.filled():
+                synced(self._db, True)
+                with transaction(self._db):
+                    put(self._db, PLACE, text_of(closed))
+            self._log.close()
+            remove_segments(self._path, self._disk, segments_of(self._path, self._disk.files))
+        except (JournalError, sqlite3.Error, OSError) as error:
+            log.warning("%s was not brought up to date: %s; the next start will do so from its log", self._path, error)
+            self._log.close()
+
+
+def put(db: sqlite3.Connection, key: str, value: str | int) -> None:
+    """Write a document, inside the caller's transaction."""
+    RowWriter().write(db, [("meta", (key, value))])
+
+
+def text_of(place: Place) -> str:
+    """A place as the document that SQLite keeps."""
+    return msgspec.json.encode(place).decode()
+
+
+def synced(db: sqlite3.Connection, is_synced: bool) -> None:
+    """Whether later transactions have reached the disk when they end."""
+    db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Run all of it, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def remove_segments(path: Path, disk: Disk, segments: Iterable[int]) -> None:
+    """Remove segments that SQLite has; the next start removes those that cannot be removed now."""
+    with contextlib.suppress(OSError):
+        for segment in segments:
+            disk.files.remove(segment_path(path, segment))

@@ -1,0 +1,359 @@
+"""The journal's log: one record per commit, synced before anything is sent; SQLite is filled from it afterwards.
+
+* Owner: the process that holds the bot's folder writes it, on its event loop's thread; nobody else ever does.
+* Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. Each is written full of zeros, and synced, before
+  its first record (by the filling thread, ahead of time): syncing then writes data and no file size. A disk that has no
+  room for that gets a smaller one.
+* A record is length, CRC-32, number and body, at a multiple of 8 bytes. A segment's first record is its heading.
+* Filling: `botkit.live.journal` replays committed records into SQLite on a thread of its own. SQLite saves in the same
+  transaction the `Place` that it has reached; segments before that are deleted once that note is synced.
+* Other processes read SQLite and, over it, the log from that place on, so they see every commit. They never write to a
+  running bot's journal: their commands reach it as files (`botkit.live.commands`).
+* The end: an incomplete last record was never acknowledged, and is cut off. An incomplete record followed by complete
+  ones, a segment that is missing or shorter than it was made, a log that ends before SQLite's place: that is damage.
+  Records before it count, later ones do not, and the bot halts (`botkit.live.journal_losses`).
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import msgspec
+
+from botkit.live.journal_rows import ORDER_FIELDS, JournalError
+from botkit.live.ports import Disk, DurableFile, Files
+
+#: of the records; a log with a newer format is refused
+FORMAT = 1
+SEGMENT_BYTES = 2**20
+#: the smaller size of a segment when the disk has no room for a full one; the last holds one record
+_SMALL_BYTES = 64 * 1024
+_BLOCK = 4_096
+#: larger than any header
+_HEADING_BYTES = 2_048
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+#: length of the body, CRC-32 of number and body, number
+_PREFIX = struct.Struct("<IIQ")
+_NUMBER = struct.Struct("<Q")
+_ALIGNED = 8
+#: a valid record after a broken one must have one of this many next numbers; anything else only resembles a record
+_NUMBERS_AHEAD = 10**6
+_SEGMENT_NAME = re.compile(r"-log-(\d{8})\Z", re.ASCII)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A place between two records of a log: the next one has ``number`` and begins at ``offset`` of ``segment``."""
+
+    log: str
+    segment: int
+    offset: int
+    number: int
+    #: False after a clean end: everything is in SQLite, and there may be no segment
+    is_open: bool = True
+
+
+class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment's first record. ``after`` is where the previous segment's records end: anything after that was never
+    acknowledged."""
+
+    botkit_journal_log: int
+    log: str
+    segment: int
+    room: int
+    after: int
+    #: what the values of an order's row are
+    order_fields: tuple[str, ...]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One commit. ``end`` is the place after it."""
+
+    body: bytes
+    end: Place
+    order_fields: tuple[str, ...]
+
+
+class Tail(msgspec.Struct):
+    """The log from a place on."""
+
+    records: list[Record]
+    #: one sentence if the log once held more than can be read
+    damage: str | None = None
+
+
+_heading_decoder = msgspec.msgpack.Decoder(LogHeading)
+
+
+def segment_path(path: Path, segment: int) -> Path:
+    """A segment's file, beside the journal at ``path``."""
+    return path.with_name(f"{path.name}-log-{segment:08d}")
+
+
+def segments_of(path: Path, files: Files) -> list[int]:
+    """The segments that exist, in order. Raises OSError."""
+    found = []
+    for name in files.names(path.parent):
+        match = _SEGMENT_NAME.search(name)
+        if match is not None and name == f"{path.name}{match[0]}":
+            found.append(int(match[1]))
+    return found
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+class JournalLog:
+    """The writing end, starting at an empty segment made by `make_segment`."""
+
+    def __init__(self, path: Path, disk: Disk, place: Place, making: AbstractContextManager[object]) -> None:
+        """``making`` keeps two threads from making the same segment. Raises OSError."""
+        self._path = path
+        self._disk = disk
+        self._log = place.log
+        self._number = place.number
+        self._segment = self._made = place.segment
+        self._at = self._after = 0
+        self._making = making
+        self._has_failed = self._is_closed = False
+        self._open()
+
+    def _open(self) -> None:
+        #: the file of the current segment
+        self.file = segment_path(self._path, self._segment)
+        self._handle: DurableFile | None = self._disk.durable.open(self.file)
+        self._room = self._handle.size
+        #: the file's identity: it changes if the file is replaced
+        self.identity = self._disk.files.identity(self.file)
+
+    @property
+    def place(self) -> Place:
+        """Where the next record begins."""
+        return Place(self._log, self._segment, self._at, self._number)
+
+    def append(self, body: bytes) -> Place:
+        """Write a record; returns the place after it once it has reached the disk.
+
+        Raises OSError. The record then counts as not written, and the next one goes to a new segment.
+        """
+        if self._is_closed:
+            raise OSError(errno.EBADF, "it is closed")
+        frame = frame_of(self._number, body)
+        content = frame if self._at else self._heading() + frame
+        while self._handle is None or self._has_failed or self._at + len(content) > self._room:
+            self._advance(len(frame))
+            content = self._heading() + frame
+        try:
+            self._handle.write(self._at, content)
+        except OSError:
+            # it is unknown what a failed disk holds of this block, so later records must not share it
+            self._has_failed = self._at > 0
+            raise
+        self._at += len(content)
+        self._number += 1
+        return self.place
+
+    def _heading(self) -> bytes:
+        heading = LogHeading(
+            botkit_journal_log=FORMAT,
+            log=self._log,
+            segment=self._segment,
+            room=self._room,
+            after=self._after,
+            order_fields=ORDER_FIELDS,
+        )
+        return frame_of(self._number, _encode(heading))
+
+    def _advance(self, frame_bytes: int) -> None:
+        """Open the next segment, or a larger version of this one if it has no record yet."""
+        segment = self._segment + 1 if self._at else self._segment
+        with self._making:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+            if segment == self._segment or self._made < segment:
+                make_segment(self._path, self._disk.files, segment, frame_bytes + _HEADING_BYTES)
+                self._made = segment
+        if segment != self._segment:
+            self._after = self._at
+        self._segment, self._at, self._has_failed = segment, 0, False
+        self._open()
+
+    def make_ahead(self) -> None:
+        """Make the next segment once half of this one is used; for another thread than that of `append`.
+
+        Raises OSError; then `append` will try itself.
+        """
+        segment = self._segment + 1
+        if self._made >= segment or self._at < self._room // 2:
+            return
+        with self._making:
+            if self._made < segment and not self._is_closed:
+                make_segment(self._path, self._disk.files, segment)
+                self._made = segment
+
+    def close(self) -> None:
+        """Close the file, for good. Closing twice does nothing."""
+        with self._making:
+            self._is_closed = True
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
+def make_segment(path: Path, files: Files, segment: int, least: int = 0) -> None:
+    """Write an empty segment with room for at least so many bytes. Raises OSError."""
+    for size in (SEGMENT_BYTES, _SMALL_BYTES, _BLOCK):
+        room = max(size, -(-least // _BLOCK) * _BLOCK)
+        try:
+            files.write(segment_path(path, segment), bytes(room))
+        except OSError as error:
+            if error.errno not in _NO_ROOM or size == _BLOCK:
+                raise
+        else:
+            return
+
+
+def frame_of(number: int, body: bytes) -> bytes:
+    """A record as stored in the file."""
+    crc = zlib.crc32(body, zlib.crc32(_NUMBER.pack(number)))
+    return _PREFIX.pack(len(body), crc, number) + body + bytes(-(_PREFIX.size + len(body)) % _ALIGNED)
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+class _Found(msgspec.Struct, frozen=True):
+    number: int
+    body: bytes
+    end: int
+
+
+class _Begun(msgspec.Struct, frozen=True):
+    """A segment that has a header, and where its first record begins."""
+
+    heading: LogHeading
+    number: int
+    first: int
+
+
+def read_tail(path: Path, files: Files, place: Place) -> Tail:
+    """The complete records from ``place`` on, and what is wrong after them.
+
+    Raises OSError, and JournalError for a log of a newer botkit.
+    """
+    return _TailReading(path, files, place).read()
+
+
+class _TailReading:
+    def __init__(self, path: Path, files: Files, place: Place) -> None:
+        self._path = path
+        self._place = place
+        found = [segment for segment in segments_of(path, files) if segment >= place.segment]
+        self._contents = {segment: files.read(segment_path(path, segment)) for segment in found}
+        self._begun = {segment: begun for segment in found if (begun := _begun(path, segment, self._contents[segment]))}
+        self._tail = Tail([])
+        # where the reading has come to
+        self._segment, self._at, self._number = place.segment, place.offset, place.number
+
+    def read(self) -> Tail:
+        while self._segment in self._begun:
+            damage = self._take()
+            if damage is not None:
+                self._tail.damage = f"its log {segment_path(self._path, self._segment).name} {damage}"
+                return self._tail
+            self._segment, self._at = self._segment + 1, 0
+        # the records end here, unless there is evidence that there were more
+        content = self._contents.get(self._segment)
+        is_sure = any(later > self._segment for later in self._begun)
+        if self._segment == self._place.segment:
+            is_sure |= self._at > 0 or (self._place.is_open and content is None)
+        if content is not None and _is_whole_behind(content, 0, self._number):
+            is_sure = True
+        if is_sure:
+            what = "is missing" if content is None else "is damaged at its beginning"
+            self._tail.damage = f"its log {segment_path(self._path, self._segment).name} {what}"
+        return self._tail
+
+    def _take(self) -> str | None:
+        """Read a segment's records; returns what is wrong with it."""
+        content, begun = self._contents[self._segment], self._begun[self._segment]
+        following, heading = self._begun.get(self._segment + 1), begun.heading
+        if heading.log != self._place.log or heading.segment != self._segment:
+            return "is another journal's"
+        within = content if following is None else content[: following.heading.after]
+        records = list(_records(within, begun.first, begun.number))
+        bounds = {0: begun.number, begun.first: begun.number} | {record.end: record.number + 1 for record in records}
+        if max(bounds) < self._at:
+            return f"is damaged at byte {max(bounds):,}, before the end of what {self._path.name} has of it"
+        if bounds.get(self._at) != self._number:
+            return f"does not go on where {self._path.name} ends"
+        for record in records:
+            if record.end > self._at:
+                self._number = record.number + 1
+                behind = Place(heading.log, self._segment, record.end, self._number)
+                self._tail.records.append(Record(record.body, behind, heading.order_fields))
+        end = max(bounds)
+        if following is not None:
+            is_whole = (following.heading.after, following.number) == (end, self._number)
+        elif len(content) < heading.room:
+            return f"was cut to {len(content):,} of {heading.room:,} bytes"
+        else:
+            is_whole = not _is_whole_behind(content, end, self._number)
+        return None if is_whole else f"is damaged at byte {end:,}, with later commits behind it"
+
+
+def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
+    found = _record_at(content, 0)
+    if found is None:
+        return None
+    try:
+        heading = _heading_decoder.decode(found.body)
+    except msgspec.MsgspecError:
+        return None
+    if heading.botkit_journal_log > FORMAT:
+        raise JournalError(
+            f"{segment_path(path, segment)} is a log of format {heading.botkit_journal_log}, and this botkit reads "
+            f"{FORMAT}; run it with the botkit that wrote it, or move it and {path.name} away"
+        )
+    return _Begun(heading, found.number, found.end)
+
+
+def _records(content: bytes, at: int, number: int) -> Iterator[_Found]:
+    """The records from one on, up to the first incomplete one."""
+    while (found := _record_at(content, at)) is not None and found.number == number:
+        yield found
+        at, number = found.end, number + 1
+
+
+def _record_at(content: bytes, at: int) -> _Found | None:
+    if at + _PREFIX.size > len(content):
+        return None
+    length, crc, number = _PREFIX.unpack_from(content, at)
+    begin = at + _PREFIX.size
+    end = begin + length
+    if not length or end > len(content):
+        return None
+    body = content[begin:end]
+    if zlib.crc32(body, zlib.crc32(_NUMBER.pack(number))) != crc:
+        return None
+    return _Found(number, body, end + -end % _ALIGNED)
+
+
+def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
+    """Whether a record after ``number`` exists anywhere after ``start``: then the broken part before it is not the
+    end."""
+    used = min(len(content.rstrip(b"\0")), len(content) - _PREFIX.size + 1)
+    for at in range(start, used, _ALIGNED):
+        (found,) = _NUMBER.unpack_from(content, at + _PREFIX.size - _NUMBER.size)
+        if number < found <= number + _NUMBERS_AHEAD and _record_at(content, at) is not None:
+            return True
+    return False

@@ -1,0 +1,237 @@
+"""The journal's read queries. A row that has changed since it was written is damage, never a result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.live.journal_faults import damaged, is_the_disks_fault, unusable
+from botkit.live.journal_rows import ORDER_FIELDS, order_of
+from botkit.live.journal_tables import SEALED, checksum
+from botkit.live.ports import Disk
+from botkit.model.clock import Nanos
+from botkit.model.inputs import SentBefore
+from botkit.model.orders import Order
+from botkit.model.pairs import Pair
+
+#: the exchange's own tools put this client id on every order, so it is never used
+ID_MAX = 2_147_483_646
+#: exceptions that a damaged cell can cause when read
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal's newest client id and time, and the reserved client ids according to the journal and to the file
+    beside it."""
+
+    last_id: int | None
+    last_time: Nanos
+    reserved: int
+    counted: int
+
+
+class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One journaled fill, as plain integers and text."""
+
+    client_id: int
+    executed_lots: int
+    time: Nanos
+    strategy: str
+    pair: str
+    side: str
+    price_ticks: int
+    lots: int
+    value_units: int
+    fee_units: int
+    fee_currency: str
+    is_maker: bool
+    order_id: str
+
+
+class JournalReading:
+    """The queries. Each sees every commit, and raises JournalError."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk) -> None:
+        self._db = connection
+        self.path = path
+        self.disk = disk
+        self.run = 0
+        #: one sentence on what cannot be read; everything else can
+        self.damage: str | None = None
+        #: rows of older schemas have no checksum
+        self._is_sealed = True
+
+    def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, OSError) or is_the_disks_fault(error):
+                raise unusable(self.path, "read", error, self.disk) from None
+            raise damaged(self.path, error) from None
+        except (OverflowError, UnicodeError) as error:  # from a cell that is not text
+            raise damaged(self.path, error) from None
+
+    def _sealed(
+        self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
+    ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
+        """(a row's sealed values and those of the columns ``beside``, what is wrong with the row)."""
+        called, key, columns = SEALED[table]
+        names = (*columns, *beside, "crc" if self._is_sealed else "NULL")
+        at, count = columns.index(key), len(columns)
+        for row in self._ask(f"SELECT {', '.join(names)} FROM {table} {rest}", values):
+            is_whole = not self._is_sealed or row[-1] == checksum(row[:count])
+            yield row[:-1], None if is_whole else f"{called} {row[at]} has changed since it was written"
+
+    def _whole(
+        self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        for row, wrong in self._sealed(table, rest, values, beside):
+            if wrong is not None:
+                raise damaged(self.path, wrong)
+            yield row
+
+    @contextlib.contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Report content that makes no sense as damage of the journal."""
+        try:
+            yield
+        except _UNREADABLE as error:
+            raise damaged(self.path, f"{what} cannot be read: {type(error).__name__} {error}") from None
+
+    # -- documents ------------------------------------------------------------------------------------------------
+
+    def meta(self, key: str) -> Any:
+        """A document by name, or None."""
+        rows = list(self._whole("meta", "WHERE key = ?", (key,)))
+        return rows[0][1] if rows else None
+
+    def document(self, key: str) -> Any:
+        """A JSON document by name, decoded, or None."""
+        text = self.meta(key)
+        with self.reading(f"document {key}"):
+            return json.loads(text) if text else None
+
+    def parameters(self) -> list[tuple[str, str, Any]]:
+        """(strategy, name, value) of every parameter set at run time, in order."""
+        rows = self._whole("parameters", "ORDER BY id")
+        with self.reading("a parameter"):
+            return [(strategy, name, msgspec.json.decode(value)) for _, strategy, name, value in rows]
+
+    # -- orders and fills -----------------------------------------------------------------------------------------
+
+    def orders(self, pairs: dict[str, Pair], *, since: Nanos | None = None) -> list[Order]:
+        """The orders that are not final, and with ``since`` also those changed since then, oldest first."""
+        where, values = ("final = 0", ()) if since is None else ("final = 0 OR updated >= ?", (since,))
+        found = []
+        for row in self._whole("orders", f"WHERE {where} ORDER BY created, client_id", values):
+            with self.reading(f"order {row[0]}"):
+                found.append(order_of(dict(zip(ORDER_FIELDS, row, strict=True)), pairs))
+        return found
+
+    def order_rows(self) -> list[dict[str, Any]]:
+        """Every intact order as plain columns, oldest first. For display and for cancelling open orders: damaged
+        rows are left out and reported in ``damage``."""
+        found = []
+        for row, wrong in self._sealed("orders", "ORDER BY created, client_id"):
+            if wrong is None:
+                found.append(dict(zip(ORDER_FIELDS, row, strict=True)))
+            elif self.damage is None:
+                self.damage = str(damaged(self.path, wrong))
+        return found
+
+    def fills(self, client_id: int | None = None) -> list[FillRecord]:
+        """Every fill in order of booking, or those of one order."""
+        where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
+        found = []
+        for row in self._whole("fills", f"{where} ORDER BY time, client_id, length(executed_lots)", values):
+            with self.reading(f"fill of order {row[0]}"):
+                found.append(
+                    FillRecord(
+                        client_id=row[0],
+                        executed_lots=int(row[1]),
+                        time=row[2],
+                        strategy=row[3],
+                        pair=row[4],
+                        side=row[5],
+                        price_ticks=row[6],
+                        lots=int(row[7]),
+                        value_units=int(row[8]),
+                        fee_units=int(row[9]),
+                        fee_currency=row[10],
+                        is_maker=bool(row[11]),
+                        order_id=row[12],
+                    )
+                )
+        return found
+
+    def sends_since(self, time: Nanos, *, run: int = 0) -> list[SentBefore]:
+        """Requests of earlier runs, or of runs from ``run`` on, that a window may still count."""
+        rows = self._whole(
+            "sends",
+            "WHERE sent >= ? AND run >= ? AND run < ? ORDER BY sent",
+            (time, run, self.run or ID_MAX),
+            beside=("answered",),
+        )
+        with self.reading("a request"):
+            return [
+                SentBefore(
+                    endpoint=endpoint,
+                    sent=sent,
+                    answered=answered,
+                    client_ids=tuple(int(i) for i in ids.split(",")) if ids else (),
+                )
+                for _, _, endpoint, sent, ids, answered in rows
+            ]
+
+    # -- for people -----------------------------------------------------------------------------------------------
+
+    def reasons_since(self, since: Nanos) -> list[tuple[str, str, str, int]]:
+        """(strategy, kind, reason, count) since a time, the most frequent first."""
+        return self._ask(
+            "SELECT strategy, kind, reason, SUM(count) FROM reasons WHERE time >= ? GROUP BY strategy, kind, reason "
+            "ORDER BY strategy, SUM(count) DESC",
+            (since,),
+        )
+
+    def notes(self, since: Nanos = 0) -> list[tuple[Nanos, str, str]]:
+        """(time, kind, text) of every note."""
+        return self._ask("SELECT time, kind, text FROM notes WHERE time >= ? ORDER BY id", (since,))
+
+    # -- client ids -----------------------------------------------------------------------------------------------
+
+    def reach(self) -> Reach:
+        """How far what it knows goes (`botkit.live.journal_losses`)."""
+        [(last_id, *times)] = self._ask(
+            "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
+            "(SELECT MAX(sent) FROM sends)"
+        )
+        with self.reading("the newest order"):
+            return Reach(
+                last_id=None if last_id is None else int(last_id),
+                last_time=max((int(time) for time in times if time is not None), default=0),
+                reserved=self._number("client_ids"),
+                counted=self._counted(),
+            )
+
+    def _number(self, key: str) -> int:
+        found = self.meta(key)
+        with self.reading(f"document {key}"):
+            return int(found or 0)
+
+    @property
+    def _counter(self) -> Path:
+        return self.path.with_name("client_ids")
+
+    def _counted(self) -> int:
+        try:
+            text = self.disk.files.read(self._counter).decode("ascii").strip()
+        except (OSError, ValueError):
+            return 0
+        # a count that no bot can have reached was not written by one
+        return int(text) if text.isdigit() and len(text) <= len(str(ID_MAX)) and int(text) <= ID_MAX else 0

@@ -1,0 +1,83 @@
+"""Many orders are read in one listing if its filter by ids is verified, and one by one otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from botkit.emulator import DEFAULT_ACCOUNT
+from botkit.engine.orders.by_ids import LEAST
+from botkit.exchange.bitopro import sign
+from botkit.model.orders import OrderState
+from botkit.model.requests import CancelOrder, GetOrder, ListOrders
+from tests.live.books import differences
+from tests.live.world import World, far_buy, make_world, puppet, settled, until
+
+pytestmark = pytest.mark.virtual_time
+
+ORDERS = 8
+
+
+@pytest.fixture
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    async with make_world(tmp_path, switches={"order_ids_filter": request.param}) as made:
+        yield made
+
+
+def asked(world: World) -> tuple[int, int]:
+    """(reads of one order, listings of all) that the exchange has counted."""
+    counts = world.emulator.venue.limits.counts
+    single, listing = (counts.get(kind.endpoint) for kind in (GetOrder, ListOrders))
+    return single.arrivals if single else 0, listing.arrivals if listing else 0
+
+
+async def restarted(world: World, orders: int) -> tuple[int, int]:
+    """A bot places orders and dies, its orders are cancelled by others, and it is started again; (GetOrder,
+    ListOrders) that the new one sent."""
+    bot = await world.start()
+    placed = [far_buy(bot, 0.001 * (number + 1)) for number in range(orders)]
+    for order in placed:
+        await settled(order)
+    await until(lambda: {row["state"] for row in bot.journal.order_rows()} == {OrderState.OPEN.value})
+    await world.crash(bot)
+    kernel = world.emulator.venue.kernel
+    for number, order in enumerate(placed[1:]):  # the first one lives on
+        kernel.submit(DEFAULT_ACCOUNT.email, CancelOrder(id=-number - 1, pair=order.pair, order_id=order.order_id), 0)
+    await until(lambda: len(world.exchange_orders(open_only=True)) == 1)
+    # the stream of closed orders would show them; after more than a day, or more than a hundred orders, it does not
+    world.emulator.add_fault({"kind": "ws_drop", "where": "order_history"})
+    before = asked(world)
+    again = await world.start()
+    assert [order.client_id for order in puppet(again).open_orders()] == [placed[0].client_id]
+    await until(lambda: not differences(again, world.emulator))
+    states = [row["state"] for row in again.journal.order_rows()]
+    assert states.count(OrderState.CANCELLED.value) == orders - 1
+    # one listing looks for orders that the journal does not know of
+    return asked(world)[0] - before[0], asked(world)[1] - before[1] - 1
+
+
+@pytest.mark.parametrize("world", ["on"], indirect=True)
+async def test_a_verified_filter_reads_many_orders_at_once(world: World) -> None:
+    assert await restarted(world, ORDERS) == (0, 3), "two for the proof, one for the orders"
+
+
+@pytest.mark.parametrize("world", ["off"], indirect=True)
+async def test_an_ignored_filter_is_detected_and_not_used(world: World) -> None:
+    singles, lists = await restarted(world, ORDERS)
+    assert singles == ORDERS - 1
+    assert lists in (1, 2)
+
+
+@pytest.mark.parametrize("world", ["refused"], indirect=True)
+async def test_a_refused_filter_is_not_used(world: World) -> None:
+    assert await restarted(world, ORDERS) == (ORDERS - 1, 1)
+
+
+@pytest.mark.parametrize("world", ["on"], indirect=True)
+async def test_a_filter_is_not_verified_for_few_orders(world: World) -> None:
+    assert await restarted(world, LEAST) == (LEAST - 1, 0)

@@ -1,0 +1,232 @@
+"""What must never happen, judged from the exchange's books and the journal's file by code independent of the engine.
+
+The numbers are those of the invariants:
+
+    I1 at most one order a client id        I2 every own order has a row        I3 no row is final while its order lives
+    I4 executed never falls; executed + remaining = original                    I5 money is conserved, to the unit
+    I6 exposure stays within its limit      I7 no window of the rate limits is exceeded
+    I8 no secret in any output              I9 tasks and queues are bounded      I10 every fill is told once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from botkit.live.journal import Journal
+from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
+
+_FINAL = frozenset(state.value for state in FINAL_STATES)
+#: a row in one of these says that the exchange has no such order
+_NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
+_LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
+#: tasks of one bot: streams, requests in flight, keeper
+TASKS_MAX = 250
+#: events that wait for a turn
+EVENTS_MAX = 2_000
+
+
+class Broken(AssertionError):
+    """An invariant was violated. The text begins with its name."""
+
+
+class Books:
+    """One account at the exchange, followed order by order."""
+
+    def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
+        """``most_base_units``: the bot's ``max_position``, by currency."""
+        self._venue = venue
+        self._name = account
+        self._account = venue.kernel.account(account)
+        self._began = dict(self._account.total)
+        self._moved: dict[str, int] = {}
+        self._most = most_base_units
+        self._by_client_id: dict[int, str] = {}
+        self._seen = 0
+        self._trades = 0
+        self._executed: dict[str, int] = {}
+        self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
+        #: sums of trades by order
+        self.filled: dict[str, int] = {}
+
+    @property
+    def orders(self) -> Mapping[str, Any]:
+        """Every order that the exchange has accepted, by its id."""
+        found: Mapping[str, Any] = self._account.orders
+        return found
+
+    def moved(self, currency: str, units: int) -> None:
+        """Money was added or removed from outside."""
+        self._moved[currency] = self._moved.get(currency, 0) + units
+
+    # -- after every step -----------------------------------------------------------------------------------------
+
+    def look(self, row_of: Callable[[int], str | None]) -> None:
+        """Check everything new since the last call. ``row_of``: the state in a client id's row, None without one.
+
+        Raises Broken.
+        """
+        orders = self._account.orders
+        if len(orders) != self._seen:
+            fresh = list(orders.values())[self._seen :]
+            self._seen = len(orders)
+            for order in fresh:
+                self._arrived(order, row_of)
+        if len(self._account.trades) != self._trades:
+            for trade in self._account.trades[self._trades :]:
+                self._traded(trade)
+            self._trades = len(self._account.trades)
+        limits = self._venue.limits
+        if limits.refused:
+            busiest = {name: count.busiest for name, count in limits.counts.items() if count.refusals}
+            raise Broken(f"I7: the exchange refused {limits.refused} requests for their rate: {busiest}")
+
+    def _arrived(self, order: Any, row_of: Callable[[int], str | None]) -> None:
+        client_id = order.new.client_id
+        if not client_id:
+            raise Broken(f"I2: order {order.order_id} has no client id")
+        before = self._by_client_id.setdefault(client_id, order.order_id)
+        if before != order.order_id:
+            raise Broken(f"I1: client id {client_id} has the orders {before} and {order.order_id}")
+        state = row_of(client_id)
+        if state in _NEVER_THERE:
+            raise Broken(f"I3: the exchange took in {client_id}, whose row is {state}: {order!r}")
+        if state is None:
+            raise Broken(f"I2: the exchange took in {client_id}, of which the journal has no row")
+        base = order.pair.base
+        if base in self._most and order.is_buy:
+            exposed = self._exposed(base)
+            if exposed > self._most[base]:
+                raise Broken(f"I6: {exposed} units of {base} are held or may be, of at most {self._most[base]}")
+
+    def _exposed(self, base: str) -> int:
+        """Coins held, those handed over at the start included, and what open buys may still buy."""
+        rules = {pair: pair.rules for pair in self._venue.pairs.values()}
+        total: int = self._account.total[base] - self._moved.get(base, 0)
+        for order in self._account.open.values():
+            if order.is_buy and order.pair.base == base:
+                total += rules[order.pair].base_units(order.remaining_lots)
+        return total
+
+    def _traded(self, trade: Any) -> None:
+        rules = trade.pair.rules
+        base, quote = trade.pair.base, trade.pair.quote
+        lots, value = rules.base_units(trade.lots), rules.value_units(trade.price_ticks, trade.lots)
+        sign = 1 if trade.side is Side.BUY else -1
+        self._sums[base] += sign * lots
+        self._sums[quote] -= sign * value
+        self._sums[trade.fee_currency] -= trade.fee_units
+        self.filled[trade.order_id] = self.filled.get(trade.order_id, 0) + trade.lots
+
+    def ended(self, client_id: int, state: str) -> None:
+        """The bot has decided that an order is final. Raises Broken if it is live."""
+        order_id = self._by_client_id.get(client_id)
+        if order_id is None and state in _NEVER_THERE:
+            order_id = next((o.order_id for o in self._account.orders.values() if o.new.client_id == client_id), None)
+        if order_id is None:
+            return
+        order = self._account.orders[order_id]
+        if order.state in _LIVING or state in _NEVER_THERE:
+            raise Broken(f"I3: the bot holds {client_id} for {state}, and the exchange has {order!r}")
+
+    # -- now and then, and at the end -----------------------------------------------------------------------------
+
+    def check(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """Check everything against the journal's rows. Raises Broken."""
+        for order in self._account.orders.values():
+            row = rows.get(order.new.client_id)
+            if row is None:
+                raise Broken(f"I2: the journal has no row of {order.new.client_id}")
+            if row["final"] and order.state in _LIVING:
+                raise Broken(f"I3: the row of {order.new.client_id} is {row['state']}, and its order lives: {order!r}")
+            self._check_amounts(order, row)
+        for currency, total in self._account.total.items():
+            wanted = self._began[currency] + self._sums[currency] + self._moved.get(currency, 0)
+            if total != wanted:
+                raise Broken(f"I5: the exchange holds {total} of {currency}, and its trades sum up to {wanted}")
+            if total < 0 or self._account.locked[currency] < 0 or self._account.locked[currency] > total:
+                raise Broken(f"I5: {currency}: {self._account.locked[currency]} of {total} are locked")
+
+    def _check_amounts(self, order: Any, row: Mapping[str, Any]) -> None:
+        executed = int(row["executed_lots"])
+        if executed > order.executed_lots:
+            raise Broken(f"I4: {executed} lots of {order.new.client_id} are journaled, of {order.executed_lots}")
+        if executed < self._executed.get(order.order_id, 0):
+            raise Broken(f"I4: what is executed of {order.new.client_id} fell to {executed}")
+        self._executed[order.order_id] = executed
+        if order.executed_lots != self.filled.get(order.order_id, 0):
+            raise Broken(f"I5: trades of {order.order_id} sum up to {self.filled.get(order.order_id, 0)}: {order!r}")
+        is_spend = order.type is OrderType.MARKET and order.is_buy
+        if not is_spend and order.executed_lots + order.remaining_lots != order.original_lots:
+            raise Broken(f"I4: {order!r} has executed {order.executed_lots}")
+
+    def settled(self, rows: Mapping[int, Mapping[str, Any]], told: Mapping[str, int]) -> list[str]:
+        """What still differs between the books: empty once everything is settled.
+
+        ``told``: the lots that the strategy was told are filled, by client id.
+        """
+        found = []
+        for order in self._account.orders.values():
+            client_id = order.new.client_id
+            row = rows.get(client_id)
+            if row is None:
+                continue
+            if row["state"] != order.state.value:
+                found.append(f"{client_id} is {row['state']} in the journal and {order.state.value} at the exchange")
+            if int(row["executed_lots"]) != order.executed_lots:
+                found.append(f"{client_id}: {row['executed_lots']} of {order.executed_lots} lots are journaled")
+            if told.get(str(client_id), 0) != order.executed_lots:
+                found.append(f"{client_id}: {told.get(str(client_id), 0)} of {order.executed_lots} lots were told")
+        at_exchange = self._by_client_id
+        for client_id, row in rows.items():
+            if not row["final"] and client_id not in at_exchange:
+                found.append(f"{client_id} is {row['state']} in the journal and unknown at the exchange")
+        return found
+
+    def check_told(self, told: Mapping[str, int]) -> None:
+        """I10: no fill was reported twice, and none that did not happen. Raises Broken."""
+        for client_id, lots in told.items():
+            order_id = self._by_client_id.get(int(client_id))
+            there = 0 if order_id is None else self._account.orders[order_id].executed_lots
+            if lots > there:
+                raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
+
+    def money(self) -> dict[str, int]:
+        """Totals by currency, in units."""
+        return dict(self._account.total)
+
+
+class Journaled:
+    """What the journal holds at a moment: SQLite, and over it the log."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises JournalError."""
+        journal = Journal.open(path, read_only=True)
+        try:
+            self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
+            kept = journal.document("strategy:t")
+            #: the lots that the strategy was told are filled, by client id
+            self.told: dict[str, int] = {} if kept is None else dict(kept["state"].get("fills", {}))
+            if journal.damage is not None:
+                raise Broken(f"log: {journal.damage}")
+        finally:
+            journal.close()
+
+
+def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
+    """What must hold for the journal alone. Raises Broken."""
+    for client_id, row in rows.items():
+        if bool(row["final"]) != (row["state"] in _FINAL):
+            raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
+
+
+def check_no_secret(secrets: Iterable[str], folder: Path, told: Iterable[str]) -> None:
+    """I8. Raises Broken."""
+    wanted = [secret.encode() for secret in secrets]
+    text = "\n".join(told).encode()
+    files = [(str(path), path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
+    for name, content in [("what was told", text), *files]:
+        for secret in wanted:
+            if secret in content:
+                raise Broken(f"I8: a secret stands in {name}")

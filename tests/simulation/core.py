@@ -1,0 +1,466 @@
+"""Layer core: an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
+
+The bot, its journal and its engine are the same as in layer whole, and so is the exchange; what carries requests and
+events between them is a few calls. It fails as the real way does: requests and answers are lost, late or refused, and
+streams drop, repeat and reorder what they carry, end and come back. What the contract of an adapter promises
+(`botkit.model.adapter`) holds: each execution once, no answer is not a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from botkit.emulator.faults import REQUEST_KINDS, STREAM_KINDS, Fault, Faults
+from botkit.emulator.options import EmulatorOptions
+from botkit.emulator.venue import ADDRESS, Delivery, EmulatedVenue
+from botkit.exchange.bitopro import translate
+from botkit.exchange.bitopro.adapter import CAPABILITIES
+from botkit.model.adapter import Sink, StreamKind
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.events import BalanceReport, Connection, ConnectionState, OrderBook, OrderReport, TradeReport
+from botkit.model.extension import ExchangeFacts
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, Ending, ListOrders, Request
+from tests.simulation.loop import PROCESS, VirtualLoop
+from tests.simulation.machine import VirtualClock
+from tests.simulation.market import market_source
+from tests.simulation.plan import Fault as PlannedFault
+
+_TIMEOUT_S = 5.0
+_RECONNECT_S = 0.5
+#: how long a silent stream goes unnoticed
+_STALE_S = 3.0
+_ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
+#: answered, but not in a way that says what became of the request
+_UNCLEAR = {
+    "reset_after": "ServerDisconnectedError: Server disconnected",
+    "error_after": "Bad Gateway",
+    "garbage": "the answer is no JSON",
+    "truncated": "the answer is no JSON",
+}
+
+
+class CoreExchange:
+    """The venue, its faults and its streams. Replaces the emulator in a run."""
+
+    rest = ws = ""
+    port = 0
+
+    def __init__(self, facts: ExchangeFacts, options: EmulatorOptions, loop: VirtualLoop, account: str) -> None:
+        self._loop = loop
+        self._clock = VirtualClock(loop)
+        self._account = account
+        self._chance = Random(f"core {options.seed}")
+        source, start = market_source(facts, options, self._clock.wall_ns())
+        self.venue = EmulatedVenue(facts, options, source, start)  # type: ignore[arg-type]
+        self.facts = facts
+        self.faults = Faults(options.seed)
+        self.adapters: list[CoreAdapter] = []
+        #: nothing gets through before this time of the loop
+        self.stalled_until = 0.0
+        self.slow_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self.advance()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def now(self) -> Nanos:
+        """Its time."""
+        return self._clock.wall_ns()
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:
+        """Something that happens even if the process that caused it dies."""
+        return self._loop.call_later(seconds, call, *arguments, context=contextvars.Context())
+
+    def latency_s(self) -> float:
+        """How long the next message is in flight."""
+        held_s = max(0.0, self.stalled_until - self._loop.time())
+        return held_s + self._chance.uniform(0.0001, 0.003) + self._chance.random() ** 4 * self.slow_s
+
+    def advance(self) -> None:
+        """Advance the venue to now, pass on what became known, and schedule the next call."""
+        for delivery in self.venue.advance(self.now()):
+            if isinstance(delivery.item, Answer):
+                self.venue.answer(delivery)
+            else:
+                for adapter in self.adapters:
+                    adapter.deliver(delivery)
+        if self._timer is not None:
+            self._timer.cancel()
+        at = self.venue.next_at()
+        wait_s = 1.0 if at is None else min(1.0, max(0.0005, (at - self.now()) / NS_PER_S))
+        self._timer = self.later(wait_s, self.advance)
+
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    def submit(self, request: Request, reply: Callable[[Answer], None]) -> None:
+        """A request leaves; ``reply`` is called when its answer arrives, if one does."""
+        self.later(self.latency_s(), self._arrive, request, reply)
+
+    def _arrive(self, request: Request, reply: Callable[[Answer], None]) -> None:
+        faults = self.faults
+        struck = {f.kind: f for f in faults.strike(request.endpoint, REQUEST_KINDS, self.venue.now)}
+
+        def end(outcome: Ending, status: int, text: str) -> None:
+            self._reply(reply, Answer(request_id=request.id, outcome=outcome, status=status, text=text), 0.0)
+
+        if "lost_request" in struck:
+            return
+        if "reset" in struck:
+            end(Ending.UNKNOWN, 0, "ServerDisconnectedError: Server disconnected")
+        elif "storm_429" in struck:
+            end(Ending.RATE_LIMITED, 429, "Too Many Requests")
+        elif "forbidden" in struck:
+            end(Ending.REFUSED, 403, "api token is not allowed")
+        elif "error_before" in struck:
+            end(Ending.UNKNOWN, 503, "Service Unavailable")
+        elif "late_arrival" in struck:
+            end(Ending.UNKNOWN, 0, "ServerDisconnectedError: Server disconnected")
+            self.later(faults.wait_ms(struck["late_arrival"]) / 1000, self._work, request, struck, lambda answer: None)
+        elif "delay_request" in struck:
+            self.later(faults.wait_ms(struck["delay_request"]) / 1000, self._work, request, struck, reply)
+        else:
+            self._work(request, struck, reply)
+
+    def _work(self, request: Request, struck: dict[str, Fault], reply: Callable[[Answer], None]) -> None:
+        if not self.venue.limits.admit(request.endpoint, self._account, ADDRESS, self.now()):
+            refused = Answer(request_id=request.id, outcome=Ending.RATE_LIMITED, status=429, text="Too Many Requests")
+            self._reply(reply, refused, 0.0)
+            return
+        if "unfiltered" in struck and isinstance(request, ListOrders):
+            request = msgspec.structs.replace(request, client_id=None)
+        asked = request
+
+        def on_answer(answer: Answer, at: Nanos) -> None:
+            self._answer(msgspec.structs.replace(answer, request_id=asked.id), struck, reply)
+
+        self.venue.submit(
+            self._account, lambda number: msgspec.structs.replace(asked, id=number), self.now(), on_answer
+        )
+        self.advance()
+
+    def _answer(self, answer: Answer, struck: dict[str, Fault], reply: Callable[[Answer], None]) -> None:
+        if "lost_answer" in struck:
+            return
+        wait_s = (
+            sum(self.faults.wait_ms(struck[kind]) for kind in ("delay_answer", "slow_body") if kind in struck) / 1000
+        )
+        unclear = next((kind for kind in _UNCLEAR if kind in struck), None)
+        if unclear is not None:
+            answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, text=_UNCLEAR[unclear])
+        elif isinstance(answer.body, tuple):
+            rows = list(answer.body)
+            if "lagging" in struck:
+                edge = self.now() - int(struck["lagging"].value or 0) * NS_PER_MS
+                rows = [row for row in rows if getattr(row, "created", getattr(row, "time", 0)) <= edge]
+            if "shuffled" in struck:
+                self._chance.shuffle(rows)
+            answer = msgspec.structs.replace(answer, body=tuple(rows))
+        self._reply(reply, answer, wait_s)
+
+    def _reply(self, reply: Callable[[Answer], None], answer: Answer, wait_s: float) -> None:
+        self.later(wait_s + self.latency_s(), reply, answer)
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def add_fault(self, spec: Mapping[str, object]) -> Fault:
+        """Like the emulator's."""
+        fault = self.faults.add(spec, self.venue.now)
+        if fault.kind == "ws_refuse":  # a stream is refused where it is not open, so it has to end first
+            for adapter in self.adapters:
+                adapter.end_streams(lambda stream: fault.where in ("*", stream))
+            self.faults.fired[fault.kind] = self.faults.fired.get(fault.kind, 0) + 1
+        return fault
+
+    def remove_faults(self, fault_id: int | None = None) -> int:
+        """Like the emulator's."""
+        return len(self.faults.remove(fault_id))
+
+    def strike_network(self, fault: PlannedFault) -> int:
+        """Apply a network fault; returns how much it affected."""
+        until = self._loop.time() + fault.for_ms / 1000
+        if fault.kind in ("net_stall", "net_cut"):
+            self.stalled_until = max(self.stalled_until, until)
+            return 1
+        if fault.kind == "net_slow":
+            self.slow_s = fault.for_ms / 1000
+            for adapter in self.adapters:
+                adapter.slow_down(fault.share, 2 * self.slow_s, self._chance)
+            return 1
+        struck = 0
+        for adapter in self.adapters:
+            if fault.kind == "net_half_open":
+                struck += adapter.fall_silent(fault.share, fault.for_ms / 1000, self._chance)
+            else:
+                struck += adapter.end_streams(lambda stream: self._chance.random() < fault.share)
+                struck += adapter.reset_requests(fault.share, self._chance)
+        return struck
+
+    def mend(self) -> None:
+        """No more network faults."""
+        self.stalled_until = self.slow_s = 0.0
+        for adapter in self.adapters:
+            adapter.slow_down(1.0, 0.0, self._chance)
+
+
+class _Stream:
+    """One stream of one adapter. Its messages arrive in order unless a fault prevents it."""
+
+    def __init__(self, name: str, pairs: tuple[Pair | None, ...]) -> None:
+        self.name = name
+        self.pairs = pairs
+        self.is_up = False
+        self.is_silent = False
+        self.round = 0  # of its connections: what is on its way when one ends is lost
+        self.last_at = 0.0
+        self.lag_s = 0.0
+
+
+class CoreAdapter:
+    """`botkit.model.adapter.Adapter` over a venue in this process."""
+
+    account_streams = _ACCOUNT_STREAMS
+    capabilities = CAPABILITIES
+    clock_skew_ms: int | None = None
+
+    def __init__(self, exchange: CoreExchange, pairs: Mapping[str, Pair]) -> None:
+        self._exchange = exchange
+        self._pairs = pairs
+        self._loop = asyncio.get_running_loop()
+        self._process = PROCESS.get()
+        self._sink: Sink = lambda event: None
+        self._streams: list[_Stream] = []
+        self._waiting: dict[int, tuple[int, asyncio.Future[Answer]]] = {}
+        self._requests = 0
+        self._is_open = False
+        self._executions: set[tuple[str, str]] = set()
+
+    @property
+    def limits(self) -> Any:
+        """The exchange's."""
+        return self._exchange.facts.limits
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether anybody is listening."""
+        return self._is_open and (self._process is None or not self._process.is_dead)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect."""
+        self._is_open = True
+        self._exchange.adapters = [adapter for adapter in self._exchange.adapters if adapter.is_alive]
+        self._exchange.adapters.append(self)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._is_open = False
+        for _, future in self._waiting.values():
+            future.cancel()
+
+    async def pairs(self) -> Mapping[str, Pair]:
+        """The pairs."""
+        return self._pairs
+
+    # -- requests -------------------------------------------------------------------------------------------------
+
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        """Send a request once."""
+        if not self.is_alive:
+            return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
+        self._requests += 1
+        number = self._requests
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting[number] = (request.id, future)
+
+        def reply(answer: Answer) -> None:
+            if self.is_alive and not future.done():
+                future.set_result(answer)
+
+        self._exchange.submit(request, reply)
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await future
+        except TimeoutError:
+            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text="no answer within 5 s")
+        finally:
+            self._waiting.pop(number, None)
+
+    def reset_requests(self, share: float, chance: Random) -> int:
+        """Some requests in flight lose their connection."""
+        struck = [found for found in self._waiting.values() if not found[1].done() and chance.random() < share]
+        for request_id, future in struck:
+            future.set_result(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text="ConnectionResetError"))
+        return len(struck)
+
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        sink: Sink,
+        *,
+        books: Mapping[Pair, int] | None = None,
+        trades: Iterable[Pair] = (),
+        tickers: Iterable[Pair] = (),
+        account: bool = True,
+    ) -> None:
+        """Open streams."""
+        self._sink = sink
+        fresh = []
+        if books:
+            for pair, depth in books.items():
+                self._exchange.venue.publish_books(pair, depth)
+            fresh.append(_Stream("order_book", tuple(books)))
+        trades = tuple(trades)
+        if trades:
+            fresh.append(_Stream("trades", trades))
+        if account:
+            fresh += [_Stream(name, (None,)) for name in _ACCOUNT_STREAMS]
+        self._streams += fresh
+        for stream in fresh:
+            self._exchange.later(self._exchange.latency_s(), self._connect, stream)
+
+    def reconnect(self, kind: StreamKind | None = None) -> None:
+        """Close streams, so that they reconnect."""
+        kinds = {"books": ("order_book",), "trades": ("trades",), "tickers": (), "account": _ACCOUNT_STREAMS}
+        self.end_streams(lambda name: kind is None or name in kinds[kind])
+
+    def end_streams(self, which: Callable[[str], bool]) -> int:
+        """Streams lose their connections."""
+        struck = [stream for stream in self._streams if stream.is_up and which(stream.name)]
+        for stream in struck:
+            self._lose(stream, "the connection was reset")
+        return len(struck)
+
+    def slow_down(self, share: float, lag_s: float, chance: Random) -> None:
+        """Some streams lag behind the others, in order."""
+        for stream in self._streams:
+            if chance.random() < share:
+                stream.lag_s = lag_s
+
+    def fall_silent(self, share: float, seconds: float, chance: Random) -> int:
+        """Make streams half-open: they fall silent, which is noticed after a while."""
+        struck = [stream for stream in self._streams if stream.is_up and chance.random() < share]
+        for stream in struck:
+            stream.is_silent = True
+            self._exchange.later(min(seconds, _STALE_S), self._lose, stream, "nothing was received for a while")
+        return len(struck)
+
+    def _lose(self, stream: _Stream, why: str) -> None:
+        if not self.is_alive or not stream.is_up:
+            return
+        stream.is_up = False
+        stream.round += 1
+        for pair in stream.pairs:
+            self._sink(Connection(ConnectionState.LOST, stream.name, pair, why))
+        self._exchange.later(_RECONNECT_S + self._exchange.latency_s(), self._connect, stream)
+
+    def _connect(self, stream: _Stream) -> None:
+        if not self.is_alive or stream.is_up:
+            return
+        faults = self._exchange.faults
+        if any(fault.kind == "ws_refuse" and fault.where in ("*", stream.name) for fault in faults.rules):
+            self._exchange.later(_RECONNECT_S, self._connect, stream)
+            return
+        stream.is_up, stream.is_silent = True, False
+        for pair in stream.pairs:
+            self._sink(Connection(ConnectionState.CONNECTED, stream.name, pair, ""))
+        venue, account = self._exchange.venue, self._exchange._account
+        if stream.name == "active_orders":
+            for order in list(venue.kernel.account(account).open.values()):
+                self._sink(order.report())
+        elif stream.name == "account_balance":
+            self._sink(msgspec.structs.replace(venue.kernel.account(account).balances(), snapshot=False))
+        elif stream.name == "order_book":
+            for pair in stream.pairs:
+                assert pair is not None
+                self._sink(venue.book(pair, 5))
+
+    def _resume(self, stream: _Stream, number: int) -> None:
+        if self.is_alive and stream.is_up and number == stream.round:
+            for pair in stream.pairs:
+                self._sink(Connection(ConnectionState.CONNECTED, stream.name, pair, ""))
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Something became known: deliver it to everybody concerned."""
+        if not self.is_alive:
+            return
+        item = delivery.item
+        if isinstance(item, OrderBook):
+            self._carry("order_book", item, item.pair)
+        elif isinstance(item, Pair):
+            if delivery.trades:
+                self._carry("trades", translate.trade(delivery.trades[0], item), item)
+        elif delivery.account != self._exchange._account:
+            return
+        elif isinstance(item, OrderReport):
+            self._carry("active_orders" if item.state.value in _OPEN else "order_history", item)
+        elif isinstance(item, TradeReport):
+            self._carry("user_trades", item)
+        elif isinstance(item, BalanceReport):
+            self._carry("account_balance", item)
+
+    def _carry(self, name: str, event: Any, pair: Pair | None = None) -> None:
+        exchange = self._exchange
+        for stream in self._streams:
+            if stream.name != name or not stream.is_up or (pair is not None and pair not in stream.pairs):
+                continue
+            struck = {f.kind for f in exchange.faults.strike(name, STREAM_KINDS, exchange.venue.now)}
+            if "ws_close" in struck or "ws_abort" in struck:
+                self._lose(stream, "the stream was closed")
+                continue
+            if "ws_silence" in struck and not stream.is_silent:
+                stream.is_silent = True
+                exchange.later(_STALE_S, self._lose, stream, "nothing was received for a while")
+            if stream.is_silent or "ws_drop" in struck:
+                continue
+            if "ws_garbage" in struck:
+                for told in stream.pairs:
+                    self._sink(Connection(ConnectionState.STALE, name, told, "sent what cannot be read"))
+                exchange.later(_RECONNECT_S, self._resume, stream, stream.round)
+                continue
+            at = self._loop.time() + exchange.latency_s() + stream.lag_s
+            if "ws_reorder" in struck:
+                at += 0.05
+            else:
+                at = stream.last_at = max(stream.last_at, at)
+            times = 2 if "ws_duplicate" in struck else 1
+            for _ in range(times):
+                exchange.later(at - self._loop.time(), self._arrive, stream, stream.round, event)
+
+    def _arrive(self, stream: _Stream, number: int, event: Any) -> None:
+        if not self.is_alive or number != stream.round:
+            return
+        if isinstance(event, TradeReport):
+            key = (event.order_id, event.trade_id)
+            if key in self._executions:
+                return  # an adapter passes each execution on once
+            self._executions.add(key)
+        self._sink(event)
+
+
+_OPEN = frozenset({"untriggered", "open", "partly_filled"})

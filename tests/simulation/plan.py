@@ -1,0 +1,231 @@
+"""A run's plan, drawn from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
+
+A `Plan` is plain data. It is drawn once, printed when a run breaks, made smaller by dropping parts of it, and kept as a
+regression test; a run draws nothing that is not in it or keyed by its seed.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final, Literal
+
+import msgspec
+
+Layer = Literal["core", "whole"]
+
+PAIRS: Final = ("btc_usdt", "eth_usdt")
+
+#: what the strategy may do, and how often it does it
+ACTS: Final = {
+    "buy_far": 14,
+    "sell_far": 12,
+    "buy_touch": 8,
+    "sell_touch": 8,
+    "post_only": 6,
+    "stop": 5,
+    "market_buy": 5,
+    "market_sell": 5,
+    "expiring": 4,
+    "many": 4,
+    "cancel": 14,
+    "cancel_all": 2,
+    "replace": 10,
+    "quote": 8,
+    "unquote": 2,
+    "protect": 3,
+    "unprotect": 1,
+    "close": 2,
+    "target": 3,
+}
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """One action of the strategy, ``at_ms`` after its first start. ``x`` and ``y`` are from 0 to 1."""
+
+    at_ms: int
+    kind: str
+    pair: str
+    x: float
+    y: float
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault. The emulator's kinds are those of `botkit.emulator.faults`; others are the network's."""
+
+    at_ms: int
+    for_ms: int
+    kind: str
+    where: str = "*"
+    share: float = 1.0
+    count: int | None = None
+    value: float | None = None
+    jitter: float = 0.0
+
+
+class Crash(msgspec.Struct, frozen=True, kw_only=True):
+    """The bot's process ends as by kill -9, ``rounds`` of the loop after its moment. ``is_cancel``: its task is
+    cancelled there instead, and cleans up.
+
+    The moment is ``at_ms`` of the run, or the ``nth`` time from there that the bot does what ``on`` says: "send" (a
+    request goes to the adapter), "create", "cancel", "answer", "write" (its disk is written; then it dies within the
+    write, ``rounds`` odd: before it, even: after it). ``silently`` as when the machine is unplugged, with what was not
+    synced lost.
+    """
+
+    at_ms: int
+    on: str = ""
+    nth: int = 1
+    rounds: int = 0
+    silently: bool = False
+    down_ms: int = 500
+    is_cancel: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole run."""
+
+    seed: int
+    layer: Layer
+    acts: tuple[Act, ...]
+    faults: tuple[Fault, ...]
+    crashes: tuple[Crash, ...]
+    switches: dict[str, str]
+    #: the limits of the bot are shared through a ledger in its process
+    shares_limits: bool = False
+    #: when faults and acts are over
+    active_ms: int = 20_000
+
+
+#: kind -> (places, the value's bounds, does it strike a stream)
+_REQUEST_FAULTS: Final = {
+    "delay_request": (50, 1500),
+    "delay_answer": (50, 6000),
+    "lost_request": None,
+    "lost_answer": None,
+    "late_arrival": (10, 1500),
+    "error_before": None,
+    "error_after": None,
+    "forbidden": None,
+    "storm_429": None,
+    "garbage": None,
+    "truncated": None,
+    "slow_body": (100, 6000),
+    "reset": None,
+    "reset_after": None,
+    "lagging": (100, 1500),
+    "shuffled": None,
+    "unfiltered": None,
+}
+_ORDER_PLACES: Final = ("create_order", "create_order", "create_order", "create_batch", "cancel_order", "cancel_batch")
+_READ_PLACES: Final = ("all_orders", "open_orders", "my_trades", "balance", "get_order")
+_LISTING_KINDS: Final = ("lagging", "shuffled", "unfiltered")
+_STREAM_FAULTS: Final = (
+    *("ws_silence", "ws_close", "ws_abort", "ws_drop", "ws_duplicate", "ws_reorder", "ws_garbage", "ws_refuse"),
+)
+_STREAM_PLACES: Final = (
+    *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
+)
+NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
+#: every class of faults, for the counts of a long run
+FAULT_CLASSES: Final = (*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump")
+_SWITCHES: Final = {
+    "active_final": ("on", "off"),
+    "whole_seconds": ("on", "off"),
+    "open_orders_seconds": ("on", "off"),
+    "null_lists": ("on", "off"),
+    "unknown_order": ("422", "404", "blank"),
+    "repeat_books": ("on", "off"),
+    "batch": ("all_or_nothing", "best_effort"),
+    "user_trade_fee_scaled": ("on", "off"),
+    "keepalive": ("documented", "observed"),
+    "nonce": ("any", "increasing"),
+}
+
+
+def draw(seed: int, layer: Layer) -> Plan:
+    """A seed's plan."""
+    chance = Random(f"plan {layer} {seed}")
+    active_ms = chance.randrange(15_000, 30_000)
+    acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]
+    if chance.random() < 0.3:  # bursts meet the limits and form batches
+        at_ms = chance.randrange(1_000, active_ms)
+        acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in range(chance.randrange(10, 30))]
+    faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
+    crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
+    switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
+    return Plan(
+        seed=seed,
+        layer=layer,
+        acts=tuple(sorted(acts, key=lambda act: act.at_ms)),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_ms)),
+        crashes=tuple(sorted(crashes, key=lambda crash: crash.at_ms)),
+        switches=switches,
+        shares_limits=chance.random() < 0.3,
+        active_ms=active_ms,
+    )
+
+
+def _act(chance: Random, active_ms: int) -> Act:
+    return Act(
+        at_ms=chance.randrange(0, active_ms),
+        kind=chance.choices(list(ACTS), list(ACTS.values()))[0],
+        pair=PAIRS[0] if chance.random() < 0.7 else PAIRS[1],
+        x=round(chance.random(), 6),
+        y=round(chance.random(), 6),
+    )
+
+
+def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
+    at_ms = chance.randrange(0, active_ms)
+    draw = chance.random()
+    if draw < 0.55:
+        kind = chance.choice(list(_REQUEST_FAULTS))
+        if kind in _LISTING_KINDS or chance.random() < 0.25:
+            where = chance.choice(_READ_PLACES)
+        else:
+            where = chance.choice(_ORDER_PLACES)
+        bounds = _REQUEST_FAULTS[kind]
+        return Fault(
+            at_ms=at_ms,
+            for_ms=chance.randrange(500, 8_000),
+            kind=kind,
+            where=where,
+            share=chance.choice((1.0, 1.0, 0.5, 0.2)),
+            count=chance.choice((1, 2, 3, None)),
+            value=None if bounds is None else chance.randrange(*bounds),
+        )
+    if draw < 0.8:
+        kind = chance.choice(_STREAM_FAULTS)
+        return Fault(
+            at_ms=at_ms,
+            for_ms=chance.randrange(500, 8_000),
+            kind=kind,
+            where=chance.choice(_STREAM_PLACES),
+            share=1.0 if kind in ("ws_silence", "ws_refuse") else chance.choice((1.0, 0.3, 0.1)),
+            count=chance.choice((1, 2, None)) if kind not in ("ws_close", "ws_abort") else chance.choice((1, 2)),
+        )
+    if draw < 0.84:  # the time of day of the bot's machine, in milliseconds, until it is set right
+        jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
+        return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
+    kind = chance.choice(NETWORK_FAULTS)
+    # what a connection holds back arrives within two seconds, or never: that is how late this exchange acts at most
+    most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
+    return Fault(
+        at_ms=at_ms,
+        for_ms=chance.randrange(100, most_ms),
+        kind=kind,
+        share=chance.choice((1.0, 0.5, 0.3)),
+    )
+
+
+def _crash(chance: Random, active_ms: int) -> Crash:
+    on = chance.choice(("", "send", "create", "create", "cancel", "answer", "write"))
+    return Crash(
+        at_ms=chance.randrange(500, active_ms),
+        on=on,
+        nth=chance.randrange(1, 4),
+        rounds=chance.choice((0, 1, 2, 3, chance.randrange(4, 60))),
+        silently=chance.random() < 0.3,
+        is_cancel=chance.random() < 0.15,
+        down_ms=chance.choice((50, 500, 3_000)),
+    )

@@ -1,0 +1,89 @@
+"""Rare branches by name, and how often runs reached them. A long run that missed one of them proved nothing about
+it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from unittest import mock
+
+from botkit.live.bot import Bot
+from botkit.model.orders import FINAL_STATES
+
+#: what a long run must have come to at least once: a transition of an order ("unknown > open"), or a name
+NAMED: Final = {
+    "unknown > open": "create timed out, found by client id",
+    "unknown > filled": "create timed out, found by client id when it was filled already",
+    "unknown > cancelled": "create timed out, found when it was cancelled already",
+    "unknown > absent": "create timed out, proved absent",
+    "unknown > partly_filled": "create timed out, found partly filled",
+    "unknown > untriggered": "a stop timed out, found by client id",
+    "sending > unknown": "the outcome of a create was unknown",
+    "sending > rejected": "the exchange refused a create",
+    "sending > not_sent": "no byte of a create left",
+    "sending > filled": "an order was filled before its answer came",
+    "sending > post_only_cancelled": "a post-only order would have taken",
+    "queued > cancelled": "an order was cancelled while it waited",
+    "queued > expired": "an order expired in the queue",
+    "untriggered > open": "a stop was triggered",
+    "untriggered > filled": "a stop was triggered and filled at once",
+    "partly_filled > filled": "an order was filled in parts",
+    "partly_filled > cancelled": "an order was cancelled when it was filled in part",
+    "open > cancelled": "an order was cancelled",
+}
+_HEARD: Final = {
+    "and the exchange has it": "a refused create was at the exchange",
+    "was lost": "a stream was lost",
+    "reconciled with the exchange again": "reconciling failed, and came through at last",
+    "cannot be reconciled": "reconciling failed three times in a row",
+    "came or went outside": "a balance was adopted",
+    "halted": "a halt",
+}
+
+
+class Reached:
+    """Counts of branches."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._states: dict[int, str] = {}
+        #: called with the client id and state of an order that a bot holds for ended
+        self.on_final: Callable[[int, str], None] = lambda client_id, state: None
+
+    def __call__(self, name: str) -> None:
+        """A branch that a run sometimes reaches."""
+        self.counts[name] += 1
+
+    def heard(self, text: str) -> None:
+        """A notice to the user."""
+        for part, name in _HEARD.items():
+            if part in text:
+                self.counts[name] += 1
+
+    def came_out(self, out: Any) -> None:
+        """A turn of a bot had results."""
+        for order, state in out.states:
+            before = self._states.get(order.client_id) or ("sending" if order.sent else "queued")
+            if before != state.value:
+                self.counts[f"{before} > {state.value}"] += 1
+            self._states[order.client_id] = state.value
+            if state in FINAL_STATES:
+                self.on_final(order.client_id, state.value)
+        for fill in out.fills:
+            self.counts["a maker's fill" if fill.is_maker else "a taker's fill"] += 1
+        for request in out.requests:
+            self.counts[f"request {request.endpoint}"] += 1
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """During the block, every bot's turns are observed."""
+        came_out = Bot.came_out
+
+        def watched(bot: Bot, out: Any, now: int) -> None:
+            self.came_out(out)
+            came_out(bot, out, now)
+
+        with mock.patch.object(Bot, "came_out", watched):
+            yield

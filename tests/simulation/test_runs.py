@@ -1,0 +1,64 @@
+"""A few seeds of both layers, the plans that once failed, and the simulation's own guarantees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.simulation.checks import Books, Broken
+from tests.simulation.mutants import MUTANTS, applied
+from tests.simulation.plan import Plan, draw
+from tests.simulation.runner import read_plan, run_plan
+from tests.simulation.shrink import REGRESSIONS, shrink
+
+#: the dead close nothing: what garbage collection says of their sockets and coroutines is no news
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+KEPT = sorted(REGRESSIONS.glob("*.json"))
+
+
+@pytest.mark.parametrize(("layer", "seed"), [("core", 1), ("core", 2), ("whole", 1)])
+def test_a_seed_breaks_no_invariant_and_covers_enough(layer: str, seed: int) -> None:
+    result = run_plan(draw(seed, layer))  # type: ignore[arg-type]
+    assert not result.broken, result.broken
+    assert result.counts
+
+
+@pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
+def test_seeds_that_once_failed_pass(path: Path) -> None:
+    result = run_plan(read_plan(path))
+    assert not result.broken, "\n".join(result.story)
+
+
+@pytest.mark.parametrize("layer", ["core", "whole"])
+def test_a_plan_is_one_run(layer: str) -> None:
+    plan = msgspec.json.decode(msgspec.json.encode(draw(4, layer)), type=Plan)  # type: ignore[arg-type]
+    assert run_plan(plan).digest == run_plan(draw(4, layer)).digest  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_planted_fault_still_applies(mutant: object) -> None:
+    with applied(mutant):  # type: ignore[arg-type]
+        pass
+
+
+def test_a_plan_shrinks_to_what_breaks_it() -> None:
+    plan = draw(7, "core")
+    wanted = plan.acts[3], plan.faults[1]
+
+    def breaks(smaller: Plan) -> str:
+        return "I1: twice" if wanted[0] in smaller.acts and wanted[1] in smaller.faults else ""
+
+    short = shrink(plan, breaks)
+    assert (short.acts, short.faults, short.crashes, short.switches) == ((wanted[0],), (wanted[1],), (), {})
+
+
+def test_the_checks_import_nothing_of_the_engine() -> None:
+    source = Path(__file__).with_name("checks.py").read_text()
+    assert "botkit.engine" not in source
+    assert Books is not None
+    assert issubclass(Broken, AssertionError)
