@@ -326,8 +326,8 @@ class EquityCurve:
         if fall.trough_time is not None and fall.recovered is None and high >= self._worst_peak:
             first = int(np.argmax(equity >= self._worst_peak))
             self._drawdown = msgspec.structs.replace(fall, recovered=int(times[first]))
-        # Most slices need only their extremes: no fall in one can be deeper than from the highest peak it could
-        # have to its lowest row.
+        # Most slices need only their extremes: no drawdown within a slice exceeds the fall from its highest possible
+        # peak to its lowest row.
         if low < self._worst * max(self._peak, high):
             peaks = np.maximum(np.maximum.accumulate(equity), self._peak)
             ratio = np.divide(equity, peaks, out=np.ones_like(equity), where=peaks > 0)

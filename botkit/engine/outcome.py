@@ -45,7 +45,7 @@ class Outcome:
     def __init__(self) -> None:
         #: requests to send now, in this order
         self.requests: list[Request] = []
-        #: every state that an order entered
+        #: every change of an order's state: (order, new state)
         self.states: list[tuple[Order, OrderState]] = []
         self.fills: list[Fill] = []
         self.notes: list[Note] = []

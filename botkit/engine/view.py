@@ -33,7 +33,7 @@ class MoneyView:
 
     @property
     def account(self) -> Mapping[str, int]:
-        """What the exchange should report of each currency."""
+        """The balance that the exchange should report for each currency."""
         return dict(self._portfolio.account)
 
     @property

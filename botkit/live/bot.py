@@ -76,7 +76,7 @@ class Bot:
         self.compare_refusal: str | None = None
         #: set once the exchange has refused the key
         self.key_refused = asyncio.Event()
-        #: what this and other bots own of the account; None if no other bot uses it
+        #: what this and other bots own in the account; None if no other bot uses it
         self.claims = None if parts.is_new_world else Claims(parts.folder)
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
@@ -225,7 +225,7 @@ class Bot:
                 self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
 
     def elsewhere(self) -> dict[str, int]:
-        """What other running bots own of the account, in units by currency."""
+        """What other running bots own in the account, in units by currency."""
         return {} if self.claims is None else self.claims.elsewhere()
 
     def _blocked(self, blocked: Blocked) -> None:

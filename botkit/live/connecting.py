@@ -35,7 +35,7 @@ async def connect(bot: Bot) -> None:
     plain = ""
     if answer is not None and answer.outcome is not Ending.OK:
         plain = f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
-    troubles = bot.streams.troubles() or "without a word"
+    troubles = bot.streams.troubles() or "no reason was given"
     raise StartRefused(
         f"the account's streams did not connect within {waited_s:.0f} s ({troubles}){plain}. "
         "Nothing was traded; check the address, the key and this machine's clock"

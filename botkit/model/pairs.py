@@ -104,7 +104,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return steps_of(price, self.price_decimals, up=up, what="price")
 
     def lots(self, amount: Number) -> int:
-        """An amount in lots, rounded down to a step that the exchange accepts."""
+        """An amount in lots, rounded down to a multiple of the exchange's step."""
         lots = steps_of(amount, self.amount_decimals, up=False, what="amount")
         return lots - lots % self.amount_step
 

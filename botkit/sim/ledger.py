@@ -62,7 +62,7 @@ class Ledger:
         deed.of(order).currencies[currency] = None
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
-        """End an order in a final state and release its remaining lock."""
+        """Move an order to a final state and release what it still locks."""
         self._close(order, deed.of(order), deed.time, state)
 
     def _close(self, order: VenueOrder, news: AccountNews, now: Nanos, state: OrderState) -> None:

@@ -1,7 +1,7 @@
 """Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
 
-Rows are numbered through the whole run (``first`` is the number of the first row still in memory), so that row numbers
-stay valid when past rows are dropped. Nothing here loops over rows in Python.
+Rows are numbered consecutively across the whole run (``first`` is the number of the first row still in memory), so row
+numbers stay valid when past rows are dropped. Nothing here loops over rows in Python.
 
 The search uses windows that double from `_WINDOW_MIN` rows until something touches, and remembers its progress: rows
 before ``scanned`` are clear. A distant order costs one comparison per row, once; an order replaced every second never
@@ -39,7 +39,7 @@ _NOTHING = Bounds()
 
 
 class VenueStream(Generic[_Columns]):
-    """Columns of one kind, contiguous from the last past row on."""
+    """Columns of one kind, contiguous from the latest row already reached."""
 
     #: names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
@@ -76,7 +76,7 @@ class VenueStream(Generic[_Columns]):
         received = fresh["received"]
         if self.held and received[0] < self.received[-1]:
             raise ValueError(
-                f"rows of {columns.kind} of {columns.pair} must be loaded in order of receive time:"
+                f"{columns.pair} {columns.kind} must be loaded in order of receive time:"
                 f" {int(received[0])} comes after {int(self.received[-1])}"
             )
         # the current row (the book, the last price) is the one before the cursor

@@ -65,7 +65,7 @@ def test_a_fill_counts_from_its_moment_and_its_fee_shows_at_once() -> None:
     assert c.drawdown.fraction == pytest.approx(0.001)
 
 
-def test_a_change_after_the_last_price_counts_in_the_final_equity() -> None:
+def test_a_balance_change_after_the_last_price_is_part_of_the_final_equity() -> None:
     c = curve({"usdt": 1_000 * COIN})
     c.add_slice({"btc_usdt": column((0, 100.0))})
     c.add_slice({}, [(START + 5, "usdt", -2 * COIN)])

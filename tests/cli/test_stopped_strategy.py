@@ -26,7 +26,7 @@ def on_book(self, book):
 Printed = pytest.CaptureFixture[str]
 
 
-def test_run_status_and_why_report_it_first_and_the_exit_code_is_1(
+def test_run_status_and_why_report_a_stopped_strategy_first_and_run_exits_with_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -1,4 +1,4 @@
-"""The fixtures for other projects, used as those projects would."""
+"""The pytest fixtures for other projects, used the way those projects use them."""
 
 from __future__ import annotations
 

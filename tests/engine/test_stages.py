@@ -220,7 +220,7 @@ def test_the_unfinished_bar_at_a_live_start_is_completed_from_the_exchanges_cand
     assert len(b.s.series[0]) == 3
 
 
-def test_a_bar_that_ends_during_the_history_read_is_read_again_in_full() -> None:
+def test_a_bar_that_closes_while_history_is_read_is_fetched_again_in_full() -> None:
     b = reading(58)
     b.tell(Trade(BTC, b.now, 905.0, 2.0))
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]

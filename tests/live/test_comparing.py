@@ -47,7 +47,7 @@ def test_a_suspicion_during_a_comparison_leads_to_another() -> None:
 
 def test_events_during_a_comparison_are_compared_once_it_has_ended() -> None:
     asked = Asked()
-    for _ in range(3):  # streams come back, the machine wakes up
+    for _ in range(3):  # as when streams reconnect or the machine wakes up
         asked.comparisons.at_once()
     assert asked.count == 1
     assert asked.end(START, START + NS_PER_S)

@@ -10,11 +10,11 @@ The numbers are those of the invariants:
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
@@ -197,14 +197,21 @@ class Books:
         return dict(self._account.total)
 
 
-def journal_rows(path: Path) -> dict[int, dict[str, Any]]:
-    """The journal's orders by client id, read with SQLite alone."""
-    db = sqlite3.connect(path, isolation_level=None)
-    try:
-        db.row_factory = sqlite3.Row
-        return {row["client_id"]: dict(row) for row in db.execute("SELECT * FROM orders")}
-    finally:
-        db.close()
+class Journaled:
+    """What the journal holds at a moment: SQLite, and over it the log."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises JournalError."""
+        journal = Journal.open(path, read_only=True)
+        try:
+            self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
+            kept = journal.document("strategy:t")
+            #: the lots that the strategy was told are filled, by client id
+            self.told: dict[str, int] = {} if kept is None else dict(kept["state"].get("fills", {}))
+            if journal.damage is not None:
+                raise Broken(f"log: {journal.damage}")
+        finally:
+            journal.close()
 
 
 def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from botkit.live.disk import RealDisk, RealFiles
-from botkit.live.ports import Appending, Lock
+from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles
+from botkit.live.ports import Appending, DurableFile, Lock
 
 
 class Refused(OSError):
@@ -37,9 +37,13 @@ class SimulatedDisk(RealDisk):
         self.error: OSError | None = None
         self.writes = self.refused = 0
         self.files: SimulatedFiles = SimulatedFiles(self)
+        self.durable = _DurableFiles(self)
+        #: it died of a power cut: the write that it died in may leave a part of itself
+        self.tears = False
         self._on_write = on_write
         self._locks: list[Lock] = []
         self._appending: list[_Appending] = []
+        self._in_place: list[_InPlace] = []
         self._connections: list[_Connection] = []
 
     # -- what the simulation calls --------------------------------------------------------------------------------
@@ -49,6 +53,7 @@ class SimulatedDisk(RealDisk):
         if self.is_dead:
             return
         self.is_dead = True
+        self.tears = power_cut
         for lock in self._locks:
             lock.release()
         for file in self._appending:
@@ -57,6 +62,8 @@ class SimulatedDisk(RealDisk):
     def close(self) -> None:
         """Release files and connections once the run is over."""
         self.die()
+        for file in self._in_place:
+            file.close()
         for connection in self._connections:
             sqlite3.Connection.close(connection)
 
@@ -201,6 +208,44 @@ class _Appending:
             end = os.fstat(self._number).st_size
             os.ftruncate(self._number, self._synced + (end - self._synced) // 2)
         self._release()
+
+
+class _DurableFiles(RealDurableFiles):
+    def __init__(self, disk: SimulatedDisk) -> None:
+        self._disk = disk
+
+    def open(self, path: Path) -> DurableFile:
+        self._disk.check()
+        return _InPlace(self._disk, path)
+
+
+class _InPlace:
+    """A file that is written in place: on return the bytes are there, and a power cut within leaves half of them."""
+
+    def __init__(self, disk: SimulatedDisk, path: Path) -> None:
+        self._disk = disk
+        self._number: int | None = os.open(path, os.O_RDWR)
+        self.size = os.fstat(self._number).st_size
+        disk._in_place.append(self)
+
+    def write(self, at: int, content: bytes) -> None:
+        if self._number is None:
+            raise OSError(errno.EBADF, "it is closed")
+        was_dead = self._disk.is_dead
+        try:
+            after = self._disk.writing()
+        except OSError:
+            if self._disk.tears and not was_dead:
+                os.pwrite(self._number, content[: len(content) // 2], at)
+            raise
+        os.pwrite(self._number, content, at)
+        if after is not None:
+            after()
+
+    def close(self) -> None:
+        number, self._number = self._number, None
+        if number is not None:
+            os.close(number)
 
 
 class _Connection(sqlite3.Connection):

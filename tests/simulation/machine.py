@@ -93,6 +93,10 @@ class VirtualThreads:
         context = contextvars.copy_context()
         return await self._loop.run_soon(lambda: context.run(work))
 
+    def mutex(self) -> contextlib.AbstractContextManager[object]:
+        """Nothing: there are no other threads."""
+        return contextlib.nullcontext()
+
     def caller_frame(self) -> Callable[[], FrameType | None]:
         """There is no other thread to look from."""
         return lambda: None

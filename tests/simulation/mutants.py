@@ -55,10 +55,8 @@ MUTANTS = (
     ),
     Mutant(
         "a cancel that was answered counts as the end", "protocol", "botkit.engine.orders.desk",
-        "                if order.cancel_requested and report.state not in FINAL_STATES:\n"
-        "                    self._router.cancel(order, at)  # still live after its cancel: cancel again\n",
-        "                if order.cancel_requested and report.state not in FINAL_STATES:\n"
-        "                    self.finish(order, OrderState.CANCELLED, at)\n",
+        "            self._router.cancel(order, now)  # still live after its cancel: cancel again\n",
+        "            self.finish(order, OrderState.CANCELLED, now)\n",
     ),
     Mutant(
         "executions that were seen are booked again", "ledger", "botkit.engine.orders.desk",
@@ -80,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "orders that ended during an outage are not read", "reconcile", "botkit.engine.orders.reconcile",
-        "        for order, _, _ in stale:\n            self._desk.look_at(order, now)\n", "",
+        "        self._desk.look_at((order for order, _, _ in stale), now)\n", "",
     ),
     Mutant(
         "a commit leaves out the strategies' state", "log", "botkit.live.persistence",

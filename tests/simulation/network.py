@@ -599,7 +599,7 @@ class Server(asyncio.AbstractServer):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A listening socket, as far as anybody asks."""
+    """Stands in for a listening socket, with the attributes that callers use."""
 
     address: tuple[str, int]
     family: int = socket.AF_INET

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import sqlite3
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,9 +41,9 @@ from tests.simulation.checks import (
     TASKS_MAX,
     Books,
     Broken,
+    Journaled,
     check_no_secret,
     check_rows,
-    journal_rows,
 )
 from tests.simulation.core import CoreAdapter, CoreExchange
 from tests.simulation.disk import SimulatedDisk
@@ -140,7 +138,6 @@ class Run:
         self._down = asyncio.Event()
         self.broken: Broken | None = None
         self.main: asyncio.Task[None] | None = None
-        self._rows: sqlite3.Connection | None = None
         self._chance = Random(f"run {plan.seed}")
         self._disks: list[SimulatedDisk] = []
         self._replayed: set[str] = set()
@@ -195,8 +192,6 @@ class Run:
             self.loop.kill(self._life.process)
         for disk in self._disks:
             disk.close()
-        if self._rows is not None:
-            self._rows.close()
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
@@ -502,7 +497,8 @@ class Run:
         life = self._life
         self.books.look(self._row_of)
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
-            if life is not None and life.ended is None and not self._down.is_set():
+            has_died = life is not None and (life.ended is None or life.process.is_dead)
+            if has_died and not self._down.is_set():
                 self._crash(self._kill_at_round[1])
             else:
                 self._kill_at_round = None
@@ -525,18 +521,11 @@ class Run:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
-        if self._rows is None:
-            self._rows = sqlite3.connect(self._state / "journal.sqlite", isolation_level=None)
-        found = self._rows.execute("SELECT state FROM orders WHERE client_id = ?", (client_id,)).fetchone()
-        return None if found is None else str(found[0])
+        row = self._journaled().rows.get(client_id)
+        return None if row is None else str(row["state"])
 
-    def _journal(self) -> dict[int, dict[str, Any]]:
-        return journal_rows(self._state / "journal.sqlite")
-
-    def _told_fills(self) -> dict[str, int]:
-        assert self._rows is not None
-        found = self._rows.execute("SELECT value FROM meta WHERE key = 'strategy:t'").fetchone()
-        return {} if found is None else dict(json.loads(found[0])["state"].get("fills", {}))
+    def _journaled(self) -> Journaled:
+        return Journaled(self._state / "journal.sqlite")
 
     # -- the calm -------------------------------------------------------------------------------------------------
 
@@ -619,7 +608,8 @@ class Run:
         if found:
             return found
         bot.view.money.check()
-        return self.books.settled(self._journal(), self._told_fills())
+        journaled = self._journaled()
+        return self.books.settled(journaled.rows, journaled.told)
 
     def _unprobed(self, life: Life) -> list[str]:
         assert life.bot is not None
@@ -632,12 +622,12 @@ class Run:
         ]
 
     def _check_journal(self) -> None:
-        if not (self._state / "journal.sqlite").exists() or self._rows is None:
-            return
-        rows = self._journal()
-        check_rows(rows)
-        self.books.check(rows)
-        self.books.check_told(self._told_fills())
+        if not self.books.orders:
+            return  # there may be no journal yet
+        journaled = self._journaled()
+        check_rows(journaled.rows)
+        self.books.check(journaled.rows)
+        self.books.check_told(journaled.told)
 
 
 class _Watched:

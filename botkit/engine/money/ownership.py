@@ -1,4 +1,4 @@
-"""Who owns what of an account, by its books: strategies, the reserve, and nobody."""
+"""Who owns what in an account, by its books: strategies, the reserve, and nobody."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.engine.money.stakes import Stakes
 
 
 class AccountOwnership:
-    """Who owns what of an account now, by its books."""
+    """Who owns what in an account now, by its books."""
 
     __slots__ = ("_ledger", "_reserve", "_stakes")
 

@@ -40,9 +40,9 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """Who owns what of an account. ``left`` belongs to no strategy of this bot and is not ``reserved``.
+    """Who owns what in an account. ``left`` belongs to no strategy of this bot and is not ``reserved``.
 
-    ``elsewhere`` is what other bots own of the account.
+    ``elsewhere`` is what other bots own in the account.
     """
 
     owners: tuple[Owner, ...]

@@ -67,7 +67,7 @@ class Portfolio:
         self.currency = currency
         self.shares = tuple(shares)
         self.reserve = dict(reserve)
-        #: what the strategies without capital share of the account
+        #: the part of the account that strategies without capital share
         self.pooled = pool_currencies(self.shares, currency)
         self.valuation = Valuation(pairs)
         #: the last prices by pair; after the first, a driver that skips rows may set ``prices[pair].price`` itself
@@ -310,7 +310,7 @@ class Portfolio:
 
     @property
     def account(self) -> Mapping[str, int]:
-        """What the exchange should report of each currency, in units."""
+        """The balance that the exchange should report for each currency, in units."""
         return self.ledger.account
 
     @property
