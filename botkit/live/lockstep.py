@@ -120,6 +120,7 @@ class Lockstep:
         self._arrived = asyncio.Condition()
         self._requests: dict[int, asyncio.Task[Answer]] = {}  # by their id at the emulator
         self._received = 0
+        self._is_unsettled = False  # requests were received that the exchange has not acted on
         self._connected = 0
         self._broken = ""
         self._told: deque[_Told] = deque()
@@ -150,6 +151,7 @@ class Lockstep:
             return content
 
     async def _step(self, until: Nanos, *, whole: bool = False) -> _Step:
+        self._is_unsettled = False
         found = msgspec.json.decode(
             await self._post("step", until=until, requests=self._received, whole=whole), type=_Step
         )
@@ -200,6 +202,8 @@ class Lockstep:
         engine = self.engine
         while True:
             while self._told:
+                if self._is_trades(self._told[0]):
+                    await self._settle()
                 await self._take(self._told.popleft())
             wake = engine.wake_at()
             target = until if wake is None or wake > until else max(wake, self.clock.time)
@@ -228,9 +232,8 @@ class Lockstep:
         if told.stream not in self.adapter.account_streams:
             for event in events:
                 await self._turn(event, now)
-                # what this event's orders caused at once comes before the rest of a frame of trades
-                while self._told and _first(self._told[0]) < _first(told):
-                    await self._take(self._told.popleft())
+                if self._is_trades(told):
+                    await self._settle_before(told)
             return
         # the account streams' frames of one match are one input, as in a backtest
         while told.group and self._told and self._told[0].group == told.group:
@@ -259,17 +262,35 @@ class Lockstep:
 
     async def _send(self, requests: Sequence[Request]) -> None:
         """Send requests one after another, so that the exchange receives them in the bot's order."""
-        for number, request in enumerate(requests, 1):
+        for request in requests:
             task = asyncio.ensure_future(self.adapter.send(request))
             self._received += 1
             self._requests[self._received] = task
-            # returns once the request has been received; with the last one, what they all cause at once
-            body = await self._post(
-                "step", until=self.clock.time, requests=self._received, still=True, more=number < len(requests)
-            )
+            # returns once the request has been received; what it causes waits for `_settle`
+            await self._post("step", until=self.clock.time, requests=self._received, more=True)
+            self._is_unsettled = True
+
+    @staticmethod
+    def _is_trades(told: _Told) -> bool:
+        return told.stream == "trades"
+
+    async def _settle(self) -> None:
+        """Let happen what the requests sent so far cause at this very moment, and sort it among what is still to take.
+
+        As in a backtest: once all answers, account events and books of a moment are taken, and after each trade.
+        """
+        if self._is_unsettled:
+            self._is_unsettled = False
+            body = await self._post("step", until=self.clock.time, requests=self._received, still=True)
             self._told.extend(msgspec.json.decode(body, type=_Step).delivered)
-        if requests:
             self._told = deque(sorted(self._told, key=_first))
+
+    async def _settle_before(self, told: _Told) -> None:
+        """Take all that the orders sent at one trade cause at once, before the rest of its frame."""
+        while self._is_unsettled:
+            await self._settle()
+            while self._told and _first(self._told[0]) < _first(told):
+                await self._take(self._told.popleft())
 
     # -- streams --------------------------------------------------------------------------------------------------
 

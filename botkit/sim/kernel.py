@@ -120,6 +120,7 @@ class Kernel:
         self._is_trades_only = True
         self._only_account = next(iter(self._ledger.accounts.values())) if len(accounts) == 1 else None
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
+        self._traded_at: Nanos | None = None  # the latest moment whose trades have happened
         self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
 
@@ -322,7 +323,7 @@ class Kernel:
                 is_touched = self._touched is not None and self._touched <= at
                 if is_touched and not self._is_trades_only:
                     self._candles_and_books(at)
-                if self._feeds and self._books(at) and pause and self._is_instant:
+                if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
                     self._paused_at, self._sent_before_pause = at, self._sent
                     known = outbox.until(at)
                     self._look_to(at)
@@ -333,6 +334,7 @@ class Kernel:
                 is_touched = True  # those that just arrived may be, too
             if is_touched:
                 self._trades(at)
+            self._traded_at = at
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._work(heapq.heappop(self._arrivals), at)
             at = self._next_deed()

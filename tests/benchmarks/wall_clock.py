@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.wall_clock [--minutes 5] [--runs 5] [--tape FOLDER] [--keep FOLDER]
 
-`botkit run` and its emulator in a process of their own, as a user starts them; market_maker, quoting at every fill. The
-tape is `busy_market` unless another is given. Of each run its latency.json goes into ``latency: {from: ...}`` of its
+`botkit run` and its emulator in a process of their own, as a user starts them, 50 ms apart each way; market_maker,
+quoting at every fill. The tape is `busy_market` unless another is given. Of each run its latency.json goes into ``latency: {from: ...}`` of its
 backtest. Two medians are compared, of the runs and of their backtests: fills, volume and cancels within 3 %.
 
 A backtest draws its latencies by a seed, so each is run with several seeds; what they differ by is the chance that no
@@ -46,6 +46,8 @@ SHOWN = (*JUDGED, "cancelled", "cancel_refused", "orders", "post_only_cancelled"
 _SETTLING: Nanos = 2 * NS_PER_S
 #: a tape is shifted by whole minutes; a start this near to the next one would leave unclear by how many
 _NEAR_MINUTE: Nanos = 15 * NS_PER_S
+#: what the emulator adds each way: a real exchange is this far away
+_WAY_MS = 50
 _BALANCES = {"usdt": "1000000", "btc": "10"}
 _PARAMS = {"pair": PAIR, "amount": 0.02, "inventory": 3.0, "spread_bps": 1.0, "skew_bps": 10, "tolerance_bps": 0}
 
@@ -68,7 +70,7 @@ def config(tape: Path, params: Mapping[str, Any]) -> dict[str, Any]:
         "strategies": [{"name": "maker", "use": "market_maker", "capital": _BALANCES, "params": dict(params)}],
         "limits": {"ledger": "none"},
         "backtest": {"data": str(tape), "balances": _BALANCES, "fees": {"maker": "0", "taker": "0.0005"}},
-        "emulator": {"market": str(tape), "speed": 1},
+        "emulator": {"market": str(tape), "speed": 1, "latency": {"order_ms": _WAY_MS, "answer_ms": _WAY_MS}},
     }
 
 
