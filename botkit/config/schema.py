@@ -290,7 +290,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
     @property
     def is_delayed(self) -> bool:
         """True if orders and answers take time."""
-        return self.model is not None or bool(self.order_ms) or bool(self.answer_ms)
+        return self.from_ is not None or self.model is not None or bool(self.order_ms) or bool(self.answer_ms)
 
     @property
     def feed_ns(self) -> Nanos:
