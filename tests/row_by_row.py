@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from botkit.backtesting.driver import Driver
+from botkit.model.columns import TradeColumns
 from botkit.model.merged_rows import MergedRows
 
 
@@ -14,14 +15,11 @@ class RowByRow(Driver):
         while row < len(rows):
             at = int(rows.received[row])
             due, wake = self.kernel.next_at(), engine.wake_at()
-            if (
-                due is not None
-                and due <= at
-                and (wake is None or due <= wake)
-                and not (self._prints and self._prints[0].at < due)
-            ):
-                self._publish(due)
-            elif wake is not None and wake < at and not (self._prints and self._prints[0].at < wake):
+            told_at = self._prints[0][0].at if self._prints else None
+            if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
+                amid = row > 0 and rows.received[row - 1] == due and isinstance(rows.at(row - 1)[0], TradeColumns)
+                self._publish(due, amid_trades=bool(amid))
+            elif wake is not None and wake < at and (told_at is None or wake < told_at):
                 self.turn(None, max(wake, engine.view.now))
             elif self._prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()

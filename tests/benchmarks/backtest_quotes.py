@@ -24,7 +24,7 @@ name: bench-quotes
 exchange: bitopro
 plugins: [{strategies}]
 strategies:
-  - {{name: bench, use: {use}, params: {{pair: btc_usdt}}}}
+  - {{name: bench, use: {use}, capital: {{usdt: "10000000", btc: "100"}}, params: {{pair: btc_usdt}}}}
 backtest:
   data: {{path: {tape}, pair: btc_usdt}}
   balances: {{usdt: "10000000", btc: "100"}}
