@@ -4,8 +4,8 @@
 
 `botkit run` and its emulator in a process of their own, as a user starts them, 50 ms apart each way; market_maker,
 quoting at every fill. The tape is `busy_market` unless another is given. Each run's latency.json goes into the
-``latency: {from: ...}`` of its backtest. Two medians are compared, of the runs and of their backtests: fills, volume and
-cancels within 3 %.
+``latency: {from: ...}`` of its backtest. Two medians are compared, of the runs and of their backtests: fills,
+volume and cancels within 3 %.
 
 A backtest draws its latencies by a seed, so each is run with several seeds; what they differ by is the chance that no
 comparison can get below.
