@@ -103,7 +103,7 @@ def test_a_misspelt_name_in_the_environment_is_refused(installed: Path) -> None:
         load(environ_load="zeta_on")
 
 
-def test_a_folder_is_loaded_once_under_any_of_its_names(tmp_path: Path) -> None:
+def test_a_folder_given_under_several_names_is_loaded_once(tmp_path: Path) -> None:
     folder = tmp_path / "p"
     write(folder, "mine.py", STRATEGY.format(name="mine"))
     try:

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 
 import msgspec
 
-#: duration from which a live bot warns (`botkit.live.watchdog`)
+#: a live bot warns about a callback that takes this long (`botkit.live.watchdog`)
 LIMIT_S = 0.25
 _LOOK_S = 0.05
 #: the most places to report, one sentence each

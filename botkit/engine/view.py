@@ -135,7 +135,7 @@ class ChecksView:
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:
-        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
+        """How many bars were checked against the exchange's candles and differed, by keys such as ``btc_twd 1m``."""
         return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
 
     @property

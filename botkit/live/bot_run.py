@@ -106,7 +106,7 @@ class BotRun:
             await self.run(duration_s)
         except BotkitError as error:
             self._fail(str(error))
-        except Exception as error:  # a bug of ours or a plugin's ends this bot alone
+        except Exception as error:  # a bug in botkit or a plugin ends only this bot
             log.exception("the bot %s has ended", self.parts.name)
             self._fail(f"{type(error).__name__}: {error}")
 

@@ -70,7 +70,7 @@ class Filling:
         self._waiting.append((operations, behind))
 
     def beside(self) -> None:
-        """Have SQLite filled in the background; call it when nothing else is urgent. Does not wait."""
+        """Wake the background job that fills SQLite, and return at once. Call it when nothing is urgent."""
         if self._repeating is None and not self._has_ended:
             self._repeating = self._background.repeat("journal", self._step)
         elif self._is_idle and (self._waiting or self._to_prune is not None):

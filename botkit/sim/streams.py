@@ -28,7 +28,7 @@ _STEPS = 3  # rows to try one by one before a binary search
 _NEAR = 64
 _GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
-#: books turned into lists at once
+#: how many books to convert to lists at a time
 _ROWS_AT_ONCE = 128
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)

@@ -186,7 +186,7 @@ def test_an_absent_order_of_a_quote_is_not_resent_automatically() -> None:
     assert len(b.all(CreateOrder)) == 2
 
 
-def test_the_cap_goes_to_the_levels_nearest_to_the_touch_on_both_sides() -> None:
+def test_the_cap_keeps_the_levels_nearest_to_the_touch_on_both_sides() -> None:
     b = bot()
     quote(b, bids=[(990 - i, 1) for i in range(8)], asks=[(1_010 + i, 1) for i in range(8)])
     assert [(side, price) for side, price, _ in levels(b)] == [

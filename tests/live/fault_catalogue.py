@@ -82,7 +82,7 @@ NETWORK: dict[str, Shown] = {
     ),
     "cross-origin redirect": Shown(
         (
-            _NETWORK + "test_a_redirect_takes_no_key_to_another_origin",
+            _NETWORK + "test_a_redirect_does_not_send_the_key_to_another_origin",
             _NETWORK + "test_a_redirect_at_the_start_refuses_it",
         ),
         "a redirect, which botkit does not follow...the server sent a redirect, which botkit does not",

@@ -224,7 +224,7 @@ async def test_an_untrusted_certificate_gets_no_signed_upgrade(
 # -- redirects and silence ----------------------------------------------------------------------------------------
 
 
-async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
+async def test_a_redirect_does_not_send_the_key_to_another_origin(world: World) -> None:
     async with venue() as other:
         bot = await world.start()
         away = other.rest.removesuffix("/v3")

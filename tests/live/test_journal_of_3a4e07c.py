@@ -42,7 +42,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         bot = await started(world)
         p, q = strategy(bot, "p"), strategy(bot, "q")
 
-        # what was open is adopted as it stands, with what was filled meanwhile
+        # open orders are adopted as they are, with the fills that happened while the bot was down
         own, other = by_amount(bot, "p"), by_amount(bot, "q")
         stands = {amount: (order.state.value, order.tag, f"{order.executed:g}") for amount, order in own.items()}
         assert {amount: stands[amount] for amount in ("0.011", "0.013", "0.02", "0.016")} == {

@@ -97,7 +97,7 @@ class Standing:
         return part
 
     def traded(self, price: Decimal, amount: Decimal, taker_buys: bool) -> Decimal:
-        """A public trade, and what it fills."""
+        """Process a public trade; returns what it fills."""
         beyond = self.sign * (self.price - price)
         if beyond > 0:
             self.ahead = Decimal(0)

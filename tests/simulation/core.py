@@ -406,7 +406,7 @@ class CoreAdapter:
                 self._sink(Connection(ConnectionState.CONNECTED, stream.name, pair, ""))
 
     def deliver(self, delivery: Delivery) -> None:
-        """Something became known: deliver it to everybody concerned."""
+        """Pass a delivery on to every subscriber that it concerns."""
         if not self.is_alive:
             return
         item = delivery.item

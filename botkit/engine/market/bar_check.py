@@ -88,7 +88,7 @@ class _Series:
         self.asking = False
         #: bars that differed at the last read and have not been reported yet
         self.suspects: set[Nanos] = set()
-        #: how many bars were compared with candles since the start, and how many differed
+        #: how many bars have been compared with candles since the start, and how many of them differed
         self.checked_in_all = 0
         self.different_in_all = 0
         #: the causes reported in this stretch; empty while bars agree

@@ -87,7 +87,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
 
 
 def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, buying: bool) -> tuple[int, int]:
-    """Take ``lots`` from the levels, none beyond ``limit_ticks``: (lots found, price of the last level touched)."""
+    """Walk the levels for up to ``lots``, none beyond ``limit_ticks``. Returns (lots found, price of the last level)."""
     found, last = 0, 0
     for ticks, available in levels:
         if (ticks > limit_ticks) if buying else (ticks < limit_ticks):

@@ -307,7 +307,7 @@ class SharedLimits:
             await asyncio.sleep(wait / NS_PER_S / self._speed)
 
     async def succeed(self, before: Predecessor) -> None:
-        """Report what a dead process sent, so that its leases are not held for everything it might have sent."""
+        """Report what a dead process sent, so that the ledger need not assume that it used all its leases."""
         if before.ledger == self._ledger:
             with contextlib.suppress(LedgerUnreachable):
                 await self._link.call(Leave(before.holder, self._sent_by(before.sent)))

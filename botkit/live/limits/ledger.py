@@ -408,5 +408,5 @@ class SlotLedger(msgspec.Struct, array_like=True):
 
 
 def new_ledger(random: Random) -> SlotLedger:
-    """An empty ledger with an id by which processes notice that it is a new one."""
+    """Create an empty ledger with a new id, so that processes can tell that it is new."""
     return SlotLedger(f"{random.getrandbits(64):016x}")

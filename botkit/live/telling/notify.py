@@ -252,5 +252,5 @@ def policy_of(level: Level, options: dict[str, Any]) -> tuple[Policy, dict[str, 
     except (TypeError, ValueError):
         raise ValueError(f"digest_s: {digest_s!r} and daily_cap: {daily_cap!r} must be numbers") from None
     if not 0 <= digest <= 86_400 or not 1 <= cap <= 10_000:
-        raise ValueError("digest_s is 0 to 86400 seconds, and daily_cap 1 to 10000 messages")
+        raise ValueError("digest_s must be 0 to 86400 seconds, and daily_cap 1 to 10000 messages")
     return Policy(level=level, digest_s=digest, daily_cap=cap), rest
