@@ -284,7 +284,7 @@ def test_a_notifier_that_cannot_be_created_is_an_error_with_its_place(tmp_path: 
     for section, message in (
         ("  - {use: telegram}", "telegram"),
         ("  - {use: bell, loud: true}", "bell takes no options, not 'loud'"),
-        ("  - {use: sink, digest_s: -1}", "digest_s is 0 to 86400 seconds"),
+        ("  - {use: sink, digest_s: -1}", "digest_s must be 0 to 86400 seconds"),
         ("  - {use: sink, url: '${MISSING}'}", "MISSING"),
     ):
         with pytest.raises(ConfigError, match=r"bot\.yaml") as caught:
