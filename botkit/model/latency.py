@@ -13,13 +13,28 @@ from typing import TypeAlias
 
 import msgspec
 
+__all__ = [
+    "CANCEL",
+    "CREATE",
+    "FILL",
+    "FORMAT",
+    "LATENCIES",
+    "NEWS",
+    "REQUESTS",
+    "STEPS",
+    "MeasuredLatencies",
+    "Quantiles",
+    "kind_of",
+]
+
 #: the file's name in a run's folder
 LATENCIES = "latency.json"
 FORMAT = 1
 #: how finely a distribution is kept
 STEPS = 1000
 #: the kinds of requests that are told apart, singles and batches together
-CREATE, CANCEL = "create", "cancel"
+CREATE = "create"
+CANCEL = "cancel"
 REQUESTS = (CREATE, CANCEL)
 #: and of what a bot hears: an order was accepted, cancelled, or filled by others
 FILL = "fill"

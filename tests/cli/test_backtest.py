@@ -133,7 +133,7 @@ def test_a_backtest_imports_neither_pandas_nor_a_web_client(config: Path, tmp_pa
         (["--from", "yesterday"], "--from: 'yesterday' is not a time"),
         (["--to", "2024-13-01"], "--to: '2024-13-01' is not a time"),
         (["--data", "/nowhere/at/all"], "there is no such file or folder"),
-        (["--out", "FILE/below"], "cannot be made"),
+        (["--out", "FILE/below"], "cannot be created"),
     ],
 )
 def test_an_invalid_option_is_named(

@@ -19,6 +19,7 @@ import pytest
 
 from botkit.cli.run import _Signals
 from botkit.cli.screen import Output
+from botkit.model.clock import NS_PER_S
 
 PLUGIN = """
 from botkit import Strategy, Pair, hookimpl
@@ -138,10 +139,9 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
         if ours is not None:
             os.close(ours)
         wait_for(lambda: status.exists() and json.loads(status.read_bytes())["open_orders"] == 1)
-        written = json.loads(status.read_bytes())["beat"]
-        wait_for(
-            lambda: json.loads(status.read_bytes())["beat"] > written + 6
-        )  # past the line printed every five seconds
+        written = json.loads(status.read_bytes())["time"]
+        # past the line printed every five seconds
+        wait_for(lambda: json.loads(status.read_bytes())["time"] > written + 6 * NS_PER_S)
         assert process.poll() is None, "the bot ended because it could not print"
         process.send_signal(signal.SIGHUP)
         assert process.wait(60) == 0
