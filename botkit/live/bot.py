@@ -179,6 +179,7 @@ class Bot:
 
     def looked(self, now: Nanos) -> None:
         """A pass is over and its requests have been handed over."""
+        self.latencies.settle()
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():

@@ -17,16 +17,30 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from botkit.live.persistence import client_ids_of
 from botkit.live.ports import Disk
 from botkit.model.clock import NS_PER_MS, NS_PER_US, Nanos
 from botkit.model.events import Fill, OrderBook, OrderReport
 from botkit.model.inputs import AccountEvents, Input
-from botkit.model.latency import CANCEL, CREATE, FILL, FORMAT, LATENCIES, NEWS, REQUESTS, STEPS, kind_of
+from botkit.model.latency import (
+    CANCEL,
+    CREATE,
+    FILL,
+    FORMAT,
+    LATENCIES,
+    NEWS,
+    REQUESTS,
+    STEPS,
+    MeasuredLatencies,
+    kind_of,
+)
 from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 
@@ -86,9 +100,24 @@ class Latencies:
         # by client id: the timestamp of a fill not yet reported to strategies
         self._filled: OrderedDict[int, Nanos] = OrderedDict()
         self._written = 0
+        # inputs and outcomes not yet looked at, in order
+        self._new: list[Callable[[], None]] = []
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
         """A turn at ``now`` decided on these requests and reported these fills to strategies."""
+        self._new.append(partial(self._decided, tuple(requests), tuple(fills), now))
+
+    def went_in(self, given: Input, now: Nanos) -> None:
+        """A turn at ``now`` receives an input."""
+        self._new.append(partial(self._take, given, now))
+
+    def settle(self) -> None:
+        """Look at everything new. Called once the requests have left, since no order need wait for it."""
+        new, self._new = self._new, []
+        for look in new:
+            look()
+
+    def _decided(self, requests: tuple[Request, ...], fills: tuple[Fill, ...], now: Nanos) -> None:
         for fill in fills:
             stamp = self._filled.pop(fill.order.client_id, None)
             if stamp is not None:
@@ -105,8 +134,7 @@ class Latencies:
             for client_id in ids:
                 _keep(waiting, client_id, now)
 
-    def went_in(self, given: Input, now: Nanos) -> None:
-        """A turn at ``now`` receives an input."""
+    def _take(self, given: Input, now: Nanos) -> None:
         kind = type(given)
         if kind is OrderBook:
             self._feed.add(now - given.time - _STAMP_CUT)  # type: ignore[union-attr]
@@ -147,40 +175,43 @@ class Latencies:
 
     def document(self) -> dict[str, Any]:
         """Everything measured so far, in microseconds; see `botkit.model.latency`."""
+        self.settle()
         order, answer, round_trip = (
-            {kind: found.quantiles() for kind, found in table.items()}
+            {kind: tuple(found.quantiles()) for kind, found in table.items()}
             for table in (self._order, self._answer, self._round_trip)
         )
-        feed, ahead_us = self._feed.quantiles(), 0
+        feed, ahead_us = tuple(self._feed.quantiles()), 0
         is_stamped = any(order.values())
         if is_stamped:
             place = STEPS // 100  # the very fastest may be a fluke
             there, back = (min(us[place] for us in table.values() if us) for table in (order, answer))
             ahead_us = (there - back) // 2
-            order = {kind: [value - ahead_us for value in us] for kind, us in order.items()}
-            answer = {kind: [value + ahead_us for value in us] for kind, us in answer.items()}
-            feed = [value + ahead_us for value in feed]
+            order = {kind: tuple(value - ahead_us for value in us) for kind, us in order.items()}
+            answer = {kind: tuple(value + ahead_us for value in us) for kind, us in answer.items()}
+            feed = tuple(value + ahead_us for value in feed)
         else:
-            order = {kind: [value // 2 for value in us] for kind, us in round_trip.items()}
-            answer = {kind: list(order.get(kind, ())) for kind in NEWS}
+            order = {kind: tuple(value // 2 for value in us) for kind, us in round_trip.items()}
+            answer = {kind: order.get(kind, ()) for kind in NEWS}
         counts = {
             name: {kind: found.count for kind, found in table.items()}
             for name, table in (("order", self._order), ("answer", self._answer), ("round_trip", self._round_trip))
         }
-        return {
-            "format": FORMAT,
+        found = MeasuredLatencies(
+            format=FORMAT,
             **self._about,
-            "is_stamped": is_stamped,
-            "exchange_ahead_us": ahead_us,
-            "counts": {**counts, "feed": {"book": self._feed.count}},
-            "order_us": order,
-            "answer_us": answer,
-            "feed_us": feed,
-            "round_trip_us": round_trip,
-        }
+            is_stamped=is_stamped,
+            exchange_ahead_us=ahead_us,
+            order_us=order,
+            answer_us=answer,
+            feed_us=feed,
+            round_trip_us=round_trip,
+            counts={**counts, "feed": {"book": self._feed.count}},
+        )
+        return msgspec.to_builtins(found)  # type: ignore[no-any-return]
 
     def save(self) -> None:
         """Write the measurements, if anything is new. A full disk is reported elsewhere."""
+        self.settle()
         tables = (self._order, self._answer, self._round_trip)
         measured = self._feed.count + sum(found.count for table in tables for found in table.values())
         if measured == self._written:

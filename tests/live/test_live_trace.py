@@ -10,7 +10,7 @@ import botkit.engine.engine
 from tests.benchmarks.live_trace import LIVES, ways
 
 #: of an order sent in on_book; a frame of trades costs more the more trades it lists
-CALLS_MOST = 175
+CALLS_MOST = 171
 FILES_MOST = {"on_book": 53, "on_trade": 56}
 #: a timer or another task of the loop between the steps
 CALLS_ROOM, FILES_ROOM = 15, 3
