@@ -95,29 +95,10 @@ def _file(path: Path) -> Path:
         return path
     if (path / LATENCIES).exists():
         return path / LATENCIES
-    runs = path / "runs"
-    numbers = (
-        sorted((int(run.name) for run in runs.iterdir() if run.name.isdigit()), reverse=True) if runs.is_dir() else []
-    )
-    for number in numbers:
-        if (runs / str(number) / LATENCIES).exists():
-            return runs / str(number) / LATENCIES
+    found = [file for file in path.glob(f"runs/*/{LATENCIES}") if file.parent.name.isdigit()]
+    if found:
+        return max(found, key=lambda file: int(file.parent.name))
     raise ValueError(
         f"{path} holds no {LATENCIES}: name the folder of a run that has traded, such as .../runs/12 of a bot's state, "
         "which `botkit run` names"
     )
-
-
-__all__ = [
-    "CANCEL",
-    "CREATE",
-    "FILL",
-    "FORMAT",
-    "LATENCIES",
-    "NEWS",
-    "REQUESTS",
-    "STEPS",
-    "MeasuredLatencies",
-    "Quantiles",
-    "kind_of",
-]
