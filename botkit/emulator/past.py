@@ -10,14 +10,16 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
+
+import msgspec
 
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.events import TradeReport
 from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import FINAL_STATES, Condition, OrderState, OrderType, Side
+from botkit.model.orders import FINAL_STATES, OrderState, OrderType
 from botkit.model.pairs import Pair
 from botkit.model.requests import ListOrders, ListTrades
 from botkit.sim.order import Account, Orders, Trades, VenueOrder, is_listed
@@ -30,11 +32,11 @@ _NEVER: Nanos = (1 << 63) - 1
 
 _TABLES = """
 CREATE TABLE orders (rank INTEGER PRIMARY KEY, id TEXT UNIQUE, number INTEGER, pair TEXT, client_id INTEGER,
-                     created INTEGER, updated INTEGER, body TEXT, sums TEXT);
+                     created INTEGER, updated INTEGER, body BLOB, sums TEXT);
 CREATE INDEX by_client ON orders (pair, client_id);
 CREATE INDEX by_pair ON orders (pair, rank);
 CREATE INDEX by_number ON orders (number);
-CREATE TABLE trades (place INTEGER PRIMARY KEY, pair TEXT, order_id TEXT, time INTEGER, body TEXT);
+CREATE TABLE trades (place INTEGER PRIMARY KEY, pair TEXT, order_id TEXT, time INTEGER, body BLOB);
 CREATE INDEX by_order ON trades (order_id);
 CREATE INDEX by_pair_trades ON trades (pair, place);
 """
@@ -51,6 +53,12 @@ class AccountPast:
         self.orders = account.orders = _SpiltOrders(self)
         self.trades = account.trades = _SpiltTrades(self)
         self._pairs: dict[str, Pair] = {}
+
+        def pair_of(kind: type, name: str) -> Pair:
+            return self._pairs[name]
+
+        self._decode_order = msgspec.json.Decoder(_Kept, dec_hook=pair_of).decode
+        self._decode_trade = msgspec.json.Decoder(TradeReport, dec_hook=pair_of).decode
         self._look_at = SPILL_AT
         #: called with the digits of each order that leaves memory
         self.on_spilt: Callable[[int], None] = lambda number: None
@@ -116,13 +124,13 @@ class AccountPast:
         sql = f"SELECT body FROM orders WHERE {where} ORDER BY rank DESC LIMIT {limit}"
         return (self._order(body) for (body,) in self._db.execute(sql, values))
 
-    def _order(self, body: str) -> VenueOrder:
-        return _order_of(self._account, self._pairs, json.loads(body))
+    def _order(self, body: bytes) -> VenueOrder:
+        return _order_of(self._account, self._decode_order(body))
 
     def newest_trades(self, where: str = "1", *values: object) -> Iterator[TradeReport]:
         """Spilt executions, newest first."""
-        sql = f"SELECT pair, body FROM trades WHERE {where} ORDER BY place DESC"
-        return (_trade_of(self._pairs[pair], body) for pair, body in self._db.execute(sql, values))
+        sql = f"SELECT body FROM trades WHERE {where} ORDER BY place DESC"
+        return (self._decode_trade(body) for (body,) in self._db.execute(sql, values))
 
     def pairs(self) -> list[str]:
         """The pairs of what was spilt."""
@@ -177,17 +185,14 @@ class _SpiltOrders(Orders):
     def created_within(self, request: ListOrders) -> Iterator[VenueOrder]:
         if not self.spilt:
             return super().created_within(request)
-        where, values = "pair = ? AND created >= ? AND created < ?", [str(request.pair)]
-        values += [request.start or 0, _NEVER if request.end is None else request.end]  # type: ignore[list-item]
-        if request.client_id is not None:
-            where, values = f"{where} AND client_id = ?", [*values, request.client_id]  # type: ignore[list-item]
+        where, values = _within(request, "created", client_id=request.client_id)
         present = [order for order in super().values() if is_listed(order, request)]
         return self._merged(present, self._past.newest_orders(where, *values))
 
     def closed_since(self, time: Nanos, pair_rows_max: int) -> list[VenueOrder]:
-        found = super().closed_since(time, pair_rows_max) if not self.spilt else []
         if not self.spilt:
-            return found
+            return super().closed_since(time, pair_rows_max)
+        found: list[VenueOrder] = []
         for pair in {*self._past.pairs(), *(order.pair for order in super().values())}:
             present = [
                 order
@@ -219,10 +224,7 @@ class _SpiltTrades(Trades):
         present = super().made_within(request)
         if not self.spilt:
             return present
-        where, values = "pair = ? AND time >= ? AND time < ?", [str(request.pair)]
-        values += [request.start or 0, _NEVER if request.end is None else request.end]  # type: ignore[list-item]
-        if request.order_id is not None:
-            where, values = f"{where} AND order_id = ?", [*values, request.order_id]
+        where, values = _within(request, "time", order_id=request.order_id)
         return chain(present, self._past.newest_trades(where, *values))
 
 
@@ -243,6 +245,17 @@ class TakenIds(set[int]):
         return super().__contains__(number) or any(past.has_number(number) for past in self._pasts)
 
 
+def _within(request: ListOrders | ListTrades, time: str, **wanted: object) -> tuple[str, list[object]]:
+    """A listing's condition on the file's rows and its values. ``time`` is their column; None in ``wanted`` is any."""
+    where = f"pair = ? AND {time} >= ? AND {time} < ?"
+    values: list[object] = [str(request.pair), request.start or 0, _NEVER if request.end is None else request.end]
+    for column, value in wanted.items():
+        if value is not None:
+            where += f" AND {column} = ?"
+            values.append(value)
+    return where, values
+
+
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
@@ -250,97 +263,52 @@ def _number_of(order_id: str) -> int:
     return int(order_id.removeprefix("SL-"))
 
 
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    """A final order: what a listing or a look-up can show of it. The names are those of `VenueOrder`."""
+
+    order_id: str
+    rank: int
+    sent: Nanos
+    arrived: Nanos
+    type: OrderType
+    state: OrderState
+    price_ticks: int
+    original_lots: int
+    remaining_lots: int
+    spend_units: int
+    executed_lots: int
+    executed_units: int
+    created: Nanos
+    updated: Nanos
+    new: OrderSpec
+
+
+#: those that the constructor of `VenueOrder` does not take
+_OTHERS = [name for name in _Kept.__struct_fields__ if name not in ("new", "order_id", "rank", "sent", "arrived")]
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # a pair, by its name
+
+
 def _order_row(order: VenueOrder, sums: list[int] | None) -> tuple[object, ...]:
-    new = order.new
-    body = [
-        order.order_id,
-        order.rank,
-        order.sent,
-        order.arrived,
-        order.type.value,
-        order.state.value,
-        order.price_ticks,
-        order.original_lots,
-        order.remaining_lots,
-        order.spend_units,
-        order.executed_lots,
-        order.executed_units,
-        order.created,
-        order.updated,
-        new.client_id,
-        str(new.pair),
-        new.side.value,
-        new.type.value,
-        new.price_ticks,
-        new.amount_lots,
-        new.spend_units,
-        new.stop_ticks,
-        None if new.condition is None else new.condition.value,
-        new.post_only,
-    ]
+    body = _Kept(*(getattr(order, name) for name in _Kept.__struct_fields__))
     return (
         order.rank,
         order.order_id,
         _number_of(order.order_id),
         str(order.pair),
-        new.client_id,
+        order.new.client_id,
         order.created,
         order.updated,
-        json.dumps(body, separators=(",", ":")),
+        _encode(body),
         json.dumps(sums),
     )
 
 
-def _order_of(account: Account, pairs: Mapping[str, Pair], body: list[Any]) -> VenueOrder:
-    order_id, rank, sent, arrived, kind, state, price_ticks, original_lots, remaining_lots, spend_units = body[:10]
-    executed_lots, executed_units, created, updated = body[10:14]
-    client_id, pair, side, new_kind, new_price, amount_lots, new_spend, stop_ticks, condition, post_only = body[14:]
-    new = OrderSpec(
-        client_id=client_id,
-        pair=pairs[pair],
-        side=Side(side),
-        type=OrderType(new_kind),
-        price_ticks=new_price,
-        amount_lots=amount_lots,
-        spend_units=new_spend,
-        stop_ticks=stop_ticks,
-        condition=None if condition is None else Condition(condition),
-        post_only=post_only,
-    )
-    order = VenueOrder(account, new, order_id, rank, sent, arrived, 0)
-    order.type, order.state, order.price_ticks = OrderType(kind), OrderState(state), price_ticks
-    order.original_lots, order.remaining_lots, order.spend_units = original_lots, remaining_lots, spend_units
-    order.executed_lots, order.executed_units = executed_lots, executed_units
-    order.created, order.updated = created, updated
+def _order_of(account: Account, kept: _Kept) -> VenueOrder:
+    order = VenueOrder(account, kept.new, kept.order_id, kept.rank, kept.sent, kept.arrived, 0)
+    for name in _OTHERS:
+        setattr(order, name, getattr(kept, name))
     return order
 
 
 def _trade_row(place: int, trade: TradeReport) -> tuple[object, ...]:
-    body = [
-        trade.order_id,
-        trade.trade_id,
-        trade.side.value,
-        trade.price_ticks,
-        trade.lots,
-        trade.fee_units,
-        trade.fee_currency,
-        trade.is_maker,
-        trade.time,
-    ]
-    return place, str(trade.pair), trade.order_id, trade.time, json.dumps(body, separators=(",", ":"))
-
-
-def _trade_of(pair: Pair, text: str) -> TradeReport:
-    order_id, trade_id, side, price_ticks, lots, fee_units, fee_currency, is_maker, time = json.loads(text)
-    return TradeReport(
-        pair=pair,
-        order_id=order_id,
-        trade_id=trade_id,
-        side=Side(side),
-        price_ticks=price_ticks,
-        lots=lots,
-        fee_units=fee_units,
-        fee_currency=fee_currency,
-        is_maker=is_maker,
-        time=time,
-    )
+    return place, str(trade.pair), trade.order_id, trade.time, _encode(trade)
