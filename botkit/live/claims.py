@@ -55,8 +55,10 @@ class Claims:
         """The claims of other bots now running on this account."""
         root, disk = self._root, self._folder.disk
         found: list[CoinClaim] = []
-        for name in disk.files.names(root) if root is not None else ():
-            if name == self._name or name.startswith(".") or root is None:
+        if root is None:
+            return found
+        for name in disk.files.names(root):
+            if name == self._name or name.startswith("."):
                 continue
             folder = StateFolder(root / name / self._mode / self._account, disk)
             claim = _read(folder)
@@ -175,28 +177,30 @@ def _same_pool(claim: CoinClaim, others: Sequence[CoinClaim]) -> str | None:
 
 def _too_much(claim: CoinClaim, others: Sequence[CoinClaim], account: Mapping[str, int], slack: int) -> str | None:
     for currency, units in claim.units.items():
-        theirs = {other.name: other.units[currency] for other in others if other.units.get(currency)}
+        theirs = _owned_by(others, currency)
         if theirs and units + sum(theirs.values()) > account.get(currency, 0) + slack:
-            figures = " and ".join(
-                f"{format_units(amount)} belong to the bot {name}" for name, amount in theirs.items()
-            )
             return (
-                f"the account has {format_units(account.get(currency, 0))} {currency}, of which {figures}, and "
-                f"this bot would take {format_units(units)}; lower its `capital`, or the other bot's"
+                f"the account has {format_units(account.get(currency, 0))} {currency}, of which {_figures(theirs)}, "
+                f"and this bot would take {format_units(units)}; lower its `capital`, or the other bot's"
             )
     return None
 
 
 def _owned_elsewhere(units: Mapping[str, int], free: Mapping[str, int], others: Sequence[CoinClaim]) -> str | None:
     for currency, wanted in units.items():
-        theirs = {other.name: other.units[currency] for other in others if other.units.get(currency)}
+        theirs = _owned_by(others, currency)
         left = free.get(currency, 0) - sum(theirs.values())
         if wanted > 0 and theirs and wanted > left:
-            figures = " and ".join(
-                f"{format_units(amount)} belong to the bot {name}" for name, amount in theirs.items()
-            )
             return (
                 f"{format_units(wanted)} {currency} is more than the {format_units(max(0, left))} {currency} that "
-                f"are unassigned: {figures}"
+                f"are unassigned: {_figures(theirs)}"
             )
     return None
+
+
+def _owned_by(others: Sequence[CoinClaim], currency: str) -> dict[str, int]:
+    return {other.name: other.units[currency] for other in others if other.units.get(currency)}
+
+
+def _figures(theirs: Mapping[str, int]) -> str:
+    return " and ".join(f"{format_units(units)} belong to the bot {name}" for name, units in theirs.items())

@@ -18,7 +18,7 @@ import msgspec
 
 from botkit.live.background import THREADS
 from botkit.live.disk import REAL_DISK
-from botkit.live.journal_faults import commits_lost, damaged, is_the_disks_fault, unusable
+from botkit.live.journal_faults import commits_lost, failed, unusable
 from botkit.live.journal_filling import PLACE, Filling, put, remove_segments, synced, text_of, transaction
 from botkit.live.journal_log import JournalLog, Place, Tail, make_segment, read_tail, segment_path, segments_of
 from botkit.live.journal_reading import ID_MAX, FillRecord, JournalReading, Reach
@@ -92,9 +92,7 @@ class Journal(JournalReading):
         except (sqlite3.Error, OSError) as error:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
-            if is_the_disks_fault(error):
-                raise unusable(path, "opened", error, disk) from None
-            raise damaged(path, error) from None
+            raise failed(path, "opened", error, disk) from None
         except BaseException:
             db.close()
             raise

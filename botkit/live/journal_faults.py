@@ -46,6 +46,11 @@ def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) 
     return JournalError(f"the journal {path} cannot be {verb}: {error}")
 
 
+def failed(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
+    """Why SQLite could not open or read a journal: its disk, or damage."""
+    return unusable(path, verb, error, disk) if is_the_disks_fault(error) else damaged(path, error)
+
+
 def commits_lost(path: Path, what: str) -> str:
     """Says that a journal can be read up to a point, after which commits are missing."""
     return f"the journal {path} has lost its latest commits ({what})"

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.live.journal_faults import damaged, is_the_disks_fault, unusable
+from botkit.live.journal_faults import damaged, failed
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.journal_tables import SEALED, checksum
 from botkit.live.ports import Disk
@@ -71,9 +71,7 @@ class JournalReading:
         try:
             return self._db.execute(statement, values).fetchall()
         except (sqlite3.Error, OSError) as error:
-            if isinstance(error, OSError) or is_the_disks_fault(error):
-                raise unusable(self.path, "read", error, self.disk) from None
-            raise damaged(self.path, error) from None
+            raise failed(self.path, "read", error, self.disk) from None
         except (OverflowError, UnicodeError) as error:  # from a cell that is not text
             raise damaged(self.path, error) from None
 

@@ -14,7 +14,7 @@ from typing import Any
 from botkit.model.events import Fill
 from botkit.model.orders import Order
 
-_FIGURES = (*("time", "price_ticks", "lots", "value_units", "fee_units", "fee_currency", "is_maker", "executed_lots"),)
+_FIGURES = ("time", "price_ticks", "lots", "value_units", "fee_units", "fee_currency", "is_maker", "executed_lots")
 
 
 class Untold:
