@@ -188,14 +188,8 @@ class Router:
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot; returns None, or the reason why it cannot be queued."""
         self._now = now
-        express = self.express
-        if not self.queued and (
-            not express or (len(express) < self._express_max and express[0][0].strategy == order.strategy)
-        ):
-            express.append((order, False, now))
-            self._changes.count += 1
+        if self._takes_express(order, now, is_cancel=False):
             return None
-        self._queue_express()
         if self.queued >= self._queue_max:
             return f"the router's queue is full: {self.queued:,} requests wait for the exchange's rate limits"
         self._queue_create(order, now)
@@ -221,13 +215,7 @@ class Router:
             return Withdrawal.DUPLICATE
         assert order.order_id, f"{order!r} neither waits here nor has an order id"
         self._cancelling.add(client_id)
-        if not self.queued and (
-            not express or (len(express) < self._express_max and express[0][0].strategy == order.strategy)
-        ):
-            express.append((order, True, now))
-            self._changes.count += 1
-        else:
-            self._queue_express()
+        if not self._takes_express(order, now, is_cancel=True):
             self._queue_cancel(order, now)
         return Withdrawal.QUEUED
 
@@ -489,6 +477,18 @@ class Router:
         return router_use(self._table, self._routes, self._figures)
 
     # -- queues -----------------------------------------------------------------------------------------------------
+
+    def _takes_express(self, order: Order, now: Nanos, *, is_cancel: bool) -> bool:
+        """Let the request skip the queues if nothing waits but one strategy's requests of this turn; otherwise those
+        are queued first.
+        """
+        express = self.express
+        if self.queued or (express and (len(express) >= self._express_max or express[0][0].strategy != order.strategy)):
+            self._queue_express()
+            return False
+        express.append((order, is_cancel, now))
+        self._changes.count += 1
+        return True
 
     def _queue_express(self) -> None:
         """Move the express orders into the queues: something else is waiting too, or they must wait themselves."""
