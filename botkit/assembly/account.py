@@ -59,7 +59,7 @@ async def account_access(
 
 
 def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
-    """The ledger of a configuration. A command in a hurry goes without if the ledger's password is not at hand."""
+    """The configured ledger. A command in a hurry goes without if the ledger's password is missing."""
     try:
         return resolve_ledger(project.loaded, environ)
     except ConfigError as error:

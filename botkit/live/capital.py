@@ -66,7 +66,7 @@ def parse_cost(text: str) -> int:
 def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any], cost_e8: int | None = None) -> str:
     """Move capital of a running bot; negative amounts are taken. Returns a sentence.
 
-    ``cost_e8`` is what one of the coins given cost, in units of quote; None: the price at hand.
+    ``cost_e8`` is what each added coin cost, in units of quote; None: the last price.
 
     Raises ValueError saying why not, and JournalError if it cannot be journaled; then nothing has moved.
     """

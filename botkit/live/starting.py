@@ -4,8 +4,9 @@ open      lock the folder, read the journal, connect what sending needs
 make      the engine with its driver, the recording, the windows shared with other bots
 restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
-settle    cancel or adopt departed strategies' orders, then reconcile with the exchange claim     what the bot owns of
-the account, compared with other bots begin     on_start, history, on_ready
+settle    cancel or adopt departed strategies' orders, then reconcile with the exchange
+claim     what the bot owns in the account, compared with other bots
+begin     on_start, history, on_ready
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_e
         # a break of the streams concerns both, and both go on
         told, cut = len(world.said), world.emulator.cut_sockets()
         assert cut == 6
-        # a stream that was lost is told of in words that end alike
+        # the message about a lost stream ends with the same words
         await until(lambda: sum("info:" in line and line.endswith("is back") for line in world.said) == 2 * cut, 60)
         assert not [line for line in world.said[:told] if "warning" in line or "error" in line]
         again = far_buy(second)
