@@ -328,6 +328,8 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
                 status = mutator.dice.choice((200, 200, 200, 200, 422, 500))
                 writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
         except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:  # also where the loop ends first and cancels this
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

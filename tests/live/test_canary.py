@@ -82,8 +82,10 @@ def assert_absent(what: str, content: bytes) -> None:
 
 
 def arguments_of(process_id: int) -> bytes:
-    path = Path(f"/proc/{process_id}/cmdline")
-    return path.read_bytes() if path.exists() else b""
+    try:
+        return Path(f"/proc/{process_id}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended, or there is no such file system
+        return b""
 
 
 def free_port() -> int:
