@@ -194,9 +194,7 @@ class Sender:
             self.pump()
             light = [asyncio.create_task(self._light(f"light{n}", Random(n))) for n in range(options.light)]
             end = self._clock.now() + int(options.seconds * NS_PER_S)
-            while (
-                not self._ended and self._clock.now() < end and (self.router.waiting or self._tasks or light)
-            ):
+            while not self._ended and self._clock.now() < end and (self.router.waiting or self._tasks or light):
                 if options.refill and self.router.waiting < options.creates // 2:
                     for _ in range(options.creates // 2):
                         self.create("greedy")
