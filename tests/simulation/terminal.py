@@ -74,6 +74,10 @@ class Terminal:
         """Begin a task that goes on beside the commands, until the terminal is closed."""
         return self.loop.create_task(work)
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the command that runs. Raises KeyError if it does not want to know."""
+        self.loop.signals[number]()
+
     def command(self, main: Coroutine[Any, Any, T], **_: Any) -> T:
         """Do as ``asyncio.run`` does, in a process of its own."""
         process = Process("command")
