@@ -179,7 +179,7 @@ class Forks:
             assert process.stdin is not None
             process.stdin.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 5)
+                await asyncio.wait_for(process.wait(), _PATIENCE_S)
             if process.returncode is None:
                 process.kill()
                 await process.wait()

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -35,13 +35,9 @@ TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 
 @pytest.fixture
-def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A broker's folder; the broker ends with the test."""
-    place = tmp_path / getattr(request, "param", "b")
-    yield place
-    if sys.platform == "linux":
-        with contextlib.suppress(LookupError):
-            os.kill(broker_pid(place), signal.SIGKILL)
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A broker's folder; tests/conftest.py ends the broker with the test."""
+    return tmp_path / getattr(request, "param", "b")
 
 
 def held(reply: LedgerReply) -> tuple[int, int]:
@@ -122,8 +118,6 @@ def test_a_port_requires_its_token(tmp_path: Path) -> None:
         await stranger.close()
 
     asyncio.run(main())
-    if sys.platform == "linux":
-        os.kill(broker_pid(tmp_path), signal.SIGKILL)
 
 
 class System:
@@ -209,14 +203,10 @@ def judge(window_s: int, processes: int, deeds: Callable[[Trial, Path], None]) -
         folder = judged.folder / "b"
         for _ in range(processes):
             judged.send("--ledger", str(folder), "--seconds", "600", "--creates", "800", "--refill")
-        try:
-            judged.until_sending()
-            deeds(judged, folder)
-            judged.stop()
-            verdict, told = judged.verdict()
-        finally:
-            if sys.platform == "linux":
-                os.kill(broker_pid(folder), signal.SIGKILL)
+        judged.until_sending()
+        deeds(judged, folder)
+        judged.stop()
+        verdict, told = judged.verdict()
         assert len(told) == sum(sender.returncode == 0 for sender in judged.senders) > 0
         assert verdict["violations"] == 0, verdict
 

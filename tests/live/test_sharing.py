@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +23,6 @@ from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
 from botkit.project.connect import connect
 from botkit.project.project import Project
-from tests.benchmarks.limits_judge import broker_pid
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
 
 pytestmark = pytest.mark.virtual_time
@@ -74,9 +69,6 @@ async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, m
         held = await creates_held(watcher)
         await watcher.close()
         assert held == arrived  # they cool down; nothing is leased any more
-    if sys.platform == "linux":
-        with contextlib.suppress(LookupError):
-            os.kill(broker_pid(folder), signal.SIGKILL)
 
 
 class DeadLink:
