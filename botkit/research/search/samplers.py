@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Protocol
@@ -124,7 +125,9 @@ class _Tpe:
         self._where = where
         self._fixed = fixed
         # constant_liar: points of one batch do not crowd at one place
-        sampler = optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, constant_liar=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, constant_liar=True)
         self._study = optuna.create_study(sampler=sampler, direction="maximize")
         self._asked: list[Any] = []
         self._seen: set[tuple[Any, ...]] = set()
