@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from botkit.cli.main import main
 from botkit.research.looks import Look, LookLedger, LooksError, Market, content_hash, distinct, returns_matrix
 
 DAY = 86_400 * 10**9
@@ -120,3 +121,16 @@ def test_a_newer_ledger_is_left_alone(ledger: LookLedger) -> None:
 def test_equal_contents_have_equal_hashes() -> None:
     assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": [2], "a": 1})
     assert content_hash({"a": 1}) != content_hash({"a": 2})
+
+
+def test_the_command_lists_what_was_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
+    assert main(["trials"]) == 0
+    assert "nothing was tried yet" in capsys.readouterr().out
+    LookLedger(tmp_path).note(SMA, [look(), look(code="c2")])
+    assert main(["trials"]) == 0
+    assert "sma_cross  btc_twd eth_twd  recorded  1970-01-01  1970-01-11      2" in capsys.readouterr().out
+    assert main(["trials", "--json"]) == 0
+    assert '"looks": 2' in capsys.readouterr().out

@@ -10,16 +10,18 @@ A line is complete or absent: a search that is interrupted while it writes loses
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from botkit.errors import ConfigError
-from botkit.research.search.study import Evaluation, Job
+from botkit.research.search.study import Evaluation, TrialRun
 
 __all__ = ["SEARCHES", "SearchFolder", "newest_search", "next_search"]
 
@@ -36,7 +38,7 @@ class SearchFolder:
         """Create the folder, or open that of an earlier session. Raises ConfigError."""
         self.path = path
         self._definition = {"format": _FORMAT, **definition}
-        self._file: IO[str] | None = None
+        self._file: FileIO | None = None
         self.known: dict[tuple[int, float], Evaluation] = {}
         if is_continued:
             self._check_same()
@@ -45,7 +47,7 @@ class SearchFolder:
             self._create()
 
     def __enter__(self) -> SearchFolder:
-        self._file = (self.path / TRIALS).open("a", encoding="utf-8", newline="\n")
+        self._file = (self.path / TRIALS).open("ab", buffering=0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -53,7 +55,7 @@ class SearchFolder:
             self._file.close()
             self._file = None
 
-    def add(self, job: Job, evaluation: Evaluation) -> None:
+    def add(self, job: TrialRun, evaluation: Evaluation) -> None:
         """Append one evaluation. Raises ConfigError if the disk refuses it."""
         assert self._file is not None, "the folder is not open"
         row = {
@@ -65,8 +67,9 @@ class SearchFolder:
             "error": evaluation.error,
         }
         try:
-            self._file.write(json.dumps(row, allow_nan=False) + "\n")
-            self._file.flush()
+            line = (json.dumps(row, allow_nan=False) + "\n").encode()
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise ConfigError(
                 f"{self.path / TRIALS}: cannot be written ({error.strerror}); the trials before it are kept, and "

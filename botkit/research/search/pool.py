@@ -14,12 +14,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from botkit.errors import BotkitError, ConfigError
-from botkit.research.search.study import Evaluation, Job
+from botkit.research.search.study import Evaluation, TrialRun
 
 __all__ = ["Evaluate", "InProcess", "ProcessPool"]
 
 #: runs one job
-Evaluate = Callable[[Job], Evaluation]
+Evaluate = Callable[[TrialRun], Evaluation]
 
 # of a worker process, set once when it starts: how it runs a job, or why it cannot
 _evaluate: Evaluate | None = None
@@ -32,7 +32,7 @@ class InProcess:
     def __init__(self, make: Callable[[], Evaluate]) -> None:
         self._evaluate = make()
 
-    def run(self, jobs: Sequence[Job], done: Callable[[Job, Evaluation], None]) -> None:
+    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
         """Run ``jobs`` in order."""
         for job in jobs:
             done(job, self._evaluate(job))
@@ -57,7 +57,7 @@ class ProcessPool:
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._count, mp_context=context, initializer=_prepare, initargs=(self._make,))
 
-    def run(self, jobs: Sequence[Job], done: Callable[[Job, Evaluation], None]) -> None:
+    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
         """Run ``jobs``, calling ``done`` as each ends."""
         deaths: dict[int, int] = {}
         left = {job.number: job for job in jobs}
@@ -70,15 +70,15 @@ class ProcessPool:
 
     def _pass(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[TrialRun],
         wide: int,
-        left: dict[int, Job],
+        left: dict[int, TrialRun],
         deaths: dict[int, int],
-        done: Callable[[Job, Evaluation], None],
+        done: Callable[[TrialRun, Evaluation], None],
     ) -> bool:
         """Run what is left until all is done or a worker has died; False if one has."""
         waiting = list(reversed(jobs))
-        running: dict[Future[Evaluation], Job] = {}
+        running: dict[Future[Evaluation], TrialRun] = {}
         while waiting or running:
             try:
                 while waiting and len(running) < wide:
@@ -97,10 +97,10 @@ class ProcessPool:
 
     @staticmethod
     def _count_deaths(
-        running: dict[Future[Evaluation], Job],
-        left: dict[int, Job],
+        running: dict[Future[Evaluation], TrialRun],
+        left: dict[int, TrialRun],
         deaths: dict[int, int],
-        done: Callable[[Job, Evaluation], None],
+        done: Callable[[TrialRun, Evaluation], None],
     ) -> None:
         for job in running.values():
             deaths[job.number] = deaths.get(job.number, 0) + 1
@@ -124,7 +124,7 @@ def _prepare(make: Callable[[], Evaluate]) -> None:
         _unprepared = error  # raised by the first job: an initializer's error would only say "broken pool"
 
 
-def _run(job: Job) -> Evaluation:
+def _run(job: TrialRun) -> Evaluation:
     if _unprepared is not None:
         raise _unprepared
     assert _evaluate is not None, "the worker was not prepared"

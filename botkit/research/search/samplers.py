@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from botkit.errors import ConfigError
 from botkit.research.search.axes import Axis, Choices, Point, Range, points_of_grid
-from botkit.research.search.condition import Condition
+from botkit.research.search.where import Where
 
 __all__ = ["SAMPLERS", "Sampler", "grid_size", "make_sampler"]
 
@@ -34,7 +34,7 @@ class Sampler(Protocol):
         """Take the objectives of the last batch, greater being better; None for a trial that has none."""
 
 
-def make_sampler(kind: str, axes: Sequence[Axis], where: Condition | None, fixed: Point, seed: int) -> Sampler:
+def make_sampler(kind: str, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> Sampler:
     """Return the sampler ``kind``, one of `SAMPLERS`.
 
     ``fixed`` are the values of the parameters that are not searched, for ``where``. Raises ConfigError.
@@ -49,7 +49,7 @@ def make_sampler(kind: str, axes: Sequence[Axis], where: Condition | None, fixed
     raise ConfigError(f"--sampler {kind}: there is no such sampler; choose {', '.join(SAMPLERS)}")
 
 
-def grid_size(axes: Sequence[Axis], where: Condition | None, fixed: Point) -> int:
+def grid_size(axes: Sequence[Axis], where: Where | None, fixed: Point) -> int:
     """Return how many points of the grid satisfy ``where``."""
     if where is None:
         return points_of_grid(axes)
@@ -64,7 +64,7 @@ def _grid_points(axes: Sequence[Axis]) -> Iterator[Point]:
 
 
 class _Grid:
-    def __init__(self, axes: Sequence[Axis], where: Condition | None, fixed: Point) -> None:
+    def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point) -> None:
         valid = (point for point in _grid_points(axes) if where is None or where.holds(fixed | point))
         self._points = valid
 
@@ -78,7 +78,7 @@ class _Grid:
 class _Random:
     """Draws points evenly, none twice."""
 
-    def __init__(self, axes: Sequence[Axis], where: Condition | None, fixed: Point, seed: int) -> None:
+    def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         self._axes = axes
         self._where = where
         self._fixed = fixed
@@ -112,7 +112,7 @@ class _Random:
 class _Tpe:
     """Optuna's tree-structured Parzen estimator. It is asked and told in batches, so it cannot learn within one."""
 
-    def __init__(self, axes: Sequence[Axis], where: Condition | None, fixed: Point, seed: int) -> None:
+    def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         try:
             import optuna
         except ImportError:

@@ -7,17 +7,17 @@ many workers there are. So a search is the same on one core and on many machines
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from botkit.errors import ConfigError
 from botkit.research.search.axes import Point
 from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import Sampler
 
-__all__ = ["BATCH", "Evaluation", "Job", "Runner", "Study", "Trial", "ranked"]
+__all__ = ["BATCH", "Evaluation", "Runner", "Study", "Trial", "TrialRun", "ranked"]
 
 #: trials asked for at once. It belongs to the study, never to the number of workers
 BATCH = 16
@@ -27,7 +27,7 @@ RUNGS = (0.25, 0.5)
 _PRUNE_FROM = 4
 
 
-class Job(msgspec.Struct, frozen=True):
+class TrialRun(msgspec.Struct, frozen=True):
     """One backtest: trial ``number`` with the parameters ``point``, over the first ``share`` of the span."""
 
     number: int
@@ -36,11 +36,17 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """What a worker returns for a job. ``error`` says why it could not run; "" if it did."""
+    """What a worker returns for a job. ``error`` says why it could not run; "" if it did.
+
+    ``returns`` are the daily returns from day ``first_day`` since 1970 on, for the ledger of looks; they are not kept
+    with the trial.
+    """
 
     summary: dict[str, Any]
     journal_sha256: str
     error: str = ""
+    first_day: int = 0
+    returns: tuple[float, ...] = ()
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -62,7 +68,7 @@ class Trial(msgspec.Struct, frozen=True):
 class Runner(Protocol):
     """Runs backtests: in this process, in others, or on other machines."""
 
-    def run(self, jobs: Sequence[Job], done: Callable[[Job, Evaluation], None]) -> None:
+    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
         """Run ``jobs`` and call ``done`` for each as it finishes, in any order."""
 
 
@@ -79,7 +85,7 @@ class Study:
         min_trades: int,
         prune: bool,
         known: Mapping[tuple[int, float], Evaluation],
-        on_evaluation: Callable[[Job, Evaluation], None],
+        on_evaluation: Callable[[TrialRun, Evaluation], None],
         on_trial: Callable[[Trial], None],
     ) -> None:
         """``trials`` is the most to run. ``known`` are evaluations of an earlier session by (number, share): they are
@@ -103,7 +109,7 @@ class Study:
             if not points:
                 break
             first = len(self.trials)
-            batch = [Job(first + index, point) for index, point in enumerate(points)]
+            batch = [TrialRun(first + index, point) for index, point in enumerate(points)]
             trials = self._run_batch(batch)
             self._sampler.tell(points, [self._objective.rank(trial.value) for trial in trials])
             for trial in trials:
@@ -111,11 +117,11 @@ class Study:
                 self._on_trial(trial)
         return self.trials
 
-    def _run_batch(self, batch: Sequence[Job]) -> list[Trial]:
+    def _run_batch(self, batch: Sequence[TrialRun]) -> list[Trial]:
         ended: dict[int, Trial] = {}
         going = list(batch)
         for rung in RUNGS if self._prune else ():
-            found = self._evaluate([Job(job.number, job.point, rung) for job in going])
+            found = self._evaluate([TrialRun(job.number, job.point, rung) for job in going])
             for job in going:
                 evaluation = found[job.number]
                 if evaluation.error:
@@ -131,7 +137,7 @@ class Study:
             ended[job.number] = self._judge(job, found[job.number])
         return [ended[job.number] for job in batch]
 
-    def _evaluate(self, jobs: Sequence[Job]) -> dict[int, Evaluation]:
+    def _evaluate(self, jobs: Sequence[TrialRun]) -> dict[int, Evaluation]:
         found: dict[int, Evaluation] = {}
         missing = []
         for job in jobs:
@@ -141,7 +147,7 @@ class Study:
             else:
                 found[job.number] = known
 
-        def done(job: Job, evaluation: Evaluation) -> None:
+        def done(job: TrialRun, evaluation: Evaluation) -> None:
             found[job.number] = evaluation
             self._on_evaluation(job, evaluation)
 
@@ -150,7 +156,9 @@ class Study:
         assert len(found) == len(jobs), (len(found), len(jobs))
         return found
 
-    def _pruned(self, rung: float, jobs: Sequence[Job], found: Mapping[int, Evaluation]) -> Iterable[tuple[Job, float]]:
+    def _pruned(
+        self, rung: float, jobs: Sequence[TrialRun], found: Mapping[int, Evaluation]
+    ) -> Iterable[tuple[TrialRun, float]]:
         """Return the trials below the median of all that came to this rung, this batch included."""
         values: dict[int, float] = {}
         for job in jobs:
@@ -163,12 +171,13 @@ class Study:
         median = statistics.median(self._rungs[rung])
         return [(job, values[job.number]) for job in jobs if values.get(job.number, median) < median]
 
-    def _judge(self, job: Job, evaluation: Evaluation) -> Trial:
+    def _judge(self, job: TrialRun, evaluation: Evaluation) -> Trial:
         if evaluation.error:
             return _failed(job, evaluation)
-        summary = evaluation.summary
+        # equal keys of ten thousand summaries are one object
+        summary = {sys.intern(key): value for key, value in evaluation.summary.items()}
         value = self._objective.figure(summary)
-        trades = int(summary.get("trades") or 0)
+        trades = int(summary.get("round_trips") or 0)
         state, reason = "done", ""
         if trades < self._min_trades:
             state, reason = "few_trades", f"{trades} trades, fewer than {self._min_trades}"
@@ -202,12 +211,5 @@ def explain_no_value(trials: Sequence[Trial], objective: Objective) -> str:
     return f"none of {len(trials)} trials has a value for {objective.text}; the most frequent reason: {most}"
 
 
-def _failed(job: Job, evaluation: Evaluation) -> Trial:
+def _failed(job: TrialRun, evaluation: Evaluation) -> Trial:
     return Trial(job.number, job.point, "failed", None, evaluation.error, {}, "")
-
-
-def check_trials(trials: int) -> int:
-    """Return the number of trials asked for. Raises ConfigError."""
-    if trials < 1:
-        raise ConfigError(f"--trials {trials}: at least one")
-    return trials

@@ -9,31 +9,31 @@ import pytest
 
 from botkit.errors import ConfigError
 from botkit.research.search.axes import Axis, Choices, Range
-from botkit.research.search.condition import Condition
 from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import SAMPLERS, grid_size, make_sampler
-from botkit.research.search.study import BATCH, Evaluation, Job, Study, Trial, explain_no_value, ranked
+from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
+from botkit.research.search.where import Where
 
 AXES: list[Axis] = [Choices("s.a", tuple(range(10)), is_ordered=True), Choices("s.b", ("x", "y"), is_ordered=False)]
 WIDE: list[Axis] = [*AXES, Range("s.c", 0.0, 1.0, is_log=False, is_whole=False)]
 
 
-def earn(job: Job) -> Evaluation:
+def earn(job: TrialRun) -> Evaluation:
     """A backtest whose return is best at a=7, b=y, c=0.25; it has 10 trades for each unit of ``a``."""
     a, b, c = int(job.point["s.a"]), job.point["s.b"], float(job.point.get("s.c", 0.25))
     value = -((a - 7) ** 2) - (0 if b == "y" else 5) - (c - 0.25) ** 2
-    return Evaluation({"return": value * job.share, "trades": 10 * a}, f"hash {sorted(job.point.items())}")
+    return Evaluation({"return": value * job.share, "round_trips": 10 * a}, f"hash {sorted(job.point.items())}")
 
 
 class Shuffled:
     """Finishes jobs in an order of its own, as several workers do."""
 
-    def __init__(self, seed: int, run: Callable[[Job], Evaluation] = earn) -> None:
+    def __init__(self, seed: int, run: Callable[[TrialRun], Evaluation] = earn) -> None:
         self._random = random.Random(seed)
         self._run = run
         self.ran: list[tuple[int, float]] = []
 
-    def run(self, jobs: Sequence[Job], done: Callable[[Job, Evaluation], None]) -> None:
+    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
         for job in self._random.sample(list(jobs), len(jobs)):
             self.ran.append((job.number, job.share))
             done(job, self._run(job))
@@ -43,13 +43,13 @@ def search(
     kind: str = "random",
     *,
     axes: Sequence[Axis] = AXES,
-    where: Condition | None = None,
+    where: Where | None = None,
     runner: Shuffled | None = None,
     trials: int = 1000,
     min_trades: int = 0,
     prune: bool = False,
     known: Mapping[tuple[int, float], Evaluation] | None = None,
-    heard: list[tuple[Job, Evaluation]] | None = None,
+    heard: list[tuple[TrialRun, Evaluation]] | None = None,
     seed: int = 1,
 ) -> list[Trial]:
     evaluations = heard if heard is not None else []
@@ -78,7 +78,7 @@ def test_a_grid_visits_every_point_once() -> None:
 
 
 def test_a_grid_leaves_out_what_where_excludes() -> None:
-    where = Condition("s.a < 3", {"s.a": 0, "s.b": ""})
+    where = Where("s.a < 3", {"s.a": 0, "s.b": ""})
     assert len(search("grid", where=where)) == 6 == grid_size(AXES, where, {})
 
 
@@ -107,7 +107,7 @@ def test_another_seed_searches_elsewhere(kind: str) -> None:
 def test_a_continued_search_equals_one_that_was_never_interrupted(kind: str, prune: bool) -> None:
     needs(kind)
     axes = AXES if kind == "grid" else WIDE
-    heard: list[tuple[Job, Evaluation]] = []
+    heard: list[tuple[TrialRun, Evaluation]] = []
     whole = search(kind, axes=axes, trials=50, prune=prune, heard=heard)
     for kept in (0, 1, 17, len(heard) - 1, len(heard)):
         known = {(job.number, job.share): evaluation for job, evaluation in heard[:kept]}
@@ -130,7 +130,7 @@ def test_a_batch_has_sixteen_trials_whatever_the_number_asked_for() -> None:
     sizes: list[int] = []
 
     class Counting(Shuffled):
-        def run(self, jobs: Sequence[Job], done: Callable[[Job, Evaluation], None]) -> None:
+        def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
             sizes.append(len(jobs))
             super().run(jobs, done)
 
@@ -158,7 +158,7 @@ def test_pruning_spares_the_worse_half_of_the_rest_of_the_span() -> None:
 
 
 def test_a_trial_that_cannot_run_says_why_and_the_search_goes_on() -> None:
-    def run(job: Job) -> Evaluation:
+    def run(job: TrialRun) -> Evaluation:
         return Evaluation({}, "", "fast is 9 and slow is 3") if job.point["s.a"] == 9 else earn(job)
 
     trials = search("grid", runner=Shuffled(1, run))

@@ -14,7 +14,7 @@ from typing import Any
 
 from botkit.errors import ConfigError
 
-__all__ = ["Condition"]
+__all__ = ["Where"]
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
@@ -25,7 +25,7 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-class Condition:
+class Where:
     """A condition on parameters by their names, such as ``sma.fast``."""
 
     def __init__(self, text: str, names: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from botkit.errors import ConfigError
-from botkit.research.search.condition import Condition
+from botkit.research.search.where import Where
 
 NAMES = {"sma.fast": 5, "sma.slow": 20, "my-bot.mode": "a", "sma.fast_too": 1}
 
@@ -26,7 +26,7 @@ NAMES = {"sma.fast": 5, "sma.slow": 20, "my-bot.mode": "a", "sma.fast_too": 1}
     ],
 )
 def test_a_condition_is_evaluated(text: str, holds: bool) -> None:
-    assert Condition(text, NAMES).holds(NAMES) is holds
+    assert Where(text, NAMES).holds(NAMES) is holds
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_a_condition_is_evaluated(text: str, holds: bool) -> None:
 )
 def test_anything_else_is_refused_before_it_runs(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        Condition(text, NAMES)
+        Where(text, NAMES)
     assert says in str(raised.value)
 
 
 def test_values_that_cannot_be_compared_are_named() -> None:
     with pytest.raises(ConfigError, match="'<' not supported"):
-        Condition("my-bot.mode < 3", NAMES).holds(NAMES)
+        Where("my-bot.mode < 3", NAMES).holds(NAMES)
