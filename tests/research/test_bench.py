@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -131,19 +131,17 @@ def on_bar(self, bar):
     )
     bench = Bench(Project.load(config))
 
-    def runs(count: int) -> int:
+    def left_by(count: int) -> Counter[type]:
+        """How many objects are alive after some runs, by type."""
         for number in range(count):
             assert bench.run({"s": {"every": 2 + number % 7}}).figures["orders"]
         gc.collect()
-        return tracemalloc.get_traced_memory()[0]
+        return Counter(type(thing) for thing in gc.get_objects())
 
-    tracemalloc.start()
-    try:
-        before = runs(60)
-        # a run that stayed behind would cost 50 kB: some 75 orders and a curve
-        assert runs(60) - before < 60 * 1_000, "each run leaves something behind"
-    finally:
-        tracemalloc.stop()
+    left_by(7)
+    before = left_by(7)
+    grown = {kind: more for kind, more in (left_by(70) - before).items() if more >= 70}
+    assert grown == {}, "each run leaves something behind"
 
 
 def test_strategies_are_silent_on_the_bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
