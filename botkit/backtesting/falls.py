@@ -74,7 +74,7 @@ class Falls:
             self._sink(times, values, start, len(values))
 
     def _times_before(self, times: TimeArray, starts: TimeArray) -> TimeArray:
-        """The last moment at the peak before each start."""
+        """Return the last moment at the peak before each start."""
         begins = times[np.maximum(starts - 1, 0)]
         if len(starts) and starts[0] == 0:
             begins = begins.copy()
@@ -105,13 +105,13 @@ class Falls:
         del self._kept[KEPT:]
 
     def deepest(self) -> list[Drawdown]:
-        """The deepest falls, deepest first; one that has not recovered has no ``recovered``."""
+        """Return the deepest falls, deepest first; one that has not recovered has no ``recovered``."""
         current = self._open_fall()
         falls = self._kept if current is None else sorted((*self._kept, current), key=lambda fall: -fall.fraction)
         return falls[:KEPT]
 
     def longest_s(self, end: Nanos | None = None) -> float:
-        """The longest time from a peak to its recovery, or to ``end`` (default: the last row) without one."""
+        """Return the longest time from a peak to its recovery, or to ``end`` (default: the last row) without one."""
         longest = self._longest
         if self._current is not None:
             longest = max(longest, (self._last if end is None else end) - self._peak_time)

@@ -129,7 +129,7 @@ class Loop(msgspec.Struct):
 
 
 def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
-    """The orders behind some fills, in order of their first one."""
+    """Return the orders behind some fills, in order of their first one."""
     found: dict[tuple[str, int], Leg] = {}
     for fill in fills:
         leg = found.get((fill.strategy, fill.client_id))
@@ -142,7 +142,7 @@ def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
 
 
 def find_loops(fills: Sequence[FillRow]) -> list[Loop]:
-    """All loops among a run's fills, in order of time."""
+    """Return all loops among a run's fills, in order of time."""
     pairs: dict[str, set[str]] = {}
     for fill in fills:
         pairs.setdefault(fill.strategy, set()).add(fill.pair)
@@ -177,7 +177,7 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
-    """(units spent, units received) of each leg that went through the whole chain. What one leg receives of it, the
+    """Return (units spent, units received) of each leg that went through the whole chain. What one leg receives of it, the
     next one spends; rounding leaves both sides of an order's rest positive, or both zero."""
     received: list[int] = [legs[0].got]
     spent: list[int] = [legs[0].spent]

@@ -47,7 +47,7 @@ from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, Strate
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
-    """Fills within the latest slice of ``curve``, valued at their moments."""
+    """Return the fills within the latest slice of ``curve``, valued at their moments."""
     if not fills:
         return []
     times = [fill.time for fill in fills]
@@ -92,7 +92,7 @@ class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
-    """The figures of the trades in what a strategy itself bought or sold."""
+    """Return the figures of the trades in what a strategy itself bought or sold."""
     own = [trade for trade in trades if not trade.is_given]
     returns = [value for trade in own if (value := trade.return_) is not None]
     holdings = [(trade.closed - trade.opened) / NS_PER_S for trade in own]
@@ -123,7 +123,7 @@ def summarise(
     wall_s: float,
     journal_sha256: str,
 ) -> dict[str, Figure]:
-    """The summary of a run, with the keys of `SUMMARY_KEYS` in their order.
+    """Return the summary of a run, with the keys of `SUMMARY_KEYS` in their order.
 
     ``orders`` counts all orders that strategies placed, ``refused`` those that rules or risk refused.
     """

@@ -27,7 +27,7 @@ TAIL = 0.05
 
 
 def sharpe(returns: Sequence[float]) -> float | None:
-    """Mean / standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them or without deviation."""
+    """Return the mean / standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them or without deviation."""
     if len(returns) < RETURNS_LEAST:
         return None
     deviation = _deviation(returns)
@@ -36,7 +36,7 @@ def sharpe(returns: Sequence[float]) -> float | None:
 
 
 def sortino(returns: Sequence[float]) -> float | None:
-    """Mean / downside deviation of daily returns x sqrt(365); None below 30 of them or without a losing day."""
+    """Return the mean / downside deviation of daily returns x sqrt(365); None below 30 of them or without a losing day."""
     if len(returns) < RETURNS_LEAST:
         return None
     downside = math.sqrt(math.fsum(min(r, 0.0) ** 2 for r in returns) / len(returns))
@@ -44,12 +44,12 @@ def sortino(returns: Sequence[float]) -> float | None:
 
 
 def volatility(returns: Sequence[float]) -> float | None:
-    """Standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them."""
+    """Return the standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them."""
     return finite(_deviation(returns) * math.sqrt(DAYS_A_YEAR)) if len(returns) >= RETURNS_LEAST else None
 
 
 def cagr(returns: Sequence[float]) -> float | None:
-    """What daily returns compound to in a year, as a fraction; None below 30 of them or if everything was lost."""
+    """Return what daily returns compound to in a year, as a fraction; None below 30 of them or if everything was lost."""
     if len(returns) < RETURNS_LEAST or any(r <= -1 for r in returns):
         return None
     growth = math.fsum(math.log1p(r) for r in returns) * DAYS_A_YEAR / len(returns)
@@ -57,13 +57,13 @@ def cagr(returns: Sequence[float]) -> float | None:
 
 
 def calmar(returns: Sequence[float], max_drawdown: float | None) -> float | None:
-    """``cagr`` / the deepest drawdown; None below 30 returns or without a drawdown."""
+    """Return ``cagr`` / the deepest drawdown; None below 30 returns or without a drawdown."""
     growth = cagr(returns)
     return finite(growth / max_drawdown) if growth is not None and max_drawdown else None
 
 
 def value_at_risk(returns: Sequence[float]) -> float | None:
-    """The 5 % quantile of daily returns, a loss being negative; None below 30 of them."""
+    """Return the 5 % quantile of daily returns, a loss being negative; None below 30 of them."""
     if len(returns) < RETURNS_LEAST:
         return None
     ordered = sorted(returns)
@@ -73,13 +73,13 @@ def value_at_risk(returns: Sequence[float]) -> float | None:
 
 
 def conditional_value_at_risk(returns: Sequence[float]) -> float | None:
-    """The mean of the daily returns at or below `value_at_risk`; None below 30 returns."""
+    """Return the mean of the daily returns at or below `value_at_risk`; None below 30 returns."""
     limit = value_at_risk(returns)
     return None if limit is None else _mean([r for r in returns if r <= limit])
 
 
 def monthly_returns(days: Sequence[DayRow]) -> dict[str, float]:
-    """The compounded return of each calendar month, by ``2025-01``. Partial first and last days have no return."""
+    """Return the compounded return of each calendar month, by ``2025-01``. Partial first and last days have no return."""
     growth: dict[str, float] = {}
     for day in days:
         if day.return_ is not None:
@@ -89,7 +89,7 @@ def monthly_returns(days: Sequence[DayRow]) -> dict[str, float]:
 
 
 def missing_ratios(returns: Sequence[float]) -> str | None:
-    """Why a run has no ratios, or None if it has them."""
+    """Return why a run has no ratios, or None if it has them."""
     count = len(returns)
     if count >= RETURNS_LEAST:
         return None
@@ -97,7 +97,7 @@ def missing_ratios(returns: Sequence[float]) -> str | None:
 
 
 def finite(value: float | None) -> float | None:
-    """The value, or None if it is None, infinite or NaN."""
+    """Return the value, or None if it is None, infinite or NaN."""
     return value if value is not None and math.isfinite(value) else None
 
 

@@ -135,7 +135,7 @@ class _Book:
         self.given: deque[_OpenStake] = deque()
 
     def closable(self, sign: int) -> deque[_OpenStake] | None:
-        """The lots that a part of this sign closes next; None if there are none."""
+        """Return the lots that a part of this sign closes next; None if there are none."""
         if self.own and self.own[0].sign != sign:
             return self.own
         return self.given if self.given and sign < 0 else None
@@ -193,14 +193,14 @@ def match_trades(
 
 
 def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
-    """Why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop`` or ``signal``."""
+    """Return why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop`` or ``signal``."""
     if tag in EXITS:
         return tag
     return "bot_stop" if client_id in at_stop or tag == "flatten" else "signal"
 
 
 def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
-    """What each fill moved, in order of time. The trades of loops go to ``found``; of a loop's order only comes what
+    """Yield what each fill moved, in order of time. The trades of loops go to ``found``; of a loop's order only comes what
     the loop did not pass on, at the time of its last fill."""
     loops = find_loops(fills)
     found += [_loop_row(loop, at_stop) for loop in loops]

@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """(time, total value) at every close and after the fills of every moment."""
+    """Return (time, total value) at every close and after the fills of every moment."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -70,7 +70,7 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
-    """What each selling order earned on coins that were bought, first in, first out, and what was earned in all; coins
+    """Return what each selling order earned on coins that were bought, first in, first out, and what was earned in all; coins
     handed over cost the first price and are sold last."""
     given, bought = OPENING["btc"], []
     earned: dict[int, float] = defaultdict(float)
@@ -216,7 +216,7 @@ def on_bar(self, bar):
 
 
 def closes_at(closes: list[float], fill: FillRow) -> float:
-    """The last close at or before a fill, at which a fee in coins is valued."""
+    """Return the last close at or before a fill, at which a fee in coins is valued."""
     return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
 
 
