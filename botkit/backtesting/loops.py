@@ -177,8 +177,8 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
-    """Return (units spent, units received) of each leg that went through the whole chain. What one leg receives of it, the
-    next one spends; rounding leaves both sides of an order's rest positive, or both zero."""
+    """Return (units spent, units received) of each leg that went through the whole chain. What one leg receives of
+    it, the next one spends; rounding leaves both sides of an order's rest positive, or both zero."""
     received: list[int] = [legs[0].got]
     spent: list[int] = [legs[0].spent]
     for leg in legs[1:]:

@@ -27,7 +27,8 @@ TAIL = 0.05
 
 
 def sharpe(returns: Sequence[float]) -> float | None:
-    """Return the mean / standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them or without deviation."""
+    """Return the mean / standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them or without
+    deviation."""
     if len(returns) < RETURNS_LEAST:
         return None
     deviation = _deviation(returns)
@@ -36,7 +37,8 @@ def sharpe(returns: Sequence[float]) -> float | None:
 
 
 def sortino(returns: Sequence[float]) -> float | None:
-    """Return the mean / downside deviation of daily returns x sqrt(365); None below 30 of them or without a losing day."""
+    """Return the mean / downside deviation of daily returns x sqrt(365); None below 30 of them or without a losing
+    day."""
     if len(returns) < RETURNS_LEAST:
         return None
     downside = math.sqrt(math.fsum(min(r, 0.0) ** 2 for r in returns) / len(returns))
@@ -49,7 +51,8 @@ def volatility(returns: Sequence[float]) -> float | None:
 
 
 def cagr(returns: Sequence[float]) -> float | None:
-    """Return what daily returns compound to in a year, as a fraction; None below 30 of them or if everything was lost."""
+    """Return what daily returns compound to in a year, as a fraction; None below 30 of them or if everything was
+    lost."""
     if len(returns) < RETURNS_LEAST or any(r <= -1 for r in returns):
         return None
     growth = math.fsum(math.log1p(r) for r in returns) * DAYS_A_YEAR / len(returns)
@@ -79,7 +82,8 @@ def conditional_value_at_risk(returns: Sequence[float]) -> float | None:
 
 
 def monthly_returns(days: Sequence[DayRow]) -> dict[str, float]:
-    """Return the compounded return of each calendar month, by ``2025-01``. Partial first and last days have no return."""
+    """Return the compounded return of each calendar month, by ``2025-01``. Partial first and last days have no
+    return."""
     growth: dict[str, float] = {}
     for day in days:
         if day.return_ is not None:

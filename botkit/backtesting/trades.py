@@ -193,15 +193,16 @@ def match_trades(
 
 
 def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
-    """Return why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop`` or ``signal``."""
+    """Return why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop`` or
+    ``signal``."""
     if tag in EXITS:
         return tag
     return "bot_stop" if client_id in at_stop or tag == "flatten" else "signal"
 
 
 def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
-    """Yield what each fill moved, in order of time. The trades of loops go to ``found``; of a loop's order only comes what
-    the loop did not pass on, at the time of its last fill."""
+    """Yield what each fill moved, in order of time. The trades of loops go to ``found``; of a loop's order only comes
+    what the loop did not pass on, at the time of its last fill."""
     loops = find_loops(fills)
     found += [_loop_row(loop, at_stop) for loop in loops]
     rest: dict[tuple[str, int], _Part | None] = {}

@@ -181,7 +181,8 @@ def _override(root: Node, text: str) -> Node:
 
 
 def _python_node(key: str, value: Any) -> Node:
-    """Return a value given in Python as a node, placed at ``key = value``, or at the key alone if the value may be a secret."""
+    """Return a value given in Python as a node, placed at ``key = value``, or at the key alone if the value may be a
+    secret."""
     node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
     if is_secret(_steps(key)) or not isinstance(node.value, str):
         return node
@@ -189,7 +190,8 @@ def _python_node(key: str, value: Any) -> Node:
 
 
 def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
-    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name; ``shown`` in errors."""
+    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name; ``shown`` in
+    errors."""
     sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
         if steps[0] not in labels:

@@ -70,8 +70,8 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
-    """Return what each selling order earned on coins that were bought, first in, first out, and what was earned in all; coins
-    handed over cost the first price and are sold last."""
+    """Return what each selling order earned on coins that were bought, first in, first out, and what was earned in
+    all; coins handed over cost the first price and are sold last."""
     given, bought = OPENING["btc"], []
     earned: dict[int, float] = defaultdict(float)
     total = 0.0
