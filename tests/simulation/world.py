@@ -131,6 +131,7 @@ class Run:
         self.told: list[str] = []
         self._config = folder / "sim.yaml"
         self._state = folder / "state"
+        self.journal = self._state / "journal.sqlite"
         self._life: Life | None = None
         self._lives = 0
         self._is_calm = False
@@ -525,9 +526,14 @@ class Run:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
+        row = self.follow().rows.get(client_id)
+        return None if row is None else str(row["state"])
+
+    def follow(self) -> Followed:
+        """What the journal holds now."""
         if self._followed is None:
-            self._followed = Followed(self._state / "journal.sqlite")
-        return self._followed.state(client_id)
+            self._followed = Followed(self.journal)
+        return self._followed.look()
 
     def _follow_no_more(self) -> None:
         """An incarnation has ended: whatever became of its files, they are read afresh."""
@@ -536,7 +542,7 @@ class Run:
             self._followed = None
 
     def _journaled(self) -> Journaled:
-        return Journaled(self._state / "journal.sqlite")
+        return Journaled(self.journal)
 
     # -- the calm -------------------------------------------------------------------------------------------------
 
@@ -619,6 +625,10 @@ class Run:
         if found:
             return found
         bot.view.money.check()
+        followed = self.follow()
+        found = self.books.settled(followed.rows, followed.told)
+        if found:
+            return found
         journaled = self._journaled()
         return self.books.settled(journaled.rows, journaled.told)
 
