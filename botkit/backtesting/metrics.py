@@ -1,4 +1,4 @@
-"""A backtest's figures and their definitions. What cannot be computed is None: never NaN, never infinity.
+"""A backtest's figures and their definitions. A figure that cannot be computed is None, never NaN or infinity.
 
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.
@@ -13,7 +13,7 @@
 * ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
 * ``exposure``: share of the time that at least the smallest order of a traded base currency was held.
 * ``win_rate``: share of round trips with a profit after the fees of both sides.
-* ``profit_factor``: what the winning round trips earned / what the losing ones lost. None without a losing one.
+* ``profit_factor``: the profit of winning round trips / the loss of losing ones. None without a losing round trip.
 * ``buy_and_hold_return``: holding the traded base currencies from first price to last, in equal parts, without fees.
 
 A *round trip* is one order that reduces a position of its strategy in its pair, with all of its fills, against the
@@ -32,12 +32,12 @@ from botkit.model.events import Fill
 from botkit.model.money import UNIT
 from botkit.model.results import Figure, FillRow, RouterUse, StrategyRow
 
-DAYS_A_YEAR = 365  # the market never closes
-RETURNS_LEAST = 30  # with fewer daily returns, the ratios are mostly chance
+DAYS_A_YEAR = 365  # because the market never closes
+RETURNS_LEAST = 30  # with fewer daily returns, the ratios are mostly due to chance
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
-    """Fills within the latest slice of ``curve``, valued at their moments."""
+    """Convert the fills within the latest slice of ``curve`` to rows, valued at their moments."""
     if not fills:
         return []
     times = [fill.time for fill in fills]
@@ -76,7 +76,7 @@ class RoundTrips(msgspec.Struct):
 
 
 class _Holding:
-    """A signed position at average cost: units of base, and what they cost in quote currency."""
+    """A signed position at average cost: units of base, and their cost in quote currency."""
 
     __slots__ = ("cost", "units")
 
@@ -107,7 +107,7 @@ def round_trips(
         if fill.fee_currency == fill.pair.base:
             units += -fill.fee_units if fill.side == "buy" else fill.fee_units
         elif fill.value_units and fill.value:
-            # a fee in quote or in the exchange's own coin, converted to quote at this fill's rates
+            # the fee is in quote or in the exchange's own coin, converted to quote at this fill's rates
             fee = fill.fee_value * quote / fill.value
             quote += fee if fill.side == "buy" else -fee
         if units <= 0:
@@ -124,7 +124,7 @@ def round_trips(
         gain *= fill.value * UNIT / fill.value_units if fill.value_units else 0.0
         holding.cost -= cost
         holding.units += closed if delta > 0 else -closed
-        if closed < units:  # the order reverses the position: the rest opens the other side
+        if closed < units:  # the order reverses the position, so the rest opens the other side
             rest = quote - proceeds
             holding.units, holding.cost = (units - closed, rest) if delta > 0 else (closed - units, -rest)
         order = (fill.strategy, fill.client_id)
@@ -138,17 +138,21 @@ def round_trips(
 
 
 def sharpe(returns: Sequence[float]) -> float | None:
-    """Mean / standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them or without deviation."""
+    """Compute mean / standard deviation (n - 1) of daily returns x sqrt(365); None with fewer than 30 returns or
+    without deviation.
+    """
     if len(returns) < RETURNS_LEAST:
         return None
     mean = math.fsum(returns) / len(returns)
     deviation = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
-    # equal returns deviate only by rounding errors, so the ratio would be meaningless
+    # equal returns deviate only by rounding errors, so their ratio would be meaningless
     return _finite(mean / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
 
 
 def sortino(returns: Sequence[float]) -> float | None:
-    """Mean / downside deviation of daily returns x sqrt(365); None below 30 of them or without a losing day."""
+    """Compute mean / downside deviation of daily returns x sqrt(365); None with fewer than 30 returns or without a
+    losing day.
+    """
     if len(returns) < RETURNS_LEAST:
         return None
     mean = math.fsum(returns) / len(returns)
@@ -157,11 +161,11 @@ def sortino(returns: Sequence[float]) -> float | None:
 
 
 def missing_ratios(returns: Sequence[float]) -> str | None:
-    """Return why a run has no ratios, or None if it has them."""
+    """Return the reason why a run has no ratios, or None if it has them."""
     count = len(returns)
     if count >= RETURNS_LEAST:
         return None
-    return f"{count} daily {'return' if count == 1 else 'returns'}; a ratio needs {RETURNS_LEAST}"
+    return f"{count} daily {'return' if count == 1 else 'returns'}; a ratio needs at least {RETURNS_LEAST}"
 
 
 def _finite(value: float | None) -> float | None:

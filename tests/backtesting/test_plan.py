@@ -101,7 +101,7 @@ def test_a_missing_pair_is_an_error_listing_the_available_ones(feed: Feed) -> No
 def test_trades_with_only_candles_are_an_error(tmp_path: Path) -> None:
     market_data.write_tape(tmp_path / "candles", market_data.candles(60))
     alone = Feed([TapeSource(tmp_path / "candles", PAIRS)])
-    with pytest.raises(DataError, match="listens to trades or books of btc_usdt"):
+    with pytest.raises(DataError, match="subscribed to trades or books of btc_usdt"):
         plan(alone, {"btc_usdt": "market"})
 
 

@@ -121,7 +121,7 @@ def test_a_run_can_be_given_by_its_file_its_folder_or_its_bots_state_folder(tmp_
         ({"order_us": {"create": []}}, "no answered order"),
         ({"order_us": {"create": [1, 2, 3]}}, "damaged"),
         ({"answer_us": {"fill": quantiles(60, 20)}}, "damaged"),
-        ({"order_us": "fast"}, "holds no latencies of a run"),
+        ({"order_us": "fast"}, "is not a latency file"),
     ],
 )
 def test_an_unusable_file_is_refused_with_a_reason(tmp_path: Path, changed: dict[str, Any], words: str) -> None:

@@ -155,7 +155,7 @@ def test_retries_recovery_until_it_succeeds_and_starts_no_loop_meanwhile(world: 
     assert recovering[-1].state == "filled"
     between = out.orders[2 : out.orders.index(recovering[-1])]
     assert {order.spec.tag for order in between} == {"recover"}
-    assert out.skips["still selling what a broken loop left"] > 0
+    assert out.skips["still selling coins that a broken loop left over"] > 0
 
 
 def test_reports_coins_left_over_at_the_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
