@@ -26,8 +26,8 @@ def check_slippage(plan: Plan, parts: BacktestParts) -> None:
     bare = _without_books(plan)
     if bare and parts.slippage is None:
         raise ConfigError(
-            f"{parts.section}: the data of {', '.join(bare)} has no order book, so `slippage` is required: the "
-            'cost of a market order beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it'
+            f"{parts.section}: the data of {', '.join(bare)} has no order book, so `slippage` is required: the cost "
+            'of a market order beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it'
         )
 
 
