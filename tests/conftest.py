@@ -22,7 +22,7 @@ from tests.simulation.virtual_time import pytest_configure as add_markers
 _numbers = itertools.count()
 _task_errors: list[str] = []
 _MEMORY = Path("/dev/shm")
-#: a container's default of 64 MB would fill up
+#: minimum size; a container's default of 64 MB would fill up
 _MEMORY_FREE_MIN = 2 << 30
 
 
@@ -36,8 +36,8 @@ class _TaskErrors(logging.Handler):
 def pytest_configure(config: pytest.Config) -> None:
     """Add the markers, and put ``tmp_path`` in memory where the machine allows: bots sync their journals all the time.
 
-    A test loses nothing by it. Memory keeps what a killed process has written, as a disk's cache does, and no test
-    cuts the power.
+    This does not weaken any test: memory keeps the data that a killed process has written, as a disk's cache does, and
+    no test cuts the power.
     """
     add_markers(config)
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))

@@ -22,7 +22,7 @@ from tests.waiting import PATIENCE_S
 
 
 class MarketVenue:
-    """Serves while the block lasts. What it has sent can be read at any time.
+    """Serves while the block lasts. Its sent data can be read at any time.
 
     Its time is `REAL_CLOCK`'s, so virtual on a virtual loop.
 
@@ -103,7 +103,7 @@ class MarketVenue:
             self.trades.append((REAL_CLOCK.wall_ns() / NS_PER_S, number))
             for socket in list(self._sockets):
                 if not self.muted and not socket.closed:
-                    with contextlib.suppress(ConnectionError):  # a client that was killed
+                    with contextlib.suppress(ConnectionError):  # the client was killed
                         for frame in self._frames(socket):
                             await socket.send_str(json.dumps(frame))
             await asyncio.sleep(self.every_s)
