@@ -19,6 +19,8 @@ from botkit.live.limits import broker_client, broker_process
 
 _PR_SET_CHILD_SUBREAPER = 36
 _BROKER = broker_process.__name__
+#: Python starts one for pools of processes, and keeps it
+_OF_PYTHON = "multiprocessing.resource_tracker"
 #: how long a process that was told to end may take; less than a broker waits for bots before it ends by itself
 _GRACE_S = 20.0
 
@@ -38,8 +40,9 @@ def children() -> dict[int, str]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-                if int(parent) == os.getpid() and state != "Z":
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if int(parent) == os.getpid() and state != "Z" and _OF_PYTHON not in line:
+                    found[int(entry.name)] = line
     return found
 
 
