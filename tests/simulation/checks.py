@@ -49,6 +49,8 @@ class Books:
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
         #: sums of trades by order
         self.filled: dict[str, int] = {}
+        #: client ids whose rows were lost with a commit that nobody can miss: the exchange had no such order then
+        self.excused: set[int] = set()
 
     @property
     def orders(self) -> Mapping[str, Any]:
@@ -92,7 +94,7 @@ class Books:
         state = row_of(client_id)
         if state in _NEVER_THERE:
             raise Broken(f"I3: the exchange took in {client_id}, whose row is {state}: {order!r}")
-        if state is None:
+        if state is None and client_id not in self.excused:
             raise Broken(f"I2: the exchange took in {client_id}, of which the journal has no row")
         base = order.pair.base
         if base in self._most and order.is_buy:
@@ -136,6 +138,8 @@ class Books:
         """Check everything against the journal's rows. Raises Broken."""
         for order in self._account.orders.values():
             row = rows.get(order.new.client_id)
+            if row is None and order.new.client_id in self.excused:
+                continue
             if row is None:
                 raise Broken(f"I2: the journal has no row of {order.new.client_id}")
             if row["final"] and order.state in _LIVING:
@@ -192,6 +196,20 @@ class Books:
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
+    def check_recovered(
+        self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]
+    ) -> None:
+        """A bot trades on a journal that was damaged: nothing that counts may be lost. ``before``: its rows before the
+        damage. Raises Broken.
+        """
+        if demands:
+            raise Broken(f"journal: {words}, and the bot trades on it")
+        lost = [client_id for client_id in before if client_id not in now]
+        there = [client_id for client_id in lost if client_id in self._by_client_id]
+        if there:
+            raise Broken(f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has")
+        self.excused.update(lost)
+
     def money(self) -> dict[str, int]:
         """Totals by currency, in units."""
         return dict(self._account.total)
@@ -219,6 +237,18 @@ def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
+
+
+#: the longest text about a journal that a user is shown
+_SENTENCE_MAX = 700
+
+
+def check_told_of_damage(text: str, words: str, is_damaged: bool) -> None:
+    """A bot does not trade because of its journal, and says so. Raises Broken."""
+    if not is_damaged:
+        raise Broken(f"journal: nothing was damaged, and the bot says: {text}")
+    if "journal" not in text or "\n" in text or len(text) > _SENTENCE_MAX or "Traceback" in text:
+        raise Broken(f"journal: {words}, and what the user is told is no sentence about it: {text}")
 
 
 def check_no_secret(secrets: Iterable[str], folder: Path, told: Iterable[str]) -> None:

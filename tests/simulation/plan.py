@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from tests.simulation import damage
+
 Layer = Literal["core", "whole"]
 
 PAIRS: Final = ("btc_usdt", "eth_usdt")
@@ -62,6 +64,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.0
 
 
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of the journal before the next start (`tests.simulation.damage`)."""
+
+    kind: str
+    x: float
+    y: float
+
+
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The bot's process ends as by kill -9, ``rounds`` of the loop after its moment. ``is_cancel``: its task is
     cancelled there instead, and cleans up.
@@ -79,6 +89,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     silently: bool = False
     down_ms: int = 500
     is_cancel: bool = False
+    damage: Damage | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +137,15 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
+#: of the disk, for a while
+_DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
+#: of a power cut
+_POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
 #: every class of faults, for the counts of a long run
-FAULT_CLASSES: Final = (*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump")
+FAULT_CLASSES: Final = (
+    *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
+    *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
+)
 _SWITCHES: Final = {
     "active_final": ("on", "off"),
     "whole_seconds": ("on", "off"),
@@ -153,6 +171,8 @@ def draw(seed: int, layer: Layer) -> Plan:
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
+    # drawn apart, so that the rest of a seed stays what it was
+    _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     return Plan(
         seed=seed,
         layer=layer,
@@ -163,6 +183,33 @@ def draw(seed: int, layer: Layer) -> Plan:
         shares_limits=chance.random() < 0.3,
         active_ms=active_ms,
     )
+
+
+def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]) -> None:
+    if chance.random() < 0.35:
+        kind = chance.choice(_DISK_FAULTS)
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(0, active_ms),
+                for_ms=chance.randrange(300, 6_000),
+                kind=kind,
+                value=chance.choice((2_000, 10_000, 100_000)) if kind == "disk_tight" else None,
+            )
+        )
+    if chance.random() < 0.4:
+        at = chance.randrange(len(crashes))
+        found = Damage(kind=chance.choice(damage.KINDS), x=round(chance.random(), 6), y=round(chance.random(), 6))
+        crashes[at] = msgspec.structs.replace(crashes[at], damage=found, is_cancel=False)
+    if chance.random() < 0.4:  # a power cut within a write
+        crashes.append(
+            Crash(
+                at_ms=chance.randrange(500, active_ms),
+                on="write",
+                nth=chance.randrange(1, 40),
+                rounds=chance.choice((0, 1, 1, 1)),
+                silently=True,
+            )
+        )
 
 
 def _act(chance: Random, active_ms: int) -> Act:

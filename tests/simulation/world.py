@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,13 +45,15 @@ from tests.simulation.checks import (
     Journaled,
     check_no_secret,
     check_rows,
+    check_told_of_damage,
 )
 from tests.simulation.core import CoreAdapter, CoreExchange
-from tests.simulation.disk import SimulatedDisk
+from tests.simulation.damage import Copy, Struck, copy_of, put_back, strike
+from tests.simulation.disk import Medium, SimulatedDisk
 from tests.simulation.loop import Process, in_process
 from tests.simulation.machine import MachineLoop, VirtualClock, ports
 from tests.simulation.market import market_source
-from tests.simulation.plan import PAIRS, Crash, Fault, Plan
+from tests.simulation.plan import PAIRS, Crash, Damage, Fault, Plan
 from tests.simulation.reached import Reached
 
 UNIT = 10**8
@@ -67,6 +70,8 @@ CALM_S = 60.0
 #: a refusal of a probe that says nothing about its pair
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
+#: how long a bot that halts for its journal is watched
+_WATCHED_S = 2.0
 _HERE = Path(__file__).parent
 
 CONFIG = f"""
@@ -116,6 +121,18 @@ class Life:
         self.ended: str | None = None
 
 
+class _Damaged:
+    """A journal that was damaged while no bot ran, until a start has shown what it makes of it."""
+
+    def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
+        self.before = before
+        #: the whole folder, as the user's backup has it
+        self.copy = copy
+        self.struck = struck
+        #: orders that reached the exchange meanwhile and that nobody sent before the damage
+        self.sent: list[int] = []
+
+
 class Run:
     """A plan being carried out on a loop."""
 
@@ -140,6 +157,9 @@ class Run:
         self.main: asyncio.Task[None] | None = None
         self._chance = Random(f"run {plan.seed}")
         self._disks: list[SimulatedDisk] = []
+        self.medium = Medium(plan.seed)
+        self._damaged: _Damaged | None = None
+        self._older: Copy | None = None
         self._replayed: set[str] = set()
         self._last_crash: Crash | None = None
         self._orders_at_crash = 0
@@ -215,6 +235,9 @@ class Run:
         if fault.kind.startswith("net_"):
             await self._network(fault)
             return
+        if fault.kind.startswith("disk_"):
+            await self._disk_trouble(fault)
+            return
         spec: dict[str, object] = {
             "kind": fault.kind, "where": fault.where, "share": fault.share, "count": fault.count, "value": fault.value,
             "jitter": fault.jitter,
@@ -231,6 +254,15 @@ class Run:
             life.clock.skew_ns += int(fault.value) * NS_PER_MS
             await asyncio.sleep(fault.for_ms / 1000)
             life.clock.skew_ns -= int(fault.value) * NS_PER_MS
+
+    async def _disk_trouble(self, fault: Fault) -> None:
+        medium = self.medium
+        if medium.trouble:
+            return
+        medium.trouble, medium.room = fault.kind, int(fault.value or 0)
+        await asyncio.sleep(fault.for_ms / 1000)
+        medium.trouble = ""
+        self.faults[fault.kind] += medium.struck.pop(fault.kind, 0) > 0
 
     async def _network(self, fault: Fault) -> None:
         if isinstance(self.emulator, CoreExchange):
@@ -266,6 +298,7 @@ class Run:
 
     def _no_more_faults(self) -> None:
         self.faults.update(self.emulator.faults.fired)
+        self.faults.update(self.medium.struck)
         self.emulator.remove_faults()
         if isinstance(self.emulator, CoreExchange):
             self.emulator.mend()
@@ -285,7 +318,9 @@ class Run:
         """Run bots one after another until the calm phase's bot is stopped."""
         while True:
             self._lives += 1
-            disk = SimulatedDisk(self._writing)
+            if self._damaged is None and self._state.exists():
+                self._older = copy_of(self._state) if any(c.damage is not None for c in self._crashes) else None
+            disk = SimulatedDisk(self._writing, self.medium)
             self._disks.append(disk)
             life = self._life = Life(self._lives, disk, VirtualClock(self.loop))
             self.result.starts += 1
@@ -307,6 +342,8 @@ class Run:
             self._replay(life)
             if life.ended == "stopped":
                 return
+            if crash is not None and crash.damage is not None:
+                self._damage(crash.damage)
             await asyncio.sleep(1.0 if crash is None else crash.down_ms / 1000)
 
     async def _incarnation(self, life: Life) -> None:
@@ -321,8 +358,12 @@ class Run:
             self.told.append(str(error))
             self.reached("a start was refused")
             life.ended = "refused"
+            if self._damaged is not None and "journal" in str(error) and not self.medium.trouble:
+                self._judge_halt(self._damaged, str(error))
             return
         life.bot = bot
+        if self._damaged is not None and await self._halts_for_its_journal(self._damaged, life, bot):
+            return
         self.tell(f"{life.process.name} trades")
         try:
             await self._keep(life, bot)
@@ -338,6 +379,51 @@ class Run:
         await life.keeper.stop(bot)
         await bot.close()
         life.ended = "stopped"
+
+    # -- a damaged journal ----------------------------------------------------------------------------------------
+
+    def _damage(self, damage: Damage) -> None:
+        if self._damaged is not None or not self.books.orders:
+            return
+        before, copy = self._journaled(), copy_of(self._state)
+        struck = strike(self._state, damage.kind, damage.x, damage.y, self._older)
+        if struck is None:
+            return
+        self.faults[damage.kind] += 1
+        self.tell(f"damage: {struck.words}{'' if struck.demands else ' (it may be whole)'}")
+        self._damaged = _Damaged(before, copy, struck)
+
+    async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
+        """Whether a start has made a halt of a damaged journal; then the life ends here. Raises Broken."""
+        halt = bot.parts.folder.halt()
+        if halt is None or halt.kind != "journal":
+            rows = self._journaled().rows
+            self.books.check_recovered(damaged.struck.words, damaged.struck.demands, damaged.before.rows, rows)
+            self.reached("a damaged journal was whole, or its loss made good")
+            self._damaged = None
+            return False
+        keeping = asyncio.ensure_future(life.keeper.run(bot, None))
+        await asyncio.sleep(_WATCHED_S)
+        life.keeper.leave_now()
+        await keeping
+        await bot.close()
+        life.ended = "halted"
+        self._judge_halt(damaged, halt.reason)
+        return True
+
+    def _judge_halt(self, damaged: _Damaged, text: str) -> None:
+        """The bot does not trade on its journal: the user puts back the whole folder. Raises Broken."""
+        check_told_of_damage(text, damaged.struck.words, is_damaged=True)
+        if damaged.sent:
+            raise Broken(f"journal: {damaged.struck.words}, and the bot has sent {damaged.sent[:5]}")
+        self.reached("a start was refused for its journal" if "damaged (" in text else "a start halted for its journal")
+        self.tell("the user restores the folder")
+        put_back(self._state, damaged.copy)
+        for folder in (self._state / "runs").glob("*"):
+            if folder.name not in damaged.copy.runs:
+                shutil.rmtree(folder)
+                self._replayed.discard(folder.name)
+        self._damaged = None
 
     def _parts(self, life: Life) -> LiveParts:
         project = Project.load(self._config)
@@ -381,7 +467,7 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                if life.ended == "killed":  # a process that was killed may not have come to write a line of it
+                if life.ended == "killed" or life.disk.medium.struck:  # a process that was killed may not have come to write a line of it
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
@@ -521,7 +607,12 @@ class Run:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
-        row = self._journaled().rows.get(client_id)
+        damaged = self._damaged
+        rows = self._journaled().rows if damaged is None else damaged.before.rows
+        row = rows.get(client_id)
+        if damaged is not None and row is None:
+            damaged.sent.append(client_id)
+            row = self._journaled().rows.get(client_id)
         return None if row is None else str(row["state"])
 
     def _journaled(self) -> Journaled:
@@ -578,6 +669,8 @@ class Run:
 
     def _unsettled(self) -> list[str]:
         """What is not settled between bot and exchange."""
+        if self._damaged is not None:
+            return ["the journal is damaged"]
         life = self._life
         if life is None or life.bot is None or life.ended is not None:
             return ["the bot does not trade"]
@@ -622,7 +715,7 @@ class Run:
         ]
 
     def _check_journal(self) -> None:
-        if not self.books.orders:
+        if not self.books.orders or self._damaged is not None:
             return  # there may be no journal yet
         journaled = self._journaled()
         check_rows(journaled.rows)
