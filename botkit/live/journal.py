@@ -29,10 +29,17 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order
 
-__all__ = ["DAMAGE", "ID_BLOCK", "ID_MAX", "REMEMBERED", "SCHEMA", "FillRecord", "Journal", "Reach", "remove_journal"]
+__all__ = [
+    *("DAMAGE", "ID_BLOCK", "ID_MAX", "REMEMBERED", "SCHEMA", "SKIPPED_MAX"),
+    *("FillRecord", "Journal", "Reach", "remove_journal"),
+]
 
 #: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
 ID_BLOCK = 1_000
+#: a start skips fewer blocks than this, so that a folder restored from a backup hardly uses an id again
+_BLOCKS_SKIPPED = 100
+#: how far behind the reserved ids a start's last reserved one may be
+SKIPPED_MAX = ID_BLOCK * (_BLOCKS_SKIPPED + 1)
 #: Final orders are remembered this long, also across restarts, to recognise late reports: four times as long as the
 #: exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
 REMEMBERED: Nanos = NS_PER_HOUR
@@ -286,19 +293,27 @@ class Journal(JournalReading):
             first = after
         elif reserved:
             # if the whole folder was restored from a backup, this skips past used ids with 99 % probability
-            first = reserved + ID_BLOCK * random.randrange(100)
+            first = reserved + ID_BLOCK * random.randrange(_BLOCKS_SKIPPED)
         else:
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
+        self._reserve(first + ID_BLOCK)
+        return first, first + ID_BLOCK
+
+    def skip_ids(self, until: int) -> None:
+        """Never use client ids below ``until``. Raises JournalError."""
+        if until > max(self._reserved, self._counted()):
+            self._reserve(min(until, ID_MAX))
+
+    def _reserve(self, end: int) -> None:
         # the journal first: if the file's count is not in the journal, the journal has lost commits
-        self.put_meta({"client_ids": first + ID_BLOCK})
-        self._reserved = first + ID_BLOCK
+        self.put_meta({"client_ids": end})
+        self._reserved = end
         try:
-            self.disk.files.write(self._counter, str(first + ID_BLOCK).encode())
+            self.disk.files.write(self._counter, str(end).encode())
         except OSError as error:
             raise JournalError(f"{self._counter} cannot be written: {error}") from None
-        return first, first + ID_BLOCK
 
 
 def remove_journal(path: Path, disk: Disk) -> None:

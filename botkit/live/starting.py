@@ -32,6 +32,7 @@ from botkit.live.persistence import Persistence, without_locks
 from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
+from botkit.live.state_folder import JOURNAL_HALT
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
@@ -219,8 +220,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
         evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
-        bot.latch.set("journal", losses_of(commits_lost(bot.journal.path, evidence)))
-        write_off(bot.journal)
+        bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
+        write_off(bot.journal, bot.comparisons.first.unwritten_until)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:

@@ -156,6 +156,54 @@ def put_back(world: World, files: dict[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
+async def test_a_whole_folder_restored_from_before_the_last_start_halts_the_bot_once(world: World) -> None:
+    state = world.folder / "state"
+    bot = await world.start()
+    await settled(far_buy(bot, 0.001))
+    await world.crash(bot)
+    copy = world.folder / "copy"
+    shutil.copytree(state, copy)
+    second = await world.start()  # its ids begin anywhere in the next hundred thousand
+    later = far_buy(second, 0.002)
+    await settled(later)
+    await world.crash(second)
+    shutil.rmtree(state)
+    shutil.copytree(copy, state)
+
+    third = await world.start()
+    assert "the exchange has an order of this bot's that it does not know" in told(third)
+    assert far_buy(third, 0.003).state is OrderState.REFUSED
+    await world.crash(third)
+    StateFolder(state).clear_halt()
+    fourth = await world.start()
+    assert "has lost" not in told(fourth)
+    new = far_buy(fourth, 0.003)
+    await settled(new)
+    assert new.client_id > later.client_id
+
+
+async def test_after_lost_commits_not_even_a_sale_is_sent(world: World) -> None:
+    bot = await world.start()
+    bought = puppet(bot).market_buy("btc_usdt", spend=500)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    await until(lambda: not bot.persistence.is_dirty)
+    assert bot.journal.log is not None
+    log = bot.journal.log.file
+    await world.crash(bot)
+    flip(log)
+    again = await world.start()
+    assert "has lost its latest commits" in told(again)
+    count = len(exchange_rows(world.emulator))
+    await until(lambda: puppet(again).book("btc_usdt").best_bid)
+    sold = puppet(again).close("btc_usdt")
+    again.driver.wake()
+    if sold is not None:
+        await until(lambda: sold.is_final)
+        assert sold.state in (OrderState.NOT_SENT, OrderState.REFUSED)
+    assert len(exchange_rows(world.emulator)) == count
+
+
 async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
