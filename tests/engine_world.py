@@ -106,7 +106,7 @@ class Listener(Strategy):
             deed(self, event)
 
     def of(self, name: str) -> list[Any]:
-        """What was heard under a name."""
+        """Return what was heard under a name."""
         return [event for heard, event in self.heard if heard == name]
 
     def on_start(self) -> None:
@@ -252,7 +252,7 @@ class Bot:
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
-        """What is shown of a strategy."""
+        """Return what is shown of a strategy."""
         return self.engine.view.strategies()[index]
 
     @property
@@ -301,11 +301,11 @@ class Bot:
         )
 
     def trade(self, price: int, lots: int = 100, pair: Pair = BTC, side: Side | None = Side.BUY) -> list[Request]:
-        """A public trade now."""
+        """Return a public trade now."""
         return self.tell(Trade(pair, self.now, pair.rules.price(price), pair.rules.amount(lots), side))
 
     def book(self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], pair: Pair = BTC) -> list[Request]:
-        """A book now, levels as (ticks, lots)."""
+        """Return a book now, levels as (ticks, lots)."""
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
@@ -326,15 +326,15 @@ class Bot:
     # -- the exchange's part --------------------------------------------------------------------------------------
 
     def last(self, kind: type[Any]) -> Any:
-        """The last request of a kind."""
+        """Return the last request of a kind."""
         return next(request for request in reversed(self.requests) if isinstance(request, kind))
 
     def all(self, kind: type[Any]) -> list[Any]:
-        """All requests of a kind."""
+        """Return all requests of a kind."""
         return [request for request in self.requests if isinstance(request, kind)]
 
     def create_of(self, order: Order) -> Request:
-        """The request that carried an order."""
+        """Return the request that carried an order."""
         return next(r for r in self.requests if order.client_id in [new.client_id for new in creates(r)])
 
     def answer(
@@ -364,7 +364,7 @@ class Bot:
     def execution(
         self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0
     ) -> TradeReport:
-        """An execution of an order, with an id of its own unless one is given."""
+        """Return an execution of an order, with an id of its own unless one is given."""
         self._ids += 1
         buying = order.side is Side.BUY
         return TradeReport(
@@ -381,7 +381,7 @@ class Bot:
         )
 
     def listing(self, *rows: OrderReport | TradeReport) -> tuple[Any, ...]:
-        """The body of a listing."""
+        """Return the body of a listing."""
         return tuple(rows)
 
     def rest(self, order: Order) -> Order:
@@ -513,12 +513,12 @@ def _rules(given: Mapping[str, Any]) -> list[Any]:
 
 
 def order_id_of(order: Order) -> str:
-    """The exchange's id of an order in these tests."""
+    """Return the exchange's id of an order in these tests."""
     return f"X{order.client_id}"
 
 
 def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
-    """The exchange's row of an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
+    """Return the exchange's row of an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
     fields: dict[str, Any] = {
         "pair": order.pair,
         "order_id": order_id_of(order),
@@ -538,14 +538,14 @@ def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> Orde
 
 
 def creates(request: Request) -> Sequence[OrderSpec]:
-    """The orders that a request creates."""
+    """Return the orders that a request creates."""
     if isinstance(request, CreateOrder):
         return (request.order,)
     return request.orders if isinstance(request, CreateBatch) else ()
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """The client ids that cancels name, in order of sending."""
+    """Return the client ids that cancels name, in order of sending."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):
@@ -556,5 +556,5 @@ def cancelled_ids(requests: Iterable[Request]) -> list[int]:
 
 
 def is_market(order: Order) -> bool:
-    """True for a market order."""
+    """Return True for a market order."""
     return order.type is OrderType.MARKET
