@@ -392,6 +392,7 @@ class Run:
         self.faults[damage.kind] += 1
         self.tell(f"damage: {struck.words}{'' if struck.demands else ' (it may be whole)'}")
         self._damaged = _Damaged(before, copy, struck)
+        self.books.excuses_rates = True
 
     async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
         """Whether a start has made a halt of a damaged journal; then the life ends here. Raises Broken."""
