@@ -241,6 +241,34 @@ def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
 
 
+#: a process that stood still for so long must look at the exchange before it sends an order
+STANDSTILL_S = 16.0
+_LOOKS = frozenset({"open_orders", "balance"})
+
+
+class Standstills:
+    """What a bot sends after it was suspended."""
+
+    def __init__(self) -> None:
+        self._slept_s = 0.0
+        #: what it still has to read
+        self._unread: set[str] = set()
+
+    def woke(self, slept_s: float) -> None:
+        """It goes on."""
+        if slept_s >= STANDSTILL_S:
+            self._slept_s, self._unread = slept_s, set(_LOOKS)
+
+    def sends(self, endpoint: str) -> None:
+        """A request leaves. Raises Broken."""
+        if self._unread and endpoint.startswith("create"):
+            raise Broken(f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read")
+
+    def reads(self, endpoint: str) -> None:
+        """A request that left after it woke was answered."""
+        self._unread.discard(endpoint)
+
+
 #: the longest text about a journal that a user is shown
 _SENTENCE_MAX = 700
 

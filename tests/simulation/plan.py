@@ -137,6 +137,8 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
+#: the bot's process is stopped and goes on, or its machine sleeps, whose monotonic clock stands still
+_SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
 #: of the disk, for a while
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
 #: of a power cut
@@ -144,6 +146,7 @@ _POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
 #: every class of faults, for the counts of a long run
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
+    *_SUSPENSIONS,
     *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
 )
 _SWITCHES: Final = {
@@ -173,6 +176,7 @@ def draw(seed: int, layer: Layer) -> Plan:
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
     # drawn apart, so that the rest of a seed stays what it was
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
+    _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     return Plan(
         seed=seed,
         layer=layer,
@@ -208,6 +212,19 @@ def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list
                 nth=chance.randrange(1, 40),
                 rounds=chance.choice((0, 1, 1, 1)),
                 silently=True,
+            )
+        )
+
+
+def _add_suspension(chance: Random, active_ms: int, faults: list[Fault]) -> None:
+    if chance.random() < 0.2:
+        low, high = chance.choices(((500, 14_000), (16_000, 40_000), (60_000, 150_000)), (4, 4, 1))[0]
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(0, active_ms),
+                for_ms=chance.randrange(low, high),
+                kind=chance.choice(_SUSPENSIONS),
+                share=chance.choice((0.0, 0.5, 1.0)),
             )
         )
 

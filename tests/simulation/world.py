@@ -35,6 +35,7 @@ from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.extension import ExchangeFacts
+from botkit.model.requests import Ending
 from botkit.project.connect import connect
 from botkit.project.project import Project
 from tests.simulation.checks import (
@@ -43,6 +44,7 @@ from tests.simulation.checks import (
     Books,
     Broken,
     Journaled,
+    Standstills,
     check_no_secret,
     check_rows,
     check_told_of_damage,
@@ -119,6 +121,10 @@ class Life:
         self.bot: Bot | None = None
         self.keeper = Keeper()
         self.ended: str | None = None
+        self.standstills = Standstills()
+        #: when it last went on after a suspension, and how often it did
+        self.woke_at = -1e9
+        self.woke = 0
 
 
 class _Damaged:
@@ -238,6 +244,9 @@ class Run:
         if fault.kind.startswith("disk_"):
             await self._disk_trouble(fault)
             return
+        if fault.kind.startswith("suspend_"):
+            await self._suspend(fault)
+            return
         spec: dict[str, object] = {
             "kind": fault.kind, "where": fault.where, "share": fault.share, "count": fault.count, "value": fault.value,
             "jitter": fault.jitter,
@@ -263,6 +272,32 @@ class Run:
         await asyncio.sleep(fault.for_ms / 1000)
         medium.trouble = ""
         self.faults[fault.kind] += medium.struck.pop(fault.kind, 0) > 0
+
+    async def _suspend(self, fault: Fault) -> None:
+        life, seconds = self._life, fault.for_ms / 1000
+        if life is None or life.ended is not None or life.process.is_dead or life.process.is_held:
+            return
+        self.faults[fault.kind] += 1
+        sleeps = fault.kind == "suspend_machine"
+        connections = [c for c in self.loop.network.connections.values() if c.client.process is life.process]
+        self.loop.hold(life.process)
+        for connection in connections if sleeps else ():
+            connection.stall()
+        await asyncio.sleep(seconds)
+        if sleeps:
+            life.clock.frozen_ns += round(seconds * NS_PER_S)
+        for connection in connections if sleeps else ():
+            if self._chance.random() < fault.share:
+                connection.reset()
+            else:
+                connection.go_on()
+        if sleeps and isinstance(self.emulator, CoreExchange) and not life.process.is_dead:
+            self.emulator.lose_streams(fault.share, self._chance)
+        if life.bot is not None:
+            life.standstills.woke(seconds)
+        life.woke_at, life.woke = self.loop.time(), life.woke + 1
+        self.loop.release(life.process, frozen_s=seconds if sleeps else 0.0)
+        self.tell(f"{life.process.name} goes on after {seconds:g} s")
 
     async def _network(self, fault: Fault) -> None:
         if isinstance(self.emulator, CoreExchange):
@@ -440,7 +475,7 @@ class Run:
         return make_parts(
             project,
             "emulator",
-            adapter=_Watched(adapter, self),
+            adapter=_Watched(adapter, self, life),
             clock=steady,
             folder=StateFolder(self._state, life.disk),
             fees=FeesConfig(),
@@ -604,6 +639,9 @@ class Run:
     def _bounded(self, bot: Bot) -> None:
         tasks = sum(1 for task in asyncio.all_tasks(self.loop) if not task.done())
         events = len(bot.driver._events)
+        life = self._life
+        if life is not None and (life.process.is_held or self.loop.time() < life.woke_at + 5.0):
+            return  # all that came meanwhile is there at once
         if tasks > TASKS_MAX or events > EVENTS_MAX:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
@@ -727,9 +765,10 @@ class Run:
 class _Watched:
     """An adapter by which a crash can be timed."""
 
-    def __init__(self, adapter: Any, run: Run) -> None:
+    def __init__(self, adapter: Any, run: Run, life: Life) -> None:
         self._adapter = adapter
         self._run = run
+        self._life = life
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
@@ -740,7 +779,15 @@ class _Watched:
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
             self._run.did(kind)
+        life = self._life
+        try:
+            life.standstills.sends(request.endpoint)
+        except Broken as error:
+            self._run.break_off(error)
+        woke = life.woke
         answer = await self._adapter.send(request, urgent=urgent)
+        if woke == life.woke and answer.outcome is Ending.OK:
+            life.standstills.reads(request.endpoint)
         if kind == "create":
             self._run.did("answer")
         return answer
