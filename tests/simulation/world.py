@@ -171,6 +171,7 @@ class Run:
         self._replayed: set[str] = set()
         self._last_crash: Crash | None = None
         self._followed: Followed | None = None
+        self._probes, self._probed_at = 0, 0.0
         acts = folder / "acts.json"
         acts.write_bytes(msgspec.json.encode(plan.acts))
         self._config.write_text(CONFIG.replace("ACTS", str(acts)))
@@ -682,11 +683,9 @@ class Run:
         life = self._life
         assert life is not None
         assert life.bot is not None
-        folder = life.bot.parts.folder
-        self._probed = True
-        commands.leave(folder, "set", strategy="t", name="probe", value=1, clock=life.bot.parts.machine.clock)
+        self._probe(life)
         await self._wait(lambda: self._unprobed(life), until, living)
-        commands.leave(folder, "set", strategy="t", name="probe", value=2, clock=life.bot.parts.machine.clock)
+        self._probe(life)
         await asyncio.sleep(1.0)
         await self._wait(lambda: self._unsettled(), until, living)
         self.tell("settled")
@@ -729,6 +728,8 @@ class Run:
         bot = life.bot
         if bot.view.halted is not None:
             return [f"the bot is halted: {bot.view.halted}"]
+        if bot.driver.journal_fault is not None:
+            return [bot.driver.journal_fault]
         if any(strategy.halted or not strategy.active for strategy in bot.view.strategies()):
             return [f"a strategy is stopped: {bot.view.strategies()}"]
         found = [
@@ -756,9 +757,21 @@ class Run:
         journaled = self._journaled()
         return self.books.settled(journaled.rows, journaled.told)
 
+    def _probe(self, life: Life) -> None:
+        """Have the strategy place an order for each pair."""
+        assert life.bot is not None
+        self._probes += 1
+        self._probed_at = self.loop.time()
+        parts = life.bot.parts
+        commands.leave(
+            parts.folder, "set", strategy="t", name="probe", value=self._probes, clock=parts.machine.clock
+        )
+
     def _unprobed(self, life: Life) -> list[str]:
         assert life.bot is not None
         probes = [order for order in life.bot.view.orders() if order.spec.tag == "probe"]
+        if self.loop.time() > self._probed_at + 5.0 and any(order.state.value == "not_sent" for order in probes[-2:]):
+            self._probe(life)  # it came while a gate was about to open
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [
             f"{pair} is blocked: {found.get(pair, 'no order')}"
