@@ -176,7 +176,8 @@ async def _claim(bot: Bot) -> None:
         return
     for left in range(_CLAIM_LOOKS, 0, -1):
         try:
-            await claims.register(money.pooled, money.holdings(None), money.account, slack=money.rounding_units)
+            # not the books: while own orders rest, they leave out what other bots have earned meanwhile
+            await claims.register(money.pooled, money.holdings(None), money.reported, slack=money.rounding_units)
         except ClaimRefused as error:
             if left == 1:
                 raise StartRefused(f"{error}. Nothing was traded") from None

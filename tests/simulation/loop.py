@@ -59,8 +59,9 @@ class Stuck(RuntimeError):
 class Process:
     """A process of the simulation: what runs in a context that names it, and the connections that it opened."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pid: int = 1) -> None:
         self.name = name
+        self.pid = pid
         self.is_dead = False
         #: its code waits until `VirtualLoop.release`
         self.is_held = False

@@ -92,6 +92,13 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     damage: Damage | None = None
 
 
+class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a second bot of the account does, and when it dies."""
+
+    acts: tuple[Act, ...]
+    deaths_ms: tuple[int, ...]
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run."""
 
@@ -105,6 +112,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     shares_limits: bool = False
     #: when faults and acts are over
     active_ms: int = 20_000
+    second: SecondPlan | None = None
+    #: the bot has a guard with so much patience; 0: none
+    guard_s: float = 0.0
+    #: limits are shared through the broker of the machine
+    has_broker: bool = False
 
 
 #: kind -> (places, the value's bounds, does it strike a stream)
@@ -143,10 +155,12 @@ _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
 #: of a power cut
 _POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
+#: by other processes
+_OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_strikes")
 #: every class of faults, for the counts of a long run
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
-    *_SUSPENSIONS,
+    *(*_SUSPENSIONS, *_OTHERS),
     *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
 )
 _SWITCHES: Final = {
@@ -177,7 +191,12 @@ def draw(seed: int, layer: Layer) -> Plan:
     # drawn apart, so that the rest of a seed stays what it was
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
+    second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
+    has_panic = any(fault.kind.startswith("panic") for fault in faults)
     return Plan(
+        second=second,
+        guard_s=guard_s,
+        has_broker=second is not None or guard_s > 0 or has_panic,
         seed=seed,
         layer=layer,
         acts=tuple(sorted(acts, key=lambda act: act.at_ms)),
@@ -227,6 +246,30 @@ def _add_suspension(chance: Random, active_ms: int, faults: list[Fault]) -> None
                 share=chance.choice((0.0, 0.5, 1.0)),
             )
         )
+
+
+def _add_others(
+    chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]
+) -> tuple[SecondPlan | None, float]:
+    second, guard_s = None, 0.0
+    if chance.random() < 0.2:
+        acts = sorted((_act(chance, active_ms) for _ in range(chance.randrange(20, 50))), key=lambda act: act.at_ms)
+        deaths = sorted(chance.randrange(1_000, active_ms) for _ in range(chance.randrange(1, 3)))
+        second = SecondPlan(acts=tuple(acts), deaths_ms=tuple(deaths))
+    if chance.random() < 0.2:
+        guard_s = chance.choice((2.0, 4.0, 8.0))
+        at = chance.randrange(len(crashes))
+        crashes[at] = msgspec.structs.replace(crashes[at], down_ms=int(guard_s * 1000) + 6_000)
+    if chance.random() < 0.12:
+        kind = chance.choice(("panic", "panic_own"))
+        faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
+        # a halt for one reason hides that for another
+        crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
+    if chance.random() < 0.12:
+        faults.append(
+            Fault(at_ms=chance.randrange(0, active_ms), for_ms=chance.choice((50, 2_000, 8_000)), kind="broker_killed")
+        )
+    return second, guard_s
 
 
 def _act(chance: Random, active_ms: int) -> Act:
