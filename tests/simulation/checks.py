@@ -263,7 +263,9 @@ class Followed:
         self._read()
         while self._open(self._segment + 1):
             self._read()
-        if not self._name(self._segment).exists():  # the bot has ended, or another one has begun
+        is_gone = not self._name(self._segment).exists()  # the bot has ended, or another one has begun
+        # what a failing disk kept of a commit that did not count may be written over
+        if is_gone or client_id not in self._states:
             self._begin()
         return self._states.get(client_id)
 
