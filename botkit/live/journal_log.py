@@ -35,7 +35,7 @@ SEGMENT_BYTES = 2**20
 #: the smaller size of a segment when the disk has no room for a full one; the last holds one record
 _SMALL_BYTES = 64 * 1024
 _BLOCK = 4_096
-_ZEROS = bytes(_BLOCK)
+_ZEROS = bytes(4_096)
 #: larger than any header
 _HEADING_BYTES = 2_048
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -363,8 +363,8 @@ def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
 def _used(content: bytes) -> int:
     """The bytes before the zeros at the end, of which a segment mostly consists: comparing whole blocks of them is
     fast."""
-    end = len(content)
-    while end >= _BLOCK and content[end - _BLOCK : end] == _ZEROS:
-        end -= _BLOCK
-    last = content[max(0, end - _BLOCK) : end]
+    end, size = len(content), len(_ZEROS)
+    while end >= size and content[end - size : end] == _ZEROS:
+        end -= size
+    last = content[max(0, end - size) : end]
     return end - len(last) + len(last.rstrip(b"\0"))

@@ -15,7 +15,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -230,23 +230,27 @@ class Journaled:
         journal = Journal.open(path, read_only=True)
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
-            kept = journal.document("strategy:t")
             #: the lots that the strategy was told are filled, by client id
-            self.told: dict[str, int] = {} if kept is None else dict(kept["state"].get("fills", {}))
+            self.told = _told(journal.document(_STRATEGY))
             if journal.damage is not None:
                 raise Broken(f"log: {journal.damage}")
         finally:
             journal.close()
 
 
+def _told(kept: Any) -> dict[str, int]:
+    return {} if kept is None else dict(kept["state"].get("fills", {}))
+
+
+#: the document with what the strategy keeps
+_STRATEGY = "strategy:t"
 #: of a record in the log: length of its body, CRC-32 of number and body, number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER_BYTES = 8
 
 
 class Followed:
-    """The states in the rows of a journal, read from its log as it grows: each commit once, where `Journaled` reads
-    everything.
+    """What a journal holds, read from its log as it grows: each commit once, where `Journaled` reads everything.
 
     It reads records by itself: each is a prefix and a body at a multiple of 8 bytes, and a segment's first one is its
     heading.
@@ -258,16 +262,19 @@ class Followed:
         self._file = -1
         self._begin()
 
-    def state(self, client_id: int) -> str | None:
-        """The state in a client id's row; None without one. Raises JournalError, and Broken."""
+    @property
+    def told(self) -> dict[str, int]:
+        """The lots that the strategy was told are filled, by client id."""
+        return self._told if self._kept is None else _told(msgspec.json.decode(self._kept))
+
+    def look(self) -> Self:
+        """Take in what is new. Raises JournalError, and Broken."""
         self._read()
         while self._open(self._segment + 1):
             self._read()
-        is_gone = not self._name(self._segment).exists()  # the bot has ended, or another one has begun
-        # what a failing disk kept of a commit that did not count may be written over
-        if is_gone or client_id not in self._states:
+        if not self._name(self._segment).exists():  # the bot has ended, or another one has begun
             self._begin()
-        return self._states.get(client_id)
+        return self
 
     def close(self) -> None:
         """Close the log's file."""
@@ -276,7 +283,9 @@ class Followed:
             self._file = -1
 
     def _begin(self) -> None:
-        self._states = {client_id: str(row["state"]) for client_id, row in Journaled(self._path).rows.items()}
+        base = Journaled(self._path)
+        self.rows: dict[int, dict[str, Any]] = base.rows
+        self._told, self._kept = base.told, None
         self._segment = self._at = self._number = 0
         for path in sorted(self._path.parent.glob(f"{self._path.name}-log-*"), reverse=True):
             if self._open(int(path.name[-8:])):
@@ -299,8 +308,7 @@ class Followed:
             return False
         self.close()
         heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
-        fields = heading["order_fields"]
-        self._places = fields.index("client_id"), fields.index("state")
+        self._fields = heading["order_fields"]
         self._file, self._segment, self._number = file, segment, number
         self._at = _aligned(_PREFIX.size + length)
         return True
@@ -315,9 +323,12 @@ class Followed:
                 return
             for name, values in msgspec.msgpack.decode(sealed[_NUMBER_BYTES:]):
                 if name == "order":
-                    self._states[values[self._places[0]]] = values[self._places[1]]
-                elif name == "let_go":
-                    self._states[values[0]] = "absent"
+                    row = dict(zip(self._fields, values, strict=True))
+                    self.rows[row["client_id"]] = row
+                elif name == "let_go" and values[0] in self.rows:
+                    self.rows[values[0]] |= {"state": "absent", "final": 1, "reason": values[1]}
+                elif name == "meta" and values[0] == _STRATEGY:
+                    self._kept = values[1]
             self._at += _aligned(_PREFIX.size + length)
             self._number += 1
 

@@ -174,6 +174,7 @@ class Run:
         self._config = folder / "sim.yaml"
         self._root = folder / "root"
         self._state = self._root / "sim" / "emulator" / "account"
+        self.journal = self._state / "journal.sqlite"
         self._life: Life | None = None
         self._lives = 0
         self.is_calm = False
@@ -795,15 +796,23 @@ class Run:
             if state is not None:
                 return state
         damaged = self._damaged
-        if damaged is None:
-            if self._followed is None:
-                self._followed = Followed(self._state / "journal.sqlite")
-            return self._followed.state(client_id)
-        row = damaged.before.rows.get(client_id)
-        if row is None:
-            damaged.sent.append(client_id)
-            row = self._journaled().rows.get(client_id)
+        if damaged is not None:
+            row = damaged.before.rows.get(client_id)
+            if row is None:
+                damaged.sent.append(client_id)
+                row = self._journaled().rows.get(client_id)
+        else:
+            row = self.follow().rows.get(client_id)
+            if row is None:  # what a failing disk kept of a commit that did not count may be written over
+                self._follow_no_more()
+                row = self.follow().rows.get(client_id)
         return None if row is None else str(row["state"])
+
+    def follow(self) -> Followed:
+        """What the journal holds now."""
+        if self._followed is None:
+            self._followed = Followed(self.journal)
+        return self._followed.look()
 
     def _follow_no_more(self) -> None:
         """An incarnation has ended: whatever became of its files, they are read afresh."""
@@ -812,7 +821,7 @@ class Run:
             self._followed = None
 
     def _journaled(self) -> Journaled:
-        return Journaled(self._state / "journal.sqlite")
+        return Journaled(self.journal)
 
     def _all_journaled(self) -> Journaled:
         """The journals of all bots, as one."""
@@ -902,6 +911,13 @@ class Run:
             found = self._unsettled_life(self._second.life)
         if found:
             return found
+        if self._second is None:
+            followed = self.follow()
+            found = self.books.settled(followed.rows, followed.told)
+            if found:
+                if any(fault.kind == "disk_failing" for fault in self.plan.faults):
+                    self._follow_no_more()  # it may have read what did not count
+                return found
         journaled = self._all_journaled()
         return self.books.settled(journaled.rows, journaled.told)
 
