@@ -21,7 +21,7 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.journal_faults import commits_lost, failed, unusable
 from botkit.live.journal_filling import PLACE, Filling, put, remove_segments, synced, text_of, transaction
 from botkit.live.journal_log import JournalLog, Place, Tail, make_segment, read_tail, segment_path, segments_of
-from botkit.live.journal_reading import ID_MAX, FillRecord, JournalReading, Reach
+from botkit.live.journal_reading import ID_MAX, JournalReading
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_row
 from botkit.live.journal_tables import READABLE, SCHEMA, Operation, RowWriter, lay_over, upgrade
 from botkit.live.ports import Background, Disk
@@ -30,8 +30,16 @@ from botkit.model.events import Fill
 from botkit.model.orders import Order
 
 __all__ = [
-    *("DAMAGE", "ID_BLOCK", "ID_MAX", "REMEMBERED", "SCHEMA", "SKIPPED_MAX"),
-    *("FillRecord", "Journal", "Reach", "remove_journal"),
+    "DAMAGE",
+    "ID_BLOCK",
+    "ID_MAX",
+    "REMEMBERED",
+    "SCHEMA",
+    "SKIPPED_MAX",
+    "FillRecord",
+    "Journal",
+    "Reach",
+    "remove_journal",
 ]
 
 #: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
@@ -298,22 +306,14 @@ class Journal(JournalReading):
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
-        self._reserve(first + ID_BLOCK)
-        return first, first + ID_BLOCK
-
-    def skip_ids(self, until: int) -> None:
-        """Never use client ids below ``until``. Raises JournalError."""
-        if until > max(self._reserved, self._counted()):
-            self._reserve(min(until, ID_MAX))
-
-    def _reserve(self, end: int) -> None:
         # the journal first: if the file's count is not in the journal, the journal has lost commits
-        self.put_meta({"client_ids": end})
-        self._reserved = end
+        self.put_meta({"client_ids": first + ID_BLOCK})
+        self._reserved = first + ID_BLOCK
         try:
-            self.disk.files.write(self._counter, str(end).encode())
+            self.disk.files.write(self._counter, str(first + ID_BLOCK).encode())
         except OSError as error:
             raise JournalError(f"{self._counter} cannot be written: {error}") from None
+        return first, first + ID_BLOCK
 
 
 def remove_journal(path: Path, disk: Disk) -> None:

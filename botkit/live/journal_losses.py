@@ -37,9 +37,9 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
 
 
 def write_off(journal: Journal, until: int = 0) -> None:
-    """Record that the user was told of the loss, so that a later start does not repeat it. Client ids below ``until``
-    are known to be used. Raises JournalError.
+    """Record that the user was told of the loss, so that a later start does not repeat it. Raises JournalError.
+
+    ``until``: one past the largest client id at the exchange that the journal does not know.
     """
-    journal.skip_ids(until)
     reach = journal.reach()
-    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted), DAMAGE: ""})
+    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted, until), DAMAGE: ""})

@@ -203,9 +203,7 @@ class Books:
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
-    def check_recovered(
-        self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]
-    ) -> None:
+    def check_recovered(self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
         """A bot trades on a journal that was damaged: nothing that counts may be lost. ``before``: its rows before the
         damage. Raises Broken.
         """
@@ -214,7 +212,9 @@ class Books:
         lost = [client_id for client_id in before if client_id not in now]
         there = [client_id for client_id in lost if client_id in self._by_client_id]
         if there:
-            raise Broken(f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has")
+            raise Broken(
+                f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has"
+            )
         self.excused.update(lost)
 
     def money(self) -> dict[str, int]:
@@ -365,7 +365,9 @@ class Standstills:
     def sends(self, endpoint: str) -> None:
         """A request leaves. Raises Broken."""
         if self._unread and endpoint.startswith("create"):
-            raise Broken(f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read")
+            raise Broken(
+                f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
+            )
 
     def reads(self, endpoint: str) -> None:
         """A request that left after it woke was answered."""

@@ -129,9 +129,7 @@ def _strike_log(journal: Path, kind: str, x: float, y: float) -> Struck | None:
     at = max(0, record.end.offset - 8 - int(y * min(len(record.body), 2_000)))
     content[at] ^= 0x5A
     replace(path, bytes(content))
-    return Struck(
-        f"byte {at} of {path.name} is corrupt, of {'the last' if last else 'a'} commit", demands=not last
-    )
+    return Struck(f"byte {at} of {path.name} is corrupt, of {'the last' if last else 'a'} commit", demands=not last)
 
 
 def _place_of(journal: Path) -> Place | None:

@@ -26,7 +26,6 @@ from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles, RealPulses
 from botkit.live.ports import Appending, DurableFile, Lock
 from botkit.model.clock import Nanos
 
-
 #: what a write in place may leave a part of
 _SECTOR = 512
 #: files that a power cut may leave old, new or empty: of so many that were replaced last, in a second or two
@@ -72,10 +71,10 @@ class Medium:
             number = errno.EROFS
         elif trouble == "disk_failing" and self.chance.random() < 0.5:
             number = errno.EIO
-        elif trouble == "disk_full" and kind in ("file", "append", "sqlite"):
-            number = errno.ENOSPC
-        elif trouble == "disk_tight" and kind == "file" and size > self.room:
-            number = errno.ENOSPC
+        elif trouble == "disk_full":
+            number = errno.ENOSPC if kind in ("file", "append", "sqlite") else 0
+        elif trouble == "disk_tight":
+            number = errno.ENOSPC if kind == "file" and size > self.room else 0
         if not number:
             return None
         self.struck[trouble] += 1

@@ -190,9 +190,7 @@ class GuardBeside:
         return result
 
 
-async def cancel_all(
-    run: Run, own: OwnOrders, *, own_only: bool, say: Callable[[str], None]
-) -> PanicResult:
+async def cancel_all(run: Run, own: OwnOrders, *, own_only: bool, say: Callable[[str], None]) -> PanicResult:
     """What a second process does to an account's orders, over connections of its own."""
     adapter, sharing = run.second_way()
     async with adapter, sharing.outside_router(adapter, hurries=True, say=say) as access:

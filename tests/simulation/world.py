@@ -138,6 +138,8 @@ class Life:
         self.process = Process(name, pid)
         self.disk = disk
         self.guard: GuardBeside | None = None
+        #: its disk did not take everything
+        self.had_trouble = bool(disk.medium.trouble)
         self.traded_at = 1e9
         self.bot: Bot | None = None
         self.keeper = Keeper()
@@ -329,6 +331,8 @@ class Run:
         if medium.trouble:
             return
         medium.trouble, medium.room = fault.kind, int(fault.value or 0)
+        if self._life is not None:
+            self._life.had_trouble = True
         await asyncio.sleep(fault.for_ms / 1000)
         medium.trouble = ""
         self._troubled_at = self.loop.time()
@@ -646,7 +650,8 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                if life.ended == "killed" or life.disk.medium.struck:  # a process that was killed may not have come to write a line of it
+                # a process that was killed may not have come to write a line of it, and a disk may have taken none
+                if life.ended == "killed" or life.had_trouble:
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
@@ -882,7 +887,8 @@ class Run:
                 return ["the bot does not run"]
             if life.bot.view.halted is None:
                 return ["panic: the bot is not halted"]
-            return [f"{order.client_id} is {order.state.value}" for order in life.bot.view.open_orders() if not order.reduces]
+            open_orders = life.bot.view.open_orders()
+            return [f"{order.client_id} is {order.state.value}" for order in open_orders if not order.reduces]
 
         await self._wait(standing, until, living)
         self._latched_at = None
@@ -962,9 +968,7 @@ class Run:
         self._probes += 1
         self._probed_at = self.loop.time()
         parts = life.bot.parts
-        commands.leave(
-            parts.folder, "set", strategy="t", name="probe", value=self._probes, clock=parts.machine.clock
-        )
+        commands.leave(parts.folder, "set", strategy="t", name="probe", value=self._probes, clock=parts.machine.clock)
 
     def _unprobed(self, life: Life) -> list[str]:
         assert life.bot is not None
@@ -1051,7 +1055,7 @@ def carry_out(plan: Plan, folder: Path) -> Result:
         asyncio.set_event_loop(loop)
         stack.callback(asyncio.set_event_loop, None)
         stack.enter_context(mock.patch("os.getpid", _pid))
-        stack.enter_context(mock.patch("socket.gethostname", lambda: "machine"))
+        stack.enter_context(mock.patch("socket.gethostname", return_value="machine"))
         run = Run(plan, folder, loop)
         stack.enter_context(run.reached.watching())
         stack.enter_context(projects_shared())
