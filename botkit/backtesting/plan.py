@@ -80,7 +80,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> FeeCurrencies | None:
-        """Return the currencies that a fee model depends on; None if it depends on no price."""
+        """Return the currencies that a fee model depends on, or None if it depends on no price."""
         pays_in_coin = fees.uses_discount and balances.get(facts.discount_currency)
         coin = facts.discount_currency if pays_in_coin else ""
         counts_volume: bool | None = getattr(fees, "counts_volume", None)

@@ -135,7 +135,7 @@ class _Book:
         self.given: deque[_OpenStake] = deque()
 
     def closable(self, sign: int) -> deque[_OpenStake] | None:
-        """Return the lots that a part of this sign closes next; None if there are none."""
+        """Return the lots that a part of this sign closes next, or None if there are none."""
         if self.own and self.own[0].sign != sign:
             return self.own
         return self.given if self.given and sign < 0 else None

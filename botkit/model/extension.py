@@ -151,7 +151,7 @@ class FeeModel(Protocol):
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """Return a caution if fees are to be paid in a coin that the account does not hold; None if it holds some."""
+    """Return a caution if fees are to be paid in a coin that the account does not hold, or None if it holds some."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -266,7 +266,7 @@ class RiskView(Protocol):
         ...
 
     def expected_price(self, order: Order) -> float | None:
-        """Return the average price that a taker order would get from the visible book; None without a book."""
+        """Return the average price that a taker order would get from the visible book, or None without a book."""
         ...
 
     def position_lots(self, pair: Pair) -> int:
@@ -274,7 +274,7 @@ class RiskView(Protocol):
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices; None if a price is missing."""
+        """Convert units of one currency into another at last prices, or None if a price is missing."""
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:

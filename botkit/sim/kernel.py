@@ -234,8 +234,8 @@ class Kernel:
         self.next_news = known if known is not None and (news is None or known < news) else news
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
-        """Return the earliest time from ``at`` on at which our orders can show in public data; None if nothing on its
-        way will show.
+        """Return the earliest time from ``at`` on at which our orders can show in public data, or None if nothing on
+        its way will show.
 
         A book shows them at its next publication. A trade shows an order that takes: one that arrives on a tape with
         books and is not post-only, a triggered stop, or one of our orders that meets another.
@@ -556,7 +556,7 @@ class Kernel:
         self._look_ahead()
 
     def last_price(self, pair: Pair) -> int | None:
-        """Return the last traded price in ticks, None before the first."""
+        """Return the last traded price in ticks, or None before the first."""
         return self._last_ticks(pair)
 
     def check(self) -> None:

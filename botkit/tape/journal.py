@@ -391,7 +391,7 @@ def _record(payload: bytes, length: int, crc: int) -> Record | None:
 
 
 def _next_whole(file: BinaryIO, start: int) -> int | None:
-    """Return where the next whole record begins, from ``start`` on; None if there is none near."""
+    """Return where the next whole record begins, from ``start`` on, or None if there is none near."""
     file.seek(start)
     data = file.read(_SEARCH_BYTES + _PREFIX.size + _RECORD_MAX)
     at = 0

@@ -55,7 +55,7 @@ def kind_of(columns: MarketColumns) -> Kind:
 
 
 def resolution_of(columns: MarketColumns) -> str | None:
-    """Return the resolution of candles; None for trades and books."""
+    """Return the resolution of candles, or None for trades and books."""
     return columns.resolution if isinstance(columns, CandleColumns) else None
 
 

@@ -156,7 +156,7 @@ class BarBuilder:
         return bars
 
     def running(self) -> Bar | None:
-        """Return the bar under construction so far; None if it is empty."""
+        """Return the bar under construction so far, or None if it is empty."""
         if self._limit == self._start:
             return None
         volume = self._rounded(self._volume)
@@ -203,7 +203,9 @@ class BarBuilder:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:
-        """Return when `close_due` will next return a bar if nothing else arrives first; None before the first trade."""
+        """Return when `close_due` will next return a bar if nothing else arrives first, or None before the
+        first trade.
+        """
         return self._end + self.grace_ns if self._end else None
 
     def close_due(self, now: Nanos) -> Sequence[Bar]:

@@ -62,8 +62,8 @@ class ValuationPath:
         return units
 
     def rate(self, without: Pair | None = None) -> float | None:
-        """Return the product of the prices on the path as a float, ``without`` the step through one pair; None while a
-        price is missing.
+        """Return the product of the prices on the path as a float, ``without`` the step through one pair, or None while
+        a price is missing.
         """
         rate = 1.0
         for cell, forward in self.steps:

@@ -94,7 +94,7 @@ class _View:
         return self._portfolio.position_lots(self._level, pair)
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices; None while a price is missing."""
+        """Convert units of one currency into another at last prices, or None while a price is missing."""
         return self._portfolio.valuation.convert(units, currency, into)
 
     def day_pnl_units(self, currency: str) -> int | None:
@@ -258,11 +258,12 @@ class RiskDesk:
         return True
 
     def next_day(self) -> Nanos | None:
-        """Return when the next trading day begins; None before the first."""
+        """Return when the next trading day begins, or None before the first."""
         return self._next_day
 
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
-        """Return the first loss or drawdown limit reached at the last prices, which halts its level; None if none is.
+        """Return the first loss or drawdown limit reached at the last prices, which halts its level, or None if none
+        is.
 
         A level already halted is skipped, so each breach is reported once.
         """

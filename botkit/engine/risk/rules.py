@@ -66,7 +66,7 @@ def order_lots(order: Order, view: RiskView) -> int | None:
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:
-    """Return an order's value in quote units, at its own price or else at the last price; None before the first."""
+    """Return an order's value in quote units, at its own price or else at the last price, or None before the first."""
     if order.spend_units:
         return order.spend_units
     rules = order.pair.rules

@@ -134,8 +134,8 @@ class SlotLog:
             heapq.heappush(self._late, (until, key))
 
     def open_at(self, now: Nanos, needed: int) -> Nanos | None:
-        """Return the earliest time from ``now`` on at which ``needed`` slots are free; None if only an answer can free
-        them.
+        """Return the earliest time from ``now`` on at which ``needed`` slots are free, or None if only an answer can
+        free them.
         """
         missing = needed - self.free(now)
         if missing <= 0:

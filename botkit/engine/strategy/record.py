@@ -82,7 +82,7 @@ def _count(counts: dict[str, int], reason: str) -> str:
 
 
 def unkept(state: Mapping[str, Any]) -> str | None:
-    """Return the reason why a strategy's ``state`` cannot be saved as JSON, naming the key; None if it can."""
+    """Return the reason why a strategy's ``state`` cannot be saved as JSON, naming the key, or None if it can."""
     for key, value in state.items():
         try:
             _document({key: value})
