@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
         return "market" in self.sources.values()
 
     def described(self) -> dict[str, str]:
-        """Each pair's source, such as ``candles 1m`` or ``books + trades``."""
+        """Return each pair's source, such as ``candles 1m`` or ``books + trades``."""
         words: dict[str, list[str]] = {}
         for pair, kind, resolution in self.keys:
             words.setdefault(pair, []).append(f"{kind} {resolution}" if resolution else kind)

@@ -40,7 +40,7 @@ class BotClock:
 
 
 class Changes:
-    """Counts what may end a quiet span."""
+    """Counts the changes that may end a quiet span."""
 
     __slots__ = ("count",)
 

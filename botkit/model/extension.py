@@ -240,11 +240,11 @@ class OrderCounts(Protocol):
         ...
 
     def open_orders(self, pair: Pair | None = None) -> int:
-        """Number of orders that are live or queued."""
+        """Return the number of orders that are live or queued."""
         ...
 
     def orders_in_last_second(self) -> int:
-        """Orders placed in the last second."""
+        """Return the number of orders placed in the last second."""
         ...
 
 
@@ -262,7 +262,7 @@ class RiskView(Protocol):
         ...
 
     def last_price(self, pair: Pair) -> float | None:
-        """Last traded price, or None before the first."""
+        """Return the last traded price, or None before the first."""
         ...
 
     def expected_price(self, order: Order) -> float | None:
@@ -278,7 +278,7 @@ class RiskView(Protocol):
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Change in the strategies' own equity since the trading day began, unrealised profit included."""
+        """Return the change in the strategies' own equity since the trading day began, unrealised profit included."""
         ...
 
 

@@ -53,7 +53,8 @@ class Kernel:
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
     orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
-    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` collects the numbers of all orders.
+    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` is the set of order numbers already
+    in use.
     """
 
     def __init__(
@@ -410,7 +411,7 @@ class Kernel:
                 return
 
     def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
-        """After changes in a market, publish its prints, which may trigger stops, and update its search bounds."""
+        """Publish our public trades in a market that changed, which may trigger stops, and update its search bounds."""
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
@@ -523,7 +524,7 @@ class Kernel:
         return self._matcher.large_fills
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
-        """Return the exact current book: recorded levels less what our orders took, plus our resting orders unless
+        """Return the exact current book: recorded levels less our orders' takes, plus our resting orders unless
         ``own``.
         """
         market = self.market(pair)

@@ -269,7 +269,7 @@ class TapeJournal:
                     yield Damage(at, whole - at, is_rest=False)
                     file.seek(whole)
                     continue
-                if not is_torn:  # it is complete, but it is not what was written
+                if not is_torn:  # it is complete, but differs from the written record
                     yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
                 return
 

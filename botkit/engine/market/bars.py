@@ -166,7 +166,8 @@ class BarBuilder:
 
     def complete(self, running: Bar) -> None:
         """Add the part of the running bar from before the stream began. It may already include streamed trades: the
-        larger volume counts, and the last price comes from the trades. A bar that has ended meanwhile stays as it is.
+        larger volume counts, and the last price comes from the trades. A bar that has ended in the meantime stays
+        unchanged.
         """
         if self._end and running.time < self._start:
             return

@@ -122,7 +122,7 @@ class Valuation:
         return path
 
     def check_path(self, currency: str, into: str) -> ValuationPath:
-        """Return the shortest path. Raises ValueError saying what is missing if there is none."""
+        """Return the shortest path. Raises ValueError naming the missing link if there is none."""
         path = self.find_path(currency, into)
         if path is None:
             at_hand = ", ".join(self.prices) or "none"

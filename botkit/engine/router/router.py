@@ -471,11 +471,11 @@ class Router:
         return alarms
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Limit, slots held, peak and 429s of every window and scope."""
+        """Return the limit, held slots, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
 
     def statistics(self) -> RouterUse:
-        """Requests, waits, batches and drops so far."""
+        """Return counts of requests, waits, batches and drops so far."""
         return router_use(self._table, self._routes, self._figures)
 
     # -- queues -----------------------------------------------------------------------------------------------------

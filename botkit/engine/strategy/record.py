@@ -66,7 +66,7 @@ class StrategyRecord:
         return {"state": self.state, "timers": self.timer_rings, "best": self.best_prices}
 
     def recall(self, kept: Mapping[str, Any]) -> None:
-        """Restore what `kept` returned, before ``on_start``."""
+        """Restore the result of `kept`, before ``on_start``."""
         self.state.update(kept["state"])
         self.timer_rings.update(kept["timers"])
         self.best_prices.update(kept.get("best", {}))  # older journals lack this key
