@@ -1,4 +1,6 @@
-"""Worlds for the adapter cases: BitoPro's emulator over real sockets, paper trading on its market, a toy exchange."""
+"""Worlds for the adapter cases: BitoPro's emulator over real sockets, paper trading on its market, and a toy
+exchange.
+"""
 
 from __future__ import annotations
 

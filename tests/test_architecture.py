@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    # backtests from Python; what a user holds becomes a project and a feed
+    # it runs backtests from Python, and turns a user's objects into a project and a feed
     "research": {
         "assembly",
         "backtesting",
@@ -144,7 +144,7 @@ SEEDED = "random.Random"
 
 
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
-    """Return (line, what) for every stray use of a clock or randomness; `asyncio`'s loop is the port for waiting."""
+    """Return (line, name) for every stray use of a clock or randomness; `asyncio`'s loop is the port for waiting."""
     tree, found = ast.parse(source), []
     origins: dict[str, str] = {}  # the full name that each name in this module refers to
     for node in ast.walk(tree):
@@ -164,7 +164,7 @@ def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
 
 
 def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
-    """Return the full name of what an expression reads from a module; "" if it reads nothing."""
+    """Return the full name of the object that an expression reads from a module; "" if it reads nothing."""
     head, _, rest = ast.unparse(node).partition(".")
     return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
 
@@ -278,7 +278,7 @@ PORT_MODULES = {
     *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
     *("exchange/machine.py", "emulator/clock.py"),
 }
-#: what a module outside the ports must not use: module -> its names, None for all of them
+#: names that a module outside the ports must not use: module -> names, or None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
     "random": None,
@@ -310,7 +310,7 @@ BESIDE_A_BOT: dict[str, set[str]] = {
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """Return what each imported name refers to, such as ``{"Random": "random.Random"}``."""
+    """Return the full name behind each imported name, such as ``{"Random": "random.Random"}``."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -529,7 +529,7 @@ ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
 
 
 def ways_past_the_door(source: str) -> list[tuple[int, str]]:
-    """Return (line, what) for every reach into an engine: its rooms, or any private attribute of it or its view."""
+    """Return (line, text) for every reach into an engine: its rooms, or any private attribute of it or its view."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
