@@ -21,7 +21,7 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.journal_faults import commits_lost, failed, unusable
 from botkit.live.journal_filling import PLACE, Filling, put, remove_segments, synced, text_of, transaction
 from botkit.live.journal_log import JournalLog, Place, Tail, make_segment, read_tail, segment_path, segments_of
-from botkit.live.journal_reading import ID_MAX, JournalReading
+from botkit.live.journal_reading import ID_MAX, FillRecord, JournalReading, Reach
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_row
 from botkit.live.journal_tables import READABLE, SCHEMA, Operation, RowWriter, lay_over, upgrade
 from botkit.live.ports import Background, Disk
