@@ -59,7 +59,7 @@ async def account_access(
 
 
 def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
-    """The configured ledger. A command in a hurry goes without if the ledger's password is missing."""
+    """Return the configured ledger. A command in a hurry goes without if the ledger's password is missing."""
     try:
         return resolve_ledger(project.loaded, environ)
     except ConfigError as error:
@@ -70,7 +70,9 @@ def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Ca
 
 
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """A bot's account in a mode. At an emulator, if the configuration names no account, the one that the bot uses."""
+    """Return a bot's account in a mode. At an emulator, if the configuration names no account, the one that the bot
+    uses.
+    """
     if mode == "live":
         return resolve_account(project.loaded, environ)
     if project.config.emulator.account is not None:

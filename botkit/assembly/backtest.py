@@ -37,8 +37,9 @@ def backtest_parts(
     end: str | None = None,
     seed: int | None = None,
 ) -> BacktestParts:
-    """The parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
-    DataError."""
+    """Return the parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
+    DataError.
+    """
     config, section, facts = project.config, project.config.backtest, project.facts
     chosen_seed = config.seed if seed is None else seed
     feed = backtest_feed(project, data)
@@ -140,6 +141,6 @@ def backtest_into(
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:
-    """The configured log file. A log level alone has no effect without one."""
+    """Return the configured log file. A log level alone has no effect without one."""
     section = project.config.log
     return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

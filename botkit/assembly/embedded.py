@@ -18,12 +18,12 @@ SPEED = 60.0
 
 
 def embedded_account(name: str) -> EmulatorAccount:
-    """The account of the bot with this name. Its key is valid only at the emulator in this process."""
+    """Return the account of the bot with this name. Its key is valid only at the emulator in this process."""
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 
 def embedded_emulator(projects: Sequence[Project], speed: float | None) -> Emulator:
-    """The emulator for these configurations, not started. Raises ConfigError if they contradict each other."""
+    """Return the emulator for these configurations, not started. Raises ConfigError if they contradict each other."""
     first = projects[0]
     agreed = agreed_on(projects, "emulator.speed", lambda project: project.config.emulator.speed)
     if speed is None:

@@ -48,8 +48,9 @@ def make_parts(
     endpoints: Collection[str] | None = None,
     machine: Machine | None = None,
 ) -> LiveParts:
-    """The parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine which windows its requests
-    count against (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError."""
+    """Return the parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine which windows its
+    requests count against (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError.
+    """
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
     # lateness is measured in the exchange's time, but never below the machine's

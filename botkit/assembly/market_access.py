@@ -11,6 +11,7 @@ __all__ = ["MarketAccess", "RateLimitedReads", "market_access"]
 
 
 def market_access(exchange: str = "bitopro", **more: Any) -> MarketAccess:
-    """The market data of the exchange with this name; ``more`` are further arguments of `MarketAccess`. Raises
-    ConfigError."""
+    """Return the market data of the exchange with this name; ``more`` are further arguments of `MarketAccess`. Raises
+    ConfigError.
+    """
     return MarketAccess(assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing, **more)

@@ -27,7 +27,7 @@ def bot_outputs(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> BotOutputs:
-    """The outputs that one configuration asks for. ``is_alone``: no other bot runs in this process.
+    """Return the outputs that one configuration asks for. ``is_alone``: no other bot runs in this process.
 
     Everything is checked first: an address that no notifier understands, or a log that cannot be written, raises
     ConfigError before anything is traded.

@@ -21,7 +21,9 @@ _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 
 def state_folder_of(config: Path, mode: str | None) -> Any:
-    """The state folder of the bot in CONFIG. Only its name is needed, so errors in the file are just reported."""
+    """Return the state folder of the bot in CONFIG. Only its name is needed, so errors in the file are just
+    reported.
+    """
     from botkit.assembly.operations import StateFolder
     from botkit.config.essentials import load_essentials
 

@@ -53,7 +53,7 @@ class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None
 
     def options(self, **more: str | None) -> dict[str, Any]:
-        """The options for a format, plus ``more``."""
+        """Return the options for a format, plus ``more``."""
         given = {"pair": self.pair, "resolution": self.resolution, "trades": self.trades, "timezone": self.timezone}
         return {**given, "sort": self.sort or None, **more}
 
@@ -82,7 +82,7 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 def _world() -> Surroundings:
-    """The surroundings that the caller put into the context; by default the exchange's facts and the installed
+    """Return the surroundings that the caller put into the context; by default the exchange's facts and the installed
     plugins.
     """
     handed = click.get_current_context().find_object(Surroundings)
@@ -132,7 +132,7 @@ def _file_source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 
 
 def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
-    """The source at a path: a folder is a tape, anything else is a single file read through a format."""
+    """Return the source at a path: a folder is a tape, anything else is a single file read through a format."""
     from botkit.tape.feed import TapeSource
 
     if path.is_dir():
@@ -270,7 +270,7 @@ def info(
 
 
 def _first_moment(stream: StreamInfo) -> Nanos:
-    """Where a stream begins: candles at the start of the first, which is received at its end."""
+    """Return where a stream begins: candles at the start of the first, which is received at its end."""
     length = fixed_length(stream.resolution) if stream.resolution is not None else None
     return stream.start - (length or 0)
 
@@ -280,7 +280,7 @@ def _plain(value: Any) -> str:
 
 
 def _provenance(source: Any) -> dict[str, Any]:
-    """Where the data comes from, as far as the tape says."""
+    """Return where the data comes from, as far as the tape says."""
     from botkit.tape.feed import TapeSource
 
     if not isinstance(source, TapeSource):

@@ -126,7 +126,7 @@ class _Job:
         self._access, self._out, self._resolution, self._rest, self._zone = access, out, resolution, rest, zone
 
     def first(self, pair: Pair, given: Nanos | None) -> Nanos:
-        """The start of the first bucket to request: where the tape ends, or ``given``. Raises DataError."""
+        """Return the start of the first bucket to request: where the tape ends, or ``given``. Raises DataError."""
         from botkit.tape.manifest import MANIFEST_NAME
         from botkit.tape.tape import Tape
 
@@ -207,7 +207,7 @@ def _ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, 
 
 
 def _buckets(resolution: str, start: Nanos, end: Nanos) -> int:
-    """The number of whole buckets between two times; ``start`` is the start of a bucket."""
+    """Return the number of whole buckets between two times; ``start`` is the start of a bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return max(0, (end - start) // length)

@@ -96,7 +96,7 @@ def _order_line(row: dict[str, Any]) -> str:
 
 
 def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
-    """The journal's integers converted to exact amounts."""
+    """Return the journal's integers converted to exact amounts."""
     from botkit.model.money import format_units
 
     pair = pairs.get(row["pair"])
@@ -117,7 +117,7 @@ def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
 
 
 def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
-    """An order as a backtest's orders.csv shows it."""
+    """Return an order as a backtest's orders.csv shows it."""
     price_places, lot_places = _places(pairs, row["pair"])
 
     def optional(name: str, places: int) -> str:
@@ -139,7 +139,7 @@ def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]
 
 
 def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
-    """A fill as a backtest's fills.csv shows it."""
+    """Return a fill as a backtest's fills.csv shows it."""
     order_id, tag = tags.get(row["client_id"], ("", ""))
     price_places, lot_places = _places(pairs, row["pair"])
     return row | {

@@ -17,7 +17,7 @@ _PIPE_WIDTH = 140
 
 
 def screen() -> Console:
-    """A console on standard output: as wide as the terminal, or in a pipe wide enough for every table."""
+    """Return a console on standard output: as wide as the terminal, or in a pipe wide enough for every table."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 

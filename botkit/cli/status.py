@@ -110,7 +110,7 @@ def _money_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _standing(status: dict[str, Any]) -> str:
-    """Whether the bot runs, since when, and if not, when the figures shown were written; in the bot's zone."""
+    """Return whether the bot runs, since when, and if not, when the figures shown were written; in the bot's zone."""
     if status["running"]:
         since = status.get("since")
         begun = f", since {_local(status, since)}" if isinstance(since, int) and since else ""
@@ -134,7 +134,7 @@ def _uptime(seconds: object) -> str:
 
 
 def _local(status: dict[str, Any], time: int) -> str:
-    """A time in the zone of the bot's configuration."""
+    """Return a time in the zone of the bot's configuration."""
     try:
         return format_time(time, ZoneInfo(str(status.get("timezone", DEFAULT_ZONE))))
     except (KeyError, ValueError, OverflowError, OSError):

@@ -17,7 +17,7 @@ class Zone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     name = "zone"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
-        """The zone."""
+        """Return the zone."""
         if isinstance(value, ZoneInfo):
             return value
         try:

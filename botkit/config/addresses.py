@@ -16,7 +16,7 @@ def is_loopback(url: str) -> bool:
 
 
 def chosen_address(config: BotConfig, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
-    """The REST and WebSocket addresses, from the command line or else from the configuration."""
+    """Return the REST and WebSocket addresses, from the command line or else from the configuration."""
     return rest or config.exchange.rest, ws or config.exchange.ws
 
 

@@ -48,7 +48,7 @@ class Bound(msgspec.Struct, frozen=True):
     above: int | None = None
 
     def complaint(self, value: Decimal | int | float) -> str | None:
-        """What is wrong with ``value``; None if it is within the range."""
+        """Return what is wrong with ``value``, or None if it is within the range."""
         if self.least is not None and value < self.least:
             return f"must be at least {self.least}"
         if self.above is not None and value <= self.above:

@@ -60,7 +60,7 @@ def load_essentials(path: Path) -> Essentials:
 
 
 def _sound_sections(root: Node) -> dict[str, Node]:
-    """The sections that are valid on their own."""
+    """Return the sections that are valid on their own."""
     found = {}
     hints = field_types(BotConfig)
     for key, child in root.value.items() if isinstance(root.value, dict) else ():
@@ -73,7 +73,7 @@ def _sound_sections(root: Node) -> dict[str, Node]:
 
 
 def _name_alone(path: Path, problem: str) -> Node:
-    """The name from a file that is not valid YAML, perhaps only for now. Raises ConfigError with ``problem``."""
+    """Return the name from a file that is not valid YAML, perhaps only for now. Raises ConfigError with ``problem``."""
     try:
         with path.open("rb") as file:
             text = file.read(_SIZE_MAX).decode("utf-8", "replace")

@@ -15,7 +15,7 @@ _FIGURE = r"^[-+]?[0-9]{1,20}(\.[0-9]{1,18})?$"
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) for a configuration file."""
+    """Return the JSON Schema (2020-12) for a configuration file."""
     structs = _structs(BotConfig, {})
     (root,), definitions = msgspec.json.schema_components(
         [BotConfig], schema_hook=_custom, ref_template="#/$defs/{name}"
@@ -41,7 +41,7 @@ def _custom(kind: type) -> dict[str, Any]:
 
 
 def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, type[msgspec.Struct]]:
-    """Every struct type that the annotations of ``kind`` lead to, by name."""
+    """Return every struct type that the annotations of ``kind`` lead to, by name."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         if kind.__name__ not in found:
             found[kind.__name__] = kind

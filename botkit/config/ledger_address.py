@@ -19,17 +19,17 @@ _ADDRESS = re.compile(r"(\w+://)(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^:@/?#]*(?::\
 
 
 def is_ledger_address(path: Sequence[str]) -> bool:
-    """Whether the value at this path of a configuration is a ledger's address."""
+    """Return whether the value at this path of a configuration is a ledger's address."""
     return tuple(path) == _PATH
 
 
 def has_written_password(text: str) -> bool:
-    """Whether a password, or what may be one, is written out in an address."""
+    """Return whether a password, or what may be one, is written out in an address."""
     return shown_address(text) != text
 
 
 def shown_address(text: str) -> str:
-    """The address as output may show it: with ``${NAME}``, without a password that is written out."""
+    """Return the address as output may show it: with ``${NAME}``, without a password that is written out."""
     if _REFERENCE.fullmatch(text) or ("://" not in text and "@" not in text):
         return text
     match = _ADDRESS.match(text)
@@ -42,7 +42,9 @@ def shown_address(text: str) -> str:
 
 
 def filled_address(text: str, value: Callable[[str], str]) -> str:
-    """The address with each ``${NAME}`` replaced by its value, written for an address where it is but a part of one."""
+    """Return the address with each ``${NAME}`` replaced by its value, written for an address where it is but a part of
+    one.
+    """
     if _REFERENCE.fullmatch(text):
         return _REFERENCE.sub(lambda match: value(match[1]), text)
     return _REFERENCE.sub(lambda match: quote(value(match[1]), safe=""), text)

@@ -60,7 +60,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:
-        """A ConfigError located at a value: ``file:line: message``."""
+        """Return a ConfigError located at a value: ``file:line: message``."""
         return ConfigError(f"{self.where(dotted)}: {message}")
 
     def _nearest(self, path: tuple[str, ...]) -> Node:
@@ -109,7 +109,7 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedCon
 
 
 def named_after_file(config: BotConfig, path: Path) -> BotConfig:
-    """The bot named after its file. Raises ConfigError if the file's name does not give a valid one."""
+    """Return the bot named after its file. Raises ConfigError if the file's name does not give a valid one."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
     if not name:
         raise ConfigError(
@@ -122,7 +122,7 @@ def named_after_file(config: BotConfig, path: Path) -> BotConfig:
 
 
 def _override(root: Node, text: str) -> Node:
-    """A copy of the tree with one ``--set key=value`` applied."""
+    """Return a copy of the tree with one ``--set key=value`` applied."""
     key, equals, value = text.partition("=")
     steps = _steps(key.strip())
     sections = field_types(BotConfig)
@@ -246,7 +246,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """The configuration as plain data under the file's keys, with plugins' options as written."""
+    """Return the configuration as plain data under the file's keys, with plugins' options as written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):
@@ -270,7 +270,7 @@ def plain_config(value: Any) -> Any:
 def leaves(
     value: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool | int | float | Decimal | str | None]]:
-    """(path, value) for every scalar in plain data; empty lists and mappings are included (as text ``[]`` and
+    """Yield (path, value) for every scalar in plain data; empty lists and mappings are included (as text ``[]`` and
     ``{}``).
     """
     if isinstance(value, dict) and value:

@@ -47,7 +47,7 @@ _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
 
 def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """A ``from`` or ``to`` in nanoseconds; as an ``end``, a date includes the whole day. Raises ValueError."""
+    """Return a ``from`` or ``to`` in nanoseconds; as an ``end``, a date includes the whole day. Raises ValueError."""
     if text is None:
         return None
     try:
@@ -119,7 +119,7 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> PluginPlace:
-        """A dotted name is a module, unless a folder has that name; anything else is a path."""
+        """Return a dotted name is a module, unless a folder has that name; anything else is a path."""
         path = resolve_path(text, base)
         dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text) is not None and not text.endswith(".py")
         if dotted and not path.is_dir():
@@ -231,7 +231,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
     options: Annotated[dict[str, Any], Meta(description="Any other option for the fee model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(fee model, its options). By default, rank 0 in the exchange's table."""
+        """Return (fee model, its options). By default, rank 0 in the exchange's table."""
         given = {"maker": self.maker, "taker": self.taker, "rank": self.rank, "bito": self.bito}
         options = {key: value for key, value in given.items() if value is not None} | self.options
         if self.model is not None:
@@ -280,7 +280,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
     options: Annotated[dict[str, Any], Meta(description="Any further options for the latency model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(latency model, its options); milliseconds are ints if whole, otherwise floats."""
+        """Return (latency model, its options); milliseconds are ints if whole, otherwise floats."""
         if self.from_ is not None:
             return "measured", {"from": str(self.from_)}
         given = {"order_ms": self.order_ms, "answer_ms": self.answer_ms, "feed_ms": self.feed_ms}
@@ -324,7 +324,7 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
         return cls(model=text)
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(fill model, its options)."""
+        """Return (fill model, its options)."""
         return self.model, dict(self.options)
 
     def under(self, reading: str) -> FillsConfig:
@@ -418,7 +418,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     ] = 2
 
     def span(self, zone: ZoneInfo) -> tuple[Nanos | None, Nanos | None]:
-        """(start, end) in nanoseconds, end exclusive; None means that the data decides."""
+        """Return (start, end) in nanoseconds, end exclusive; None means that the data decides."""
         return moment(self.from_, zone), moment(self.to, zone, end=True)
 
     def __post_init__(self) -> None:
@@ -575,20 +575,20 @@ class BotConfig(_Section, frozen=True, kw_only=True):
         return self.backtest.fees, "backtest.fees"
 
     def bar_grace_ns(self, speed: float = 1.0) -> Nanos:
-        """How long a bar built from trades waits for late ones, on a clock with this speed: trades are late in machine
-        time, however fast an emulator's time runs.
+        """Return how long a bar built from trades waits for late ones, on a clock with this speed: trades are late in
+        machine time, however fast an emulator's time runs.
         """
         if self.bar_grace_ms is not None:
             return self.bar_grace_ms * NS_PER_MS
         return max(_BAR_GRACE_MS * NS_PER_MS, int(_LATE_TRADE_MS * NS_PER_MS * speed))
 
     def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
-        """A pair's amount step, as accepted by `botkit.model.pairs.pairs_from_wire`."""
+        """Return a pair's amount step, as accepted by `botkit.model.pairs.pairs_from_wire`."""
         choice = self.amount_step.get(pair) if isinstance(self.amount_step, dict) else self.amount_step
         return "amount" if choice == "amountPrecision" else "base"
 
     def strategy(self, label: str) -> StrategyConfig:
-        """The strategy with that name. Raises KeyError."""
+        """Return the strategy with that name. Raises KeyError."""
         for strategy in self.strategies:
             if strategy.label == label:
                 return strategy

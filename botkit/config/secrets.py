@@ -40,7 +40,8 @@ class AccountKeys(msgspec.Struct, frozen=True):
 
 
 def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section: str = "account") -> AccountKeys:
-    """The credentials in ``account:`` or ``emulator.account``; the environment takes precedence over ``secrets_file``.
+    """Return the credentials in ``account:`` or ``emulator.account``; the environment takes precedence over
+    ``secrets_file``.
 
     Raises ConfigError if the section or a named secret is missing, or if others can read a file with secrets.
     """
@@ -55,7 +56,7 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
 
 
 def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> set[str]:
-    """The credentials of the account that a mode uses, which must not appear in any output."""
+    """Return the credentials of the account that a mode uses, which must not appear in any output."""
     section = "account" if mode == "live" else "emulator.account"
     try:
         account = resolve_account(loaded, environ, section=section)
@@ -65,7 +66,9 @@ def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> 
 
 
 def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[str]:
-    """The password of a shared ledger, as it is and as its address spells it; it must not appear in any output."""
+    """Return the password of a shared ledger, as it is and as its address spells it; it must not appear in any
+    output.
+    """
     try:
         spelt = urlsplit(resolve_ledger(loaded, environ) or "").password
     except (ConfigError, ValueError):
@@ -110,7 +113,9 @@ def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | No
 
 
 def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None:
-    """A ledger's address from a command line, with each ``${NAME}`` taken from the environment. Raises ConfigError."""
+    """Return a ledger's address from a command line, with each ``${NAME}`` taken from the environment. Raises
+    ConfigError.
+    """
     if text is None:
         return None
     if has_written_password(text):

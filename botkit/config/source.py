@@ -69,7 +69,7 @@ class Node(msgspec.Struct, frozen=True):
         return place(self.source, self.line)
 
     def key_where(self, key: str) -> str:
-        """The place of a key in this mapping."""
+        """Return the place of a key in this mapping."""
         if key in self.key_lines:
             return place(self.source, self.key_lines[key])
         # if --set added this key, the mapping is from the file but the value is not
@@ -77,7 +77,7 @@ class Node(msgspec.Struct, frozen=True):
 
 
 def place(source: Source, line: int) -> str:
-    """A position as shown in errors and origins."""
+    """Return a position as shown in errors and origins."""
     return f"{source.name}:{line}" if source.is_file else source.name
 
 
@@ -220,7 +220,7 @@ def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
 
 
 def plain_value(node: Node) -> Any:
-    """The node as plain data if no type is declared: None, bool, int, Decimal, str, list, dict.
+    """Return the node as plain data if no type is declared: None, bool, int, Decimal, str, list, dict.
 
     Text in quotes stays text; a bare decimal becomes an exact Decimal.
     """
@@ -233,7 +233,7 @@ def plain_value(node: Node) -> Any:
 
 
 def resolve_plain(text: str) -> bool | int | Decimal | str | None:
-    """The value of a bare word: null (or nothing), true, false, an integer, or a plain decimal; anything else is
+    """Return the value of a bare word: null (or nothing), true, false, an integer, or a plain decimal; anything else is
     text.
     """
     if text in ("", "null"):
@@ -250,14 +250,14 @@ def resolve_plain(text: str) -> bool | int | Decimal | str | None:
 
 
 def exact_figure(text: str) -> int | Decimal | None:
-    """The exact number that a text (with or without quotes) represents; None if it is not a plain number."""
+    """Return the exact number that a text (with or without quotes) represents, or None if it is not a plain number."""
     value = resolve_plain(text)
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 def spelling_hint(text: str) -> str | None:
-    """What to write instead of a spelling that other YAML readers would read as a bool or number; None for any other
-    text.
+    """Return what to write instead of a spelling that other YAML readers would read as a bool or number, or None for
+    any other text.
 
     ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000"; likewise for ``22:22`` and ``1e3``.
     """

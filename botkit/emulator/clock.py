@@ -38,7 +38,7 @@ class EmulatorClock:
         self._since = self._monotonic()
 
     def now(self) -> Nanos:
-        """The exchange's time, in nanoseconds since the epoch. It never goes back."""
+        """Return the exchange's time, in nanoseconds since the epoch. It never goes back."""
         if self.held:
             return self._from
         passed = self._monotonic() - self._since

@@ -56,7 +56,7 @@ class Companions:
         self._mids: dict[str, float] = {}  # the last price of each pair used as a divisor
 
     def rows(self, columns: list[MarketColumns]) -> list[MarketColumns]:
-        """The companions' rows for a chunk of the synthetic market."""
+        """Return the companions' rows for a chunk of the synthetic market."""
         books = {str(part.pair): part for part in columns if isinstance(part, BookColumns)}
         candles = {str(part.pair): part for part in columns if isinstance(part, CandleColumns)}
         found: list[MarketColumns] = []
@@ -80,7 +80,7 @@ class Companions:
         return found
 
     def _factor(self, pair: Pair, model: Model, part: TradeColumns | BookColumns, by: BookColumns | None) -> _Floats:
-        """The factor for the model's ticks, row by row."""
+        """Return the factor for the model's ticks, row by row."""
         shift = 10.0 ** (pair.rules.price_decimals - part.pair.rules.price_decimals)
         factor = np.full(len(part), model.factor * shift)
         if not model.by:

@@ -153,7 +153,7 @@ def _time(emulator: Emulator) -> dict[str, Any]:
 
 
 def counters(emulator: Emulator) -> dict[str, Any]:
-    """Requests, refusals and the busiest window for each endpoint; frame totals."""
+    """Return requests, refusals and the busiest window for each endpoint; frame totals."""
     limits = emulator.venue.limits
     return {
         "received": emulator.received,

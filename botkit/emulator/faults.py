@@ -170,7 +170,7 @@ class Faults:
         return gone
 
     def strike(self, place: str, kinds: Mapping[str, str], now: Nanos) -> list[Fault]:
-        """The faults that affect this request or frame."""
+        """Return the faults that affect this request or frame."""
         struck = []
         for fault in self.rules:
             if fault.kind not in kinds or fault.where not in ("*", place):
@@ -191,11 +191,11 @@ class Faults:
         return keyed(self._seed, 1000 + fault.id, number) / 2**64
 
     def draw(self, fault: Fault, number: int) -> float:
-        """A number from 0 to 1, the same whenever the same fault occurs for the nth time."""
+        """Return a number from 0 to 1, the same whenever the same fault occurs for the nth time."""
         return self._draw(fault, -fault.seen * 100_003 - number)
 
     def wait_ms(self, fault: Fault) -> float:
-        """How long a delay lasts: its value plus part of its jitter."""
+        """Return how long a delay lasts: its value plus part of its jitter."""
         return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
 
     def has_expired(self, now: Nanos) -> bool:
@@ -203,7 +203,7 @@ class Faults:
         return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
-        """How far faults shift the exchange's clock ahead, in ms."""
+        """Return how far faults shift the exchange's clock ahead, in ms."""
         return sum(
             int(fault.value or 0)
             for fault in self.rules

@@ -80,11 +80,10 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
-    """The pairs and levels in a public stream's URL; None if the exchange would refuse the upgrade.
+    """Return the pairs and levels in a public stream's URL, or None if the exchange would refuse the upgrade.
 
     An unknown pair makes a path invalid, but is silently dropped from ``?pairs=``; an unsupported number of levels
-    becomes
-    5.
+    becomes 5.
     """
     in_query = not path_part and bool(query_pairs)
     wanted: dict[str, int] = {}
@@ -221,7 +220,9 @@ class Hub:
     # -- frames ---------------------------------------------------------------------------------------------------
 
     def _envelope(self, at: Nanos, acted: Nanos | None = None) -> dict[str, Any]:
-        """What every frame begins with: one that is told at ``at`` bears the time at which the exchange ``acted``."""
+        """Return what every frame begins with: one that is told at ``at`` bears the time at which the exchange
+        ``acted``.
+        """
         self._events += 1
         self._at = at
         stamp = (at if acted is None else acted) // NS_PER_MS
@@ -328,7 +329,7 @@ def _rounded(levels: Levels, unit: int) -> Levels:
 
 
 def stream_of(path: str) -> tuple[StreamPath, str] | None:
-    """The stream for a path below the WebSocket base, and the rest of the path; None if no stream matches."""
+    """Return the stream for a path below the WebSocket base, and the rest of the path, or None if no stream matches."""
     path = path.rstrip("/")
     for stream in STREAMS.values():
         if stream.private:

@@ -76,7 +76,7 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_book_age_s: int | None = None
 
     def all_accounts(self) -> tuple[EmulatorAccount, ...]:
-        """The accounts with their balances filled in."""
+        """Return the accounts with their balances filled in."""
         shared = self.balances if self.balances is not None else default_balances()
         accounts = self.accounts or (DEFAULT_ACCOUNT,)
         return tuple(
@@ -110,7 +110,7 @@ def _from_environ(part: str, environ: Mapping[str, str], where: str) -> str:
 
 
 def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[EmulatorAccount]:
-    """The accounts of a file: a line ``EMAIL:KEY:SECRET`` each; ``#`` starts a comment line.
+    """Return the accounts of a file: a line ``EMAIL:KEY:SECRET`` each; ``#`` starts a comment line.
 
     Raises ConfigError that names the line, and never shows it, and for a file that others can read.
     """

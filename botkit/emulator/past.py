@@ -66,7 +66,7 @@ class AccountPast:
     # -- out ------------------------------------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Whether there is much in memory."""
+        """Return whether there is much in memory."""
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
@@ -105,16 +105,16 @@ class AccountPast:
     # -- back -----------------------------------------------------------------------------------------------------
 
     def has_number(self, number: int) -> bool:
-        """Whether an order that was spilt has these digits."""
+        """Return whether an order that was spilt has these digits."""
         return self._db.execute("SELECT 1 FROM orders WHERE number = ?", (number,)).fetchone() is not None
 
     def order(self, order_id: str) -> VenueOrder | None:
-        """An order that was spilt."""
+        """Return an order that was spilt."""
         row = self._db.execute("SELECT body FROM orders WHERE id = ?", (order_id,)).fetchone()
         return None if row is None else self._order(row[0])
 
     def sums(self, order_id: str) -> list[int] | None:
-        """The sums that were kept with an order."""
+        """Return the sums that were kept with an order."""
         row = self._db.execute("SELECT sums FROM orders WHERE id = ?", (order_id,)).fetchone()
         found: list[int] | None = None if row is None else json.loads(row[0])
         return found
@@ -133,7 +133,7 @@ class AccountPast:
         return (self._decode_trade(body) for (body,) in self._db.execute(sql, values))
 
     def pairs(self) -> list[str]:
-        """The pairs of what was spilt."""
+        """Return the pairs of what was spilt."""
         return list(self._pairs)
 
 
@@ -150,7 +150,7 @@ class _SpiltOrders(Orders):
         return super().__len__()
 
     def present(self) -> Iterator[VenueOrder]:
-        """Those in memory, in order of creation."""
+        """Return those in memory, in order of creation."""
         return iter(super().values())
 
     def __len__(self) -> int:
@@ -172,7 +172,7 @@ class _SpiltOrders(Orders):
         return default if found is None else found
 
     def values(self) -> Any:
-        """All of them, in order of creation: a list, since those of the file are made for it."""
+        """Return all of them, in order of creation: a list, since those of the file are made for it."""
         if not self.spilt:
             return super().values()
         return list(self._merged(super().values(), self._past.newest_orders()))[::-1]
@@ -246,7 +246,9 @@ class TakenIds(set[int]):
 
 
 def _within(request: ListOrders | ListTrades, time: str, **wanted: object) -> tuple[str, list[object]]:
-    """A listing's condition on the file's rows and its values. ``time`` is their column; None in ``wanted`` is any."""
+    """Return a listing's condition on the file's rows and its values. ``time`` is their column; None in ``wanted`` is
+    any.
+    """
     where = f"pair = ? AND {time} >= ? AND {time} < ?"
     values: list[object] = [str(request.pair), request.start or 0, _NEVER if request.end is None else request.end]
     for column, value in wanted.items():

@@ -355,7 +355,7 @@ def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderRe
 def _match_acks(
     acks: tuple[object, ...], orders: tuple[OrderSpec, ...], rows: AccountRows
 ) -> list[tuple[int, OrderAck]]:
-    """(index in the request, acknowledgement); with best effort, the exchange omits orders that it refused."""
+    """Return (index in the request, acknowledgement); with best effort, the exchange omits orders that it refused."""
     found: list[tuple[int, OrderAck]] = []
     place = 0
     for ack in acks:

@@ -40,7 +40,7 @@ _LATEST_S = 10**10
 
 
 def whole_number(query: Query, name: str, default: int | None, least: int, most: int) -> int:
-    """An integer from the query. Raises RefusedError if it is not an integer, out of range, or missing without a
+    """Return an integer from the query. Raises RefusedError if it is not an integer, out of range, or missing without a
     default.
     """
     text = query.get(name, "")

@@ -37,7 +37,7 @@ def ok(value: Any) -> HttpReply:
 
 
 def refusal(status: int, text: str) -> HttpReply:
-    """A refusal in the exchange's format."""
+    """Return a refusal in the exchange's format."""
     return HttpReply(status, encode_error(status, text))
 
 

@@ -27,8 +27,8 @@ _CREATE: Final = ENDPOINTS["create_order"]
 
 
 def find_route(method: str, path: str) -> Route | None:
-    """The endpoint for a path below ``/v3`` and the names in it; None means 404. Doubled and trailing slashes are
-    accepted.
+    """Return the endpoint for a path below ``/v3`` and the names in it; None means 404. Doubled and trailing slashes
+    are accepted.
     """
     if "//" in path:
         path = _SLASHES.sub("/", path)

@@ -49,12 +49,12 @@ class Executed:
 
     @staticmethod
     def figures(sums: Executed | None) -> list[int] | None:
-        """The sums as a list."""
+        """Return the sums as a list."""
         return None if sums is None else [sums.fee_units, sums.bito_units, sums.ticks_lots, sums.lots]
 
     @classmethod
     def of(cls, figures: list[int] | None) -> Executed | None:
-        """The sums from such a list."""
+        """Return the sums from such a list."""
         if figures is None:
             return None
         sums = cls()
@@ -91,7 +91,7 @@ class AccountRows:
             sums.lots += trade.lots
 
     def _summed(self, order_id: str) -> Executed | None:
-        """The sums of an order that has left memory."""
+        """Return the sums of an order that has left memory."""
         return Executed.of(self.past.sums(order_id))
 
     def spill(self, now: Nanos) -> None:
@@ -102,14 +102,14 @@ class AccountRows:
                 self._executed.pop(order_id, None)
 
     def stamp_ms(self, time: Nanos) -> int:
-        """An order's timestamp, in milliseconds."""
+        """Return an order's timestamp, in milliseconds."""
         unit = self._unit_ms
         return time // NS_PER_MS // unit * unit
 
     def order(
         self, report: OrderReport, *, stream: bool = False, stamp: bool = True, seconds: bool = False
     ) -> OwnOrderRow:
-        """An order's row. ``stream`` spells the client id as streams do; ``seconds`` gives timestamps in seconds
+        """Return an order's row. ``stream`` spells the client id as streams do; ``seconds`` gives timestamps in seconds
         (Q9).
         """
         self._catch_up()
@@ -153,7 +153,7 @@ class AccountRows:
         )
 
     def own_trade(self, trade: TradeReport) -> OwnTradeRow:
-        """An execution as in the listing: ``feeSymbol`` names the base currency even for sells (API 6.10)."""
+        """Return an execution as in the listing: ``feeSymbol`` names the base currency even for sells (API 6.10)."""
         rules = trade.pair.rules
         stamp = trade.time // NS_PER_MS
         named = trade.fee_currency if trade.fee_currency == "bito" else trade.pair.base
@@ -172,7 +172,7 @@ class AccountRows:
         )
 
     def user_trade(self, trade: TradeReport) -> UserTradeRow:
-        """An execution as in the stream."""
+        """Return an execution as in the stream."""
         rules = trade.pair.rules
         order = self.account.orders[trade.order_id]
         second = trade.time // NS_PER_S
@@ -196,13 +196,13 @@ class AccountRows:
 
 
 def seq_of(pair: Pair, order_id: str) -> str:
-    """An order's ``seq``: its pair without underscore, and ten digits."""
+    """Return an order's ``seq``: its pair without underscore, and ten digits."""
     digits = int(order_id.removeprefix("SL-"))
     return f"{pair.base.upper()}{pair.quote.upper()}{1_000_000_000 + keyed(0, _SEQ, digits) % 9_000_000_000}"
 
 
 def uuid_of(kind: int, key: int, seed: int = 0) -> str:
-    """A UUID (formatted as version 4) that depends only on the arguments."""
+    """Return a UUID (formatted as version 4) that depends only on the arguments."""
     high, low = keyed(seed, kind, key), keyed(seed, kind + 100, key)
     variant = 0x8000 | low >> 50
     variant = 0x8000 | low >> 50
@@ -210,7 +210,7 @@ def uuid_of(kind: int, key: int, seed: int = 0) -> str:
 
 
 def balance_row(currency: str, total: int, available: int) -> BalanceRow:
-    """A currency's row. ``stake`` belongs to a holding programme and is always 0 here (Q20)."""
+    """Return a currency's row. ``stake`` belongs to a holding programme and is always 0 here (Q20)."""
     return BalanceRow(
         currency=currency, amount=format_units(total), available=format_units(available), stake="0", tradable=True
     )

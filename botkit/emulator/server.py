@@ -532,7 +532,7 @@ def _redirect(fault: Fault) -> web.Response:
 
 
 def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[MarketSource, Nanos]:
-    """The market, and the time at which the emulator starts."""
+    """Return the market, and the time at which the emulator starts."""
     if options.market is not None:
         tape = TapeMarket(options.market, facts.pairs, options.market_span)
         if options.lockstep:

@@ -25,7 +25,7 @@ _WRITE_MAX = 256 * 1024
 
 
 def _header(length: int) -> bytes:
-    """The start of a complete, unmasked text frame."""
+    """Return the start of a complete, unmasked text frame."""
     if length < 126:
         return bytes((0x81, length))
     if length < 65_536:

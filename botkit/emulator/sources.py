@@ -119,11 +119,11 @@ class TapeMarket:
         self.known_until: Nanos = self.start
 
     def is_wire(self, pair: str) -> bool:
-        """What the tape says about its books."""
+        """Return what the tape says about its books."""
         return self._feed.is_wire(pair)
 
     def history(self) -> list[CandleColumns]:
-        """The tape's own one-minute candles from before its first row."""
+        """Return the tape's own one-minute candles from before its first row."""
         found: list[CandleColumns] = []
         for info in self._candles:
             for piece in self._feed.slices([info.key], info.start, self.start // NS_PER_MINUTE * NS_PER_MINUTE + 1):
@@ -131,7 +131,7 @@ class TapeMarket:
         return [_shifted(part, self.shift_ns) for part in found]
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """The next slices of the tape."""
+        """Return the next slices of the tape."""
         if self._slices is None:
             self._slices = self._feed.slices(self._keys, self.start, self.end + 1, rows_max=_ROWS_MAX)
             self.known_until = self.start + self.shift_ns
@@ -147,7 +147,7 @@ class TapeMarket:
 
 
 def _shifted(columns: _Columns, by: Nanos) -> _Columns:
-    """The rows with all times shifted, both received and stamped."""
+    """Return the rows with all times shifted, both received and stamped."""
     if not by:
         return columns
     return msgspec.structs.replace(columns, received=columns.received + by, time=columns.time + by)

@@ -133,7 +133,7 @@ class Switches(msgspec.Struct, frozen=True):
         return self.values[name] == "on"
 
     def number(self, name: str) -> int:
-        """The value of a numeric switch."""
+        """Return the value of a numeric switch."""
         return int(self.values[name])
 
 
@@ -171,7 +171,7 @@ def _checked(switch: Switch, value: str) -> str:
 
 
 def help_lines() -> list[str]:
-    """The output of ``--switch help``: name, values with the default first, and what the switch is about."""
+    """Return the output of ``--switch help``: name, values with the default first, and what the switch is about."""
     lines = []
     for switch in SWITCHES.values():
         values = "|".join(switch.values) if switch.values else f"{switch.least}..{switch.most}"

@@ -47,12 +47,12 @@ CHAINS: Final[dict[str, tuple[Chain, ...]]] = {
 
 
 def chains_of(currency: str) -> tuple[Chain, ...]:
-    """How a currency can be transferred; the first chain is the default."""
+    """Return how a currency can be transferred; the first chain is the default."""
     return CHAINS.get(currency, (_OWN,))
 
 
 def currency_rows(currencies: Iterable[str]) -> tuple[CurrencyRow, ...]:
-    """The rows of /provisioning/currencies: one per protocol."""
+    """Return the rows of /provisioning/currencies: one per protocol."""
     return tuple(
         CurrencyRow(
             currency=currency.upper() + (f" ({chain.label})" if chain.label else ""),
@@ -141,5 +141,5 @@ def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
 
 
 def units(text: str) -> int:
-    """A figure from these tables in units of 1e-8."""
+    """Return a figure from these tables in units of 1e-8."""
     return to_units(text)

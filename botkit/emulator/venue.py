@@ -230,7 +230,7 @@ class EmulatedVenue:
             on_answer(delivery.item, delivery.at)
 
     def next_at(self) -> Nanos | None:
-        """The earliest time at which something may be delivered; it may turn out to be nothing."""
+        """Return the earliest time at which something may be delivered; it may turn out to be nothing."""
         known = self.kernel.next_at()
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
@@ -302,7 +302,7 @@ class EmulatedVenue:
     # -- reads ----------------------------------------------------------------------------------------------------
 
     def recent_trades(self, pair: Pair) -> tuple[TradeRow, ...]:
-        """The public list, newest first, as streams spell it."""
+        """Return the public list, newest first, as streams spell it."""
         return tuple(self._lists[pair])
 
     def publish_books(self, pair: Pair, depth: int) -> None:
@@ -310,11 +310,11 @@ class EmulatedVenue:
         self.kernel.publish_books(pair, depth, is_wire=self._source.is_wire(pair))
 
     def book(self, pair: Pair, depth: int) -> OrderBook:
-        """The exact book."""
+        """Return the exact book."""
         return self.kernel.book(pair, depth)
 
     def candles(self, pair: Pair, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """(bucket, [open, high, low, close, lots]), including the unfinished candle."""
+        """Return (bucket, [open, high, low, close, lots]), including the unfinished candle."""
         return self.kernel.candle_history(pair).rows(resolution, start, end)
 
     def ticker(self, pair: Pair, *, fresh: bool = False) -> TickerRow:
@@ -343,7 +343,7 @@ class EmulatedVenue:
         return row
 
     def last_price(self, name: str) -> float | None:
-        """A pair's last price in its quote currency, or None."""
+        """Return a pair's last price in its quote currency, or None."""
         pair = self.pairs.get(name)
         if pair is None:
             return None

@@ -215,5 +215,5 @@ class Wallet:
         )
 
     def figures(self) -> Mapping[str, int]:
-        """How many transfers each account has."""
+        """Return how many transfers each account has."""
         return {email: len(rows) for email, rows in self._transfers.items()}

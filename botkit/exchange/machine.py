@@ -17,7 +17,7 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC."""
+        """Return nanoseconds since the epoch, UTC."""
         return time.time_ns()
 
 
@@ -27,7 +27,7 @@ def system_random() -> Random:
 
 
 def thread_lock() -> AbstractContextManager[object]:
-    """A lock for use in a ``with`` block: only one thread of the process can hold it."""
+    """Return a lock for use in a ``with`` block: only one thread of the process can hold it."""
     return threading.Lock()
 
 

@@ -76,7 +76,7 @@ class PaperAdapter(Lifetime):
         return self._market.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their current rules, read from the exchange. Raises RequestError."""
+        """Return the pairs and their current rules, read from the exchange. Raises RequestError."""
         return await self._market.pairs()
 
     # -- events in ------------------------------------------------------------------------------------------------

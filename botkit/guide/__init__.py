@@ -32,7 +32,7 @@ CHAPTERS: dict[str, str] = {
 
 
 def chapter(topic: str) -> str:
-    """The Markdown text of a chapter. Raises ConfigError for a topic that does not exist."""
+    """Return the Markdown text of a chapter. Raises ConfigError for a topic that does not exist."""
     if topic not in CHAPTERS:
         near = difflib.get_close_matches(topic.lower(), CHAPTERS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(CHAPTERS)}"

@@ -83,7 +83,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _words(annotation: Any) -> str:
-    """A value's type in words."""
+    """Return a value's type in words."""
     if annotation in _WORDS:
         return _WORDS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)

@@ -67,7 +67,7 @@ _LONGEST_VALUE = 100
 
 
 def reference_chapter() -> str:
-    """The text of ``reference.md``."""
+    """Return the text of ``reference.md``."""
     parts = [_HEAD]
     written: dict[int, str] = {}
     for name, about in PUBLIC_MODULES.items():
@@ -91,7 +91,7 @@ def reference_chapter() -> str:
 
 
 def module_of(public: str) -> str:
-    """The public module, other than botkit itself, that defines a name."""
+    """Return the public module, other than botkit itself, that defines a name."""
     return next(
         name
         for name in PUBLIC_MODULES
@@ -102,7 +102,7 @@ def module_of(public: str) -> str:
 
 
 def configuration_chapter() -> str:
-    """The text of ``configuration.md``: the handwritten part and the tables."""
+    """Return the text of ``configuration.md``: the handwritten part and the tables."""
     head, marker, _ = (_HERE / "configuration.md").read_text(encoding="utf-8").partition(MARKER)
     assert marker, "configuration.md has lost its marker"
     return f"{head}{MARKER}\n\n{configuration_tables()}"
@@ -144,7 +144,7 @@ class _Source:
 
 
 def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
-    """The heading, signature and documentation of one name."""
+    """Return the heading, signature and documentation of one name."""
     heading = f"### {module}.{name}\n"
     thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a pytest fixture
     is_alias = name in source.values  # such as Nanos, which is int: int's docstring would be useless here
@@ -165,7 +165,7 @@ def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
 
 
 def _comment_of(name: str) -> str:
-    """The ``#:`` comment on a constant that one public module takes from another."""
+    """Return the ``#:`` comment on a constant that one public module takes from another."""
     for other in PUBLIC_MODULES:
         if other != "botkit":
             comment = _Source(importlib.import_module(other)).comments.get(name)
@@ -224,7 +224,7 @@ def _fields(kind: type[msgspec.Struct]) -> list[str]:
 
 
 def _signature(thing: Any, *, method: bool = False) -> str:
-    """A signature with its annotations as written; ``method`` leaves out the first parameter."""
+    """Return a signature with its annotations as written; ``method`` leaves out the first parameter."""
     try:
         signature = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -265,7 +265,7 @@ def _prose(thing: Any) -> str:
 
 
 def _markdown(text: str) -> str:
-    """A docstring as Markdown: double backticks become single ones."""
+    """Return a docstring as Markdown: double backticks become single ones."""
     return text.replace("``", "`") + "\n" if text else ""
 
 

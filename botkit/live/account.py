@@ -51,7 +51,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
 
 
 def account_lines(found: dict[str, Any]) -> list[str]:
-    """The same as lines of text."""
+    """Return the same as lines of text."""
     if not found["works"]:
         return [str(found["why"])]
     lines = ["the key works"]

@@ -35,11 +35,11 @@ class Threads:
         return await asyncio.to_thread(work)
 
     def mutex(self) -> AbstractContextManager[object]:
-        """A lock."""
+        """Return a lock."""
         return threading.Lock()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """A function that returns the calling thread's current frame, for use by other threads."""
+        """Return a function that returns the calling thread's current frame, for use by other threads."""
         ident = threading.get_ident()
         return lambda: sys._current_frames().get(ident)
 

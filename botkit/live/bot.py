@@ -226,7 +226,7 @@ class Bot:
                 self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
 
     def elsewhere(self) -> dict[str, int]:
-        """What other running bots own in the account, in units by currency."""
+        """Return what other running bots own in the account, in units by currency."""
         return {} if self.claims is None else self.claims.elsewhere()
 
     def _blocked(self, blocked: Blocked) -> None:
@@ -237,7 +237,7 @@ class Bot:
     # -- figures --------------------------------------------------------------------------------------------------
 
     def remaining(self) -> list[Order]:
-        """Our orders that may still be at the exchange."""
+        """Return our orders that may still be at the exchange."""
         return [order for order in self.view.open_orders() if order.state not in FINAL_STATES]
 
     @property
@@ -246,7 +246,7 @@ class Bot:
         return (self.driver.now() - self.started_at) / NS_PER_S if self.started_at else 0.0
 
     def standing(self) -> Standing:
-        """The bot's current state."""
+        """Return the bot's current state."""
         driver = self.driver
         lost = self.streams.lost()
         return Standing(

@@ -162,7 +162,7 @@ class BotRun:
         return Guarding(self._guard, partial(self._notices.tell, "warning"), self.parts.machine.clock)
 
     def _ownership(self, bot: Bot) -> str:
-        """What each strategy owns and what is left alone; for unowned coins, how to hand them over."""
+        """Return what each strategy owns and what is left alone; for unowned coins, how to hand them over."""
         found = bot.view.money.ownership(bot.elsewhere())
         remedy = found.remedy(None if self.parts.is_new_world else str(self._config))
         return found.sentence() + (f"; {remedy}" if remedy else "")

@@ -104,7 +104,7 @@ def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) 
 
 
 def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
-    """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
+    """Return the pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
     journal = Journal.open(folder.journal, read_only=True)
     try:
         with journal.reading("document portfolio"):

@@ -52,7 +52,7 @@ class Claims:
         self._written: CoinClaim | None = None
 
     def others(self) -> list[CoinClaim]:
-        """The claims of other bots now running on this account."""
+        """Return the claims of other bots now running on this account."""
         root, disk = self._root, self._folder.disk
         found: list[CoinClaim] = []
         if root is None:
@@ -67,7 +67,7 @@ class Claims:
         return found
 
     def elsewhere(self) -> dict[str, int]:
-        """What other running bots own, in units by currency."""
+        """Return what other running bots own, in units by currency."""
         total: dict[str, int] = {}
         for claim in self.others():
             for currency, units in claim.units.items():

@@ -22,12 +22,12 @@ class DriverClock(Protocol):
     speed: float
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC. It never goes back."""
+        """Return nanoseconds since the epoch, UTC. It never goes back."""
         ...
 
 
 def counter_ns() -> int:
-    """A counter shared by all processes of this machine, never adjusted, that starts at 0 at boot."""
+    """Return a counter shared by all processes of this machine, never adjusted, that starts at 0 at boot."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
 
@@ -58,13 +58,13 @@ class SteadyClock:
 
     @classmethod
     def of(cls, clock: MachineClock) -> SteadyClock:
-        """A steady clock of a machine, starting now."""
+        """Return a steady clock of a machine, starting now."""
         return cls(wall=clock.wall_ns, counter=clock.counter_ns)
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC."""
+        """Return nanoseconds since the epoch, UTC."""
         return self._offset + self._counter()
 
     def drift_ns(self) -> Nanos:
-        """How far the machine's wall time has drifted from this clock; positive if set forward."""
+        """Return how far the machine's wall time has drifted from this clock; positive if set forward."""
         return self._wall() - self.now()

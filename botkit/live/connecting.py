@@ -64,7 +64,7 @@ def _refuse_key(bot: Bot, words: str) -> NoReturn:
 
 
 async def _plain_answer(bot: Bot) -> Answer | None:
-    """The exchange's answer to a plain request; None if there is none."""
+    """Return the exchange's answer to a plain request, or None if there is none."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
             return await reads.send(GetBalances(id=-1))

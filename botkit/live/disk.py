@@ -23,7 +23,7 @@ class RealFiles:
     """Files of the operating system."""
 
     def read(self, path: Path) -> bytes:
-        """All of a file."""
+        """Return all of a file."""
         return path.read_bytes()
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -50,7 +50,7 @@ class RealFiles:
         return path.open("ab")
 
     def names(self, folder: Path) -> list[str]:
-        """What is in a folder, sorted."""
+        """Return what is in a folder, sorted."""
         try:
             return sorted(os.listdir(folder))  # noqa: PTH208  five times a second
         except (FileNotFoundError, NotADirectoryError):
@@ -189,7 +189,7 @@ class RealDisk:
         return _Held(file)
 
     def holder(self, path: Path) -> str | None:
-        """The holder's note in the lock file."""
+        """Return the holder's note in the lock file."""
         try:
             file = _open_lock(path)
         except OSError:

@@ -151,7 +151,7 @@ class LiveDriver:
             self._loop.call_soon(self._look, context=self._context)
 
     def now(self) -> Nanos:
-        """The bot's time: never before the last turn's."""
+        """Return the bot's time: never before the last turn's."""
         return max(self.clock.now(), self.engine.view.now)
 
     # -- the turns ------------------------------------------------------------------------------------------------
@@ -243,7 +243,9 @@ class LiveDriver:
             self._finish()
 
     def _drained(self) -> list[Input]:
-        """The queued inputs in the total order of events; account events that arrived together form one input."""
+        """Return the queued inputs in the total order of events; account events that arrived together form one
+        input.
+        """
         events, self._events = self._events, []
         if len(events) > 1:
             events.sort()
@@ -342,7 +344,7 @@ class LiveDriver:
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:
-        """The last check before the socket: the journal must hold the order, and the latch must not be set."""
+        """Return the last check before the socket: the journal must hold the order, and the latch must not be set."""
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
         closed = self._gate(self.now())

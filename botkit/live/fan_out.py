@@ -69,7 +69,9 @@ class FanOut:
         self._lock = asyncio.Lock()
 
     def seat(self, market: FanOut | None = None) -> Seat:
-        """A bot's adapter. ``market`` supplies its market data if that comes over another account's connection."""
+        """Return a bot's adapter. ``market`` supplies its market data if that comes over another account's
+        connection.
+        """
         return Seat(self, market or self)
 
     async def enter(self, user: object) -> None:
@@ -192,5 +194,5 @@ class Seat(Lifetime):
         return await self._account.adapter.send(request, urgent=urgent)
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their rules as the exchange gives them now."""
+        """Return the pairs and their rules as the exchange gives them now."""
         return await self._account.adapter.pairs()

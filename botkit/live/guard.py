@@ -39,7 +39,7 @@ class GuardProcess(Protocol):
     """The part of a guard's process that is used (`subprocess.Popen` has it)."""
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """Return the exit code, or None while it runs."""
         ...
 
     def terminate(self) -> None:
@@ -115,7 +115,7 @@ class Silence:
         self._silent_s = 0.0
 
     def look(self) -> float:
-        """Seconds without a heartbeat."""
+        """Return seconds without a heartbeat."""
         now = self._now_s()
         passed, self._looked_at = now - self._looked_at, now
         found = self._folder.heartbeat()
@@ -127,7 +127,7 @@ class Silence:
 
 
 def has_successor(folder: StateFolder, bot: int) -> bool:
-    """Whether the bot has been restarted as another process that trades."""
+    """Return whether the bot has been restarted as another process that trades."""
     return bool((folder.read_status() or {}).get("process", bot) != bot)
 
 
@@ -171,7 +171,7 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _proves_something(self, silent_s: float) -> bool:
-        """Whether the guard would notice a live bot."""
+        """Return whether the guard would notice a live bot."""
         if self._folder.takes_heartbeats() or self._folder.holder() is None:
             return True
         problem = f"the disk of {self._folder.path} accepts no changes, and so no heartbeats"
@@ -184,7 +184,7 @@ class Guard:
         return False
 
     def _knows_nothing(self) -> bool:
-        """Whether the journal, and with it the list of orders to cancel, is gone."""
+        """Return whether the journal, and with it the list of orders to cancel, is gone."""
         try:
             return self._folder.disk.files.identity(self._folder.journal) is None
         except OSError:

@@ -241,7 +241,7 @@ class Journal(JournalReading):
         self.filling.take(operations, behind)
 
     def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """An order's row, checked to fit into SQLite, which is filled later."""
+        """Return an order's row, checked to fit into SQLite, which is filled later."""
         if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
             raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
         return row

@@ -27,12 +27,12 @@ _ROOM_NEEDED = 256 * 1024
 
 
 def is_the_disks_fault(error: sqlite3.Error | OSError) -> bool:
-    """Whether the file itself may be intact."""
+    """Return whether the file itself may be intact."""
     return isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
 
 
 def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
-    """Why a journal could not be opened, read or written (``verb``), and what to do.
+    """Return why a journal could not be opened, read or written (``verb``), and what to do.
 
     SQLite reports a full disk as an I/O error if it hits the index of its own log.
     """
@@ -47,7 +47,7 @@ def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) 
 
 
 def failed(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
-    """Why SQLite could not open or read a journal: its disk, or damage."""
+    """Return why SQLite could not open or read a journal: its disk, or damage."""
     return unusable(path, verb, error, disk) if is_the_disks_fault(error) else damaged(path, error)
 
 

@@ -177,7 +177,7 @@ def put(db: sqlite3.Connection, key: str, value: str | int) -> None:
 
 
 def text_of(place: Place) -> str:
-    """A place as the document that SQLite keeps."""
+    """Return a place as the document that SQLite keeps."""
     return msgspec.json.encode(place).decode()
 
 

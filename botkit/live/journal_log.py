@@ -94,12 +94,12 @@ _heading_decoder = msgspec.msgpack.Decoder(LogHeading)
 
 
 def segment_path(path: Path, segment: int) -> Path:
-    """A segment's file, beside the journal at ``path``."""
+    """Return a segment's file, beside the journal at ``path``."""
     return path.with_name(f"{path.name}-log-{segment:08d}")
 
 
 def segments_of(path: Path, files: Files) -> list[int]:
-    """The segments that exist, in order. Raises OSError."""
+    """Return the segments that exist, in order. Raises OSError."""
     found = []
     for name in files.names(path.parent):
         match = _SEGMENT_NAME.search(name)
@@ -223,7 +223,7 @@ def make_segment(path: Path, files: Files, segment: int, least: int = 0) -> None
 
 
 def frame_of(number: int, body: bytes) -> bytes:
-    """A record as stored in the file."""
+    """Return a record as stored in the file."""
     crc = zlib.crc32(body, zlib.crc32(_NUMBER.pack(number)))
     return _PREFIX.pack(len(body), crc, number) + body + bytes(-(_PREFIX.size + len(body)) % _ALIGNED)
 
@@ -246,7 +246,7 @@ class _Begun(msgspec.Struct, frozen=True):
 
 
 def read_tail(path: Path, files: Files, place: Place) -> Tail:
-    """The complete records from ``place`` on, and what is wrong after them.
+    """Return the complete records from ``place`` on, and what is wrong after them.
 
     Raises OSError, and JournalError for a log of a newer botkit.
     """
@@ -328,7 +328,7 @@ def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
 
 
 def _records(content: bytes, at: int, number: int) -> Iterator[_Found]:
-    """The records from one on, up to the first incomplete one."""
+    """Yield the records from one on, up to the first incomplete one."""
     while (found := _record_at(content, at)) is not None and found.number == number:
         yield found
         at, number = found.end, number + 1
@@ -349,8 +349,9 @@ def _record_at(content: bytes, at: int) -> _Found | None:
 
 
 def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
-    """Whether a record after ``number`` exists anywhere after ``start``: then the broken part before it is not the
-    end."""
+    """Return whether a record after ``number`` exists anywhere after ``start``: then the broken part before it is not
+    the end.
+    """
     used = min(len(content.rstrip(b"\0")), len(content) - _PREFIX.size + 1)
     for at in range(start, used, _ALIGNED):
         (found,) = _NUMBER.unpack_from(content, at + _PREFIX.size - _NUMBER.size)

@@ -17,13 +17,15 @@ _WRITTEN_OFF = "written_off"
 
 
 def has_lost_ids(journal: Journal) -> bool:
-    """Whether client ids were reserved that the journal does not know. A new journal knows of none."""
+    """Return whether client ids were reserved that the journal does not know. A new journal knows of none."""
     reach = journal.reach()
     return not journal.is_new and reach.counted > reach.reserved
 
 
 def unwritten_orders(journal: Journal) -> Unwritten | None:
-    """Which orders at the exchange would prove that commits are gone; None if no id can belong to such an order."""
+    """Return which orders at the exchange would prove that commits are gone, or None if no id can belong to such an
+    order.
+    """
     reach = journal.reach()
     end_id = max(reach.reserved, reach.counted)
     first_id = max(

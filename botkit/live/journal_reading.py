@@ -78,7 +78,7 @@ class JournalReading:
     def _sealed(
         self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
     ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
-        """(a row's sealed values and those of the columns ``beside``, what is wrong with the row)."""
+        """Yield (a row's sealed values and those of the columns ``beside``, what is wrong with the row)."""
         called, key, columns = SEALED[table]
         names = (*columns, *beside, "crc" if self._is_sealed else "NULL")
         at, count = columns.index(key), len(columns)
@@ -105,18 +105,18 @@ class JournalReading:
     # -- documents ------------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> Any:
-        """A document by name, or None."""
+        """Return a document by name, or None."""
         rows = list(self._whole("meta", "WHERE key = ?", (key,)))
         return rows[0][1] if rows else None
 
     def document(self, key: str) -> Any:
-        """A JSON document by name, decoded, or None."""
+        """Return a JSON document by name, decoded, or None."""
         text = self.meta(key)
         with self.reading(f"document {key}"):
             return json.loads(text) if text else None
 
     def parameters(self) -> list[tuple[str, str, Any]]:
-        """(strategy, name, value) of every parameter set at run time, in order."""
+        """Return (strategy, name, value) of every parameter set at run time, in order."""
         rows = self._whole("parameters", "ORDER BY id")
         with self.reading("a parameter"):
             return [(strategy, name, msgspec.json.decode(value)) for _, strategy, name, value in rows]
@@ -124,7 +124,7 @@ class JournalReading:
     # -- orders and fills -----------------------------------------------------------------------------------------
 
     def orders(self, pairs: dict[str, Pair], *, since: Nanos | None = None) -> list[Order]:
-        """The orders that are not final, and with ``since`` also those changed since then, oldest first."""
+        """Return the orders that are not final, and with ``since`` also those changed since then, oldest first."""
         where, values = ("final = 0", ()) if since is None else ("final = 0 OR updated >= ?", (since,))
         found = []
         for row in self._whole("orders", f"WHERE {where} ORDER BY created, client_id", values):
@@ -133,8 +133,9 @@ class JournalReading:
         return found
 
     def order_rows(self) -> list[dict[str, Any]]:
-        """Every intact order as plain columns, oldest first. For display and for cancelling open orders: damaged
-        rows are left out and reported in ``damage``."""
+        """Return every intact order as plain columns, oldest first. For display and for cancelling open orders: damaged
+        rows are left out and reported in ``damage``.
+        """
         found = []
         for row, wrong in self._sealed("orders", "ORDER BY created, client_id"):
             if wrong is None:
@@ -144,7 +145,7 @@ class JournalReading:
         return found
 
     def fills(self, client_id: int | None = None) -> list[FillRecord]:
-        """Every fill in order of booking, or those of one order."""
+        """Return every fill in order of booking, or those of one order."""
         where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
         found = []
         for row in self._whole("fills", f"{where} ORDER BY time, client_id, length(executed_lots)", values):
@@ -169,7 +170,7 @@ class JournalReading:
         return found
 
     def sends_since(self, time: Nanos, *, run: int = 0) -> list[SentBefore]:
-        """Requests of earlier runs, or of runs from ``run`` on, that a window may still count."""
+        """Return requests of earlier runs, or of runs from ``run`` on, that a window may still count."""
         rows = self._whole(
             "sends",
             "WHERE sent >= ? AND run >= ? AND run < ? ORDER BY sent",
@@ -190,7 +191,7 @@ class JournalReading:
     # -- for people -----------------------------------------------------------------------------------------------
 
     def reasons_since(self, since: Nanos) -> list[tuple[str, str, str, int]]:
-        """(strategy, kind, reason, count) since a time, the most frequent first."""
+        """Return (strategy, kind, reason, count) since a time, the most frequent first."""
         return self._ask(
             "SELECT strategy, kind, reason, SUM(count) FROM reasons WHERE time >= ? GROUP BY strategy, kind, reason "
             "ORDER BY strategy, SUM(count) DESC",
@@ -198,13 +199,13 @@ class JournalReading:
         )
 
     def notes(self, since: Nanos = 0) -> list[tuple[Nanos, str, str]]:
-        """(time, kind, text) of every note."""
+        """Return (time, kind, text) of every note."""
         return self._ask("SELECT time, kind, text FROM notes WHERE time >= ? ORDER BY id", (since,))
 
     # -- client ids -----------------------------------------------------------------------------------------------
 
     def reach(self) -> Reach:
-        """How far what it knows goes (`botkit.live.journal_losses`)."""
+        """Return how far what it knows goes (`botkit.live.journal_losses`)."""
         [(last_id, *times)] = self._ask(
             "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
             "(SELECT MAX(sent) FROM sends)"

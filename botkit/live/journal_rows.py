@@ -40,7 +40,7 @@ class JournalError(BotkitError):
 
 
 def order_row(order: Order) -> tuple[Any, ...]:
-    """An order as a journal row: its spec field by field, then its state."""
+    """Return an order as a journal row: its spec field by field, then its state."""
     asked = list(msgspec.structs.astuple(order.spec))
     for place in _TEXT_PLACES:
         asked[place] = str(asked[place])
@@ -91,7 +91,7 @@ def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
 
 
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
-    """The order of a row. Raises JournalError for a pair that the exchange no longer has."""
+    """Return the order of a row. Raises JournalError for a pair that the exchange no longer has."""
     if row["pair"] not in pairs:
         raise JournalError(f"order {row['client_id']} in the journal is of {row['pair']}, which is no longer a pair")
     order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
@@ -103,7 +103,7 @@ def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
 
 
 def fill_row(fill: Fill, now: Nanos) -> tuple[Any, ...]:
-    """A fill as a journal row, booked at ``now``."""
+    """Return a fill as a journal row, booked at ``now``."""
     return (
         fill.order.client_id,
         str(fill.executed_lots),

@@ -85,7 +85,7 @@ Operation = tuple[str, Sequence[Any]]
 
 
 def checksum(values: Sequence[Any]) -> int:
-    """The checksum of a row's sealed values."""
+    """Return the checksum of a row's sealed values."""
     return zlib.crc32(_pack(values))
 
 
@@ -174,13 +174,15 @@ class RowWriter:
 
 
 def _by_name(values: Sequence[Any], names: tuple[str, ...]) -> tuple[Any, ...]:
-    """The row values of an order written by another botkit with these fields; missing fields get their defaults."""
+    """Return the row values of an order written by another botkit with these fields; missing fields get their
+    defaults.
+    """
     given = dict(zip(names, values, strict=True))
     return tuple(given.get(name, FIELD_DEFAULTS.get(name)) for name in ORDER_FIELDS)
 
 
 def whole_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Each row without its checksum, which comes last, and whether it is intact."""
+    """Yield each row without its checksum, which comes last, and whether it is intact."""
     for *values, crc in rows:
         yield tuple(values), crc == checksum(values)
 

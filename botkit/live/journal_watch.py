@@ -24,7 +24,7 @@ class JournalWatch:
         self._fault_told = False
 
     def _missing(self) -> Path | None:
-        """The first of the journal's files that is missing or has been replaced."""
+        """Return the first of the journal's files that is missing or has been replaced."""
         files, log = self._journal.disk.files, self._journal.log
         wanted = [(self._path, self._identity), *([] if log is None else [(log.file, log.identity)])]
         for path, identity in wanted:
@@ -36,7 +36,7 @@ class JournalWatch:
         return None
 
     def gate(self) -> str | None:
-        """Why no new order may leave, or None."""
+        """Return why no new order may leave, or None."""
         return self._gone or None
 
     def look(self, fault: str | None) -> None:

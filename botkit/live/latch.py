@@ -89,6 +89,6 @@ class Latch:
 
 
 def halts_of(journal: Journal) -> dict[str, str]:
-    """Strategies that an earlier run left halted, and why."""
+    """Return strategies that an earlier run left halted, and why."""
     found: dict[str, str] = journal.document("halts") or {}
     return found

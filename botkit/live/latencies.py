@@ -174,7 +174,7 @@ class Latencies:
     # -- results --------------------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
-        """Everything measured so far, in microseconds; see `botkit.model.latency`."""
+        """Return everything measured so far, in microseconds; see `botkit.model.latency`."""
         self.settle()
         order, answer, round_trip = (
             {kind: tuple(found.quantiles()) for kind, found in table.items()}

@@ -46,7 +46,7 @@ class HeldClock:
         self.time = start
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC."""
+        """Return nanoseconds since the epoch, UTC."""
         return self.time
 
 
@@ -81,8 +81,9 @@ class _Told(msgspec.Struct):
 
 
 def _first(told: _Told) -> tuple[Nanos, int]:
-    """A delivery's place: what an order causes in the middle of a moment precedes that moment's remaining events of
-    a higher rank, as in a backtest."""
+    """Return a delivery's place: what an order causes in the middle of a moment precedes that moment's remaining events
+    of a higher rank, as in a backtest.
+    """
     return told.at, FIRST if told.kind == "answer" else _STREAM_RANKS.get(told.stream, FIRST)
 
 

@@ -65,7 +65,7 @@ class MarketAccess:
         )
 
     def pair(self, name: str) -> Pair:
-        """A pair by its name in any case. Raises ConfigError with a suggestion."""
+        """Return a pair by its name in any case. Raises ConfigError with a suggestion."""
         found = self.facts.pairs.get(name.strip().lower())
         if found is None:
             near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
@@ -77,8 +77,9 @@ class MarketAccess:
 
 
 async def read_pairs(adapter: Adapter, reads: RateLimitedReads, exchange: str) -> Mapping[str, Pair]:
-    """The pairs and their rules as an exchange lists them now, over a connection that is not open yet. Raises
-    ConfigError."""
+    """Return the pairs and their rules as an exchange lists them now, over a connection that is not open yet. Raises
+    ConfigError.
+    """
     await adapter.open()
     try:
         async with reads, reads.slot(PAIRS_ENDPOINT) as slot:

@@ -31,7 +31,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
-    """The first stage; ``stack`` receives what releases everything again. Raises BotkitError."""
+    """Return the first stage; ``stack`` receives what releases everything again. Raises BotkitError."""
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
@@ -68,7 +68,7 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def losses_of(what: str) -> str:
-    """Why the bot must not continue by itself: with outdated books it would buy everything a second time."""
+    """Return why the bot must not continue by itself: with outdated books it would buy everything a second time."""
     return (
         f"{what}; positions, capital and self.state are outdated. Restore the whole folder, or "
         "compare them with the exchange's"

@@ -56,7 +56,7 @@ class OwnOrders:
 
 
 def text_of(row: OrderReport) -> str:
-    """An order at the exchange as one line of text."""
+    """Return an order at the exchange as one line of text."""
     rules = row.pair.rules
     return (
         f"{row.order_id} {row.side.value} {rules.amount_text(row.original_lots)} {row.pair} "

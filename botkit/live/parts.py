@@ -67,11 +67,11 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     def outside_router(
         self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> RateLimitedReads:
-        """A sender outside the engine's router, for use before start-up and after an engine fault."""
+        """Return a sender outside the engine's router, for use before start-up and after an engine fault."""
         return self.sharing.outside_router(self.adapter, hurries=hurries, say=say)
 
     def recorded_as(self, shared: SharedLimits | None, first_client_id: int) -> dict[str, Any]:
-        """The header of a recording, with what only this start knows."""
+        """Return the header of a recording, with what only this start knows."""
         pools = None if shared is None else list(shared.leased.pools)
         return {**self.recipe, "shared": pools, "first_client_id": first_client_id}
 
@@ -80,7 +80,7 @@ AnyParts = TypeVar("AnyParts", bound=BotParts)
 
 
 def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
-    """One process's bots grouped by account; accounts without an owner ("") stay separate."""
+    """Return one process's bots grouped by account; accounts without an owner ("") stay separate."""
     groups: dict[object, list[AnyParts]] = {}
     for one in parts:
         account = one.sharing.account

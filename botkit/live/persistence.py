@@ -63,7 +63,7 @@ class Persistence:
             self._orders[fill.order.client_id] = fill.order
 
     def take_unwritable(self) -> list[tuple[str, str]]:
-        """Strategies whose state cannot be written, and why; each once."""
+        """Return strategies whose state cannot be written, and why; each once."""
         found, self.unwritable = self.unwritable, []
         return found
 
@@ -161,7 +161,7 @@ class Persistence:
 
 
 def client_ids_of(request: Request) -> tuple[int, ...]:
-    """The client ids of a request's orders."""
+    """Return the client ids of a request's orders."""
     if isinstance(request, CreateOrder):
         return (request.order.client_id,)
     if isinstance(request, CreateBatch):
@@ -172,7 +172,7 @@ def client_ids_of(request: Request) -> tuple[int, ...]:
 
 
 def without_locks(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The books without any order's locks: at a restart every live order locks its money again.
+    """Return the books without any order's locks: at a restart every live order locks its money again.
 
     An order still queued when the bot ended was never sent, so nothing else would release its money.
     """

@@ -30,7 +30,7 @@ class MachineClock(Protocol):
     """The machine's own time. The bot's time, which may run faster, is `botkit.live.clock.DriverClock`."""
 
     def wall_ns(self) -> Nanos:
-        """The wall time in nanoseconds since the epoch, UTC. It may be set forward or back."""
+        """Return the wall time in nanoseconds since the epoch, UTC. It may be set forward or back."""
         ...
 
     def monotonic_s(self) -> float:
@@ -38,7 +38,7 @@ class MachineClock(Protocol):
         ...
 
     def counter_ns(self) -> Nanos:
-        """Nanoseconds since boot, the same for every process. Keeps running while the machine sleeps."""
+        """Return nanoseconds since boot, the same for every process. Keeps running while the machine sleeps."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -89,11 +89,11 @@ class Background(Protocol):
         ...
 
     def mutex(self) -> AbstractContextManager[object]:
-        """A non-reentrant lock for one thread at a time."""
+        """Return a non-reentrant lock for one thread at a time."""
         ...
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """A function that shows what the calling thread is doing; None if there are no other threads."""
+        """Return a function that shows what the calling thread is doing, or None if there are no other threads."""
         ...
 
 
@@ -146,7 +146,7 @@ class Files(Protocol):
     """Files of a bot's folder. Folders are created with their first file. All methods raise OSError."""
 
     def read(self, path: Path) -> bytes:
-        """All of a file. Raises FileNotFoundError if it does not exist."""
+        """Return all of a file. Raises FileNotFoundError if it does not exist."""
         ...
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -162,7 +162,7 @@ class Files(Protocol):
         ...
 
     def names(self, folder: Path) -> list[str]:
-        """The names in a folder, sorted; empty if there is no such folder."""
+        """Return the names in a folder, sorted; empty if there is no such folder."""
         ...
 
     def remove(self, path: Path) -> None:
@@ -170,7 +170,7 @@ class Files(Protocol):
         ...
 
     def identity(self, path: Path) -> tuple[int, int] | None:
-        """An identity that changes if the file is replaced; None if there is no such file."""
+        """Return an identity that changes if the file is replaced, or None if there is no such file."""
         ...
 
 
@@ -182,7 +182,9 @@ class Pulses(Protocol):
         ...
 
     def last(self, path: Path) -> Nanos | None:
-        """The file's stamp, as precise as the file system keeps it; None if there is no such file. Raises OSError."""
+        """Return the file's stamp, as precise as the file system keeps it, or None if there is no such file. Raises
+        OSError.
+        """
         ...
 
 
@@ -206,7 +208,7 @@ class Disk(Protocol):
         ...
 
     def holder(self, path: Path) -> str | None:
-        """The note of the process that holds a lock file, or None."""
+        """Return the note of the process that holds a lock file, or None."""
         ...
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -221,7 +223,7 @@ class Disk(Protocol):
         ...
 
     def folder_bytes(self, folder: Path) -> int:
-        """The total size of a folder's files; 0 if it cannot be read."""
+        """Return the total size of a folder's files; 0 if it cannot be read."""
         ...
 
     def remove_folder(self, folder: Path) -> None:

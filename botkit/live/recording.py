@@ -178,7 +178,7 @@ class Recording:
 
 
 def _runs(runs: Path, files: Files) -> list[Path]:
-    """The folders of runs, oldest first."""
+    """Return the folders of runs, oldest first."""
     return [runs / name for name in sorted(filter(str.isdigit, files.names(runs)), key=int)]
 
 
@@ -189,7 +189,7 @@ def _drop_old(runs: Path, files: Files) -> None:
 
 
 def _packable(given: Input | None) -> Any:
-    """An input in msgpack form: values of union types carry their type's name."""
+    """Return an input in msgpack form: values of union types carry their type's name."""
     if type(given) is Answer:
         body = given.body
         kind = "" if body is None else type(body).__name__

@@ -14,7 +14,9 @@ _WARNED_DAYS = (30, 7, 0)
 
 
 def key_refused(words: str, address: str | None) -> str:
-    """A sentence explaining a 401 and what to do. ``words`` are the exchange's, ``address`` is its REST address."""
+    """Return a sentence explaining a 401 and what to do. ``words`` are the exchange's, ``address`` is its REST
+    address.
+    """
     where = f" at {address}" if address else ""
     said = f" ({words})" if words else ""
     return (
@@ -24,7 +26,7 @@ def key_refused(words: str, address: str | None) -> str:
 
 
 def key_ends_soon(created: date, today: date, told: int | None) -> tuple[str, int] | None:
-    """(a warning that the key expires soon, its step); None if no warning is due.
+    """Return (a warning that the key expires soon, its step), or None if no warning is due.
 
     ``told`` is the step of the last warning: each is given once a run.
     """

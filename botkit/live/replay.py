@@ -76,7 +76,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def is_equal(self) -> bool:
-        """Whether every decision of the run was repeated. A truncated recording never shows that."""
+        """True if every decision of the run was repeated. A truncated recording never shows that."""
         return self.difference is None and self.end != "cut"
 
 
@@ -114,7 +114,7 @@ class Entries:
         self.taken = 0
 
     def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
-        """The next entry; None at the end."""
+        """Return the next entry, or None at the end."""
         head = self._bytes(PREFIX.size)
         if head is None:
             return None
@@ -160,7 +160,7 @@ class Entries:
 
 
 def read_header(run: Path) -> RunHeader:
-    """How a run was started. Raises ReplayError."""
+    """Return how a run was started. Raises ReplayError."""
     path = run / HEADER
     try:
         raw = path.read_bytes()

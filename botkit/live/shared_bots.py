@@ -26,7 +26,7 @@ class SharedBots:
         self._markets: dict[object, FanOut] = {}
 
     def clock(self, venue: str) -> DriverClock:
-        """The clock of the bots at an exchange."""
+        """Return the clock of the bots at an exchange."""
         return self.clocks.setdefault(venue, SteadyClock.of(self.machine.clock))
 
     def adapter(self, make: Callable[[], Adapter], market: Hashable, account: str) -> Adapter:
@@ -39,7 +39,7 @@ class SharedBots:
         return way.seat(self._markets.setdefault(market, way))
 
     def ledger(self, venue: str, clock: DriverClock) -> str | InProcessLedger:
-        """The ledger for the bots of this process at an exchange that no other process shares."""
+        """Return the ledger for the bots of this process at an exchange that no other process shares."""
         if self.is_alone:
             return ALONE
         return self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))

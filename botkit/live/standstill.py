@@ -41,7 +41,9 @@ class Standstill:
         self._beat_at = None
 
     def gate(self, now: Nanos) -> str | None:
-        """Why no new order may leave at ``now``, or None. Also detects a gap if an order comes before the next beat."""
+        """Return why no new order may leave at ``now``, or None. Also detects a gap if an order comes before the next
+        beat.
+        """
         self._look(now)
         if self._woke_at is None:
             return None

@@ -229,7 +229,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
 
 
 def _is_settled(bot: Bot) -> bool:
-    """Whether the first comparison has ended, or never will."""
+    """Return whether the first comparison has ended, or never will."""
     comparisons = bot.comparisons
     is_reached = comparisons.unreachable < _UNREACHABLE_MAX
     return (

@@ -50,13 +50,13 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_root() -> Path:
-    """The folder of all bots' state: BOTKIT_STATE, or the system's default location."""
+    """Return the folder of all bots' state: BOTKIT_STATE, or the system's default location."""
     given = os.environ.get(STATE_VARIABLE)
     return Path(given) if given else Path(platformdirs.user_state_dir("botkit", appauthor=False))
 
 
 def account_label(email: str) -> str:
-    """A folder name for an account, without exposing the e-mail address in a path."""
+    """Return a folder name for an account, without exposing the e-mail address in a path."""
     return hashlib.sha256(email.strip().lower().encode()).hexdigest()[:12]
 
 
@@ -76,7 +76,7 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """The folder of the bot with this name: the running one, otherwise the only one.
+        """Return the folder of the bot with this name: the running one, otherwise the only one.
 
         Raises ConfigError if there is none, or if ``mode`` is needed to choose.
         """
@@ -94,7 +94,7 @@ class StateFolder:
 
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
-        """The folder of a bot by its name, mode and account."""
+        """Return the folder of a bot by its name, mode and account."""
         root = state_root()
         return cls(root / name / mode / account, disk, root)
 
@@ -145,14 +145,14 @@ class StateFolder:
     # -- the halt latch -------------------------------------------------------------------------------------------
 
     def is_halted(self) -> bool:
-        """Whether the latch is set: one file-system call, cheap enough to make before every order."""
+        """Return whether the latch is set: one file-system call, cheap enough to make before every order."""
         try:
             return self.disk.files.identity(self._halt_path) is not None
         except OSError:
             return True  # a failing disk must not permit trading
 
     def halt(self) -> KeptHalt | None:
-        """Why new orders are blocked, or None. An unreadable file blocks them too."""
+        """Return why new orders are blocked, or None. An unreadable file blocks them too."""
         try:
             return msgspec.json.decode(self.disk.files.read(self._halt_path), type=KeptHalt)
         except FileNotFoundError:
@@ -181,7 +181,7 @@ class StateFolder:
         self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
-        """The last figures that the bot wrote."""
+        """Return the last figures that the bot wrote."""
         try:
             found = json.loads(self.disk.files.read(self._status_path))
         except (OSError, ValueError, RecursionError):
@@ -199,14 +199,14 @@ class StateFolder:
         self.disk.pulses.beat(self._lock_path, time)
 
     def heartbeat(self) -> Nanos | None:
-        """A value that keeps changing while the bot is alive; None if there is nothing to read."""
+        """Return a value that keeps changing while the bot is alive, or None if there is nothing to read."""
         try:
             return self.disk.pulses.last(self._lock_path)
         except OSError:
             return None
 
     def takes_heartbeats(self) -> bool:
-        """Whether the disk would accept a heartbeat: tried with the current one."""
+        """Return whether the disk would accept a heartbeat: tried with the current one."""
         try:
             last = self.disk.pulses.last(self._lock_path)
             if last is not None:
@@ -222,7 +222,7 @@ class StateFolder:
         self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
 
     def take_strike(self) -> Strike | None:
-        """What a guard did since the last call, or None."""
+        """Return what a guard did since the last call, or None."""
         try:
             found = self.disk.files.read(self._strike_path)
             self.disk.files.remove(self._strike_path)

@@ -79,7 +79,7 @@ async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float)
 
 
 def _away(money: MoneyView, strategy: str) -> list[tuple[PositionView, int]]:
-    """Positions that an order could bring closer to the given holdings, and by how many lots."""
+    """Return positions that an order could bring closer to the given holdings, and by how many lots."""
     found = []
     for position, units in money.surplus(strategy):
         rules = position.pair.rules

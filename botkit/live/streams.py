@@ -82,15 +82,15 @@ class Streams:
         self._news.tell(now)
 
     def troubles(self) -> str:
-        """The account streams' problems, in one line."""
+        """Return the account streams' problems, in one line."""
         return self._news.summary()
 
     def unreadable(self) -> str:
-        """The account streams' problems, if one has sent unreadable data since it connected."""
+        """Return the account streams' problems, if one has sent unreadable data since it connected."""
         stale = ConnectionState.STALE in (state for (_, pair), state in self.connections.items() if not pair)
         return self.troubles() if stale else ""
 
     def lost(self) -> list[str]:
-        """The streams that are not connected, by name."""
+        """Return the streams that are not connected, by name."""
         gone = (ConnectionState.LOST, ConnectionState.STALE)
         return sorted(f"{stream} {pair}".strip() for (stream, pair), state in self.connections.items() if state in gone)

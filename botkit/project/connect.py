@@ -13,7 +13,9 @@ from botkit.project.project import Project
 
 
 def market_key(project: Project, address: object) -> Hashable:
-    """What must be equal for two bots to share a connection. Adapters count in lots, so these must be equal as well."""
+    """Return what must be equal for two bots to share a connection. Adapters count in lots, so these must be equal as
+    well.
+    """
     config = project.config
     return address, config.exchange.name, repr(config.exchange.options), repr(config.amount_step)
 

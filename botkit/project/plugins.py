@@ -69,5 +69,5 @@ def _check_modules(loaded: LoadedConfig) -> None:
 
 
 def tape_formats(plugins: Plugins) -> dict[str, TapeFormat]:
-    """The data formats by name."""
+    """Return the data formats by name."""
     return {name: registration.thing for name, registration in plugins.tape_formats.items()}

@@ -82,7 +82,7 @@ class Project:
         return specs
 
     def bot_pairs(self) -> list[Pair]:
-        """The pairs that strategies name in their parameters, in the configuration's order."""
+        """Return the pairs that strategies name in their parameters, in the configuration's order."""
         found: dict[str, Pair] = {}
         for spec in self.specs():
             for pair in pairs_of(spec):
@@ -90,7 +90,7 @@ class Project:
         return list(found.values())
 
     def priced_pairs(self) -> dict[str, Pair]:
-        """The pairs that the bot trades, and those that it needs for valuation."""
+        """Return the pairs that the bot trades, and those that it needs for valuation."""
         return {str(pair): pair for pair in (*self.bot_pairs(), *self.valuation_pairs())}
 
     def valuation_pairs(self) -> tuple[Pair, ...]:
@@ -112,7 +112,7 @@ class Project:
     # -- risk -----------------------------------------------------------------------------------------------------
 
     def bot_rules(self) -> tuple[list[RiskRule], dict[str, list[RiskRule]]]:
-        """(rules for the whole bot, rules for each strategy)."""
+        """Return (rules for the whole bot, rules for each strategy)."""
         bot = self._rules("risk", self.config.risk)
         own = {
             strategy.label: self._rules(f"strategies.{index}.risk", strategy.risk)
@@ -141,17 +141,17 @@ class Project:
             raise self.loaded.error(section, str(error)) from None
 
     def fee_model(self, fees: FeesConfig, section: str) -> FeeModel:
-        """The fee model that a section chooses. Always a new one, because it follows an account's volume."""
+        """Return the fee model that a section chooses. Always a new one, because it follows an account's volume."""
         model: FeeModel = self._model("fee_models", section, fees.choice(), self.facts)
         return model
 
     def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
-        """The latency model that a section chooses."""
+        """Return the latency model that a section chooses."""
         model: LatencyModel = self._model("latency_models", section, latency.choice(), seed)
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:
-        """The queue model that a section chooses."""
+        """Return the queue model that a section chooses."""
         model: QueueModel = self._model("fill_models", section, fills.choice())
         return model
 
@@ -159,7 +159,7 @@ class Project:
 def make_portfolio(
     project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
 ) -> Portfolio:
-    """A bot's books for the pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    """Return a bot's books for the pairs that have prices, neither opened nor restored. Raises ConfigError."""
     traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}
     return books_over(project, pairs, traded, project.currency)
 
@@ -192,7 +192,7 @@ def _capital(strategy: Any) -> dict[str, int] | int | None:
 
 
 def pairs_of(spec: StrategySpec) -> list[Pair]:
-    """The pairs among a strategy's parameters, in order of declaration."""
+    """Return the pairs among a strategy's parameters, in order of declaration."""
     found: list[Pair] = []
     for value in spec.parameters.values():
         if isinstance(value, Pair):
@@ -203,7 +203,7 @@ def pairs_of(spec: StrategySpec) -> list[Pair]:
 
 
 def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
-    """The facts of the configuration's exchange, with its limits and amount steps applied."""
+    """Return the facts of the configuration's exchange, with its limits and amount steps applied."""
     config = loaded.config
     exchange = plugins.pick("exchanges", config.exchange.name, loaded.where("exchange")).thing
     options = dict(config.exchange.options)
@@ -233,5 +233,5 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
 
 
 def _stepped(pair: Pair, choice: str) -> Pair:
-    """The pair, with amount steps of amountPrecision if the configuration selects that (Q11)."""
+    """Return the pair, with amount steps of amountPrecision if the configuration selects that (Q11)."""
     return pair.with_rules(pair.rules.in_display_steps()) if choice == "amount" else pair

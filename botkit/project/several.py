@@ -59,7 +59,7 @@ def check_one_account(projects: Sequence[Project]) -> None:
 
 
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
-    """The first configuration that sets ``key``; None if none does.
+    """Return the first configuration that sets ``key``, or None if none does.
 
     Raises ConfigError if another one sets it differently.
     """

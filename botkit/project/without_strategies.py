@@ -39,8 +39,8 @@ def account_of(config: Path) -> Project:
 
 
 def stopped_books(project: Project, positions: Mapping[str, Iterable[str]]) -> Portfolio:
-    """The books of a bot that is not running, neither opened nor restored. ``positions`` names, for each strategy, the
-    pairs in which its saved books have positions. Raises ConfigError.
+    """Return the books of a bot that is not running, neither opened nor restored. ``positions`` names, for each
+    strategy, the pairs in which its saved books have positions. Raises ConfigError.
     """
     known = project.pairs
     traded = {name: [known[pair] for pair in pairs if pair in known] for name, pairs in positions.items()}

@@ -164,7 +164,7 @@ class BitoProAdapter(Lifetime):
         return self.client.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their current rules, read from the exchange. Raises RequestError."""
+        """Return the pairs and their current rules, read from the exchange. Raises RequestError."""
         return await self.client.pairs()
 
     async def open(self) -> None:
@@ -294,7 +294,7 @@ class BitoProAdapter(Lifetime):
                 self._unknown_event(stream_id, item.event[:40])
 
     def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
-        """The rows whose currency has no newer frame: frames may arrive out of order.
+        """Return the rows whose currency has no newer frame: frames may arrive out of order.
 
         A timestamp further back than frames can lag means that the exchange's clock was reset, so it is accepted.
         """
@@ -331,7 +331,7 @@ class BitoProAdapter(Lifetime):
             )
 
     def _order_reports(self, rows: Iterable[OwnOrderRow], pushed: Nanos = 0) -> Iterable[OrderReport]:
-        """The reports that are new: both order streams report the same end, and snapshots repeat."""
+        """Yield the reports that are new: both order streams report the same end, and snapshots repeat."""
         for row in rows:
             if pair := self._pair(row.pair):
                 report = translate.order_report(row, pair)
@@ -343,7 +343,7 @@ class BitoProAdapter(Lifetime):
         return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
 
     def _pair(self, name: str) -> Pair | None:
-        """The pair, or None (logged once) if its rules are unknown: its orders cannot be this bot's."""
+        """Return the pair, or None (logged once) if its rules are unknown: its orders cannot be this bot's."""
         pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
             self._foreign.add(name)
@@ -457,7 +457,9 @@ class BitoProAdapter(Lifetime):
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
-        """How long a create may still wait for its connection, in s. Raises NothingSent if it is already too old."""
+        """Return how long a create may still wait for its connection, in s. Raises NothingSent if it is already too
+        old.
+        """
         left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
             raise NothingSent("the order waited more than a second after its slot was granted and was not sent")
@@ -465,7 +467,7 @@ class BitoProAdapter(Lifetime):
 
 
 def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
-    """The acknowledgement, if it echoes this order; an echo of another order says nothing about this one."""
+    """Return the acknowledgement, if it echoes this order; an echo of another order says nothing about this one."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY
     decimals = 8 if spends else rules.amount_decimals
@@ -493,7 +495,7 @@ def _answer(request: Request, outcome: Ending, error: RequestError) -> Answer:
 
 
 def _served_depth(depth: int) -> int:
-    """The smallest depth that the exchange serves with at least ``depth`` levels; for any other number it sends
+    """Return the smallest depth that the exchange serves with at least ``depth`` levels; for any other number it sends
     five.
     """
     return next((limit for limit in BOOK_LIMITS if limit >= depth), BOOK_LIMITS[-1])

@@ -107,7 +107,9 @@ class _Trades:
             sides.append(side)
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
-        """The new trades of a list. Notes the first list, which predates the recording, and gaps between lists."""
+        """Return the new trades of a list. Notes the first list, which predates the recording, and gaps between
+        lists.
+        """
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)
         before, self._before = self._before, (received, len(rows))
@@ -195,7 +197,7 @@ class BitoProFrames:
         self._chunk_rows = chunk_rows
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's books and trades in chunks of limited size, in overall order of receipt.
+        """Yield the file's books and trades in chunks of limited size, in overall order of receipt.
 
         When one stream's chunk is full, the chunks of all streams are yielded, so that no stream runs far ahead of
         another. Raises DataError naming file and line.

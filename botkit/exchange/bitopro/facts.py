@@ -45,7 +45,7 @@ FEE_RANKS: tuple[FeeRank, ...] = (
 
 @cache
 def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[str, Pair]:
-    """The pairs that ship with botkit, by lowercase name.
+    """Return the pairs that ship with botkit, by lowercase name.
 
     Most pairs' rules were read from the exchange between 2024 and 2026; a few are estimates. A live bot reads the
     current rules from the exchange.

@@ -105,7 +105,7 @@ def _packaged() -> _LimitsFile:
 
 
 def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
-    """The windows for each counter."""
+    """Return the windows for each counter."""
     counters: dict[str, tuple[_Figure, tuple[_Figure, ...]]] = {
         name: (pool.use, pool.documented) for name, pool in file.pools.items()
     }
@@ -140,7 +140,7 @@ def _check_key(file: _LimitsFile, counters: Mapping[str, object], key: str) -> N
 
 
 def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
-    """The figures that one choice selects; all of them are enforced."""
+    """Return the figures that one choice selects; all of them are enforced."""
     if isinstance(choice, str):
         if choice == "strict":
             return (use, *documented)
@@ -163,7 +163,9 @@ def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Fi
 
 
 def _windows(figures: Iterable[_Figure], counted: tuple[Scope, ...]) -> tuple[WindowLimit, ...]:
-    """The windows needed to obey all ``figures``; those already implied by another of the same scope are left out."""
+    """Return the windows needed to obey all ``figures``; those already implied by another of the same scope are left
+    out.
+    """
     windows: list[WindowLimit] = []
     for scope in counted:
         least: dict[int, int] = {}

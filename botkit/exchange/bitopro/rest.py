@@ -180,11 +180,11 @@ class BitoProClient(Lifetime):
     # -- public market data ---------------------------------------------------------------------------------------
 
     async def trading_pairs(self) -> tuple[PairRow, ...]:
-        """Every pair's rules, as wire rows."""
+        """Return every pair's rules, as wire rows."""
         return (await self._call("trading_pairs", PairsReply)).data or ()
 
     async def pairs(self, *, amount_step: Literal["base", "amount"] = "base") -> dict[str, Pair]:
-        """Every pair's rules as `Pair` objects, by lowercase name."""
+        """Return every pair's rules as `Pair` objects, by lowercase name."""
         rows = [msgspec.to_builtins(row) for row in await self.trading_pairs()]
         try:
             return pairs_from_wire(rows, amount_step=amount_step)
@@ -196,7 +196,7 @@ class BitoProClient(Lifetime):
         return (await self._call("currencies", CurrenciesReply)).data or ()
 
     async def limitations_and_fees(self) -> LimitationsReply:
-        """The fee table and the transfer limits."""
+        """Return the fee table and the transfer limits."""
         return await self._call("limitations_and_fees", LimitationsReply)
 
     async def tickers(self) -> tuple[TickerRow, ...]:
@@ -211,7 +211,9 @@ class BitoProClient(Lifetime):
         return rows[0]
 
     async def order_book(self, pair: str, limit: int = 5, scale: int | None = None) -> OrderBookReply:
-        """The best levels; ``limit`` is 1, 5, 10, 20, 30 or 50. ``scale`` n merges prices to n fewer decimals."""
+        """Return the best levels; ``limit`` is 1, 5, 10, 20, 30 or 50. ``scale`` n merges prices to n fewer
+        decimals.
+        """
         if limit not in BOOK_LIMITS:
             raise Refused(f"order_book: limit {limit} is not one of {', '.join(map(str, BOOK_LIMITS))}")
         return await self._call("order_book", OrderBookReply, query={"limit": limit, "scale": scale}, pair=pair)
@@ -253,13 +255,13 @@ class BitoProClient(Lifetime):
             raise TryAgain(f"trading_history: {error}", status=200) from None
 
     async def otc_price(self, currency: str) -> OtcPriceReply:
-        """The prices at which the exchange's own desk buys and sells a currency."""
+        """Return the prices at which the exchange's own desk buys and sells a currency."""
         return await self._call("otc_price", OtcPriceReply, currency=currency)
 
     # -- the account ----------------------------------------------------------------------------------------------
 
     async def balances(self) -> tuple[BalanceRow, ...]:
-        """Every currency's total and available amount, including zero balances."""
+        """Return every currency's total and available amount, including zero balances."""
         return (await self._call("balance", BalancesReply)).data or ()
 
     async def create_order(
@@ -351,7 +353,9 @@ class BitoProClient(Lifetime):
         return (await self._call("cancel_all_pair", CancelManyReply, urgent=urgent, pair=pair)).orders
 
     async def order(self, pair: str, order_id: str) -> OwnOrderRow:
-        """One order from the last 90 days. Raises Refused if there is none, whether the reply is 404, 422 or blank."""
+        """Return one order from the last 90 days. Raises Refused if there is none, whether the reply is 404, 422 or
+        blank.
+        """
         raw = await self._call("get_order", msgspec.Raw, pair=pair, orderId=order_id)
         try:
             if decode(bytes(raw), BlankOrder, "get_order").is_blank:
@@ -407,7 +411,9 @@ class BitoProClient(Lifetime):
         return not await self.orders(pair, order_ids=("1",))
 
     async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnOrderRow, ...]:
-        """Every order created in ``start`` <= time < ``end``, oldest window first; sends as many requests as needed."""
+        """Return every order created in ``start`` <= time < ``end``, oldest window first; sends as many requests as
+        needed.
+        """
 
         async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnOrderRow, ...]:
             return await self.orders(pair, start=lower, end=upper, limit=1000)
@@ -439,7 +445,9 @@ class BitoProClient(Lifetime):
         return reply.data or ()
 
     async def all_own_trades(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnTradeRow, ...]:
-        """Every execution in ``start`` <= time < ``end``, oldest window first; sends as many requests as needed."""
+        """Return every execution in ``start`` <= time < ``end``, oldest window first; sends as many requests as
+        needed.
+        """
 
         async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnTradeRow, ...]:
             return await self.own_trades(pair, start=lower, end=upper, limit=1000)
@@ -490,7 +498,7 @@ class BitoProClient(Lifetime):
         return (await self._call("withdraw_history", TransfersReply, query=query, currency=currency)).data or ()
 
     async def withdrawal(self, currency: str, *, serial: str | None = None, id: str | None = None) -> TransferRow:
-        """One withdrawal, by its serial or its id. Raises Refused if there is none."""
+        """Return one withdrawal, by its serial or its id. Raises Refused if there is none."""
         if (serial is None) == (id is None):
             raise Refused("withdrawal: give either serial or id")
         if serial is not None:
@@ -540,7 +548,7 @@ class BitoProClient(Lifetime):
         )
 
     async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:
-        """What a stream of this kind missed since its last frame. Public streams repeat their data anyway."""
+        """Return what a stream of this kind missed since its last frame. Public streams repeat their data anyway."""
         if stream_id == "active_orders":
             return (Snapshot(stream_id, None, await self.open_orders()),)
         if stream_id == "account_balance":
@@ -554,7 +562,7 @@ class BitoProClient(Lifetime):
 
 @lru_cache(maxsize=1024)
 def _path(endpoint_id: str, **names: str) -> str:
-    """The path for a call. Raises Refused for an empty name, which would reach a different endpoint."""
+    """Return the path for a call. Raises Refused for an empty name, which would reach a different endpoint."""
     if not all(names.values()):
         raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
     return ENDPOINTS[endpoint_id].fill(**names)
@@ -581,7 +589,7 @@ def _ms_up(time: Nanos | None) -> int | None:
 
 
 def _last_ms(end: Nanos | None) -> int | None:
-    """The last whole millisecond before ``end``, because the exchange's range includes its end."""
+    """Return the last whole millisecond before ``end``, because the exchange's range includes its end."""
     return None if end is None else (end - 1) // NS_PER_MS
 
 

@@ -78,7 +78,7 @@ _nonces = _LastNonces()
 
 
 def next_nonce(key: str, now_ms: int) -> int:
-    """A nonce for ``key``: the time in ms, or the last nonce plus one if the clock has not passed it.
+    """Return a nonce for ``key``: the time in ms, or the last nonce plus one if the clock has not passed it.
 
     Nonces strictly increase for each key within the process, whatever the clock does (Q3).
     """
@@ -86,12 +86,12 @@ def next_nonce(key: str, now_ms: int) -> int:
 
 
 def encode_payload(body: bytes) -> str:
-    """The payload header for a body: standard base64 with padding."""
+    """Return the payload header for a body: standard base64 with padding."""
     return base64.b64encode(body).decode("ascii")
 
 
 def decode_payload(payload: str) -> bytes:
-    """The JSON text in a payload header, in either base64 alphabet. Raises WireError."""
+    """Return the JSON text in a payload header, in either base64 alphabet. Raises WireError."""
     try:
         return base64.b64decode(payload.translate(_TO_STANDARD), validate=True)
     except (binascii.Error, ValueError):
@@ -102,7 +102,7 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 
 
 def signed_headers(credentials: Credentials, body: bytes) -> dict[str, str]:
-    """The headers for a POST or PUT: ``body`` is signed exactly as it is and must be sent unchanged."""
+    """Return the headers for a POST or PUT: ``body`` is signed exactly as it is and must be sent unchanged."""
     payload = encode_payload(body)
     return {
         HEADER_KEY: credentials.key,
@@ -112,6 +112,6 @@ def signed_headers(credentials: Credentials, body: bytes) -> dict[str, str]:
 
 
 def nonce_headers(credentials: Credentials, now_ms: int) -> dict[str, str]:
-    """The headers for a GET, a DELETE or a WebSocket upgrade, with a new nonce."""
+    """Return the headers for a GET, a DELETE or a WebSocket upgrade, with a new nonce."""
     nonce = next_nonce(credentials.key, now_ms)
     return signed_headers(credentials, encode(NoncePayload(identity=credentials.identity, nonce=nonce)))

@@ -51,7 +51,7 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
     frame_size_max: int = 4 * 2**20
 
     def backoff_s(self, failures: int, random: Random) -> float:
-        """How long to wait after this many consecutive failures: doubles up to a cap, and half of it is random.
+        """Return how long to wait after this many consecutive failures: doubles up to a cap, and half of it is random.
 
         The random part keeps clients from reconnecting all at once after the exchange restarts.
         """
@@ -103,7 +103,7 @@ Resynchronise: TypeAlias = Callable[[str, tuple[str, ...], Nanos], Awaitable[tup
 
 
 def plain_trade_key(_pair: str, row: TradeRow) -> Hashable:
-    """A trade's key, without trailing zeros, which only some endpoints add."""
+    """Return a trade's key, without trailing zeros, which only some endpoints add."""
     return row.timestamp, _bare(row.price), _bare(row.amount), row.is_buyer
 
 

@@ -21,8 +21,8 @@ class Aligned(NamedTuple, Generic[R]):
 
 
 def overlap_at(before: Sequence[Hashable], after: Sequence[Hashable]) -> int | None:
-    """How many rows of ``after`` come before its overlap with ``before`` (both newest first); None if there is no
-    overlap.
+    """Return how many rows of ``after`` come before its overlap with ``before`` (both newest first), or None if there
+    is no overlap.
 
     If several overlaps are possible, the longest is used. The exception is a list that only grew: it ends in the whole
     previous list, so going from ``[a]`` to ``[a, a]`` adds one row, not none.

@@ -69,7 +69,7 @@ def _numbers_of(decimals: int) -> _Numbers:
 
 
 def trade(row: TradeRow, pair: Pair) -> Trade:
-    """A public trade."""
+    """Return a public trade."""
     rules = pair.rules
     ticks, lots = scaled(row.price, rules.price_decimals, "price"), scaled(row.amount, rules.amount_decimals, "amount")
     if ticks <= 0 or lots <= 0:
@@ -79,7 +79,7 @@ def trade(row: TradeRow, pair: Pair) -> Trade:
 
 
 def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
-    """A key that stays the same whether or not a trade's amount was rounded to amountPrecision."""
+    """Return a key that stays the same whether or not a trade's amount was rounded to amountPrecision."""
     rules = pair.rules
     coarse = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
     try:
@@ -93,7 +93,7 @@ def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
 def order_book(
     bids: Iterable[LevelRow] | None, asks: Iterable[LevelRow] | None, pair: Pair, time: Nanos, depth: int = 50
 ) -> OrderBook:
-    """A whole book with at most ``depth`` levels per side; empty levels are left out."""
+    """Return a whole book with at most ``depth`` levels per side; empty levels are left out."""
     return OrderBook(pair, time, _levels(bids, pair, depth, -1), _levels(asks, pair, depth, 1))
 
 
@@ -135,7 +135,7 @@ def _float(text: str, what: str) -> float:
 
 
 def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
-    """A candle. It is refused unless prices are on the pair's grid and its high and low enclose the others."""
+    """Return a candle. It is refused unless prices are on the pair's grid and its high and low enclose the others."""
     rules = pair.rules
     names = ("open", "high", "low", "close")
     open_, high, low, close = (scaled(getattr(row, name), rules.price_decimals, name) for name in names)
@@ -155,7 +155,7 @@ def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
 
 
 def side_of(action: str) -> Side:
-    """The side for BUY, SELL, bid or ask, in any case."""
+    """Return the side for BUY, SELL, bid or ask, in any case."""
     upper = action.upper()
     if upper in ("BUY", "BID"):
         return Side.BUY
@@ -165,7 +165,7 @@ def side_of(action: str) -> Side:
 
 
 def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
-    """An order as the exchange shows it. Raises WireError for an undocumented status or type."""
+    """Return an order as the exchange shows it. Raises WireError for an undocumented status or type."""
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())
     state = STATUS_STATES.get(row.status)
@@ -199,7 +199,7 @@ def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
 
 
 def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
-    """An execution as the listing shows it."""
+    """Return an execution as the listing shows it."""
     rules, side = pair.rules, side_of(row.action)
     stamp = row.created_timestamp if row.created_timestamp is not None else row.timestamp
     if stamp is None:
@@ -219,7 +219,7 @@ def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
 
 
 def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
-    """An execution as the stream shows it; a fee scaled by 10^8 is recognised by its size."""
+    """Return an execution as the stream shows it; a fee scaled by 10^8 is recognised by its size."""
     rules, side = pair.rules, side_of(row.side)
     ticks = scaled(row.price, rules.price_decimals, "price")
     lots = scaled(row.volume, rules.amount_decimals, "volume")
@@ -266,7 +266,7 @@ def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceRepo
 
 
 def create_body(order: OrderSpec, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
-    """The request body for an order. ``timestamp`` is t0, the time when the router granted the slot."""
+    """Return the request body for an order. ``timestamp`` is t0, the time when the router granted the slot."""
     rules = order.pair.rules
     is_market = order.type is OrderType.MARKET
     spends = is_market and order.side is Side.BUY

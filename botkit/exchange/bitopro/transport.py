@@ -94,7 +94,7 @@ _UNBOUNDED = 0
 
 
 def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
-    """A session that sends every request exactly once, to the address given.
+    """Return a session that sends every request exactly once, to the address given.
 
     Two safeguards prevent repetition: a switch that aiohttp has for its own test client, and a connector that refuses a
     call a second connection, because that switch is private and may disappear. ``for_streams`` also refuses redirects,
@@ -241,7 +241,7 @@ class Transport:
 
 
 async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes | None:
-    """The body, or None if it is larger than allowed; the total timeout limits how slowly it may arrive."""
+    """Return the body, or None if it is larger than allowed; the total timeout limits how slowly it may arrive."""
     chunks, size = [], 0
     async for chunk in response.content.iter_chunked(_READ_CHUNK):
         size += len(chunk)
@@ -262,7 +262,7 @@ def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestEr
 def _no_answer(
     what: str, endpoint: Endpoint, error: BaseException, *, connected: bool, timeout_s: float
 ) -> RequestError:
-    """The error for a call without an answer. Without a connection, no byte can have been written."""
+    """Return the error for a call without an answer. Without a connection, no byte can have been written."""
     if isinstance(error, asyncio.TimeoutError):
         reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
     elif isinstance(error, _SentTwiceError):

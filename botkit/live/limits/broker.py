@@ -57,13 +57,13 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def framed(message: object) -> bytes:
-    """A message with its length prefix."""
+    """Return a message with its length prefix."""
     body = encode(message)
     return len(body).to_bytes(4, "big") + body
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    """The body of the next message. Raises OSError for one that is too large, EOFError at the end."""
+    """Return the body of the next message. Raises OSError for one that is too large, EOFError at the end."""
     size = int.from_bytes(await reader.readexactly(4), "big")
     if size > MESSAGE_MAX:
         raise OSError(f"a message of {size:,} bytes")

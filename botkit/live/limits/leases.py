@@ -186,7 +186,7 @@ class _Lease:
         return first_key + len(self.declared)
 
     def report(self, place: int, now: Nanos) -> Report | None:
-        """The report and request for the ledger; None if there is nothing to send."""
+        """Return the report and request for the ledger, or None if there is nothing to send."""
         wanted = urgent = 0
         if self.wants_slots and self.retry_at <= now:
             want = max(self.stock_wanted, self.ahead if self.wants or self.wants_urgently else 0) - self.stock
@@ -353,7 +353,7 @@ class SharedLimits:
         return self._clock.now() < self._heard_at + self._here(LEASE)
 
     async def usage(self) -> Sequence[WindowUsage]:
-        """The usage of every shared window over all processes. Raises LedgerUnreachable."""
+        """Return the usage of every shared window over all processes. Raises LedgerUnreachable."""
         return (await self._link.call(AskUsage())).usage
 
     # -- what the router reports --------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ class Window(msgspec.Struct, array_like=True):
         return self.requests if now < self.lost_at + self.hold else self.most_unanswered
 
     def closed_until(self, now: Nanos) -> Nanos:
-        """When this window opens after the loss of a ledger; ``now`` or earlier if it is open."""
+        """Return when this window opens after the loss of a ledger; ``now`` or earlier if it is open."""
         if self.lost_at is None:
             return now
         halved = self.most_unanswered < self.requests
@@ -142,7 +142,7 @@ class Window(msgspec.Struct, array_like=True):
         return self.leased + len(self.held) - bisect_right(self.held, now + self.hold)
 
     def open_at(self, now: Nanos, needed: int, *, is_urgent: bool) -> Nanos | None:
-        """When to ask for ``needed`` slots again; None if only an answer can free them."""
+        """Return when to ask for ``needed`` slots again, or None if only an answer can free them."""
         at = max(now, self.closed_until(now))
         missing = needed - self.free(now)
         if self.unanswered(now) >= self.most_unanswered:
@@ -185,12 +185,12 @@ class Window(msgspec.Struct, array_like=True):
         self.restore_at = now + self.length if self.in_force < self.requests else None
 
     def waits_since(self, holder: str, now: Nanos) -> Nanos:
-        """Since when ``holder`` has been asking without success."""
+        """Return since when ``holder`` has been asking without success."""
         since, asked = self.waiters.get(holder, (now, now))
         return since if asked + self.patience > now else now
 
     def owed_before(self, holder: str, now: Nanos) -> int:
-        """How many others have waited longer than ``holder`` and are still asking."""
+        """Return how many others have waited longer than ``holder`` and are still asking."""
         if not self.waiters:
             return 0
         own = self.waits_since(holder, now)

@@ -115,7 +115,7 @@ class RateLimitedReads:
     # -- requests -----------------------------------------------------------------------------------------------------
 
     async def ask(self, make: Callable[[int], Request], endpoint: str, *, tries: int = TRIES) -> Answer:
-        """The answer to ``make(request_id)``; a read that failed temporarily is retried.
+        """Return the answer to ``make(request_id)``; a read that failed temporarily is retried.
 
         Raises Refused if the exchange refuses, and TryAgain if it could not be reached in ``tries`` attempts.
         """
@@ -164,7 +164,7 @@ class RateLimitedReads:
                     other.cool_down([SentBefore(endpoint=endpoint, sent=sent, answered=answered)], now)
 
     async def _granted(self, router: Router, endpoint: str, urgent: bool) -> int | None:
-        """The ticket of a request that may leave now; None if it should go ahead in its own windows."""
+        """Return the ticket of a request that may leave now, or None if it should go ahead in its own windows."""
         clock = self._clock
         may_give_up = self._own is not None and router is self._router and self._shared is not None
         if may_give_up and not self._is_joined:

@@ -10,7 +10,7 @@ from botkit.model.limits import LimitTable
 
 
 def replayed_pools(table: LimitTable, pools: Collection[str]) -> LeasedPools:
-    """The shared counters of a replayed run. They report nowhere."""
+    """Return the shared counters of a replayed run. They report nowhere."""
     return LeasedPools(table, _ignore, endpoints=[e for e, row in table.endpoints.items() if row.pool in pools])
 
 

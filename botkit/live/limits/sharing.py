@@ -39,7 +39,9 @@ REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
 def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
-    """The link to the ledger that a configuration names; ``starts``: start a missing broker. Raises ConfigError."""
+    """Return the link to the ledger that a configuration names; ``starts``: start a missing broker. Raises
+    ConfigError.
+    """
     if ledger is None:
         return BrokerLink(starts=starts)
     if not ledger.startswith(("redis://", "rediss://")):
@@ -53,7 +55,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
-    """The ledger's name for the exchange at an address; it must be equal in all processes that use it."""
+    """Return the ledger's name for the exchange at an address; it must be equal in all processes that use it."""
     return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
 
@@ -68,7 +70,7 @@ def shared_limits(
     endpoints: Collection[str] | None = None,
     keeps_stock: bool = True,
 ) -> SharedLimits | None:
-    """A bot's shared windows, not yet started; None if it shares with nobody or runs on a clock of its own.
+    """Return a bot's shared windows, not yet started, or None if it shares with nobody or runs on a clock of its own.
 
     ``endpoints``: the windows of these alone. Raises ConfigError for an unknown ledger.
     """
@@ -105,7 +107,7 @@ def rate_limited_reads(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> RateLimitedReads:
-    """A sender for ``endpoints`` outside any bot's router, within the windows that bots share. An async context
+    """Return a sender for ``endpoints`` outside any bot's router, within the windows that bots share. An async context
     manager.
 
     Raises ConfigError for an unknown ledger.
@@ -151,7 +153,7 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
     def outside_router(
         self, sender: RequestSender, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> RateLimitedReads:
-        """A sender outside the engine's router, within the same windows. An async context manager."""
+        """Return a sender outside the engine's router, within the same windows. An async context manager."""
         return rate_limited_reads(
             sender,
             self.table,
@@ -167,7 +169,7 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:
-    """(the ledger's name, the usage of every window over all bots that share it). Raises LedgerUnreachable."""
+    """Return (the ledger's name, the usage of every window over all bots that share it). Raises LedgerUnreachable."""
 
     async def ask() -> tuple[str, Sequence[WindowUsage]]:
         link = ledger_link(ledger, starts=False)

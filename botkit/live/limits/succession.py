@@ -20,7 +20,7 @@ _META = "shared"
 
 
 def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
-    """The previous run's holder in the shared limits and what it sent ``since``; None if it shared none."""
+    """Return the previous run's holder in the shared limits and what it sent ``since``, or None if it shared none."""
     found = journal.document(_META)
     if not found:
         return None

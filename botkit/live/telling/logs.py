@@ -42,7 +42,7 @@ class Redactor:
         return f"<Redactor of {len(self._secrets)}>"
 
     def clean(self, text: str) -> str:
-        """The text with each secret replaced."""
+        """Return the text with each secret replaced."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
@@ -59,7 +59,7 @@ class JsonLines(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its newline."""
+        """Return the line, without its newline."""
         row: dict[str, Any] = {
             "time": format_time(int(record.created * 1000) * NS_PER_MS),
             "level": record.levelname.lower(),

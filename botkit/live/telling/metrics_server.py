@@ -39,7 +39,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 def samples_of(picture: Picture) -> list[Sample]:
-    """The metrics of a picture. Those whose names end in ``_total`` only grow."""
+    """Return the metrics of a picture. Those whose names end in ``_total`` only grow."""
     currency = (("currency", picture.currency),)
     found = [
         Sample("up", "1 while the bot runs", 1),
@@ -156,7 +156,7 @@ class MetricsServer:
         self._plugin_failed = False
 
     def _figures(self) -> tuple[list[Sample], list[Sample]]:
-        """(botkit's own metrics, those of plugins) of all bots."""
+        """Return (botkit's own metrics, those of plugins) of all bots."""
         samples: list[Sample] = []
         added: list[Sample] = []
         for source in self._sources:

@@ -244,7 +244,7 @@ class AppriseNotifier:
 
 
 def policy_of(level: Level, options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
-    """A notifier's policy and its own options. Raises ValueError with a sentence."""
+    """Return a notifier's policy and its own options. Raises ValueError with a sentence."""
     rest = dict(options)
     digest_s, daily_cap = rest.pop("digest_s", Policy().digest_s), rest.pop("daily_cap", Policy().daily_cap)
     try:

@@ -155,7 +155,7 @@ class OrderNews:
 
 
 def in_words(order: Order) -> str:
-    """An order as a trader would call it: ``the order to sell 0.01 btc at 3370591 twd (client id 47861850)``."""
+    """Return an order as a trader would call it: ``the order to sell 0.01 btc at 3370591 twd (client id 47861850)``."""
     pair, rules = order.pair, order.pair.rules
     if order.spend_units:
         what = f"{order.side.value} {pair.base} for {format_units(order.spend_units)} {pair.quote}"

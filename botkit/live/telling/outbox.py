@@ -85,7 +85,7 @@ class NotifierOutbox:
             self._due = now + self._digest_ns
 
     def take(self, now: Nanos, *, all_of_it: bool = False) -> list[Message]:
-        """The messages to send now, urgent ones first. ``all_of_it``: also those still waiting, since the bot is
+        """Return the messages to send now, urgent ones first. ``all_of_it``: also those still waiting, since the bot is
         ending.
         """
         self._new_day(now)
@@ -101,7 +101,7 @@ class NotifierOutbox:
         return messages
 
     def wake_at(self) -> Nanos | None:
-        """When `take` will have something; None while nothing waits, 0 for at once."""
+        """Return when `take` will have something, or None while nothing waits, 0 for at once."""
         return 0 if self._ready else self._due
 
     def _spend(self, message: Message) -> None:

@@ -95,7 +95,7 @@ class BotOutputs:
         return self._bot is not None and self.state in ("running", "stopping")
 
     def picture(self) -> Picture | None:
-        """The bot's current picture, or the last one when it has ended; None before its start."""
+        """Return the bot's current picture, or the last one when it has ended, or None before its start."""
         return None if self._bot is None else picture_of(self._bot.standing())
 
 

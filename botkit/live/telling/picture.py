@@ -115,7 +115,7 @@ class BotState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def picture_of(standing: Standing) -> Picture:
-    """A picture of the bot. Read-only."""
+    """Return a picture of the bot. Read-only."""
     view, now = standing.view, standing.now
     money = view.money
     equity, opening = money.equity(), standing.opening_equity
@@ -229,7 +229,7 @@ def _state(strategy: StrategyView, *, is_bot_halted: bool) -> str:
 
 
 def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:
-    """The windows ever used; a table of all forty would hide them."""
+    """Return the windows ever used; a table of all forty would hide them."""
     return tuple(
         LimitRow(
             pool=use.pool,

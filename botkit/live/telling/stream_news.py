@@ -81,5 +81,5 @@ class StreamNews:
         return True
 
     def summary(self) -> str:
-        """The account streams' problems in one line."""
+        """Return the account streams' problems in one line."""
         return "; ".join(f"{stream}: {text}" for stream, text in self._troubles.items())

@@ -123,7 +123,7 @@ class TerminalView:
 
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
-    """The bot's state in one line."""
+    """Return the bot's state in one line."""
     prices = ", ".join(f"{row.pair} {row.last:,.8g}" for row in picture.prices if row.last is not None)
     stopped = [f"STOPPED: {row.name}: {row.stopped}" for row in picture.strategies if row.state == "stopped"]
     parts = [
@@ -139,7 +139,7 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
 
 
 def screen_of(picture: Picture, events: list[tuple[str, str]], zone: tzinfo = UTC) -> RenderableType:
-    """The whole screen of one bot."""
+    """Return the whole screen of one bot."""
     return Group(*_section(picture, zone), *(_event(level, text) for level, text in events))
 
 
@@ -225,7 +225,7 @@ def _event(level: str, text: str) -> Text:
 
 
 def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
-    """One bot's section, the most important lines first."""
+    """Return one bot's section, the most important lines first."""
     parts: list[RenderableType] = [_head(picture, zone)]  # the bot's name, then its problems
     parts += [
         Text(f"STOPPED: {row.name}: {row.stopped}", style="bold white on red")
@@ -257,7 +257,7 @@ def _head(picture: Picture, zone: tzinfo) -> Text:
 
 
 def _table(*columns: str, left: int = 1) -> Table:
-    """A plain table; the first ``left`` columns are text, the others figures."""
+    """Return a plain table; the first ``left`` columns are text, the others figures."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for number, title in enumerate(columns):
         table.add_column(title, justify="left" if number < left else "right", no_wrap=True)

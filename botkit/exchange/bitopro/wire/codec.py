@@ -61,12 +61,12 @@ def refuse_repeated_names(body: bytes, what: str) -> None:
 
 
 def encode(value: Any) -> bytes:
-    """The value as compact JSON."""
+    """Return the value as compact JSON."""
     return _encoder.encode(value)
 
 
 def excerpt(body: bytes | str, length: int = 80) -> str:
-    """The beginning of a body, quoted, for a message."""
+    """Return the beginning of a body, quoted, for a message."""
     text = body[: 4 * length].decode("utf-8", "replace") if isinstance(body, bytes) else body
     return repr(text[:length]) + ("..." if len(text) > length else "")
 

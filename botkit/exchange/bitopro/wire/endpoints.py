@@ -29,7 +29,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return self.method != "GET"
 
     def fill(self, **values: str) -> str:
-        """The path with its names filled in, quoted so that no value can lead to another path."""
+        """Return the path with its names filled in, quoted so that no value can lead to another path."""
         return self.path.format(**{name: quote(value, safe="") for name, value in values.items()})
 
 

@@ -150,6 +150,6 @@ def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
 
 
 def taiwan_datetime(timestamp_ms: int) -> str:
-    """The ``datetime`` field exactly as the wire spells it: eight hours ahead, with a ``Z``."""
+    """Return the ``datetime`` field exactly as the wire spells it: eight hours ahead, with a ``Z``."""
     moment = datetime.fromtimestamp((timestamp_ms + _TAIWAN_AHEAD_MS) // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"
