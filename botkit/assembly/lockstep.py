@@ -98,7 +98,7 @@ async def run_lockstep(
 
 
 async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, DecisionDifference | None]:
-    """Run a configuration's backtest and the same bot over the wire. Returns the latter and the first difference.
+    """Run a configuration's backtest and the same bot over the wire. Return the latter and the first difference.
 
     Both runs' decisions are written into ``out``. Raises BotkitError.
     """

@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
         return own + sorted(set(self.commands) - set(COMMANDS))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import and return a command; None if neither botkit nor a plugin has it."""
+        """Import and return a command. Return None if neither botkit nor a plugin has it."""
         module, _ = COMMANDS.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is not None:
             command: click.Command = getattr(importlib.import_module(module), name)

@@ -84,7 +84,7 @@ class Decoder:
         return MISSING
 
     def decode(self, node: Node, kind: Any, name: str) -> Any:
-        """Decode the node to type ``kind``; returns MISSING after recording problems. ``name`` appears in the
+        """Decode the node to type ``kind`` and return MISSING after recording problems. ``name`` appears in the
         messages.
         """
         base, metas = _unwrap(kind)

@@ -164,7 +164,7 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int | None = None) -> list[Fault]:
-        """Remove one fault, or all; returns the removed ones."""
+        """Remove one fault, or all and return the removed ones."""
         gone = [fault for fault in self.rules if fault_id is None or fault.id == fault_id]
         self.rules = [fault for fault in self.rules if fault not in gone]
         return gone

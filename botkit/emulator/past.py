@@ -70,8 +70,9 @@ class AccountPast:
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
-        """Move what is old out of memory; returns the ids of the orders. ``sums_of``: the sums of an order's executions
-        are kept with it."""
+        """Move what is old out of memory and return the ids of the orders. ``sums_of``: the sums of an order's
+        executions are kept with it.
+        """
         going: list[VenueOrder] = []
         surplus = self.orders.in_memory - SPILL_TO
         for order in self.orders.present():

@@ -198,8 +198,8 @@ class Emulator:
         ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
         to ``until``. ``still`` stays between the books and the trades of a moment: if orders arrive instantly, more of
         them may belong before the next delivery. ``more`` only waits for the requests: others of the same turn follow,
-        and nothing may happen between them. Returns (the new time, the deliveries in order) once all frames are
-        written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
+        and nothing may happen between them. Return (the new time, the deliveries in order) once all frames are written.
+        Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -320,7 +320,7 @@ class Emulator:
     def _begin(
         self, request: web.BaseRequest, route: Route, body: bytes, query: Query
     ) -> HttpReply | asyncio.Future[HttpReply]:
-        """Count, check and start a request; returns its reply, or a future if the exchange answers later."""
+        """Count, check and start a request and return its reply, or a future if the exchange answers later."""
         endpoint, names = route
         now = self.clock.now()
         self.received += 1

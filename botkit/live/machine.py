@@ -1,4 +1,6 @@
-"""This machine as the ports of a running bot, for `botkit run` and related commands; simulations use their own."""
+"""Provides this machine as a running bot's ports, for `botkit run` and related commands. Simulations provide their
+own.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ def secret_random() -> Random:
 
 
 def resident_bytes() -> int | None:
-    """Return the process's resident memory in bytes, or None if the system does not expose it as a file."""
+    """Return the process's resident memory in bytes, or None if the system does not show it in a file."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -40,7 +40,7 @@ _UNKNOWN = (
     "...looked up until it is found or proved absent, and never sent again"
 )
 _KNOWN = "is now known"
-_MISSED = "what it misses is read once it is back"
+_MISSED = "whatever it misses is read once it is back"
 _UNREADABLE = (
     "sent data that cannot be read...it was skipped, and the bot is reconciled with the exchange. "
     "Check whether there is"
@@ -231,7 +231,7 @@ _SOURCE = "tests/config/test_source.py::"
 _JUMP = _TIME + "test_an_hours_jump_of_the_wall_clock_moves_neither_timers_nor_stamps_and_is_reported"
 _JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
 _FAILS = _PLUGINS + "test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line"
-_NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, and cancels go on"
+_NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, but cancels continue"
 _FEES = _DATA + "test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wire"
 _PLAIN_YAML = _SOURCE + "test_anything_but_plain_yaml_is_refused_with_its_line"
 
@@ -240,7 +240,7 @@ TIME: dict[str, Shown] = {
     "wall clock jumps an hour back": Shown((_JUMP,), _JUMPED),
     "wall clock wrong from the start": Shown(
         (_TIME + "test_a_wrong_clock_at_the_start_halts_the_bot_and_gives_the_difference",),
-        "this machine's clock is...ms ahead of the exchange's; set it, start the bot again, then resume",
+        "this machine's clock is...ms ahead of the exchange's; set it, restart the bot, then resume",
     ),
     "machine suspended ten minutes": Shown(
         (
@@ -315,7 +315,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _DISK + "test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery",
             _DISK + "test_an_unwritable_state_folder_refuses_the_start_with_a_reason",
         ),
-        _NO_JOURNAL + "...can be written again; new orders are sent",
+        _NO_JOURNAL + "...can be written again; new orders are allowed",
     ),
     "journal on a failing disk": Shown(
         (_DISK + "test_while_no_file_can_be_written_the_bot_sends_no_new_orders_and_survives",),
@@ -345,7 +345,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "corrupt journal": Shown(
         (_DISK + "test_a_damaged_journal_refuses_the_start_and_names_the_fix",),
-        "is damaged...Move it away to start over...look at your open orders first",
+        "is damaged...To start over, move it away...check your open orders first",
     ),
     "another bot counts the same money": Shown(
         ("tests/live/test_claims.py::test_two_pools_on_one_account_are_refused_before_anything_is_sent",),
@@ -365,18 +365,18 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "journal deleted while running": Shown(
         (_DISK + "test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back",),
-        "was deleted or replaced while the bot runs. Writes to it are lost...is back; new orders are sent",
+        "was deleted or replaced while the bot was running. Writes to it are lost...is back; new orders are allowed",
     ),
     "restored journal": Shown(
         (_DISK + "test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id",),
-        "has lost its latest commits (client ids were used that it does not know of)...1 open orders are not",
+        "has lost its latest commits (it does not know some client ids that were used)...1 open orders are not",
     ),
     "journal without its latest commits": Shown(
         (
             _DISK + "test_without_its_write_ahead_log_a_first_journal_halts_the_bot",
             _DISK + "test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot",
         ),
-        "has lost its latest commits...the exchange has an order of this bot's that it does not know",
+        "has lost its latest commits...the exchange has an order of this bot's that the journal does not know",
     ),
 }
 

@@ -256,7 +256,7 @@ async def test_money_locked_by_a_stopped_bots_orders_cannot_be_taken(
     funded.config.write_text(CONFIG.replace("name: p,", "name: q,").replace('capital: {usdt: "50000"}', "capital: 1%"))
     code, text = await said(funded, capsys, "take", "p", "usdt=1")
     assert code == 2
-    assert "orders of p, no longer in the configuration, may still be open" in text
+    assert "p is no longer in the configuration, but its orders may still be open" in text
 
 
 async def test_money_does_not_move_if_it_cannot_be_journaled(funded: World) -> None:

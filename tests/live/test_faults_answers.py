@@ -114,7 +114,7 @@ async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_
     # the exchange does not document how late it may act, and this is beyond the assumed bound
     await until(lambda: exchange_rows(world.emulator), 30)
     await until(lambda: order.state is OrderState.CANCELLED, 30)
-    assert "was assumed absent, but is live at the exchange: it counts again and is cancelled" in told(bot)
+    assert "was assumed absent, but is live at the exchange, so it counts again and is cancelled" in told(bot)
     assert "acted on a request later than `live: {latest_accept_s}` allows; raise it" in told(bot)
     assert puppet(bot).balance("usdt").exact.available == free
     await until(lambda: not differences(bot, world.emulator), 20)

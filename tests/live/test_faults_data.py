@@ -246,7 +246,7 @@ async def test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wi
             assert 0 < fill.fee_units < base / 100, fill
         assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)  # each once
         await until(lambda: not differences(bot, world.emulator), 20)
-        assert "came or went outside this bot" not in told(bot)
+        assert "entered or left the account outside this bot" not in told(bot)
 
 
 async def test_the_whole_balance_can_be_spent_and_not_a_unit_more(world: World) -> None:

@@ -69,7 +69,7 @@ async def test_a_damaged_journal_refuses_the_start_and_names_the_fix(world: Worl
     content = bytearray(path.read_bytes())
     content[100:4000] = b"\xa5" * 3900
     path.write_bytes(content)
-    with pytest.raises(JournalError, match=r"is damaged .*Move it away to start over.*look at your open orders first"):
+    with pytest.raises(JournalError, match=r"is damaged .*To start over, move it away.*check your open orders first"):
         await world.start()
     assert len(world.exchange_orders(open_only=True)) == 1  # nothing was touched
 
@@ -127,7 +127,7 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(wor
         shutil.copy(copy, path)
 
     third = await world.start()
-    assert "has lost its latest commits (client ids were used that it does not know of)" in told(third)
+    assert "has lost its latest commits (it does not know some client ids that were used)" in told(third)
     assert "1 open orders are not this bot's" in told(third)
     refused = far_buy(third, 0.003)
     assert refused.state is OrderState.REFUSED
@@ -245,7 +245,7 @@ async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(
     await world.crash(bot)
     put_back(world, known)
     again = await world.start()
-    evidence = f"the exchange has an order of this bot's that it does not know: {lost.order_id} of btc_usdt"
+    evidence = f"the exchange has an order of this bot's that the journal does not know: {lost.order_id} of btc_usdt"
     assert evidence in told(again)
     assert far_buy(again).state is OrderState.REFUSED
     halt = StateFolder(world.folder / "state").halt()
@@ -335,7 +335,7 @@ async def judge_that_cancels_go_on(world: World, bot: Bot, resting: Any) -> None
     await until(lambda: held.is_final)
     assert held.state is OrderState.NOT_SENT
     assert "not sent: the journal" in held.reason
-    await until(lambda: "No new orders are sent until it can be written, and cancels go on" in told(bot))
+    await until(lambda: "No new orders are sent until it can be written, but cancels continue" in told(bot))
     puppet(bot).cancel(resting)
     bot.driver.wake()
     await until(lambda: resting.state is OrderState.CANCELLED)
@@ -344,7 +344,7 @@ async def judge_that_cancels_go_on(world: World, bot: Bot, resting: Any) -> None
 
 
 async def judge_that_it_recovers(world: World, bot: Bot) -> None:
-    await until(lambda: "can be written again; new orders are sent" in told(bot))
+    await until(lambda: "can be written again; new orders are allowed" in told(bot))
     again = far_buy(bot, 0.003)
     await settled(again)
     assert again.state is OrderState.OPEN
@@ -440,16 +440,16 @@ async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_bac
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         path.rename(path.with_suffix(".away"))
-        await until(lambda: "was deleted or replaced while the bot runs. Writes to it are lost" in told(bot))
+        await until(lambda: "was deleted or replaced while the bot was running. Writes to it are lost" in told(bot))
         held = far_buy(bot, 0.002)
         await until(lambda: held.is_final)
         assert held.state is OrderState.NOT_SENT
-        assert held.reason == f"not sent: the {what} {path} was deleted or replaced while the bot runs"
+        assert held.reason == f"not sent: the {what} {path} was deleted or replaced while the bot was running"
         puppet(bot).cancel(resting)
         bot.driver.wake()
         await until(lambda: resting.state is OrderState.CANCELLED)
         path.with_suffix(".away").rename(path)
-        await until(lambda: "is back; new orders are sent" in told(bot))
+        await until(lambda: "is back; new orders are allowed" in told(bot))
         again = far_buy(bot, 0.003)
         await settled(again)
         assert again.state is OrderState.OPEN

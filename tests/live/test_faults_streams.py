@@ -193,7 +193,7 @@ async def test_events_missed_by_a_closed_connection_are_read(name: str, tmp_path
         for where in streams:
             await until(lambda where=where: f"the stream {where} {says}" in told(bot), 20)
             await until(lambda where=where: f"the stream {where} is back" in told(bot), 20)
-        assert "what it misses is read once it is back" in told(bot)
+        assert "whatever it misses is read once it is back" in told(bot)
         await until(lambda: order.state is OrderState.FILLED, 20)
         await until(lambda: not differences(bot, world.emulator), 20)
 

@@ -103,10 +103,10 @@ async def test_a_wrong_clock_at_the_start_halts_the_bot_and_gives_the_difference
         await until(lambda: bot.view.halted is not None)
         # the exchange's Date header has whole seconds
         assert re.search(r"this machine's clock is 3,(599|600),\d{3} ms", told(bot))
-        assert "ms ahead of the exchange's; set it, start the bot again, then resume" in told(bot)
+        assert "ms ahead of the exchange's; set it, restart the bot, then resume" in told(bot)
         assert far_buy(bot).is_refused
         await asyncio.sleep(0.5)  # two looks of the keeper's
-        assert told(bot).count("set it, start the bot again") == 1  # halted once, and not at each look
+        assert told(bot).count("set it, restart the bot") == 1  # halted once, and not at each look
         assert exchange_rows(calm.emulator) == []
 
 

@@ -204,7 +204,7 @@ def test_on_a_read_only_disk_the_guard_waits_for_the_process_to_end(watched: Wat
 
     watched.run(life)
     assert len(watched.cancelled) == 1
-    assert "\n".join(watched.said).count("accepts no changes, and so no heartbeats") == 1
+    assert "\n".join(watched.said).count("accepts no changes, so heartbeats cannot be written") == 1
 
 
 def test_a_hanging_bot_is_detected_once_the_disk_is_writable_again(watched: Watched) -> None:

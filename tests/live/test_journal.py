@@ -132,8 +132,18 @@ class RefusingDisk(RealDisk):
 @pytest.mark.parametrize(
     ("code", "words", "free", "says"),
     [
-        (sqlite3.SQLITE_FULL, "database or disk is full", None, "the disk is full. The journal is whole; make room"),
-        (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error", 4_096, "the disk is full. The journal is whole; make room"),
+        (
+            sqlite3.SQLITE_FULL,
+            "database or disk is full",
+            None,
+            "the disk is full. The journal is intact; free some space",
+        ),
+        (
+            sqlite3.SQLITE_IOERR_WRITE,
+            "disk I/O error",
+            4_096,
+            "the disk is full. The journal is intact; free some space",
+        ),
         (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error", 10**9, "cannot be opened: disk I/O error"),
         (sqlite3.SQLITE_READONLY, "attempt to write a readonly database", 10**9, "cannot be opened: attempt to"),
         (sqlite3.SQLITE_CORRUPT, "database disk image is malformed", 10**9, "is damaged"),
@@ -146,7 +156,7 @@ def test_only_a_damaged_journal_is_called_damaged(
     with pytest.raises(JournalError) as caught:
         Journal.open(tmp_path / "j.sqlite", disk=RefusingDisk(code, words, free))
     assert says in str(caught.value)
-    assert ("Move it away" in str(caught.value)) == (says == "is damaged")
+    assert ("To start over, move it away" in str(caught.value)) == (says == "is damaged")
 
 
 def test_a_disk_that_fills_up_while_the_bot_runs_is_called_full(tmp_path: Path) -> None:
@@ -163,7 +173,7 @@ def test_a_disk_that_fills_up_while_the_bot_runs_is_called_full(tmp_path: Path) 
 def test_a_damaged_file_is_named_with_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(JournalError, match="Move it away"):
+    with pytest.raises(JournalError, match="To start over, move it away"):
         Journal.open(path)
 
 

@@ -653,7 +653,7 @@ def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
                 assert not _READ[table](journal), (column, change)
             except JournalError as error:
                 said = str(error)
-            assert not said or ("is damaged (" in said and "Move it away to start over" in said)
+            assert not said or ("is damaged (" in said and "To start over, move it away" in said)
             if table == "orders":
                 assert journal.order_rows() == []
                 assert "has changed since it was written" in (journal.damage or "")

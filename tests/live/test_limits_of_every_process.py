@@ -144,7 +144,7 @@ async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) 
         await exchange.trading(bot)
         config.write_text(config.read_text() + "limits: {ledger: 'redis://127.0.0.1:1/0'}\n")
         told = await exchange.done(await exchange.begin("panic", config, "--rest", emulator.rest))
-        assert told.index("new orders are held back") < told.index("going ahead without it")
+        assert told.index("new orders are blocked") < told.index("going ahead without it")
         assert "redis://127.0.0.1:1/0 cannot be reached" in told
         assert "none still open" in told
         await exchange.done(await exchange.begin("stop", config))

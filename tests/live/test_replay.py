@@ -292,4 +292,4 @@ async def test_an_unwritable_recording_does_not_end_the_bot(trading: World, monk
     bot = await trading.start()
     await kept(bot, 1.5)
     assert bot.driver.fault is None
-    assert told(bot).count("this run can no longer be recorded for a replay") == 1
+    assert told(bot).count("this run can no longer be recorded, so it cannot be replayed") == 1

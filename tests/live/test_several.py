@@ -560,5 +560,5 @@ def test_the_command_reports_all_bots_in_one_object_and_fails_if_one_failed(
     assert "good: mode emulator at 60x, btc_usdt" in told.out
     assert "good: stopping (duration)" in told.out
     assert "bad: failed: " in told.out
-    assert "bad: error: this bot has failed, the others continue" in told.err
+    assert "bad: error: this bot has failed:" in told.err
     assert main(["run", str(good), str(good)]) == 2

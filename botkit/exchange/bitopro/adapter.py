@@ -160,7 +160,7 @@ class BitoProAdapter(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, to the second; None before the first answer."""
+        """This machine's time minus the exchange's, to the second. Return None before the first answer."""
         return self.client.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:

@@ -132,7 +132,7 @@ class BitoProClient(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, from the last Date header (to the second); None before the
+        """This machine's time minus the exchange's, from the last Date header (to the second). Return None before the
         first.
         """
         return self._transport.clock_skew_ms

@@ -44,7 +44,7 @@ class Credentials:
         return self._key
 
     def sign(self, payload: str) -> str:
-        """Sign a payload header; returns 96 hex digits."""
+        """Sign a payload header and return 96 hex digits."""
         keyed = self._hmac.copy()
         keyed.update(payload.encode())
         return keyed.hexdigest()

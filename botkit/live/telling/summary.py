@@ -1,4 +1,4 @@
-"""The figures of a running or finished bot: for ``--json``, ``botkit status`` and the last lines on the terminal."""
+"""Summarises a running or finished bot for ``--json``, ``botkit status`` and the last lines on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNIT = 10**8
 
 
 def order_text(order: Order, state: OrderState | None = None) -> str:
-    """Return an order as one line of text, in its own or a given state."""
+    """Return an order as one line of text, in its own state or a given one."""
     rules = order.pair.rules
     spends = f"{format_units(order.spend_units)} {order.pair.quote} of"
     what = spends if order.spend_units else rules.amount_text(order.amount_lots)
@@ -88,7 +88,7 @@ def stopped_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """Return the summary as text, stopped strategies first. For a bot that never started only the reason."""
+    """Return the summary as text, stopped strategies first. For a bot that never started, return only the reason."""
     if "strategies" not in summary:
         return [f"{summary['name']}: {summary['ended']}: {summary.get('error', '')}"]
     money = summary["currency"]

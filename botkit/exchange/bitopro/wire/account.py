@@ -66,7 +66,7 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
 
     @property
     def client(self) -> int | None:
-        """The client id under either spelling; None if it is 0 or absent."""
+        """The client id under either spelling. Return None if it is 0 or absent."""
         found = self.client_id if self.client_id is not None else self.client_id_stream
         return client_id(found)
 
@@ -126,7 +126,7 @@ class CreateReply(WireRow, frozen=True, kw_only=True):
 
     @property
     def client(self) -> int | None:
-        """The echoed client id; None if it is 0 or absent."""
+        """The echoed client id. Return None if it is 0 or absent."""
         return client_id(self.client_id)
 
 
