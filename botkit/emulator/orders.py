@@ -23,7 +23,7 @@ _CONDITIONS: Final = {condition.value: condition for condition in Condition}
 
 
 def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
-    """Return the pair in a path or body, in upper or lower case. Raises RefusedError."""
+    """Return the pair named in a path or body, in upper or lower case. Raises RefusedError."""
     pair = pairs.get(name.lower())
     if pair is None:
         raise RefusedError(f"Unsupported trading pair {name.lower()}.")

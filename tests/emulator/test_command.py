@@ -40,7 +40,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         (["--as", "imagined"], "documented or observed"),
         (["--market", "no/such/tape"], "no such tape"),
         (["--balance", "twd:5"], "twd=1000000"),
-        (["--balance", "twd=-5"], "not negative"),
+        (["--balance", "twd=-5"], "must not be negative"),
         (["--balance", "xyz=5"], "does not list this currency"),
         (["--speed", "0"], "above 0"),
         (["--speed", "nan"], "above 0"),

@@ -49,7 +49,8 @@ def test_pairs_of_one_connection_are_reported_together() -> None:
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
         "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
         "whatever it misses is read once it is back",
-        "warning: the stream trades btc_twd was lost: closed; reconnecting now; whatever it misses is read once it is back",
+        "warning: the stream trades btc_twd was lost: closed; reconnecting now; "
+        "whatever it misses is read once it is back",
     ]
     assert heard.after(1, back("order_book", BTC), back("order_book", ETH)) == [
         "info: the stream order_book btc_twd, eth_twd is back"

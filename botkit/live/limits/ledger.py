@@ -89,7 +89,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def hold(self) -> Nanos:
-        """Return how long a slot is held after its answer."""
+        """How long a slot is held after its answer."""
         return hold_ns(self.length)
 
     @property
@@ -99,7 +99,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def earliest(self) -> Nanos:
-        """Return the earliest time for the next lease at an even pace."""
+        """The earliest time for the next lease at an even pace."""
         if self.requests < LEAST_PACED:
             return 0
         return self.virtual - Pace.burst_of(self.requests) * (self.length // self.requests) + 1

@@ -182,7 +182,7 @@ class Telling:
 
     @property
     def figures(self) -> dict[str, int]:
-        """Return how many messages were sent, failed, or dropped because they came too fast."""
+        """How many messages were sent, failed, or dropped because they came too fast."""
         return {
             "sent": sum(w.sent for w in self._workers),
             "failed": sum(w.failed for w in self._workers),
