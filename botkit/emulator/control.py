@@ -140,7 +140,9 @@ def _deposit(emulator: Emulator, deposit: _Deposit) -> Any:
     units = to_units(deposit.amount)
     currency = deposit.currency.lower()
     if currency not in emulator.venue.currencies or units <= 0:
-        raise ValueError(f"{deposit.amount} {deposit.currency} cannot be deposited; use a positive amount of a listed currency")
+        raise ValueError(
+            f"{deposit.amount} {deposit.currency} cannot be deposited; use a positive amount of a listed currency"
+        )
     made = emulator.wallet.deposit(deposit.account, currency, units)
     if not emulator.clock.held:
         emulator.advance(emulator.venue.now)

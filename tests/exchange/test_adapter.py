@@ -459,7 +459,7 @@ async def test_an_unknown_event_is_reported_once(caplog: pytest.LogCaptureFixtur
     balances = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
     await understood("auth/account-balance", "account_balance", [new, new, new, balances], 1)
     assert [r.getMessage() for r in caplog.records if "MARGIN_CALL" in r.getMessage()] == [
-        "account_balance: frames with the unknown event MARGIN_CALL are ignored, everything else continues; "
+        "account_balance: frames with the unknown event MARGIN_CALL are ignored, and everything else continues; "
         "check for a newer botkit"
     ]
 

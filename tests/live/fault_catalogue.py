@@ -214,7 +214,7 @@ WEBSOCKET: dict[str, Shown] = {
     "frame of 10 MB": Shown((_ENDED,), "was lost: a frame larger than 4 MB was rejected..." + _MISSED),
     "unknown event": Shown(
         (_STREAMS + "test_an_unknown_event_costs_nothing_and_is_reported_once",),
-        "frames with the unknown event USER_TRADE_V2 are ignored, everything else continues; check for",
+        "frames with the unknown event USER_TRADE_V2 are ignored, and everything else continues; check for",
     ),
 }
 

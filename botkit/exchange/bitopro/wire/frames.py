@@ -142,7 +142,7 @@ def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
-        # checked only here, off the fast path: an undocumented event is not damage
+        # checked only here, off the fast path, because an undocumented event is not damage
         event = decode(data, _EventOnly, "stream frame").event
         if event in EVENTS:
             raise WireError(f"{event} frame: {error}") from None
