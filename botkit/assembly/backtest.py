@@ -118,11 +118,11 @@ def backtest_into(
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
-    """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
+    """Run a configuration's backtest, write its folder, and return (result, folder, summary as JSON).
 
     Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
-    appears only when complete. ``tell`` receives (level, text, when) for strategies' warnings and errors and for
-    callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
+    appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
+    callbacks that would block a live bot. ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed)
@@ -141,6 +141,6 @@ def backtest_into(
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:
-    """Return the configured log file. A log level alone has no effect without one."""
+    """Return the configured log file, or None. A log level alone has no effect without one."""
     section = project.config.log
     return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

@@ -13,12 +13,12 @@ from botkit.project.data import emulator_tape
 from botkit.project.project import Project
 from botkit.project.several import agreed_on
 
-#: default speed of the embedded emulator: shows a one-minute bar each second
+#: the embedded emulator's default speed, which shows a one-minute bar each second
 SPEED = 60.0
 
 
 def embedded_account(name: str) -> EmulatorAccount:
-    """Return the account of the bot with this name. Its key is valid only at the emulator in this process."""
+    """Return the account of the bot with this name, whose key is valid only at the emulator in this process."""
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 
@@ -48,6 +48,6 @@ def _account(project: Project) -> EmulatorAccount:
     return msgspec.structs.replace(
         embedded_account(project.config.name),
         balances=emulator_balances(project.config) or {},
-        # one fee model per account, as at the exchange: a rank follows the account's volume
+        # one fee model per account, as at the exchange, because a rank follows the account's volume
         fees=project.fee_model(*project.config.simulated_fees),
     )

@@ -53,7 +53,7 @@ def make_parts(
     """
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
-    # lateness is measured in the exchange's time, but never below the machine's
+    # lateness is measured in the exchange's time, but must not be below the machine's
     latest_accept_ns = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
     return LiveParts(
         project=project,
@@ -99,7 +99,7 @@ def make_parts(
 def engine_maker(
     project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
-    """Makes the engine of a running bot or of a replayed run."""
+    """Return a function that makes the engine for a running bot or a replayed run."""
     pairs = project.priced_pairs()
 
     def engine(decisions: DecisionLog, first_client_id: int, leased: LeasedPools | None) -> Engine:

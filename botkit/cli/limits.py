@@ -84,7 +84,7 @@ def _show_usage(config: Path | None, as_json: bool) -> None:
 
 
 def usage_row(window: dict[str, Any]) -> dict[str, Any]:
-    """Return one row for a shared window, built from the parts of its key ``venue|scope=whose|counter|...``."""
+    """Return a row for a shared window, built from the parts of its key ``venue|scope=whose|counter|...``."""
     venue, scope, counter, _ = window["key"].split("|")
     return {
         "venue": venue,
@@ -101,7 +101,7 @@ def usage_row(window: dict[str, Any]) -> dict[str, Any]:
 
 
 def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
-    """Return one row for each window in use."""
+    """Return a table with one row for each window in use."""
     shown = Table(title=f"Use of rate limits, according to {name}", header_style="bold")
     for column in ("exchange", "counter", "per"):
         shown.add_column(column)
@@ -167,7 +167,9 @@ def limits_as_data(table: LimitTable) -> dict[str, Any]:
 
 
 def limits_as_table(table: LimitTable) -> Table:
-    """Return one row per counter: the calls it counts, the limit that botkit obeys, and every documented figure."""
+    """Return a table with one row per counter: the calls that it counts, the limit that botkit obeys, and every
+    documented figure.
+    """
     pools: dict[str, list[EndpointLimit]] = {}
     for row in table.endpoints.values():
         pools.setdefault(row.pool, []).append(row)
@@ -220,7 +222,7 @@ def _counted(rows: list[EndpointLimit]) -> str:
 
 
 def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
-    """``1,200 in 60 s per ip and account``: scopes with the same limit share a line."""
+    """Return text such as ``1,200 in 60 s per ip and account``, in which scopes with the same limit share a line."""
     scopes: dict[tuple[int, int], list[str]] = {}
     for window in windows:
         scopes.setdefault((window.requests, window.per_s), []).append(window.scope.value)
@@ -228,7 +230,7 @@ def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
 
 
 def _documented(row: EndpointLimit) -> str:
-    """Return the documented figures: equal ones share a line, and all are red if they disagree."""
+    """Return the documented figures. Equal ones share a line, and all are red if they disagree."""
     sources: dict[tuple[int, int, str], list[str]] = {}
     for figure in row.documented:
         sources.setdefault((figure.requests, figure.per_s, _scope_text(figure)), []).append(figure.source)

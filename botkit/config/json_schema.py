@@ -1,4 +1,4 @@
-"""The configuration as JSON Schema, so that editors can complete and check it: ``botkit config schema``."""
+"""Describes the configuration as JSON Schema, so that editors can complete and check it: ``botkit config schema``."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
 
 
 def _takes_one_item(annotation: Any) -> bool:
-    """True for a list whose only item may be written without brackets."""
+    """Return True for a list whose only item may be written without brackets."""
     if get_origin(annotation) is tuple:
         return getattr(get_args(annotation)[0], "from_text", None) is not None
     return any(_takes_one_item(part) for part in getattr(annotation, "__args__", ()))

@@ -1,4 +1,4 @@
-"""The money in a configuration: opening balances, and claims that count the same coins twice."""
+"""Finds the money in a configuration: opening balances, and claims that count the same coins twice."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
 
 
 def emulator_balances(config: BotConfig) -> dict[str, int] | None:
-    """Return an emulator account's opening balances: those under `emulator`, or else those for backtests."""
+    """Return an emulator account's opening balances, which are those under `emulator`, or else those for backtests."""
     return opening_units(config, config.emulator.balances or config.backtest.balances)
 
 
 def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
-    """Return a paper account's opening balances: as for the emulator, or else a useful default."""
+    """Return a paper account's opening balances, which are those of the emulator, or else a useful default."""
     found = emulator_balances(config)
     return found if found is not None else {currency: _ON_PAPER * UNIT}
 
 
 class Claim:
-    """What one bot's configuration claims from an account. ``pairs`` lists each strategy's pairs, in order."""
+    """What one bot's configuration claims of an account. ``pairs`` lists each strategy's pairs, in order."""
 
     def __init__(self, loaded: LoadedConfig, currency: str, pairs: Sequence[Sequence[Pair]]) -> None:
         self.loaded = loaded
@@ -65,7 +65,7 @@ class Claim:
 
 
 def check_shared_money(claims: Sequence[Claim]) -> None:
-    """Refuse configurations for one account that would count the same money twice. Raises ConfigError.
+    """Raise ConfigError if configurations for one account would count the same money twice.
 
     Strategies without `capital`, or with a percentage, divide the account's balance less the `reserve`; they know
     nothing of other bots.

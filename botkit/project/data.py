@@ -1,4 +1,4 @@
-"""The recorded data for a configuration's backtest, and its time span."""
+"""Finds the recorded data for a configuration's backtest, and its time span."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.tape.feed import Feed, FeedSource, FileSource, OneKind, TapeSource, 
 
 
 def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float = 0) -> Feed:
-    """Return a configuration's recorded data as one feed. Raises DataError or ConfigError."""
+    """Open a configuration's recorded data as one feed. Raises DataError or ConfigError."""
     formats = tape_formats(project.plugins)
     opened: list[FeedSource] = []
     wanted = [str(pair) for pair in project.bot_pairs()]
@@ -49,7 +49,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
 
 
 def backtest_feed(project: Project, data: Path | None) -> Feed:
-    """Return the data for a backtest: ``data`` from the command line, or else what the configuration names.
+    """Open the data for a backtest: ``data`` from the command line, or else what the configuration names.
 
     Raises DataError or ConfigError.
     """
@@ -60,12 +60,12 @@ def backtest_feed(project: Project, data: Path | None) -> Feed:
             raise ConfigError(f"--data {data}: there is no such file or folder; check the path")
         sources = (DataSource(path=data),)
     if not sources:
-        raise project.loaded.error("backtest", "there is no data to run on; add `data: PATH`, or use --data PATH")
+        raise project.loaded.error("backtest", "there is no data to run on; add `data: PATH` here, or use --data PATH")
     return open_feed(project, sources, feed_ms=float(section.latency.feed_ms))
 
 
 def pairs_with_data(project: Project, feed: Feed) -> dict[str, Pair]:
-    """Return the pairs that strategies name, and those in the data."""
+    """Return the pairs that strategies name, together with those in the data."""
     named = [str(pair) for pair in project.bot_pairs()]
     read = {stream.pair for stream in feed.streams}
     return {name: project.pairs[name] for name in dict.fromkeys([*named, *(p for p in project.pairs if p in read)])}

@@ -18,7 +18,7 @@ from botkit.plugins.discovery import check_own, did_you_mean
 from botkit.sim import plugin as sim_plugin
 from botkit.tape import plugin as tape_plugin
 
-#: plugins that ship with botkit, in the order in which they are called. Never strategies.
+#: plugins that ship with botkit, in the order in which they are called; strategies are never among them
 BUILT_IN: tuple[tuple[str, Any], ...] = (
     ("botkit.risk", engine_plugin),
     ("botkit.sim", sim_plugin),
@@ -41,7 +41,7 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
             check_own(folder)
         return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
     _check_modules(loaded)
-    if loaded.config.plugins is None:  # nobody named this folder: it is in the current directory
+    if loaded.config.plugins is None:  # nobody named this folder, which just happens to be in the current directory
         for folder in loaded.plugin_folders:
             check_own(folder)
     return load_plugins(
@@ -54,7 +54,7 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
 
 
 def _check_modules(loaded: LoadedConfig) -> None:
-    """Check that each bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError if not."""
+    """Raise ConfigError unless each bare word under ``plugins:`` is a folder or an installed module."""
     for index, place in enumerate(loaded.config.plugins or ()):
         top = (place.module or "").partition(".")[0]
         if not top or find_spec(top) is not None:

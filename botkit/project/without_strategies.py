@@ -1,4 +1,4 @@
-"""What commands for a bot need from its configuration, without importing strategy files.
+"""Loads what commands for a bot need from its configuration, without importing strategy files.
 
 A strategy file that is being edited, or that ended the bot, must not prevent `botkit panic`.
 """
@@ -31,7 +31,7 @@ def without_strategies(config: Path | LoadedConfig) -> Project:
 
 
 def account_of(config: Path) -> Project:
-    """Like `without_strategies`, for a configuration that may have mistakes elsewhere. Raises BotkitError."""
+    """Do the same as `without_strategies` for a configuration that may have mistakes elsewhere. Raises BotkitError."""
     found = load_essentials(config)
     if not found.is_readable:
         raise ConfigError(found.problem)

@@ -46,7 +46,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         (["--speed", "nan"], "above 0"),
         (["--history-days", "1e9"], "from 0 to 400"),
         (["--port", "70000"], "65535"),
-        (["--host", "0.0.0.0"], "only listens on 127.0.0.1"),
+        (["--host", "0.0.0.0"], "listens only on 127.0.0.1"),
         (["--fault", "{"], "write it as JSON"),
         (["--fault", '{"kind":"resett"}'], "did you mean reset?"),
     ],

@@ -213,7 +213,10 @@ async def test_an_unknown_event_costs_nothing_and_is_reported_once(
     assert renamed.fired >= 2
     told_of = [r.getMessage() for r in caplog.records if "USER_TRADE_V2" in r.getMessage()]
     assert len(told_of) == 1
-    assert "frames with the unknown event USER_TRADE_V2 are ignored, and everything else continues; check for" in told_of[0]
+    assert (
+        "frames with the unknown event USER_TRADE_V2 are ignored, and everything else continues; check for"
+        in told_of[0]
+    )
     await until(lambda: not differences(bot, world.emulator), 20)
 
 

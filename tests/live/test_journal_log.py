@@ -727,7 +727,7 @@ def test_commands_on_a_killed_bot_read_its_log_and_report_what_is_missing(
     main(["journal", str(config)])
     shown = capsys.readouterr().out
     assert "20 orders, 0 fills, 20 open" in shown
-    assert "its 21 newest commits were read from its log and are not in that file yet" in shown
+    assert "its 21 newest commits were read from its log, and are not in that file yet" in shown
     content = bytearray(log_files(path)[0].read_bytes())
     content[len(content.rstrip(b"\0")) // 2] ^= 1
     log_files(path)[0].write_bytes(content)
