@@ -15,6 +15,7 @@ This package exports what a strategy author needs. The other parts:
     backtesting/    the driver on simulated time; results and figures
     live/           the driver on wall time, its journal and recording; limits/, telling/
     emulator/       sim behind the exchange's HTTP and WebSocket
+    research/       backtests from Python, and many of them over one tape
     report/         the HTML report and the terminal summary
     config/         turns YAML into a typed, frozen configuration; errors with file:line
     cli/            the commands

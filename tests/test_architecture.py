@@ -35,7 +35,20 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    "cli": {"assembly", "project", "report", "config", "tape", "version", "model", "guide", "backtesting.kept_runs"},
+    # backtests from Python; what a user holds becomes a project and a feed
+    "research": {"assembly", "backtesting", "project", "config", "report", "tape", "plugins", "model", "engine"},
+    "cli": {
+        "assembly",
+        "research",
+        "project",
+        "report",
+        "config",
+        "tape",
+        "version",
+        "model",
+        "guide",
+        "backtesting.kept_runs",
+    },
     "guide": {"config"},
 }
 #: the public interface and the code that wires everything may import anything

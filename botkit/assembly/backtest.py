@@ -26,6 +26,7 @@ from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
 from botkit.report import render
 from botkit.sim.kernel import Kernel
+from botkit.tape.feed import Feed
 from botkit.version import versions
 
 
@@ -40,11 +41,29 @@ def backtest_parts(
     """Return the parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
     DataError.
     """
+    feed = backtest_feed(project, data)
+    begin, until = asked_span(project, start, end)
+    return parts_over(project, feed, begin, until, seed=seed)
+
+
+def parts_over(
+    project: Project,
+    feed: Feed,
+    start: Nanos | None,
+    end: Nanos | None,
+    *,
+    seed: int | None = None,
+    is_described: bool = True,
+) -> BacktestParts:
+    """Return the parts of a backtest over an open feed, from ``start`` to before ``end``. None means that the data
+    decides.
+
+    ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
+    indicators. Raises ConfigError or DataError.
+    """
     config, section, facts = project.config, project.config.backtest, project.facts
     chosen_seed = config.seed if seed is None else seed
-    feed = backtest_feed(project, data)
     pairs = pairs_with_data(project, feed)
-    begin, until = asked_span(project, start, end)
     balances = backtest_balances(project.loaded, project.currency)
     model = project.fee_model(section.fees, "backtest.fees")
 
@@ -61,7 +80,7 @@ def backtest_parts(
             fee_rates=lambda pair, now: fees.rates(now),
             bar_grace_ns=config.bar_grace_ns(),
             first_client_id=first_client_id(chosen_seed),
-            draws_indicators=True,
+            draws_indicators=is_described,
         )
 
     def kernel(reading: str, fees: FeeModel) -> Kernel:
@@ -80,8 +99,8 @@ def backtest_parts(
     return BacktestParts(
         name=config.name,
         section=project.loaded.where("backtest"),
-        config_text=resolved_yaml(project.loaded),
-        versions=versions(),
+        config_text=resolved_yaml(project.loaded) if is_described else "",
+        versions=versions() if is_described else {},
         seed=chosen_seed,
         zone=config.zone,
         currency=project.currency,
@@ -89,8 +108,8 @@ def backtest_parts(
         strategy_pairs={spec.name: pairs_of(spec) for spec in project.specs()},
         pairs=pairs,
         feed=feed,
-        start=begin,
-        end=until,
+        start=start,
+        end=end,
         reading=section.fills.model,
         max_book_age_s=config.max_book_age_s,
         slippage=section.slippage,

@@ -39,9 +39,12 @@ from botkit.model.results import (
     BacktestResult,
     Caution,
     DataDescription,
+    DayRow,
+    Figure,
     OrderRow,
     PositionRow,
     QueueReading,
+    RouterUse,
     StrategyRow,
 )
 from botkit.tape.feed import Feed, Slice
@@ -52,6 +55,8 @@ READING_FIGURES = (
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
+#: the summary's figures that depend on the machine
+MACHINE_FIGURES = ("events_per_second", "wall_s")
 #: the most rows in memory at once, including one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000
 
@@ -204,6 +209,17 @@ def run_backtest(
     return result
 
 
+def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
+    """Run a backtest for its figures alone: (summary, days). Strategies' logs are silent, and nothing is written.
+
+    The summary is `run_backtest`'s without ``events_per_second`` and ``wall_s``, which differ from run to run.
+    """
+    with _without_logs():
+        run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
+    summary = _summary(run, round_trips(run.recorder.fills, run.recorder.opening_positions()))
+    return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
+
+
 @contextmanager
 def _without_logs() -> Iterator[None]:
     """Silence the strategies' logs, which are the same under every assumption."""
@@ -238,24 +254,9 @@ def _result(run: _Run) -> BacktestResult:
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     orders = view.orders()
-    use = view.router.statistics()
-    use.refused_by_exchange = run.kernel.limits.refused
-    refused = sum(order.state is OrderState.REFUSED for order in orders)
     trips = round_trips(recorder.fills, recorder.opening_positions())
     rows = _strategy_rows(run, trips)
-    summary = summarise(
-        strategies=[parts.strategy_uses[name] for name in view.names()],
-        currency=parts.currency,
-        curve=curve,
-        orders=len(orders),
-        refused=refused,
-        fills=recorder.fills,
-        trips=trips,
-        router=use,
-        events=view.events,
-        wall_s=run.wall_s,
-        journal_sha256=run.decisions.sha256(),
-    )
+    summary = _summary(run, trips)
     return BacktestResult(
         name=parts.name,
         currency=parts.currency,
@@ -276,12 +277,36 @@ def _result(run: _Run) -> BacktestResult:
         fills=recorder.fills,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
         indicators=view.lines(),
-        router=use,
+        router=_router_use(run),
         assumptions=run.kernel.assumptions(),
         warnings=_cautions(run),
         dust=_dust(view),
         unassigned={currency: units for currency, units in view.money.unassigned.items() if units},
         versions=dict(parts.versions),
+    )
+
+
+def _router_use(run: _Run) -> RouterUse:
+    use = run.engine.view.router.statistics()
+    use.refused_by_exchange = run.kernel.limits.refused
+    return use
+
+
+def _summary(run: _Run, trips: RoundTrips) -> dict[str, Figure]:
+    parts, view, recorder = run.parts, run.engine.view, run.recorder
+    orders = view.orders()
+    return summarise(
+        strategies=[parts.strategy_uses[name] for name in view.names()],
+        currency=parts.currency,
+        curve=recorder.curve,
+        orders=len(orders),
+        refused=sum(order.state is OrderState.REFUSED for order in orders),
+        fills=recorder.fills,
+        trips=trips,
+        router=_router_use(run),
+        events=view.events,
+        wall_s=run.wall_s,
+        journal_sha256=run.decisions.sha256(),
     )
 
 

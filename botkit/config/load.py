@@ -5,7 +5,7 @@ from.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ import msgspec
 from botkit.config.decode import MISSING, PROBLEMS_MAX, Decoder, field_types, is_secret, suggestion
 from botkit.config.ledger_address import has_written_password, is_ledger_address
 from botkit.config.schema import BotConfig, PluginPlace
-from botkit.config.source import Node, Source, parse_text, read_source
+from botkit.config.source import Node, Source, parse_text, plain_value, read_source
+from botkit.config.values import node_of
 from botkit.errors import ConfigError
 
 _REFERENCE = re.compile(r"\$\{[^}]*\}?")
 
 DEFAULT = "default"
+#: the place of a configuration that was written in Python
+PYTHON = "configuration"
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,15 +88,53 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return node.where
 
 
-def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_config(
+    path: str | Path, *, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> LoadedConfig:
     """Read a configuration and apply ``--set`` arguments such as ``sma.fast=12`` or ``backtest.slippage=0.001``.
 
-    Raises ConfigError whose message has one line ``file:line: what, why; how to fix it`` for every mistake.
+    ``values`` are further settings as Python values, such as ``{"backtest.balances": {"usdt": 1000}}``. Raises
+    ConfigError whose message has one line ``file:line: what, why; how to fix it`` for every mistake.
     """
-    path = Path(path)
-    root = read_source(path)
+    return _loaded(read_source(Path(path)), Path(path), overrides, values or {})
+
+
+def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None = None) -> LoadedConfig:
+    """Check a configuration written in Python, with the keys of a file; relative paths start at the current folder.
+
+    Its mistakes are reported as those of a file, with ``configuration`` in place of file and line. Raises ConfigError.
+    """
+    root = node_of(mapping, Source(PYTHON, Path.cwd(), is_file=False))
+    return _loaded(root, Path(PYTHON), (), values or {})
+
+
+def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
+    """The configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
+
+    Values go through the same text as a file's, so a file with these values gives an equal configuration. Raises
+    ConfigError for a strategy that the configuration does not have.
+    """
+    root, strategies = loaded.root, list(loaded.config.strategies)
+    labels = [strategy.label for strategy in strategies]
+    for label, values in parameters.items():
+        if label not in labels:
+            raise ConfigError(f"there is no strategy named `{label}`; {suggestion(label, labels)}")
+        index = labels.index(label)
+        params = dict(strategies[index].params)
+        for name, value in values.items():
+            node = _python_node(f"{label}.{name}", value)
+            root = _replaced(root, ("strategies", str(index), "params", name), node, label)
+            params[name] = plain_value(node)
+        strategies[index] = msgspec.structs.replace(strategies[index], params=params)
+    config = msgspec.structs.replace(loaded.config, strategies=tuple(strategies))
+    return msgspec.structs.replace(loaded, config=config, root=root)
+
+
+def _loaded(root: Node, path: Path, overrides: Sequence[str], values: Mapping[str, Any]) -> LoadedConfig:
     for override in overrides:
         root = _override(root, override)
+    for key, value in values.items():
+        root = _placed(root, _steps(key), _python_node(key, value), key)
     decoder = Decoder()
     _refuse_stray_references(root, decoder)
     config = MISSING if decoder.problems else decoder.decode(root, BotConfig, "")
@@ -138,19 +179,32 @@ def _override(root: Node, text: str) -> Node:
     source = Source(f"--set {text}", Path.cwd(), is_file=False)
     if not equals or not all(steps):
         raise ConfigError(f"--set {text}: write it as key=value, such as sma.fast=12")
-    node = parse_text(value, source)
+    return _placed(root, steps, parse_text(value, source), f"--set {text}")
+
+
+def _python_node(key: str, value: Any) -> Node:
+    """Return a value given in Python, placed at ``key = value``, or at the key alone if the value may be a secret."""
+    node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
+    if is_secret(_steps(key)) or not isinstance(node.value, str):
+        return node
+    return node_of(value, Source(f"{key}={node.value}", Path.cwd(), is_file=False), key)
+
+
+def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
+    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name. Errors name ``shown``."""
+    sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
         if steps[0] not in labels:
             raise ConfigError(
-                f"--set {text}: `{steps[0]}` is neither a strategy nor a section of {root.source.name}; "
+                f"{shown}: `{steps[0]}` is neither a strategy nor a section of {root.source.name}; "
                 f"{suggestion(steps[0], [*labels, *sections])}"
             )
         if len(steps) < 2:
-            raise ConfigError(f"--set {text}: also name the parameter, such as {steps[0]}.fast=12")
+            raise ConfigError(f"{shown}: also name the parameter, such as {steps[0]}.fast=12")
         steps = ("strategies", str(labels.index(steps[0])), "params", *steps[1:])
     elif steps[0] == "strategies" and len(steps) > 1 and steps[1] in labels:
         steps = ("strategies", str(labels.index(steps[1])), *steps[2:])
-    return _replaced(root, steps, node, text)
+    return _replaced(root, steps, node, shown)
 
 
 def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
@@ -190,9 +244,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
     if isinstance(value, list):
         index = int(step) if re.fullmatch(r"[0-9]{1,6}", step, re.ASCII) else -1
         if not 0 <= index < len(value):
-            raise ConfigError(
-                f"--set {text}: {step!r} is not an index into the list of {len(value)} entries; count from 0"
-            )
+            raise ConfigError(f"{text}: {step!r} is not an index into the list of {len(value)} entries; count from 0")
         items = [*value]
         items[index] = _replaced(value[index], tuple(rest), leaf, text)
         return msgspec.structs.replace(node, value=items)

@@ -28,18 +28,22 @@ BUILT_IN: tuple[tuple[str, Any], ...] = (
 )
 
 
-def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool = False) -> Plugins:
+def assemble_plugins(
+    loaded: LoadedConfig | None = None, *, installed_only: bool = False, also: Sequence[tuple[str, Any]] = ()
+) -> Plugins:
     """Load a configuration's plugins; without one, the built-in and installed plugins and those in ./strategies.
 
-    ``installed_only`` leaves out ./strategies: showing help should not run files that the user did not name.
+    ``installed_only`` leaves out ./strategies: showing help should not run files that the user did not name. ``also``
+    are plugins that exist as objects, such as a class from a notebook: (name, object).
     """
     environ_load = os.environ.get("BOTKIT_LOAD_PLUGINS")
+    builtin = (*BUILT_IN, *also)
     if loaded is None:
         default = Path("strategies")
         folders: Sequence[Path] = (default,) if default.is_dir() and not installed_only else ()
         for folder in folders:
             check_own(folder)
-        return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
+        return load_plugins(folders=folders, environ_load=environ_load, builtin=builtin)
     _check_modules(loaded)
     if loaded.config.plugins is None:  # nobody named this folder, which just happens to be in the current directory
         for folder in loaded.plugin_folders:
@@ -49,7 +53,7 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         modules=loaded.plugin_modules,
         block=loaded.config.block,
         environ_load=environ_load,
-        builtin=BUILT_IN,
+        builtin=builtin,
     )
 
 

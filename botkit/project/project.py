@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from botkit.config.load import LoadedConfig, load_config
+from botkit.config.load import LoadedConfig, load_config, with_parameters
 from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
@@ -34,12 +34,28 @@ class Project:
     @classmethod
     def load(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
         """Read a configuration, load its plugins and check everything that needs no data. Raises ConfigError."""
-        loaded = load_config(path, overrides=overrides)
-        plugins = assemble_plugins(loaded)
+        return cls.of(load_config(path, overrides=overrides))
+
+    @classmethod
+    def of(cls, loaded: LoadedConfig, *, also: Sequence[tuple[str, Any]] = ()) -> Project:
+        """Load a configuration's plugins, and ``also`` those given as (name, object), and check everything that needs
+        no data. Raises ConfigError.
+        """
+        plugins = assemble_plugins(loaded, also=also)
         facts = exchange_facts(loaded, plugins)
         project = cls(loaded, plugins, facts)
         project.specs()
         project.bot_rules()
+        return project
+
+    def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
+        """The same project with other parameters: strategy -> name -> value. Raises ConfigError.
+
+        It shares the plugins, so bots of both must not be assembled at the same time.
+        """
+        project = Project(with_parameters(self.loaded, parameters), self.plugins, self.facts)
+        project.pairs = self.pairs
+        project.specs()
         return project
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:

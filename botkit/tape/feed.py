@@ -225,6 +225,7 @@ class Feed:
 
     def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
         self.sources = list(sources)
+        self.feed_ms = feed_ms
         self._feed_ns = round(feed_ms * NS_PER_MS)
         self._parts: dict[StreamKey, list[tuple[FeedSource, StreamInfo]]] = {}
         for source in self.sources:
