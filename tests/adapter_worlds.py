@@ -53,7 +53,7 @@ class Ahead:
 
 
 def standing_market(folder: Path) -> Path:
-    """A tape of one book and one trade: the market then stands still, with room for orders between its sides."""
+    """Return a tape of one book and one trade: the market then stands still, with room for orders between its sides."""
 
     def column(value: int) -> np.ndarray:
         return np.array([value], dtype=np.int64)

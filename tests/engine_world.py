@@ -106,7 +106,7 @@ class Listener(Strategy):
             deed(self, event)
 
     def of(self, name: str) -> list[Any]:
-        """What was heard under a name."""
+        """Return what was heard under a name."""
         return [event for heard, event in self.heard if heard == name]
 
     def on_start(self) -> None:
@@ -252,7 +252,7 @@ class Bot:
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
-        """What is shown of a strategy."""
+        """Return what is shown of a strategy."""
         return self.engine.view.strategies()[index]
 
     @property
@@ -271,7 +271,7 @@ class Bot:
         return self.requests[before:]
 
     def tell(self, given: Input | None) -> list[Request]:
-        """One turn with an input, at the present time; the requests that may leave."""
+        """Return one turn with an input, at the present time; the requests that may leave."""
         out = self._out
         self.engine.turn(given, self.now, out)
         leaving = list(out.requests)
@@ -301,19 +301,19 @@ class Bot:
         )
 
     def trade(self, price: int, lots: int = 100, pair: Pair = BTC, side: Side | None = Side.BUY) -> list[Request]:
-        """A public trade now."""
+        """Return a public trade now."""
         return self.tell(Trade(pair, self.now, pair.rules.price(price), pair.rules.amount(lots), side))
 
     def book(self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], pair: Pair = BTC) -> list[Request]:
-        """A book now, levels as (ticks, lots)."""
+        """Return a book now, levels as (ticks, lots)."""
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """What a strategy asked for outside of a callback, as if at the end of one."""
+        """Return what a strategy asked for outside of a callback, as if at the end of one."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
-        """A `Listener` raises, and is stopped for it."""
+        """Return a `Listener` raises, and is stopped for it."""
         strategy = self.strategies[index]
         assert isinstance(strategy, Listener)
 
@@ -326,15 +326,15 @@ class Bot:
     # -- the exchange's part --------------------------------------------------------------------------------------
 
     def last(self, kind: type[Any]) -> Any:
-        """The last request of a kind."""
+        """Return the last request of a kind."""
         return next(request for request in reversed(self.requests) if isinstance(request, kind))
 
     def all(self, kind: type[Any]) -> list[Any]:
-        """All requests of a kind."""
+        """Return all requests of a kind."""
         return [request for request in self.requests if isinstance(request, kind)]
 
     def create_of(self, order: Order) -> Request:
-        """The request that carried an order."""
+        """Return the request that carried an order."""
         return next(r for r in self.requests if order.client_id in [new.client_id for new in creates(r)])
 
     def answer(
@@ -349,22 +349,22 @@ class Bot:
         return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
 
     def accept(self, order: Order) -> list[Request]:
-        """The exchange takes a single create in."""
+        """Return the exchange takes a single create in."""
         request = self.create_of(order)
         return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
 
     def push(self, order: Order, status: int, executed: int | None = None, **more: Any) -> list[Request]:
-        """The account's stream shows an order's row."""
+        """Return the account's stream shows an order's row."""
         return self.tell(report_of(order, status, order.executed_lots if executed is None else executed, **more))
 
     def execute(self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0) -> Any:
-        """The account's stream shows an execution."""
+        """Return the account's stream shows an execution."""
         return self.tell(self.execution(order, lots, price, trade_id, fee))
 
     def execution(
         self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0
     ) -> TradeReport:
-        """An execution of an order, with an id of its own unless one is given."""
+        """Return an execution of an order, with an id of its own unless one is given."""
         self._ids += 1
         buying = order.side is Side.BUY
         return TradeReport(
@@ -381,7 +381,7 @@ class Bot:
         )
 
     def listing(self, *rows: OrderReport | TradeReport) -> tuple[Any, ...]:
-        """The body of a listing."""
+        """Return the body of a listing."""
         return tuple(rows)
 
     def rest(self, order: Order) -> Order:
@@ -513,12 +513,12 @@ def _rules(given: Mapping[str, Any]) -> list[Any]:
 
 
 def order_id_of(order: Order) -> str:
-    """The exchange's id of an order in these tests."""
+    """Return the exchange's id of an order in these tests."""
     return f"X{order.client_id}"
 
 
 def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
-    """The exchange's row of an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
+    """Return the exchange's row of an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
     fields: dict[str, Any] = {
         "pair": order.pair,
         "order_id": order_id_of(order),
@@ -538,14 +538,14 @@ def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> Orde
 
 
 def creates(request: Request) -> Sequence[OrderSpec]:
-    """The orders that a request creates."""
+    """Return the orders that a request creates."""
     if isinstance(request, CreateOrder):
         return (request.order,)
     return request.orders if isinstance(request, CreateBatch) else ()
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """The client ids that cancels name, in order of sending."""
+    """Return the client ids that cancels name, in order of sending."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):

@@ -323,7 +323,7 @@ class ModelExchange:
 
 
 def _renamed(trade: TradeReport) -> TradeReport:
-    """The listing's id of an execution is not the stream's."""
+    """Return the listing's id of an execution is not the stream's."""
     fields = {name: getattr(trade, name) for name in trade.__struct_fields__}
     return TradeReport(**{**fields, "trade_id": "L" + trade.trade_id})
 

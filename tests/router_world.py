@@ -35,7 +35,7 @@ PAIR = Pair(
 
 
 def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
-    """A small limit buy; ``fields`` override."""
+    """Return a small limit buy; ``fields`` override."""
     given: dict[str, object] = {
         "client_id": client_id,
         "strategy": strategy,
@@ -51,14 +51,14 @@ def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
 
 
 def resting(client_id: int, strategy: str = "greedy") -> Order:
-    """An order that has an id at the exchange, so that it can be cancelled."""
+    """Return an order that has an id at the exchange, so that it can be cancelled."""
     placed = order(client_id, strategy)
     placed.order_id = f"70{client_id}"
     return placed
 
 
 def table(**limits: tuple[int, int]) -> LimitTable:
-    """A table with the documented figures; ``create_order=(5, 1)`` overrides an endpoint or a pool."""
+    """Return a table with the documented figures; ``create_order=(5, 1)`` overrides an endpoint or a pool."""
     figures: dict[str, tuple[str, str, tuple[int, int]]] = {
         "create_order": ("POST", "create_order", (1200, 60)),
         "create_batch": ("POST", "create_batch", (90, 60)),
@@ -99,7 +99,7 @@ def make_open_orders(request_id: int) -> Request:
 
 
 def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
-    """The most arrivals in any half-open window (t - length, t]."""
+    """Return the most arrivals in any half-open window (t - length, t]."""
     times = sorted(arrivals)
     most = first = 0
     for last, time in enumerate(times):
@@ -110,7 +110,7 @@ def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
 
 
 def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> int:
-    """The most arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
+    """Return the most arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
     counts: dict[int, int] = {}
     for time in arrivals:
         bucket = (time - phase) // length
@@ -119,7 +119,7 @@ def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> in
 
 
 def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
-    """The highest level of a bucket that every arrival raises by one and that drains at limit/length."""
+    """Return the highest level of a bucket that every arrival raises by one and that drains at limit/length."""
     level, before, most = 0, 0, 0  # level in units of 1/length, so that the arithmetic is exact
     for time in sorted(arrivals):
         level = max(0, level - (time - before) * limit) + length
@@ -186,7 +186,7 @@ class World:
 
 
 def client_ids(request: Request) -> Sequence[int]:
-    """The client ids of the orders that a request creates."""
+    """Return the client ids of the orders that a request creates."""
     if isinstance(request, CreateBatch):
         return [new.client_id for new in request.orders]
     if request.endpoint == "create_order":
@@ -195,7 +195,7 @@ def client_ids(request: Request) -> Sequence[int]:
 
 
 def exceeded(arrivals: dict[str, list[int]], limits: LimitTable) -> list[str]:
-    """Every window that was exceeded under one of the three ways of counting; empty when all was well."""
+    """Return every window that was exceeded under one of the three ways of counting; empty when all was well."""
     pools: dict[str, list[int]] = {}
     for endpoint, times in arrivals.items():
         pools.setdefault(limits[endpoint].pool, []).extend(times)

@@ -48,7 +48,7 @@ class Outcome:
         return [deal(row) for row in self.result.fills]
 
     def fills_of(self, pair: str) -> list[Deal]:
-        """The fills in one pair."""
+        """Return the fills in one pair."""
         return [deal(row) for row in self.result.fills if row.pair == pair]
 
     @property
@@ -67,7 +67,7 @@ class Outcome:
         return self.result.strategies[0].refusals
 
     def position(self, pair: str) -> float:
-        """The (first) strategy's position at the end, in base currency."""
+        """Return the (first) strategy's position at the end, in base currency."""
         rows = [row for row in self.result.strategies[0].positions if row.pair == pair]
         return sum(row.pair.rules.amount(row.lots) for row in rows)
 
@@ -115,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """A configuration with one strategy named s, which owns the whole account, and round costs."""
+        """Return a configuration with one strategy named s, which owns the whole account, and round costs."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},

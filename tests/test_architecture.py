@@ -70,7 +70,7 @@ def package_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[str, str | None, int]]:
-    """(module, name or None, line) for every import, including those inside functions and type-only ones."""
+    """Return (module, name or None, line) for every import, including those inside functions and type-only ones."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -133,7 +133,7 @@ SEEDED = "random.Random"
 
 
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
-    """(line, what) for every stray use of a clock or randomness; `asyncio`'s loop is the port for waiting."""
+    """Return (line, what) for every stray use of a clock or randomness; `asyncio`'s loop is the port for waiting."""
     tree, found = ast.parse(source), []
     origins: dict[str, str] = {}  # what each name in this module refers to
     for node in ast.walk(tree):
@@ -153,7 +153,7 @@ def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
 
 
 def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
-    """The full name of what an expression reads from a module; "" if it reads nothing."""
+    """Return the full name of what an expression reads from a module; "" if it reads nothing."""
     head, _, rest = ast.unparse(node).partition(".")
     return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
 
@@ -299,7 +299,7 @@ BESIDE_A_BOT: dict[str, set[str]] = {
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """What each imported name refers to, such as ``{"Random": "random.Random"}``."""
+    """Return what each imported name refers to, such as ``{"Random": "random.Random"}``."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -312,7 +312,7 @@ def _imported(tree: ast.Module) -> dict[str, str]:
 
 
 def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
-    """An attribute expression as text, such as ``datetime.datetime.now``; "" for any other expression."""
+    """Return an attribute expression as text, such as ``datetime.datetime.now``; "" for any other expression."""
     if isinstance(node, ast.Name):
         return imported.get(node.id, "")
     if isinstance(node, ast.Attribute):
@@ -322,7 +322,7 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
 
 
 def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
-    """What a module uses of the machine without going through the ports, with the line of the first use."""
+    """Return what a module uses of the machine without going through the ports, with the line of the first use."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = _imported(tree)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
@@ -459,7 +459,7 @@ def test_a_circle_of_type_only_imports_is_detected() -> None:
 
 
 def public_methods(cls: type) -> set[str]:
-    """A class's public methods and properties, including inherited ones, so that mixins cannot hide its size."""
+    """Return a class's public methods and properties, including inherited ones, so that mixins cannot hide its size."""
     kinds = (FunctionType, property, staticmethod, classmethod)
     return {
         name
@@ -487,7 +487,7 @@ def test_no_class_is_large() -> None:
 
 
 def ports() -> dict[str, int]:
-    """Every Protocol in botkit, and how many methods it requires."""
+    """Return every Protocol in botkit, and how many methods it requires."""
     found = {}
     for name, path in names_of_modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -513,7 +513,7 @@ ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
 
 
 def ways_past_the_door(source: str) -> list[tuple[int, str]]:
-    """(line, what) for every reach into an engine: its rooms, or any private attribute of it or its view."""
+    """Return (line, what) for every reach into an engine: its rooms, or any private attribute of it or its view."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):

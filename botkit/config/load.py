@@ -191,7 +191,10 @@ def _python_node(key: str, value: Any) -> Node:
 
 
 def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
-    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name. Errors name ``shown``."""
+    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name.
+
+    Errors name ``shown``.
+    """
     sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
         if steps[0] not in labels:

@@ -65,7 +65,7 @@ async def _never_read(raw: Raw, path: str) -> None:
 
 
 async def run(orders: int, speed: float, every: int) -> list[tuple[int, float]]:
-    """(orders, resident MB) during the run."""
+    """Return (orders, resident MB) during the run."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "botkit", "emulator", "--speed", str(speed), "--seed", "1"),
         *("--switch", "rate_limits=off", "--balance", "twd=1000000000,btc=1000", "--history-days", "1"),

@@ -81,14 +81,14 @@ async def one_connection(port: int, requests: list[bytes], until: float) -> int:
 
 
 def orders_in_book(port: int) -> int:
-    """What the emulator itself counts."""
+    """Return what the emulator itself counts."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/_emulator/counters") as answer:
         counters = json.load(answer)
     return int(counters["endpoints"]["create_order"]["arrivals"])
 
 
 def cpu_s(pid: int) -> float | None:
-    """A process's CPU time in seconds; None if the system does not report it this way."""
+    """Return a process's CPU time in seconds, or None if the system does not report it this way."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return None

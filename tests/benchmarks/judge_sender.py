@@ -33,7 +33,7 @@ POOLS = {"balance": "private", "order_book": "public"}
 
 
 def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
-    """The judge's limits in the form the router takes."""
+    """Return the judge's limits in the form the router takes."""
     endpoints = {}
     for name in ("create_order", "create_batch", "cancel_order", "cancel_batch", "open_orders", "balance"):
         pool = POOLS.get(name, name)
@@ -50,7 +50,7 @@ def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
 
 
 def path_of(request: Request) -> tuple[str, str, object]:
-    """(method, path, JSON body)."""
+    """Return (method, path, JSON body)."""
     if isinstance(request, CreateOrder):
         return "POST", "/orders/btc_twd", {"clientId": request.order.client_id}
     if isinstance(request, CreateBatch):
@@ -214,7 +214,7 @@ class Sender:
 
 
 def link_of(options: argparse.Namespace) -> Link | None:
-    """The requested ledger."""
+    """Return the requested ledger."""
     if options.ledger == "memory":
         return None
     if options.ledger.startswith("redis"):
@@ -225,7 +225,7 @@ def link_of(options: argparse.Namespace) -> Link | None:
 
 
 def main() -> int:
-    """The command."""
+    """Return the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--url", required=True)
     parser.add_argument("--limits", required=True, help="JSON: {pool: [[requests, seconds], ...]}")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """The exchange's counter that a request counts against."""
+    """Return the exchange's counter that a request counts against."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":
@@ -40,7 +40,7 @@ class Judge:
         self._least_s, self._most_s = least_s, most_s
 
     def way(self) -> float:
-        """One direction of the network."""
+        """Return one direction of the network."""
         return self._random.uniform(self._least_s, self._most_s)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,7 +80,7 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """The command."""
+    """Return the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--least-ms", type=float, default=1.0)

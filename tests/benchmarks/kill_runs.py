@@ -40,7 +40,7 @@ def main() -> int:
 
 
 async def restart_with(folder: Path, open_orders: int) -> float:
-    """Seconds that a restart with this many open orders takes."""
+    """Return seconds that a restart with this many open orders takes."""
     async with make_world(folder) as world:
         return await restart_with_open_orders(world, open_orders)
 

@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def fetch(url: str) -> dict[str, Any]:
-    """One JSON object."""
+    """Return one JSON object."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         found: dict[str, Any] = json.load(answer)
     return found

@@ -37,7 +37,7 @@ REDIS_PORT = 16379
 
 
 def limits_for(window_s: int) -> dict[str, list[list[int]]]:
-    """The table with windows of ``window_s`` instead of a minute, and the same rate."""
+    """Return the table with windows of ``window_s`` instead of a minute, and the same rate."""
     return {
         name: [[max(1, requests * window_s // per_s), window_s] if per_s == 60 else [requests, per_s]]
         for name, (requests, per_s) in LIMITS.items()
@@ -115,7 +115,7 @@ def redis_server(folder: Path, port: int = REDIS_PORT) -> Iterator[str]:
 
 
 def broker_pid(folder: Path) -> int:
-    """A folder's broker, found by its command line (Linux)."""
+    """Return a folder's broker, found by its command line (Linux)."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -143,7 +143,7 @@ def part_creates(window_s: int) -> dict[str, Any]:
 
 
 def part_mixed(window_s: int) -> dict[str, Any]:
-    """One greedy strategy and three light ones."""
+    """Return one greedy strategy and three light ones."""
     with trial(limits_for(window_s)) as judged:
         seconds = str(3 * window_s)
         judged.send("--seconds", seconds, "--creates", "3000", "--refill", "--light", "3")
@@ -190,7 +190,7 @@ def part_redis(window_s: int) -> dict[str, Any]:
 
 
 def part_kills(window_s: int) -> dict[str, Any]:
-    """One of three holders is killed, then the broker."""
+    """Return one of three holders is killed, then the broker."""
     with trial(limits_for(window_s)) as judged:
         folder = judged.folder / "b"
         for _ in range(3):
@@ -214,7 +214,7 @@ PARTS = {
 
 
 def main() -> int:
-    """The command."""
+    """Return the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--window", type=int, default=60, help="seconds in place of a minute (less: only a rehearsal)")

@@ -167,7 +167,7 @@ async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
 
 
 async def way(folder: Path, life: str) -> Way:
-    """The shortest path of several orders."""
+    """Return the shortest path of several orders."""
     tracer = _Tracer()
     async with _trading(folder, life), asyncio.timeout(60):
         sys.setprofile(tracer)
@@ -182,7 +182,7 @@ async def way(folder: Path, life: str) -> Way:
 
 
 async def ways(folder: Path) -> list[Way]:
-    """Every kind of path."""
+    """Return every kind of path."""
     return [await way(folder / life, life) for life in LIVES]
 
 

@@ -86,7 +86,7 @@ def books_and_trades(books: int = 50_000, trades_a_book: int = 4, seed: int = 1)
 
 
 def write_tape(root: Path, *streams: MarketColumns) -> Path:
-    """The streams as a tape at ``root``, for end-to-end benchmarks."""
+    """Return the streams as a tape at ``root``, for end-to-end benchmarks."""
     with TapeWriter(
         root, source="benchmark", recorded="numpy", synthetic=True, amount_decimals={PAIR: 4}, compression_level=1
     ) as writer:

@@ -112,7 +112,7 @@ class Life(NamedTuple):
 
 
 def traced(folder: Path, does: str, on: str) -> Run:
-    """One backtest of the driver's loop."""
+    """Return one backtest of the driver's loop."""
     calls: Counter[CodeType] = Counter()
 
     def count(frame: FrameType, event: str, _: Any) -> None:
@@ -144,7 +144,7 @@ def traced(folder: Path, does: str, on: str) -> Run:
 
 
 def life(name: str, without: Run, run: Run) -> Life:
-    """The calls of one order's life, from a run without orders and one with them."""
+    """Return the calls of one order's life, from a run without orders and one with them."""
     orders = run.orders
     assert orders, name
     more: list[tuple[str, str, float]] = []
@@ -164,7 +164,7 @@ def life(name: str, without: Run, run: Run) -> Life:
 
 
 def lives(folder: Path) -> list[Life]:
-    """Every kind of life."""
+    """Return every kind of life."""
     without = {on: traced(folder, "nothing", on) for on in ROWS}
     return [life(name, without[on], traced(folder, does, on)) for name, does, on in LIVES]
 

@@ -70,7 +70,7 @@ def crowded_us(*, batching: bool, waiting: int = 3_000, granted: int = 10_000) -
 
 
 def queued_mb(count: int = 100_000) -> tuple[float, float]:
-    """(MB of the router alone, MB with the orders themselves) for ``count`` queued creates with deadlines."""
+    """Return (MB of the router alone, MB with the orders themselves) for ``count`` queued creates with deadlines."""
     tracemalloc.start()
     orders = [order(n, f"s{n % 4}", expires=START + n * NS_PER_S) for n in range(1, count + 1)]
     of_orders = tracemalloc.get_traced_memory()[0]
@@ -89,7 +89,7 @@ class _Empty:
 
 
 def call_ns(count: int = 500_000) -> float:
-    """One empty method call, in nanoseconds: 26 on the quiet reference machine, more on a shared one."""
+    """Return one empty method call, in nanoseconds: 26 on the quiet reference machine, more on a shared one."""
     call = _Empty().call
     begin = time.process_time_ns()
     for _ in range(count):

@@ -60,7 +60,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     recording_mb: float
 
     def line(self) -> str:
-        """A row of the table."""
+        """Return a row of the table."""
         return (
             f"{self.at_s:6.0f} s {self.resident_kb / 1024:7.1f} MB {self.tasks:5} tasks {self.threads:3} threads "
             f"{self.descriptors:4} descriptors {self.journal_mb:7.1f} MB journal {self.recording_mb:7.1f} MB recording"
@@ -85,7 +85,7 @@ def sample(process_id: int, state: Path, at_s: float) -> Sample:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """The least-squares slope per minute."""
+    """Return the least-squares slope per minute."""
     n = len(points)
     if n < 2:
         return 0.0

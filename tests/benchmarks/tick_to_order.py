@@ -346,7 +346,7 @@ async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
 
 
 def disk_us(folder: Path) -> list[float]:
-    """The cost of making 16 kB durable there without a database."""
+    """Return the cost of making 16 kB durable there without a database."""
     took: list[float] = []
     with (folder / "probe").open("wb", buffering=0) as file:
         for _ in range(200):
@@ -359,7 +359,7 @@ def disk_us(folder: Path) -> list[float]:
 
 
 def empty_call_ns() -> float:
-    """The cost of an empty method call, the best of several rounds."""
+    """Return the cost of an empty method call, the best of several rounds."""
 
     class Empty:
         def method(self) -> None:
@@ -386,7 +386,7 @@ _Marks = tuple[list[tuple[int, int, int]], int]
 
 
 def _ways(orders: list[_Marks], took: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """Each order's timestamps as (time, own work), from the server to the server."""
+    """Return each order's timestamps as (time, own work), from the server to the server."""
     at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
     ways = []
     for marks, cents in orders:

@@ -64,7 +64,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def config(tape: Path, params: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run and its backtest have in common."""
+    """Return what the run and its backtest have in common."""
     return {
         "name": "wall-clock",
         "plugins": [str(ROOT / "strategies")],
@@ -107,7 +107,7 @@ def run_wall_clock(folder: Path, tape: Path, seconds: float, params: Mapping[str
 
 
 def run_beside(stretch: Stretch, tape: Path, params: Mapping[str, Any], seed: int, out: Path) -> dict[str, float]:
-    """The backtest of the same period with the latency that the run measured."""
+    """Return the backtest of the same period with the latency that the run measured."""
     document = config(tape, params) | {"seed": seed}
     document["backtest"] |= {
         "from": format_time(stretch.begin),
@@ -127,7 +127,7 @@ def _rows(folder: Path) -> Iterable[dict[str, Any]]:
 
 
 def counted(rows: Iterable[dict[str, Any]], begin: Nanos, end: Nanos) -> dict[str, float]:
-    """The decisions and events of a span. ``volume`` is in base currency."""
+    """Return the decisions and events of a span. ``volume`` is in base currency."""
     found = dict.fromkeys(SHOWN, 0.0)
     for row in rows:
         if not begin <= row["t"] < end:

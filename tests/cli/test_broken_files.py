@@ -77,7 +77,7 @@ def break_it(config: Path, how: str) -> None:
 
 
 def arguments(command: list[str], config: Path) -> list[str]:
-    """The command line, with CONFIG in the right place."""
+    """Return the command line, with CONFIG in the right place."""
     place = 2 if command[0] == "capital" else 1
     return [*command[:place], str(config), *command[place:]]
 

@@ -44,7 +44,7 @@ HANDED_OVER = f"--set=strategies.0.capital={BALANCES}"
 
 
 def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, Any], str]:
-    """The summary of a run, and what it said on the error stream."""
+    """Return the summary of a run, and what it said on the error stream."""
     code = main([*arguments, "--json"])
     output = capsys.readouterr()
     assert code == 0, output.err

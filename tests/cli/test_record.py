@@ -41,7 +41,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def numbers(tape: Path, pair: str = "btc_twd") -> list[int]:
-    """The recorded trades' numbers, which the venue encodes in their prices."""
+    """Return the recorded trades' numbers, which the venue encodes in their prices."""
     chunks = Tape.open(tape, packaged_pairs()).read(pair, "trades")
     scale = 10 ** packaged_pairs()[pair].rules.price_decimals
     return [int(ticks) // scale - 1_000_000 for columns in chunks for ticks in columns.ticks]  # type: ignore[union-attr]

@@ -72,7 +72,7 @@ class Mutator:
         return {self.text(): self.value(depth + 1) for _ in range(dice.randrange(4))}
 
     def mutate(self, value: Any, chance: float = 0.15) -> Any:
-        """The value with parts replaced, dropped or added."""
+        """Return the value with parts replaced, dropped or added."""
         dice = self.dice
         if dice.random() < chance * 0.5:
             return self.value()
@@ -159,7 +159,7 @@ class Mutator:
 
 
 def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
-    """One complete HTTP request."""
+    """Return one complete HTTP request."""
     dice = mutator.dice
     endpoint = dice.choice(list(ENDPOINTS.values()))
     path = "/v3" + mutator.path(endpoint)
@@ -236,7 +236,7 @@ async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None
 
 
 async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
-    """The statuses of that many requests; raises AssertionError for anything but a proper refusal."""
+    """Return the statuses of that many requests; raises AssertionError for anything but a proper refusal."""
     options = emulator_options(history_days=0.02, switches=["rate_limits=off"], seed=seed)
     statuses: Counter[int] = Counter()
     failures: list[str] = []
@@ -259,7 +259,7 @@ async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
 
 
 async def samples() -> tuple[dict[str, Any], list[Any]]:
-    """A reply from every endpoint and frames from every stream, from an emulator with some activity."""
+    """Return a reply from every endpoint and frames from every stream, from an emulator with some activity."""
     import aiohttp
 
     from tests.emulator.raw import Raw

@@ -66,7 +66,7 @@ class Raw:
         return await self.send("POST", f"/orders/{pair}", {"timestamp": self.now_ms(), **order})
 
     async def books(self) -> Any:
-        """The emulator's own balances, from its control interface."""
+        """Return the emulator's own balances, from its control interface."""
         async with self.session.get(self.control + "/state") as answer:
             return json.loads(await answer.read())
 
@@ -76,12 +76,12 @@ class Raw:
 
 
 def example(name: str) -> Any:
-    """One file from the exchange's own examples."""
+    """Return one file from the exchange's own examples."""
     return json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def shape(value: Any) -> Any:
-    """A JSON value's shape: names, types, and the format of numbers in text; a list's shape is the union of its
+    """Return a JSON value's shape: names, types, and the format of numbers in text; a list's shape is the union of its
     rows.
     """
     if isinstance(value, dict):

@@ -34,7 +34,7 @@ def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str =
 
 
 async def market(raw: Raw) -> tuple[int, int]:
-    """The best bid and ask for btc_twd."""
+    """Return the best bid and ask for btc_twd."""
     _, book = await raw.get("/order-book/btc_twd")
     return int(book["bids"][0]["price"]), int(book["asks"][0]["price"])
 

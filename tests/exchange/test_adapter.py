@@ -410,7 +410,7 @@ async def test_all_streams_become_events_without_repeats() -> None:
 
 
 async def understood(path: str, stream_id: str, frames: list[str], count: int) -> list[AdapterEvent]:
-    """The events that frames produce after CONNECTED, up to ``count``."""
+    """Return the events that frames produce after CONNECTED, up to ``count``."""
     events: list[AdapterEvent] = []
     async with venue(streams({path: frames})) as v, adapter(v) as a:
         task = asyncio.create_task(a._carry(stream_id, {}, [None], events.append))

@@ -35,7 +35,7 @@ def trades(*prices: int) -> str:
 
 
 def sockets(script: Script) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler that upgrades and runs ``script(socket, nth connection)``."""
+    """Return a handler that upgrades and runs ``script(socket, nth connection)``."""
     count = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:

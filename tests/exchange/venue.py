@@ -104,7 +104,7 @@ async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
 
 
 def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    """A complete HTTP/1.1 answer."""
+    """Return a complete HTTP/1.1 answer."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 

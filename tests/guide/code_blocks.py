@@ -47,7 +47,7 @@ class Block:
 
 
 def blocks_of(document: Path) -> list[Block]:
-    """All blocks in a document, in order."""
+    """Return all blocks in a document, in order."""
     text = document.read_text(encoding="utf-8")
     return [
         Block(document.name, text.count("\n", 0, found.start("text")) + 1, found["language"], found["text"],
@@ -60,12 +60,12 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
 def before(block: Block) -> list[Block]:
-    """The earlier blocks in the same document."""
+    """Return the earlier blocks in the same document."""
     return [other for other in BLOCKS if other.document == block.document and other.line < block.line]
 
 
 def waits_for_attach(block: Block) -> bool:
-    """Whether a block needs the API that has not landed, or runs a strategy that does."""
+    """Return whether a block needs the API that has not landed, or runs a strategy that does."""
     if ATTACH_HAS_LANDED:
         return False
     names = {Path(other.file).stem for other in before(block) if other.file and _NEEDS_ATTACH.search(other.text)}

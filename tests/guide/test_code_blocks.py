@@ -134,7 +134,7 @@ def test_configurations_are_valid(block: Block, tmp_path: Path) -> None:
 
 
 def lines_with_commands() -> list[object]:
-    """Each line of a block that is not executed, starting at ``botkit``."""
+    """Return each line of a block that is not executed, starting at ``botkit``."""
     found = []
     for block in BLOCKS:
         if block.language in ("text", "console"):

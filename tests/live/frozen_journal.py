@@ -124,7 +124,7 @@ def execute(emulator: Emulator, client_id: int, lots: int) -> None:
 
 
 def venue_picture(emulator: Emulator) -> dict[str, Any]:
-    """The exchange's state: open orders with their executed amounts, and the account's balances."""
+    """Return the exchange's state: open orders with their executed amounts, and the account's balances."""
     kernel = emulator.venue.kernel
     account = kernel.account(DEFAULT_ACCOUNT.email)
     orders = [

@@ -146,7 +146,7 @@ class Findings:
         self.orders = self.executed = 0
 
     def lines(self) -> list[str]:
-        """A table by phase, then the totals."""
+        """Return a table by phase, then the totals."""
         rows = [f"{'phase':32} {'kills':>5} {'in doubt':>9}"]
         rows += [f"{phase:32} {self.kills[phase]:5} {self.in_doubt[phase]:9}" for phase in PHASES]
         kinds = collections.Counter(text.split(":")[0] for text in self.broken)
@@ -185,7 +185,7 @@ class Forks:
                 await process.wait()
 
     async def start(self, life: Life) -> int:
-        """A bot's process id."""
+        """Return a bot's process id."""
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(life) + b"\n")
         return await self._number()
@@ -291,7 +291,7 @@ class KillWorld:
             self.findings.broken.append(f"command: {phase}: {found}, and it was {was} and should be {wanted}")
 
     def _commanded(self, phase: str) -> float:
-        """The journal's values that commands change."""
+        """Return the journal's values that commands change."""
         journal = Journal.open(self._state_folder().journal, read_only=True)
         try:
             if phase == SETTING:
@@ -382,7 +382,7 @@ def own_machine(folder: Path) -> Iterator[None]:
 
 
 async def restart_with_open_orders(world: World, count: int) -> float:
-    """Seconds from restarting a bot that crashed with ``count`` open orders until it trades again."""
+    """Return seconds from restarting a bot that crashed with ``count`` open orders until it trades again."""
     bot = await world.start()
     orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
     bot.driver.wake()
@@ -394,7 +394,7 @@ async def restart_with_open_orders(world: World, count: int) -> float:
 
 
 def plan(kills: int, random: Random) -> list[str]:
-    """The phases of the kills: a third between journal row and answer, the others evenly, in random order."""
+    """Return the phases of the kills: a third between journal row and answer, the others evenly, in random order."""
     others = [phase for phase in PHASES if phase not in BETWEEN]
     third = -(-kills // 3)
     phases = [BETWEEN[i % len(BETWEEN)] for i in range(third)]

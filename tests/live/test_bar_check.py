@@ -38,7 +38,7 @@ async def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
 
 
 async def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Bot:
-    """A bot whose bars are checked at every look."""
+    """Return a bot whose bars are checked at every look."""
     monkeypatch.setattr(watch, "BarCheck", partial(BarCheck, every_s=0, settle_s=5))
     return await world.start()
 

@@ -96,7 +96,7 @@ def free_port() -> int:
 
 
 def metrics_of(port: int, process_id: int) -> bytes:
-    """The bot's figures, or nothing if it ended before it had any."""
+    """Return the bot's figures, or nothing if it ended before it had any."""
     end = time.monotonic() + 60
     while time.monotonic() < end and arguments_of(process_id):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:

@@ -52,7 +52,7 @@ async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def said(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """A command's exit code and output."""
+    """Return a command's exit code and output."""
     code = await asyncio.to_thread(main, ["capital", arguments[0], str(world.config), *arguments[1:]])
     out, err = capsys.readouterr()
     return code, out + err

@@ -49,7 +49,7 @@ class Account:
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """The configuration of a bot with a capital, or without one in the pool."""
+        """Return the configuration of a bot with a capital, or without one in the pool."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)
@@ -68,7 +68,7 @@ class Account:
                 await bot.close()
 
     async def refused(self, name: str, own: str | None = None) -> str:
-        """Why a bot does not start. It must leave no books behind."""
+        """Return why a bot does not start. It must leave no books behind."""
         with pytest.raises(StartRefused) as error:
             async with self.running(name, own):
                 pass

@@ -25,7 +25,7 @@ class Asked:
         return Reply()
 
     def end(self, began: int, now: int) -> bool:
-        """The comparison in progress ends; True if another must follow."""
+        """Return the comparison in progress ends; True if another must follow."""
         out = Outcome()
         out.comparisons.append(Comparison(began=began))
         return self.comparisons.came_out(out, now)

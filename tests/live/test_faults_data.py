@@ -143,7 +143,7 @@ async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
 
 
 def book_seen(bot: Bot) -> int:
-    """When the book that strategies see arrived."""
+    """Return when the book that strategies see arrived."""
     (seen,) = [market.book_seen for market in bot.view.markets() if market.pair == "btc_usdt"]
     return seen
 

@@ -308,7 +308,7 @@ def no_file_may_grow() -> Iterator[None]:
 
 
 def mounted(folder: Path, *options: str) -> bool:
-    """A file system of its own at ``folder``, where this user may have one."""
+    """Return a file system of its own at ``folder``, where this user may have one."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
     try:

@@ -103,7 +103,7 @@ async def test_slow_requests_lose_nothing(world: World) -> None:
 
 
 def by_name(world: World) -> dict[str, str]:
-    """The emulator's addresses with a name in them that must be looked up."""
+    """Return the emulator's addresses with a name in them that must be looked up."""
     return {
         "rest": world.emulator.rest.replace("127.0.0.1", "localhost"),
         "ws": world.emulator.ws.replace("127.0.0.1", "localhost"),

@@ -115,12 +115,12 @@ def rogue(bot: Bot) -> Any:
 
 
 def is_active(bot: Bot) -> bool:
-    """Whether the rogue still runs."""
+    """Return whether the rogue still runs."""
     return {view.name: view.active for view in bot.view.strategies()}["r"]
 
 
 async def resting_orders(bot: Bot) -> tuple[Any, Any]:
-    """One order of each strategy."""
+    """Return one order of each strategy."""
     price = round(puppet(bot).last_price("btc_usdt") / 2)
     orders = puppet(bot).buy("btc_usdt", amount=0.01, price=price), rogue(bot).buy("btc_usdt", amount=0.02, price=price)
     bot.driver.wake()

@@ -49,7 +49,7 @@ FRAMES: tuple[dict[str, Any], ...] = (
 
 
 def booked(bot: Bot) -> dict[int, int]:
-    """The journal's figures for each order, in lots."""
+    """Return the journal's figures for each order, in lots."""
     found: dict[int, int] = {}
     for fill in bot.journal.fills():
         found[fill.client_id] = found.get(fill.client_id, 0) + fill.lots

@@ -50,7 +50,7 @@ def botkit_register_strategies(register):
 
 
 def figures(state: dict[str, Any]) -> tuple[Any, Any]:
-    """The money of the books; the day's beginnings follow prices, and are written when money moves."""
+    """Return the money of the books; the day's beginnings follow prices, and are written when money moves."""
     return state["ledger"], state["positions"]
 
 

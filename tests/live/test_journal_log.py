@@ -50,7 +50,7 @@ SEGMENTS = (65_536, 4_096, 1_024)
 
 
 def written(bodies: list[bytes], segment_bytes: int) -> tuple[MemoryDisk, Place, list[Place]]:
-    """A log of these bodies: its disk, where it begins, and the place after each."""
+    """Return a log of these bodies: its disk, where it begins, and the place after each."""
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_log, "SEGMENT_BYTES", segment_bytes)
@@ -293,7 +293,9 @@ def test_without_room_for_a_full_segment_a_small_one_is_made() -> None:
 
 
 def image(path: Path, folder: Path) -> Path:
-    """The files as a process that was killed leaves them, in a folder of their own; returns the journal's path."""
+    """Return the files as a process that was killed leaves them, in a folder of their own; returns the journal's
+    path.
+    """
     folder.mkdir()
     for file in path.parent.iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -302,12 +304,12 @@ def image(path: Path, folder: Path) -> Path:
 
 
 def in_memory() -> Journal:
-    """A journal that will not crash."""
+    """Return a journal that will not crash."""
     return Journal.open(PATH, disk=MemoryDisk(), background=OnLoop())
 
 
 def answers(journal: Journal) -> dict[str, Any]:
-    """Everything that can be queried."""
+    """Return everything that can be queried."""
     run, journal.run = journal.run, 0
     try:
         return {
@@ -331,7 +333,7 @@ def fill_of(client_id: int, executed: int) -> Fill:
 
 
 def work(random: Random) -> Iterator[Callable[[Journal], None]]:
-    """A bot's writes of every kind, over and over."""
+    """Yield a bot's writes of every kind, over and over."""
     for now in range(1, 10_000):
         client_id = random.randrange(1, 30)
         made = order(client_id=client_id, tag=f"at {now}", max_slippage_pct=random.choice([None, 1, 0.5]))
@@ -452,7 +454,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
-    """A journal of which SQLite has nothing yet, as a killed bot leaves it."""
+    """Return a journal of which SQLite has nothing yet, as a killed bot leaves it."""
     path = tmp_path / f"{name} first" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)

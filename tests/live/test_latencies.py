@@ -88,7 +88,7 @@ def raw(latencies: Latencies, name: str, kind: str) -> list[float]:
 
 
 def approx(value: float) -> object:
-    """One value, as exactly as a histogram stores it."""
+    """Return one value, as exactly as a histogram stores it."""
     return pytest.approx([value], rel=0.001)
 
 

@@ -72,7 +72,7 @@ class Exchange:
         assert bot.returncode is None, (await bot.communicate())[1].decode()
 
     def arrived(self, *endpoints: str) -> int:
-        """How many of these requests have arrived."""
+        """Return how many of these requests have arrived."""
         counts = self.emulator.venue.limits.counts
         return sum(counts[endpoint].arrivals for endpoint in endpoints if endpoint in counts)
 

@@ -30,15 +30,16 @@ async def world(
 
 
 def asked(world: World) -> tuple[int, int]:
-    """(reads of one order, listings of all) that the exchange has counted."""
+    """Return (reads of one order, listings of all) that the exchange has counted."""
     counts = world.emulator.venue.limits.counts
     single, listing = (counts.get(kind.endpoint) for kind in (GetOrder, ListOrders))
     return single.arrivals if single else 0, listing.arrivals if listing else 0
 
 
 async def restarted(world: World, orders: int) -> tuple[int, int]:
-    """A bot places orders and dies, its orders are cancelled by others, and it is started again; (GetOrder,
-    ListOrders) that the new one sent."""
+    """Return a bot places orders and dies, its orders are cancelled by others, and it is started again; (GetOrder,
+    ListOrders) that the new one sent.
+    """
     bot = await world.start()
     placed = [far_buy(bot, 0.001 * (number + 1)) for number in range(orders)]
     for order in placed:

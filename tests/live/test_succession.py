@@ -14,7 +14,7 @@ from tests.live.world import World, far_buy, settled, until
 
 
 def sends(path: Path) -> dict[str, list[bool]]:
-    """Whether each request was answered, by endpoint."""
+    """Return whether each request was answered, by endpoint."""
     journal = Journal.open(path, read_only=True)
     found: dict[str, list[bool]] = {}
     for sent in journal.sends_since(0):

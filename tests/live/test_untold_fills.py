@@ -33,7 +33,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def taken(world: World, bot: Bot) -> Order:
-    """A buy that takes. No stream shows its new state, so its fill is not reported to the strategy for a second."""
+    """Return a buy that takes. No stream shows its new state, so its fill is not reported to the strategy for a
+    second.
+    """
     for stream in ("active_orders", "order_history"):
         world.emulator.add_fault({"kind": "ws_drop", "where": stream})
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)

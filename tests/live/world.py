@@ -169,7 +169,7 @@ class World:
         return await self.start_from(self.parts(**options), orphans=orphans)
 
     async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
-        """A trading bot; its start-up messages are in ``told`` even if the start was refused."""
+        """Return a trading bot; its start-up messages are in ``told`` even if the start was refused."""
         notices, self.told = Notices(), []
         said = self.told
         notices.listeners.append(lambda level, text: said.append((level, text)))
@@ -192,7 +192,7 @@ class World:
 
 
 def puppet(bot: Bot) -> Any:
-    """The strategy itself: its plugins know every instance by name."""
+    """Return the strategy itself: its plugins know every instance by name."""
     return strategy_of(bot, "p")
 
 
@@ -205,7 +205,7 @@ def told(bot: Bot) -> str:
 
 
 def far_buy(bot: Bot, amount: float = 0.01) -> Order:
-    """A resting buy halfway below the market."""
+    """Return a resting buy halfway below the market."""
     order: Order = puppet(bot).buy("btc_usdt", amount=amount, price=round(puppet(bot).last_price("btc_usdt") / 2))
     bot.driver.wake()
     return order

@@ -49,7 +49,7 @@ def pair(name: str = "btc_twd", price_decimals: int = 0, least_lots: int = 10_00
 
 
 def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", synthetic: bool = True) -> BacktestResult:
-    """A run of ``days`` days; its figures are consistent as far as a reader would check."""
+    """Return a run of ``days`` days; its figures are consistent as far as a reader would check."""
     chance = random.Random(7)
     noise = np.random.default_rng(7)
     start = parse_time("2025-03-01T00:00+08:00")
@@ -314,7 +314,7 @@ def _orders_and_fills(
 
 
 def bare_result() -> BacktestResult:
-    """A one-hour run in which nothing happened: no prices, no orders."""
+    """Return a one-hour run in which nothing happened: no prices, no orders."""
     summary: dict[str, Figure] = dict.fromkeys(SUMMARY_KEYS)
     summary |= {
         "strategy": "idle",

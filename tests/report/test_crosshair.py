@@ -43,7 +43,7 @@ setTimeout(() => {
 
 
 def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
-    """The equity chart's legend texts at successive positions."""
+    """Return the equity chart's legend texts at successive positions."""
     assert CHROMIUM is not None
     page = folder / "report.html"
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(result))
@@ -61,7 +61,7 @@ def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
 
 
 def figure(text: str, title: str) -> float:
-    """The number after a title in the legend."""
+    """Return the number after a title in the legend."""
     found = re.search(re.escape(title) + r" (?:≈ )?(−?[\d,.]+)", text)
     assert found is not None, text
     return float(found[1].replace(",", "").replace("−", "-"))

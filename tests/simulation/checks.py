@@ -162,7 +162,7 @@ class Books:
             raise Broken(f"I4: {order!r} has executed {order.executed_lots}")
 
     def settled(self, rows: Mapping[int, Mapping[str, Any]], told: Mapping[str, int]) -> list[str]:
-        """What still differs between the books: empty once everything is settled.
+        """Return what still differs between the books: empty once everything is settled.
 
         ``told``: the lots that the strategy was told are filled, by client id.
         """

@@ -89,7 +89,7 @@ class CoreExchange:
         return self._loop.call_later(seconds, call, *arguments, context=contextvars.Context())
 
     def latency_s(self) -> float:
-        """How long the next message is in flight."""
+        """Return how long the next message is in flight."""
         held_s = max(0.0, self.stalled_until - self._loop.time())
         return held_s + self._chance.uniform(0.0001, 0.003) + self._chance.random() ** 4 * self.slow_s
 
@@ -258,7 +258,7 @@ class CoreAdapter:
 
     @property
     def is_alive(self) -> bool:
-        """Whether anybody is listening."""
+        """True if anybody is listening."""
         return self._is_open and (self._process is None or not self._process.is_dead)
 
     async def __aenter__(self) -> Self:
@@ -283,7 +283,7 @@ class CoreAdapter:
             future.cancel()
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs."""
+        """Return the pairs."""
         return self._pairs
 
     # -- requests -------------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ class CoreAdapter:
         self.end_streams(lambda name: kind is None or name in kinds[kind])
 
     def end_streams(self, which: Callable[[str], bool]) -> int:
-        """Streams lose their connections."""
+        """Return streams lose their connections."""
         struck = [stream for stream in self._streams if stream.is_up and which(stream.name)]
         for stream in struck:
             self._lose(stream, "the connection was reset")

@@ -251,7 +251,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return error
 
     def describe_tasks(self) -> str:
-        """What each task that is not done waits for, innermost last."""
+        """Return what each task that is not done waits for, innermost last."""
         waiting = sorted(
             (task for task in asyncio.all_tasks(self) if not task.done()), key=lambda t: _number(t.get_name())
         )
@@ -355,7 +355,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         turns.sleep(seconds)
 
     def thread_s(self) -> float:
-        """How long the next piece of work in another thread takes."""
+        """Return how long the next piece of work in another thread takes."""
         return _THREAD_S if self._chance is None else _THREAD_S * (1.0 + 9.0 * self._chance.random() ** 4)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:  # type: ignore[override]
@@ -363,19 +363,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self.network.getaddrinfo(host, port)
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A connection over the network of the simulation."""
+        """Return a connection over the network of the simulation."""
         return await self.network.create_connection(protocol_factory, host, port, **options)
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A server on the network of the simulation."""
+        """Return a server on the network of the simulation."""
         return await self.network.create_server(protocol_factory, host, port, **options)
 
     async def create_unix_connection(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A connection to a server with a path for its address."""
+        """Return a connection to a server with a path for its address."""
         return await self.network.create_connection(protocol_factory, f"unix:{path}", 0, **options)
 
     async def create_unix_server(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A server with a path for its address."""
+        """Return a server with a path for its address."""
         return await self.network.create_server(protocol_factory, f"unix:{path}", 0, **options)
 
 
@@ -444,7 +444,7 @@ def _settle(future: asyncio.Future[Any], func: Callable[[], Any]) -> None:
 
 
 def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
-    """The task whose step a handle is; None for a plain callback."""
+    """Return the task whose step a handle is, or None for a plain callback."""
     owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
     return owner if isinstance(owner, asyncio.Task) else None
 
@@ -472,7 +472,7 @@ def _places(coroutine: Any) -> Iterator[str]:
 
 
 def running() -> VirtualLoop:
-    """The running virtual loop. Raises RuntimeError if there is none."""
+    """Return the running virtual loop. Raises RuntimeError if there is none."""
     loop = events.get_running_loop()
     if not isinstance(loop, VirtualLoop):
         raise RuntimeError("this needs a virtual loop: mark the test with `virtual_time`")
@@ -480,7 +480,7 @@ def running() -> VirtualLoop:
 
 
 def in_process(process: Process) -> Context:
-    """A copy of the current context in which code belongs to a process."""
+    """Return a copy of the current context in which code belongs to a process."""
     context = contextvars.copy_context()
     context.run(PROCESS.set, process)
     return context

@@ -54,19 +54,19 @@ class VirtualClock:
         self.slept_ns: Nanos = 0
 
     def wall_ns(self) -> Nanos:
-        """Nanoseconds since the epoch."""
+        """Return nanoseconds since the epoch."""
         return BEGAN_NS + self.skew_ns + self.slept_ns + self.monotonic_ns()
 
     def monotonic_ns(self) -> Nanos:
-        """Nanoseconds of the loop's time."""
+        """Return nanoseconds of the loop's time."""
         return round(self._loop.time() * NS_PER_S)
 
     def monotonic_s(self) -> float:
-        """Seconds of the loop's time."""
+        """Return seconds of the loop's time."""
         return self._loop.time()
 
     def counter_ns(self) -> Nanos:
-        """Nanoseconds since boot, sleep included."""
+        """Return nanoseconds since boot, sleep included."""
         return _UP_NS + self.slept_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
@@ -148,7 +148,7 @@ class _Steps:
 def ports(
     loop: VirtualLoop, *, seed: object = None, disk: Disk = REAL_DISK, clock: VirtualClock | None = None
 ) -> Machine:
-    """A machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
+    """Return a machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
     background: Background = VirtualThreads(loop)
     return Machine(
         clock=clock or VirtualClock(loop),

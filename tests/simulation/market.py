@@ -29,7 +29,7 @@ class Rows:
         self._pieces: list[tuple[Nanos, list[MarketColumns]]] = []
 
     def piece(self, index: int) -> tuple[Nanos, list[MarketColumns]]:
-        """(known until, rows)"""
+        """Return (known until, rows)"""
         while len(self._pieces) <= index:
             rows = [part for part in self._source.chunk(self._source.known_until) if part.pair in PAIRS]
             self._pieces.append((self._source.known_until, rows))
@@ -53,7 +53,7 @@ class Market:
         return list(self._rows.history)
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """The next rows."""
+        """Return the next rows."""
         found: list[MarketColumns] = []
         while self.known_until <= until:
             self.known_until, rows = self._rows.piece(self._next)

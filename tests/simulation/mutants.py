@@ -92,7 +92,7 @@ MUTANTS = (
 
 
 def _functions(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
-    """Every function of a module and its classes, under its path."""
+    """Yield every function of a module and its classes, under its path."""
     for name, thing in list(vars(owner).items()):
         if isinstance(thing, types.FunctionType) and thing.__module__ == module:
             yield (name,), thing
@@ -142,7 +142,7 @@ def _codes(code: types.CodeType, path: str = "") -> dict[str, types.CodeType]:
 
 
 def _differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Whether two functions behave differently, regardless of their position in the file."""
+    """Return whether two functions behave differently, regardless of their position in the file."""
     if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
         return True
     for a, b in zip(one.co_consts, other.co_consts, strict=True):

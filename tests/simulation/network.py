@@ -151,7 +151,7 @@ class Network:
         return side, side.protocol
 
     def latency_s(self, link: Link) -> float:
-        """The next latency of a link."""
+        """Return the next latency of a link."""
         low, high = link.latency_s
         latency = low if low == high else self.chance.uniform(low, high)
         if link.late and self.chance.random() < link.late:
@@ -310,12 +310,12 @@ class Transport(asyncio.Transport):
         self.protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol."""
+        """Return the protocol."""
         assert self.protocol is not None
         return self.protocol
 
     def is_closing(self) -> bool:
-        """Whether it is closed or about to be."""
+        """Return whether it is closed or about to be."""
         return self._is_closing
 
     def close(self) -> None:
@@ -341,7 +341,7 @@ class Transport(asyncio.Transport):
     # -- reading --------------------------------------------------------------------------------------------------
 
     def is_reading(self) -> bool:
-        """Whether what arrives is passed on."""
+        """Return whether what arrives is passed on."""
         return not self._is_paused and not self._is_closing
 
     def pause_reading(self) -> None:
@@ -427,7 +427,7 @@ class Transport(asyncio.Transport):
         return True
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that neither the other side nor the system has taken."""
+        """Return bytes that neither the other side nor the system has taken."""
         return 0 if self._is_lost else max(0, self._unread_bytes - _SYSTEM_BUFFER)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -436,7 +436,7 @@ class Transport(asyncio.Transport):
         self._low = self._high // 4 if low is None else low
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """(low, high)"""
+        """Return (low, high)"""
         return self._low, self._high
 
     def _consider_writing(self) -> None:
@@ -551,11 +551,11 @@ class Server(asyncio.AbstractServer):
         return () if self._is_closed else (Listening(self.address),)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop."""
+        """Return the loop."""
         return self.network.loop
 
     def is_serving(self) -> bool:
-        """Whether it accepts connections."""
+        """Return whether it accepts connections."""
         return self._is_serving and not self._is_closed
 
     async def start_serving(self) -> None:
@@ -605,5 +605,5 @@ class Listening:
     family: int = socket.AF_INET
 
     def getsockname(self) -> tuple[str, int]:
-        """(address, port)"""
+        """Return (address, port)"""
         return self.address

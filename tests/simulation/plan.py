@@ -143,7 +143,7 @@ _SWITCHES: Final = {
 
 
 def draw(seed: int, layer: Layer) -> Plan:
-    """A seed's plan."""
+    """Return a seed's plan."""
     chance = Random(f"plan {layer} {seed}")
     active_ms = chance.randrange(15_000, 30_000)
     acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]

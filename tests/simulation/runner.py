@@ -78,7 +78,7 @@ class Totals:
             self.broken.append(result)
 
     def lines(self) -> Iterator[str]:
-        """The report."""
+        """Yield the report."""
         seconds = max(time.monotonic() - self._began, 1e-9)
         yield (
             f"layer {self.layer}: {self.runs} seeds, {self.counted} of them count, {len(self.broken)} broken; "
@@ -93,7 +93,7 @@ class Totals:
                 yield f"  {count:7}  ({name})"
 
     def missing(self) -> list[str]:
-        """What a long run should have reached but has not."""
+        """Return what a long run should have reached but has not."""
         if self.runs < _LONG_RUN:
             return []
         kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not self.faults[kind]]
@@ -101,7 +101,7 @@ class Totals:
 
 
 def results(seeds: Sequence[int] | Iterator[int], layer: Layer, jobs: int, minutes: float | None) -> Iterator[Result]:
-    """The results of seeds, as they come."""
+    """Yield the results of seeds, as they come."""
     until = None if minutes is None else time.monotonic() + 60 * minutes
     tasks = ((seed, layer) for seed in seeds)
     if jobs == 1:
@@ -123,14 +123,14 @@ def _until(tasks: Iterator[tuple[int, Layer]], until: float | None) -> Iterator[
 
 
 def describe(result: Result, layer: Layer) -> Iterator[str]:
-    """A broken run."""
+    """Yield a broken run."""
     yield f"BROKEN  layer {layer}, seed {result.seed}: {result.broken}"
     yield f"  again:   python -m tests.simulation --layer {layer} --seed {result.seed} --story"
     yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {result.seed}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 if something broke."""
+    """Return the command; 1 if something broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, help="how many (default 20, or as many as fit into --minutes)")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")

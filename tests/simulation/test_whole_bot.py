@@ -19,7 +19,7 @@ from tests.simulation.machine import MachineLoop
 
 
 async def trades(folder: Path) -> int:
-    """A bot trades for some virtual minutes; returns the loop's checksum of all that went over the network."""
+    """Return a bot trades for some virtual minutes; returns the loop's checksum of all that went over the network."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, MachineLoop)
     async with make_world(folder, speed=1.0) as world:

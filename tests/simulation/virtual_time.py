@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop of an asynchronous test."""
+    """Return the loop of an asynchronous test."""
     return {"loop": _factory(item) or asyncio.new_event_loop}
 
 

@@ -99,7 +99,7 @@ class Result(msgspec.Struct, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """Whether the run covered enough."""
+        """True if the run covered enough."""
         return self.orders >= 20 and sum(self.faults.values()) >= 3 and self.crashes >= 1
 
 
@@ -407,7 +407,7 @@ class Run:
             self._armed = None
 
     def _writing(self) -> Callable[[], None] | None:
-        """The bot's disk is about to be written."""
+        """Return the bot's disk is about to be written."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self._is_calm:
@@ -577,7 +577,7 @@ class Run:
             await asyncio.sleep(0.25)
 
     def _unsettled(self) -> list[str]:
-        """What is not settled between bot and exchange."""
+        """Return what is not settled between bot and exchange."""
         life = self._life
         if life is None or life.bot is None or life.ended is not None:
             return ["the bot does not trade"]
@@ -666,7 +666,7 @@ def _words(fault: Fault) -> str:
 
 
 def _facts(config: Path) -> ExchangeFacts:
-    """The exchange's facts, which are the same for every run."""
+    """Return the exchange's facts, which are the same for every run."""
     global _FACTS
     if _FACTS is None:
         _FACTS = Project.load(config).facts

@@ -14,7 +14,7 @@ Book = tuple[float, Levels, Levels]
 
 
 def book(second: float, mid: float, half: float = 100.0) -> Book:
-    """A wide market, with room for the maker's quotes inside."""
+    """Return a wide market, with room for the maker's quotes inside."""
     return (second, [(mid - half, 1.0)], [(mid + half, 1.0)])
 
 

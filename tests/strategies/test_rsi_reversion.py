@@ -11,7 +11,7 @@ PARAMS = {"pair": "btc_usdt", "resolution": "1m", "length": 5, "spend": 1_000}
 
 
 def zigzag(count: int) -> list[float]:
-    """A sideways market with an RSI near 50."""
+    """Return a sideways market with an RSI near 50."""
     return [50_000.0 + (50 if i % 2 else 0) for i in range(count)]
 
 

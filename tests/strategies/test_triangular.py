@@ -26,7 +26,7 @@ def books(seconds: int = 60) -> Books:
 
 
 def move(market: Books, pair: str, since: int, until: int, factor: float, size: float | None = None) -> Books:
-    """The same books with one pair's prices moved for some seconds."""
+    """Return the same books with one pair's prices moved for some seconds."""
     price, amount = FAIR[pair] * factor, SIZE[pair] if size is None else size
     market[pair][since:until] = [
         (float(t), [(price * 0.9999, amount)], [(price * 1.0001, amount)]) for t in range(since, until)
