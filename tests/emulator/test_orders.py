@@ -22,7 +22,7 @@ async def prices(raw: Raw, pair: str = "btc_twd") -> tuple[str, str]:
 
 async def test_orders_from_two_accounts_match_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], balance="twd=1000000,btc=1")
-    emulator.clock.hold()  # the market does not move, so that no other order interferes
+    emulator.clock.hold()  # the market stands still, so that no other order interferes
     emulator.clock.resume(0.000001)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")

@@ -1,4 +1,4 @@
-"""Garbage is a typed error: whatever bytes arrive, decoding and translating raise nothing but WireError."""
+"""Garbage gives a typed error. Whatever bytes arrive, decoding and translating raise nothing but WireError."""
 
 from __future__ import annotations
 

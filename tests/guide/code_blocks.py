@@ -1,7 +1,7 @@
-"""The fenced code blocks in README and guide, and a folder in which they work.
+"""Finds the fenced code blocks in README and guide, and sets up a folder in which they work.
 
-``<!-- file: PATH -->`` before a fence names the file that the block shows; later blocks can use that file.
-``<!-- output -->`` before a fence means that the block above prints its lines.
+``<!-- file: PATH -->`` before a fence names the file that the block shows; later blocks can use that file. ``<!--
+output -->`` before a fence means that the block above prints its lines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "botkit" / "guide"
 DOCUMENTS = [ROOT / "README.md", *sorted(path for path in GUIDE.glob("*.md") if path.stem != "reference")]
 
-#: Switch this on with the strategy API of `series.attach`, `crossed_above`, `plot` and `on_ready`.
+#: True once the strategy API has `series.attach`, `crossed_above`, `plot` and `on_ready`.
 ATTACH_HAS_LANDED = True
 _NEEDS_ATTACH = re.compile(r"\.attach\(|crossed_(above|below)|self\.plot\(|on_ready")
 
@@ -28,7 +28,7 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. ``line`` is its first line's number; ``mark`` is the comment before it, or empty."""
+    """A fenced block. ``line`` is its first line's number, and ``mark`` is the comment before it, or empty."""
 
     document: str
     line: int

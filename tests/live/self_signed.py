@@ -1,4 +1,4 @@
-"""An untrusted certificate for this machine, with its key: it protects nothing."""
+"""An untrusted certificate for this machine, with its key, which protects nothing."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def telling(*notifiers: Collected, redactor: Redactor | None = None, **policy: A
 def until(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.005)
 
 
