@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 
 def versions() -> dict[str, str]:
-    """What results depend on: botkit, Python and the libraries that compute."""
+    """Return what results depend on: botkit, Python and the libraries that compute."""
     import platform
     from importlib.metadata import version
 

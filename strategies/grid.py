@@ -131,7 +131,7 @@ class Grid(Strategy):
                 self._place_orders(bar.close)
 
     def _is_order_missing(self) -> bool:
-        """True if an order was refused, or cancelled by post-only, and it is time to retry."""
+        """Return True if an order was refused, or cancelled by post-only, and it is time to retry."""
         if len(self.open_orders(self.pair)) == self._wanted:
             self._patience = self._wait = _PATIENCE
             return False
@@ -214,7 +214,7 @@ class Grid(Strategy):
         self.quote(self.pair, asks=chosen[Side.SELL], tag=_SELLS, post_only=False)
 
     def _affordable(self, rows: list[tuple[Side, float, float]]) -> dict[Side, list[tuple[float, float]]]:
-        """The (price, amount) rows on each side that money and coins cover, in the given order."""
+        """Return the (price, amount) rows on each side that money and coins cover, in the given order."""
         # totals, because money locked by our own orders pays for the orders that stay or replace them
         left = {Side.BUY: self.balance(self.pair.quote).total, Side.SELL: self.balance(self.pair.base).total}
         chosen: dict[Side, list[tuple[float, float]]] = {Side.BUY: [], Side.SELL: []}

@@ -83,7 +83,7 @@ class Triangular(Strategy):
         self.set_timer("retry", every_s=self.retry_s)
 
     def _find_loops(self) -> list[list[Leg]]:
-        """The two loops that start from home; ConfigError explains why there are none."""
+        """Return the two loops that start from home; ConfigError explains why there are none."""
         if len(self.pairs) != 3 or len(set(self.pairs)) != 3:
             raise ConfigError(f"a triangle needs three different pairs, not {', '.join(self.pairs) or 'none'}")
         found = []
@@ -136,7 +136,7 @@ class Triangular(Strategy):
         self._begin(best[2], best[1], books)
 
     def _best_rate(self, loop: list[Leg], books: dict[Pair, BookView]) -> float:
-        """What a very small loop turns 1 into, after fees: this alone rules out most books."""
+        """Return what a very small loop turns 1 into, after fees: this alone rules out most books."""
         rate = 1.0
         for leg in loop:
             view = books[leg.pair]
@@ -146,7 +146,7 @@ class Triangular(Strategy):
         return rate
 
     def _profit(self, loop: list[Leg], books: dict[Pair, BookView], spend: float) -> float | None:
-        """What a loop earns in home currency after fees; None if it earns too little or cannot be filled."""
+        """Return what a loop earns in home currency after fees; None if it earns too little or cannot be filled."""
         amount = spend
         for leg in loop:
             given = amount
@@ -158,7 +158,7 @@ class Triangular(Strategy):
         return profit if profit > 0 and profit >= spend * self.least_profit_bps / 10_000 else None
 
     def _is_allowed(self, leg: Leg, given: float, got: float) -> bool:
-        """True if the pair's rules allow an order of that size."""
+        """Return True if the pair's rules allow an order of that size."""
         rules = leg.pair.rules
         if leg.side is Side.BUY:
             return given >= float(rules.least_spend) and got >= float(rules.least_amount)
@@ -219,7 +219,7 @@ class Triangular(Strategy):
             self._order = self._trade(self._loop[self._step], f"leg {self._step + 1}")
 
     def _is_enough(self, leg: Leg) -> bool:
-        """True if the leg's source currency is enough for an order."""
+        """Return True if the leg's source currency is enough for an order."""
         rules = leg.pair.rules
         return self._held.get(leg.source, 0.0) >= float(
             rules.least_spend if leg.side is Side.BUY else rules.least_amount
@@ -244,7 +244,7 @@ class Triangular(Strategy):
     # -- recovery -------------------------------------------------------------------------------------------------
 
     def _worth_selling(self, currency: str) -> bool:
-        """True if the amount is more than dust: enough for an order directly into home."""
+        """Return True if the amount is more than dust: enough for an order directly into home."""
         leg = self._way_home.get(currency)
         return leg is not None and self._is_enough(leg)
 
@@ -277,7 +277,7 @@ class Triangular(Strategy):
 
 
 def _levels(leg: Leg, books: dict[Pair, BookView]) -> tuple[Level, ...]:
-    """The side of the book that the leg takes from, best level first."""
+    """Return the side of the book that the leg takes from, best level first."""
     return books[leg.pair].asks if leg.side is Side.BUY else books[leg.pair].bids
 
 

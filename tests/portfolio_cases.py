@@ -90,7 +90,7 @@ def execution(
 
 
 def coins(**amounts: float) -> dict[str, int]:
-    """Units by currency: ``coins(twd=100)``."""
+    """Return units by currency: ``coins(twd=100)``."""
     return {currency: round(amount * COIN) for currency, amount in amounts.items()}
 
 

@@ -64,7 +64,7 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
 
 
 def cautions_of_coins(found: Ownership) -> list[Caution]:
-    """What the account holds that belongs to no strategy, and how to hand it over."""
+    """Return what the account holds that belongs to no strategy, and how to hand it over."""
     if not found.left:
         return []
     remedy = found.remedy(None)
@@ -72,8 +72,9 @@ def cautions_of_coins(found: Ownership) -> list[Caution]:
 
 
 def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
-    """What happened at the simulated exchange but would not happen, or would happen differently, at the real one.
-    ``gaps_filled``: intervals of a tape without a candle."""
+    """Return what happened at the simulated exchange but would not happen, or would happen differently, at the real
+    one. ``gaps_filled``: intervals of a tape without a candle.
+    """
     found = []
     if kernel.limits.refused:
         found.append(
@@ -93,7 +94,7 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
 
 
 def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Caution]:
-    """What the bot withheld, missed or gave up, and figures that need more days than the run has."""
+    """Return what the bot withheld, missed or gave up, and figures that need more days than the run has."""
     found = []
     for pair, count in view.checks.withheld().items():
         found.append(

@@ -20,7 +20,7 @@ class GapFiller:
         self._last: CandleColumns | None = None
 
     def fill(self, columns: CandleColumns) -> CandleColumns:
-        """The chunk with flat rows in its holes, and in the hole before it."""
+        """Return the chunk with flat rows in its holes, and in the hole before it."""
         if not len(columns):
             return columns
         before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))

@@ -98,7 +98,7 @@ class CurveSampler:
             self._put(number // factor, extremes)
 
     def curve(self) -> Curve:
-        """The points so far, at strictly ascending times."""
+        """Return the points so far, at strictly ascending times."""
         if self._first is None or self._last is None:
             return Curve([], [])
         points = {self._first[0]: self._first[1]}
@@ -213,7 +213,7 @@ class CandleSampler:
         self._join(numbers, *old)
 
     def candles(self) -> PriceCandles:
-        """The candles so far; buckets without a row have none."""
+        """Return the candles so far; buckets without a row have none."""
         return PriceCandles(
             self._pair,
             self._width,

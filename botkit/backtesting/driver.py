@@ -163,8 +163,9 @@ class Driver:
                     self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """Whether our next execution comes before a row received at ``at``: trades at one moment are ordered by pair
-        and come after candles."""
+        """Return whether our next execution comes before a row received at ``at``: trades at one moment are ordered by
+        pair and come after candles.
+        """
         told, is_late = self._prints[0]
         assert isinstance(told.event, Trade)
         if told.at < at:

@@ -180,8 +180,8 @@ class EquityCurve:
         steps: Mapping[str, tuple[list[int], list[int]]],
         currencies: Iterable[str],
     ) -> bool:
-        """A fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x price.
-        Three times as fast.
+        """Take the fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x
+        price. Three times as fast.
 
         Reuses its memory, since fresh pages cost more here than the arithmetic. Returns False for any other
         slice; the general code gives the same figures.
@@ -228,7 +228,9 @@ class EquityCurve:
     def _merge(
         self, prices: Prices, change_times: list[Nanos]
     ) -> tuple[TimeArray, dict[str, FloatArray], npt.NDArray[np.intp]]:
-        """One axis for price rows and changes: its times, each pair's price on it, and the row of each change."""
+        """Merge price rows and changes into one axis. Return its times, each pair's price on it, and the row of each
+        change.
+        """
         changed = np.asarray(change_times, dtype=np.int64)
         if not prices:
             return changed, {}, np.arange(len(changed))
@@ -250,7 +252,7 @@ class EquityCurve:
         return joined[order], columns, np.flatnonzero(source == len(prices))
 
     def _rate(self, currency: str, columns: Mapping[str, FloatArray]) -> FloatArray | float:
-        """The value of one coin on the merged axis; NaN while a price on the route is not known yet."""
+        """Return the value of one coin on the merged axis; NaN while a price on the route is not known yet."""
         rate: FloatArray | float = 1.0
         for name, divides in self._path(currency):
             price = columns[name] if name in columns else self._before.get(name, np.nan)
@@ -364,7 +366,7 @@ class EquityCurve:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def value_at(self, currency: str, times: Sequence[Nanos] | TimeArray) -> FloatArray:
-        """The value of one coin at ``times`` within the latest slice; before its first price, that first price.
+        """Return the value of one coin at ``times`` within the latest slice; before its first price, that first price.
 
         NaN if a pair on the route has had no row at all.
         """
@@ -423,11 +425,13 @@ class EquityCurve:
         return sum(returns) / len(returns) if returns else None
 
     def curve(self) -> Curve:
-        """The curve for a chart: at most 4,000 points, extremes kept."""
+        """Return the curve for a chart: at most 4,000 points, extremes kept."""
         return self._sampler.curve()
 
     def days(self) -> list[DayRow]:
-        """Every calendar day since the opening, including the run's last. A partial first or last day has no return."""
+        """Return every calendar day since the opening, including the run's last. A partial first or last day has no
+        return.
+        """
         if self._opening is None:
             return []
         rows: list[DayRow] = []

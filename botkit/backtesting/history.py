@@ -18,7 +18,7 @@ from botkit.tape.manifest import StreamInfo
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """The last finished bars before a time, and the open ones so far, from recorded candles or trades."""
+    """Return the last finished bars before a time, and the open ones so far, from recorded candles or trades."""
     bars = []
     for item in wanted:
         # A run on candles still receives the candle that ends just now as a row. A run on trades does not: there it is
@@ -35,8 +35,9 @@ def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan
 
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
-    """The last ``count`` bars that ended before a moment, built from the finest candles that reach back that far, or
-    else from trades."""
+    """Return the last ``count`` bars that ended before a moment, built from the finest candles that reach back that
+    far, or else from trades.
+    """
     target = fixed_length(resolution) or 31 * NS_PER_DAY
     for finer in RESOLUTIONS:
         info = feed.stream(pair, "candles", finer)
@@ -65,8 +66,8 @@ def _bars_of_trades(feed: Feed, pair: Pair, resolution: str, count: int, before:
 
 
 def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_candles: bool) -> Bar | None:
-    """The bar open at ``start``, built from the rows received before; None if there are none. Without it the first bar
-    after ``--from`` would be partial but look whole.
+    """Return the bar open at ``start``, built from the rows received before; None if there are none. Without it the
+    first bar after ``--from`` would be partial but look whole.
 
     A pair that runs on candles uses candles. The others use trades; if these begin within the bar, candles fill in the
     time before them.

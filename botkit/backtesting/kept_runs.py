@@ -22,7 +22,7 @@ class KeptRun(msgspec.Struct, frozen=True):
 
 
 def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
-    """The runs below a folder, by name and number; with ``name``, only those of that name."""
+    """Return the runs below a folder, by name and number; with ``name``, only those of that name."""
     found = []
     if not out.is_dir():
         return []

@@ -157,7 +157,7 @@ def sortino(returns: Sequence[float]) -> float | None:
 
 
 def missing_ratios(returns: Sequence[float]) -> str | None:
-    """Why a run has no ratios, or None if it has them."""
+    """Return why a run has no ratios, or None if it has them."""
     count = len(returns)
     if count >= RETURNS_LEAST:
         return None
@@ -182,7 +182,7 @@ def summarise(
     wall_s: float,
     journal_sha256: str,
 ) -> dict[str, Figure]:
-    """The summary of a run, with the keys of `SUMMARY_KEYS` in their order.
+    """Return the summary of a run, with the keys of `SUMMARY_KEYS` in their order.
 
     ``orders`` counts all orders that strategies placed, ``refused`` those that rules or risk refused.
     """

@@ -128,14 +128,14 @@ class NumberedRun(RunFolder):
 
 
 def run_numbers(parent: Path) -> list[int]:
-    """The numbers of a folder's kept runs, oldest first."""
+    """Return the numbers of a folder's kept runs, oldest first."""
     if not parent.is_dir():
         return []
     return sorted(int(p.name) for p in parent.iterdir() if _NUMBER.match(p.name) and p.is_dir())
 
 
 def next_number(parent: Path) -> int:
-    """The number of the next run."""
+    """Return the number of the next run."""
     return max(run_numbers(parent), default=0) + 1
 
 
@@ -159,7 +159,7 @@ def _point_to(link: Path, run: Path) -> None:
 
 
 def is_run(folder: Path) -> bool:
-    """True if a backtest wrote the folder: its summary contains the hash of its decisions."""
+    """Return True if a backtest wrote the folder: its summary contains the hash of its decisions."""
     with contextlib.suppress(OSError, ValueError):
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         return isinstance(summary, dict) and "journal_sha256" in summary
@@ -189,7 +189,7 @@ def write_outputs(
 
 
 def summary_json(result: BacktestResult) -> str:
-    """The summary as one JSON object, as ``--json`` prints it. ``allow_nan`` is off: JSON has no NaN."""
+    """Return the summary as one JSON object, as ``--json`` prints it. ``allow_nan`` is off: JSON has no NaN."""
     whole = {
         **result.summary,
         "name": result.name,
@@ -282,7 +282,9 @@ def _csv(header: str, columns: Sequence[Sequence[str]]) -> str:
 
 
 def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
-    """All fills. ``value`` is in the pair's quote currency, exact; the last two columns are valued in ``currency``."""
+    """Return all fills. ``value`` is in the pair's quote currency, exact; the last two columns are valued in
+    ``currency``.
+    """
     quoted = _Quoted()
     rules = [fill.pair.rules for fill in fills]
     eight = [UNIT_DECIMALS] * len(fills)
@@ -312,7 +314,7 @@ def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
 
 
 def orders_csv(orders: Sequence[OrderRow]) -> str:
-    """All orders. Fields that an order does not have (the price of a market order) are empty."""
+    """Return all orders. Fields that an order does not have (the price of a market order) are empty."""
     quoted, specs = _Quoted(), [order.spec for order in orders]
     price_places = [spec.pair.rules.price_decimals for spec in specs]
     lot_places = [spec.pair.rules.amount_decimals for spec in specs]
@@ -351,8 +353,9 @@ def orders_csv(orders: Sequence[OrderRow]) -> str:
 
 
 def equity_csv(result: BacktestResult) -> str:
-    """The sampled curve: the bot's equity and its fall below the peak so far, then each strategy's equity at that
-    time."""
+    """Return the sampled curve: the bot's equity and its fall below the peak so far, then each strategy's equity at
+    that time.
+    """
     names, quoted = list(result.strategy_equity), _Quoted()
     times, values = result.equity.times, result.equity.values
     peaks = np.maximum.accumulate(np.asarray(values)).tolist() if values else []
@@ -366,8 +369,9 @@ def equity_csv(result: BacktestResult) -> str:
 
 
 def daily_csv(result: BacktestResult) -> str:
-    """The close of each calendar day, from which the ratios are computed: the bot's equity and its return on the day
-    before (empty for a partial first or last day), then each strategy's equity."""
+    """Return the close of each calendar day, from which the ratios are computed: the bot's equity and its return on the
+    day before (empty for a partial first or last day), then each strategy's equity.
+    """
     quoted, days = _Quoted(), result.days
     columns = [
         [day.date for day in days],

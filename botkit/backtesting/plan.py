@@ -56,12 +56,12 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def wanted_sources(markets: Iterable[MarketView]) -> dict[str, Source]:
-    """The kind of source that each watched pair must run on."""
+    """Return the kind of source that each watched pair must run on."""
     return {market.pair: "market" if market.is_listened_to else "candles" for market in markets}
 
 
 def first_moment(feed: Feed, pairs: Iterable[str]) -> Nanos:
-    """When the earliest stream of these pairs begins: the time of ``on_start`` if no ``from`` is given."""
+    """Return when the earliest stream of these pairs begins: the time of ``on_start`` if no ``from`` is given."""
     wanted = set(pairs)
     return min((_begin(info) for info in feed.streams if info.pair in wanted), default=0)
 
@@ -76,7 +76,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> FeeCurrencies | None:
-        """The currencies that a fee model depends on; None if it depends on no price."""
+        """Return the currencies that a fee model depends on; None if it depends on no price."""
         pays_in_coin = fees.uses_discount and balances.get(facts.discount_currency)
         coin = facts.discount_currency if pays_in_coin else ""
         counts_volume: bool | None = getattr(fees, "counts_volume", None)
@@ -85,7 +85,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
         return cls(facts.volume_currency, coin, is_certain=bool(coin or counts_volume))
 
     def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
-        """The pairs whose prices affect the fees of a run on ``sources``."""
+        """Return the pairs whose prices affect the fees of a run on ``sources``."""
         currencies = dict.fromkeys(pairs[pair].quote for pair in sources)
         if self.coin:
             currencies[self.coin] = None
@@ -140,7 +140,7 @@ def make_plan(
 
 
 def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
-    """The plan of a run on every pair's books and trades, as far as it has them."""
+    """Return the plan of a run on every pair's books and trades, as far as it has them."""
     names = tuple(pairs)
     keys: list[StreamKey] = []
     for name in names:
@@ -168,7 +168,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """When a stream begins: a candle's row is received at its end, but its open is an earlier price."""
+    """Return when a stream begins: a candle's row is received at its end, but its open is an earlier price."""
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
 
@@ -197,7 +197,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
 
 
 def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
-    """The finest candles that make every needed resolution: the finer they are, the less guessing in fills."""
+    """Return the finest candles that make every needed resolution: the finer they are, the less guessing in fills."""
     for resolution in RESOLUTIONS:
         for info in have:
             if info.resolution == resolution and all(can_build(wanted, resolution) for wanted in resolutions):
@@ -206,7 +206,7 @@ def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> Stre
 
 
 def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
-    """A stream for a pair needed only for valuation, of the run's own kind if there is one."""
+    """Return a stream for a pair needed only for valuation, of the run's own kind if there is one."""
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")
     return next(([have[kind]] for kind in order if kind in have), [])

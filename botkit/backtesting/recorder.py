@@ -118,14 +118,14 @@ class ResultRecorder:
             curve.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
-        """A strategy's own curve, or the bot's if it is the only strategy."""
+        """Return a strategy's own curve, or the bot's if it is the only strategy."""
         return self.strategy_curves.get(strategy, self.curve)
 
 
 def _taken_in(
     withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
 ) -> tuple[Any, ...]:
-    """The columns without the rows that the bot rejected."""
+    """Return the columns without the rows that the bot rejected."""
     rows = [row for row in withheld if row.pair == columns.pair]
     if not rows:
         return received, prices, *others

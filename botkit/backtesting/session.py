@@ -169,7 +169,7 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def begin_of(parts: BacktestParts) -> Nanos:
-    """The time of ``on_start``: ``from``, or else the first row of any stream of the strategies' pairs."""
+    """Return the time of ``on_start``: ``from``, or else the first row of any stream of the strategies' pairs."""
     if parts.start is not None:
         return parts.start
     return first_moment(parts.feed, [pair for pairs in parts.strategy_pairs.values() for pair in pairs])

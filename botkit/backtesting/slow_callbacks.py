@@ -81,7 +81,9 @@ class SlowCallbacks:
 
 
 def strategy_frames(innermost: FrameType | None) -> Iterator[FrameType]:
-    """The frames outside botkit that botkit called last, starting with the callback's own; empty if there are none."""
+    """Yield the frames outside botkit that botkit called last, starting with the callback's own; empty if there are
+    none.
+    """
     stack: list[FrameType] = []
     while innermost is not None:
         stack.append(innermost)

@@ -24,7 +24,7 @@ from botkit.model.requests import (
     Request,
 )
 
-# names, tags and reasons repeat
+# cached, because names, tags and reasons repeat
 _text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode)
 
 # An enum's ``value`` is a Python call; at six lines per order a table pays off.
@@ -33,7 +33,7 @@ _TYPE = {kind: kind.value for kind in OrderType}
 _STATE = {state: state.value for state in OrderState}
 _OUTCOME = {outcome: outcome.value for outcome in Ending}
 
-#: lines collected before they are hashed and passed on; trades memory for fewer calls
+#: how many lines are collected before they are hashed and passed on; more lines use more memory but need fewer calls
 _BLOCK_LINES = 2_000
 
 
@@ -48,7 +48,7 @@ class DecisionLog:
         self.count = 0
 
     def flush(self) -> None:
-        """Hash and pass on the collected lines."""
+        """Hash the collected lines and pass them on."""
         if not self._lines:
             return
         block = ("\n".join(self._lines) + "\n").encode()
@@ -71,8 +71,8 @@ class DecisionLog:
     # -- the kinds of lines ---------------------------------------------------------------------------------------
 
     def intent(self, order: Order, now: Nanos) -> None:
-        """A strategy asked for an order."""
-        if len(self._lines) >= _BLOCK_LINES:  # checked only for intents and requests
+        """Record that a strategy requested an order."""
+        if len(self._lines) >= _BLOCK_LINES:  # only `intent` and `request` check
             self.flush()
         tail = ""
         if order.stop_ticks:
@@ -91,12 +91,12 @@ class DecisionLog:
         )
 
     def cancel(self, order: Order, now: Nanos) -> None:
-        """A strategy, or the engine on its behalf, asked to cancel an order."""
+        """Record that a strategy, or the engine on its behalf, requested a cancel."""
         self._add(f'{{"t":{now},"k":"cancel","c":{order.client_id}}}')
 
     def request(self, request: Request, now: Nanos) -> None:
-        """A request left the turn."""
-        if len(self._lines) >= _BLOCK_LINES:  # checked only for intents and requests
+        """Record a request that left the turn."""
+        if len(self._lines) >= _BLOCK_LINES:  # see `intent`
             self.flush()
         if type(request) is CreateOrder:
             orders = str(request.order.client_id)
@@ -111,14 +111,14 @@ class DecisionLog:
         self._add(f'{{"t":{now},"k":"request","id":{request.id},"endpoint":"{request.endpoint}","c":[{orders}]}}')
 
     def answer(self, answer: Answer, now: Nanos) -> None:
-        """An answer arrived."""
+        """Record an answer."""
         self._add(
             f'{{"t":{now},"k":"answer","id":{answer.request_id},"outcome":"{_OUTCOME[answer.outcome]}",'
             f'"status":{answer.status}}}'
         )
 
     def fill(self, fill: Fill, now: Nanos) -> None:
-        """An execution was booked."""
+        """Record a booked execution."""
         self._add(
             f'{{"t":{now},"k":"fill","c":{fill.order.client_id},"executed":{fill.executed_lots},'
             f'"price":{fill.price_ticks},"lots":{fill.lots},"fee":{fill.fee_units},"fee_in":"{fill.fee_currency}",'
@@ -126,10 +126,10 @@ class DecisionLog:
         )
 
     def state(self, order: Order, now: Nanos) -> None:
-        """An order changed state."""
+        """Record an order's new state."""
         reason = f',"why":{_text(order.reason)}' if order.reason else ""
         self._add(f'{{"t":{now},"k":"state","c":{order.client_id},"state":"{_STATE[order.state]}"{reason}}}')
 
     def note(self, kind: str, now: Nanos, text: str) -> None:
-        """A change in what the bot may do: a halt, a stopped strategy, a new parameter value."""
+        """Record a change in what the bot may do: a halt, a stopped strategy or a new parameter value."""
         self._add(f'{{"t":{now},"k":"{kind}","text":{_text(text)}}}')

@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy: whether it runs, and its counts. ``halted`` is why it places no new orders."""
+    """One strategy: whether it runs, and its counts. ``halted`` is the reason why it places no new orders."""
 
     name: str
     active: bool
@@ -24,7 +24,7 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     skips: Mapping[str, int]
     refusals: Mapping[str, int]
     last_skip: Mapping[str, Mapping[str, Any]]
-    #: as they are now, live changes included
+    #: the current values, live changes included
     parameters: Mapping[str, Any] = {}
 
 

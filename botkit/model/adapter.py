@@ -157,7 +157,7 @@ class RequestSender(Sender, Protocol):
         ...
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their current rules, by lowercase name, read from the exchange; uses the endpoint
+        """Return the pairs and their current rules, by lowercase name, read from the exchange; uses the endpoint
         `botkit.model.limits.PAIRS_ENDPOINT`.
 
         Raises a RequestError that says what to do next (`botkit.errors`).

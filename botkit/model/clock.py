@@ -44,12 +44,12 @@ class Clock(Protocol):
     """Where a driver reads the time: the real clock, an emulator's scaled clock, or a test's manual clock."""
 
     def now(self) -> Nanos:
-        """The time of day, in nanoseconds since the epoch, UTC."""
+        """Return the time of day, in nanoseconds since the epoch, UTC."""
         ...
 
 
 def to_datetime(time: Nanos, zone: tzinfo = UTC) -> datetime:
-    """The time as a datetime in ``zone``, truncated to microseconds."""
+    """Return the time as a datetime in ``zone``, truncated to microseconds."""
     seconds, rest = divmod(time, NS_PER_S)
     # float arithmetic, as in timestamp(), loses microseconds; divmod on integers does not
     return datetime.fromtimestamp(seconds, zone).replace(microsecond=rest // NS_PER_US)
@@ -64,7 +64,7 @@ def from_datetime(moment: datetime) -> Nanos:
 
 
 def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
-    """The midnight in ``zone`` that starts the trading day containing ``now``."""
+    """Return the midnight in ``zone`` that starts the trading day containing ``now``."""
     midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return from_datetime(midnight)
 
@@ -86,7 +86,9 @@ def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
 
 
 def is_date_only(text: str) -> bool:
-    """True for a date without a time, such as ``2025-01-31``. As the end of a range it includes the whole day."""
+    """Return True for a date without a time, such as ``2025-01-31``. At the end of a range it includes the
+    whole day.
+    """
     return _DATE_ONLY.match(text.strip()) is not None
 
 

@@ -36,7 +36,7 @@ class TradeColumns(msgspec.Struct, frozen=True):
         return len(self.received)
 
     def rows(self, start: int, stop: int) -> TradeColumns:
-        """Rows ``start`` to ``stop`` as views."""
+        """Return rows ``start`` to ``stop`` as views."""
         cut = slice(start, stop)
         return TradeColumns(
             self.pair, self.received[cut], self.time[cut], self.ticks[cut], self.lots[cut], self.side[cut]
@@ -64,7 +64,7 @@ class BookColumns(msgspec.Struct, frozen=True):
         return int(self.bid_ticks.shape[1])
 
     def rows(self, start: int, stop: int) -> BookColumns:
-        """Rows ``start`` to ``stop`` as views."""
+        """Return rows ``start`` to ``stop`` as views."""
         cut = slice(start, stop)
         return BookColumns(
             self.pair,
@@ -95,7 +95,7 @@ class CandleColumns(msgspec.Struct, frozen=True):
         return len(self.received)
 
     def rows(self, start: int, stop: int) -> CandleColumns:
-        """Rows ``start`` to ``stop`` as views."""
+        """Return rows ``start`` to ``stop`` as views."""
         cut = slice(start, stop)
         return CandleColumns(
             self.pair,

@@ -140,7 +140,7 @@ class FeeModel(Protocol):
     uses_discount: bool
 
     def rates(self, now: Nanos) -> FeeRates:
-        """The rates in force at ``now``."""
+        """Return the rates in force at ``now``."""
         ...
 
     def record(self, now: Nanos, volume_units: int) -> None:
@@ -149,7 +149,7 @@ class FeeModel(Protocol):
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """The caution for fees to be paid in a coin that the account does not hold; None if it holds some."""
+    """Return the caution for fees to be paid in a coin that the account does not hold; None if it holds some."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -199,11 +199,11 @@ class QueueModel(Protocol):
     assumptions: tuple[str, ...]
 
     def on_arrival(self, shown: int) -> int:
-        """The lots ahead of a new order when the recorded book shows ``shown`` lots at its price."""
+        """Return the lots ahead of a new order when the recorded book shows ``shown`` lots at its price."""
         ...
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """The lots ahead after a snapshot that shows ``shown`` lots at the price."""
+        """Return the lots ahead after a snapshot that shows ``shown`` lots at the price."""
         ...
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
@@ -215,11 +215,11 @@ class QueueModel(Protocol):
         ...
 
     def on_through(self, lots: int) -> int:
-        """How many of ``lots`` the order may take when a trade of that size prints beyond its price."""
+        """Return how many of ``lots`` the order may take when a trade of that size prints beyond its price."""
         ...
 
     def on_cross(self, lots: int) -> int:
-        """How many of ``lots`` the order may take when the other side shows that many at or beyond its price."""
+        """Return how many of ``lots`` the order may take when the other side shows that many at or beyond its price."""
         ...
 
 
@@ -252,7 +252,7 @@ class RiskView(Protocol):
     orders: OrderCounts
 
     def pairs(self) -> Sequence[Pair]:
-        """The pairs in scope, in the configuration's order."""
+        """Return the pairs in scope, in the configuration's order."""
         ...
 
     def last_price(self, pair: Pair) -> float | None:
@@ -260,11 +260,11 @@ class RiskView(Protocol):
         ...
 
     def expected_price(self, order: Order) -> float | None:
-        """The average price that a taker order would get from the visible book; None without a book."""
+        """Return the average price that a taker order would get from the visible book; None without a book."""
         ...
 
     def position_lots(self, pair: Pair) -> int:
-        """The net position in the pair, in lots."""
+        """Return the net position in the pair, in lots."""
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
@@ -280,7 +280,7 @@ class RiskRule(Protocol):
     """Can veto an order before it reaches the router. The first refusal wins."""
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """The reason to refuse the order, or None to let it pass."""
+        """Return the reason to refuse the order, or None to let it pass."""
         ...
 
 

@@ -44,7 +44,7 @@ Quantiles: TypeAlias = tuple[int, ...]
 
 
 def kind_of(endpoint: str) -> str:
-    """The kind of a request by its endpoint: reads count as creates."""
+    """Return the kind of a request by its endpoint: reads count as creates."""
     return CANCEL if endpoint.startswith("cancel_") else CREATE
 
 

@@ -47,7 +47,7 @@ class MergedRows:
         return len(self.received)
 
     def at(self, position: int) -> tuple[MarketColumns, int, int]:
-        """(stream, its row, end of the run) for a position; a run is consecutive rows from one stream."""
+        """Return (stream, its row, end of the run) for a position; a run is consecutive rows from one stream."""
         index = bisect_right(self._starts, position) - 1
         columns, first = self._runs[index]
         end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self.received)

@@ -16,7 +16,7 @@ FIRST = 0
 
 
 def rank(event: object) -> int:
-    """An input's rank among inputs with the same timestamp; 0 comes first."""
+    """Return an input's rank among inputs with the same timestamp; 0 comes first."""
     return _RANKS.get(type(event), FIRST)
 
 

@@ -89,12 +89,12 @@ def to_decimal(value: Number, what: str = "number") -> Decimal:
 
 
 def to_units(value: Number, what: str = "amount") -> int:
-    """The value in units of 1e-8, rounded toward zero."""
+    """Return the value in units of 1e-8, rounded toward zero."""
     return int(to_decimal(value, what) * UNIT)
 
 
 def from_units(units: int) -> Decimal:
-    """The exact Decimal value of an amount in units of 1e-8."""
+    """Return the exact Decimal value of an amount in units of 1e-8."""
     return Decimal(units).scaleb(-UNIT_DECIMALS)
 
 
@@ -110,7 +110,7 @@ def format_scaled(value: int, decimals: int) -> str:
 
 
 def format_units(units: int) -> str:
-    """Units of 1e-8 as plain text without trailing zeros."""
+    """Return units of 1e-8 as plain text without trailing zeros."""
     return format_scaled(units, UNIT_DECIMALS)
 
 
@@ -125,7 +125,7 @@ def divide_up(numerator: int, denominator: int) -> int:
 
 
 def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
-    """The number of steps of 10^-decimals in ``value``, rounded up or down.
+    """Return the number of steps of 10^-decimals in ``value``, rounded up or down.
 
     A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2 and must not be rounded
     down to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or TypeError for anything that is

@@ -36,12 +36,14 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
 
 
 def looks_like_fraction(value: Number | None) -> bool:
-    """True for a percentage that is valid but more likely meant as a fraction: 0.2, where 20 % may be intended."""
+    """Return True for a percentage that is valid but was probably meant as a fraction: 0.2, where 20 % may be
+    intended.
+    """
     return value is not None and _LEAST_PCT <= to_decimal(value) < _DOUBTFUL_PCT
 
 
 def looks_tiny(value: Number | None) -> bool:
-    """True for a percentage so small that a fraction may have been intended: 0.01 for 1 %."""
+    """Return True for a percentage so small that a fraction may have been intended: 0.01 for 1 %."""
     return value is not None and 0 < to_decimal(value) < _LEAST_PCT
 
 

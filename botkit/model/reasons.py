@@ -14,7 +14,7 @@ FIGURE = "…"
 
 
 def kind_of(reason: str) -> str:
-    """The reason with every figure replaced by ``…``."""
+    """Return the reason with every figure replaced by ``…``."""
     return _FIGURE.sub(FIGURE, reason)
 
 

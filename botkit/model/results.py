@@ -81,7 +81,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """The row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
+        """Return the row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -115,7 +115,7 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, fill: Fill, value: float, fee_value: float) -> FillRow:
-        """The row for a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
+        """Return the row for a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
         order = fill.order
         return cls(
             fill.time,

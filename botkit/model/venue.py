@@ -41,7 +41,7 @@ class Venue(Protocol):
         ...
 
     def next_at(self) -> Nanos | None:
-        """The earliest time at which something may become known; None if only new input can cause it."""
+        """Return the earliest time at which something may become known; None if only new input can cause it."""
         ...
 
 

@@ -37,7 +37,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def built_in(plugins: Iterable[tuple[str, Any]]) -> Iterator[Candidate]:
-    """The plugins that ship with botkit, already imported."""
+    """Yield the plugins that ship with botkit, already imported."""
     for name, thing in plugins:
         yield Candidate(name=name, origin="built-in", file=file_of(thing), load=partial(_itself, thing))
 
@@ -113,7 +113,7 @@ def check_own(folder: Path) -> None:
 
 
 def _is_own_group(gid: int) -> bool:
-    """True if the group belongs to the user alone, as on systems that create one group per user."""
+    """Return True if the group belongs to the user alone, as on systems that create one group per user."""
     import grp
     import pwd
 
@@ -196,7 +196,7 @@ def error_place(error: BaseException, file: str) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """The error on one line."""
+    """Return the error on one line."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = " ".join(str(error).split())
@@ -206,7 +206,7 @@ def in_words(error: BaseException) -> str:
 
 
 def file_of(thing: Any) -> str:
-    """The file of a module, class or object; its name if it has no file."""
+    """Return the file of a module, class or object; its name if it has no file."""
     if isinstance(thing, ModuleType):
         return getattr(thing, "__file__", None) or thing.__name__
     module = sys.modules.get(getattr(thing, "__module__", None) or type(thing).__module__)
@@ -214,7 +214,7 @@ def file_of(thing: Any) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A suggestion, or the list of known words."""
+    """Return a suggestion, or the list of known words."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:

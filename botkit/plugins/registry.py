@@ -163,7 +163,7 @@ class Plugins:
     # -- using ----------------------------------------------------------------------------------------------------
 
     def pick(self, kind: str, name: str, where: str = "") -> Registration:
-        """What is registered under a name. Raises PluginError with a suggestion; ``where`` is ``file:line``."""
+        """Return what is registered under a name. Raises PluginError with a suggestion; ``where`` is ``file:line``."""
         registry: dict[str, Registration] = getattr(self, kind)
         found = registry.get(name)
         if found is not None:
@@ -180,7 +180,7 @@ class Plugins:
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
 
     def _unoffered(self, name: str) -> str | None:
-        """The remedy if a plugin's file defines this strategy class without registering it; otherwise None."""
+        """Return the remedy if a plugin's file defines this strategy class without registering it; otherwise None."""
         offered = {registration.thing for registration in self.strategies.values()}
         found: dict[str, tuple[type, str]] = {}
         for plugin in self.loaded:
@@ -201,11 +201,11 @@ class Plugins:
         )
 
     def report_sections(self, result: Any) -> list[ReportSection]:
-        """The sections that plugins add to a report. Raises PluginError naming the plugin that failed."""
+        """Return the sections that plugins add to a report. Raises PluginError naming the plugin that failed."""
         return [section for _, call in self._each("botkit_report_sections") for section in _first(call(result=result))]
 
     def metrics(self, snapshot: dict[str, float]) -> dict[str, float]:
-        """The metrics that plugins add."""
+        """Return the metrics that plugins add."""
         added: dict[str, float] = {}
         for _, call in self._each("botkit_metrics"):
             for figures in call(snapshot=dict(snapshot)):
@@ -218,7 +218,7 @@ class Plugins:
             call(group=group)
 
     def _each(self, hook: str) -> Iterator[tuple[LoadedPlugin, Callable[..., Any]]]:
-        """The plugins that implement a hook, in loading order, each with a function that calls only that plugin.
+        """Yield the plugins that implement a hook, in loading order, each with a function that calls only that plugin.
 
         Wrappers from other plugins surround each call.
         """
@@ -262,11 +262,11 @@ class Plugins:
         self._calls.clear()
 
     def has_wrappers(self, hook: str) -> bool:
-        """True if a plugin wraps an event, so that its calls go through pluggy."""
+        """Return True if a plugin wraps an event, so that its calls go through pluggy."""
         return any(impl.wrapper or impl.hookwrapper for impl in getattr(self.manager.hook, hook).get_hookimpls())
 
     def call_through(self, hook: str, strategy: Any) -> Callable[..., Any]:
-        """A function that takes the event's positional arguments and runs the wrappers around this strategy's
+        """Return a function that takes the event's positional arguments and runs the wrappers around this strategy's
         callback.
         """
         others = [instance for instance in self._instances if instance is not strategy]
@@ -292,7 +292,9 @@ class Plugins:
     # -- describing -----------------------------------------------------------------------------------------------
 
     def describe(self) -> list[dict[str, Any]]:
-        """One row per plugin: name, origin, file, distribution, version, hooks, offers (kind -> names), blocked."""
+        """Return one row per plugin: name, origin, file, distribution, version, hooks, offers (kind -> names) and
+        blocked.
+        """
         rows = []
         for plugin in self.loaded:
             callers = self.manager.get_hookcallers(plugin.thing) or []
@@ -306,7 +308,7 @@ class Plugins:
 
     @staticmethod
     def describe_hooks() -> list[dict[str, str]]:
-        """One row per hook: name, signature, text (its docstring)."""
+        """Return one row per hook: name, signature, text (its docstring)."""
         rows = []
         for name in HOOKS:
             function = getattr(hookspecs, name)
@@ -349,14 +351,14 @@ def load_plugins(
 
 
 def is_strategy(thing: Any) -> bool:
-    """True if an object is a strategy instance, recognised by a marker attribute because nothing here imports the
-    engine.
+    """Return True if an object is a strategy instance, recognised by a marker attribute because nothing here imports
+    the engine.
     """
     return not isinstance(thing, (type, ModuleType)) and getattr(type(thing), "__botkit_strategy__", False) is True
 
 
 def _overrides(cls: type, name: str) -> bool:
-    """True if a class overrides the base's method, which does nothing."""
+    """Return True if a class overrides the base's method, which does nothing."""
     for owner in cls.__mro__:
         if name in vars(owner):
             return "__botkit_strategy__" not in vars(owner)

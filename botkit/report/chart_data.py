@@ -35,7 +35,7 @@ class LocalTimes:
         self._offsets: dict[int, int] = {}  # UTC offsets, by quarter hour
 
     def ms(self, time: Nanos) -> int:
-        """A time in local milliseconds."""
+        """Return a time in local milliseconds."""
         hour = time // (900 * NS_PER_S)  # clock changes happen on the hour in UTC, but some zones are at :30 or :45
         offset = self._offsets.get(hour)
         if offset is None:
@@ -80,12 +80,12 @@ def ascending(times: Sequence[int]) -> list[int]:
 
 
 def deltas(times: Sequence[int]) -> list[int]:
-    """The first time, then differences, which need half the digits."""
+    """Return the first time, then differences, which need half the digits."""
     return [*times[:1], *(b - a for a, b in pairwise(times))]
 
 
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
-    """A curve in the page's format, with ``less`` subtracted."""
+    """Return a curve in the page's format, with ``less`` subtracted."""
     curve = thin(curve, points_max)
     return _points([local.ms(t) for t in curve.times], [rounded(v - less) for v in curve.values])
 
@@ -144,7 +144,7 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
 
 
 def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
-    """A line's last value within each candle; None if it has none there.
+    """Return a line's last value within each candle; None if it has none there.
 
     Values are placed at the candles' times: at any other time, the chart library would leave a gap in the candles.
     """
@@ -159,7 +159,7 @@ def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | Non
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
-    """The lines on a pair's chart; lines of one indicator share a number, which decides their colour."""
+    """Return the lines on a pair's chart; lines of one indicator share a number, which decides their colour."""
     several = len({found.strategy for found in lines}) > 1
     numbers: dict[tuple[str, str], int] = {}
     charts = []
@@ -187,7 +187,7 @@ def pair_chart(
     candles_max: int,
     lines: Sequence[IndicatorLine] = (),
 ) -> ChartData:
-    """One pair's price, volume and fills, with its strategies' indicators and plots."""
+    """Return one pair's price, volume and fills, with its strategies' indicators and plots."""
     candles = join_candles(candles, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
     times = [candles.times[i] for i in rows]
@@ -208,7 +208,9 @@ def pair_chart(
 
 
 def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
-    """What the opening equity would be worth if invested in the traded pair; None unless there is exactly one."""
+    """Return the value of the opening equity if it were invested in the traded pair; None unless there is
+    exactly one.
+    """
     opening = result.summary.get("opening_equity")
     if len(result.prices) != 1 or not isinstance(opening, (int, float)):
         return None
@@ -222,7 +224,7 @@ def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
 
 
 def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
-    """Everything the page draws."""
+    """Return everything the page draws."""
     local = LocalTimes(zone)
     equity = thin(result.equity, EQUITY_POINTS_MAX)
     strategies = []

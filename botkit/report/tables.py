@@ -87,15 +87,15 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
 
 
 def queue_ms(order: OrderRow) -> float | None:
-    """How long an order waited in the router, in ms; None if it was never sent."""
+    """Return how long an order waited in the router, in ms; None if it was never sent."""
     return (order.sent - order.spec.created) / NS_PER_MS if order.sent else None
 
 
 def latest_orders(result: BacktestResult, most: int) -> list[OrderRow]:
-    """The last orders, newest first."""
+    """Return the last orders, newest first."""
     return result.orders[-most:][::-1]
 
 
 def latest_fills(result: BacktestResult, most: int) -> list[FillRow]:
-    """The last fills, newest first."""
+    """Return the last fills, newest first."""
     return result.fills[-most:][::-1]

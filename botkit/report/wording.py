@@ -14,7 +14,7 @@ NOTHING = "–"
 
 
 def zone_of(name: str) -> tzinfo:
-    """A run's time zone, or UTC if the system does not know it."""
+    """Return a run's time zone, or UTC if the system does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -26,7 +26,7 @@ def _number(value: Any) -> float | None:
 
 
 def money(value: Any, sign: bool = False) -> str:
-    """An amount of money; small amounts get more decimals: 1,234,567.89 and 0.00012345."""
+    """Return an amount of money; small amounts get more decimals: 1,234,567.89 and 0.00012345."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -42,7 +42,7 @@ def amounts(units_by_currency: Mapping[str, int]) -> str:
 
 
 def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
-    """A fraction as a percentage."""
+    """Return a fraction as a percentage."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -50,19 +50,19 @@ def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
 
 
 def ratio(value: Any) -> str:
-    """A ratio with two decimals."""
+    """Return a ratio with two decimals."""
     number = _number(value)
     return NOTHING if number is None else f"{number:,.2f}".replace("-", "−")
 
 
 def count(value: Any) -> str:
-    """A whole number with thousands separators."""
+    """Return a whole number with thousands separators."""
     number = _number(value)
     return NOTHING if number is None else f"{number:,.0f}".replace("-", "−")
 
 
 def milliseconds(value: Any) -> str:
-    """A waiting time: 12 ms, 3.4 s, 2.1 min."""
+    """Return a waiting time: 12 ms, 3.4 s, 2.1 min."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -82,7 +82,7 @@ def minute(time: Nanos | None, zone: tzinfo) -> str:
 
 
 def span(length: Nanos) -> str:
-    """A duration in its two largest units: 31 days, 3 h 20 min, 45 s."""
+    """Return a duration in its two largest units: 31 days, 3 h 20 min, 45 s."""
     if length >= 2 * NS_PER_DAY:
         return f"{length / NS_PER_DAY:.0f} days"
     if length >= NS_PER_HOUR:
@@ -95,6 +95,6 @@ def span(length: Nanos) -> str:
 
 
 def tone(value: Any) -> str:
-    """The CSS class, and rich style, for a gain or a loss."""
+    """Return the CSS class, and rich style, for a gain or a loss."""
     number = _number(value)
     return "" if not number else "gain" if number > 0 else "loss"

@@ -25,5 +25,5 @@ class Bounds(msgspec.Struct):
     take_sell: int = NEVER_UP
 
     def of_book(self) -> Bounds:
-        """The bounds that snapshots alone can touch."""
+        """Return the bounds that snapshots alone can touch."""
         return Bounds(self.buy, self.sell)

@@ -48,7 +48,7 @@ class CandleMatcher(Matcher):
             market.waiting.append(order)
 
     def opens_at(self, market: VenueMarket) -> Nanos | None:
-        """When the next waiting order can be processed."""
+        """Return when the next waiting order can be processed."""
         candles = market.candles
         assert candles is not None
         earliest: Nanos | None = None

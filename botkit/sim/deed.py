@@ -34,7 +34,7 @@ class Deed(msgspec.Struct):
     news: dict[Account, AccountNews] = {}
 
     def of(self, order: VenueOrder) -> AccountNews:
-        """The changes of the order's account, with the order marked as touched."""
+        """Return the changes of the order's account, with the order marked as touched."""
         news = self.news.get(order.account)
         if news is None:
             news = self.news[order.account] = AccountNews(order.new.client_id)

@@ -50,19 +50,19 @@ class Floor(Protocol):
     pairs: dict[str, Pair]
 
     def market(self, name: str, /) -> VenueMarket:
-        """A pair's market."""
+        """Return a pair's market."""
         ...
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos, /) -> VenueOrder:
-        """A new order with an id and a rank, not in a market yet."""
+        """Return a new order with an id and a rank, not in a market yet."""
         ...
 
     def book(self, pair: Pair, depth: int, /) -> OrderBook:
-        """A pair's current book."""
+        """Return a pair's current book."""
         ...
 
     def candle_history(self, pair: Pair, /) -> CandleHistory:
-        """The pair's candles up to now."""
+        """Return the pair's candles up to now."""
         ...
 
 

@@ -19,7 +19,7 @@ def mix(value: int) -> int:
 
 
 def text_key(text: str) -> int:
-    """An integer for a short text, equal on every machine (unlike ``hash`` of a str)."""
+    """Return an integer for a short text, equal on every machine (unlike ``hash`` of a str)."""
     return mix(int.from_bytes(text.encode(), "big") & _MASK) ^ len(text)
 
 
@@ -29,7 +29,7 @@ def keyed(seed: int, kind: int, key: int) -> int:
 
 
 def normal(seed: int, kind: int, key: int) -> float:
-    """A nearly normal draw, mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
+    """Return a nearly normal draw, mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
 
     Uses only additions, since logarithms and sines differ in the last digit between machines.
     """

@@ -78,7 +78,7 @@ class FixedFees:
         )
 
     def rates(self, now: Nanos) -> FeeRates:
-        """The configured rates."""
+        """Return the configured rates."""
         return self._rates
 
     def record(self, now: Nanos, volume_units: int) -> None:
@@ -125,7 +125,7 @@ class RankFees:
         )
 
     def rates(self, now: Nanos) -> FeeRates:
-        """The rates of the rank in force at ``now``."""
+        """Return the rates of the rank in force at ``now``."""
         if self._auto:
             period = (now + _TAIPEI - _APPLIED) // NS_PER_DAY
             if period != self._period:

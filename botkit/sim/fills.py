@@ -36,11 +36,11 @@ class Queue:
         return (ahead - lots, 0) if lots <= ahead else (0, lots - ahead)
 
     def on_through(self, lots: int) -> int:
-        """The trade's amount."""
+        """Return the trade's amount."""
         return lots
 
     def on_cross(self, lots: int) -> int:
-        """The amount shown."""
+        """Return the amount shown."""
         return lots
 
 
@@ -53,23 +53,23 @@ class Optimistic:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """Nothing ahead."""
+        """Return nothing ahead."""
         return 0
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """Nothing ahead."""
+        """Return nothing ahead."""
         return 0
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """The whole order."""
+        """Return the whole order."""
         return 0, WHOLE
 
     def on_through(self, lots: int) -> int:
-        """The whole order."""
+        """Return the whole order."""
         return WHOLE
 
     def on_cross(self, lots: int) -> int:
-        """The whole order."""
+        """Return the whole order."""
         return WHOLE
 
 
@@ -91,13 +91,13 @@ class Pessimistic:
         return ahead
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Nothing: trades at the price fill others."""
+        """Return nothing: trades at the price fill others."""
         return ahead, 0
 
     def on_through(self, lots: int) -> int:
-        """The trade's amount."""
+        """Return the trade's amount."""
         return lots
 
     def on_cross(self, lots: int) -> int:
-        """Nothing: a book's amount is not a trade."""
+        """Return nothing: a book's amount is not a trade."""
         return 0

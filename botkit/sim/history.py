@@ -87,8 +87,8 @@ class CandleHistory:
         return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in ended)
 
     def rows(self, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """(bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, including the
-        unfinished one, oldest first.
+        """Return (bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, including
+        the unfinished one, oldest first.
         """
         buckets: dict[Nanos, list[int]] = {}
         for index in range(bisect_left(self._order, start), len(self._order)):

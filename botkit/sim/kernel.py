@@ -127,7 +127,7 @@ class Kernel:
     # -- the recorded market --------------------------------------------------------------------------------------
 
     def market(self, name: str) -> VenueMarket:
-        """The market of a pair. Raises KeyError for an unknown pair."""
+        """Return the market of a pair. Raises KeyError for an unknown pair."""
         market = self._markets.get(name)
         if market is None:
             age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
@@ -231,7 +231,7 @@ class Kernel:
         self.next_news = known if known is not None and (news is None or known < news) else news
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
-        """When, from ``at`` on, our orders can first show in public data; None if nothing on its way will show.
+        """Return when, from ``at`` on, our orders can first show in public data; None if nothing on its way will show.
 
         A book shows them at its next publication. A trade shows an order that takes: one that arrives on a tape with
         books and is not post-only, a triggered stop, or one of our orders that meets another.
@@ -270,7 +270,7 @@ class Kernel:
         return earliest
 
     def _next_deed(self) -> Nanos | None:
-        """When the next thing happens (rather than becomes known)."""
+        """Return when the next thing happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
         touched: Nanos | None = None
@@ -494,7 +494,9 @@ class Kernel:
     # -- what the desk needs --------------------------------------------------------------------------------------
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
-        """A new order with a fresh id: ten digits that do not grow with time, prefixed with ``SL-`` for stops."""
+        """Return a new order with a fresh id: ten digits that do not increase over time, prefixed with ``SL-`` for
+        stops.
+        """
         self._rank += 1
         key = account.key ^ new.client_id if new.client_id else self._rank
         attempt = 0
@@ -515,17 +517,19 @@ class Kernel:
         return self._matcher.large_fills
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
-        """The exact book now: recorded levels less what our orders took, plus our resting orders unless ``own``."""
+        """Return the exact current book: recorded levels less what our orders took, plus our resting orders unless
+        ``own``.
+        """
         market = self.market(pair)
         row = market.book_row(self.now)
         return book_event(market, row, compose(market, row, depth, own=own), self.now)
 
     def orders(self, account: str) -> list[OrderReport]:
-        """Every order of the account, in order of arrival."""
+        """Return every order of the account, in order of arrival."""
         return [order.report() for order in self._ledger.accounts[account].orders.values()]
 
     def trades(self, account: str) -> list[TradeReport]:
-        """Every execution of the account, in order."""
+        """Return every execution of the account, in order."""
         return list(self._ledger.accounts[account].trades)
 
     def ledger(self, account: str) -> dict[str, tuple[int, int]]:
@@ -533,7 +537,7 @@ class Kernel:
         return self._ledger.accounts[account].balances().balances
 
     def account(self, name: str) -> Account:
-        """An account's books, read-only. Raises KeyError."""
+        """Return an account's books, read-only. Raises KeyError."""
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:
@@ -546,7 +550,7 @@ class Kernel:
         self._look_ahead()
 
     def last_price(self, pair: Pair) -> int | None:
-        """The last traded price in ticks, None before the first."""
+        """Return the last traded price in ticks, None before the first."""
         return self._last_ticks(pair)
 
     def check(self) -> None:
@@ -554,7 +558,7 @@ class Kernel:
         self._ledger.check()
 
     def assumptions(self) -> list[str]:
-        """All of this run's assumptions, as sentences for the report."""
+        """Return all of this run's assumptions, as sentences for the report."""
         sentences: list[str] = []
         markets = self._order
         if any(market.books is not None for market in markets):

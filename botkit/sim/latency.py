@@ -175,7 +175,7 @@ class Measured:
         return self.news_ns("", key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """Nothing: it is part of an order's way already."""
+        """Return nothing: it is part of an order's way already."""
         return 0
 
 
@@ -184,6 +184,6 @@ def _mean(quantiles: Sequence[int]) -> int:
 
 
 def _for_all(measured: Mapping[str, Quantiles], kinds: Sequence[str]) -> dict[str, Quantiles]:
-    """A distribution for each kind; an unmeasured kind uses another kind's."""
+    """Return a distribution for each kind; an unmeasured kind uses another kind's."""
     known = next(us for kind in kinds if (us := measured.get(kind)))
     return {kind: measured.get(kind) or known for kind in kinds}

@@ -210,7 +210,9 @@ class Ledger:
         return None if price is None else (units * price[0], price[1])
 
     def _in_discount_currency(self, quote: str, units_e8: int) -> int | None:
-        """A fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the coin that pays at a discount, half up."""
+        """Return a fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the coin that pays at a discount, half
+        up.
+        """
         worth = self._in_volume_currency(quote, units_e8)
         price = self._price_of(self._discount_currency, self._volume_currency)
         if worth is None or price is None:

@@ -85,7 +85,7 @@ class VenueMarket:
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
     def last_ticks(self, now: Nanos) -> int | None:
-        """The last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
+        """Return the last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
         if self.trades is not None:
             trades = self.trades
             row = self.trade_position(now) - 1
@@ -120,7 +120,7 @@ class VenueMarket:
         return row if row >= books.first else -1
 
     def net_lots(self, row: int, ticks: int, lots: int, *, bids: bool) -> int:
-        """What our orders have left at a recorded level."""
+        """Return what our orders have left at a recorded level."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             return lots
@@ -134,7 +134,7 @@ class VenueMarket:
         return max(lots - taken.lots, 0)
 
     def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """One side of the current snapshot, best first, less what our orders took, without empty levels.
+        """Return one side of the current snapshot, best first, less what our orders took, without empty levels.
 
         With a ``depth``, at least that many levels, if available.
         """
@@ -155,7 +155,7 @@ class VenueMarket:
         return net
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
-        """The levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
+        """Return the levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
 
         Counts trades up to and including ``trade_row``, or by default all received by ``now``. A book beyond the
         maximum age has no levels left.
@@ -178,7 +178,7 @@ class VenueMarket:
         return stand
 
     def is_stale(self, row: int, now: Nanos) -> bool:
-        """True if a snapshot is too old to trade on."""
+        """Return True if a snapshot is too old to trade on."""
         if row < 0 or self._max_book_age is None:
             return False
         assert self.books is not None
@@ -248,7 +248,7 @@ class VenueMarket:
             self.sells = [order for order in self.sells if order.remaining_lots]
 
     def bounds(self) -> Bounds:
-        """The prices at which the recorded market can touch our orders."""
+        """Return the prices at which the recorded market can touch our orders."""
         up, down, take_buy, take_sell = NEVER_UP, NEVER_DOWN, NEVER_DOWN, NEVER_UP
         for order in self.stops:
             if order.new.condition is Condition.AT_LEAST:

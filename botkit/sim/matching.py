@@ -59,7 +59,7 @@ class Matcher:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def slipped(self, order: VenueOrder, ticks: int) -> int:
-        """A taker's price after slippage, rounded to ticks against it, never past a limit."""
+        """Return a taker's price after slippage, rounded to ticks against it, never past a limit."""
         slippage = self.slippage_e8
         if order.is_buy:
             price = divide_up(ticks * (UNIT + slippage), UNIT)
@@ -69,7 +69,7 @@ class Matcher:
 
     @staticmethod
     def meets(order: VenueOrder, ticks: int) -> bool:
-        """True if the order may trade at a price of the other side."""
+        """Return True if the order may trade at a price of the other side."""
         if order.type is MARKET:
             return True
         return ticks <= order.price_ticks if order.is_buy else ticks >= order.price_ticks
@@ -357,6 +357,6 @@ class Matcher:
 
     @staticmethod
     def is_met(order: VenueOrder, low: int, high: int) -> bool:
-        """True if a stop's condition holds at the high or at the low."""
+        """Return True if a stop's condition holds at the high or at the low."""
         new = order.new
         return high >= new.stop_ticks if new.condition is Condition.AT_LEAST else low <= new.stop_ticks

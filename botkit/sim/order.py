@@ -90,7 +90,7 @@ class VenueOrder:
         self.bar_lots = 0
 
     def report(self) -> OrderReport:
-        """The order's row. Times are whole milliseconds, as on the wire."""
+        """Return the order's row. Times are whole milliseconds, as on the wire."""
         new = self.new
         return OrderReport(
             pair=self.pair,
@@ -121,7 +121,7 @@ class Orders(dict[str, VenueOrder]):
     """An account's orders by id, in order of creation."""
 
     def created_within(self, request: ListOrders) -> Iterator[VenueOrder]:
-        """The orders that a listing asks for, newest first; the caller cuts them to its limit."""
+        """Return the orders that a listing asks for, newest first; the caller cuts them to its limit."""
         return (order for order in reversed(self.values()) if is_listed(order, request))
 
     def closed_since(self, time: Nanos, pair_rows_max: int) -> list[VenueOrder]:
@@ -136,7 +136,7 @@ class Orders(dict[str, VenueOrder]):
 
 
 def is_listed(order: VenueOrder, request: ListOrders) -> bool:
-    """Whether a listing asks for an order."""
+    """Return whether a listing asks for an order."""
     return (
         order.pair == request.pair
         and (request.client_id is None or order.new.client_id == request.client_id)
@@ -154,16 +154,16 @@ class Trades(list[TradeReport]):
         return len(self)
 
     def since(self, number: int) -> Sequence[TradeReport]:
-        """All but the first ``number``."""
+        """Return all but the first ``number``."""
         return self[number:]
 
     def made_within(self, request: ListTrades) -> Iterator[TradeReport]:
-        """The executions that a listing asks for, newest first; the caller cuts them to its limit."""
+        """Return the executions that a listing asks for, newest first; the caller cuts them to its limit."""
         return (trade for trade in reversed(self) if is_listed_trade(trade, request))
 
 
 def is_listed_trade(trade: TradeReport, request: ListTrades) -> bool:
-    """Whether a listing asks for an execution."""
+    """Return whether a listing asks for an execution."""
     return (
         trade.pair == request.pair
         and (request.order_id is None or trade.order_id == request.order_id)
@@ -210,7 +210,7 @@ class Account:
         return self.total.get(currency, 0) - self.locked.get(currency, 0)
 
     def changed(self, currencies: Iterable[str]) -> BalanceReport:
-        """Some currencies' balances, as the exchange reports them."""
+        """Return some currencies' balances, as the exchange reports them."""
         total, locked = self.total, self.locked
         balances: dict[str, tuple[int, int]] = {}
         for currency in currencies:
@@ -219,6 +219,6 @@ class Account:
         return BalanceReport(balances)
 
     def balances(self) -> BalanceReport:
-        """All balances, as the exchange reports them."""
+        """Return all balances, as the exchange reports them."""
         locked = self.locked
         return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)

@@ -68,7 +68,7 @@ class Deliveries:
 
 
 def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
-    """(bids, asks): the recorded levels less what our orders took, with our resting orders among them.
+    """Return (bids, asks): the recorded levels less what our orders took, with our resting orders among them.
 
     An order that the recorded opposite side has reached is omitted: the queue model may leave it unfilled, but no
     exchange shows a crossed book.
@@ -149,7 +149,7 @@ class BookFeed:
         self.due = changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
-        """The book at ``now``, or None if it is unchanged."""
+        """Return the book at ``now``, or None if it is unchanged."""
         self._changed_at = None
         book = self._book(now)
         self.look()
@@ -193,7 +193,7 @@ class BookFeed:
 
 
 def book_event(market: VenueMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
-    """The composed book as an event. Its time is the exchange's: the row's timestamp plus the time since."""
+    """Return the composed book as an event. Its time is the exchange's: the row's timestamp plus the time since."""
     books = market.books
     if books is None or row < 0:
         return OrderBook(market.pair, now, levels[0], levels[1])

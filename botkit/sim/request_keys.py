@@ -19,7 +19,7 @@ class RequestKeys:
         self._made: dict[tuple[str, str], int] = {}
 
     def key_of(self, account: Account, request: Request) -> int:
-        """A request's key, an integer."""
+        """Return a request's key, an integer."""
         if type(request) is CreateOrder and request.order.client_id:
             return request.order.client_id
         client_id = _client_id(account, request)

@@ -101,7 +101,7 @@ class VenueStream(Generic[_Columns]):
     # -- where we are ---------------------------------------------------------------------------------------------
 
     def position(self, time: Nanos) -> int:
-        """The number of rows received up to and including ``time``, that is, the number of the next one. Never
+        """Return the number of rows received up to and including ``time``, that is, the number of the next one. Never
         decreases.
         """
         cursor = self._cursor
@@ -121,7 +121,7 @@ class VenueStream(Generic[_Columns]):
         return self.first + self._cursor - 1
 
     def time_of(self, row: int) -> Nanos | None:
-        """When the row is received; None if it is not loaded."""
+        """Return when the row is received; None if it is not loaded."""
         index = row - self.first
         return self._axis[index] if index < self.held else None
 
@@ -160,7 +160,7 @@ class VenueStream(Generic[_Columns]):
         self._ask_at = 0
 
     def next_touch(self, now: Nanos) -> tuple[Nanos, bool] | None:
-        """(time, True) of the next row that can touch, or (time, False) to ask again then; None if nothing will
+        """Return (time, True) of the next row that can touch, or (time, False) to ask again then; None if nothing will
         come.
         """
         if self.is_idle:
@@ -223,7 +223,8 @@ class TradeStream(VenueStream[TradeColumns]):
         return self.first + int(self.received.searchsorted(time, side="left"))
 
     def sweep(self, start: int, stop: int, so_far: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        """(highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these rows.
+        """Return (highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these
+        rows.
 
         A trade of unknown side counts for both sides: the pessimistic choice.
         """
@@ -303,7 +304,7 @@ class BookStream(VenueStream[BookColumns]):
         return mask
 
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """(ticks, lots) of one side of a row, best first, at most ``depth``."""
+        """Return (ticks, lots) of one side of a row, best first, at most ``depth``."""
         index = row - self.first
         rows = self._converted.get((bids, depth))
         if rows is None or not 0 <= index - rows[0] < len(rows[1]):
@@ -321,7 +322,7 @@ class BookStream(VenueStream[BookColumns]):
         return rows
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
-        """True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
+        """Return True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
         width = 4  # levels change quickly, so a short look ahead nearly always suffices
         while after < upto:
             stop = min(after + width, upto)
@@ -331,7 +332,9 @@ class BookStream(VenueStream[BookColumns]):
         return True
 
     def shown(self, after: int, upto: int, ticks: int, *, bids: bool) -> list[int]:
-        """The lots that rows ``after`` < row <= ``upto`` show at a price; -1 if a row does not reach that far."""
+        """Return the lots shown at a price by rows ``after`` < row <= ``upto``; -1 for a row that does not reach that
+        far.
+        """
         cut = slice(max(after + 1 - self.first, 0), upto + 1 - self.first)
         prices, lots = (self.bid_ticks[cut], self.bid_lots[cut]) if bids else (self.ask_ticks[cut], self.ask_lots[cut])
         amounts = np.where(prices == ticks, lots, 0).sum(axis=1)
@@ -429,6 +432,6 @@ class CandleStream(VenueStream[CandleColumns]):
         return None
 
     def bar_at(self, row: int) -> tuple[Nanos, int, int]:
-        """(start, open in ticks, lots) of a bar."""
+        """Return (start, open in ticks, lots) of a bar."""
         index = row - self.first
         return self._starts[index], self._opens[index], self._volumes[index]

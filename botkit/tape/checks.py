@@ -33,7 +33,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     time: Nanos
 
     def sentence(self) -> str:
-        """What is wrong, how often, and where it first occurs."""
+        """Return what is wrong, how often, and where it first occurs."""
         return f"{self.stream}: {self.what}, {self.rows} rows, first at row {self.row} ({format_time(self.time)})"
 
 

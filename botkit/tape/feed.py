@@ -60,7 +60,7 @@ class FeedSource(Protocol):
         ...
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream with ``start <= received < end``, in order of receipt."""
+        """Return rows of one stream with ``start <= received < end``, in order of receipt."""
         ...
 
 
@@ -84,7 +84,7 @@ class TapeSource:
         return [s for s in self.tape.streams if not self._only or s.pair in self._only]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream."""
+        """Return rows of one stream."""
         return self.tape.read(*key, start=start, end=end, rows_max=rows_max)
 
 
@@ -102,7 +102,7 @@ class OneKind:
         return [stream for stream in self._tape.streams if stream.kind in self._kinds]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream."""
+        """Return rows of one stream."""
         return self._tape.read(key, start, end, rows_max)
 
 
@@ -169,7 +169,7 @@ class FileSource:
         return self._streams
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream."""
+        """Yield rows of one stream."""
         if self._kept is not None:
             chunks: Iterator[MarketColumns] = iter(self._kept.get(key, []))
         else:
@@ -207,7 +207,7 @@ class _Survey:
         self.has_receive_times |= has_receive_times(columns)
 
     def info(self, key: StreamKey, has_receive_times: bool, told: tuple[tuple[Nanos, Nanos], ...] = ()) -> StreamInfo:
-        """The stream's description; ``told`` are gaps that the format noticed."""
+        """Return the stream's description; ``told`` are gaps that the format noticed."""
         return StreamInfo(
             pair=key[0],
             kind=key[1],
@@ -270,11 +270,13 @@ class Feed:
         return any(source.synthetic for source in self.sources)
 
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
-        """One stream's description, or None if no source has it."""
+        """Return one stream's description, or None if no source has it."""
         return next((info for info in self.streams if info.key == (pair, kind, resolution)), None)
 
     def is_wire(self, pair: str) -> bool:
-        """True if the pair's books are real and were recorded as the exchange sent them, with their receive times."""
+        """Return True if the pair's books are real and were recorded as the exchange sent them, with their receive
+        times.
+        """
         parts = self._parts.get((pair, "books", None), [])
         return bool(parts) and all(info.has_receive_times and not source.synthetic for source, info in parts)
 
@@ -378,7 +380,9 @@ class _Cursor:
             self._held_rows += len(columns)
 
     def known_until(self) -> Nanos:
-        """The time before which all rows have been read. Rows at that exact time may continue in the next chunk."""
+        """Return the time before which all rows have been read. Rows at exactly that time may continue in the next
+        chunk.
+        """
         while not self._exhausted and self._held_rows < self._rows:
             self._load()
         # if all rows of a chunk share one time, the next chunk may hold more rows with it
@@ -387,7 +391,7 @@ class _Cursor:
         return sys.maxsize if self._exhausted else int(self._held[-1].received[-1])
 
     def take(self, until: Nanos) -> MarketColumns | None:
-        """Rows received before ``until``, or None if there are none."""
+        """Return rows received before ``until``, or None if there are none."""
         taken: list[MarketColumns] = []
         rest: list[MarketColumns] = []
         for columns in self._held:
@@ -402,7 +406,7 @@ class _Cursor:
 
 
 def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """The format that matches the file's ending; the longest matching ending wins."""
+    """Return the format that matches the file's ending; the longest matching ending wins."""
     fitting = [
         (len(ending), name)
         for name, reader in formats.items()

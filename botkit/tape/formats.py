@@ -64,7 +64,7 @@ class CandleCsv:
     endings: tuple[str, ...] = (".csv", ".csv.gz")
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's candles, each received at the end of its bucket."""
+        """Yield the file's candles, each received at the end of its bucket."""
         pair = find_pair(options.get("pair"), pairs, str(path))
         said = options.get("resolution")
         if said is not None:
@@ -115,8 +115,8 @@ class CandleCsv:
 
 
 def _sorted(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
-    """All rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order; if the
-    file runs from newest to oldest, that order is reversed.
+    """Yield all rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order; if
+    the file runs from newest to oldest, that order is reversed.
     """
     parts = list(chunks)
     if not parts:
@@ -260,7 +260,7 @@ class TradeCsv:
     endings: tuple[str, ...] = (".csv", ".csv.gz")
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's trades in order."""
+        """Yield the file's trades in order."""
         pair = find_pair(options.get("pair"), pairs, str(path))
         wanted = {
             "time": _TIME,

@@ -102,7 +102,7 @@ _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 def journal_files(root: Path) -> list[Path]:
-    """A tape's journals, oldest first: their names begin with their start time."""
+    """Return a tape's journals, oldest first: their names begin with their start time."""
     return sorted((root / FOLDER).glob(f"*{ENDING}"))
 
 
@@ -343,11 +343,11 @@ class TapeJournal:
                 yield rows.take()
 
     def gaps(self) -> list[tuple[JournalKey, Nanos, Nanos]]:
-        """The gaps that the recorder noted, and those around what is damaged."""
+        """Return the gaps that the recorder noted, and those around what is damaged."""
         return list(self._noted())
 
     def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:
-        """The journal's streams, excluding rows that are already in the tape, as in `read`."""
+        """Return the journal's streams, excluding rows that are already in the tape, as in `read`."""
         known = after or {}
         spans: dict[JournalKey, tuple[int, Nanos, Nanos]] = {}
         gaps: dict[JournalKey, list[tuple[Nanos, Nanos]]] = {}
@@ -377,7 +377,7 @@ class TapeJournal:
 
 
 def _record(payload: bytes, length: int, crc: int) -> Record | None:
-    """A whole record, or None."""
+    """Return a whole record, or None."""
     if not length or len(payload) != length or zlib.crc32(payload) != crc:
         return None
     with suppress(msgspec.MsgspecError):
@@ -386,7 +386,7 @@ def _record(payload: bytes, length: int, crc: int) -> Record | None:
 
 
 def _next_whole(file: BinaryIO, start: int) -> int | None:
-    """Where the next whole record begins, from ``start`` on; None if there is none near."""
+    """Return where the next whole record begins, from ``start`` on; None if there is none near."""
     file.seek(start)
     data = file.read(_SEARCH_BYTES + _PREFIX.size + _RECORD_MAX)
     at = 0

@@ -85,7 +85,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def content_hash(files: Iterable[FileEntry]) -> str:
-    """The tape's identity: equal for equal rows, whichever library wrote the Parquet files."""
+    """Return the tape's identity: equal for equal rows, whichever library wrote the Parquet files."""
     digest = hashlib.sha256()
     for entry in sorted(files, key=lambda f: f.path):
         digest.update(f"{entry.path} {entry.rows} {entry.sha256}\n".encode())
@@ -132,12 +132,12 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def is_inside(path: str) -> bool:
-    """True if a manifest's path stays inside the tape's folder on every system; files at that path may be
+    """Return True if a manifest's path stays inside the tape's folder on every system; files at that path may be
     overwritten.
     """
     return not (path.startswith("/") or any(sign in path for sign in "\\:\0") or ".." in path.split("/") or not path)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The manifest as indented JSON with a final newline."""
+    """Return the manifest as indented JSON with a final newline."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

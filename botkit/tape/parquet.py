@@ -50,12 +50,12 @@ _AGAIN = "import or generate the tape again"
 
 
 def kind_of(columns: MarketColumns) -> Kind:
-    """The kind of stream that these columns belong to."""
+    """Return the kind of stream that these columns belong to."""
     return columns.kind  # type: ignore[return-value]  # a ClassVar[str] with three values
 
 
 def resolution_of(columns: MarketColumns) -> str | None:
-    """The resolution of candles; None for trades and books."""
+    """Return the resolution of candles; None for trades and books."""
     return columns.resolution if isinstance(columns, CandleColumns) else None
 
 
@@ -84,7 +84,7 @@ def _padded(columns: BookColumns, depth: int) -> BookColumns:
 
 
 def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
-    """The same rows, received ``delay_ns`` later."""
+    """Return the same rows, received ``delay_ns`` later."""
     if delay_ns == 0:
         return columns
     kind = kind_of(columns)
@@ -94,7 +94,7 @@ def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
 
 
 def empty(pair: Pair, kind: Kind, resolution: str | None, depth: int = 1) -> MarketColumns:
-    """A stream's columns with no rows."""
+    """Return a stream's columns with no rows."""
     arrays: list[Any] = []
     for name, unit in COLUMNS[kind].items():
         shape: Any = (0, depth) if name.startswith(("bid_", "ask_")) else (0,)
@@ -125,7 +125,7 @@ class ContentHash:
         self._rows += len(columns)
 
     def hexdigest(self) -> str:
-        """The hash of all rows added so far."""
+        """Return the hash of all rows added so far."""
         total = hashlib.sha256(str(self._rows).encode())
         for digest in self._digests.values():
             total.update(digest.digest())

@@ -65,7 +65,7 @@ class SyntheticMarket:
             yield [_candle_columns(pair, rows[pair]) for pair in self._pairs]
 
     def _candle(self, pair: Pair, points: list[dict[str, int]]) -> tuple[int, ...]:
-        """A minute of trades at the book's best prices, around the ten-second points."""
+        """Return a minute of trades at the book's best prices, around the ten-second points."""
         dice, style = self._candle_dice[pair], STYLES[pair]
         unit = 10 ** (8 - pair.rules.price_decimals)
         activity = self._fundamentals.activity_percent

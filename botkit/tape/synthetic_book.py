@@ -87,7 +87,7 @@ class SyntheticPair:
     # -- one second ---------------------------------------------------------------------------------------------------
 
     def second(self, time: Nanos, fair_units: int, activity_percent: int) -> tuple[list[TradeRow], BookRow | None]:
-        """The trades in the second starting at ``time``, and the book at its end if the shown levels changed."""
+        """Return the trades in the second starting at ``time``, and the book at its end if the shown levels changed."""
         fair = fair_units // self._tick_units
         self._requote(fair, activity_percent)
         trades = self._trade(time, fair, activity_percent)
@@ -101,7 +101,7 @@ class SyntheticPair:
         return trades, (self._receive(stamp), stamp, *shown)
 
     def _receive(self, time: Nanos) -> Nanos:
-        """When a recorder in Taipei receives it: some 30 ms later, sometimes much later, never out of order."""
+        """Return when a recorder in Taipei receives it: some 30 ms later, sometimes much later, never out of order."""
         lag_ms = 18 + self._wire.below(16) + (self._wire.below(12) << self._wire.halvings(5))
         self._last_received = max(self._last_received, time + lag_ms * NS_PER_MS)
         return self._last_received
@@ -172,7 +172,9 @@ class SyntheticPair:
         del ticks[wanted + 4 :], lots[wanted + 4 :]
 
     def _level_lots(self, place: int) -> int:
-        """A random amount for a level: heavy-tailed, larger further from the best price, often a round number."""
+        """Return a random amount for a level: heavy-tailed, larger away from the best price, and often a round
+        number.
+        """
         dice, mean = self._dice, self.style.level_steps
         steps = (1 + dice.below(mean)) * (8 + min(place, 16)) // 12 >> 1
         steps <<= dice.halvings(3)

@@ -45,11 +45,11 @@ class Dice:
         self._bits = random.Random(f"botkit synthetic {seed} {purpose}").getrandbits
 
     def below(self, n: int) -> int:
-        """A uniform integer from 0 to n-1 (exact to one part in 2^32)."""
+        """Return a uniform integer from 0 to n-1 (exact to one part in 2^32)."""
         return self._bits(32) * n >> 32
 
     def chance(self, ppm: int) -> bool:
-        """True with a probability of ``ppm`` in a million."""
+        """Return True with a probability of ``ppm`` in a million."""
         return self._bits(32) * 1_000_000 >> 32 < ppm
 
     def normal(self) -> int:

@@ -75,7 +75,7 @@ class Tape:
         return tuple(sorted({s.pair for s in self._all_streams if s.pair not in self._pairs}))
 
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
-        """One stream's description, or None if the tape has no such stream."""
+        """Return one stream's description, or None if the tape has no such stream."""
         return next((s for s in self.streams if s.key == (pair, kind, resolution)), None)
 
     def read(
@@ -132,14 +132,14 @@ class Tape:
         return [sentence for journal in self._journals for sentence in journal.damage()]
 
     def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:
-        """All rows of one file in the manifest. Raises DataError."""
+        """Yield all rows of one file in the manifest. Raises DataError."""
         yield from read_file(
             self.path / entry.path, self._pairs[entry.pair], entry.kind, entry.resolution, rows_max=rows_max
         )
 
 
 def _with_journals(written: Sequence[StreamInfo], journals: Sequence[Sequence[StreamInfo]]) -> tuple[StreamInfo, ...]:
-    """The manifest's streams, each extended by the rows in the journals."""
+    """Return the manifest's streams, each extended by the rows in the journals."""
     streams = {info.key: info for info in written}
     for info in (info for infos in journals for info in infos):
         before = streams.get(info.key)

@@ -68,7 +68,7 @@ class World(Protocol):
     lots: int
 
     def now(self) -> Nanos:
-        """The exchange's time."""
+        """Return the exchange's time."""
         ...
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
@@ -100,7 +100,7 @@ class Session:
         self._client_id = 1000
 
     def of(self, kind: type[_T]) -> list[_T]:
-        """The events of one type, in order."""
+        """Return the events of one type, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
@@ -143,7 +143,7 @@ class Session:
         return answer
 
     def new(self, lots: int | None = None) -> OrderSpec:
-        """A resting buy with a new client id."""
+        """Return a resting buy with a new client id."""
         self._client_id += 1
         world = self.world
         return OrderSpec(
@@ -187,7 +187,7 @@ class Session:
         raise AssertionError(f"the contract requires: {executed} lots of {order_id} are executed: {row}")
 
     async def open_orders(self) -> dict[str, OrderReport]:
-        """The account's open orders in the pair, by the exchange's id."""
+        """Return the account's open orders in the pair, by the exchange's id."""
         answer = await self.read(lambda i: ListOpenOrders(id=i, pair=self.world.pair))
         rows = _reports(answer)
         expect(
@@ -196,7 +196,7 @@ class Session:
         return {row.order_id: row for row in rows}
 
     async def listed(self, client_id: int) -> list[OrderReport]:
-        """The orders with a client id, looked up the way a bot does after a lost answer."""
+        """Return the orders with a client id, looked up the way a bot does after a lost answer."""
         now = self.world.now()
         answer = await self.read(
             lambda i: ListOrders(
@@ -215,7 +215,7 @@ class Session:
         return [row for row in rows if row.client_id == client_id]
 
     async def balances(self) -> dict[str, tuple[int, int]]:
-        """(total, available) in units by currency."""
+        """Return (total, available) in units by currency."""
         body = (await self.read(lambda i: GetBalances(id=i))).body
         assert isinstance(body, BalanceReport), f"GetBalances is answered with a BalanceReport: {body}"
         expect(body.snapshot, "GetBalances gives a full list: a snapshot")
@@ -226,7 +226,7 @@ class Session:
         return await self.send(lambda i: CancelOrder(id=i, pair=self.world.pair, order_id=order_id))
 
     def executed(self, order_id: str) -> list[TradeReport]:
-        """An order's executions, as the streams reported them."""
+        """Return an order's executions, as the streams reported them."""
         return [trade for trade in self.of(TradeReport) if trade.order_id == order_id]
 
 
@@ -250,7 +250,7 @@ class AdapterCases:
     patience_s = 10.0
 
     def world(self) -> AbstractAsyncContextManager[World]:
-        """A new exchange with an account."""
+        """Return a new exchange with an account."""
         raise NotImplementedError("implement `world`: how to reach the exchange")
 
     def run(self, case: Callable[[Session], Awaitable[None]], *, clock_ahead_ms: int = 0, watched: bool = True) -> None:

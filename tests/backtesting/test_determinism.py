@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def digest(config: Path, out: Path, seed: str, cwd: Path) -> tuple[str, str]:
-    """(decision hash, hash of the decisions file) of a run in its own process."""
+    """Return (decision hash, hash of the decisions file) of a run in its own process."""
     done = subprocess.run(
         [sys.executable, "-m", "botkit", "backtest", str(config), "--out", str(out), "--json"],
         check=True,

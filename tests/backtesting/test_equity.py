@@ -238,7 +238,7 @@ events = st.lists(
 
 
 def plain(rows: list[tuple[int, str, int]], opening: dict[str, int]) -> list[tuple[int, float]]:
-    """(time, equity in usdt) after every row and every group of changes, one event at a time."""
+    """Return (time, equity in usdt) after every row and every group of changes, one event at a time."""
     held, price, out = dict(opening), {}, []
     for i, (time, what, figure) in enumerate(rows):
         if what == "fill":

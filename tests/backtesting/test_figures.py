@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """(time, total value) at every close and after the fills of every moment."""
+    """Return (time, total value) at every close and after the fills of every moment."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -70,7 +70,7 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> list[float]:
-    """What each selling order earned against the average cost; opening coins cost the first price."""
+    """Return what each selling order earned against the average cost; opening coins cost the first price."""
     coins, cost = OPENING["btc"], OPENING["btc"] * first
     earned: dict[int, float] = defaultdict(float)
     for fill in fills:
@@ -204,7 +204,7 @@ def on_bar(self, bar):
 
 
 def closes_at(closes: list[float], fill: FillRow) -> float:
-    """The last close at or before a fill, at which a fee in coins is valued."""
+    """Return the last close at or before a fill, at which a fee in coins is valued."""
     return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
 
 

@@ -53,7 +53,7 @@ def text(steps: int, decimals: int) -> str:
 
 
 def make_script(events: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(the strategy's action at each timer, the same as orders for the reference)."""
+    """Return (the strategy's action at each timer, the same as orders for the reference)."""
     rng = random.Random(5)
     script: dict[str, Any] = {}
     orders: list[dict[str, Any]] = []

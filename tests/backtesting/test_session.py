@@ -38,7 +38,7 @@ def on_book(self, book):
 
 
 def small_market(root: Path, rows: int = 400, hole_s: int = 0) -> Path:
-    """A book a second, each with a trade of 0.3 at its best bid or ask; a hole in the middle."""
+    """Return a book a second, each with a trade of 0.3 at its best bid or ask; a hole in the middle."""
     seconds = np.arange(rows, dtype=np.int64)
     received = START + (seconds + np.where(seconds >= rows // 2, hole_s, 0)) * NS_PER_S
     best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10

@@ -13,7 +13,7 @@ CANDLES = SHARED / "btc_usdt-2022-01.ohlc-1m.csv"
 
 
 def reference(data: pd.DataFrame, fast: int, slow: int, fee: float, cash: float) -> tuple[int, float]:
-    """(fills, final equity): market orders at the next open, all in and all out."""
+    """Return (fills, final equity): market orders at the next open, all in and all out."""
     fast_line, slow_line = data.close.rolling(fast).mean(), data.close.rolling(slow).mean()
     coins, fills = 0.0, 0
     for i in range(slow, len(data) - 1):  # never on the first bar that has both averages

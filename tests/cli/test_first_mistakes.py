@@ -95,7 +95,7 @@ def test_own_names_and_events_are_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ('name: str = "x"', "Mine.name: this parameter would hide what every Strategy has"),
+        ('name: str = "x"', "Mine.name: this parameter would hide an attribute that every Strategy has"),
         ("sizes: dict = 3", "Mine.sizes: dict is not a kind of parameter"),
     ],
 )

@@ -131,7 +131,7 @@ TRADES = st.lists(
 
 
 def definition(trades: Sequence[tuple[int, float, float]], starts: Sequence[int]) -> list[Bar]:
-    """The bars by grouping, without any state."""
+    """Return the bars by grouping, without any state."""
     bars: list[Bar] = []
     for start in starts:
         inside = [(p, a) for t, p, a in trades if start <= t < start + M]

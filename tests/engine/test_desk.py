@@ -29,14 +29,14 @@ def bot(**more: object) -> Bot:
 
 
 def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Order:
-    """A limit buy in flight."""
+    """Return a limit buy in flight."""
     order: Order = bot.s.buy(BTC, amount=amount, price=price, **more)
     bot.end_turn()
     return order
 
 
 def states(bot: Bot, order: Order) -> list[str]:
-    """The order states that its strategy was notified of."""
+    """Return the order states that its strategy was notified of."""
     return [state.value for heard, state in bot.s.of("order") if heard is order]
 
 

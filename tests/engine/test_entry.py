@@ -175,14 +175,14 @@ def test_the_exchanges_open_order_cap_applies_across_strategies() -> None:
     first, second = b.strategies
     orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
     refused = second.buy(BTC, amount="0.01", price=900)
-    assert refused.reason == "8 orders of btc_twd are open, the most that the exchange allows"
+    assert refused.reason == "8 orders of btc_twd are open, which is the exchange's maximum"
     assert first.replace(orders[0], price=910).is_open  # it replaces one
     assert second.market_buy(BTC, spend=1_000).is_open
 
 
 def test_an_unknown_pair_is_an_error() -> None:
     b = bot()
-    with pytest.raises(ValueError, match="'doge_twd' is not a pair of this exchange; there are btc_twd, eth_twd"):
+    with pytest.raises(ValueError, match="'doge_twd' is not a pair of this exchange, which has btc_twd, eth_twd"):
         b.s.buy("doge_twd", amount=1, price=1)
 
 
@@ -250,7 +250,7 @@ def test_a_market_order_into_a_stale_book_is_refused_with_its_age() -> None:
     assert b.s.market_buy(BTC, spend=1_000).is_open
     b.to(301)
     b.trade(1_000)
-    why = "the book of btc_twd is 301 s old, and one older than 300 s (max_book_age_s) is not traded on"
+    why = "the book of btc_twd is 301 s old; a market order needs one no older than 300 s (max_book_age_s)"
     assert b.s.market_buy(BTC, spend=1_000).reason == why
     assert b.s.market_sell(BTC, amount=1).reason == why
     assert b.s.sell(BTC, amount=1, price=1_010).is_open

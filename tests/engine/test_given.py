@@ -20,7 +20,7 @@ GIVEN = {"twd": 10_000 * UNIT, "btc": 2 * UNIT}
 
 
 def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
-    """A bot with a price and a book, whose account holds more coins than were handed over."""
+    """Return a bot with a price and a book, whose account holds more coins than were handed over."""
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_book(BTC, 5)) for _ in range(strategies)),
         balances=ACCOUNT,
@@ -36,7 +36,7 @@ def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
 
 
 def asked(b: Bot) -> list[Order]:
-    """The orders that have left."""
+    """Return the orders that have left."""
     found: list[Order] = []
     for request in b.requests:
         if isinstance(request, CreateOrder):

@@ -154,9 +154,9 @@ def test_an_array_indicator_supports_options_inputs_and_tuples() -> None:
     highs, lows = [float(i + 2) for i in range(20)], [float(i) for i in range(20)]
     got = steps(indicator, highs, lows)
     assert got == [None, None, *((2 * high - low, low) for high, low in zip(highs[2:], lows[2:], strict=True))]
-    with pytest.raises(ValueError, match="takes high, low, or a bar; it was given 1 values"):
+    with pytest.raises(ValueError, match="takes high, low, or a bar, but got 1 values"):
         indicator.update(1.0)
-    with pytest.raises(ValueError, match="takes high, low; it was given 1 arrays"):
+    with pytest.raises(ValueError, match="takes high, low, but got 1 arrays"):
         indicator.over([1.0])
 
 

@@ -37,7 +37,7 @@ def bars(count: int) -> list[Bar]:
 
 
 def everything_behind(view: Any) -> Iterator[Any]:
-    """The view and everything it leads to: bases, memoryviews and their objects."""
+    """Yield the view and everything it leads to: bases, memoryviews and their objects."""
     seen: list[Any] = []
     queue = [view]
     while queue:

@@ -380,7 +380,7 @@ def test_only_an_optional_parameter_accepts_null() -> None:
 def test_unknown_and_missing_names_are_reported() -> None:
     with pytest.raises(ParameterError, match=r"fats: Sample has no such parameter; did you mean fast\?; it has pair"):
         values(Sample, pair="btc_twd", fats=3)
-    with pytest.raises(ParameterError, match=r"pair: Sample needs it \(pair\); add it under params"):
+    with pytest.raises(ParameterError, match=r"pair: Sample requires it \(pair\); add it under params"):
         values(Sample)
     assert issubclass(ParameterError, ConfigError)
 

@@ -495,7 +495,7 @@ def test_a_refused_capital_move_gives_the_reason_and_changes_nothing() -> None:
     before = portfolio.state()
     for target, amounts, told in (
         ("a", {"twd": 351}, r"351 twd is more than the 350 twd .* \(of 400, 50 is reserved\)\. Take it from another"),
-        ("a", {"twd": -201}, "a has 200 twd available, and 201 was asked for; 300 twd more is locked in 1 order"),
+        ("a", {"twd": -201}, "a has 200 twd available, but 201 was requested; 300 twd more is locked in 1 order"),
         ("a", {"btc": -1}, "a has 0 btc available"),
         ("a", {"twd": 1, "twb": 1}, r"twb is neither base nor quote .*did you mean twd"),
         ("aa", {"twd": 1}, "there is no strategy 'aa'; did you mean a"),
@@ -540,7 +540,7 @@ def test_coins_given_to_a_pooled_strategy_can_be_taken_back_from_it_alone() -> N
     assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are shared
     refusal = moved(portfolio, "a", btc=-2)
     assert refusal is not None
-    assert "a has 1 btc of its own to give back, and 2 was asked for" in refusal
+    assert "a has 1 btc of its own to give back, but 2 was requested" in refusal
     assert moved(portfolio, "b", btc=-2) is None
     assert portfolio.unassigned["btc"] == 4 * COIN
     assert [portfolio.days.pnl_units(level, "twd") for level in ("a", "b", None)] == [0, 0, 0]

@@ -15,7 +15,7 @@ POOR = {"twd": RICH["twd"]}
 
 
 def bot(**protection: Any) -> Bot:
-    """A bot that holds one coin, bought at 1000 and protected."""
+    """Return a bot that holds one coin, bought at 1000 and protected."""
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, **protection)
@@ -47,7 +47,7 @@ def cancelled_buy(b: Bot) -> Order:
 
 
 def is_watching(b: Bot, cancelled: Order) -> bool:
-    """Whether a position would still be exited: one is opened by an execution that comes after its order's end."""
+    """Return True if a position would still be exited that is opened by an execution arriving after its order's end."""
     before = len(exits(b))
     b.execute(cancelled, 5_000)
     b.trade(400)
@@ -230,7 +230,7 @@ def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_named()
 
     for protection, told in (
         ({"trail_pct": 10}, "its protective exits stay active"),
-        ({}, "nothing manages this position now"),
+        ({}, "nothing manages this position any more"),
     ):
         b = bot(**protection)
         b.s.deeds["timer"] = fail

@@ -21,7 +21,7 @@ from tests.engine_world import BTC, ETH, Bot, Exchange, Listener, S, cancelled_i
 
 
 def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Order]:
-    """A bot with a buy whose answer was lost."""
+    """Return a bot with a buy whose answer was lost."""
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), **more)
     b.trade(1_000)
     order = b.s.buy(BTC, amount=amount, price=price)

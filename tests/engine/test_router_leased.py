@@ -28,7 +28,7 @@ class Shared:
         self.router.slots_changed(SlotsChanged(self._number, leased, until, cancels_until))
 
     def create(self, count: int, now: int) -> list[int]:
-        """The ids of the requests that leave at once."""
+        """Return the ids of the requests that leave at once."""
         for n in range(count):
             self.router.create(order(1000 * self._number + n + 1, "a"), now)
         return self.due(now)

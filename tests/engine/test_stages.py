@@ -28,14 +28,14 @@ def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
 
 
 def turn(b: Bot, given: Any) -> Outcome:
-    """A single turn, without the history that `Bot` provides."""
+    """Return a single turn, without the history that `Bot` provides."""
     out = Outcome()
     b.engine.turn(given, b.now, out)
     return out
 
 
 def started(*strategies: Listener, **more: Any) -> tuple[Bot, Outcome]:
-    """A bot that has begun and waits for its history."""
+    """Return a bot that has begun and waits for its history."""
     b = Bot(*strategies, start=False, **more)
     turn(b, Restore(balances=b.balances))
     return b, turn(b, Begin())
@@ -90,7 +90,7 @@ def test_an_order_in_on_start_is_refused_with_a_pointer_to_on_ready() -> None:
 
 
 def rested(client_id: int = 1) -> Order:
-    """An earlier run's order, resting at the exchange."""
+    """Return an earlier run's order, resting at the exchange."""
     order = Order(
         OrderSpec(
             client_id=client_id,
@@ -181,7 +181,7 @@ def test_no_market_callback_runs_before_on_ready() -> None:
 
 
 def reading(now_s: float) -> Bot:
-    """A bot that begins within a minute and has requested the earlier bars."""
+    """Return a bot that begins within a minute and has requested the earlier bars."""
     b = Bot(
         Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
         start=False,

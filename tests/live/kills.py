@@ -242,7 +242,7 @@ class KillWorld:
         except TimeoutError:
             os.kill(bot, signal.SIGKILL)
             await ending
-            raise RuntimeError(f"the bot never came to {phase!r}: {self._last_words()}") from None
+            raise RuntimeError(f"the bot never reached {phase!r}: {self._last_words()}") from None
         # a bot that is stopping may have ended first
         if code not in {SIGTERM: (0,), STOPPING: (0, -signal.SIGKILL)}.get(phase, (-signal.SIGKILL,)):
             raise RuntimeError(f"the bot ended by itself, with {code}, before {phase!r}: {self._last_words()}")

@@ -77,7 +77,7 @@ async def test_lost_trade_frames_are_reported_once_per_stretch(fast: World, monk
     await looked(bot, lambda: figures(bot)["different"] >= 4)
     assert fault.fired
     (text,) = warnings(bot)
-    assert "It is left as the strategies saw it" in text
+    assert "The bar is not corrected, because strategies have already used it" in text
     assert ("bars", text) in [(kind, note) for _, kind, note in bot.journal.notes()]
     shown = list(puppet(bot).series)
     fast.emulator.remove_faults()
@@ -230,8 +230,8 @@ def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end(
     [
         ("down", "info", "the stream of trades was down"),
         ("gap", "warning", "more trades happened between two frames than the exchange lists"),
-        ("late", "info", "trades arrived after it had closed"),
-        ("very late", "warning", "trades arrived long after it had closed"),
+        ("late", "info", "trades arrived after the bar had closed"),
+        ("very late", "warning", "trades arrived long after the bar had closed"),
         ("spike", "info", "an implausible price was withheld"),
     ],
 )

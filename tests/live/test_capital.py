@@ -93,7 +93,7 @@ async def test_capital_is_added_to_and_taken_from_a_running_bot(
     locked = puppet(bot).balance("usdt").locked
     code, text = await said(funded, capsys, "take", "p", "usdt=69000")
     assert code == 2
-    assert f"p has {70_000 - locked:.10g} usdt available, and 69000 was asked for" in text
+    assert f"p has {70_000 - locked:.10g} usdt available, but 69000 was requested" in text
     assert "is locked in 1 order" in text
     for arguments, words in (
         (("add", "p", "usdt=20001"), "20001 usdt is more than the 20000 usdt that belongs to no strategy (of 30000,"),

@@ -30,7 +30,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def config(seed: int, tape: ParityTape) -> str:
-    """A seed's bot configuration: its strategy, part of the tape, money, latency, fees and limits."""
+    """Return a seed's bot configuration: its strategy, part of the tape, money, latency, fees and limits."""
     dice = Random(f"hearing {seed}")
     span = tape.seconds * NS_PER_S
     room = max(tape.end - tape.start - span, 0)

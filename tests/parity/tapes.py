@@ -37,12 +37,12 @@ class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parity_tape(name: str, folder: Path) -> ParityTape | None:
-    """The tape of `TAPES` with this name, written below ``folder`` if missing; None if it is unavailable."""
+    """Return the tape of `TAPES` with this name, written below ``folder`` if missing; None if it is unavailable."""
     return _MAKERS[name](folder)
 
 
 def recorded_frames(folder: Path) -> ParityTape | None:
-    """The recorded frames as a tape below ``folder``; None if they are unavailable."""
+    """Return the recorded frames as a tape below ``folder``; None if they are unavailable."""
     if not FRAMES.exists():
         return None
     path = folder / "frames"
@@ -52,7 +52,7 @@ def recorded_frames(folder: Path) -> ParityTape | None:
 
 
 def bundled(folder: Path) -> ParityTape:
-    """The project's bundled tape, read in place."""
+    """Return the project's bundled tape, read in place."""
     return ParityTape(
         path=BUNDLED,
         start=parse_time("2025-04-02T20:01"),
@@ -72,7 +72,7 @@ def burst_tape(folder: Path) -> ParityTape:
 
 
 def cascade_tape(folder: Path) -> ParityTape:
-    """The synthetic market of two pairs, in which one trade in ten sweeps: see `write_cascades`."""
+    """Return the synthetic market of two pairs, in which one trade in ten sweeps: see `write_cascades`."""
     path = folder / "cascades"
     if not path.exists():
         path.mkdir(parents=True)

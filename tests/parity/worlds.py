@@ -59,7 +59,7 @@ def write_tape(folder: Path, pairs: Any) -> float:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """The rows, with events that the synthetic market never produces."""
+    """Return the rows, with events that the synthetic market never produces."""
     if not isinstance(columns, BookColumns):
         return columns
     since_s = (columns.received - START) / NS_PER_S
@@ -91,7 +91,7 @@ def project(
     balances: str = '{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}',
     capital: str | None = None,
 ) -> Project:
-    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on.
+    """Return a bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on.
 
     ``capital`` is of the last strategy, by default the whole account.
     """
@@ -116,14 +116,14 @@ def project(
 
 
 def backtested(found: Project) -> list[str]:
-    """The decisions of a backtest."""
+    """Return the decisions of a backtest."""
     path = found.loaded.path.with_name("backtest.jsonl")
     run_backtest(backtest_parts(found), decisions_to=path, readings=False)
     return path.read_text().splitlines()
 
 
 async def both(found: Project) -> tuple[list[str], LockstepResult]:
-    """A bot's decisions in a backtest and over HTTP and WebSocket, which must be the same line by line."""
+    """Return a bot's decisions in a backtest and over HTTP and WebSocket, which must be the same line by line."""
     folder = found.loaded.path.parent / "lockstep"
     result, difference = await compare_in_lockstep(found, folder)
     assert difference is None, (
@@ -134,7 +134,7 @@ async def both(found: Project) -> tuple[list[str], LockstepResult]:
 
 
 def counted(lines: list[str]) -> Counter[str]:
-    """What happened in a run, by name: the number of lines of each kind, and the events that the test requires."""
+    """Count what happened in a run, by name: the lines of each kind, and the events that the test requires."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(row["k"] for row in rows)
     asked: dict[int, dict[str, Any]] = {}

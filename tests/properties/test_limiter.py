@@ -39,7 +39,7 @@ PACED = table(create_order=(25, 1), create_batch=(20, 2), cancel_order=(20, 1), 
 
 @st.composite
 def fates(draw: st.DrawFn) -> tuple[Ending, int, int]:
-    """(outcome, when it arrives, ms from the grant to the answer or the abort).
+    """Return (outcome, when it arrives, ms from the grant to the answer or the abort).
 
     It arrives after so many thousandths of the time in which it may; -1 is never.
     """

@@ -56,7 +56,7 @@ def write_tape(folder: Path, name: str, end: Nanos) -> None:
 
 
 def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
-    """A sample on the bundled rows up to ``end``; candles from before the window serve as its warm-up."""
+    """Return a sample on the bundled rows up to ``end``; candles from before the window serve as its warm-up."""
     tape = folder / f"tape-{end}"
     if not tape.exists():
         write_tape(tape, name, end)
@@ -66,8 +66,9 @@ def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
 
 
 def decided(out: Outcome, until: Nanos) -> list[dict[str, Any]]:
-    """All decisions up to the cut tape's last row, and at that moment the strategy's requests: answers and fills
-    then may already come from the next row."""
+    """Return all decisions up to the cut tape's last row, and at that moment the strategy's requests: answers and fills
+    then may already come from the next row.
+    """
     lines = out.decisions
     return [line for line in lines if line["t"] < until or (line["t"] == until and line["k"] in ("intent", "cancel"))]
 

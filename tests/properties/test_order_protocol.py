@@ -61,7 +61,7 @@ class Violation(AssertionError):
 
 
 def play(seed: int, faults: float = 0.15, resends: bool = False) -> ModelExchange:
-    """One run; raises Violation if an invariant is violated."""
+    """Return one run; raises Violation if an invariant is violated."""
     exchange = ModelExchange(seed, RICH, ACCEPT_S * S, faults)
     exchange.resends = resends
     b = Bot(Gambler(), seed=seed, latest_accept_s=ACCEPT_S)
@@ -146,7 +146,7 @@ def test_without_faults_every_order_takes_the_simple_path() -> None:
 
 
 def caught(seeds: int = 20, **options: Any) -> bool:
-    """True if a mutant's run violates an invariant, its own assertions included."""
+    """Return True if a mutant's run violates an invariant, its own assertions included."""
     for seed in range(seeds):
         try:
             play(seed, **options)

@@ -182,17 +182,17 @@ class Script:
             flow[1] += paid
 
     def profits(self) -> dict[tuple[str | None, str], int | None]:
-        """Every level's profit of the day."""
+        """Return every level's profit of the day."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
         return {key: self.portfolio.days.pnl_units(*key) for key in keys}
 
     def all_positions(self) -> dict[tuple[str, str], Position]:
-        """Every position by strategy and pair."""
+        """Return every position by strategy and pair."""
         names = self.portfolio.strategies
         return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Every position's amount, and the money that went through it: realised less cost."""
+        """Return every position's amount, and the money that went through it: realised less cost."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies

@@ -115,7 +115,7 @@ class EveryRow(RowByRow, SpanBySpan):
 
 
 def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
-    """A random walk with runs of equal times, pauses, and an occasional jump."""
+    """Return a random walk with runs of equal times, pauses, and an occasional jump."""
     rows = random.randint(1, ROWS)
     price, prices, lots = 1_000, [], []
     for _ in range(rows):
@@ -167,7 +167,7 @@ def spiked(prices: list[int]) -> list[int]:
 
 
 def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, ...]:
-    """One run of a seed's world, with everything by which two runs could differ.
+    """Return one run of a seed's world, with everything by which two runs could differ.
 
     ``merges``: half of the worlds have books, and half of the simple ones two pairs.
     """
@@ -252,7 +252,7 @@ def test_a_bar_whose_first_trade_is_in_a_span_ends_by_its_timer() -> None:
 
 
 def caught() -> bool:
-    """True if a mutant of the spans decides differently in some world, or trips one of its own assertions."""
+    """Return True if a mutant of the spans decides differently in some world, or trips one of its own assertions."""
     for seed in range(WORLDS):
         try:
             if play(seed, SpanBySpan) != play(seed, EveryRow):

@@ -17,7 +17,7 @@ QUIET = books([(0, BIDS, ASKS)])
 
 
 def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: str = "buy", **options: object) -> int:
-    """How much of an order sent at second 1 is filled by trades."""
+    """Return how much of an order sent at second 1 is filled by trades."""
     venue = Venue(QUIET, trades(rows), **options)
     venue.to(1)
     cid = venue.order(side, lots, price)
@@ -379,7 +379,7 @@ def test_an_order_placed_before_the_first_trade_is_known_is_filled_by_it() -> No
 
 
 def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, bool]]:
-    """The fills of an order sent at second 5, after some trades on a book of second 0."""
+    """Return the fills of an order sent at second 5, after some trades on a book of second 0."""
     venue = Venue(QUIET, trades(rows))
     venue.to(5)
     cid = venue.order(side, lots, price)

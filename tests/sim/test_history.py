@@ -15,14 +15,14 @@ T0 = 1_790_298_000 * 10**9 // NS_PER_HOUR * NS_PER_HOUR
 
 
 def candles(rows: list[tuple[int, ...]]) -> CandleColumns:
-    """(minute after T0, open, high, low, close, lots)."""
+    """Return (minute after T0, open, high, low, close, lots)."""
     table = np.array(rows, dtype=np.int64).T
     start = T0 + table[0] * NS_PER_MINUTE
     return CandleColumns(PAIR, "1m", start + NS_PER_MINUTE, start, *table[1:])
 
 
 def trades(rows: list[tuple[int, int, int, int]]) -> TradeStream:
-    """(second received, second stamped, ticks, lots), both after T0."""
+    """Return (second received, second stamped, ticks, lots), both after T0."""
     table = np.array(rows, dtype=np.int64).T
     stream = TradeStream()
     sides = np.ones(len(rows), dtype=np.int8)

@@ -125,7 +125,7 @@ def test_own_orders_and_takes_show_in_the_published_book() -> None:
 
 
 def matches(venue: Venue, seconds: float) -> list[list[str]]:
-    """What the account has been told by then: each publication as a list of event names."""
+    """Return what the account has been told by then: each publication as a list of event names."""
     told = venue.kernel.advance(T0 + round(seconds * S))
     return [[type(event).__name__ for event in p.events] for p in told if p.account is not None]
 

@@ -22,8 +22,9 @@ def quantiles(least_ms: float, most_ms: float) -> list[int]:
 
 
 def measured(folder: Path, **changed: Any) -> Path:
-    """A run's folder: a create takes 20 to 60 ms to arrive and 10 to 30 back, a cancel less; books are 1 to 5 ms
-    late."""
+    """Return a run's folder: a create takes 20 to 60 ms to arrive and 10 to 30 back, a cancel less; books are 1 to 5 ms
+    late.
+    """
     document = {
         "format": FORMAT,
         "bot": "maker",

@@ -35,7 +35,7 @@ Fill = tuple[int, str, Decimal, Decimal]  # (ms, side, price, amount)
 
 
 def frames() -> list[tuple[int, str, Any]]:
-    """(received ms, kind, frame) in matching order: by time, books before trades."""
+    """Return (received ms, kind, frame) in matching order: by time, books before trades."""
     rows = []
     with gzip.open(FRAMES, "rt", encoding="utf-8") as file:
         for line in file:
@@ -45,7 +45,9 @@ def frames() -> list[tuple[int, str, Any]]:
 
 
 def quote(number: int, bids: Side_, asks: Side_) -> tuple[Decimal, Decimal]:
-    """The script: at the touch, inside the spread or on the second level, on the third level, beyond the depth."""
+    """Return the scripted quote: at the touch, inside the spread or on the second level, on the third, or beyond the
+    depth.
+    """
     tick = Decimal("0.01")
     match number % 4:
         case 0:
@@ -81,7 +83,7 @@ class Standing:
         return part
 
     def crossed(self, other: Side_) -> Decimal:
-        """A snapshot of the other side, and what it fills."""
+        """Process a snapshot of the other side, and return the amount that it fills."""
         amounts = dict(other)
         self.taken = {p: t for p, t in self.taken.items() if amounts.get(p) == t[0]}
         reached = [(p, a) for p, a in other if self.sign * (p - self.price) <= 0]

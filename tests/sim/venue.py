@@ -76,7 +76,7 @@ def candles(rows: Iterable[tuple[int, int, int, int, int, int]], pair: Pair = BT
 
 
 def singly(publications: Iterable[Publication]) -> list[Publication]:
-    """One event each."""
+    """Return one event each."""
     return [Publication(p.at, p.account, event) for p in publications for event in p.events]
 
 
@@ -143,7 +143,7 @@ class Venue:
         return next(row for row in self.kernel.orders(account) if row.client_id == client_id)
 
     def fills(self, client_id: int, account: str = "ann") -> list[tuple[int, int, bool]]:
-        """An order's executions as (ticks, lots, is_maker)."""
+        """Return an order's executions as (ticks, lots, is_maker)."""
         order_id = self.report(client_id, account).order_id
         return [(t.price_ticks, t.lots, t.is_maker) for t in self.kernel.trades(account) if t.order_id == order_id]
 

@@ -32,7 +32,7 @@ Printed = pytest.CaptureFixture[str]
 
 
 def damaged(content: bytes, dice: random.Random) -> bytes:
-    """The content with something wrong."""
+    """Return the content with something wrong."""
     at = dice.randrange(len(content))
     size = dice.choice((1, 40, 4_000))
     match dice.choice(("flip", "cut", "zeros", "noise", "hole", "empty", "foreign")):
@@ -52,7 +52,7 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
 
 
 def opened(root: Path, pairs: Mapping[str, Pair]) -> tuple[Tape | None, str]:
-    """The tape, or why there is none."""
+    """Return the tape, or why there is none."""
     try:
         return Tape.open(root, pairs), ""
     except DataError as error:

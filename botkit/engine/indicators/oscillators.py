@@ -33,7 +33,7 @@ class RSI(Indicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._count = 0  # number of changes so far, up to length
-        self._gain = self._loss = 0.0  # sums until ready, averages from then on
+        self._gain = self._loss = 0.0  # sums until ready, averages after that
         self._last: float | None = None
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
@@ -57,7 +57,7 @@ class RSI(Indicator[float]):
             gain = self._gain = self._gain / length
             loss = self._loss = self._loss / length
         both = gain + loss
-        # divide first: 100.0 * gain / gain may come out above 100
+        # divide first, because 100.0 * gain / gain can exceed 100
         index = self.value = 100.0 * (gain / both) if both else 50.0
         return index
 

@@ -1,4 +1,4 @@
-"""Volatility: how far prices swing."""
+"""Volatility indicators: how widely prices swing."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class ATR(Indicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._count = 0
-        self._mean = 0.0  # a sum until ready
+        self._mean = 0.0  # the sum of the ranges until ready
         self._last: float | None = None  # close of the previous bar
 
     def step(self, high: float, low: float, close: float) -> float | None:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Order books: the strategy's view, the book without our own orders, and the cost of taking from it."""
+"""Order books: the strategy's view, the book without our own orders, and the cost of taking liquidity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.pairs import Pair
 
 
 class BookView:
-    """An order book as a strategy reads it: levels as floats, best first, and how old it is."""
+    """An order book as a strategy reads it: levels as floats, best first, and the age of the book."""
 
     __slots__ = ("_book", "_now", "_seen")
 
@@ -52,7 +52,7 @@ class BookView:
 
     @property
     def age_s(self) -> float:
-        """Seconds since this book reached the bot; infinite before the first."""
+        """Seconds since this book reached the bot; infinite before the first book."""
         return (self._now - self._seen) / NS_PER_S if self._seen else float("inf")
 
     @property
@@ -62,7 +62,9 @@ class BookView:
 
 
 def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
-    """The book less our own resting orders. A level rounded on the wire may leave a remainder, never a negative one."""
+    """Return the book less our own resting orders. A level that was rounded on the wire may leave a remainder, but
+    never a negative one.
+    """
     if not orders:
         return book
     own: dict[tuple[Side, int], int] = {}
@@ -70,7 +72,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
         key = (order.side, order.price_ticks)
         own[key] = own.get(key, 0) + order.remaining_lots
     # Book frames after the first show amounts rounded to amountPrecision, so a level that is entirely ours can differ
-    # by half a step; a remainder below one step counts as ours.
+    # by half a step; a remainder below one step is treated as ours.
     rules = book.pair.rules
     step = int(10 ** max(0, rules.amount_decimals - rules.display_decimals))
 
@@ -100,7 +102,7 @@ def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, bu
 
 
 def cost_units(pair: Pair, levels: tuple[tuple[int, int], ...], lots: int) -> tuple[int, int]:
-    """(quote units that ``lots`` cost on the ask levels, lots that the levels do not cover)."""
+    """Return (quote units that ``lots`` cost on the ask levels, lots that the levels do not cover)."""
     units = 0
     for ticks, available in levels:
         take = min(available, lots)

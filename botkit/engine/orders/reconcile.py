@@ -1,8 +1,8 @@
 """Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
 One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
-from its trades; an order in it that is not ours is foreign: shown, but never touched. Balances come last, once all
-executions are booked.
+from its trades; an order in it that is not ours is foreign: it is shown, but never touched. Balances are compared last,
+once all executions are booked.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: a bot that trades all the time leaves the balances to the next comparison after this many reads
+#: after this many reads, a bot that trades all the time leaves the balances to the next comparison
 _OVERTAKEN_MAX = 5
-#: a single listing of orders created since the journal's last row is enough: one order settles the question
+#: one row is enough for a listing of the orders created since the journal's last row
 LISTED_MAX = 1000
 
 
@@ -69,7 +69,7 @@ class Reconciliation:
         self._outbox.compare_failed(why, answer.outcome)
 
     def _list_unwritten(self, now: Nanos) -> None:
-        """Look for orders missing from the journal, one pair at a time; then for the open orders."""
+        """Look for orders that are missing from the journal, one pair at a time, and then for the open orders."""
         wanted = self._unwritten
         if wanted is None or not self._to_list:
             self._list_orders(now)
@@ -142,11 +142,11 @@ class Reconciliation:
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
         if self._unexplained():
-            # their fills are still being read; until then balances would look like outside changes
+            # their fills are still being read; before those are booked, balances would look like outside changes
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
-            # the answer may predate an execution booked meanwhile, and would seem to contradict it
+            # the answer may predate an execution that was booked in the meantime, and would seem to contradict it
             self._overtaken += 1
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
@@ -176,7 +176,7 @@ class Reconciliation:
         )
 
     def _open(self, report: BalanceReport, now: Nanos) -> str | None:
-        """Open the books with the account's current balances. Returns why they do not cover the capital, if so."""
+        """Open the books with the account's current balances. Returns the reason if they do not cover the capital."""
         try:
             self._portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
         except ValueError as error:
