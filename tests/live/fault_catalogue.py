@@ -228,7 +228,7 @@ _PLUGINS = _LIVE + "test_faults_plugins.py::"
 _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
 _SOURCE = "tests/config/test_source.py::"
-_JUMP = _TIME + "test_an_hours_jump_of_the_wall_clock_moves_neither_timers_nor_stamps_and_is_reported"
+_JUMP = _TIME + "test_a_wall_clock_jump_of_an_hour_moves_neither_timers_nor_timestamps_and_is_reported"
 _JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
 _FAILS = _PLUGINS + "test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line"
 _NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, but cancels continue"
@@ -251,8 +251,8 @@ TIME: dict[str, Shown] = {
     ),
     "seconds and milliseconds mixed": Shown(
         (
-            _TIME + "test_a_stamps_size_decides_between_seconds_and_milliseconds",
-            _TIME + "test_an_impossible_stamp_is_refused",
+            _TIME + "test_a_timestamps_size_decides_between_seconds_and_milliseconds",
+            _TIME + "test_an_impossible_timestamp_is_refused",
         )
     ),
 }
@@ -335,7 +335,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "damage in the journal's log": Shown(
         (
             _DISK + "test_lost_commits_halt_the_bot_until_the_user_has_checked",
-            _LOG + "test_a_flipped_bit_anywhere_loses_only_the_last_commit_or_is_reported",
+            _LOG + "test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported",
             _LOG + "test_a_truncated_or_emptied_log_is_reported",
         ),
         "has lost its latest commits (its log journal.sqlite-log-00000001...`botkit resume` lifts it",

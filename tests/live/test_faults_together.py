@@ -1,4 +1,4 @@
-"""All faults of network, answers and streams at random and at once, to a trading bot: the books stay right."""
+"""All faults in network, answers and streams strike a trading bot at random and at once, and the books stay right."""
 
 from __future__ import annotations
 

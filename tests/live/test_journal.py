@@ -1,4 +1,4 @@
-"""The journal keeps what was committed, whole, and says what is wrong with a file."""
+"""The journal keeps everything that was committed, and says what is wrong with a file."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_order_is_read_back_as_written(tmp_path_factory: pytest.TempPathFa
     again.close()
 
 
-def test_a_commit_is_complete_or_absent(tmp_path: Path) -> None:
+def test_a_commit_is_either_complete_or_absent(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     bad = order(client_id=8)
     bad.reason = object()  # type: ignore[assignment]
@@ -102,7 +102,7 @@ def test_an_unwritable_journal_is_reported(tmp_path: Path) -> None:
 
 
 class Refusing:
-    """A connection whose disk fails with this SQLite error code."""
+    """A connection that fails with this SQLite error code."""
 
     def __init__(self, code: int, words: str) -> None:
         self.error = sqlite3.OperationalError(words)
@@ -224,7 +224,7 @@ def test_ids_are_leased_in_blocks_and_never_reused(tmp_path: Path) -> None:
     assert all(after - before >= ID_BLOCK for before, after in itertools.pairwise(seen))
 
 
-def test_ids_never_reach_the_one_used_by_the_exchanges_tools(tmp_path: Path) -> None:
+def test_client_ids_never_reach_the_one_that_the_exchanges_tools_use(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     assert journal.lease_ids(Random(1), after=ID_MAX - 10)[0] == 1
     journal.close()

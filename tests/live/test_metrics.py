@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: only on this machine, complete, and formatted as Prometheus reads them."""
+"""Metrics for Prometheus are served only on this machine, are complete, and have the format that Prometheus reads."""
 
 from __future__ import annotations
 
