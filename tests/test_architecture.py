@@ -36,7 +36,18 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
     # backtests from Python; what a user holds becomes a project and a feed
-    "research": {"assembly", "backtesting", "project", "config", "report", "tape", "plugins", "model", "engine"},
+    "research": {
+        "assembly",
+        "backtesting",
+        "project",
+        "config",
+        "report",
+        "tape",
+        "plugins",
+        "model",
+        "engine",
+        "version",
+    },
     "cli": {
         "assembly",
         "research",

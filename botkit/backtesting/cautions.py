@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from botkit.backtesting.metrics import missing_ratios
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan
+from botkit.backtesting.statistics import missing_ratios
 from botkit.engine.money.ownership_report import Ownership
 from botkit.engine.view import EngineView
 from botkit.errors import ConfigError

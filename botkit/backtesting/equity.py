@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from typing import TypeAlias
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from botkit.backtesting.downsample import CurveSampler, FloatArray, TimeArray
+from botkit.backtesting.falls import Falls
 from botkit.engine.money.valuation import Valuation
 from botkit.errors import ConfigError
 from botkit.model.clock import Nanos, from_datetime, to_datetime
@@ -81,11 +81,7 @@ class EquityCurve:
         self._sampler = CurveSampler()
         self._equity_memory: FloatArray = np.empty(0)
         self._time_memory: TimeArray = np.empty(0, np.int64)
-        self._peak = 0.0
-        self._peak_time: Nanos | None = None
-        self._worst = 1.0  # equity / peak at the deepest fall
-        self._worst_peak = 0.0
-        self._drawdown = Drawdown()
+        self._falls: Falls | None = None
         self._midnight: Nanos | None = None
         self._daily: list[tuple[Nanos, float]] = []
         self._first_day_is_whole = False
@@ -274,15 +270,14 @@ class EquityCurve:
     def _evaluate(self, times: TimeArray, equity: FloatArray, rates: Mapping[str, FloatArray | float]) -> None:
         if self._opening is None and not self._open(times, rates):
             return
-        low = float(equity.min())
-        if np.isnan(low):
+        if np.isnan(equity.min()):
             known = ~np.isnan(equity)
             times, equity = times[known], equity[known]
             if not len(times):
                 return
-            low = float(equity.min())
         self._close_days(times, equity)
-        self._follow(times, equity, low, float(equity.max()))
+        assert self._falls is not None
+        self._falls.add(times, equity)
         self._sampler.add(times, equity)
         self._final = float(equity[-1])
 
@@ -299,8 +294,8 @@ class EquityCurve:
         return True
 
     def _set_opening(self, moment: Nanos, worth: float) -> None:
-        self._opening = self._peak = worth
-        self._peak_time = moment
+        self._opening = worth
+        self._falls = Falls(moment, worth)
         self._midnight = self._midnight_after(moment, 1)
         begin = moment if self._begin is None else self._begin
         self._first_day_is_whole = self._midnight_after(moment, 0) == begin
@@ -321,30 +316,6 @@ class EquityCurve:
             before = self._opening if self._final is None else self._final
             self._daily.append((self._midnight, float(equity[row - 1]) if row else before))
             self._midnight = self._midnight_after(self._midnight, 1)
-
-    def _follow(self, times: TimeArray, equity: FloatArray, low: float, high: float) -> None:
-        """Follow the peak and the deepest fall below it."""
-        fall = self._drawdown
-        if fall.trough_time is not None and fall.recovered is None and high >= self._worst_peak:
-            first = int(np.argmax(equity >= self._worst_peak))
-            self._drawdown = msgspec.structs.replace(fall, recovered=int(times[first]))
-        # Most slices need only their extremes: no drawdown within a slice exceeds the fall from its highest possible
-        # peak to its lowest row.
-        if low < self._worst * max(self._peak, high):
-            peaks = np.maximum(np.maximum.accumulate(equity), self._peak)
-            ratio = np.divide(equity, peaks, out=np.ones_like(equity), where=peaks > 0)
-            trough = int(ratio.argmin())
-            if ratio[trough] < self._worst:
-                self._deepen(times, equity, trough, float(peaks[trough]), float(ratio[trough]))
-        if high > self._peak:
-            self._peak, self._peak_time = high, int(times[int(equity.argmax())])
-
-    def _deepen(self, times: TimeArray, equity: FloatArray, trough: int, peak: float, ratio: float) -> None:
-        self._worst, self._worst_peak = ratio, peak
-        peak_time = int(times[int(np.argmax(equity[: trough + 1] == peak))]) if peak > self._peak else self._peak_time
-        later = np.flatnonzero(equity[trough:] >= peak)
-        recovered = int(times[trough + int(later[0])]) if len(later) else None
-        self._drawdown = Drawdown(1 - ratio, peak_time, int(times[trough]), recovered)
 
     def _note_hold_prices(self) -> None:
         for pair in self._traded:
@@ -396,9 +367,19 @@ class EquityCurve:
         return self.opening if self._final is None else self._final
 
     @property
+    def falls(self) -> list[Drawdown]:
+        """The deepest falls so far, over every row, deepest first."""
+        return [] if self._falls is None else self._falls.deepest()
+
+    @property
     def drawdown(self) -> Drawdown:
         """The deepest fall so far, over every row."""
-        return self._drawdown
+        return next(iter(self.falls), Drawdown())
+
+    @property
+    def longest_fall_s(self) -> float | None:
+        """The longest time below a peak, in seconds; None before there was any equity."""
+        return None if self._falls is None else self._falls.longest_s(self._run_end)
 
     @property
     def exposure(self) -> float | None:

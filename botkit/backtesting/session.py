@@ -20,10 +20,11 @@ from botkit.backtesting.cautions import (
 from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
-from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
+from botkit.backtesting.metrics import complete_strategy, summarise
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
+from botkit.backtesting.trades import Matched, match_trades
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.watch import BOOK_DEPTH
 from botkit.engine.outcome import Outcome
@@ -38,6 +39,7 @@ from botkit.model.orders import OrderState, OrderType
 from botkit.model.results import (
     BacktestResult,
     Caution,
+    ClosedTrade,
     DataDescription,
     DayRow,
     Figure,
@@ -216,7 +218,7 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
     """
     with _without_logs():
         run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
-    summary = _summary(run, round_trips(run.recorder.fills, run.recorder.opening_positions()))
+    summary = _summary(run, _matched(run).trades)
     return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
 
 
@@ -254,9 +256,9 @@ def _result(run: _Run) -> BacktestResult:
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     orders = view.orders()
-    trips = round_trips(recorder.fills, recorder.opening_positions())
-    rows = _strategy_rows(run, trips)
-    summary = _summary(run, trips)
+    matched = _matched(run)
+    rows = _strategy_rows(run, matched.trades)
+    summary = _summary(run, matched.trades)
     return BacktestResult(
         name=parts.name,
         currency=parts.currency,
@@ -275,6 +277,9 @@ def _result(run: _Run) -> BacktestResult:
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
+        trades=matched.trades,
+        open_lots=matched.open,
+        drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
         indicators=view.lines(),
         router=_router_use(run),
@@ -286,13 +291,24 @@ def _result(run: _Run) -> BacktestResult:
     )
 
 
+def _matched(run: _Run) -> Matched:
+    end = run.plan.end
+    return match_trades(
+        run.recorder.fills,
+        run.recorder.opening_positions(),
+        start=run.plan.start,
+        # the bot stops when the data ends, and only on_stop places orders after that
+        at_stop={order.client_id for order in run.engine.view.orders() if order.spec.created >= end},
+    )
+
+
 def _router_use(run: _Run) -> RouterUse:
     use = run.engine.view.router.statistics()
     use.refused_by_exchange = run.kernel.limits.refused
     return use
 
 
-def _summary(run: _Run, trips: RoundTrips) -> dict[str, Figure]:
+def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     parts, view, recorder = run.parts, run.engine.view, run.recorder
     orders = view.orders()
     return summarise(
@@ -302,7 +318,7 @@ def _summary(run: _Run, trips: RoundTrips) -> dict[str, Figure]:
         orders=len(orders),
         refused=sum(order.state is OrderState.REFUSED for order in orders),
         fills=recorder.fills,
-        trips=trips,
+        trades=trades,
         router=_router_use(run),
         events=view.events,
         wall_s=run.wall_s,
@@ -310,7 +326,7 @@ def _summary(run: _Run, trips: RoundTrips) -> dict[str, Figure]:
     )
 
 
-def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
+def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
     view, recorder = run.engine.view, run.recorder
     strategies = view.strategies()
     rows = []
@@ -336,7 +352,7 @@ def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
                 for position in view.money.positions(name)
             ],
         )
-        own = trips if len(strategies) == 1 else round_trips(fills, recorder.opening_positions())
+        own = [trade for trade in trades if trade.strategy == name]
         complete_strategy(row, recorder.curve_of(name), fills, own)
         rows.append(row)
     return rows

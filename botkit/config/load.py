@@ -109,7 +109,7 @@ def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None
 
 
 def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
-    """The configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
+    """Return the configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
 
     Values go through the same text as a file's, so a file with these values gives an equal configuration. Raises
     ConfigError for a strategy that the configuration does not have.
