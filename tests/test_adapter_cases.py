@@ -19,7 +19,7 @@ from tests.toy_exchange import LIMITS, ToyAdapter
 
 
 class TestBitoPro(AdapterCases):
-    """Against the emulator, over real sockets."""
+    """Runs the cases against the emulator, over real sockets."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return emulator_world()

@@ -1,4 +1,4 @@
-"""Finding and ordering plugins, every way in which one can be wrong, and events through wrappers."""
+"""Tests how plugins are found and ordered, every way in which one can be wrong, and events through wrappers."""
 
 from __future__ import annotations
 

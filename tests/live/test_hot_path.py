@@ -50,7 +50,9 @@ def botkit_register_strategies(register):
 
 
 def figures(state: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the money of the books; the day's beginnings follow prices, and are written when money moves."""
+    """Return the money in the books. A day's opening values follow prices, so they are written only when money
+    moves.
+    """
     return state["ledger"], state["positions"]
 
 

@@ -202,7 +202,7 @@ def test_a_journal_of_the_previous_schema_is_readable_and_upgraded_at_the_next_s
     db.execute("PRAGMA user_version=2")
     db.commit()
     db.close()
-    reading = Journal.open(path, read_only=True)  # `botkit journal`, or a guard, beside a bot of the version before
+    reading = Journal.open(path, read_only=True)  # `botkit journal` beside an older bot
     assert [row["client_id"] for row in reading.order_rows()] == [7]
     reading.close()
     again = Journal.open(path)

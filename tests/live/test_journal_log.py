@@ -50,7 +50,7 @@ SEGMENTS = (65_536, 4_096, 1_024)
 
 
 def written(bodies: list[bytes], segment_bytes: int) -> tuple[MemoryDisk, Place, list[Place]]:
-    """Return a log of these bodies: its disk, where it begins, and the place after each."""
+    """Write a log of these bodies, and return its disk, where it begins, and the place after each."""
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_log, "SEGMENT_BYTES", segment_bytes)

@@ -28,7 +28,7 @@ class Heard:
         self.news = StreamNews(lambda level, text: self.texts.append(f"{level}: {text}"))
 
     def after(self, now: int, *events: Connection) -> list[str]:
-        """Return the messages for events that came together."""
+        """Return the messages for events that arrived together."""
         for event in events:
             self.news.changed(event)
         self.news.tell(now)
