@@ -415,7 +415,7 @@ def names_of_modules() -> dict[str, Path]:
 
 
 def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports outside functions, including those for type checkers."""
+    """Yield imports outside functions, including those for type checkers."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -440,7 +440,7 @@ def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
-    """Groups of modules in which each reaches every other, sorted."""
+    """Return groups of modules in which each module reaches every other, sorted."""
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()

@@ -30,10 +30,11 @@ async def account_access(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[RateLimitedReads]:
-    """A separate connection to a bot's account for `botkit panic` and `botkit account`, counted in the windows that
-    bots share.
+    """Open a separate connection to a bot's account for `botkit panic` and `botkit account`. Its requests count in the
+    windows that bots share.
 
-    Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
+    Raises ConfigError, and LedgerUnreachable unless it ``hurries``.
+    """
     rest, ws = chosen_address(project.config, rest, ws)
     check_command(mode, rest)
     account = _account(project, mode, rest, environ)

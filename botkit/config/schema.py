@@ -337,7 +337,9 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """Which documented figure of the exchange's rate limits to use if documents disagree. ``strict``: the lowest."""
+    """Which documented figure to use for the exchange's rate limits if documents disagree. ``strict`` means the lowest
+    one.
+    """
 
     rest_field: ClassVar[str] = "rows"
 

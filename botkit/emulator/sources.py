@@ -44,7 +44,7 @@ class MarketSource(Protocol):
         ...
 
     def is_wire(self, pair: str) -> bool:
-        """True if the pair's books were recorded from the exchange's stream and so already have its rhythm."""
+        """Return True if the pair's books were recorded from the exchange's stream and so already have its rhythm."""
         ...
 
 

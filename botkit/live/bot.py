@@ -107,7 +107,7 @@ class Bot:
     # -- watching the driver --------------------------------------------------------------------------------------
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """An input is about to be processed."""
+        """Note that an input is about to be processed."""
         self.latencies.went_in(given, now)
         if type(given) is Answer:
             self.outcomes[given.outcome] = self.outcomes.get(given.outcome, 0) + 1

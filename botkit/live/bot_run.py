@@ -47,7 +47,8 @@ class BotRun:
     ) -> None:
         """``config`` is the bot's own file, which messages name. ``guard`` starts a guard process; None means no guard.
 
-        ``say`` prints a line, ``say_notice`` one with its level; ``shows_lines``: fills and figures as they come.
+        ``say`` prints a line, and ``say_notice`` prints one with its level. ``shows_lines`` prints fills and figures as
+        they come.
         """
         self.parts = parts
         self.outputs = outputs

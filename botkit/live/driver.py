@@ -61,7 +61,7 @@ class Listener(Protocol):
     """Observes inputs and outcomes; implemented by the running bot."""
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """An input is about to be processed."""
+        """Note that an input is about to be processed."""
         ...
 
     def came_out(self, out: Outcome, now: Nanos) -> None:

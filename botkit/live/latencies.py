@@ -105,11 +105,11 @@ class Latencies:
         self._new: list[Callable[[], None]] = []
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
-        """A turn at ``now`` decided on these requests and reported these fills to strategies."""
+        """Note that a turn at ``now`` decided on these requests and reported these fills to strategies."""
         self._new.append(partial(self._decided, tuple(requests), tuple(fills), now))
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """A turn at ``now`` receives an input."""
+        """Note that a turn at ``now`` receives an input."""
         self._new.append(partial(self._take, given, now))
 
     def settle(self) -> None:

@@ -165,7 +165,7 @@ class Recording:
     def close(self, decisions: tuple[int, str] | None) -> None:
         """Write the remaining entries and close the file.
 
-        ``decisions``: (lines, sha256) of decisions.jsonl; None if it ended before the run.
+        ``decisions`` is (lines, sha256) of decisions.jsonl, or None if that file ended before the run.
         """
         self._catch_up()
         self._add(CLOSED, 0, decisions)

@@ -34,7 +34,7 @@ class FolderUnusable(BotkitError):
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the bot may send no new orders. ``kind``: panic, loss, breaker."""
+    """Why the bot may send no new orders. ``kind`` is panic, loss or breaker."""
 
     kind: str
     reason: str

@@ -85,7 +85,7 @@ class LimitedDisk(RealDisk):
 
     @contextlib.contextmanager
     def read_only(self, names: str = "") -> Iterator[None]:
-        """Files whose names begin with this cannot be written."""
+        """Make files whose names begin with this unwritable."""
         self._names = names
         self.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
         self._query_only(True)

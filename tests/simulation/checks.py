@@ -185,7 +185,7 @@ class Books:
         return found
 
     def check_told(self, told: Mapping[str, int]) -> None:
-        """I10: no fill was reported twice, and none that did not happen. Raises Broken."""
+        """Check I10: no fill was reported twice, and none that did not happen. Raises Broken."""
         for client_id, lots in told.items():
             order_id = self._by_client_id.get(int(client_id))
             there = 0 if order_id is None else self._account.orders[order_id].executed_lots
@@ -193,7 +193,7 @@ class Books:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
     def money(self) -> dict[str, int]:
-        """Totals by currency, in units."""
+        """Return totals by currency, in units."""
         return dict(self._account.total)
 
 
@@ -215,14 +215,14 @@ class Journaled:
 
 
 def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
-    """What must hold for the journal alone. Raises Broken."""
+    """Check what must hold for the journal alone. Raises Broken."""
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
 
 
 def check_no_secret(secrets: Iterable[str], folder: Path, told: Iterable[str]) -> None:
-    """I8. Raises Broken."""
+    """Check I8. Raises Broken."""
     wanted = [secret.encode() for secret in secrets]
     text = "\n".join(told).encode()
     files = [(str(path), path.read_bytes()) for path in folder.rglob("*") if path.is_file()]

@@ -70,7 +70,7 @@ class SimulatedDisk(RealDisk):
     # -- botkit.live.ports.Disk -----------------------------------------------------------------------------------
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Like the real one."""
+        """Do what the real one does."""
         self.writing()
         found = super().lock(path, note)
         if found is not None:
@@ -78,7 +78,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """Like the real one; the connection also refuses a dead process."""
+        """Do what the real one does. The connection also refuses a dead process."""
         self.check()
         disk = self
 
@@ -97,7 +97,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def remove_folder(self, folder: Path) -> None:
-        """Like the real one."""
+        """Do what the real one does."""
         if not self.is_dead:
             super().remove_folder(folder)
 
@@ -127,12 +127,12 @@ class SimulatedFiles(RealFiles):
         self._disk = disk
 
     def read(self, path: Path) -> bytes:
-        """Like the real one."""
+        """Do what the real one does."""
         self._disk.check()
         return super().read(path)
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Like the real one, without syncing."""
+        """Do what the real one does, without syncing."""
         after = self._disk.writing()
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.new")
@@ -142,18 +142,18 @@ class SimulatedFiles(RealFiles):
             after()
 
     def append(self, path: Path) -> Appending:
-        """Like the real one; the buffer is lost with the process."""
+        """Do what the real one does, but lose the buffer with the process."""
         self._disk.check()
         path.parent.mkdir(parents=True, exist_ok=True)
         return _Appending(self._disk, path)
 
     def names(self, folder: Path) -> list[str]:
-        """Like the real one."""
+        """Do what the real one does."""
         self._disk.check()
         return super().names(folder)
 
     def remove(self, path: Path) -> None:
-        """Like the real one."""
+        """Do what the real one does."""
         after = self._disk.writing()
         super().remove(path)
         if after is not None:

@@ -1,4 +1,4 @@
-"""An event loop without sockets, threads or wall time: time passes only when everything waits.
+"""An event loop without sockets, threads or wall time, in which time passes only when everything waits.
 
     loop = VirtualLoop(seed=7)
     loop.run_until_complete(main())
@@ -73,8 +73,8 @@ PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=No
 
 
 class NumberedTask(asyncio.Task[Any]):
-    """A task whose place in a set does not depend on its address: code that cancels a set of tasks does so in one
-    order.
+    """A task whose place in a set does not depend on its address, so that code which cancels a set of tasks always uses
+    the same order.
     """
 
     def __init__(self, coro: Any, *, loop: VirtualLoop, **options: Any) -> None:
@@ -114,7 +114,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- time -----------------------------------------------------------------------------------------------------
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was made."""
         return self._now
 
     @property
@@ -297,7 +297,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- what the selector loops have on top ----------------------------------------------------------------------
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps who would have to be woken."""
+        """Do nothing, because nobody sleeps who would have to be woken."""
 
     def close(self) -> None:
         """Close the loop and let go of the dead.
@@ -359,7 +359,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return _THREAD_S if self._chance is None else _THREAD_S * (1.0 + 9.0 * self._chance.random() ** 4)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Numeric addresses and the names that `Network.names` has."""
+        """Resolve numeric addresses and the names that `Network.names` has."""
         return self.network.getaddrinfo(host, port)
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that ask the real one.
+"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that use the real one.
 
 `ports` makes what `botkit.live.ports` wants. `on_virtual_time` puts the same in the places where botkit and aiohttp
 read the machine when nobody hands them ports, so that tests which were written for the real loop run unchanged.
@@ -81,7 +81,7 @@ class VirtualThreads:
         self._loop = loop
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Do ``work`` a moment later."""
+        """Run ``work`` a moment later."""
         return _Once(self._loop, work)
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
@@ -89,16 +89,16 @@ class VirtualThreads:
         return _Steps(self._loop, step)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` a moment later."""
+        """Run ``work`` a moment later."""
         context = contextvars.copy_context()
         return await self._loop.run_soon(lambda: context.run(work))
 
     def mutex(self) -> contextlib.AbstractContextManager[object]:
-        """Nothing: there are no other threads."""
+        """Return a lock that does nothing, since there are no other threads."""
         return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """There is no other thread to look from."""
+        """Return None, because there is no other thread to look from."""
         return lambda: None
 
 
@@ -164,7 +164,7 @@ def ports(
 
 @contextlib.contextmanager
 def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
-    """Until the end of the block, botkit and aiohttp take time, threads, chance and connections from the loop."""
+    """Make botkit and aiohttp take time, threads, randomness and connections from the loop until the block ends."""
     clock, threads = VirtualClock(loop), VirtualThreads(loop)
     drawn = random.Random(f"drawn {loop.seed}")
     begun = random.getstate()

@@ -57,13 +57,13 @@ class Reached:
         self.counts[name] += 1
 
     def heard(self, text: str) -> None:
-        """A notice to the user."""
+        """Note what a notice tells the user."""
         for part, name in _HEARD.items():
             if part in text:
                 self.counts[name] += 1
 
     def came_out(self, out: Any) -> None:
-        """A turn of a bot had results."""
+        """Note that a bot's turn had results."""
         for order, state in out.states:
             before = self._states.get(order.client_id) or ("sending" if order.sent else "queued")
             if before != state.value:

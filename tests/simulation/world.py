@@ -479,7 +479,7 @@ class Run:
             self.break_off(error)
 
     def break_off(self, error: Broken) -> None:
-        """Something is broken: the run ends here."""
+        """End the run because something is broken."""
         self.tell(f"BROKEN {error}")
         if self.broken is None:
             self.broken = error

@@ -101,7 +101,7 @@ class _Remembered:
         self._values: OrderedDict[object, object] = OrderedDict()
 
     def is_new(self, key: object, value: object) -> bool:
-        """False if the same value was the last one seen under the key."""
+        """Return False if the same value was the last one seen under the key."""
         if self._values.get(key) == value:
             return False
         self._values[key] = value
@@ -506,7 +506,7 @@ def _served_depth(depth: int) -> int:
 
 
 def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapter:
-    """Create an adapter from the ``exchange:`` section of a configuration, not yet open.
+    """Create an adapter, not yet open, from the ``exchange:`` section of a configuration.
 
     Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, such as an emulator's); and, set by
     botkit, ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that stands still meanwhile),

@@ -252,7 +252,7 @@ class BitoProFrames:
 
 
 def _holds_single_trades(path: Path, only: str | None) -> bool:
-    """True if every TRADE frame in the file holds one trade. Frames that repeat a list soon hold several."""
+    """Return True if every TRADE frame in the file holds one trade. Frames that repeat a list soon hold several."""
     with _lines(path) as lines:
         for line in lines:
             if b"TRADE" not in line:

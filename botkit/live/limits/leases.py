@@ -156,7 +156,9 @@ class _Lease:
         self.granted_at = now
 
     def end(self, now: Nanos, arrivals: list[tuple[int, Nanos]]) -> None:
-        """A request is no longer in flight; ``arrivals`` are what the ledger must count for it from now on."""
+        """Note that a request is no longer in flight. ``arrivals`` are what the ledger must count for it from now
+        on.
+        """
         self.ended += 1
         if self.declared:
             # its slot was declared, not leased; declared requests have arrived by now or count under another key
@@ -236,11 +238,11 @@ class SharedLimits:
         endpoints: Collection[str] | None = None,
         keeps_stock: bool = True,
     ) -> None:
-        """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
+        """``holder`` is unique in the ledger. ``request_timeout_ns`` is the longest wait for an answer.
 
-        ``gather``: how long reports are collected; 0 if messages are free. ``endpoints``: only their counters are
-        shared; all others belong to this process. ``keeps_stock``: False for a short-lived process, which leases
-        nothing ahead. ``clock`` runs as fast as the ledger's.
+        ``gather`` is how long reports are collected, or 0 if messages cost nothing. If ``endpoints`` is given, only
+        their counters are shared, and all others belong to this process. ``keeps_stock`` is False for a short-lived
+        process, which leases nothing ahead. ``clock`` runs as fast as the ledger's.
         """
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply

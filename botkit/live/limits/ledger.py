@@ -122,7 +122,7 @@ class Window(msgspec.Struct, array_like=True):
         return self.requests if now < self.lost_at + self.hold else self.most_unanswered
 
     def closed_until(self, now: Nanos) -> Nanos:
-        """Return when this window opens after a ledger was lost. The time is ``now`` or earlier if it is open."""
+        """Return when this window opens after a ledger was lost, which is ``now`` or earlier if it is already open."""
         if self.lost_at is None:
             return now
         halved = self.most_unanswered < self.requests

@@ -38,9 +38,9 @@ class SharedPool(msgspec.Struct, frozen=True, array_like=True):
 class Report(msgspec.Struct, array_like=True, kw_only=True):
     """Changes to a pool's slots since the last message, and the slots needed. ``pool`` is its index in `Join.pools`.
 
-    ``returned``: slots no longer leased. ``arrivals``: (key, time until the latest arrival, negative if answered) of
-    requests that each hold a slot for one window from then. A known key can only move its time earlier; key 0 is for
-    requests that will not be reported again.
+    ``returned`` is the number of slots that are no longer leased. ``arrivals`` lists (key, time until the latest
+    arrival, negative if answered) for requests that each hold a slot for one window from then on. A known key can only
+    move its time earlier; key 0 is for requests that will not be reported again.
     """
 
     pool: int
@@ -86,9 +86,10 @@ Message: TypeAlias = Join | Sync | Leave | AskUsage
 
 
 class LedgerReply(msgspec.Struct, array_like=True):
-    """``granted``: (pool, slots). ``retry``: (pool, time to wait) for slots that could not be granted.
+    """The ledger's answer. ``granted`` lists (pool, slots), and ``retry`` (pool, time to wait) for slots that could not
+    be granted.
 
-    ``closed``: (pool, time until its first slot) for pools closed because an earlier ledger was lost.
+    ``closed`` lists (pool, time until its first slot) for pools that are closed because an earlier ledger was lost.
     """
 
     status: Literal["ok", "unknown holder"]

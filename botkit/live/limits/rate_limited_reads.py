@@ -58,8 +58,9 @@ class RateLimitedReads:
         hurries: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``shared`` are counters shared with other processes. ``latest_ns``: how long after an abort the exchange may
-        still act on a request. ``hurries``: go ahead without a slot instead of waiting long, and ``say`` so.
+        """``shared`` are counters shared with other processes. ``latest_ns`` is how long after an abort the exchange
+        may still act on a request. ``hurries`` means to go ahead without a slot instead of waiting long, and to ``say``
+        so.
         """
         self.sender = sender
         self._clock = clock

@@ -39,8 +39,8 @@ REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
 def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
-    """Return the link to the ledger that a configuration names. ``starts``: start the broker if it is not running.
-    Raises ConfigError.
+    """Return the link to the ledger that a configuration names. ``starts`` means to start the broker if it is not
+    running. Raises ConfigError.
     """
     if ledger is None:
         return BrokerLink(starts=starts)

@@ -27,7 +27,7 @@ class AttachedStrategy(WireRow, frozen=True, kw_only=True):
 class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     """An order as shown by the get and list endpoints and the order streams.
 
-    ``status``: -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
+    ``status`` is -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
     without a fill, 6 post-only cancelled. For a market buy, the unit of ``original_amount`` is unknown (Q12).
     """
 
