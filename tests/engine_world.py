@@ -252,7 +252,7 @@ class Bot:
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
-        """Return what is shown of a strategy."""
+        """Return the public view of a strategy."""
         return self.engine.view.strategies()[index]
 
     @property
@@ -309,7 +309,7 @@ class Bot:
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """Carry out what a strategy asked for outside of a callback, as if at the end of one."""
+        """Carry out a strategy's requests from outside a callback, as if at the end of one."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
@@ -493,7 +493,7 @@ class Sim(Bot):
         return self.requests[before:]
 
     def publish(self, due: Nanos) -> None:
-        """Deliver what the exchange says up to a time."""
+        """Deliver the exchange's messages up to a time."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
             event = publication.event

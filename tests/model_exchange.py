@@ -110,7 +110,7 @@ class ModelExchange:
         return min(times, default=None)
 
     def pop(self, now: Nanos) -> list[Any]:
-        """Do what is due, and return the events that reach the bot."""
+        """Carry out everything that is due, and return the events that reach the bot."""
         heard = []
         while (at := self.next_at()) is not None and at <= now:
             if self._deeds and self._deeds[0][0] == at:

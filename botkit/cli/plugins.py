@@ -1,4 +1,4 @@
-"""``botkit plugins``: what is loaded and from where, and every hook with its documentation."""
+"""``botkit plugins``: list the loaded plugins and where they come from, and every hook with its documentation."""
 
 from __future__ import annotations
 

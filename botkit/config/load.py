@@ -272,8 +272,8 @@ def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
         if match:
             decoder.problem(
                 node.where,
-                f"{match[0]} stands in `{'.'.join(path)}`, but is for secrets only, under `account:` and `notify:` and "
-                "in `limits.ledger`; write the value out",
+                f"{match[0]} is used in `{'.'.join(path)}`, but only secrets may be written like this: under "
+                "`account:` and `notify:` and in `limits.ledger`; write the value out",
             )
 
 

@@ -121,7 +121,7 @@ class Hub:
     # -- subscribers ----------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
-        """Add a socket, and push what the exchange sends first."""
+        """Add a socket, and push the frames that the exchange sends first."""
         self.sockets += 1
         stream = subscriber.stream.id
         now = self._venue.now

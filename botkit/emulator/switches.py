@@ -1,7 +1,7 @@
 """Switches for behaviour that the exchange's documents leave open or contradict. Each names its question
 (QUESTIONS.md).
 
-``--as documented`` sets every switch to what the documents say, ``--as observed`` to what was observed on the wire.
+``--as documented`` sets every switch as the documents say, ``--as observed`` as observed on the wire.
 """
 
 from __future__ import annotations

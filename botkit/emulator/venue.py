@@ -214,7 +214,7 @@ class EmulatedVenue:
             assert tape.next_at is not None
             self._tape_next = min(self._tape_next, tape.next_at)
 
-    # -- what a shell calls ---------------------------------------------------------------------------------------
+    # -- for the shell --------------------------------------------------------------------------------------
 
     def submit(self, account: str, make: Callable[[int], Request], now: Nanos, on_answer: OnAnswer) -> None:
         """Submit a request for an account, created from its number by ``make``. `advance` returns the answer."""

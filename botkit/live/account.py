@@ -12,7 +12,7 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
 from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
-#: what the exchange's API does not reveal about a key
+#: a caution, since the exchange's API does not reveal a key's permissions
 CANNOT_TELL = (
     "The API does not say what a key may do. Create the key without withdrawal permission, and bind it to your IP "
     "address."

@@ -76,7 +76,7 @@ class Bot:
         self.compare_refusal: str | None = None
         #: set once the exchange has refused the key
         self.key_refused = asyncio.Event()
-        #: what this and other bots own in the account; None if no other bot uses it
+        #: the claims of this and other bots on the account; None if no other bot uses it
         self.claims = None if parts.is_new_world else Claims(parts.folder)
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
@@ -179,7 +179,7 @@ class Bot:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:
-        """Note that a pass is over and its requests have been handed over."""
+        """Note that a pass is over and its requests have been passed on."""
         self.latencies.settle()
         self.streams.tell(now)
         self.latch.keep(self.view.halts)

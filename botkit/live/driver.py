@@ -69,9 +69,7 @@ class Listener(Protocol):
         ...
 
     def looked(self, now: Nanos) -> None:
-        """Note that a pass is over and its requests have been handed over. Called once for passes in quick
-        succession.
-        """
+        """Note that a pass is over and its requests have been passed on. Called once for passes in quick succession."""
         ...
 
 

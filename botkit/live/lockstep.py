@@ -277,7 +277,7 @@ class Lockstep:
         return told.stream == "trades"
 
     async def _settle(self) -> None:
-        """Carry out what the requests sent so far cause at this moment, and sort it among the deliveries still to be
+        """Carry out the immediate effects of the requests sent so far, and sort them among the deliveries still to be
         processed.
 
         As in a backtest, this is done once a moment's answers, account events and books are processed, and after each

@@ -26,7 +26,7 @@ class Opened(msgspec.Struct, frozen=True):
     run_folder: Path
     began: Nanos
     unwritten: Unwritten | None
-    #: what the journal has lost, if that is already known
+    #: a description of what the journal has lost, if that is already known
     losses: str | None
 
 

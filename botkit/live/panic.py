@@ -39,7 +39,8 @@ class PanicResult(msgspec.Struct, kw_only=True):
 class OwnOrders:
     """Distinguishes a bot's orders from other orders by means of its journal (`Journal.order_rows`).
 
-    If the bot never read an order's answer, the row has no exchange id, and the order is recognised by what was sent.
+    If the bot never read an order's answer, the row has no exchange id, and the order is recognised by the contents of
+    its request.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:

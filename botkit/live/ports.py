@@ -89,7 +89,7 @@ class Background(Protocol):
         ...
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` while the loop goes on, and return its result."""
+        """Run ``work`` without blocking the loop, and return its result."""
         ...
 
     def mutex(self) -> AbstractContextManager[object]:

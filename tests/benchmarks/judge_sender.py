@@ -130,7 +130,7 @@ class Sender:
         self.pump()
 
     def pump(self) -> None:
-        """Send what is due and schedule the next run."""
+        """Send the requests that are due and schedule the next run."""
         now = self._clock.now()
         while (due := self.router.next_due()) is not None and due <= now:
             for request in self.router.due(now).requests:

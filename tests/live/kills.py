@@ -320,14 +320,14 @@ class KillWorld:
                 await self._explained(bot)
                 findings.broken += [f"{text} (after {phase!r})" for text in differences(bot, self.emulator)]
                 if phase == SIGTERM and (left := bot.view.open_orders()):
-                    findings.broken.append(f"orphaned: {left} still stand after a stop in order")
+                    findings.broken.append(f"orphaned: {left} are still open after a clean stop")
             finally:
                 bot.driver.fault = bot.driver.fault or RuntimeError("dropped")
                 await bot.driver.close()
                 await bot.close()
 
     async def _explained(self, bot: Bot) -> None:
-        """Wait until nothing is in doubt and both sides have booked the fills made meanwhile."""
+        """Wait until nothing is in doubt and both sides have booked the latest fills."""
         until = time.monotonic() + self.patience_s
         while time.monotonic() < until:
             busy = [o for o in bot.view.open_orders() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]

@@ -120,7 +120,7 @@ async def test_an_order_leaves_before_figures_are_computed(tmp_path: Path, monke
     assert "figures" in happened
 
 
-@pytest.mark.real_time  # the thread is what is tested
+@pytest.mark.real_time  # this tests the thread itself
 def test_commits_go_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     ahead = tmp_path / "journal.sqlite-wal"

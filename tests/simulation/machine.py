@@ -159,7 +159,7 @@ def ports(
     )
 
 
-# -- for what was not handed a machine --------------------------------------------------------------------------------
+# -- for code that was given no machine -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -189,7 +189,7 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         (botkit.project.connect, "Random", made),
         (botkit.exchange.machine.SystemClock, "now", staticmethod(clock.wall_ns)),
         (botkit.exchange.machine, "Random", made),
-        # a process's nonces never go back, but every loop begins at the same time of day
+        # reset the nonces, which never go back within a process, because every loop begins at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
         # an answer that names no date gets one from aiohttp
@@ -210,7 +210,7 @@ class MachineLoop(VirtualLoop):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._places = contextlib.ExitStack()
-        #: the clock that botkit reads meanwhile
+        #: the clock that botkit reads while the loop is open
         self.machine_clock = self._places.enter_context(on_virtual_time(self))
 
     def close(self) -> None:

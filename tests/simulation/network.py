@@ -159,7 +159,7 @@ class Network:
         return latency
 
     def kill(self, process: Process, *, silently: bool) -> None:
-        """Do to a process's connections and servers what the system does when it ends."""
+        """End a process's connections and servers as the system does when the process ends."""
         for server in [server for server in self._servers.values() if server.process is process]:
             server.close()
         for connection in list(self.connections.values()):
@@ -175,7 +175,7 @@ class Network:
                 connection.stall()
 
     def mend(self, port: int) -> None:
-        """Let everything through again; what was held back arrives now."""
+        """Let everything through again. Data that was held back arrives now."""
         self.unreachable.discard(port)
         for connection in self.connections.values():
             if connection.port == port:
@@ -212,7 +212,7 @@ class Connection:
         network.connections[self.number] = self
 
     def slow(self, **changes: Any) -> None:
-        """Change how this connection carries what is written from now on (fields of `Link`)."""
+        """Change how this connection carries data that is written from now on (fields of `Link`)."""
         self.link = replace(self.link, **changes)
 
     def stall(self, side: str | None = None) -> None:
@@ -225,7 +225,7 @@ class Connection:
                 transport.is_held = True
 
     def go_on(self) -> None:
-        """End `stall`: what was held back arrives."""
+        """End `stall`, so that data that was held back arrives."""
         for transport in self.sides:
             transport.is_held = False
             transport.carry()

@@ -12,7 +12,7 @@ from unittest import mock
 from botkit.live.bot import Bot
 from botkit.model.orders import FINAL_STATES
 
-#: what a long run must have come to at least once: a transition of an order ("unknown > open"), or a name
+#: branches that a long run must have reached at least once: an order's transition ("unknown > open"), or a name
 NAMED: Final = {
     "unknown > open": "create timed out, found by client id",
     "unknown > filled": "create timed out, found by client id when it was filled already",

@@ -1,4 +1,4 @@
-"""One run: an exchange, a bot that dies and restarts, the faults in between, and the calm at the end."""
+"""Carries out one run: an exchange, a bot that dies and restarts, faults, and a final phase without faults."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
 LATEST_ACCEPT_S = 5
 #: virtual seconds in which everything must be settled once faults have stopped
 CALM_S = 60.0
-#: a refusal of a probe that says nothing about its pair
+#: a refusal that does not mean that a probe's pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
 _HERE = Path(__file__).parent
@@ -83,7 +83,7 @@ limits: {{ledger: none}}
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """A run's result. ``broken`` is empty if everything held."""
+    """A run's result. ``broken`` is empty if no invariant was violated."""
 
     seed: int
     broken: str = ""
@@ -117,7 +117,7 @@ class Life:
 
 
 class Run:
-    """A plan being carried out on a loop."""
+    """Carries out a plan on a loop."""
 
     def __init__(self, plan: Plan, folder: Path, loop: MachineLoop) -> None:
         self.plan = plan
@@ -282,7 +282,7 @@ class Run:
     # -- the bot --------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Run bots one after another until the calm phase's bot is stopped."""
+        """Run bots one after another until the bot of the final phase is stopped."""
         while True:
             self._lives += 1
             disk = SimulatedDisk(self._writing)
@@ -397,7 +397,7 @@ class Run:
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self._is_calm else None
 
     def did(self, what: str) -> None:
-        """The bot does something that a crash may wait for."""
+        """Note that the bot does something that a crash may wait for."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self._is_calm:
             return
@@ -527,10 +527,13 @@ class Run:
     def _journaled(self) -> Journaled:
         return Journaled(self._state / "journal.sqlite")
 
-    # -- the calm -------------------------------------------------------------------------------------------------
+    # -- the final phase
+    # ------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None]) -> None:
-        """No more faults: within a minute everything must be settled, and the bot trades on. Raises Broken."""
+        """End all faults, and check that everything is settled within a minute and that the bot still trades. Raises
+        Broken.
+        """
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
@@ -577,7 +580,7 @@ class Run:
             await asyncio.sleep(0.25)
 
     def _unsettled(self) -> list[str]:
-        """Return what is not settled between bot and exchange."""
+        """Return the differences that are not settled between bot and exchange."""
         life = self._life
         if life is None or life.bot is None or life.ended is not None:
             return ["the bot does not trade"]
@@ -728,7 +731,7 @@ class _Records(logging.Handler):
         if record.exc_info:
             self.errors.append(f"{record.getMessage()}\n{''.join(traceback.format_exception(record.exc_info[1]))}")
         if ACCOUNT.secret in record.getMessage():
-            self.errors.append("I8: a secret stands in the log")
+            self.errors.append("I8: a secret is in the log")
 
     def unhandled(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")

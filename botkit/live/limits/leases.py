@@ -4,7 +4,7 @@ The router takes slots from `SharedLimits.leased`. If there are none, the need i
 more, and ``on_change`` delivers a `SlotsChanged`.
 
 If the ledger is unreachable, leases expire after `LEASE`, before the ledger would take this process for dead; after
-that only cancels go on, for `OFFLINE`, from slots that every process keeps in stock for that.
+that, only cancels continue, for `OFFLINE`, from slots that every process keeps in stock for that.
 """
 
 from __future__ import annotations
@@ -356,14 +356,14 @@ class SharedLimits:
 
     @property
     def is_reachable(self) -> bool:
-        """False while leases cannot be renewed, so that only cancels go on."""
+        """False while leases cannot be renewed, so that only cancels continue."""
         return self._clock.now() < self._heard_at + self._here(LEASE)
 
     async def usage(self) -> Sequence[WindowUsage]:
         """Return the usage of every shared window over all processes. Raises LedgerUnreachable."""
         return (await self._link.call(AskUsage())).usage
 
-    # -- what the router reports --------------------------------------------------------------------------------------
+    # -- reports from the router -------------------------------------------------------------------------------------
 
     def _heard(self, pool: str, what: SlotNews, key: int, by: Nanos) -> None:
         lease, now = self._leases[pool], self._clock.now()
@@ -411,7 +411,7 @@ class SharedLimits:
         if lease.retry_at <= now:
             self._wake.set()
 
-    # -- what the router may take -------------------------------------------------------------------------------------
+    # -- slots for the router ------------------------------------------------------------------------------------
 
     def _publish(self, now: Nanos) -> None:
         """Tell the router about changed slots."""

@@ -79,7 +79,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
         )
     for position in picture.positions:
         label = (("pair", position.pair), ("strategy", position.strategy))
-        yield Sample("position", "what a strategy holds, in base currency", position.amount, label)
+        yield Sample("position", "a strategy's position, in base currency", position.amount, label)
     for price in picture.prices:
         label = (("pair", price.pair),)
         if price.last is not None:
