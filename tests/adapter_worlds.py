@@ -123,7 +123,7 @@ class EmulatorWorld:
 
 
 class PaperWorld(EmulatorWorld):
-    """The emulator's market, and the account's orders at a simulated exchange beside it."""
+    """The emulator's market, with the account's orders at a separate simulated exchange."""
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
         clock = Ahead(self.emulator.clock, clock_ahead_ms)

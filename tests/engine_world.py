@@ -323,7 +323,7 @@ class Bot:
         strategy.deeds["connection"] = fail
         return self.tell(Connection(ConnectionState.LOST, "trades"))
 
-    # -- the exchange's part --------------------------------------------------------------------------------------
+    # -- the exchange -------------------------------------------------------------------------------------
 
     def last(self, kind: type[Any]) -> Any:
         """Return the last request of a kind."""
@@ -364,7 +364,7 @@ class Bot:
     def execution(
         self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0
     ) -> TradeReport:
-        """Return an execution of an order, with an id of its own unless one is given."""
+        """Build an execution of an order, with a new id unless one is given."""
         self._ids += 1
         buying = order.side is Side.BUY
         return TradeReport(
@@ -381,7 +381,7 @@ class Bot:
         )
 
     def listing(self, *rows: OrderReport | TradeReport) -> tuple[Any, ...]:
-        """Return the body of a listing."""
+        """Build the body of a listing."""
         return tuple(rows)
 
     def rest(self, order: Order) -> Order:

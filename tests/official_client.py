@@ -186,7 +186,7 @@ def wait_for(holds: Any, within_s: float = 10.0) -> None:
     """Poll until a condition holds."""
     until = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < until, "it never came"
+        assert time.monotonic() < until, "it never became true"
         time.sleep(0.05)
 
 

@@ -95,7 +95,8 @@ def make_open_orders(request_id: int) -> Request:
     return ListOpenOrders(id=request_id)
 
 
-# -- counting at the venue, three ways --------------------------------------------------------------------------------
+# -- three ways of counting at the venue
+# --------------------------------------------------------------------------------
 
 
 def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
@@ -132,7 +133,9 @@ def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
 
 
 class World:
-    """Carries requests to the venue and answers back, each after a delay of 1 to ``jitter_ms`` milliseconds."""
+    """Delivers requests to the venue and answers to the router, each after a delay of 1 to ``jitter_ms``
+    milliseconds.
+    """
 
     def __init__(self, router: Router, *, seed: int = 1, jitter_ms: int = 80) -> None:
         self.router = router
@@ -150,7 +153,7 @@ class World:
         self._count = 0
 
     def at(self, time: int, deed: Callable[[], None]) -> None:
-        """Do ``deed`` at ``time``."""
+        """Call ``deed`` at ``time``."""
         self._count += 1
         heapq.heappush(self._events, (time, self._count, deed))
 

@@ -27,7 +27,7 @@ Levels = Sequence[tuple[float, float]]
 
 
 class Deal(NamedTuple):
-    """A fill in plain figures; ``at`` is the minute in which it happened, counted from the start."""
+    """A fill in plain figures. ``at`` is the minute in which it happened, counted from the start."""
 
     at: int
     side: str
@@ -58,12 +58,12 @@ class Outcome:
 
     @property
     def skips(self) -> Mapping[str, int]:
-        """Why the (first) strategy did not trade."""
+        """The reasons why the (first) strategy did not trade."""
         return self.result.strategies[0].skips
 
     @property
     def refusals(self) -> Mapping[str, int]:
-        """Why the (first) strategy's orders were refused."""
+        """The reasons why the (first) strategy's orders were refused."""
         return self.result.strategies[0].refusals
 
     def position(self, pair: str) -> float:
@@ -86,7 +86,7 @@ class World:
         self.sources: list[dict[str, str]] = []
 
     def candles(self, pair: str, closes: Sequence[float], *, step_s: int = 60, volume: float = 1_000) -> None:
-        """Write candles that each open at the previous close; the first opens at its own close."""
+        """Write candles that each open at the previous close. The first opens at its own close."""
         rows = ["timestamp,open,high,low,close,volume"]
         before = closes[0]
         for index, close in enumerate(closes):
@@ -115,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """Return a configuration with one strategy named s, which owns the whole account, and round costs."""
+        """Build a configuration with one strategy named s, which owns the whole account, and round costs."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -140,7 +140,7 @@ class World:
         start: str | None = None,
         **sections: Any,
     ) -> Outcome:
-        """Run a strategy on the data; data before ``start`` (Taipei time) is its warm-up."""
+        """Run a strategy on the data. Data before ``start`` (Taipei time) is its warm-up."""
         path = self.folder / "bot.yaml"
         path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is YAML too
         return run_config(path, self.folder, start=start)

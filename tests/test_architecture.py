@@ -1,4 +1,4 @@
-"""The architecture as a test: which package may import which, and what pure code must not use."""
+"""The architecture as a test: the imports allowed for each package, and the names forbidden in pure code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
-    # interprets a configuration; of the venues and drivers it knows only their plugins and a driver's clock
+    # it interprets a configuration, and knows only the plugins of venues and drivers and a driver's clock
     "project": {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
@@ -146,7 +146,7 @@ SEEDED = "random.Random"
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
     """Yield (line, what) for every stray use of a clock or randomness. Waiting goes through `asyncio`'s loop."""
     tree, found = ast.parse(source), []
-    origins: dict[str, str] = {}  # what each name in this module refers to
+    origins: dict[str, str] = {}  # the full name that each name in this module refers to
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             origins |= {alias.asname or alias.name: alias.name for alias in node.names}
@@ -228,7 +228,7 @@ def test_modules_that_may_be_compiled_hold_structs_or_plain_classes() -> None:
     assert kinds_of_classes("class A(msgspec.Struct, frozen=True): ...\nclass B(C): ...") == {"struct", "class"}
 
 
-def test_no_two_classes_have_one_name() -> None:
+def test_no_two_classes_have_the_same_name() -> None:
     places: dict[str, list[str]] = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -247,7 +247,7 @@ def test_botkit_never_imports_strategies() -> None:
     assert not wrong
 
 
-def test_bundled_strategies_import_only_the_public_face() -> None:
+def test_bundled_strategies_import_only_the_public_interface() -> None:
     wrong = [
         f"{path.name}:{line}: {module}"
         for path in sorted((ROOT / "strategies").glob("*.py"))
@@ -257,7 +257,7 @@ def test_bundled_strategies_import_only_the_public_face() -> None:
     assert not wrong
 
 
-def test_the_top_level_holds_exactly_the_agreed_entries() -> None:
+def test_the_top_level_contains_exactly_the_agreed_entries() -> None:
     agreed = {"pyproject.toml", "README.md", "LICENSE", "botkit", "strategies", "configs", "tests", "backtest_data"}
     # leftovers of a user's own runs are ignored by git and not part of the project
     leftovers = {"build", "dist", "out", "runs", "venv"}
@@ -291,7 +291,7 @@ STRAY: dict[str, set[str] | None] = {
     "os": {"urandom", "getrandom"},
     "asyncio": {"to_thread"},
 }
-#: ... and in ``live``, which writes a bot's folder, no files either
+#: ... and in ``live``, which writes a bot's folder, also no files
 STRAY_FILES: dict[str, set[str] | None] = {
     "os": {"fsync", "listdir", "open", "remove", "rename", "replace", "scandir", "stat", "unlink"},
     "shutil": None,
@@ -333,7 +333,9 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
 
 
 def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
-    """Return what a module uses of the machine without going through the ports, with the line of the first use."""
+    """Return the machine's functions that a module uses without going through the ports, with the line of the first
+    use.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = _imported(tree)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
@@ -368,7 +370,9 @@ def test_a_running_bot_uses_its_machine_only_through_ports(package: str) -> None
         found = stray_uses(path, files=package == "live")
         allowed = BESIDE_A_BOT.get(name, set())
         wrong += [f"botkit/{name}:{line}: {use}" for use, line in found.items() if use not in allowed]
-        wrong += [f"botkit/{name}: {use} is gone; take it off BESIDE_A_BOT" for use in sorted(allowed - found.keys())]
+        wrong += [
+            f"botkit/{name}: {use} is gone; remove it from BESIDE_A_BOT" for use in sorted(allowed - found.keys())
+        ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -398,7 +402,7 @@ def test_no_port_has_more_than_six_methods() -> None:
 PUBLIC_MOST = 20
 #: classes that may have more public methods, each for a reason
 FACES = {
-    # strategy authors use a single class, with everything they may call
+    # strategy authors use a single class, which has every method they may call
     "botkit.engine.strategy.base.Strategy",
     # one method per documented endpoint, named as the exchange names it; this is a list, not logic
     "botkit.exchange.bitopro.rest.BitoProClient",
@@ -510,13 +514,14 @@ def ports() -> dict[str, int]:
     return found
 
 
-def test_no_port_is_wide() -> None:
+def test_no_protocol_requires_too_many_methods() -> None:
     found = ports()
     assert len(found) > 10, "the search no longer finds protocols"
     assert {name: count for name, count in found.items() if count > PORT_MOST} == {}
 
 
-# -- one door ---------------------------------------------------------------------------------------------------------
+# -- the engine's entry points
+# ---------------------------------------------------------------------------------------------------------
 
 
 #: the names used for an engine and the parts of its view
@@ -552,6 +557,6 @@ def test_nothing_outside_reaches_into_the_engine() -> None:
     "way",
     ["engine._stages", "bot.engine._router.due(1)", "self._rooms", "b.engine.rooms", "bot.view._a", "view.money._b"],
 )
-def test_a_way_past_the_door_is_detected(way: str) -> None:
+def test_reaching_into_the_engine_is_detected(way: str) -> None:
     assert ways_past_the_door(way)
     assert not ways_past_the_door("engine.view.orders(), self._engine.turn(None, 0, out), self._out")

@@ -1,4 +1,4 @@
-"""A backtest's figures and their definitions. What cannot be computed is None: never NaN, never infinity.
+"""A backtest's figures and their definitions. A figure that cannot be computed is None, never NaN or infinity.
 
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.

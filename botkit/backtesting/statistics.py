@@ -97,7 +97,7 @@ def missing_ratios(returns: Sequence[float]) -> str | None:
     count = len(returns)
     if count >= RETURNS_LEAST:
         return None
-    return f"{count} daily {'return' if count == 1 else 'returns'}; a ratio needs {RETURNS_LEAST}"
+    return f"{count} daily {'return' if count == 1 else 'returns'}; a ratio needs at least {RETURNS_LEAST}"
 
 
 def finite(value: float | None) -> float | None:

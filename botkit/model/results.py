@@ -72,7 +72,7 @@ SUMMARY_KEYS = (
 
 
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
-    """One order at the end of a run: what was requested and what came of it. ``sent`` is 0 if it was never sent."""
+    """One order at the end of a run: the request and its outcome. ``sent`` is 0 if it was never sent."""
 
     spec: OrderSpec
     sent: Nanos
@@ -85,7 +85,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """Return the row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
+        """Return the row for an order in its current state. (``_value_`` returns ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -234,7 +234,7 @@ class IndicatorLine(msgspec.Struct):
     pane: str
     times: list[Nanos]
     values: list[float]
-    #: which of an indicator's values this is, such as "upper" for Bollinger bands
+    #: the name of the indicator's value, such as "upper" for Bollinger bands
     field: str = ""
 
 
@@ -295,11 +295,11 @@ class StrategyRow(msgspec.Struct, kw_only=True):
     positions: list[PositionRow] = msgspec.field(default_factory=list)
     skips: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    stopped: str = ""  # why it stopped early, with the last line of the traceback
+    stopped: str = ""  # the reason why it stopped early, with the last line of the traceback
 
 
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
-    """How the router used one endpoint.
+    """The router's use of one endpoint.
 
     ``peak_use`` is the highest use of any of its windows, as a fraction of the documented ``limit`` (such as "1,200 in
     60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
@@ -318,7 +318,7 @@ class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterUse(msgspec.Struct, kw_only=True):
-    """How the router behaved during a run: how many orders waited for a slot, how long, and where."""
+    """The router's figures for a run: how many orders waited for a slot, how long, and where."""
 
     endpoints: list[EndpointUse] = msgspec.field(default_factory=list)
     orders_delayed: int = 0
@@ -350,7 +350,7 @@ class QueueReading(msgspec.Struct, kw_only=True):
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """Something the reader must know before trusting the result. ``grave`` cautions are shown in red."""
+    """A fact that the reader must know before trusting the result. ``grave`` cautions are shown in red."""
 
     text: str
     grave: bool = True
@@ -390,4 +390,5 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     #: money that belonged to no strategy at the end, in units by currency; not included in any figure
     unassigned: dict[str, int] = msgspec.field(default_factory=dict)
     versions: dict[str, str] = msgspec.field(default_factory=dict)
-    extra: dict[str, Any] = msgspec.field(default_factory=dict)  # for plugins' sections; botkit does not read it
+    # data for plugins' sections, which botkit does not read
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """Return (time, total value) at every close and after the fills of every moment."""
+    """Compute (time, total value) at every close and after the fills of every moment."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -130,7 +130,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
         fall = max(fall, 1 - value / peak)
     assert figures["max_drawdown"] == close_to(fall)
 
-    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins
+    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins then
     for time, value in points:
         days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
     ends = [opening, *days.values()][:-1]  # the last day is not whole

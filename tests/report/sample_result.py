@@ -316,7 +316,7 @@ def _orders_and_fills(
 
 
 def bare_result() -> BacktestResult:
-    """Return a one-hour run in which nothing happened: no prices, no orders."""
+    """Create a one-hour run in which nothing happened, without prices or orders."""
     summary: dict[str, Figure] = dict.fromkeys(SUMMARY_KEYS)
     summary |= {
         "strategy": "idle",

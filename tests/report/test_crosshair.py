@@ -61,7 +61,7 @@ def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
 
 
 def figure(text: str, title: str) -> float:
-    """Return the number after a title in the legend."""
+    """Parse the number after a title in the legend."""
     found = re.search(re.escape(title) + r" (?:≈ )?(−?[\d,.]+)", text)
     assert found is not None, text
     return float(found[1].replace(",", "").replace("−", "-"))

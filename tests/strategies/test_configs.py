@@ -47,7 +47,7 @@ def test_samples_name_accounts_only_by_environment_variables(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", [path for path in SAMPLES if path.stem != "minimal"], ids=lambda path: path.stem)
-def test_the_live_section_works_when_uncommented(path: Path, tmp_path: Path) -> None:
+def test_the_live_section_of_a_sample_works_when_uncommented(path: Path, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     head, found, tail = text.partition("# live:")
     assert found, "a sample contains its live section as a comment"
