@@ -38,7 +38,9 @@ _DRIFT_TOLD_S = 5
 @click.option(
     "--duration", callback=duration_s, metavar="TIME", help="Stop after 90s, 30m, 2h or 7d.  [default: until Ctrl-C]"
 )
-@click.option("--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Book levels per side.")
+@click.option(
+    "--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Number of book levels per side."
+)
 @click.option("--raw", is_flag=True, help="Also save every frame as received, in OUT/raw.")
 @click.option("--rest", help="REST address to use instead, such as an emulator's.")
 @click.option("--ws", help="WebSocket address to use instead, such as an emulator's.")

@@ -130,7 +130,7 @@ async def test_a_bad_order_spoils_its_batch_unless_the_switch_says_otherwise(sta
             assert await raw.send("POST", "/orders/batch", wrong) == (422, {"error": "Invalid body"})
 
 
-async def test_listings_filter_and_page(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_listings_are_filtered_and_paged(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await prices(raw)

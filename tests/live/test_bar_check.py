@@ -281,7 +281,7 @@ def candle(*prices: float, volume: float = 1.0) -> Candle:
     return Candle(PAIR, "1m", 0, *prices, volume)
 
 
-def test_bars_that_count_as_equal() -> None:
+def test_bars_that_differ_only_by_rounding_count_as_equal() -> None:
     ours = bar(10, 12, 9, 11)
     assert agrees(ours, candle(10, 12, 9, 11), 1)
     assert not agrees(ours, candle(10, 12, 8, 11), 1)

@@ -161,7 +161,7 @@ async def test_lines_of_several_bots_begin_with_their_names() -> None:
     assert out.getvalue().startswith("demo: 2025")
 
 
-async def test_picture_of_a_running_bot(world: World) -> None:
+async def test_a_picture_shows_the_running_bot(world: World) -> None:
     bot = await world.start()
     try:
         order = far_buy(bot)

@@ -183,7 +183,7 @@ class Broker:
         except (EOFError, OSError, msgspec.MsgspecError) as error:
             # not counted as the bot's end: a killed bot is detected by its silence, so one that only lost its
             # connection can continue
-            log.debug("a connection ended: %s", error)
+            log.debug("a bot's connection ended: %s", error)
         finally:
             self._connections.discard(writer)
             self._alone_since = self._now()
