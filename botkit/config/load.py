@@ -272,8 +272,8 @@ def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
         if match:
             decoder.problem(
                 node.where,
-                f"{match[0]} is used in `{'.'.join(path)}`, but references are for secrets only, in `account:`, `notify:` and "
-                "`limits.ledger`; write the value out",
+                f"{match[0]} is used in `{'.'.join(path)}`, but references are for secrets only, in `account:`, "
+                "`notify:` and `limits.ledger`; write the value out",
             )
 
 
