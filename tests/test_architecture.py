@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    # backtests from Python; what a user holds becomes a project and a feed
+    # it runs backtests from Python, and turns a user's objects into a project and a feed
     "research": {
         "assembly",
         "backtesting",
@@ -278,7 +278,7 @@ PORT_MODULES = {
     *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
     *("exchange/machine.py", "emulator/clock.py"),
 }
-#: what a module outside the ports must not use: module -> its names, None for all of them
+#: names that a module outside the ports must not use: module -> names, or None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
     "random": None,
@@ -310,7 +310,7 @@ BESIDE_A_BOT: dict[str, set[str]] = {
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """Return what each imported name refers to, such as ``{"Random": "random.Random"}``."""
+    """Return the full name behind each imported name, such as ``{"Random": "random.Random"}``."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
