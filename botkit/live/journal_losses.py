@@ -1,8 +1,9 @@
-"""Detects whether a journal has lost its latest commits: its log is missing, cut or damaged, or a copy was restored.
+"""Detects whether a journal has lost its latest commits, because its log is missing, cut or damaged, or because a copy
+was restored.
 
-The log itself shows most of it (`botkit.live.journal_log`). Where a copy of all files was put back, two things do.
-Client ids are reserved in the journal first and then counted in a file beside it, so a count that the journal does not
-have is one that it lost. And the exchange may have orders of ours that it should know.
+The log itself shows most losses (`botkit.live.journal_log`). If a copy of all files was restored, two other signs
+remain. Client ids are reserved in the journal before they are counted in a separate file, so the journal has lost any
+count that it does not know. And the exchange may have orders of ours that the journal should know.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from botkit.live.journal import DAMAGE, ID_BLOCK, ID_MAX, SKIPPED_MAX, Journal
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.inputs import Unwritten
 
-#: how far the exchange's timestamps may be from this machine's clock
+#: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
 #: A lost start's ids began up to `SKIPPED_MAX` further on. So many lost starts in a row are noticed; another process's
@@ -20,13 +21,15 @@ _LOST_STARTS = 5
 
 
 def has_lost_ids(journal: Journal) -> bool:
-    """Whether client ids were reserved that the journal does not know. A new journal knows of none."""
+    """Return whether client ids were reserved that the journal does not know. A new journal knows none."""
     reach = journal.reach()
     return not journal.is_new and reach.counted > reach.reserved
 
 
 def unwritten_orders(journal: Journal) -> Unwritten | None:
-    """Which orders at the exchange would prove that commits are gone; None if no id can belong to such an order."""
+    """Return which orders at the exchange would prove that commits were lost, or None if no id can belong to such an
+    order.
+    """
     reach = journal.reach()
     reserved = max(reach.reserved, reach.counted)
     first_id = max(

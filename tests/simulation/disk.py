@@ -193,7 +193,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """Like the real one; the connection also refuses a dead process."""
+        """Do what the real one does. The connection also refuses a dead process."""
         self.check()
         disk = self
 
@@ -216,7 +216,7 @@ class SimulatedDisk(RealDisk):
         return found
 
     def remove_folder(self, folder: Path) -> None:
-        """Like the real one."""
+        """Do what the real one does."""
         if not self.is_dead:
             super().remove_folder(folder)
 
@@ -247,7 +247,7 @@ class SimulatedFiles(RealFiles):
         self._disk = disk
 
     def read(self, path: Path) -> bytes:
-        """Like the real one."""
+        """Do what the real one does."""
         self._disk.check()
         return super().read(path)
 
@@ -272,13 +272,13 @@ class SimulatedFiles(RealFiles):
             del unsynced[next(iter(unsynced))]
 
     def append(self, path: Path) -> Appending:
-        """Like the real one; the buffer is lost with the process."""
+        """Do what the real one does, but lose the buffer with the process."""
         self._disk.check()
         path.parent.mkdir(parents=True, exist_ok=True)
         return _Appending(self._disk, path)
 
     def names(self, folder: Path) -> list[str]:
-        """Like the real one."""
+        """Do what the real one does."""
         self._disk.check()
         return super().names(folder)
 

@@ -1,4 +1,4 @@
-"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that ask the real one.
+"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that use the real one.
 
 `ports` makes what `botkit.live.ports` wants. `on_virtual_time` puts the same in the places where botkit and aiohttp
 read the machine when nobody hands them ports, so that tests which were written for the real loop run unchanged.
@@ -83,7 +83,7 @@ class VirtualThreads:
         self._loop = loop
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Do ``work`` a moment later."""
+        """Run ``work`` a moment later."""
         return _Once(self._loop, work)
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
@@ -94,16 +94,16 @@ class VirtualThreads:
         return _NoSteps() if name == "watchdog" else _Steps(self._loop, step)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` a moment later."""
+        """Run ``work`` a moment later."""
         context = contextvars.copy_context()
         return await self._loop.run_soon(lambda: context.run(work))
 
     def mutex(self) -> contextlib.AbstractContextManager[object]:
-        """Nothing: there are no other threads."""
+        """Return a lock that does nothing, since there are no other threads."""
         return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """There is no other thread to look from."""
+        """Return None, because there is no other thread to look from."""
         return lambda: None
 
 
@@ -161,7 +161,7 @@ class _NoSteps:
 def ports(
     loop: VirtualLoop, *, seed: object = None, disk: Disk = REAL_DISK, clock: VirtualClock | None = None
 ) -> Machine:
-    """A machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
+    """Return a machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
     background: Background = VirtualThreads(loop)
     return Machine(
         clock=clock or VirtualClock(loop),
@@ -172,12 +172,12 @@ def ports(
     )
 
 
-# -- for what was not handed a machine --------------------------------------------------------------------------------
+# -- for code that was given no machine -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
-    """Until the end of the block, botkit and aiohttp take time, threads, chance and connections from the loop."""
+    """Make botkit and aiohttp take time, threads, randomness and connections from the loop until the block ends."""
     clock, threads = VirtualClock(loop), VirtualThreads(loop)
     drawn = random.Random(f"drawn {loop.seed}")
     begun = random.getstate()
@@ -202,7 +202,7 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         (botkit.project.connect, "Random", made),
         (botkit.exchange.machine.SystemClock, "now", staticmethod(clock.wall_ns)),
         (botkit.exchange.machine, "Random", made),
-        # a process's nonces never go back, but every loop begins at the same time of day
+        # reset the nonces, which never go back within a process, because every loop begins at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
         # an answer that names no date gets one from aiohttp
@@ -223,7 +223,7 @@ class MachineLoop(VirtualLoop):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._places = contextlib.ExitStack()
-        #: the clock that botkit reads meanwhile
+        #: the clock that botkit reads while the loop is open
         self.machine_clock = self._places.enter_context(on_virtual_time(self))
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
-"""A run's plan, drawn from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
+"""A run's plan, which is drawn from its seed before it begins: the strategy's actions, the faults, and the bot's
+crashes.
 
-A `Plan` is plain data. It is drawn once, printed when a run breaks, made smaller by dropping parts of it, and kept as a
-regression test; a run draws nothing that is not in it or keyed by its seed.
+A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts of it, and kept as a
+regression test. A run draws nothing that is not in its plan or keyed by its seed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Layer = Literal["core", "whole"]
 
 PAIRS: Final = ("btc_usdt", "eth_usdt")
 
-#: what the strategy may do, and how often it does it
+#: the strategy's possible actions, and how often it performs each
 ACTS: Final = {
     "buy_far": 14,
     "sell_far": 12,
@@ -108,9 +109,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     crashes: tuple[Crash, ...]
     switches: dict[str, str]
-    #: the limits of the bot are shared through a ledger in its process
+    #: True if the bot shares its limits through a ledger in its process
     shares_limits: bool = False
-    #: when faults and acts are over
+    #: when faults and actions are over
     active_ms: int = 20_000
     second: SecondPlan | None = None
     #: the bot has a guard with so much patience; 0: none
@@ -178,11 +179,11 @@ _SWITCHES: Final = {
 
 
 def draw(seed: int, layer: Layer) -> Plan:
-    """A seed's plan."""
+    """Return a seed's plan."""
     chance = Random(f"plan {layer} {seed}")
     active_ms = chance.randrange(15_000, 30_000)
     acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]
-    if chance.random() < 0.3:  # bursts meet the limits and form batches
+    if chance.random() < 0.3:  # bursts reach the limits and form batches
         at_ms = chance.randrange(1_000, active_ms)
         acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in range(chance.randrange(10, 30))]
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
@@ -315,7 +316,7 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # what a connection holds back arrives within two seconds, or never: that is how late this exchange acts at most
+    # data that a connection holds back arrives within two seconds or never, since this exchange acts no later
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(
         at_ms=at_ms,

@@ -1,4 +1,4 @@
-"""One run: an exchange, a bot that dies and restarts, the faults in between, and the calm at the end."""
+"""Carries out one run: an exchange, a bot that dies and restarts, faults, and a final phase without faults."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
 LATEST_ACCEPT_S = 5
 #: virtual seconds in which everything must be settled once faults have stopped
 CALM_S = 60.0
-#: a refusal of a probe that says nothing about its pair
+#: a refusal that does not mean that a probe's pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
 #: how long a bot that halts for its journal is watched
@@ -105,7 +105,7 @@ def config_text(name: str, acts: Path, share: int) -> str:
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """A run's result. ``broken`` is empty if everything held."""
+    """A run's result. ``broken`` is empty if no invariant was violated."""
 
     seed: int
     broken: str = ""
@@ -121,7 +121,7 @@ class Result(msgspec.Struct, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """Whether the run covered enough."""
+        """True if the run covered enough."""
         return self.orders >= 20 and sum(self.faults.values()) >= 3 and self.crashes >= 1
 
 
@@ -163,7 +163,7 @@ class _Damaged:
 
 
 class Run:
-    """A plan being carried out on a loop."""
+    """Carries out a plan on a loop."""
 
     def __init__(self, plan: Plan, folder: Path, loop: MachineLoop) -> None:
         self.plan = plan
@@ -483,7 +483,7 @@ class Run:
     # -- the bot --------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Run bots one after another until the calm phase's bot is stopped."""
+        """Run bots one after another until the bot of the final phase is stopped."""
         while True:
             self._lives += 1
             if self._damaged is None and self._state.exists():
@@ -667,7 +667,7 @@ class Run:
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """The bot does something that a crash may wait for."""
+        """Note that the bot does something that a crash may wait for."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
@@ -677,7 +677,7 @@ class Run:
             self._armed = None
 
     def _writing(self) -> Callable[[], None] | None:
-        """The bot's disk is about to be written."""
+        """Return the bot's disk is about to be written."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
@@ -751,7 +751,7 @@ class Run:
             self.break_off(error)
 
     def break_off(self, error: Broken) -> None:
-        """Something is broken: the run ends here."""
+        """End the run because something is broken."""
         self.tell(f"BROKEN {error}")
         if self.broken is None:
             self.broken = error
@@ -1101,7 +1101,7 @@ class _Records(logging.Handler):
         if record.exc_info:
             self.errors.append(f"{record.getMessage()}\n{''.join(traceback.format_exception(record.exc_info[1]))}")
         if ACCOUNT.secret in record.getMessage():
-            self.errors.append("I8: a secret stands in the log")
+            self.errors.append("I8: a secret is in the log")
 
     def unhandled(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
