@@ -95,7 +95,8 @@ def optimize(
 
     The best of many tries looks better than it is: the last lines say what luck alone would reach.
     """
-    from botkit.research.search.optimize import SearchSettings, search
+    from botkit.research.search.asked import SearchSettings
+    from botkit.research.search.optimize import search
     from botkit.research.search.worker import BenchRecipe
 
     quieten_log(["error"])
