@@ -11,10 +11,12 @@ import msgspec
 from botkit.config.load import with_parameters
 from botkit.config.show import resolved_yaml
 from botkit.project.project import Project
+from botkit.report.study import render_study
 from botkit.research.search.asked import SearchSettings, asked
 from botkit.research.search.folder import SEARCHES, SearchFolder, newest_search, next_search
 from botkit.research.search.noting import Luck, NotedLooks
 from botkit.research.search.objectives import Objective
+from botkit.research.search.page import search_page
 from botkit.research.search.runners import make_runner
 from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
 from botkit.research.search.worker import BenchRecipe, bench_of, by_strategy, span_of
@@ -142,6 +144,15 @@ def search(
             written = None
             if order and order[0].value is not None:
                 written = folder.write_best(_best_yaml(project, order[0], settings.objective))
+            luck = looks.luck()
+            notes = [*_notes(ended, order, objective), *looks.notes]
+            page = search_page(
+                *(project.config.name, settings.objective, ended, order),
+                is_synthetic=bench.feed.synthetic,
+                luck=luck,
+                notes=notes,
+            )
+            folder.write_page(render_study(page))
     finally:
         runner.close()
     return SearchResult(
@@ -151,8 +162,8 @@ def search(
         folder=folder.path,
         best_config=written,
         is_synthetic=bench.feed.synthetic,
-        luck=looks.luck(),
-        notes=[*_notes(ended, order, objective), *looks.notes],
+        luck=luck,
+        notes=notes,
         was_interrupted=was_interrupted,
     )
 

@@ -249,7 +249,7 @@ def test_a_table_of_the_best_is_printed(crossing: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "s.fast" in out
     assert "Best configuration: out/test/searches/1/best.yaml" in out
-    assert "All 16 trials" in out
+    assert "All 16 trials: out/test/searches/1/search.html" in out
 
 
 def test_an_interrupt_of_the_process_keeps_what_is_done(crossing: Path) -> None:
