@@ -70,7 +70,7 @@ class MoneyView:
 
     @property
     def day(self) -> Nanos | None:
-        """When the trading day began that profits count from; None before the first."""
+        """The start of the trading day from which profits count, or None before the first."""
         return self._portfolio.days.day
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
@@ -125,7 +125,7 @@ class RouterView:
         return self._router.usage(now)
 
     def statistics(self) -> RouterUse:
-        """Statistics of the run so far."""
+        """Return statistics of the run so far."""
         return self._router.statistics()
 
 
@@ -136,7 +136,7 @@ class ChecksView:
         self._rooms = rooms
 
     def withheld(self) -> dict[Pair, int]:
-        """Market events that were withheld as doubtful, by pair."""
+        """Return the number of market events that were withheld as doubtful, by pair."""
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:

@@ -1,8 +1,8 @@
 """Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
-One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
-from its trades; an order in it that is not ours is foreign: it is shown, but never touched. Balances are compared last,
-once all executions are booked.
+One listing of the open orders does most of the work. An order of ours missing from it is read by its id, and its
+executions from its trades; an order in it that is not ours is foreign: it is shown, but never touched. Balances are
+compared last, once all executions are booked.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Reconciliation:
         self._list_unwritten(now)
 
     def _unexplained(self) -> list[Order]:
-        """Orders still being read."""
+        """Return the orders that are still being read."""
         return [order for order, _, _ in self._read if order.client_id in self._desk.being_read]
 
     def _failed(self, what: str, answer: Answer) -> None:
