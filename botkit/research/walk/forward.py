@@ -27,7 +27,7 @@ from botkit.research.search.noting import Luck, NotedLooks
 from botkit.research.search.runners import make_runner
 from botkit.research.search.study import Evaluation, Runner, Study, Trial, TrialRun, ranked
 from botkit.research.search.worker import BenchRecipe, bench_of, by_strategy, span_of
-from botkit.research.walk.windows import Window, windows
+from botkit.research.walk.windows import WalkWindow, windows
 
 __all__ = ["WALKS", "Step", "WalkResult", "WalkSettings", "walk_forward"]
 
@@ -50,7 +50,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ``growth`` is the test's final equity after closing, as a multiple of its opening equity; ``returns`` are its days'.
     """
 
-    window: Window
+    window: WalkWindow
     trials: int
     best: Trial | None
     in_sample: float | None
@@ -175,7 +175,7 @@ def _train(
     wanted: Asked,
     settings: SearchSettings,
     runner: Runner,
-    window: Window,
+    window: WalkWindow,
     looks: NotedLooks,
     count: int,
     progress: Callable[[int, int, int, int], None],
@@ -207,7 +207,7 @@ def _train(
     ).run()
 
 
-def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: Window, trials: Sequence[Trial]) -> Step:
+def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, trials: Sequence[Trial]) -> Step:
     order = ranked(trials, wanted.objective)
     best = order[0] if order and order[0].value is not None else None
     tried = tuple((trial.params, trial.value) for trial in trials)

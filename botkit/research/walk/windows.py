@@ -9,10 +9,10 @@ import msgspec
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_S, Nanos, to_datetime
 
-__all__ = ["Window", "windows"]
+__all__ = ["WalkWindow", "windows"]
 
 
-class Window(msgspec.Struct, frozen=True):
+class WalkWindow(msgspec.Struct, frozen=True):
     """One step: search on [train_start, train_end), test on [test_start, test_end). Times are local midnights."""
 
     number: int
@@ -24,7 +24,7 @@ class Window(msgspec.Struct, frozen=True):
 
 def windows(
     start: Nanos, end: Nanos, *, train_days: int, test_days: int, is_anchored: bool, zone: tzinfo
-) -> list[Window]:
+) -> list[WalkWindow]:
     """Return the windows of [start, end), first to last; days that fill no whole test window are left over.
 
     ``is_anchored``: training always begins at the start, else it rolls along. Raises ConfigError if there is not even
@@ -33,7 +33,7 @@ def windows(
     if train_days < 1 or test_days < 1:
         raise ConfigError("--train and --test need at least a day each, such as --train 60d --test 20d")
     first, last = _next_midnight(start, zone), to_datetime(end, zone).date()
-    found: list[Window] = []
+    found: list[WalkWindow] = []
     while True:
         number = len(found)
         begin = first + timedelta(days=number * test_days)
@@ -42,7 +42,7 @@ def windows(
         if test_end > last:
             break
         found.append(
-            Window(
+            WalkWindow(
                 number,
                 _midnight(first if is_anchored else begin, zone),
                 _midnight(test, zone),
