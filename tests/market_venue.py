@@ -22,13 +22,13 @@ from tests.waiting import PATIENCE_S
 
 
 class MarketVenue:
-    """Serves while the block lasts. Its sent data can be read at any time.
+    """Serves until the block ends. What it has sent can be read at any time.
 
     Its time is `REAL_CLOCK`'s, so virtual on a virtual loop.
 
     ``candles`` maps the start of a bucket (seconds) to a close; ``refusals`` is a list of statuses that the next REST
-    requests get, 0 for an answer. Trades are numbered by their price, one every ``every_s``; a list holds the last
-    ``keep`` of them.
+    requests get, with 0 for an answer. One trade is made every ``every_s`` and numbered by its price, and a list holds
+    the last ``keep`` of them.
     """
 
     def __init__(self, *, every_s: float = 0.05, keep: int = 20, candles: dict[int, int] | None = None) -> None:

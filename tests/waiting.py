@@ -14,5 +14,5 @@ def wait_for(condition: Callable[[], Any]) -> None:
     """Block until the condition holds."""
     end = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.005)

@@ -53,7 +53,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def numbers(tape: Path, pair: str = "btc_twd") -> list[int]:
-    """The recorded trades' numbers, which the venue encodes in their prices."""
+    """Return the recorded trades' numbers, which the venue encodes in their prices."""
     chunks = Tape.open(tape, packaged_pairs()).read(pair, "trades")
     scale = 10 ** packaged_pairs()[pair].rules.price_decimals
     return [int(ticks) // scale - 1_000_000 for columns in chunks for ticks in columns.ticks]  # type: ignore[union-attr]
@@ -98,7 +98,7 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     process.kill()
     killed = time.time()
     process.communicate()
-    # read immediately, from the journal
+    # read at once, from the journal
     before = numbers(out)
     assert before == list(range(before[0], before[-1] + 1))
     # and again after the next start has converted it to Parquet
@@ -176,7 +176,7 @@ def test_a_lost_connection_is_a_gap_in_books_and_in_trades_beyond_the_list(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
-    venue.keep = 3  # ten trades happen during half a second of backoff
+    venue.keep = 3  # half a second of backoff misses ten trades
 
     async def cut() -> None:
         await until(lambda: journal_bytes(out) > 3_000)

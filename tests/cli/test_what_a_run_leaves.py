@@ -1,4 +1,4 @@
-"""After a run: what `status` and the log file say, and files that compare with a backtest's."""
+"""After a run, `status` and the log file say what happened, and its files can be compared with a backtest's."""
 
 from __future__ import annotations
 

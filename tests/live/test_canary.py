@@ -1,4 +1,4 @@
-"""A run never leaves or prints the account's key or secret, whatever goes wrong."""
+"""A run never stores or prints the account's key or secret, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ emulator:
 
 
 def forms(text: str) -> list[bytes]:
-    """Forms in which a secret may appear."""
+    """Return the forms in which a secret may appear."""
     plain = text.encode()
     return [
         plain,
@@ -81,13 +81,13 @@ def forms(text: str) -> list[bytes]:
 def assert_absent(what: str, content: bytes) -> None:
     for secret in (SECRET, KEY, REDIS, quote(REDIS, safe="")):
         for form in forms(secret):
-            assert form not in content, f"{what} holds the secret"
+            assert form not in content, f"{what} contains the secret"
 
 
 def arguments_of(process_id: int) -> bytes:
     try:
         return Path(f"/proc/{process_id}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended, or there is no such file system
+    except (FileNotFoundError, ProcessLookupError):  # the process has ended, or there is no such file system
         return b""
 
 
@@ -200,7 +200,7 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
     if not fault:
         assert {"journal.sqlite", "decisions.jsonl", "inputs.bin", "inputs.json"} <= names
         assert b"this strategy fails" in bot.err
-        assert b"canary (emulator): error: " in bot.err, "the notifier has told of it"
+        assert b"canary (emulator): error: " in bot.err, "the notifier has reported it"
         assert b"botkit_up" in bot.metrics
         header = json.loads(next(path for path in files if path.name == "inputs.json").read_text())
         assert header["mode"] == "emulator"
@@ -229,7 +229,7 @@ class Server:
         writer.close()
 
 
-async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None:
+async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None:
     pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY.replace("self.count > 6", "self.count > 10**9"))
@@ -278,7 +278,7 @@ async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None
         together.create_task(trades(another))
         where = ("--rest", emulator.rest, "--ws", emulator.ws)
         _, out = await botkit("run", str(config), *where, "--duration", "3s", "--plain")
-        assert b"redis://127.0.0.1" in out, "the bot has told which ledger does not answer"
+        assert b"redis://127.0.0.1" in out, "the bot has said which ledger does not answer"
         of_the_account = (str(config), "--mode", "emulator", "--rest", emulator.rest)
         ledger = ("--ledger", f"redis://:${{CANARY_REDIS}}@127.0.0.1:{port}/0")
         for arguments in (
