@@ -313,7 +313,7 @@ def check(
     how: HowToRead,
     as_json: bool,
 ) -> int:
-    """Check PATH (a tape or a file). Exit code 1 if something is wrong.
+    """Check PATH (a tape or a file). The exit code is 1 if something is wrong.
 
     Errors are missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible prices,
     and a tape whose files differ from its manifest.

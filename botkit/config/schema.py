@@ -39,7 +39,7 @@ Seed: TypeAlias = Annotated[int, Bound(least=0, most=2**63 - 1)]
 Milliseconds: TypeAlias = Annotated[Decimal, Bound(least=0, most=3_600_000)]
 OnStop: TypeAlias = Literal["keep", "cancel", "flatten"]
 
-#: order_ms, answer_ms, feed_ms
+#: the options order_ms, answer_ms and feed_ms
 _LATENCY_DEFAULT = (Decimal(100), Decimal(100), Decimal(0))
 _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 

@@ -64,7 +64,7 @@ class StateFolder:
     """A bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
-        """``root`` is the folder of all bots' state; None for a folder outside it."""
+        """``root`` is the folder of all bots' state, or None for a folder outside it."""
         self.path = path
         self.root = root
         self.disk = disk
