@@ -117,7 +117,7 @@ def write() -> list[Path]:
 
 
 class _Source:
-    """What only a module's source shows: the ``#:`` comments on its constants, and how it writes their values."""
+    """Facts that only a module's source shows: the ``#:`` comments on its constants, and how it writes their values."""
 
     def __init__(self, module: ModuleType) -> None:
         text = inspect.getsource(module)

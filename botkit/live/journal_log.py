@@ -139,7 +139,7 @@ class JournalLog:
 
     @property
     def place(self) -> Place:
-        """Where the next record begins."""
+        """The place where the next record begins."""
         return Place(self._log, self._segment, self._at, self._number)
 
     def append(self, body: bytes) -> Place:

@@ -34,7 +34,7 @@ class FolderUnusable(BotkitError):
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the bot may send no new orders. ``kind`` is panic, loss or breaker."""
+    """The reason why the bot may send no new orders. ``kind`` is panic, loss or breaker."""
 
     kind: str
     reason: str
@@ -105,7 +105,7 @@ class StateFolder:
 
     @property
     def commands(self) -> Path:
-        """Where other processes leave commands for the running bot."""
+        """The folder in which other processes leave commands for the running bot."""
         return self.path / "commands"
 
     # -- one process at a time ------------------------------------------------------------------------------------
