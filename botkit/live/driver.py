@@ -23,7 +23,7 @@ from botkit.live.clock import DriverClock
 from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import Persistence, client_ids_of
 from botkit.live.recording import Recording
-from botkit.live.state_folder import StateFolder
+from botkit.live.state_folder import JOURNAL_HALT, StateFolder
 from botkit.live.watchdog import Watchdog
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S, Nanos
@@ -358,9 +358,11 @@ class LiveDriver:
         closed = self._gate(self.now())
         if closed is not None:
             return f"not sent: {closed}"
-        if not reduces and self.folder.is_halted():
+        if self.folder.is_halted():
             halt = self.folder.halt()
-            return f"not sent: the bot is halted: {halt.reason if halt else ''}"
+            # by outdated books an order may seem to reduce a position that was closed long ago
+            if not reduces or (halt is not None and halt.kind == JOURNAL_HALT):
+                return f"not sent: the bot is halted: {halt.reason if halt else ''}"
         return None
 
     # -- time -----------------------------------------------------------------------------------------------------

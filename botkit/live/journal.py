@@ -29,10 +29,25 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order
 
-__all__ = ["DAMAGE", "ID_BLOCK", "ID_MAX", "REMEMBERED", "SCHEMA", "FillRecord", "Journal", "Reach", "remove_journal"]
+__all__ = [
+    "DAMAGE",
+    "ID_BLOCK",
+    "ID_MAX",
+    "REMEMBERED",
+    "SCHEMA",
+    "SKIPPED_MAX",
+    "FillRecord",
+    "Journal",
+    "Reach",
+    "remove_journal",
+]
 
 #: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
 ID_BLOCK = 1_000
+#: a start skips fewer blocks than this, so that a folder restored from a backup hardly uses an id again
+_BLOCKS_SKIPPED = 100
+#: how far behind the reserved ids a start's last reserved one may be
+SKIPPED_MAX = ID_BLOCK * (_BLOCKS_SKIPPED + 1)
 #: how long final orders are remembered, even across restarts, to recognise late reports: four times as long as the
 #: exchange may still act on a request. A busy bot sends 1,200 orders of 2 kB each a minute.
 REMEMBERED: Nanos = NS_PER_HOUR
@@ -286,8 +301,8 @@ class Journal(JournalReading):
         if after is not None:
             first = after
         elif reserved:
-            # if the whole folder was restored from a backup, this skips past the used ids with 99 % probability
-            first = reserved + ID_BLOCK * random.randrange(100)
+            # if the whole folder was restored from a backup, this skips past used ids with 99 % probability
+            first = reserved + ID_BLOCK * random.randrange(_BLOCKS_SKIPPED)
         else:
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:

@@ -8,13 +8,16 @@ count that it does not know. And the exchange may have orders of ours that the j
 
 from __future__ import annotations
 
-from botkit.live.journal import DAMAGE, ID_BLOCK, Journal
+from botkit.live.journal import DAMAGE, ID_BLOCK, ID_MAX, SKIPPED_MAX, Journal
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.inputs import Unwritten
 
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
+#: A lost start's ids began up to `SKIPPED_MAX` further on. So many lost starts in a row are noticed; another process's
+#: bot on the same account is that near with a chance of one in two thousand.
+_LOST_STARTS = 5
 
 
 def has_lost_ids(journal: Journal) -> bool:
@@ -28,16 +31,18 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
     order.
     """
     reach = journal.reach()
-    end_id = max(reach.reserved, reach.counted)
+    reserved = max(reach.reserved, reach.counted)
     first_id = max(
-        end_id - ID_BLOCK if reach.last_id is None else reach.last_id + 1, int(journal.meta(_WRITTEN_OFF) or 0)
+        reserved - ID_BLOCK if reach.last_id is None else reach.last_id + 1, int(journal.meta(_WRITTEN_OFF) or 0)
     )
+    end_id = min(reserved + _LOST_STARTS * SKIPPED_MAX, ID_MAX) if reserved else 0
     return Unwritten(max(0, reach.last_time - _CLOCKS_APART), first_id, end_id) if 0 < first_id < end_id else None
 
 
-def write_off(journal: Journal) -> None:
-    """Record that the user was told about the loss, so that a later start does not report it again. Raises
-    JournalError.
+def write_off(journal: Journal, until: int = 0) -> None:
+    """Record that the user was told of the loss, so that a later start does not repeat it. Raises JournalError.
+
+    ``until``: one past the largest client id at the exchange that the journal does not know.
     """
     reach = journal.reach()
-    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted), DAMAGE: ""})
+    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted, until), DAMAGE: ""})

@@ -12,7 +12,7 @@ from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
 from botkit.live.parts import BotParts
 from botkit.live.start_refused import StartRefused
-from botkit.live.state_folder import KeptHalt
+from botkit.live.state_folder import JOURNAL_HALT, KeptHalt
 from botkit.model.clock import Nanos
 from botkit.model.inputs import Unwritten
 
@@ -50,7 +50,7 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
             journal.damage or commits_lost(journal.path, "it does not know some client ids that were used")
         )
         try:
-            parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
+            parts.folder.set_halt(KeptHalt(kind=JOURNAL_HALT, reason=losses, time=parts.clock.now()))
         except OSError as error:
             raise StartRefused(f"{losses}. That cannot be recorded either: {error}") from None
         write_off(journal)

@@ -32,6 +32,7 @@ from botkit.live.persistence import Persistence, without_locks
 from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
+from botkit.live.state_folder import JOURNAL_HALT
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
@@ -176,7 +177,8 @@ async def _claim(bot: Bot) -> None:
         return
     for left in range(_CLAIM_LOOKS, 0, -1):
         try:
-            await claims.register(money.pooled, money.holdings(None), money.account, slack=money.rounding_units)
+            # not the books: while own orders rest, they leave out what other bots have earned meanwhile
+            await claims.register(money.pooled, money.holdings(None), money.reported, slack=money.rounding_units)
         except ClaimRefused as error:
             if left == 1:
                 raise StartRefused(f"{error}. Nothing was traded") from None
@@ -220,8 +222,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
         evidence = f"the exchange has {count} of this bot's that the journal does not know: {'; '.join(lost[:5])}"
-        bot.latch.set("journal", losses_of(commits_lost(bot.journal.path, evidence)))
-        write_off(bot.journal)
+        bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
+        write_off(bot.journal, bot.comparisons.first.unwritten_until)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:

@@ -21,6 +21,9 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
 
+#: the kind of the halt for a journal that has lost commits: positions are unknown, so nothing is sent but cancels
+JOURNAL_HALT = "journal"
+
 #: overrides the operating system's location for program state
 STATE_VARIABLE = "BOTKIT_STATE"
 

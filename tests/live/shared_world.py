@@ -165,6 +165,7 @@ class Process:
         self._wake: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_alive = True
+        self.journal_fails = False
         self._next_id = 0
         self.shared = SharedLimits(
             table,
@@ -197,8 +198,11 @@ class Process:
             self.router.cool_down(sent, self._clock.now())
             self.pump()
 
-    def _joined(self, ledger: str, holder: str) -> None:
+    def _joined(self, ledger: str, holder: str) -> bool:
+        if self.journal_fails:
+            return False
         self._identity = (ledger, holder)
+        return True
 
     def create(self, count: int = 1, *, reduces: bool = False) -> None:
         for _ in range(count):

@@ -138,6 +138,24 @@ async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
             assert shown.left["btc"] == 1 * UNIT, "coins that the account held before and that no bot was given"
 
 
+async def test_a_killed_bot_with_resting_orders_starts_again_after_another_one_has_sold_coins(account: Account) -> None:
+    async with account.running("a", '{usdt: "25000"}') as first:
+        await until(lambda: puppet(first).book("btc_usdt").best_bid)
+        resting = puppet(first).buy("btc_usdt", amount=0.001, price=puppet(first).book("btc_usdt").best_bid * 0.8)
+        first.driver.wake()
+        await until(lambda: resting.order_id)
+        await first.close()  # its order stays
+        async with account.running("b", '{usdt: "25000", btc: "0.5"}') as second:
+            await until(lambda: puppet(second).book("btc_usdt").best_bid)
+            sold = puppet(second).market_sell("btc_usdt", amount=0.05)
+            second.driver.wake()
+            await until(lambda: sold.is_final)
+            second.keep_claim()
+            assert Claims(first.parts.folder).elsewhere()["usdt"] > 25_000 * UNIT
+            async with account.running("a", '{usdt: "25000"}') as again:
+                assert [order.client_id for order in again.view.open_orders()] == [resting.client_id]
+
+
 async def test_another_bots_coins_cannot_be_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
     async with account.running("a", '{btc: "0.7", usdt: "10"}'):
         async with account.running("b", '{usdt: "10"}') as b:

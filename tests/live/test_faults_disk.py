@@ -156,6 +156,59 @@ def put_back(world: World, files: dict[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
+async def test_a_whole_folder_restored_from_before_the_last_start_halts_the_bot_once(world: World) -> None:
+    state = world.folder / "state"
+    bot = await world.start()
+    await settled(far_buy(bot, 0.001))
+    await world.crash(bot)
+    copy = world.folder / "copy"
+    shutil.copytree(state, copy)
+    second = await world.start()  # its ids begin anywhere in the next hundred thousand
+    later = far_buy(second, 0.002)
+    await settled(later)
+    await world.crash(second)
+    shutil.rmtree(state)
+    shutil.copytree(copy, state)
+
+    third = await world.start()
+    assert "the exchange has an order of this bot's that the journal does not know" in told(third)
+    assert far_buy(third, 0.003).state is OrderState.REFUSED
+    await world.crash(third)
+    StateFolder(state).clear_halt()
+    fourth = await world.start()
+    assert "has lost" not in told(fourth)
+    new = far_buy(fourth, 0.003)
+    await settled(new)
+    assert new.state is OrderState.OPEN
+
+
+async def test_after_lost_commits_not_even_a_sale_is_sent(world: World) -> None:
+    bot = await world.start()
+    bought = puppet(bot).market_buy("btc_usdt", spend=500)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    await world.crash(bot)
+    second = await world.start()
+    for i in range(5):
+        await settled(far_buy(second, 0.001 * (i + 1)))
+    await until(lambda: not second.persistence.is_dirty)
+    assert second.journal.log is not None
+    log = second.journal.log.file
+    await world.crash(second)
+    flip(log)
+    again = await world.start()
+    assert "has lost its latest commits" in told(again)
+    count = len(exchange_rows(world.emulator))
+    await until(lambda: puppet(again).book("btc_usdt").best_bid)
+    sold = puppet(again).close("btc_usdt")  # by the books that are left
+    again.driver.wake()
+    assert sold is not None
+    await until(lambda: sold.is_final)
+    assert sold.state is OrderState.NOT_SENT
+    assert "has lost its latest commits" in sold.reason
+    assert len(exchange_rows(world.emulator)) == count
+
+
 async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)

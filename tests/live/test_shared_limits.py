@@ -228,6 +228,32 @@ def test_a_successor_holds_requests_in_flight_until_they_can_no_longer_arrive() 
     assert exceeded(arrivals, limits) == []
 
 
+def test_a_journal_that_fails_for_a_while_costs_one_set_of_leases() -> None:
+    limits = table(create_order=(60, 60), cancel_order=(900, 60))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("a", limits, server, loop, arrivals, seed=1)
+        await bot.start()
+        bot.create(2)
+        await asyncio.sleep(0.5)
+        bot.journal_fails = True
+        for _ in range(200):  # the driver says so at the end of every pass
+            bot.shared.disown()
+            await asyncio.sleep(0.01)
+        bot.journal_fails = False
+        asked = loop.virtual_s
+        bot.create(20)
+        bot.cancel(100)
+        while len(bot.sent) < 122:
+            await asyncio.sleep(0.01)
+        assert loop.virtual_s - asked < 30  # paced, but not after the leases of two hundred holders
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+
+
 def test_without_the_ledger_only_cancels_continue_and_the_user_is_told() -> None:
     limits = table(create_order=(300, 15), cancel_order=(900, 60))
     arrivals: dict[str, list[int]] = {}

@@ -55,6 +55,10 @@ class Books:
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
         #: sums of trades by order
         self.filled: dict[str, int] = {}
+        #: client ids whose rows were lost with a commit that nobody can miss: the exchange had no such order then
+        self.excused: set[int] = set()
+        #: a journal was put back, and with it what is known of requests in the limits' windows
+        self.excuses_rates = False
 
     @property
     def orders(self) -> Mapping[str, Any]:
@@ -85,7 +89,7 @@ class Books:
                 self._traded(trade)
             self._trades = len(self._account.trades)
         limits = self._venue.limits
-        if limits.refused:
+        if limits.refused and not self.excuses_rates:
             busiest = {name: count.busiest for name, count in limits.counts.items() if count.refusals}
             raise Broken(f"I7: the exchange refused {limits.refused} requests for their rate: {busiest}")
 
@@ -98,9 +102,9 @@ class Books:
             raise Broken(f"I1: client id {client_id} has the orders {before} and {order.order_id}")
         state = row_of(client_id)
         if state in _NEVER_THERE:
-            raise Broken(f"I3: the exchange accepted {client_id}, whose row is {state}: {order!r}")
-        if state is None:
-            raise Broken(f"I2: the exchange accepted {client_id}, which has no row in the journal")
+            raise Broken(f"I3: the exchange took in {client_id}, whose row is {state}: {order!r}")
+        if state is None and client_id not in self.excused:
+            raise Broken(f"I2: the exchange took in {client_id}, of which the journal has no row")
         base = order.pair.base
         if base in self._most and order.is_buy:
             exposed = self._exposed(base)
@@ -143,6 +147,8 @@ class Books:
         """Check everything against the journal's rows. Raises Broken."""
         for order in self._account.orders.values():
             row = rows.get(order.new.client_id)
+            if row is None and order.new.client_id in self.excused:
+                continue
             if row is None:
                 raise Broken(f"I2: the journal has no row of {order.new.client_id}")
             if row["final"] and order.state in _LIVING:
@@ -198,6 +204,20 @@ class Books:
             there = 0 if order_id is None else self._account.orders[order_id].executed_lots
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
+
+    def check_recovered(self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
+        """A bot trades on a journal that was damaged: nothing that counts may be lost. ``before``: its rows before the
+        damage. Raises Broken.
+        """
+        if demands:
+            raise Broken(f"journal: {words}, and the bot trades on it")
+        lost = [client_id for client_id in before if client_id not in now]
+        there = [client_id for client_id in lost if client_id in self._by_client_id]
+        if there:
+            raise Broken(
+                f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has"
+            )
+        self.excused.update(lost)
 
     def money(self) -> dict[str, int]:
         """Return totals by currency, in units."""
@@ -284,9 +304,9 @@ class Followed:
         except FileNotFoundError:
             return False
         content = os.pread(file, 4096, 0)
-        length, _, number = _PREFIX.unpack_from(content)
-        if not length:
-            os.close(file)
+        length, crc, number = _PREFIX.unpack_from(content)
+        if not length or zlib.crc32(content[_PREFIX.size - _NUMBER_BYTES : _PREFIX.size + length]) != crc:
+            os.close(file)  # empty, or a failing disk took a part of its heading
             return False
         self.close()
         heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
@@ -324,6 +344,48 @@ def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
+
+
+#: a process that stood still for so long must look at the exchange before it sends an order
+STANDSTILL_S = 16.0
+_LOOKS = frozenset({"open_orders", "balance"})
+
+
+class Standstills:
+    """What a bot sends after it was suspended."""
+
+    def __init__(self) -> None:
+        self._slept_s = 0.0
+        #: what it still has to read
+        self._unread: set[str] = set()
+
+    def woke(self, slept_s: float) -> None:
+        """It goes on."""
+        if slept_s >= STANDSTILL_S:
+            self._slept_s, self._unread = slept_s, set(_LOOKS)
+
+    def sends(self, endpoint: str) -> None:
+        """A request leaves. Raises Broken."""
+        if self._unread and endpoint.startswith("create"):
+            raise Broken(
+                f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
+            )
+
+    def reads(self, endpoint: str) -> None:
+        """A request that left after it woke was answered."""
+        self._unread.discard(endpoint)
+
+
+#: the longest text about a journal that a user is shown
+_SENTENCE_MAX = 700
+
+
+def check_told_of_damage(text: str, words: str, is_damaged: bool) -> None:
+    """A bot does not trade because of its journal, and says so. Raises Broken."""
+    if not is_damaged:
+        raise Broken(f"journal: nothing was damaged, and the bot says: {text}")
+    if "journal" not in text or "\n" in text or len(text) > _SENTENCE_MAX or "Traceback" in text:
+        raise Broken(f"journal: {words}, and what the user is told is no sentence about it: {text}")
 
 
 def check_no_secret(secrets: Iterable[str], folder: Path, told: Iterable[str]) -> None:

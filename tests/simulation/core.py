@@ -212,6 +212,11 @@ class CoreExchange:
                 struck += adapter.reset_requests(fault.share, self._chance)
         return struck
 
+    def lose_streams(self, share: float, chance: Random) -> None:
+        """Some streams have lost their connections while their client slept."""
+        for adapter in self.adapters:
+            adapter.end_streams(lambda stream: chance.random() < share)
+
     def mend(self) -> None:
         """End all network faults."""
         self.stalled_until = self.slow_s = 0.0

@@ -59,9 +59,13 @@ class Stuck(RuntimeError):
 class Process:
     """A process of the simulation: what runs in a context that names it, and the connections that it opened."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pid: int = 1) -> None:
         self.name = name
+        self.pid = pid
         self.is_dead = False
+        #: its code waits until `VirtualLoop.release`
+        self.is_held = False
+        self.held: list[Any] = []
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def __repr__(self) -> str:
@@ -104,9 +108,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._main: asyncio.Future[Any] | None = None
         self._stuck: Stuck | None = None
         self._grace = False
-        self._any_dead = False
-        #: coroutines left behind by dead processes, kept so that garbage collection runs none of their ``finally``
-        #: blocks
+        self._any_dead = self._any_held = False
+        #: what the dead left behind; kept, so that garbage collection runs none of their ``finally`` blocks
         self._graveyard: list[Any] = []
         self._digest = 0
         self._on_step: list[Callable[[], None]] = []
@@ -167,7 +170,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._chance is not None and len(handles) > 1:
             handles = self._shuffled(handles, self._chance)
         for handle in handles:
-            if not handle._cancelled and not self._is_dead(handle):
+            if not handle._cancelled and not self._is_dead(handle) and not (self._any_held and self._is_held(handle)):
                 handle._run()
         for check in self._on_step:
             check()
@@ -278,6 +281,41 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._graveyard.append(task)
         self.network.kill(process, silently=silently)
         self.note(f"kill {process.name}")
+
+    def hold(self, process: Process) -> None:
+        """Suspend a process: none of its code runs until `release`, while everything else goes on."""
+        process.is_held = self._any_held = True
+        self.note(f"hold {process.name}")
+
+    def release(self, process: Process, *, frozen_s: float = 0.0) -> None:
+        """Let a process go on. What became due meanwhile is due now, unless its machine's clock stood still for
+        ``frozen_s`` seconds: then its timers are due that much later.
+        """
+        held, process.held, process.is_held = process.held, [], False
+        self.note(f"release {process.name}")
+        if process.is_dead:
+            self._graveyard += held
+            return
+        if frozen_s:
+            for timer in self._scheduled:  # type: ignore[attr-defined,has-type]
+                if _process_of(timer) is process:
+                    timer._when += frozen_s
+            heapq.heapify(self._scheduled)  # type: ignore[attr-defined,has-type]
+        for handle in held:
+            if frozen_s and isinstance(handle, asyncio.TimerHandle) and not handle._cancelled:
+                handle._when += frozen_s
+                handle._scheduled = True
+                heapq.heappush(self._scheduled, handle)  # type: ignore[attr-defined,has-type]
+            else:
+                self._ready.append(handle)  # type: ignore[attr-defined]
+        self.network.read_on(process)
+
+    def _is_held(self, handle: Any) -> bool:
+        process = _process_of(handle)
+        if process is None or not process.is_held:
+            return False
+        process.held.append(handle)
+        return True
 
     def _is_dead(self, handle: Any) -> bool:
         if not self._any_dead or handle._context is None:
@@ -444,6 +482,10 @@ def _settle(future: asyncio.Future[Any], func: Callable[[], Any]) -> None:
     else:
         if not future.cancelled():
             future.set_result(result)
+
+
+def _process_of(handle: Any) -> Process | None:
+    return None if handle._context is None else handle._context.get(PROCESS)
 
 
 def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:

@@ -45,29 +45,31 @@ _UP_NS: Nanos = 5_000 * NS_PER_S
 class VirtualClock:
     """A machine's clock (`botkit.live.ports.MachineClock`), and the emulator's (`botkit.emulator.clock.MachineTime`).
 
-    ``skew_ns`` moves the time of day alone, ``slept_ns`` is how long the machine was suspended.
+    ``skew_ns`` moves the time of day alone. ``slept_ns`` is how long the machine was suspended, on top of the loop's
+    time; ``frozen_ns`` how much of the loop's time it was.
     """
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
         self.skew_ns: Nanos = 0
         self.slept_ns: Nanos = 0
+        self.frozen_ns: Nanos = 0
 
     def wall_ns(self) -> Nanos:
-        """Return nanoseconds since the epoch."""
-        return BEGAN_NS + self.skew_ns + self.slept_ns + self.monotonic_ns()
+        """Nanoseconds since the epoch."""
+        return BEGAN_NS + self.skew_ns + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def monotonic_ns(self) -> Nanos:
-        """Return nanoseconds of the loop's time."""
-        return round(self._loop.time() * NS_PER_S)
+        """Nanoseconds of the loop's time."""
+        return round(self._loop.time() * NS_PER_S) - self.frozen_ns
 
     def monotonic_s(self) -> float:
-        """Return seconds of the loop's time."""
-        return self._loop.time()
+        """Seconds of the loop's time."""
+        return self._loop.time() - self.frozen_ns / NS_PER_S
 
     def counter_ns(self) -> Nanos:
-        """Return nanoseconds since boot, sleep included."""
-        return _UP_NS + self.slept_ns + self.monotonic_ns()
+        """Nanoseconds since boot, sleep included."""
+        return _UP_NS + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
         """Block a thread of ``asyncio.to_thread``. Refused on the loop itself: nothing else could happen meanwhile."""

@@ -75,7 +75,7 @@ MUTANTS = (
     ),
     Mutant(
         "client ids begin again at a restart", "log", "botkit.live.journal",
-        "            first = reserved + ID_BLOCK * random.randrange(100)",
+        "            first = reserved + ID_BLOCK * random.randrange(_BLOCKS_SKIPPED)",
         "            first = reserved - ID_BLOCK",
     ),
     Mutant(

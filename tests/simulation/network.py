@@ -169,6 +169,13 @@ class Network:
                 if side.process is process:
                     side.die(silently=silently)
 
+    def read_on(self, process: Process) -> None:
+        """A process was suspended: what has arrived for it meanwhile is read."""
+        for connection in self.connections.values():
+            for side in connection.sides:
+                if side.process is process and side.unread:
+                    side._soon_read()
+
     def cut(self, port: int) -> None:
         """Let nothing through to a port or back from now on."""
         self.unreachable.add(port)
@@ -484,7 +491,7 @@ class Transport(asyncio.Transport):
                 continue  # nobody is there to receive it, or to refuse it
             peer._arrive(what)
             has_arrived = True
-        if has_arrived and not peer._will_read:
+        if has_arrived and not peer._will_read and (peer.process is None or not peer.process.is_held):
             if peer._context is None:
                 peer._read()
             else:

@@ -247,8 +247,8 @@ class SharedLimits:
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
         self.on_notice = on_notice
-        #: called with (ledger, holder) each time this process joins
-        self.on_join: Callable[[str, str], None] = lambda ledger, holder: None
+        #: called with every (ledger, holder) under which this process joins; returns whether a successor will know it
+        self.on_join: Callable[[str, str], bool] = lambda ledger, holder: True
         self._table = table
         self._link = link
         self._identity = identity
@@ -276,7 +276,8 @@ class SharedLimits:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = self._is_stopping = self._is_disowned = False
-        self._knows_earlier = False  # not needed: the ledger already counts what earlier runs sent
+        self._is_known = False  # to a successor, which will report what this holder sent
+        self._knows_earlier = False  # the ledger already counts what earlier runs sent
 
     # -- for the driver -----------------------------------------------------------------------------------------------
 
@@ -320,9 +321,13 @@ class SharedLimits:
                 self._knows_earlier = True
 
     def disown(self) -> None:
-        """Mark the journal as incomplete, so that a successor does not rely on it for what was sent."""
-        self._is_disowned = True
-        self._wake.set()
+        """Mark the journal as incomplete, so that a successor does not rely on it for what was sent.
+
+        Once is enough until the journal names this holder again: each time the ledger counts all leases as used.
+        """
+        if self._is_known:
+            self._is_disowned = True
+            self._wake.set()
 
     async def stop(self) -> None:
         """Return unused slots and leave. The router has made its last request."""
@@ -488,7 +493,7 @@ class SharedLimits:
         self._ledger = reply.ledger
         self._number = 0
         self._heard_at = now
-        self.on_join(self._ledger, self._holder)
+        self._is_known = self.on_join(self._ledger, self._holder)
 
     def _shared(self, lease: _Lease) -> SharedPool:
         pool, who = lease.pool, self._identity

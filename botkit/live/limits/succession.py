@@ -8,7 +8,6 @@ own reads, and later for its own cancels.
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 from botkit.live.journal import Journal
@@ -35,10 +34,13 @@ def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
 def keep_identity(journal: Journal, shared: SharedLimits | None) -> None:
     """Save the name of this run's holder each time it joins."""
 
-    def on_join(ledger: str, holder: str) -> None:
-        # if this fails, the previous holder stays saved, but the ledger has removed it by then
-        with contextlib.suppress(JournalError):
+    def on_join(ledger: str, holder: str) -> bool:
+        # if this fails, the previous holder stays, which the ledger has ended by then
+        try:
             journal.put_meta({_META: json.dumps({"ledger": ledger, "holder": holder, "run": journal.run})})
+        except JournalError:
+            return False
+        return True
 
     if shared is not None:
         shared.on_join = on_join
