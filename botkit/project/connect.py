@@ -19,9 +19,18 @@ def market_key(project: Project, address: object) -> Hashable:
 
 
 def connect(
-    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
+    project: Project,
+    account: Any,
+    rest: str | None,
+    ws: str | None,
+    clock: DriverClock,
+    *,
+    random: Random,
+    **more: Any,
 ) -> Adapter:
-    """Return an adapter for the configuration's exchange, not yet open. ``more`` are further options for its plugin."""
+    """Return an adapter for the configuration's exchange, not yet open. ``random`` is its machine's, as ``clock`` is;
+    ``more`` are further options for its plugin.
+    """
     found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
     exchange: Exchange = found.thing
     return exchange.connect(
@@ -32,7 +41,7 @@ def connect(
             "ws": ws,
             "clock": clock,
             "speed": clock.speed,
-            "random": Random(),
+            "random": random,
             "pairs": project.pairs,
             **more,
         }

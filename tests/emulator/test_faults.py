@@ -237,8 +237,10 @@ def test_an_invalid_fault_is_refused(spec: dict[str, Any], named: str) -> None:
         "[^]]*[^]]+x",
         r"(.*)\1",
         "(?P<n>.+)(?P=n)",
-    ]
-    + [f"(?x)[#[]\n{'(a+)+'}$#]", "a?" * 20 + "a" * 20, "a{0,99}b{0,99}c{0,99}d"],
+        f"(?x)[#[]\n{'(a+)+'}$#]",
+        "a?" * 20 + "a" * 20,
+        "a{0,99}b{0,99}c{0,99}d",
+    ],
 )
 def test_a_pattern_that_might_search_forever_is_refused(find: str) -> None:
     with pytest.raises(ConfigError, match="find"):
