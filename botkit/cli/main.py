@@ -23,6 +23,8 @@ from botkit.version import __version__
 #: command -> (module with a click command of that name, help text). Not imported for --help or --version.
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
+    "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
+    "trials": ("botkit.cli.trials", "List how many configurations were tried on which market."),
     "runs": ("botkit.cli.runs", "List past backtests."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
     "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),

@@ -14,7 +14,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -297,16 +297,22 @@ class Decoder:
 
 
 @functools.cache  # resolving annotations takes a millisecond per struct
-def field_types(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
+@functools.cache
+def field_types(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
     """For each of a struct's fields, in order: key in the file -> (attribute, annotation)."""
     hints = typing.get_type_hints(kind, include_extras=True)
     pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
-    return {key: (field, hints[field]) for key, field in pairs}
+    return types.MappingProxyType({key: (field, hints[field]) for key, field in pairs})
 
 
 def missing_fields(kind: type[msgspec.Struct], values: dict[str, Any]) -> list[str]:
     """Keys without a default that were not set."""
-    return [field.encode_name for field in msgspec.structs.fields(kind) if field.required and field.name not in values]
+    return [key for key, field in _required_fields(kind) if field not in values]
+
+
+@functools.cache
+def _required_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    return tuple((field.encode_name, field.name) for field in msgspec.structs.fields(kind) if field.required)
 
 
 def resolve_path(text: str, base: Path) -> Path:

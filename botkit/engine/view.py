@@ -68,6 +68,11 @@ class MoneyView:
         """Return the equity of a strategy (None: of all) at last prices; None while a price is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
 
+    @property
+    def day(self) -> Nanos | None:
+        """When the trading day began that profits count from; None before the first."""
+        return self._portfolio.days.day
+
     def day_pnl(self, strategy: str | None = None) -> int | None:
         """Return a strategy's profit (None: of all) since the trading day began; None without a loss limit, or while a
         price is missing.

@@ -233,8 +233,11 @@ class LiveDriver:
             self._turn(given, now, requests)
         due = self.engine.wake_at()
         if due is not None and due <= now:
-            self._persistence.heard()  # a trading day may begin
+            money = self.engine.view.money
+            day = money.day
             self._turn(None, now, requests)
+            if money.day != day:
+                self._persistence.heard()
         self._dispatch(requests, now)
         if requests:
             self._unfinished = True

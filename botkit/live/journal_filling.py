@@ -23,7 +23,7 @@ log = logging.getLogger("botkit.live")
 #: in ``meta``: the place in the log up to which the tables are filled
 PLACE = "log"
 #: how often SQLite is filled while commits are pending
-_FILL_S = 0.1
+_FILL_S = 0.25
 _AGAIN_S = 0.5
 _IDLE_S = 3_600.0
 #: how long the end waits for the filling thread

@@ -35,6 +35,7 @@ SEGMENT_BYTES = 2**20
 #: the smaller size of a segment when the disk has no room for a full one; the last holds one record
 _SMALL_BYTES = 64 * 1024
 _BLOCK = 4_096
+_ZEROS = bytes(4_096)
 #: larger than any header
 _HEADING_BYTES = 2_048
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -351,9 +352,19 @@ def _record_at(content: bytes, at: int) -> _Found | None:
 def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
     """Whether a record after ``number`` exists anywhere after ``start``: then the broken part before it is not the
     end."""
-    used = min(len(content.rstrip(b"\0")), len(content) - _PREFIX.size + 1)
+    used = min(_used(content), len(content) - _PREFIX.size + 1)
     for at in range(start, used, _ALIGNED):
         (found,) = _NUMBER.unpack_from(content, at + _PREFIX.size - _NUMBER.size)
         if number < found <= number + _NUMBERS_AHEAD and _record_at(content, at) is not None:
             return True
     return False
+
+
+def _used(content: bytes) -> int:
+    """The bytes before the zeros at the end, of which a segment mostly consists: comparing whole blocks of them is
+    fast."""
+    end, size = len(content), len(_ZEROS)
+    while end >= size and content[end - size : end] == _ZEROS:
+        end -= size
+    last = content[max(0, end - size) : end]
+    return end - len(last) + len(last.rstrip(b"\0"))

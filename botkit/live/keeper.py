@@ -67,42 +67,37 @@ class Keeper:
         status_at = now_s()
         line_at = status_at + _LINE_S
         until = None if duration_s is None else status_at + duration_s
-        while not self._stop.is_set() and driver.fault is None:
-            now = now_s()
-            bot.standstill.beat(driver.now())
-            bot.journal_watch.look(driver.journal_fault)
-            if until is not None and now >= until:
-                self._why = "duration"
-                break
-            self._obey(bot)
-            bot.latch.look()
-            self._care(bot, driver.now())
-            if now >= status_at:
-                status_at = now + _STATUS_S
-                memory.look()
-                self.beat(bot)
-                self.write_status(bot)
-                bot.keep_claim()
-                self._look_for_strike(bot)
-            if now >= line_at:
-                line_at = now + _LINE_S
-                self.on_line(_line(bot))
-            wait_s = _LOOK_S if until is None else min(_LOOK_S, max(0.0, until - now))
-            await self._sleep(bot, wait_s)
+        ends = [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(driver.ended.wait())]
+        try:
+            while not self._stop.is_set() and driver.fault is None:
+                now = now_s()
+                bot.standstill.beat(driver.now())
+                bot.journal_watch.look(driver.journal_fault)
+                if until is not None and now >= until:
+                    self._why = "duration"
+                    break
+                self._obey(bot)
+                bot.latch.look()
+                self._care(bot, driver.now())
+                if now >= status_at:
+                    status_at = now + _STATUS_S
+                    memory.look()
+                    self.beat(bot)
+                    self.write_status(bot)
+                    bot.keep_claim()
+                    self._look_for_strike(bot)
+                if now >= line_at:
+                    line_at = now + _LINE_S
+                    self.on_line(_line(bot))
+                wait_s = _LOOK_S if until is None else min(_LOOK_S, max(0.0, until - now))
+                await asyncio.wait(ends, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
         if self._left.is_set():
             return "left"
         return "fault" if driver.fault is not None else self._why
-
-    async def _sleep(self, bot: Bot, seconds: float) -> None:
-        done, pending = await asyncio.wait(
-            [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(bot.driver.ended.wait())],
-            timeout=seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        del done
 
     async def stop(self, bot: Bot) -> None:
         """Stop the bot in order; a second request to leave ends the wait."""

@@ -44,6 +44,8 @@ BEGUN = "begun"
 CLOSED, FULL = "closed", "full"
 #: how many recordings to keep in a bot's state folder
 RUNS_KEPT = 20
+#: the folder is measured whenever this share of its limit was written: an overshoot of it does no harm
+_MEASURED_SHARE = 64
 #: each entry is preceded by its size and CRC-32
 PREFIX = struct.Struct(">II")
 #: inputs that contain orders, which change, so they are serialised at once
@@ -80,6 +82,8 @@ class Recording:
         _drop_old(folder.parent, files)
         #: earlier runs with their sizes, oldest first
         self._older = [(run, disk.folder_bytes(run)) for run in _runs(folder.parent, files) if run != folder]
+        #: bytes written since the folder was measured
+        self._unmeasured = bytes_max
         #: the limit was reached: nothing more is recorded
         self.is_full = False
         document = (json.dumps({"format": FORMAT, **header}, indent=1) + "\n").encode()
@@ -124,14 +128,16 @@ class Recording:
         if self._file is None or not self._packed:
             return
         self._put(self._file)
-        if self._file is not None:
+        if self._file is not None and self._unmeasured >= self._bytes_max // _MEASURED_SHARE:
             self._keep_within_bound(self._file)
 
     def _put(self, file: Appending) -> None:
         self.settle()
         packed, self._packed = self._packed, []
+        block = b"".join(packed) + self._packer.flush(zlib.Z_SYNC_FLUSH)
+        self._unmeasured += len(block)
         try:
-            file.write(b"".join(packed) + self._packer.flush(zlib.Z_SYNC_FLUSH))
+            file.write(block)
             file.flush()
         except OSError as error:
             self._tell(f"this run can no longer be recorded for a replay: {error}")
@@ -139,6 +145,7 @@ class Recording:
 
     def _keep_within_bound(self, file: Appending) -> None:
         """Delete older runs to make room; without any, end the recording."""
+        self._unmeasured = 0
         own = self._disk.folder_bytes(self._folder)
         while self._older and own + sum(size for _, size in self._older) > self._bytes_max:
             run, _ = self._older.pop(0)

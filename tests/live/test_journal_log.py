@@ -555,7 +555,7 @@ def test_while_sqlite_cannot_be_filled_nothing_new_is_committed(tmp_path: Path) 
     with pytest.raises(JournalError, match="cannot be written: attempt to write a readonly database"):
         journal.commit(orders=[order(client_id=2)])
     journal._db.execute("PRAGMA query_only=0")
-    assert filling._step() == 0.1
+    assert filling._step() == 0.25
     journal.commit(orders=[order(client_id=3)])
     assert [row["client_id"] for row in journal.order_rows()] == [1, 3]
     journal.close()

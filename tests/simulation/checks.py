@@ -10,9 +10,14 @@ The numbers are those of the invariants:
 
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
@@ -205,13 +210,111 @@ class Journaled:
         journal = Journal.open(path, read_only=True)
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
-            kept = journal.document("strategy:t")
             #: the lots that the strategy was told are filled, by client id
-            self.told: dict[str, int] = {} if kept is None else dict(kept["state"].get("fills", {}))
+            self.told = _told(journal.document(_STRATEGY))
             if journal.damage is not None:
                 raise Broken(f"log: {journal.damage}")
         finally:
             journal.close()
+
+
+def _told(kept: Any) -> dict[str, int]:
+    return {} if kept is None else dict(kept["state"].get("fills", {}))
+
+
+#: the document with what the strategy keeps
+_STRATEGY = "strategy:t"
+#: of a record in the log: length of its body, CRC-32 of number and body, number
+_PREFIX = struct.Struct("<IIQ")
+_NUMBER_BYTES = 8
+
+
+class Followed:
+    """What a journal holds, read from its log as it grows: each commit once, where `Journaled` reads everything.
+
+    It reads records by itself: each is a prefix and a body at a multiple of 8 bytes, and a segment's first one is its
+    heading.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """``path`` is the journal's. Raises JournalError, and Broken."""
+        self._path = path
+        self._file = -1
+        self._begin()
+
+    @property
+    def told(self) -> dict[str, int]:
+        """The lots that the strategy was told are filled, by client id."""
+        return self._told if self._kept is None else _told(msgspec.json.decode(self._kept))
+
+    def look(self) -> Self:
+        """Take in what is new. Raises JournalError, and Broken."""
+        self._read()
+        while self._open(self._segment + 1):
+            self._read()
+        if not self._name(self._segment).exists():  # the bot has ended, or another one has begun
+            self._begin()
+        return self
+
+    def close(self) -> None:
+        """Close the log's file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _begin(self) -> None:
+        base = Journaled(self._path)
+        self.rows: dict[int, dict[str, Any]] = base.rows
+        self._told, self._kept = base.told, None
+        self._segment = self._at = self._number = 0
+        for path in sorted(self._path.parent.glob(f"{self._path.name}-log-*"), reverse=True):
+            if self._open(int(path.name[-8:])):
+                self._read()
+                break
+
+    def _name(self, segment: int) -> Path:
+        return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
+
+    def _open(self, segment: int) -> bool:
+        """Go on in a segment, if it has begun."""
+        try:
+            file = os.open(self._name(segment), os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        content = os.pread(file, 4096, 0)
+        length, _, number = _PREFIX.unpack_from(content)
+        if not length:
+            os.close(file)
+            return False
+        self.close()
+        heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
+        self._fields = heading["order_fields"]
+        self._file, self._segment, self._number = file, segment, number
+        self._at = _aligned(_PREFIX.size + length)
+        return True
+
+    def _read(self) -> None:
+        """Take in the whole records that are new."""
+        while self._file >= 0:
+            prefix = os.pread(self._file, _PREFIX.size, self._at)
+            length, crc, number = _PREFIX.unpack(prefix.ljust(_PREFIX.size, b"\0"))
+            sealed = os.pread(self._file, _NUMBER_BYTES + length, self._at + _PREFIX.size - _NUMBER_BYTES)
+            if not length or number != self._number or zlib.crc32(sealed) != crc:
+                return
+            for name, values in msgspec.msgpack.decode(sealed[_NUMBER_BYTES:]):
+                if name == "order":
+                    row = dict(zip(self._fields, values, strict=True))
+                    self.rows[row["client_id"]] = row
+                elif name == "let_go" and values[0] in self.rows:
+                    self.rows[values[0]] |= {"state": "absent", "final": 1, "reason": values[1]}
+                elif name == "meta" and values[0] == _STRATEGY:
+                    self._kept = values[1]
+            self._at += _aligned(_PREFIX.size + length)
+            self._number += 1
+
+
+def _aligned(count: int) -> int:
+    return -(-count // 8) * 8
 
 
 def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:

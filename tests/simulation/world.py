@@ -41,6 +41,7 @@ from tests.simulation.checks import (
     TASKS_MAX,
     Books,
     Broken,
+    Followed,
     Journaled,
     check_no_secret,
     check_rows,
@@ -51,6 +52,7 @@ from tests.simulation.loop import Process, in_process
 from tests.simulation.machine import MachineLoop, VirtualClock, ports
 from tests.simulation.market import market_source
 from tests.simulation.plan import PAIRS, Crash, Fault, Plan
+from tests.simulation.project import projects_shared
 from tests.simulation.reached import Reached
 
 UNIT = 10**8
@@ -129,6 +131,7 @@ class Run:
         self.told: list[str] = []
         self._config = folder / "sim.yaml"
         self._state = folder / "state"
+        self.journal = self._state / "journal.sqlite"
         self._life: Life | None = None
         self._lives = 0
         self._is_calm = False
@@ -142,7 +145,7 @@ class Run:
         self._disks: list[SimulatedDisk] = []
         self._replayed: set[str] = set()
         self._last_crash: Crash | None = None
-        self._orders_at_crash = 0
+        self._followed: Followed | None = None
         acts = folder / "acts.json"
         acts.write_bytes(msgspec.json.encode(plan.acts))
         self._config.write_text(CONFIG.replace("ACTS", str(acts)))
@@ -156,7 +159,7 @@ class Run:
     async def go(self) -> None:
         """Run the plan. Raises Broken."""
         plan = self.plan
-        facts = _facts(self._config)
+        facts = Project.load(self._config).facts
         options = EmulatorOptions(
             accounts=(ACCOUNT,), balances=BALANCES, seed=plan.seed, history_days=0.01, switches=choose(plan.switches)
         )
@@ -188,6 +191,7 @@ class Run:
             return Emulator(facts, options)
 
     def _let_go(self) -> None:
+        self._follow_no_more()
         if self._life is not None:
             self.loop.kill(self._life.process)
         for disk in self._disks:
@@ -288,6 +292,7 @@ class Run:
             disk = SimulatedDisk(self._writing)
             self._disks.append(disk)
             life = self._life = Life(self._lives, disk, VirtualClock(self.loop))
+            self._follow_no_more()
             self.result.starts += 1
             self._down.clear()
             work = asyncio.get_running_loop().create_task(self._incarnation(life), context=in_process(life.process))
@@ -521,11 +526,23 @@ class Run:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
-        row = self._journaled().rows.get(client_id)
+        row = self.follow().rows.get(client_id)
         return None if row is None else str(row["state"])
 
+    def follow(self) -> Followed:
+        """What the journal holds now."""
+        if self._followed is None:
+            self._followed = Followed(self.journal)
+        return self._followed.look()
+
+    def _follow_no_more(self) -> None:
+        """An incarnation has ended: whatever became of its files, they are read afresh."""
+        if self._followed is not None:
+            self._followed.close()
+            self._followed = None
+
     def _journaled(self) -> Journaled:
-        return Journaled(self._state / "journal.sqlite")
+        return Journaled(self.journal)
 
     # -- the calm -------------------------------------------------------------------------------------------------
 
@@ -608,6 +625,10 @@ class Run:
         if found:
             return found
         bot.view.money.check()
+        followed = self.follow()
+        found = self.books.settled(followed.rows, followed.told)
+        if found:
+            return found
         journaled = self._journaled()
         return self.books.settled(journaled.rows, journaled.told)
 
@@ -665,16 +686,6 @@ def _words(fault: Fault) -> str:
     return f"{fault.kind}{value} at {fault.where} for {fault.for_ms / 1000:g} s{often}{times}"
 
 
-def _facts(config: Path) -> ExchangeFacts:
-    """The exchange's facts, which are the same for every run."""
-    global _FACTS
-    if _FACTS is None:
-        _FACTS = Project.load(config).facts
-    return _FACTS
-
-
-_FACTS: ExchangeFacts | None = None
-
 # -- carrying out a plan ----------------------------------------------------------------------------------------------
 
 
@@ -691,6 +702,7 @@ def carry_out(plan: Plan, folder: Path) -> Result:
         stack.callback(asyncio.set_event_loop, None)
         run = Run(plan, folder, loop)
         stack.enter_context(run.reached.watching())
+        stack.enter_context(projects_shared())
         try:
             run.main = loop.create_task(run.go())
             loop.run_until_complete(run.main)

@@ -168,7 +168,7 @@ class Context:
             if looks_like_fraction(value) and name not in self._doubted:
                 self._doubted.add(name)
                 meant = 100 * float(value or 0)
-                self.log.warning("%s is %s %%; if %g %% was meant, write %g", name, value, meant, meant)
+                self.log.warning("%s is %g %%; if %g %% was meant, write %g", name, value, meant, meant)
 
     # -- timers ---------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ import sys
 import textwrap
 import types
 import typing
+import weakref
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Literal, TypeVar, overload
@@ -151,12 +152,23 @@ def param(
 # -- from a class -----------------------------------------------------------------------------------------------------
 
 
-def parameters_of(cls: type) -> dict[str, Parameter]:
-    """Return the parameters of a strategy class by name, those of its parents first.
+#: a running bot asks for them every second, and reading a class takes a millisecond
+_parameters: weakref.WeakKeyDictionary[type, Mapping[str, Parameter]] = weakref.WeakKeyDictionary()
+
+
+def parameters_of(cls: type) -> Mapping[str, Parameter]:
+    """Return the parameters of a strategy class by name, those of its parents first. A class is read once.
 
     A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or fix it by
     declaring it a ClassVar. Raises PluginError naming class and attribute if something cannot be a parameter.
     """
+    found = _parameters.get(cls)
+    if found is None:
+        found = _parameters[cls] = types.MappingProxyType(_read(cls))
+    return found
+
+
+def _read(cls: type) -> dict[str, Parameter]:
     base = _strategy_base(cls)
     found: dict[str, Parameter] = {}
     for owner in reversed(cls.__mro__):

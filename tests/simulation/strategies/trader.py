@@ -33,7 +33,7 @@ class Trader(Strategy):
         for pair in self.pairs:
             self.subscribe_book(pair, depth=5)
         self.bars = self.subscribe_bars(self.pairs[0], "1m", warm_up=3)
-        self.set_timer("acts", every_s=0.1)
+        self.set_timer("acts", every_s=0.25)
 
     def on_ready(self) -> None:
         self.state.setdefault("began", self.now)
@@ -55,7 +55,7 @@ class Trader(Strategy):
                 self._probes.append(self.buy(pair, amount=2 * _LEAST[pair.base], price=mid * 0.7, tag="probe"))
 
     def on_timer(self, timer: Timer) -> None:
-        if "began" not in self.state:
+        if "began" not in self.state or self.probe:
             return
         since_ms = (self.now - self.state["began"]) // 1_000_000
         at, done = self.state["next"], 0
