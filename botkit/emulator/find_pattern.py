@@ -40,11 +40,11 @@ def endless(pattern: str) -> str | None:
         repeat = token["repeat"]
         if repeat is None or repeat in ("{}", "{,}"):
             continue
-        most = _most(repeat)
+        least, most = _bounds(repeat)
         if token["group"] and most > 1:
             return 'repeats a group, which may take forever on a long answer; repeat a character, such as [^"]*'
         has_open |= most == math.inf
-        ways *= _OPEN if most == math.inf else int(most) + 1
+        ways *= _OPEN if most == math.inf else int(most) - least + 1
         if ways > _WAYS_MAX:
             return (
                 "has too many repeats, which may take forever on a long answer; keep one such as * or +, and bound "
@@ -55,11 +55,12 @@ def endless(pattern: str) -> str | None:
     return None
 
 
-def _most(repeat: str) -> float:
-    """How often a repeat may match at most."""
+def _bounds(repeat: str) -> tuple[int, float]:
+    """Return how often a repeat must match, and how often it may."""
     if repeat == "?":
-        return 1
+        return 0, 1
     if repeat in ("*", "+"):
-        return math.inf
-    last = repeat[1:-1].rpartition(",")[2]
-    return int(last) if last else math.inf
+        return 0, math.inf
+    first, comma, last = repeat[1:-1].partition(",")
+    least = int(first or 0)
+    return least, (int(last) if last else math.inf) if comma else least

@@ -77,8 +77,8 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Find plugin files in folders (sorted; names starting with _ or . are ignored, editors leave such files) and single
-    files, each real file once.
+    """Find plugin files in folders (sorted; names starting with _ or with ., as editors leave them, are ignored) and
+    single files, each real file once.
     """
     seen: set[Path] = set()
     for folder in folders:

@@ -134,7 +134,7 @@ class Plugins:
             if not isinstance(name, str) or not _NAME.match(name):
                 raise PluginError(
                     f"{plugin.file}: the plugin `{plugin.name}` offers a {what} under {_spelled(name)}; "
-                    "a name is text of letters, digits, - and _"
+                    "a name may contain letters, digits, - and _"
                 )
             if name in registry:
                 other = registry[name]

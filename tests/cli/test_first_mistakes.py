@@ -188,7 +188,7 @@ def test_a_quote_of_bare_prices_is_refused_with_the_shape(tmp_path: Path, capsys
     [
         ('register("mine", Mine())', "derived from botkit.Strategy, not an object of the class Mine"),
         ('register("mine", Pair)', "derived from botkit.Strategy, not the class Pair"),
-        ('register(Mine, "mine")', "offers a strategy under the class Mine; a name is text of letters"),
+        ('register(Mine, "mine")', "offers a strategy under the class Mine; a name may contain letters"),
     ],
 )
 def test_a_wrong_registration_is_told_in_the_users_names(

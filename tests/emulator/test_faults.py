@@ -254,6 +254,7 @@ def test_a_pattern_that_might_search_forever_is_refused(find: str) -> None:
         '"data":.*',
         "^{",
         "(?i)buy|sell",
+        r'"(\w*[tT]imestamp)":("?)(\d{10})\d{3}\b',
         r'("price"):"(\d{1,9})(?:\.\d+)?"',
         r"[\]*+]{2,5}x",
         r"\(\+\*\)",
