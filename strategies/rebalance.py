@@ -95,7 +95,7 @@ class Rebalance(Strategy):
         self._buy_when_sold()
 
     def _buy_when_sold(self) -> None:
-        """Once no sale is open, buy every coin that is below its weight."""
+        """Buy every coin that is below its weight, once no sale is open."""
         if not self._selling or self.open_orders():
             return
         self._selling = False

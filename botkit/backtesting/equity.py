@@ -368,7 +368,7 @@ class EquityCurve:
 
     @property
     def falls(self) -> list[Drawdown]:
-        """The deepest falls so far, over every row, deepest first."""
+        """The deepest falls so far, over every row, starting with the deepest."""
         return [] if self._falls is None else self._falls.deepest()
 
     @property
@@ -378,7 +378,7 @@ class EquityCurve:
 
     @property
     def longest_fall_s(self) -> float | None:
-        """The longest time below a peak, in seconds; None before there was any equity."""
+        """The longest time below a peak, in seconds, or None before there was any equity."""
         return None if self._falls is None else self._falls.longest_s(self._run_end)
 
     @property

@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
         return "market" in self.sources.values()
 
     def described(self) -> dict[str, str]:
-        """Each pair's source, such as ``candles 1m`` or ``books + trades``."""
+        """Return each pair's source, such as ``candles 1m`` or ``books + trades``."""
         words: dict[str, list[str]] = {}
         for pair, kind, resolution in self.keys:
             words.setdefault(pair, []).append(f"{kind} {resolution}" if resolution else kind)
@@ -80,7 +80,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> FeeCurrencies | None:
-        """Return the currencies that a fee model depends on; None if it depends on no price."""
+        """Return the currencies that a fee model depends on, or None if it depends on no price."""
         pays_in_coin = fees.uses_discount and balances.get(facts.discount_currency)
         coin = facts.discount_currency if pays_in_coin else ""
         counts_volume: bool | None = getattr(fees, "counts_volume", None)

@@ -57,7 +57,7 @@ READING_FIGURES = (
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: the summary's figures that depend on the machine
+#: the figures in the summary that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
 #: maximum rows in memory at once, including one slice ahead; a smaller number only takes more time
 SLICE_ROWS = 1_000_000
@@ -213,7 +213,8 @@ def run_backtest(
 
 
 def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
-    """Run a backtest for its figures alone: (summary, days). Strategies' logs are silent, and nothing is written.
+    """Run a backtest only for its figures. Returns (summary, days). Strategies' logs are silenced, and no files are
+    written.
 
     The summary is `run_backtest`'s without ``events_per_second`` and ``wall_s``, which differ from run to run.
     """

@@ -136,7 +136,7 @@ def optimize(
 
 @contextmanager
 def _progress(objective: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar with the best trial so far on standard error, if it is a terminal."""
+    """Show a progress bar with the best trial so far on standard error if it is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda progress: None

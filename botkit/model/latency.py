@@ -86,7 +86,7 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
             )
         for us in (*found.order_us.values(), *found.answer_us.values(), found.feed_us):
             if us and (len(us) != STEPS + 1 or any(first > second for first, second in itertools.pairwise(us))):
-                raise ValueError(f"{file} is damaged: a distribution must be {STEPS + 1} durations in rising order")
+                raise ValueError(f"{file} is damaged: a distribution must be {STEPS + 1} durations in ascending order")
         if not any(found.order_us.values()) or not any(found.answer_us.values()):
             raise ValueError(f"{file}: no order was answered in that run, so it measured nothing; use one that traded")
         return found

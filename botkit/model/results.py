@@ -141,35 +141,35 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade: what one order closed of its strategy's position in a pair, or a loop through several pairs.
+    """One trade: the part of a strategy's position in a pair that one order closed, or a loop through several pairs.
 
     Money is in ``currency``: the pair's quote currency, or the currency in which a loop begins and ends.
-    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is what remained
-    after the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
+    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is the profit after
+    the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
     """
 
     strategy: str
-    #: the pair, or the pairs of a loop's legs in their order
+    #: the pair, or the pairs of a loop's legs in order
     pairs: tuple[Pair, ...]
     kind: TradeKind
     currency: str
     opened: Nanos
     closed: Nanos
-    #: base currency that was closed, net of fees taken in it; for a loop, the money that was spent
+    #: the base currency closed, net of fees taken in it; for a loop, the money spent
     units: int
     entry_units: int
     exit_units: int
     fee_units: int
     pnl_units: int
     pnl: float
-    #: it sold coins that were handed over, not bought: in no win rate
+    #: True if it sold coins that were handed over, not bought, so that it counts in no win rate
     is_given: bool = False
     entry_tag: str = ""
     exit_tag: str = ""
     exit_reason: str = "signal"
     #: the order that closed it
     client_id: int = 0
-    #: what was held over time: (time, base units added, quote units received, before fees)
+    #: changes of the holding over time: (time, base units added, quote units received, before fees)
     steps: tuple[tuple[Nanos, int, int], ...] = ()
     #: the worst and the best result before the exit, as fractions of the entry value; None if unknown
     mae: float | None = None
@@ -187,9 +187,9 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Base currency that a strategy held at the end: bought (positive units) or sold beyond what it held (negative).
+    """Base currency that a strategy held at the end: bought (positive units) or sold short (negative).
 
-    ``cost_units`` is what it cost in quote currency, fees included; negative for what was received.
+    ``cost_units`` is its cost in quote currency, fees included; negative for the proceeds of a short sale.
     """
 
     strategy: str
@@ -241,7 +241,7 @@ class IndicatorLine(msgspec.Struct):
 class Drawdown(msgspec.Struct, frozen=True):
     """A fall in equity from a peak, as a ``fraction`` of the peak, with its times.
 
-    ``peak_time`` is the last moment at the peak; ``recovered`` is when equity first reached it again, or None.
+    ``peak_time`` is the last moment at the peak; ``recovered`` is the time when equity first reached it again, or None.
     """
 
     fraction: float = 0.0
@@ -378,7 +378,7 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     fills: list[FillRow] = msgspec.field(default_factory=list)
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
-    #: the deepest falls of equity below a peak, deepest first
+    #: the deepest falls of equity below a peak, starting with the deepest
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)
     prices: list[PriceCandles] = msgspec.field(default_factory=list)
     indicators: list[IndicatorLine] = msgspec.field(default_factory=list)

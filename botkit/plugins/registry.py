@@ -252,7 +252,7 @@ class Plugins:
         call.
         """
         assert is_strategy(strategy), strategy
-        assert not self._calls, "strategies are registered before calls are resolved"
+        assert not self._calls, "strategies must be registered before calls are resolved"
         self.manager.register(strategy, name=f"strategy:{name}")
         self._instances.append(strategy)
 

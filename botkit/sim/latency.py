@@ -145,7 +145,7 @@ class Measured:
         split = "" if found.is_stamped else " (the exchange sends no timestamps, so round trips are split in half)"
         measured = sum(found.counts.get("order" if found.is_stamped else "round_trip", {}).values())
         self.assumptions: tuple[str, ...] = (
-            f"Latency is drawn from what the bot {found.bot} measured in mode {found.mode}{speed}, in"
+            f"Latency is drawn from the measurements of the bot {found.bot} in mode {found.mode}{speed}, in"
             f" {measured:,} requests{split}: medians of {medians[0]:g} ms to the exchange ({medians[1]:g} for cancels),"
             f" {medians[2]:g} ms back ({medians[3]:g} for cancels, {medians[4]:g} for fills) and {medians[5]:g} ms from"
             " the market. Draws are independent, so delays do not cluster in slow seconds as they did in that run.",

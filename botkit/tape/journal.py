@@ -269,7 +269,7 @@ class TapeJournal:
                     yield Damage(at, whole - at, is_rest=False)
                     file.seek(whole)
                     continue
-                if not is_torn:  # it is complete, but it is not what was written
+                if not is_torn:  # it is complete, but differs from the written record
                     yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
                 return
 
@@ -391,7 +391,7 @@ def _record(payload: bytes, length: int, crc: int) -> Record | None:
 
 
 def _next_whole(file: BinaryIO, start: int) -> int | None:
-    """Return where the next whole record begins, from ``start`` on; None if there is none near."""
+    """Return where the next whole record begins, from ``start`` on, or None if there is none near."""
     file.seek(start)
     data = file.read(_SEARCH_BYTES + _PREFIX.size + _RECORD_MAX)
     at = 0

@@ -120,7 +120,7 @@ def test_a_repeated_cancel_is_sent_again_only_after_its_answer() -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1, 5])
-def test_a_cancel_for_an_order_that_ended_meanwhile_takes_no_slot(others: int) -> None:
+def test_a_cancel_for_an_order_that_has_ended_takes_no_slot(others: int) -> None:
     router = a_router(batching=True)
     placed = resting(1)
     router.cancel(placed, START)

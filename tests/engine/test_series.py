@@ -53,7 +53,7 @@ def series(count: int, keep: int | None = None) -> BarSeries:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 255, 256, 257, 5000])
-def test_a_series_holds_what_was_appended(count: int) -> None:
+def test_a_series_contains_the_appended_bars(count: int) -> None:
     got = series(count)
     assert len(got) == count
     for name in ("open", "high", "low", "close"):

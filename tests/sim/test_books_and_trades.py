@@ -440,7 +440,7 @@ def test_a_stop_meets_the_levels_that_its_triggering_trade_left() -> None:
     assert venue.fills(stop) == [(97_00, 3 * L, False)]
 
 
-def test_a_post_only_order_is_refused_only_by_levels_that_are_left() -> None:
+def test_a_post_only_order_is_refused_only_if_it_would_meet_a_remaining_level() -> None:
     venue = Venue(QUIET, trades([(2, 102_00, 1 * L, 1)]))
     venue.to(5)
     passed, met = (venue.order("buy", 1 * L, price, post_only=True) for price in (101_00, 102_00))
