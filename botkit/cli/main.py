@@ -25,6 +25,7 @@ from botkit.version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
+    "walk-forward": ("botkit.cli.walk_forward", "Search on one window, test on the next, roll on."),
     "trials": ("botkit.cli.trials", "List how many configurations were tried on which market."),
     "runs": ("botkit.cli.runs", "List past backtests."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
@@ -68,7 +69,7 @@ class LazyGroup(click.Group):
         """Import and return a command, or return None if neither botkit nor a plugin has it."""
         module, _ = COMMANDS.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is not None:
-            command: click.Command = getattr(importlib.import_module(module), name)
+            command: click.Command = getattr(importlib.import_module(module), name.replace("-", "_"))
             return command
         self._ask_plugins()
         return self.commands.get(name)
