@@ -15,7 +15,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 #: commands and measurements, which are no tests
-NO_TESTS = ("benchmarks/", "official_client.py", "simulation/runner.py")
+NO_TESTS = ("benchmarks/", "official_client.py", "under_load.py", "simulation/runner.py")
 #: what is on virtual time without the marker: the loop itself, and what runs on a loop of its own or on any
 ON_VIRTUAL_TIME = (
     *("simulation/", "live/shared_world.py", "live/test_shared_limits.py"),
