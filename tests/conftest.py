@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,9 @@ from tests.simulation.virtual_time import (  # noqa: F401  pytest finds hooks an
     pytest_asyncio_loop_factories,
 )
 from tests.simulation.virtual_time import pytest_configure as add_markers
+
+if TYPE_CHECKING:
+    from tests.simulation.terminal import Terminal
 
 _numbers = itertools.count()
 _task_errors: list[str] = []
@@ -111,6 +114,15 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
     left = end_all_but(_kept)
     assert not left, f"these processes outlived the test: {left}"
     assert not _task_errors, f"asyncio reported: {_task_errors}"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """Give a terminal on virtual time, for tests that call ``main([...])``."""
+    from tests.simulation.terminal import Terminal  # it imports half of botkit, which few tests need
+
+    with Terminal(tmp_path / "broker") as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
