@@ -42,6 +42,10 @@ class Books:
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
         """``most_base_units``: the bot's ``max_position``, by currency."""
         self._venue = venue
+        #: whether the exchange has done anything since the last look
+        self.is_touched = True
+        for name in ("advance", "submit"):
+            setattr(venue, name, self._touching(getattr(venue, name)))
         self._name = account
         self._account = venue.kernel.account(account)
         self._began = dict(self._account.total)
@@ -54,6 +58,13 @@ class Books:
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
         #: sums of trades by order
         self.filled: dict[str, int] = {}
+
+    def _touching(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def touching(*arguments: Any, **options: Any) -> Any:
+            self.is_touched = True
+            return work(*arguments, **options)
+
+        return touching
 
     @property
     def orders(self) -> Mapping[str, Any]:
@@ -72,6 +83,7 @@ class Books:
 
         Raises Broken.
         """
+        self.is_touched = False
         orders = self._account.orders
         if len(orders) != self._seen:
             fresh = list(orders.values())[self._seen :]

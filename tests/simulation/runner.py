@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from tests.simulation.loop import collect
 from tests.simulation.mutants import hunt
 from tests.simulation.plan import FAULT_CLASSES, Layer, Plan, draw
 from tests.simulation.reached import NAMED
@@ -37,13 +38,13 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collections happen between seeds: their moments are no part of a seed, and the modules are no garbage
-    gc.collect()
+    # collections happen between seeds: their moments are no part of a seed, and what there is by now is no garbage
     gc.freeze()
     gc.disable()
     try:
         return carry_out(plan, folder)
     finally:
+        collect()
         gc.enable()
         shutil.rmtree(folder, ignore_errors=True)
 

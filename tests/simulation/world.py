@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +69,10 @@ LATEST_ACCEPT_S = 5
 CALM_S = 60.0
 #: a refusal of a probe that says nothing about its pair
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
+#: how many of five lives are replayed: a replay costs as much as a life
+_REPLAYED_OF_5 = 2
+#: faults that refuse orders, ten of which in a row halt a bot
+_REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
 _HERE = Path(__file__).parent
 
@@ -145,6 +150,7 @@ class Run:
         self._disks: list[SimulatedDisk] = []
         self._replayed: set[str] = set()
         self._last_crash: Crash | None = None
+        self._has_lifted = False
         self._followed: Followed | None = None
         acts = folder / "acts.json"
         acts.write_bytes(msgspec.json.encode(plan.acts))
@@ -381,6 +387,8 @@ class Run:
             if folder.name in self._replayed:
                 continue
             self._replayed.add(folder.name)
+            if zlib.crc32(f"{self.plan.seed} {folder.name}".encode()) % 5 >= _REPLAYED_OF_5:
+                continue
             if not (folder / "inputs.bin").exists() and not any(folder.iterdir()):
                 continue
             try:
@@ -500,7 +508,8 @@ class Run:
     def _look(self) -> None:
         rounds = self.loop.rounds
         life = self._life
-        self.books.look(self._row_of)
+        if self.books.is_touched:
+            self.books.look(self._row_of)
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
             has_died = life is not None and (life.ended is None or life.process.is_dead)
             if has_died and not self._down.is_set():
@@ -568,7 +577,7 @@ class Run:
         async with asyncio.timeout(30):
             await asyncio.wait([living])
             living.result()
-        self._check_journal()
+        self._check_journal(is_settled=True)
         left = [
             order
             for order in self.books.orders.values()
@@ -600,6 +609,7 @@ class Run:
             return ["the bot does not trade"]
         bot = life.bot
         if bot.view.halted is not None:
+            self._lift(bot.view.halted)
             return [f"the bot is halted: {bot.view.halted}"]
         if any(strategy.halted or not strategy.active for strategy in bot.view.strategies()):
             return [f"a strategy is stopped: {bot.view.strategies()}"]
@@ -626,11 +636,15 @@ class Run:
             return found
         bot.view.money.check()
         followed = self.follow()
-        found = self.books.settled(followed.rows, followed.told)
-        if found:
-            return found
-        journaled = self._journaled()
-        return self.books.settled(journaled.rows, journaled.told)
+        return self.books.settled(followed.rows, followed.told)
+
+    def _lift(self, reason: str) -> None:
+        """The user lifts a halt that faults demanded: an exchange that refuses every order."""
+        if "orders in a row" in reason and sum(self.faults[kind] for kind in _REFUSING) and not self._has_lifted:
+            self._has_lifted = True
+            StateFolder(self._state).clear_halt()
+            self.tell(f"the user lifts the halt: {reason}")
+            self.reached("a halt for refused orders, lifted by the user")
 
     def _unprobed(self, life: Life) -> list[str]:
         assert life.bot is not None
@@ -642,13 +656,17 @@ class Run:
             if not found.get(pair, "").startswith("open") and not any(why in found.get(pair, "") for why in _ITS_OWN)
         ]
 
-    def _check_journal(self) -> None:
+    def _check_journal(self, *, is_settled: bool = False) -> None:
+        """Check all of the journal, as a reader finds it. ``is_settled``: a bot has ended in order. Raises Broken."""
         if not self.books.orders:
             return  # there may be no journal yet
         journaled = self._journaled()
         check_rows(journaled.rows)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
+        found = self.books.settled(journaled.rows, journaled.told) if is_settled else []
+        if found:
+            raise Broken(f"liveness: after an orderly stop, {'; '.join(found[:5])}")
 
 
 class _Watched:
