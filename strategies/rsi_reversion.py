@@ -9,8 +9,8 @@ class RsiReversion(Strategy):
     """Buys when the RSI rises back through `buy_above`, and sells when it reaches `sell_above`.
 
     The relative strength index runs from 0 (every close is below the previous one) to 100 (every close is above). Below
-    30, a market counts as oversold. The strategy does not catch the falling knife: it waits until the RSI has been
-    below the line and is back above it. It holds at most one purchase at a time.
+    30, a market counts as oversold. To avoid catching a falling knife, the strategy waits until the RSI has been below
+    the line and is back above it. It holds at most one purchase at a time.
 
     It earns in markets that swing. In a market that keeps falling, every recovery is small and the next low is lower,
     so each purchase has a stop-loss. The engine checks it at every price, not only at the end of a bar.
@@ -55,7 +55,7 @@ class RsiReversion(Strategy):
 
     def on_fill(self, fill: Fill) -> None:
         if fill.side is Side.SELL and fill.order.tag != "recovered":
-            self.skip("stopped out")  # counted, so that the report shows how often
+            self.skip("stopped out")  # count this, so that the report shows how often it happens
 
 
 @hookimpl

@@ -42,7 +42,7 @@ QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05)
 
 
 class Ahead:
-    """A clock that was set wrong."""
+    """A clock that is set wrong."""
 
     def __init__(self, clock: Clock, ahead_ms: int) -> None:
         self._clock = clock
@@ -53,7 +53,7 @@ class Ahead:
 
 
 def standing_market(folder: Path) -> Path:
-    """Return a tape of one book and one trade: the market then stands still, with room for orders between its sides."""
+    """Write a tape of one book and one trade. The market then stands still, with room for orders between its sides."""
 
     def column(value: int) -> np.ndarray:
         return np.array([value], dtype=np.int64)
@@ -119,7 +119,7 @@ class EmulatorWorld:
 
 
 class PaperWorld(EmulatorWorld):
-    """The emulator's market, and the account's orders at a simulated exchange beside it."""
+    """The emulator's market, with the account's orders at a separate simulated exchange."""
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
         clock = Ahead(self.emulator.clock, clock_ahead_ms)
@@ -142,7 +142,7 @@ class PaperWorld(EmulatorWorld):
 
 
 class ToyWorld:
-    """The toy exchange: all that an author has to write."""
+    """The toy exchange, as an example of what a plugin author has to write."""
 
     pair: Pair = GOLD
     price_ticks = 100_00

@@ -1,4 +1,4 @@
-"""Shared by the backtest tests: backtests of strategies that a test writes itself."""
+"""Tools for the backtest tests: backtests of strategies that a test writes itself."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_config(
 
 
 def run(config: Path, *, overrides: Sequence[str] = (), decisions: Path | None = None) -> BacktestResult:
-    """Return the result for a configuration, only under its own queue assumption."""
+    """Run a configuration under its own queue assumption only, and return the result."""
     parts = backtest_parts(Project.load(config, overrides=overrides))
     return run_backtest(parts, decisions_to=decisions, readings=False)
 

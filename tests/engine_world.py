@@ -1,7 +1,7 @@
 """A whole bot for the engine's tests: real strategies, portfolio, risk, router and desk, and an exchange beside it.
 
-`Bot` is driven by hand: its requests are kept, and a test answers as the exchange would. `Sim` puts the simulated
-exchange behind it and carries time. Figures are round: a lot is 0.0001 BTC, a tick is 1 TWD.
+`Bot` is driven by hand: its requests are kept, and a test answers them as the exchange would. `Sim` connects it to the
+simulated exchange and advances time. Figures are round: a lot is 0.0001 BTC, a tick is 1 TWD.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ UNIT = 10**8
 S = NS_PER_S
 MINUTE = 60 * S
 T0 = 1_700_000_000 * S - 1_700_000_000 * S % NS_PER_DAY
-BTC_LOTS = 10_000  # lots of one coin
+BTC_LOTS = 10_000  # the lots in one coin
 
 RULES = PairRules(
     price_decimals=0,
@@ -90,11 +90,11 @@ _READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
 
 
 class Listener(Strategy):
-    """Writes down what it hears, and does what the test tells it to do on hearing it."""
+    """Records the callbacks it receives, and runs the actions that a test assigns to them."""
 
     def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
         self.pairs = pairs or (BTC,)
-        #: callback name without ``on_`` -> what to do, called with the strategy and the event
+        #: callback name without ``on_`` -> the action, called with the strategy and the event
         self.deeds = deeds
         self.heard: list[tuple[str, Any]] = []
         self.series: list[Any] = []
@@ -106,7 +106,7 @@ class Listener(Strategy):
             deed(self, event)
 
     def of(self, name: str) -> list[Any]:
-        """Return what was heard under a name."""
+        """Return the events received under a name."""
         return [event for heard, event in self.heard if heard == name]
 
     def on_start(self) -> None:
@@ -151,7 +151,7 @@ class Listener(Strategy):
 
 
 class Bot:
-    """An engine over parts that are all real, and its requests."""
+    """An engine built from real parts only, and its requests."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Bot:
         )
         self.strategies = strategies
         self.requests: list[Request] = []
-        #: what turns brought about besides requests, in order
+        #: the other results of turns, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
         self.halts: list[outcome.Halted] = []
@@ -252,16 +252,16 @@ class Bot:
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
-        """Return what is shown of a strategy."""
+        """Return the view of a strategy."""
         return self.engine.view.strategies()[index]
 
     @property
     def messages(self) -> list[tuple[str, str]]:
-        """What the user was told: (level, sentence)."""
+        """The messages to the user: (level, sentence)."""
         return [(note.level, note.text) for note in self.notes]
 
     def to(self, seconds: float) -> list[Request]:
-        """Carry time to so many seconds after T0, with a turn whenever the engine wants one."""
+        """Advance to this many seconds after T0, with a turn whenever the engine needs one."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while (wake := self.engine.wake_at()) is not None and wake <= target:
@@ -271,7 +271,7 @@ class Bot:
         return self.requests[before:]
 
     def tell(self, given: Input | None) -> list[Request]:
-        """One turn with an input, at the present time; the requests that may leave."""
+        """Run one turn with an input, at the present time. Returns the requests that may leave."""
         out = self._out
         self.engine.turn(given, self.now, out)
         leaving = list(out.requests)
@@ -289,7 +289,7 @@ class Bot:
         return leaving
 
     def send(self, leaving: Sequence[Request]) -> None:
-        """Where requests go: nowhere, unless there is an exchange."""
+        """Send requests, which go nowhere unless there is an exchange."""
 
     def _past(self, wanted: Iterable[HistoryWanted]) -> History:
         return History(
@@ -301,19 +301,19 @@ class Bot:
         )
 
     def trade(self, price: int, lots: int = 100, pair: Pair = BTC, side: Side | None = Side.BUY) -> list[Request]:
-        """Return a public trade now."""
+        """Deliver a public trade now."""
         return self.tell(Trade(pair, self.now, pair.rules.price(price), pair.rules.amount(lots), side))
 
     def book(self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], pair: Pair = BTC) -> list[Request]:
-        """Return a book now, levels as (ticks, lots)."""
+        """Deliver a book now, with levels as (ticks, lots)."""
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """What a strategy asked for outside of a callback, as if at the end of one."""
+        """Run the end of a turn, for requests that a strategy made outside of a callback."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
-        """A `Listener` raises, and is stopped for it."""
+        """Make a `Listener` raise, so that it is stopped."""
         strategy = self.strategies[index]
         assert isinstance(strategy, Listener)
 
@@ -323,7 +323,7 @@ class Bot:
         strategy.deeds["connection"] = fail
         return self.tell(Connection(ConnectionState.LOST, "trades"))
 
-    # -- the exchange's part --------------------------------------------------------------------------------------
+    # -- the exchange -------------------------------------------------------------------------------------
 
     def last(self, kind: type[Any]) -> Any:
         """Return the last request of a kind."""
@@ -349,22 +349,22 @@ class Bot:
         return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
 
     def accept(self, order: Order) -> list[Request]:
-        """The exchange takes a single create in."""
+        """Let the exchange accept a single create."""
         request = self.create_of(order)
         return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
 
     def push(self, order: Order, status: int, executed: int | None = None, **more: Any) -> list[Request]:
-        """The account's stream shows an order's row."""
+        """Deliver an order's row on the account's stream."""
         return self.tell(report_of(order, status, order.executed_lots if executed is None else executed, **more))
 
     def execute(self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0) -> Any:
-        """The account's stream shows an execution."""
+        """Deliver an execution on the account's stream."""
         return self.tell(self.execution(order, lots, price, trade_id, fee))
 
     def execution(
         self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0
     ) -> TradeReport:
-        """Return an execution of an order, with an id of its own unless one is given."""
+        """Build an execution of an order, with a new id unless one is given."""
         self._ids += 1
         buying = order.side is Side.BUY
         return TradeReport(
@@ -381,7 +381,7 @@ class Bot:
         )
 
     def listing(self, *rows: OrderReport | TradeReport) -> tuple[Any, ...]:
-        """Return the body of a listing."""
+        """Build the body of a listing."""
         return tuple(rows)
 
     def rest(self, order: Order) -> Order:
@@ -391,14 +391,14 @@ class Bot:
         return order
 
     def exact_balances(self) -> BalanceReport:
-        """Balances as our books have them, and with our live orders' locks."""
+        """Deliver balances that equal our books, with the locks of our live orders."""
         ledger = self.portfolio.ledger
         return BalanceReport(
             {c: (units, units - ledger.locked_units(c)) for c, units in ledger.account.items()}, snapshot=True
         )
 
     def check(self) -> None:
-        """The books add up."""
+        """Assert that the books add up."""
         self.portfolio.check()
 
 
@@ -429,7 +429,7 @@ class Exchange:
         return self.balances or BalanceReport(balances, snapshot=True)
 
     def serve(self, seconds: float) -> None:
-        """Answer every read up to so many seconds after T0."""
+        """Answer every read up to this many seconds after T0."""
         target = seconds
         while True:
             waiting = [r for r in self.bot.requests if isinstance(r, _READS) and r not in self.asked]
@@ -470,12 +470,12 @@ class Sim(Bot):
         self.begin()
 
     def send(self, leaving: Sequence[Request]) -> None:
-        """To the exchange."""
+        """Send requests to the exchange."""
         for request in leaving:
             self.kernel.submit("bot", request, self.now)
 
     def to(self, seconds: float) -> list[Request]:
-        """Carry the exchange and the bot to so many seconds after T0."""
+        """Advance the exchange and the bot to this many seconds after T0."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while True:
@@ -493,14 +493,14 @@ class Sim(Bot):
         return self.requests[before:]
 
     def publish(self, due: Nanos) -> None:
-        """What the exchange says up to a time."""
+        """Deliver the exchange's publications up to a time."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
             event = publication.event
             self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
-        """The bot's books and the exchange's agree to the unit."""
+        """Assert that the bot's books and the exchange's agree to the unit."""
         super().check()
         self.kernel.check()
         real = {currency: total for currency, (total, _) in self.kernel.ledger("bot").items()}
@@ -545,7 +545,7 @@ def creates(request: Request) -> Sequence[OrderSpec]:
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """Return the client ids that cancels name, in order of sending."""
+    """Return the client ids in cancel requests, in order of sending."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):

@@ -1,4 +1,4 @@
-"""A small exchange for tests of recording and downloading: books, trade lists and candles, in a thread of its own."""
+"""A small exchange for tests of recording and downloading: books, trade lists and candles, in its own thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 
 
 class MarketVenue:
-    """Serves while the block lasts. What it has sent can be read at any time.
+    """Serves while the block lasts. Its sent data can be read at any time.
 
     ``candles`` maps the start of a bucket (seconds) to a close; ``refusals`` is a list of statuses that the next REST
     requests get, 0 for an answer. Trades are numbered by their price, one every ``every_s``; a list holds the last
@@ -27,7 +27,7 @@ class MarketVenue:
         self.candles = candles or {}
         self.refusals: list[int] = []
         self.requests: list[dict[str, str]] = []
-        #: (wall time in s, number) of every trade made
+        #: (wall time in s, number) of every trade so far
         self.trades: list[tuple[float, int]] = []
         self.muted = False
         self.rest = self.ws = ""
@@ -86,7 +86,7 @@ class MarketVenue:
             self.trades.append((time.time(), number))
             for socket in list(self._sockets):
                 if not self.muted and not socket.closed:
-                    with contextlib.suppress(ConnectionError):  # a client that was killed
+                    with contextlib.suppress(ConnectionError):  # the client was killed
                         for frame in self._frames(socket):
                             await socket.send_str(json.dumps(frame))
             await asyncio.sleep(self.every_s)

@@ -1,8 +1,8 @@
-"""An exchange that loses, delays, doubles and reorders, by a seed: what the order protocol has to survive.
+"""An exchange that loses, delays, doubles and reorders messages, by a seed.
 
-It keeps within what the protocol may count on: a request acts at most ``latest_accept`` after it was given up, listings
-show an order before that bound, a refusal that was applied all the same shows up at once, and a stream that dropped
-frames is brought up to date within some seconds.
+The order protocol has to survive this. It keeps the guarantees on which the protocol relies: a request acts at most
+``latest_accept`` after it was given up, listings show an order before that limit, a refused request that took effect
+nevertheless shows up at once, and a stream that dropped frames is brought up to date within some seconds.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Row:
 
 
 class ModelExchange:
-    """One account. `send` takes what the bot sends; `pop` gives what the bot hears next."""
+    """One account. `send` takes a request from the bot; `pop` returns the next events for the bot."""
 
     def __init__(self, seed: int, balances: dict[str, int], latest_accept: Nanos, faults: float = 0.15) -> None:
         self.random = Random(f"exchange:{seed}")
@@ -97,7 +97,7 @@ class ModelExchange:
         self.rows: dict[str, Row] = {}
         self.by_client: dict[int, list[Row]] = {}
         self.injected: dict[str, int] = {}
-        self.resends = False  # a mutant of the carrier: what was not answered is sent again
+        self.resends = False  # a mutant of the driver that resends unanswered requests
         self._events: list[tuple[Nanos, int, Any]] = []
         self._deeds: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
@@ -109,7 +109,7 @@ class ModelExchange:
         return min(times, default=None)
 
     def pop(self, now: Nanos) -> list[Any]:
-        """Do what is due, and give the events that reach the bot."""
+        """Do the work that is due, and return the events that reach the bot."""
         heard = []
         while (at := self.next_at()) is not None and at <= now:
             if self._deeds and self._deeds[0][0] == at:
@@ -153,7 +153,7 @@ class ModelExchange:
             return
         late = self._fault("late arrival", 0.7)
         lag = 0
-        if late:  # acts after the bot has given it up
+        if late:  # the request acts after the bot has given it up
             self._give_up(request, now)
             lag = self.random.randint(0, 1_000) * NS_PER_MS
             arrives = now + TIMEOUT + self.random.randint(0, (self.latest_accept - lag) // NS_PER_MS - 1) * NS_PER_MS
@@ -313,7 +313,7 @@ class ModelExchange:
 
     def _publish(self, event: OrderReport | TradeReport, now: Nanos) -> None:
         if self._fault("frame dropped", 0.7):
-            # the stream notices, comes back, and the bot reads the order's row
+            # the stream notices and reconnects, and the bot reads the order's row
             row = self.rows[event.order_id]
             self._do(now + self.random.randint(500, 5_000) * NS_PER_MS, lambda at: self._hear(at, row.report()))
             return
@@ -323,10 +323,10 @@ class ModelExchange:
 
 
 def _renamed(trade: TradeReport) -> TradeReport:
-    """The listing's id of an execution is not the stream's."""
+    """Give an execution its id in the listing, which differs from that in the stream."""
     fields = {name: getattr(trade, name) for name in trade.__struct_fields__}
     return TradeReport(**{**fields, "trade_id": "L" + trade.trade_id})
 
 
 def void(_: object) -> None:
-    """For a deed whose result nobody needs."""
+    """Discard the result of a call."""

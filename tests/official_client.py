@@ -1,12 +1,13 @@
-"""The exchange's own Python client (bitopro-client 1.0.6) walks through the emulator, asserted on the emulator's books.
+"""Runs the exchange's own Python client (bitopro-client 1.0.6) against the emulator, with assertions on the emulator's
+books.
 
     python -m venv /tmp/official
     /tmp/official/bin/pip install bitopro-client==1.0.6 requests websocket-client loguru pandas
     python tests/official_client.py /tmp/official/bin/python
 
-The client gives errors back as text and never raises, so what it returns proves little; what the emulator's books hold
-afterwards does. Its known faults are left alone: asking for DONE orders sends OPEN, its order types lack STOP_LIMIT,
-and its sockets reconnect for ever. Not part of the normal suite, since that needs no client of others.
+The client returns errors as text and never raises, so its return values prove little; the emulator's books afterwards
+do. Its known bugs are accepted: a request for DONE orders sends OPEN, its order types lack STOP_LIMIT, and its sockets
+reconnect for ever. It is not part of the normal suite, which needs no third-party client.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def parent(python: str) -> int:
 
 
 class Books:
-    """The emulator's books, by its control interface."""
+    """The emulator's books, read through its control interface."""
 
     def __init__(self, rest: str) -> None:
         self.url = rest.removesuffix("/v3") + "/_emulator"
@@ -57,7 +58,7 @@ class Books:
 
 
 def walk(rest: str, ws: str) -> None:
-    """Market data, the life of an order, batches, wallet, streams."""
+    """Test market data, the life of an order, batches, the wallet and streams."""
     from bitoproClient import bitopro_restful_client as rest_module
     from bitoproClient import bitopro_websocket_client as ws_module
 
@@ -85,7 +86,7 @@ def walk(rest: str, ws: str) -> None:
     step("candles", len(candles["data"]) >= 5, candles)
     step("trading pairs", len(client.get_trading_pairs()["data"]) == 21)
 
-    # streams, opened now so that they see what follows
+    # streams, opened now so that they see the following events
     ws_module.BitoproWebsocketEndpoint = ws + "/v1"
     seen: dict[str, list[Any]] = {}
 
@@ -131,7 +132,7 @@ def walk(rest: str, ws: str) -> None:
     trades = client.get_trades_list("btc_twd")["data"]
     step("own trades", len(trades) == books.account()["trades"], trades)
     step("all orders", len(client.get_all_orders("btc_twd")["data"]) == books.account()["orders"] == 4)
-    # asking for what is done sends OPEN: the client's own bug, and the emulator stays true to the wire
+    # asking for DONE orders sends OPEN, which is the client's own bug; the emulator follows the wire
     done_kind = client.get_all_orders("btc_twd", status_kind=rest_module.StatusKind.DONE)
     step("asking for DONE sends OPEN", done_kind["data"] == [], done_kind)
     filled = client.get_all_orders("btc_twd", status=rest_module.OrderStatus.Completed)["data"]
@@ -183,10 +184,10 @@ def walk(rest: str, ws: str) -> None:
 
 
 def wait_for(holds: Any, within_s: float = 10.0) -> None:
-    """Poll until it holds."""
+    """Poll until the condition holds."""
     until = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < until, "it never came"
+        assert time.monotonic() < until, "it never became true"
         time.sleep(0.05)
 
 

@@ -51,7 +51,7 @@ def make_order(
     reduces: bool = False,
     stop: float = 0.0,
 ) -> Order:
-    """Return a limit order, or a market order where no price is given."""
+    """Create a limit order, or a market order if no price is given."""
     rules = pair.rules
     return Order(
         OrderSpec(
@@ -73,7 +73,7 @@ def make_order(
 def execution(
     order: Order, *, price: float, amount: float, fee: int = 0, fee_currency: str = "", time: int = 0
 ) -> TradeReport:
-    """Return one execution; ``fee`` is in units, by default of what the order brings in."""
+    """Create one execution. ``fee`` is in units, by default of the currency that the order receives."""
     pair = order.pair
     return TradeReport(
         pair=pair,

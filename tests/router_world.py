@@ -1,7 +1,7 @@
-"""A world for the router's tests: orders, tables of limits, and a venue on virtual time that only writes down arrivals.
+"""A world for the router's tests: orders, tables of limits, and a venue on virtual time that only records arrivals.
 
-The venue knows nothing of the router: it stamps each request when it arrives, and three ways of counting judge the
-stamps afterwards.
+The venue knows nothing about the router: it timestamps each request when it arrives, and the timestamps are then
+checked with three ways of counting.
 """
 
 from __future__ import annotations
@@ -86,16 +86,17 @@ def table(**limits: tuple[int, int]) -> LimitTable:
 
 
 def make_balances(request_id: int) -> Request:
-    """Builds a read of the pool ``private``."""
+    """Build a read of the pool ``private``."""
     return GetBalances(id=request_id)
 
 
 def make_open_orders(request_id: int) -> Request:
-    """Builds a read with a counter of its own."""
+    """Build a read with its own counter."""
     return ListOpenOrders(id=request_id)
 
 
-# -- counting at the venue, three ways --------------------------------------------------------------------------------
+# -- three ways of counting at the venue
+# --------------------------------------------------------------------------------
 
 
 def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
@@ -128,11 +129,13 @@ def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
     return most / length
 
 
-# -- a network and a clock that only go where they are told -----------------------------------------------------------
+# -- a network and a clock driven by the test ----------------------------------------------------------
 
 
 class World:
-    """Carries requests to the venue and answers back, each after a delay of 1 to ``jitter_ms`` milliseconds."""
+    """Delivers requests to the venue and answers to the router, each after a delay of 1 to ``jitter_ms``
+    milliseconds.
+    """
 
     def __init__(self, router: Router, *, seed: int = 1, jitter_ms: int = 80) -> None:
         self.router = router
@@ -150,12 +153,12 @@ class World:
         self._count = 0
 
     def at(self, time: int, deed: Callable[[], None]) -> None:
-        """Do ``deed`` at ``time``."""
+        """Call ``deed`` at ``time``."""
         self._count += 1
         heapq.heappush(self._events, (time, self._count, deed))
 
     def run(self, until: int | None = None) -> None:
-        """Go from event to event and from wake to wake; ends when nothing is left, or at ``until``."""
+        """Process events and wake-ups in order, until nothing is left or until ``until``."""
         while True:
             wake = self.router.next_due()
             event = self._events[0][0] if self._events else None
@@ -195,7 +198,7 @@ def client_ids(request: Request) -> Sequence[int]:
 
 
 def exceeded(arrivals: dict[str, list[int]], limits: LimitTable) -> list[str]:
-    """Return every window that was exceeded under one of the three ways of counting; empty when all was well."""
+    """Return every window that was exceeded under one of the three ways of counting; empty if none was."""
     pools: dict[str, list[int]] = {}
     for endpoint, times in arrivals.items():
         pools.setdefault(limits[endpoint].pool, []).extend(times)

@@ -54,7 +54,7 @@ def parts_over(
     seed: int | None = None,
     is_described: bool = True,
 ) -> BacktestParts:
-    """The parts of a backtest over an open feed, from ``start`` to before ``end`` (None: as the data has it).
+    """Return the parts of a backtest over an open feed, from ``start`` to before ``end`` (None: as the data has it).
 
     ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
     indicators. Raises ConfigError or DataError.

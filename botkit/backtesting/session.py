@@ -20,10 +20,11 @@ from botkit.backtesting.cautions import (
 from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
-from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
+from botkit.backtesting.metrics import complete_strategy, summarise
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
+from botkit.backtesting.trades import Matched, match_trades
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.watch import BOOK_DEPTH
 from botkit.engine.outcome import Outcome
@@ -38,6 +39,7 @@ from botkit.model.orders import OrderState, OrderType
 from botkit.model.results import (
     BacktestResult,
     Caution,
+    ClosedTrade,
     DataDescription,
     DayRow,
     Figure,
@@ -49,7 +51,7 @@ from botkit.model.results import (
 )
 from botkit.tape.feed import Feed, Slice
 
-#: figures worth comparing between queue assumptions
+#: the figures to compare between queue assumptions
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
@@ -57,7 +59,7 @@ READING_FIGURES = (
 READINGS = ("queue", "optimistic", "pessimistic")
 #: the summary's figures that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
-#: the most rows in memory at once, including one slice ahead; a smaller number only costs time
+#: maximum rows in memory at once, including one slice ahead; a smaller number only takes more time
 SLICE_ROWS = 1_000_000
 
 #: (level, text, the run's time): a message for the user
@@ -81,7 +83,7 @@ class _Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # which data the run reads depends on the strategies' subscriptions
+        # the data that the run reads depends on the strategies' subscriptions
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
@@ -158,8 +160,9 @@ class _Run:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Collect garbage less often. A run keeps most of its objects and makes few cycles: at Python's default
-    thresholds, a tenth of its time goes into looking for garbage that is not there."""
+    """Collect garbage less often. A run keeps most of its objects and creates few cycles, so at Python's default
+    thresholds a tenth of its time is spent searching for garbage that does not exist.
+    """
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
     try:
@@ -183,7 +186,7 @@ def run_backtest(
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
-    """Run a backtest; with ``readings`` also under the other queue assumptions, if orders rested in a book.
+    """Run a backtest. With ``readings``, also run it under the other queue assumptions, if orders rested in a book.
 
     ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
     assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
@@ -216,7 +219,7 @@ def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
     """
     with _without_logs():
         run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
-    summary = _summary(run, round_trips(run.recorder.fills, run.recorder.opening_positions()))
+    summary = _summary(run, _matched(run).trades)
     return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
 
 
@@ -250,13 +253,13 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
 
 
 def _result(run: _Run) -> BacktestResult:
-    """Gather a finished run's figures."""
+    """Collect the figures of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     orders = view.orders()
-    trips = round_trips(recorder.fills, recorder.opening_positions())
-    rows = _strategy_rows(run, trips)
-    summary = _summary(run, trips)
+    matched = _matched(run)
+    rows = _strategy_rows(run, matched.trades)
+    summary = _summary(run, matched.trades)
     return BacktestResult(
         name=parts.name,
         currency=parts.currency,
@@ -275,6 +278,9 @@ def _result(run: _Run) -> BacktestResult:
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
+        trades=matched.trades,
+        open_lots=matched.open,
+        drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
         indicators=view.lines(),
         router=_router_use(run),
@@ -286,13 +292,24 @@ def _result(run: _Run) -> BacktestResult:
     )
 
 
+def _matched(run: _Run) -> Matched:
+    end = run.plan.end
+    return match_trades(
+        run.recorder.fills,
+        run.recorder.opening_positions(),
+        start=run.plan.start,
+        # the bot stops when the data ends, and only on_stop places orders after that
+        at_stop={order.client_id for order in run.engine.view.orders() if order.spec.created >= end},
+    )
+
+
 def _router_use(run: _Run) -> RouterUse:
     use = run.engine.view.router.statistics()
     use.refused_by_exchange = run.kernel.limits.refused
     return use
 
 
-def _summary(run: _Run, trips: RoundTrips) -> dict[str, Figure]:
+def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     parts, view, recorder = run.parts, run.engine.view, run.recorder
     orders = view.orders()
     return summarise(
@@ -302,7 +319,7 @@ def _summary(run: _Run, trips: RoundTrips) -> dict[str, Figure]:
         orders=len(orders),
         refused=sum(order.state is OrderState.REFUSED for order in orders),
         fills=recorder.fills,
-        trips=trips,
+        trades=trades,
         router=_router_use(run),
         events=view.events,
         wall_s=run.wall_s,
@@ -310,7 +327,7 @@ def _summary(run: _Run, trips: RoundTrips) -> dict[str, Figure]:
     )
 
 
-def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
+def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
     view, recorder = run.engine.view, run.recorder
     strategies = view.strategies()
     rows = []
@@ -336,7 +353,7 @@ def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
                 for position in view.money.positions(name)
             ],
         )
-        own = trips if len(strategies) == 1 else round_trips(fills, recorder.opening_positions())
+        own = [trade for trade in trades if trade.strategy == name]
         complete_strategy(row, recorder.curve_of(name), fills, own)
         rows.append(row)
     return rows
@@ -369,7 +386,7 @@ def _cautions(run: _Run) -> list[Caution]:
 
 
 def _dust(view: EngineView) -> list[str]:
-    """Remainders of positions that are too small to sell."""
+    """Describe remainders of positions that are too small to sell."""
     lines = []
     for name in view.names():
         for position in view.money.positions(name):

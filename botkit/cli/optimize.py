@@ -51,6 +51,11 @@ _SHOWN = 10
 @click.option("--min-trades", type=int, default=30, show_default=True, help="A trial with fewer trades ranks last.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
 @click.option("--prune", is_flag=True, help="Stop the worse half of the trials after 25 % and 50 % of the span.")
+@click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Dask scheduler's workers (botkit[cluster]).")
+@click.option(
+    "--cluster-certs", type=click.Path(path_type=Path), help="Folder with ca.pem, cert.pem and key.pem, for tls://."
+)
+@click.option("--insecure", "is_insecure", is_flag=True, help="Allow plain TCP to a cluster on another machine.")
 @click.option(
     "--continue", "is_continued", is_flag=True, help="Go on with the newest search, or with the one in --out."
 )
@@ -71,6 +76,9 @@ def optimize(
     min_trades: int,
     jobs: int | None,
     prune: bool,
+    cluster: str | None,
+    cluster_certs: Path | None,
+    is_insecure: bool,
     is_continued: bool,
     data: Path | None,
     start: str | None,
@@ -111,9 +119,12 @@ def optimize(
         prune=prune,
         is_continued=is_continued,
         out=out,
+        cluster=cluster,
+        cluster_certs=cluster_certs,
+        is_insecure=is_insecure,
     )
     with _progress(objective, quiet=as_json) as progress:
-        result = search(recipe, settings, progress)
+        result = search(recipe, settings, progress, lambda sentence: click.echo(f"warning: {sentence}", err=True))
     if as_json:
         click.echo(json.dumps(result.plain(), ensure_ascii=False, allow_nan=False))
     else:

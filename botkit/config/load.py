@@ -107,7 +107,7 @@ def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None
 
 
 def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
-    """The configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
+    """Return the configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
 
     Values go through the same text as a file's, so a file with these values gives an equal configuration. Raises
     ConfigError for a strategy that the configuration does not have.
@@ -181,7 +181,8 @@ def _override(root: Node, text: str) -> Node:
 
 
 def _python_node(key: str, value: Any) -> Node:
-    """A value given in Python, placed at ``key = value``, or at the key alone if the value may be a secret."""
+    """Return a value given in Python as a node, placed at ``key = value``, or at the key alone if the value may be a
+    secret."""
     node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
     if is_secret(_steps(key)) or not isinstance(node.value, str):
         return node
@@ -189,7 +190,8 @@ def _python_node(key: str, value: Any) -> Node:
 
 
 def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
-    """A copy of the tree with a node at ``steps``, which may begin with a strategy's name; ``shown`` in errors."""
+    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name; ``shown`` in
+    errors."""
     sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
         if steps[0] not in labels:

@@ -19,8 +19,8 @@ _DEPTH_MOST = 20
 
 
 def node_of(value: Any, source: Source, name: str = "") -> Node:
-    """A Python value as a node: None, bool, a number, text, a path, a time, an enum's member, or a list or mapping of
-    these. Objects of numpy and pandas count as the plain values they hold.
+    """Return a Python value as a node: None, bool, a number, text, a path, a time, an enum's member, or a list or
+    mapping of these. Objects of numpy and pandas count as the plain values they hold.
 
     A float keeps up to 18 decimals. Raises ConfigError for anything else; ``name`` says which value it was.
     """
@@ -61,7 +61,7 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
 
 
 def _bare_text(value: Any) -> str | None:
-    """How YAML writes a value that needs no quotes; None for other kinds of values."""
+    """Return how YAML writes a value that needs no quotes; None for other kinds of values."""
     if value is None:
         return "null"
     if isinstance(value, bool):

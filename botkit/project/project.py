@@ -51,7 +51,7 @@ class Project:
         return project
 
     def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
-        """The same project with other parameters: strategy -> name -> value. Raises ConfigError.
+        """Return the same project with other parameters: strategy -> name -> value. Raises ConfigError.
 
         It shares the plugins, so bots of both must not be assembled at the same time.
         """

@@ -113,7 +113,7 @@ class Bench:
 
 
 def held(feed: Feed) -> Feed:
-    """The feed with its rows kept in memory once they have been read."""
+    """Return the feed with its rows kept in memory once they have been read."""
     if all(isinstance(source, HeldSource) for source in feed.sources):
         return feed
     sources = [source if isinstance(source, HeldSource) else HeldSource(source) for source in feed.sources]

@@ -1,4 +1,4 @@
-"""`order_target` and `rebalance`: a strategy states what to hold, and sales pay for purchases."""
+"""`order_target` and `rebalance`: a strategy states its target holdings, and sales pay for purchases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bot(funds: dict[str, int] = FUNDS) -> Bot:
 
 
 def fill_whole(b: Bot, order: Order, price: int) -> None:
-    """The exchange executes a market order at a price."""
+    """Let the exchange execute a whole market order at a price."""
     b.accept(order)
     lots = order.spec.amount_lots or int(order.spec.spend_units * 10_000 // (price * UNIT))
     b.execute(order, lots, price)
@@ -127,7 +127,7 @@ def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
     assert not new_orders(b, known)
 
 
-def test_rebalance_without_a_price_reports_it_and_does_nothing() -> None:
+def test_rebalance_reports_a_missing_price_and_does_nothing() -> None:
     b = Bot(Listener(BTC, ETH, start=start), balances=FUNDS, capital=[dict(FUNDS)])
     b.trade(1_000)
     b.s.rebalance({BTC: 0.5, ETH: 0.5})

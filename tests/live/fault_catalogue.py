@@ -448,7 +448,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "crossed book": Shown(
         (
             _DATA + "test_a_crossed_book_is_withheld_and_read_over_rest_instead",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_comes",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
         ),
         "the order book is crossed or shows no prices...cannot be trusted, and reading it over REST did not help",
     ),
@@ -459,7 +459,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "negative book": Shown(
         (
             _DATA + "test_a_book_with_a_negative_level_is_rejected",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_comes",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
         ),
         "a level of...the order book is crossed or shows no prices",
     ),

@@ -1,4 +1,5 @@
-"""``python -m tests.parity``: random strategies that receive trades decide over sockets as in their backtests.
+"""``python -m tests.parity``: random strategies that receive trades make the same decisions over sockets as in their
+backtests.
 
 python -m tests.parity                        100 seeds on each of the four tapes
 python -m tests.parity --seeds 3,17,40-49     these alone
@@ -24,7 +25,7 @@ _SEEDS = 100
 
 
 def main() -> int:
-    """0: every strategy decided alike on every tape."""
+    """Run the comparisons. Returns 0 if every strategy made the same decisions on every tape."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity")
     parser.add_argument("--seeds", default="", help="such as 3,17,40-49; default: 0 to 99")
     parser.add_argument("--tapes", default=",".join(TAPES))

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open
 
 
 def opened(result: BacktestResult, folder: Path) -> tuple[str, str]:
-    """Return (the page's elements after its scripts ran, its console output)."""
+    """Open a page in the browser. Returns (its elements after its scripts ran, its console output)."""
     assert CHROMIUM is not None
     page = folder / "report.html"
     page.write_text(render(result), encoding="utf-8")
@@ -37,7 +37,7 @@ def opened(result: BacktestResult, folder: Path) -> tuple[str, str]:
     return done.stdout, "\n".join(console)
 
 
-def test_every_chart_is_drawn_and_the_console_stays_silent(tmp_path: Path) -> None:
+def test_every_chart_is_drawn_and_the_console_stays_empty(tmp_path: Path) -> None:
     dom, console = opened(sample_result(days=5, orders=100), tmp_path)
     assert console == ""
     assert 'data-charts="4"' in dom  # equity, strategies, two pairs

@@ -1,4 +1,4 @@
-"""The report as a file: complete, inert and small, and it loads nothing."""
+"""The report as a file: it is complete, inert and small, and loads nothing."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_page_shows_every_part_of_the_run(html: str) -> None:
         assert piece in text, piece
 
 
-def test_the_page_loads_nothing_from_anywhere(html: str) -> None:
+def test_the_page_loads_no_external_resources(html: str) -> None:
     page = Page(html)
     for tag, attributes in page.elements:
         for name in ("src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href"):
@@ -124,7 +124,7 @@ def test_the_page_loads_nothing_from_anywhere(html: str) -> None:
     assert "http" not in str(policy)
 
 
-def test_only_the_page_s_own_scripts_are_allowed_to_run(html: str) -> None:
+def test_only_the_pages_own_scripts_are_allowed_to_run(html: str) -> None:
     page = Page(html)
     data, *code = page.scripts
     json.loads(data)
@@ -180,13 +180,13 @@ def test_a_run_in_which_nothing_happened_still_has_a_report() -> None:
         assert sentence in html
 
 
-def test_plugins_sections_follow_unchanged(result: BacktestResult) -> None:
+def test_sections_of_plugins_follow_unchanged(result: BacktestResult) -> None:
     html = render(result, [ReportSection("Heat <map>", "<table id='heat'></table>")])
     assert "<h2>Heat &lt;map&gt;</h2>" in html
     assert "<table id='heat'></table>" in html
 
 
-def test_the_chart_librarys_licence_is_honoured(html: str) -> None:
+def test_the_page_contains_the_notice_that_the_chart_librarys_licence_requires(html: str) -> None:
     assert Page(html).has("a", href="https://www.tradingview.com/")
     assert "TradingView Lightweight Charts" in html
 
@@ -226,7 +226,7 @@ def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     assert sum(ether["volume"]) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
 
 
-def test_a_chart_limits_its_lines_and_says_how_many_it_leaves_out(result: BacktestResult) -> None:
+def test_a_chart_limits_its_lines_and_reports_how_many_it_omits(result: BacktestResult) -> None:
     busy = msgspec.structs.replace(result, indicators=result.indicators[:1] * 50)
     data: dict[str, Any] = charts(busy, zone_of(result.timezone))
     assert len(data["prices"][0]["lines"]) == LINES_MAX
@@ -240,7 +240,7 @@ def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
     assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
 
 
-def test_of_several_points_at_one_time_the_last_is_kept() -> None:
+def test_the_last_of_several_points_at_one_time_is_kept() -> None:
     rows = ascending([1, 1, 2, 5, 4, 5, 6])
     assert rows == [1, 2, 5, 6]
     assert deltas([1, 2, 5, 6]) == [1, 1, 3, 1]

@@ -34,9 +34,11 @@ from botkit.research.looks import (
 )
 from botkit.research.luck.sharpe import expected_best, of_days
 from botkit.research.search.axes import Axis, Choices, Point, Value, parse_axis
+from botkit.research.search.cluster import Cluster
 from botkit.research.search.folder import SEARCHES, SearchFolder, newest_search, next_search
 from botkit.research.search.objectives import Objective
-from botkit.research.search.pool import Evaluate, InProcess, ProcessPool
+from botkit.research.search.parcel import pack
+from botkit.research.search.pool import Evaluate, InProcess, ProcessPool, cores
 from botkit.research.search.samplers import grid_size, make_sampler
 from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
 from botkit.research.search.where import Where
@@ -63,6 +65,9 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
     prune: bool = False
     is_continued: bool = False
     out: Path | None = None
+    cluster: str | None = None
+    cluster_certs: Path | None = None
+    is_insecure: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -124,8 +129,11 @@ def search(
     recipe: BenchRecipe,
     settings: SearchSettings,
     progress: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> SearchResult:
     """Search a configuration's parameters. Ctrl-C ends the search early and keeps what is done.
+
+    ``progress`` is called after every trial, ``tell`` with sentences for the user while the search runs.
 
     Raises ConfigError or DataError for what cannot be searched, before anything is written.
     """
@@ -163,7 +171,7 @@ def search(
         best[:] = ranked([*best, trial], objective)[:1]
         progress(Progress(len(ended), trials, best[0] if best[0].value is not None else None))
 
-    runner = _runner(recipe, settings.jobs, trials)
+    runner = _runner(project, recipe, settings, trials, tell)
     was_interrupted = False
     try:
         with SearchFolder(_folder(project, settings), definition, is_continued=settings.is_continued) as folder:
@@ -260,10 +268,19 @@ def _trials(settings: SearchSettings, axes: Sequence[Axis], where: Where | None,
     return min(wanted, valid)
 
 
-def _runner(recipe: BenchRecipe, jobs: int | None, trials: int) -> InProcess | ProcessPool:
-    from botkit.research.search.pool import cores
-
-    count = min(cores() if jobs is None else jobs, trials)
+def _runner(
+    project: Project, recipe: BenchRecipe, settings: SearchSettings, trials: int, tell: Callable[[str], None]
+) -> InProcess | ProcessPool | Cluster:
+    if settings.cluster is not None:
+        return Cluster(
+            settings.cluster,
+            pack(project.loaded, None if recipe.data is None else Path(recipe.data)),
+            recipe,
+            certificates=settings.cluster_certs,
+            is_insecure=settings.is_insecure,
+            tell=tell,
+        )
+    count = min(cores() if settings.jobs is None else settings.jobs, trials)
     make: Callable[[], Evaluate] = recipe
     return InProcess(make) if count == 1 else ProcessPool(make, count)
 

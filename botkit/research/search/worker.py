@@ -24,10 +24,13 @@ _NS_PER_DAY = 86_400 * 10**9
 
 
 class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker makes its bench: plain values, since they travel to other processes."""
+    """How a worker makes its bench: plain values, since they travel to other processes.
+
+    ``folder`` is the working directory, to which paths may be relative; None leaves it alone.
+    """
 
     config: str
-    folder: str
+    folder: str | None = None
     overrides: tuple[str, ...] = ()
     data: str | None = None
     start: str | None = None
@@ -36,7 +39,8 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def __call__(self) -> Callable[[TrialRun], Evaluation]:
         """Load the project and its data. Raises ConfigError or DataError."""
-        os.chdir(self.folder)  # a configuration's plugins and data may be relative to it
+        if self.folder is not None:
+            os.chdir(self.folder)
         bench = bench_of(Project.load(self.config, overrides=self.overrides), self)
         start, end = span_of(bench)
 
