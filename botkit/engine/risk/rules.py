@@ -58,11 +58,12 @@ def _last_ticks(pair: Pair, view: RiskView) -> int | None:
 
 
 def order_lots(order: Order, view: RiskView) -> int | None:
-    """Return an order's lots; for a market buy, what its spend buys at the last price, None before the first."""
+    """Return an order's lots; for a market buy, what the rest of its spend buys at the last price, None before the
+    first."""
     if order.amount_lots:
         return order.amount_lots
     ticks = _last_ticks(order.pair, view)
-    return None if ticks is None else order.pair.rules.lots_for_value(ticks, order.spend_units)
+    return None if ticks is None else order.pair.rules.lots_for_value(ticks, order.spend_units - order.executed_units)
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:
