@@ -485,7 +485,7 @@ def test_misuse_of_attach_is_refused_with_a_fix() -> None:
     got.attach(one)
     for series, name in ((got, "other"), (BarSeries(PAIR, "5m"), None)):
         with pytest.raises(
-            ValueError, match=r"this SMA\(2\) is attached already; attach a new one as '(other|SMA\(2\))'"
+            ValueError, match=r"this SMA\(2\) is already attached; attach a new one as '(other|SMA\(2\))'"
         ):
             series.attach(one, name)
     assert got.attach(one).value is None  # repeating it changes nothing
