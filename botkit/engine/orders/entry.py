@@ -28,7 +28,7 @@ ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
 class Runaway(BaseException):
-    """Aborts a callback that keeps placing orders. Not an Exception, since strategies catch those."""
+    """Aborts a callback that keeps placing orders. It is not an Exception, because strategies catch those."""
 
 
 class ClientIds:

@@ -109,7 +109,7 @@ class Series(Generic[Row]):
 
     @property
     def wanted_history(self) -> int:
-        """How many rows from before the start the attached indicators need."""
+        """The number of rows from before the start that the attached indicators need."""
         return max((attached.history for attached in self._attached.values()), default=0)
 
     @property
