@@ -37,6 +37,13 @@ class MoneyView:
         return dict(self._portfolio.account)
 
     @property
+    def reported(self) -> Mapping[str, int]:
+        """What the exchange reported at the latest comparison, in units; the books follow once no order of ours can
+        explain a difference.
+        """
+        return {**self._portfolio.account, **self._portfolio.balances.reported}
+
+    @property
     def unassigned(self) -> Mapping[str, int]:
         """The unassigned funds, in units per currency."""
         return dict(self._portfolio.unassigned)

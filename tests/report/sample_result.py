@@ -1,4 +1,4 @@
-"""An invented run with everything that a report can show: two strategies, two pairs, waits, refusals, and queue
+"""A made-up run with everything that a report can show: two strategies, two pairs, waits, refusals, queue
 assumptions.
 """
 
@@ -51,7 +51,7 @@ def pair(name: str = "btc_twd", price_decimals: int = 0, least_lots: int = 10_00
 
 
 def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", synthetic: bool = True) -> BacktestResult:
-    """Create a run of ``days`` days, whose figures are consistent as far as a reader would check."""
+    """Return a run of ``days`` days, whose figures are as consistent as a reader would check."""
     chance = random.Random(7)
     noise = np.random.default_rng(7)
     start = parse_time("2025-03-01T00:00+08:00")
@@ -229,7 +229,7 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
 
 
 def _lines(pair: Pair, times: np.ndarray, close: np.ndarray, names: list[str]) -> list[IndicatorLine]:
-    """Create lines: indicators on hourly bars, in every kind of pane, and a plot."""
+    """Return indicators on hourly bars in every kind of pane, and a plot."""
     store = PlotStore(names[0], takes_indicators=True, whole_run=True)
     bars = BarSeries(pair, "1h", plots=store)
     for indicator in (SMA(10), SMA(30), Bollinger(20), RSI(14), MACD()):

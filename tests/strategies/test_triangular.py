@@ -9,14 +9,14 @@ from tests.strategy_world import Levels, Outcome, World
 
 PARAMS = {"pairs": ["btc_twd", "btc_usdt", "usdt_twd"], "spend": 100_000, "least_profit_bps": 10}
 MONEY = {"twd": 1_000_000}
-# 80,000 USDT x 31.25 TWD, so bitcoin is worth 2,500,000 TWD
+# at 80,000 USDT and 31.25 TWD, bitcoin is worth 2,500,000 TWD
 FAIR = {"btc_twd": 2_500_000.0, "btc_usdt": 80_000.0, "usdt_twd": 31.25}
 SIZE = {"btc_twd": 1.0, "btc_usdt": 1.0, "usdt_twd": 50_000.0}
 Books = dict[str, list[tuple[float, Levels, Levels]]]
 
 
 def books(seconds: int = 60) -> Books:
-    """Build consistent books, one a second and 2 bp wide."""
+    """Return consistent books, one a second, 2 bp wide."""
     return {
         pair: [
             (float(t), [(price * 0.9999, SIZE[pair])], [(price * 1.0001, SIZE[pair])]) for t in range(seconds)

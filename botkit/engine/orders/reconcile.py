@@ -56,6 +56,7 @@ class Reconciliation:
         self._booked_before = self._overtaken = 0
         self._unwritten = unwritten
         self._lost: list[str] = []
+        self._lost_until = 0
         names = portfolio.strategies if unwritten is not None else ()
         self._to_list = list(dict.fromkeys(p.pair for name in names for p in portfolio.positions(name)))
         self._list_unwritten(now)
@@ -97,6 +98,7 @@ class Reconciliation:
                 and row.client_id not in self._table.by_client_id
             ):
                 self._lost.append(f"{row.order_id} of {row.pair}")
+                self._lost_until = max(self._lost_until, (row.client_id or 0) + 1)
         self._list_unwritten(now)
 
     def _list_orders(self, now: Nanos) -> None:
@@ -172,6 +174,7 @@ class Reconciliation:
                 foreign=self._foreign,
                 adopted=tuple(adopted),
                 unwritten=tuple(self._lost),
+                unwritten_until=self._lost_until,
             )
         )
 
