@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from botkit.cli.said import Said, quieten_log
-from botkit.cli.screen import screen
+from botkit.cli.screen import prints_aside, screen
 
 
 @click.command()
@@ -62,7 +62,7 @@ def backtest(
 
     quieten_log(["warning"])
     console, said = screen(), Said()
-    with _progress(quiet=as_json) as progress:
+    with prints_aside(as_json), _progress(quiet=as_json) as progress:
         result, folder, summary = backtest_into(
             config,
             out=out,

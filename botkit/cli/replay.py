@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from botkit.cli.screen import prints_aside
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -23,7 +25,8 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
 
     logging.disable(logging.CRITICAL)  # strategies already logged all of this during the run
     try:
-        verdict = replay_run(run, config)
+        with prints_aside(as_json):
+            verdict = replay_run(run, config)
     finally:
         logging.disable(logging.NOTSET)
     found = verdict.difference

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 import click
 from rich.console import Console
@@ -19,6 +20,16 @@ _PIPE_WIDTH = 140
 def screen() -> Console:
     """Return a console on standard output, as wide as the terminal or, in a pipe, wide enough for every table."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+
+
+@contextlib.contextmanager
+def prints_aside(as_json: bool) -> Iterator[None]:
+    """With ``as_json``, what strategies `print` meanwhile goes to standard error: standard output is for the object."""
+    if as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
 
 
 class Output:

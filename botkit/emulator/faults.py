@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from botkit.emulator.find_pattern import endless
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
 from botkit.model.clock import NS_PER_S, Nanos
@@ -157,6 +158,9 @@ class Faults:
             raise ConfigError(
                 f"fault: find {fault.find!r} and put {fault.put!r} do not work together: {error}"
             ) from None
+        why = endless(fault.find or "")
+        if why is not None:
+            raise ConfigError(f"fault: find {fault.find!r} {why}")
         self._count += 1
         fault.id, fault.seen, fault.fired = self._count, 0, 0
         fault.until = None if fault.for_s is None else now + int(fault.for_s * NS_PER_S)

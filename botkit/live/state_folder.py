@@ -79,9 +79,10 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """Return the folder of the bot with this name: the running one, otherwise the only one.
+        """Return the folder of the bot with this name: the running one, otherwise the only one, otherwise the latest of
+        a mode without real money.
 
-        Raises ConfigError if there is none, or if ``mode`` is needed to choose.
+        Raises ConfigError if there is none, or if it is not clear which one is meant.
         """
         root = state_root()
         places = sorted((root / name).glob(f"{mode or '*'}/*/journal.sqlite"))
@@ -91,9 +92,16 @@ class StateFolder:
         running = [folder for folder in found if folder.holder() is not None]
         chosen = running or found
         if len(chosen) > 1:
-            modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
-            raise ConfigError(f"{name} has run as {modes}; choose one with --mode")
-        return chosen[0]
+            modes = sorted({folder.path.parent.name for folder in chosen})
+            if len(modes) > 1:
+                raise ConfigError(f"{name} has run as {', '.join(modes)}; choose one with --mode")
+            if modes == ["live"]:
+                folders = ", ".join(str(folder.path) for folder in chosen)
+                raise ConfigError(
+                    f"{name} has traded on {len(chosen)} accounts ({folders}); "
+                    "move the folder of the account that it no longer trades on away"
+                )
+        return max(chosen, key=lambda folder: folder.heartbeat() or 0)
 
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
