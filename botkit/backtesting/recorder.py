@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
-from typing import Any
-
-import numpy as np
 
 from botkit.backtesting.downsample import CandleSampler, FloatArray, TimeArray
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.metrics import fill_rows
+from botkit.backtesting.withheld import taken_in
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import Withheld
 from botkit.engine.view import EngineView
@@ -64,12 +62,15 @@ class ResultRecorder:
         }
         self._first_prices: dict[str, float] = {}
         self._withheld: list[Withheld] = []
+        #: every row that the bot rejected
+        self.withheld: list[Withheld] = []
 
     def observe(self, out: Outcome, now: Nanos) -> None:
         """Record a turn's outcome."""
         for fill in out.fills:
             self._new.append((now, fill))
         self._withheld += out.withheld
+        self.withheld += out.withheld
 
     def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
         """By (strategy, pair): the base units held at the start, and the pair's first price as their cost."""
@@ -88,7 +89,7 @@ class ResultRecorder:
             scale = 10**columns.pair.rules.price_decimals
             sampler = self.samplers.get(columns.pair)
             if isinstance(columns, TradeColumns):
-                received, values, lots = _taken_in(
+                received, values, lots = taken_in(
                     withheld, columns, columns.received, columns.ticks / scale, columns.lots
                 )
                 prices[columns.pair] = (received, values)
@@ -97,7 +98,7 @@ class ResultRecorder:
             elif isinstance(columns, CandleColumns):
                 figures = (columns.time, columns.open / scale, columns.high / scale, columns.low / scale)
                 volumes = columns.lots / 10**columns.pair.rules.amount_decimals
-                received, values, time, *others = _taken_in(
+                received, values, time, *others = taken_in(
                     withheld, columns, columns.received, columns.close / scale, *figures, volumes
                 )
                 prices[columns.pair] = (received, values)
@@ -120,20 +121,6 @@ class ResultRecorder:
     def curve_of(self, strategy: str) -> EquityCurve:
         """Return a strategy's own curve, or the bot's if it is the only strategy."""
         return self.strategy_curves.get(strategy, self.curve)
-
-
-def _taken_in(
-    withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
-) -> tuple[Any, ...]:
-    """Return the columns without the rows that the bot rejected."""
-    rows = [row for row in withheld if row.pair == columns.pair]
-    if not rows:
-        return received, prices, *others
-    keep = np.ones(len(prices), dtype=bool)
-    for row in rows:
-        first, stop = np.searchsorted(received, [row.time, row.time + 1])
-        keep[first:stop] &= prices[first:stop] != row.price
-    return tuple(column[keep] for column in (received, prices, *others))
 
 
 def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:

@@ -20,10 +20,12 @@ from botkit.backtesting.cautions import (
 from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
+from botkit.backtesting.making import maker_rows
 from botkit.backtesting.metrics import complete_strategy, summarise
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
+from botkit.backtesting.second_look import look_again
 from botkit.backtesting.trades import Matched, match_trades
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.watch import BOOK_DEPTH
@@ -207,7 +209,8 @@ def run_backtest(
             if name != parts.reading:
                 with _without_logs():
                     other = _one(parts, name, DecisionLog(), progress, lambda level, text, now: None)
-                result.queue_readings.append(_reading(name, _result(other).summary, chosen=False))
+                summary = _summary(other, _matched(other).trades)
+                result.queue_readings.append(_reading(name, summary, chosen=False))
     return result
 
 
@@ -257,6 +260,15 @@ def _result(run: _Run) -> BacktestResult:
     curve = recorder.curve
     orders = view.orders()
     matched = _matched(run)
+    again = look_again(
+        parts.feed,
+        plan,
+        matched.trades,
+        recorder.fills,
+        withheld=recorder.withheld,
+        max_book_age_s=parts.max_book_age_s,
+        rows_max=SLICE_ROWS,
+    )
     rows = _strategy_rows(run, matched.trades)
     summary = _summary(run, matched.trades)
     return BacktestResult(
@@ -277,7 +289,9 @@ def _result(run: _Run) -> BacktestResult:
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
-        trades=matched.trades,
+        trades=again.trades,
+        marks=again.marks,
+        makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],

@@ -17,6 +17,7 @@ from botkit.model.orders import Order, OrderSpec
 from botkit.model.pairs import Pair
 
 __all__ = [
+    "MARKOUTS_S",
     "SUMMARY_KEYS",
     "BacktestResult",
     "Caution",
@@ -27,8 +28,10 @@ __all__ = [
     "Drawdown",
     "EndpointUse",
     "Figure",
+    "FillMark",
     "FillRow",
     "IndicatorLine",
+    "MakerRow",
     "OpenLot",
     "OrderRow",
     "PositionRow",
@@ -41,6 +44,9 @@ __all__ = [
 
 Figure: TypeAlias = float | int | str | None
 TradeKind: TypeAlias = Literal["long", "short", "loop"]
+
+#: seconds after a fill at which the middle price is looked at again
+MARKOUTS_S = (1, 10, 60)
 
 #: the figures in every summary, in the order they are written; more may follow
 SUMMARY_KEYS = (
@@ -184,6 +190,37 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     def pair_text(self) -> str:
         """The pair's name, or a loop's legs: ``btc_twd > btc_usdt > usdt_twd``."""
         return " > ".join(self.pairs)
+
+
+class FillMark(msgspec.Struct, frozen=True, gc=False):
+    """The middle of the book at a fill, and `MARKOUTS_S` seconds after it; None where it was not known."""
+
+    mid: float | None = None
+    after: tuple[float | None, ...] = (None,) * len(MARKOUTS_S)
+
+
+class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy's resting orders in a pair earned on the spread. Figures are weighted by the fills' values.
+
+    Basis points are of the fill's price, and positive when good for the strategy; None without a middle price.
+    """
+
+    strategy: str
+    pair: Pair
+    #: fills as maker, and their value in the valuation currency
+    fills: int
+    value: float
+    #: the value of maker fills as a share of the value of all of the strategy's fills in the pair
+    share: float
+    #: how far the fills were from the middle at their time
+    spread_bps: float | None
+    #: how far they were from the middle `MARKOUTS_S` seconds later
+    markouts_bps: tuple[float | None, ...]
+    fee_bps: float
+    #: base currency held beyond what was handed over, over the whole run: least, most, and the average over time
+    inventory_least: float
+    inventory_most: float
+    inventory_average: float
 
 
 class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -377,6 +414,9 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
+    #: one for each fill; empty without order books
+    marks: list[FillMark] = msgspec.field(default_factory=list)
+    makers: list[MakerRow] = msgspec.field(default_factory=list)
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
     #: the deepest falls of equity below a peak, deepest first
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)
