@@ -9,6 +9,7 @@ from typing import Any
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.parts import BacktestParts, first_client_id
 from botkit.backtesting.plan import FeeCurrencies
@@ -18,6 +19,7 @@ from botkit.config.money import backtest_balances
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.errors import ConfigError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.extension import FeeModel, no_discount
@@ -53,12 +55,15 @@ def parts_over(
     *,
     seed: int | None = None,
     is_described: bool = True,
+    benchmark: str | None = None,
 ) -> BacktestParts:
     """Return the parts of a backtest over an open feed, from ``start`` to before ``end`` (None: as the data has it).
 
     ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
     indicators. Raises ConfigError or DataError.
     """
+    if benchmark not in (None, BUY_AND_HOLD):
+        raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
     config, section, facts = project.config, project.config.backtest, project.facts
     chosen_seed = config.seed if seed is None else seed
     pairs = pairs_with_data(project, feed)
@@ -119,6 +124,7 @@ def parts_over(
         fees=fees,
         engine=engine,
         kernel=kernel,
+        benchmark=benchmark,
     )
 
 

@@ -58,6 +58,8 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     engine: Callable[[DecisionLog, FeeModel], Engine]
     #: makes the exchange under a queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
+    #: what to compare the run with: `BUY_AND_HOLD`, or None
+    benchmark: str | None = None
 
 
 def first_client_id(seed: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import tzinfo
 
+from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.downsample import CandleSampler, FloatArray, TimeArray
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.metrics import fill_rows
@@ -32,8 +33,11 @@ class ResultRecorder:
         traded: Sequence[Pair],
         zone: tzinfo,
         begin: Nanos,
+        *,
+        benchmark: BuyAndHold | None = None,
     ) -> None:
         currency = view.money.currency
+        self.benchmark = benchmark
         names = view.names()
         self.fills: list[FillRow] = []
         self.rows = 0
@@ -109,6 +113,8 @@ class ResultRecorder:
                 self._first_prices.setdefault(str(pair), float(values[0]))
         fills, self._new = self._new, []
         self.curve.add_slice(prices, _changes(fills))
+        if self.benchmark is not None:
+            self.benchmark.add_slice(prices, self.curve)
         self.fills += fill_rows([fill for _, fill in fills], self.curve)
         for name, curve in self.strategy_curves.items():
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
@@ -117,6 +123,8 @@ class ResultRecorder:
         """Close the days of a finished run."""
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
+        if self.benchmark is not None:
+            self.benchmark.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
         """Return a strategy's own curve, or the bot's if it is the only strategy."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.cautions import (
     cautions,
     cautions_of_bot,
@@ -97,7 +98,10 @@ class _Run:
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
         self.ownership = view.money.ownership()
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start)
+        benchmark = None
+        if parts.benchmark is not None:
+            benchmark = BuyAndHold(priced, traded, view.money.currency, parts.zone)
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start, benchmark=benchmark)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
@@ -284,6 +288,7 @@ def _result(run: _Run) -> BacktestResult:
         data=_data(parts.feed, plan, recorder.rows),
         config_text=parts.config_text,
         days=curve.days(),
+        benchmark=recorder.benchmark.result() if recorder.benchmark is not None else None,
         strategies=rows,
         strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},

@@ -20,6 +20,7 @@ __all__ = [
     "MARKOUTS_S",
     "SUMMARY_KEYS",
     "BacktestResult",
+    "Benchmark",
     "Caution",
     "ClosedTrade",
     "Curve",
@@ -393,6 +394,17 @@ class Caution(msgspec.Struct, frozen=True):
     grave: bool = True
 
 
+class Benchmark(msgspec.Struct, kw_only=True):
+    """What the opening equity would have become without the strategies, to compare a run with."""
+
+    name: str
+    equity: Curve
+    days: list[DayRow]
+    return_: float | None
+    max_drawdown: float
+    sharpe: float | None
+
+
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest."""
 
@@ -408,6 +420,7 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     data: DataDescription
     config_text: str = ""
     days: list[DayRow] = msgspec.field(default_factory=list)
+    benchmark: Benchmark | None = None
     strategies: list[StrategyRow] = msgspec.field(default_factory=list)
     strategy_days: dict[str, list[DayRow]] = msgspec.field(default_factory=dict)
     strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
