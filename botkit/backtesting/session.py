@@ -22,7 +22,7 @@ from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
 from botkit.backtesting.making import maker_rows
-from botkit.backtesting.metrics import complete_strategy, summarise
+from botkit.backtesting.metrics import complete_strategy, grouped_trades, summarise
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
@@ -295,6 +295,7 @@ def _result(run: _Run) -> BacktestResult:
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
         trades=again.trades,
+        groups=grouped_trades(again.trades, parts.zone),
         marks=again.marks,
         makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
         open_lots=matched.open,

@@ -40,6 +40,7 @@ __all__ = [
     "QueueReading",
     "RouterUse",
     "StrategyRow",
+    "TradeFigures",
     "TradeKind",
 ]
 
@@ -222,6 +223,35 @@ class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
     inventory_least: float
     inventory_most: float
     inventory_average: float
+
+
+class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of some trades. Money is in the valuation currency; None where there is no trade to tell."""
+
+    count: int
+    wins: int
+    gross_profit: float
+    gross_loss: float
+    average_return: float | None = None
+    best_return: float | None = None
+    worst_return: float | None = None
+    average_holding_s: float | None = None
+    longest_holding_s: float | None = None
+
+    @property
+    def win_rate(self) -> float | None:
+        """Share of trades with a profit."""
+        return self.wins / self.count if self.count else None
+
+    @property
+    def profit_factor(self) -> float | None:
+        """Gross profit / gross loss; None without a losing trade."""
+        return self.gross_profit / self.gross_loss if self.gross_loss > 0 else None
+
+    @property
+    def expectancy(self) -> float | None:
+        """The mean profit of a trade."""
+        return (self.gross_profit - self.gross_loss) / self.count if self.count else None
 
 
 class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -427,6 +457,8 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
+    #: by what the trades are grouped (such as "exit_reason") and by group
+    groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
     #: one for each fill; empty without order books
     marks: list[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from botkit.backtesting.metrics import GROUPS
 from botkit.backtesting.statistics import monthly_returns
 from botkit.errors import BotkitError, ConfigError
-from botkit.model.clock import to_datetime
 from botkit.model.extension import ReportSection
-from botkit.model.results import BacktestResult, ClosedTrade, Figure
+from botkit.model.results import BacktestResult, Figure
 from botkit.report import render
 from botkit.report.notebook import notebook_html, one_line, result_svg
-from botkit.report.wording import zone_of
 from botkit.research import tables
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: what a group of trades can have in common
-GROUPS: Mapping[str, Callable[[ClosedTrade, str], str]] = MappingProxyType(
-    {
-        "pair": lambda trade, zone: trade.pair_text,
-        "strategy": lambda trade, zone: trade.strategy,
-        "entry_tag": lambda trade, zone: trade.entry_tag,
-        "exit_tag": lambda trade, zone: trade.exit_tag,
-        "exit_reason": lambda trade, zone: trade.exit_reason,
-        "kind": lambda trade, zone: trade.kind,
-        "month": lambda trade, zone: format(to_datetime(trade.closed, zone_of(zone)), "%Y-%m"),
-    }
-)
 
 
 class Plot:
@@ -162,13 +148,9 @@ class Result:
         """Return the figures of the trades by ``pair``, ``strategy``, ``entry_tag``, ``exit_tag``, ``exit_reason``,
         ``kind`` or ``month`` (of the exit). Raises ConfigError for any other group.
         """
-        key = GROUPS.get(group)
-        if key is None:
+        if group not in GROUPS:
             raise ConfigError(f"trades have no {group!r} to group them by; use one of: {', '.join(GROUPS)}")
-        groups: dict[str, list[ClosedTrade]] = {}
-        for trade in self._run.trades:
-            groups.setdefault(key(trade, self._run.timezone), []).append(trade)
-        return tables.grouped_frame(dict(sorted(groups.items())), group)
+        return tables.grouped_frame(self._run.groups.get(group, {}), group)
 
     # -- pictures -------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from botkit.backtesting.making import edge_bps
-from botkit.backtesting.metrics import trade_figures
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.money import UNIT
-from botkit.model.results import MARKOUTS_S, BacktestResult, ClosedTrade, Figure
+from botkit.model.results import MARKOUTS_S, BacktestResult, ClosedTrade, Figure, TradeFigures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,12 +185,10 @@ def makers_frame(result: BacktestResult) -> pd.DataFrame:
     )
 
 
-def grouped_frame(trades: Mapping[str, Sequence[ClosedTrade]], name: str) -> pd.DataFrame:
+def grouped_frame(found: Mapping[str, TradeFigures], name: str) -> pd.DataFrame:
     """Return the figures of groups of trades, by group. Coins that were handed over are left out."""
     import pandas as pd
 
-    found = {key: trade_figures(rows) for key, rows in trades.items()}
-    found = {key: figures for key, figures in found.items() if figures.count}
     rows = list(found.values())
     return _frame(
         {
