@@ -39,12 +39,13 @@ def backtest_parts(
     start: str | None = None,
     end: str | None = None,
     seed: int | None = None,
+    benchmark: str | None = None,
 ) -> BacktestParts:
     """The parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
     DataError."""
     feed = backtest_feed(project, data)
     begin, until = asked_span(project, start, end)
-    return parts_over(project, feed, begin, until, seed=seed)
+    return parts_over(project, feed, begin, until, seed=seed, benchmark=benchmark)
 
 
 def parts_over(
@@ -138,6 +139,7 @@ def backtest_into(
     overrides: Sequence[str] = (),
     seed: int | None = None,
     readings: bool = True,
+    benchmark: str | None = None,
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
@@ -148,7 +150,7 @@ def backtest_into(
     callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
-    parts = backtest_parts(project, data=data, start=start, end=end, seed=seed)
+    parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
     keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)
 
     def in_the_run(level: str, text: str, now: Nanos) -> None:
