@@ -26,6 +26,7 @@ from botkit.model.extension import FeeModel, no_discount
 from botkit.model.results import BacktestResult
 from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
+from botkit.project.strategies import plain_parameters
 from botkit.report import render
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
@@ -67,7 +68,7 @@ def parts_over(
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
     config, section, facts = project.config, project.config.backtest, project.facts
     chosen_seed = config.seed if seed is None else seed
-    pairs = pairs_with_data(project, feed)
+    pairs, specs = pairs_with_data(project, feed), project.specs()
     balances = backtest_balances(project.loaded, project.currency)
     model = project.fee_model(section.fees, "backtest.fees")
 
@@ -109,7 +110,8 @@ def parts_over(
         zone=config.zone,
         currency=project.currency,
         strategy_uses={strategy.label: strategy.use for strategy in config.strategies},
-        strategy_pairs={spec.name: pairs_of(spec) for spec in project.specs()},
+        strategy_pairs={spec.name: pairs_of(spec) for spec in specs},
+        strategy_params={spec.name: plain_parameters(spec) for spec in specs},
         pairs=pairs,
         feed=feed,
         start=start,

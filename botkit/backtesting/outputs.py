@@ -202,6 +202,7 @@ def summary_json(result: BacktestResult) -> str:
         "strategies": [
             {
                 "name": row.name,
+                "params": row.params,
                 "orders": row.orders,
                 "fills": row.fills,
                 "refused": row.refused,

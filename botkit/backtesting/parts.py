@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,8 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     #: strategy -> the streams it uses, and its pair parameters
     strategy_uses: Mapping[str, str]
     strategy_pairs: Mapping[str, Sequence[Pair]]
+    #: strategy -> its parameters in force, as plain JSON values
+    strategy_params: Mapping[str, Mapping[str, Any]]
     #: the strategies' pairs and the data's
     pairs: Mapping[str, Pair]
     feed: Feed

@@ -356,6 +356,7 @@ def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow
         row = StrategyRow(
             name=name,
             use=run.parts.strategy_uses[name],
+            params=dict(run.parts.strategy_params[name]),
             orders=strategy.orders,
             refused=sum(strategy.refusals.values()),
             skips=dict(strategy.skips),

@@ -348,6 +348,8 @@ class StrategyRow(msgspec.Struct, kw_only=True):
 
     name: str
     use: str = ""
+    #: parameters in force, defaults included, as plain JSON values
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
     orders: int = 0
     fills: int = 0
     refused: int = 0

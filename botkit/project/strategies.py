@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from botkit.config.load import load_config
+from botkit.engine.settings import StrategySpec
 from botkit.engine.strategy.base import Strategy
 from botkit.engine.strategy.parameters import REQUIRED, Parameter, parameters_of
 from botkit.plugins import Plugins
@@ -58,6 +59,19 @@ def _described(parameter: Parameter) -> dict[str, Any]:
         "live": parameter.live,
         "doc": parameter.doc,
     }
+
+
+def plain_parameters(spec: StrategySpec) -> dict[str, Any]:
+    """Return a strategy's parameters in force, defaults included, as plain JSON values."""
+    return {name: _plain(value) for name, value in spec.parameters.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if value is None or type(value) in (bool, int, float) else str(value)
 
 
 def bounds_text(parameter: Parameter) -> str:

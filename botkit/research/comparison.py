@@ -74,7 +74,7 @@ def _labels(runs: Sequence[KeptRun]) -> list[str]:
 
 def _compared(run: KeptRun, label: str) -> ComparedRun:
     summary = run.summary
-    settings = _settings(run.folder / CONFIG)
+    settings = {**_settings(run.folder / CONFIG), **_parameters(summary)}
     equity, benchmark = _curves(run.folder / EQUITY)
     try:
         return ComparedRun(
@@ -94,6 +94,25 @@ def _compared(run: KeptRun, label: str) -> ComparedRun:
         raise DataError(f"{run.folder / 'summary.json'} is damaged ({error!r}); run the backtest again") from None
 
 
+def _parameters(summary: dict[str, Any]) -> dict[str, str]:
+    """Return the strategies' parameters in force: a configuration does not name those left at their defaults."""
+    rows = summary.get("strategies")
+    return {
+        f"{row.get('name')}.{name}": _text(value)
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, dict)
+        for name, value in (row.get("params") or {}).items()
+    }
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _settings(path: Path) -> dict[str, str]:
     """Return a resolved configuration as text by key; a strategy's keys begin with its name instead of its number."""
     if not path.exists():
@@ -104,9 +123,7 @@ def _settings(path: Path) -> dict[str, str]:
     for steps, value in leaves(values):
         if steps[0] == "strategies" and len(steps) > 2:
             steps = (labels[int(steps[1])], *(steps[3:] if steps[2] == "params" and len(steps) > 3 else steps[2:]))
-        found[".".join(steps)] = (
-            "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        )
+        found[".".join(steps)] = _text(value)
     return found
 
 

@@ -17,7 +17,7 @@ import botkit
 from botkit import SMA, Bar, BotkitError, ConfigError, Pair, Strategy, param
 from botkit.research.result import Result
 from tests.backtest_world import ROOT, run
-from tests.research.conftest import waves
+from tests.research_world import waves
 
 START_MS = 1_704_067_200_000
 
