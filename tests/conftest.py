@@ -16,14 +16,15 @@ from tests.simulation.virtual_time import (  # noqa: F401  pytest finds hooks an
 from tests.simulation.virtual_time import pytest_configure as add_markers
 
 _MEMORY = Path("/dev/shm")
-#: a container's default of 64 MB would fill up
+#: a container's default of 64 MB would be too little
 _MEMORY_FREE_MIN = 2 << 30
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add the markers, and put ``tmp_path`` in memory where the machine allows: bots sync their journals all the time.
+    """Add the markers, and put ``tmp_path`` in memory if the machine allows it, because bots sync their journals all
+    the time.
 
-    A test loses nothing by it. Memory keeps what a killed process has written, as a disk's cache does, and no test
+    No test loses anything by this. Memory keeps what a killed process has written, as a disk's cache does, and no test
     cuts the power.
     """
     add_markers(config)

@@ -1,4 +1,6 @@
-"""A small exchange for tests of recording and downloading: books, trade lists and candles, in a thread of its own."""
+"""A small exchange for tests of recording and downloading, with books, trade lists and candles, in a thread of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from aiohttp import WSMsgType, web
 
 
 class MarketVenue:
-    """Serves while the block lasts. What it has sent can be read at any time.
+    """Serves until the block ends. What it has sent can be read at any time.
 
     ``candles`` maps the start of a bucket (seconds) to a close; ``refusals`` is a list of statuses that the next REST
-    requests get, 0 for an answer. Trades are numbered by their price, one every ``every_s``; a list holds the last
-    ``keep`` of them.
+    requests get, with 0 for an answer. One trade is made every ``every_s`` and numbered by its price, and a list holds
+    the last ``keep`` of them.
     """
 
     def __init__(self, *, every_s: float = 0.05, keep: int = 20, candles: dict[int, int] | None = None) -> None:
@@ -27,7 +29,7 @@ class MarketVenue:
         self.candles = candles or {}
         self.refusals: list[int] = []
         self.requests: list[dict[str, str]] = []
-        #: (wall time in s, number) of every trade made
+        #: (wall time in s, number) for every trade that was made
         self.trades: list[tuple[float, int]] = []
         self.muted = False
         self.rest = self.ws = ""
@@ -86,7 +88,7 @@ class MarketVenue:
             self.trades.append((time.time(), number))
             for socket in list(self._sockets):
                 if not self.muted and not socket.closed:
-                    with contextlib.suppress(ConnectionError):  # a client that was killed
+                    with contextlib.suppress(ConnectionError):  # the client was killed
                         for frame in self._frames(socket):
                             await socket.send_str(json.dumps(frame))
             await asyncio.sleep(self.every_s)

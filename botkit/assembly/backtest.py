@@ -42,8 +42,9 @@ def backtest_parts(
     seed: int | None = None,
     benchmark: str | None = None,
 ) -> BacktestParts:
-    """The parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
-    DataError."""
+    """Return the parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
+    DataError.
+    """
     feed = backtest_feed(project, data)
     begin, until = asked_span(project, start, end)
     return parts_over(project, feed, begin, until, seed=seed, benchmark=benchmark)
@@ -59,7 +60,8 @@ def parts_over(
     is_described: bool = True,
     benchmark: str | None = None,
 ) -> BacktestParts:
-    """Return the parts of a backtest over an open feed, from ``start`` to before ``end`` (None: as the data has it).
+    """Return the parts of a backtest over an open feed, from ``start`` to before ``end``. None means that the data
+    decides.
 
     ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
     indicators. Raises ConfigError or DataError.
@@ -145,11 +147,11 @@ def backtest_into(
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
-    """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
+    """Run a configuration's backtest, write its folder, and return (result, folder, summary as JSON).
 
     Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
-    appears only when complete. ``tell`` receives (level, text, when) for strategies' warnings and errors and for
-    callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
+    appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
+    callbacks that would block a live bot. ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
@@ -168,6 +170,6 @@ def backtest_into(
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:
-    """The configured log file. A log level alone has no effect without one."""
+    """Return the configured log file, or None. A log level alone has no effect without one."""
     section = project.config.log
     return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

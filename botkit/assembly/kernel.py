@@ -1,4 +1,4 @@
-"""The simulated exchange of a backtest and of paper trading."""
+"""Builds the simulated exchange for backtests and paper trading."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_kernel(
     seed: int,
     max_book_age_s: int | None = None,
 ) -> Kernel:
-    """The simulated exchange with one account. ``slippage`` is a fraction, on tapes without books."""
+    """Return the simulated exchange with one account. ``slippage`` is a fraction, for tapes without books."""
     return Kernel(
         pairs=pairs,
         accounts={ACCOUNT: AccountSetup(balances=dict(balances), fees=fees)},

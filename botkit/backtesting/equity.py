@@ -1,8 +1,8 @@
-"""Equity of a run, slice by slice: the value of all holdings, at every price and after every change.
+"""Computes the equity of a run, slice by slice: the value of all holdings, at every price and after every change.
 
-Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies them, without
-Python per row, and only for the pairs that value something held. Memory is bounded: the running peak
-and deepest fall, one close a day, and a sampled curve.
+Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies them without Python
+code per row, and only for pairs that value a holding. Memory is bounded: it keeps the running peak and deepest fall,
+one close per day, and a sampled curve.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import Curve, DayRow, Drawdown
 
-#: (time, currency, units added); a fill makes one for the base, one for the quote, and one for the fee
+#: (time, currency, units added); a fill causes one change each for the base, the quote and the fee
 Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
-#: pairs to go through, and whether to divide by the price instead of multiplying
+#: the pairs on the way, and whether to divide by the price instead of multiplying
 Path: TypeAlias = tuple[tuple[str, bool], ...]
 
 
@@ -34,9 +34,9 @@ class EquityCurve:
     """The equity of one holder: all strategies together, or one of them.
 
     ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
-    ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them a moment at
-    which a holding has no price is left out, so a run starts when everything in ``opening`` has one.
-    ``begin`` is the run's start (default: its first row); ``finish`` sets its end.
+    ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them, moments at
+    which a holding has no price are left out, so a run starts when everything in ``opening`` has a price. ``begin`` is
+    the run's start (default: its first row); ``finish`` sets its end.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class EquityCurve:
 
         wanted = {str(p) for p in pairs} if traded is None else set(traded)
         self._traded = tuple(p for p in pairs if str(p) in wanted)
-        # smallest number of a base currency's units that counts as a position rather than dust
+        # the smallest number of units of a base currency that counts as a position rather than dust
         self._least: dict[str, int] = {}
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
@@ -90,16 +90,16 @@ class EquityCurve:
         #: of each traded base currency, when it first had a price, and its value then
         self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
-            # cash alone needs no price: a run that starts flat has equity from its first day
+            # cash alone needs no price, so a run that starts flat has equity from its first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
 
-    # -- feeding ------------------------------------------------------------------------------------------------------
+    # -- input ------------------------------------------------------------------------------------------------------
 
     def add_slice(self, prices: Prices, changes: Sequence[Change] = ()) -> None:
         """Advance by the rows of ``prices`` (pair -> times and prices) and by ``changes``, both in time order.
 
-        At equal times a change comes after the rows: a fill is valued at the price that caused it; changes of one
-        time count as one. Nothing in a slice may be earlier than the slice before.
+        At equal times a change comes after the rows, so that a fill is valued at the price that caused it; changes at
+        one time count as one. Nothing in a slice may be earlier than the previous slice.
         """
         prices = {name: columns for name, columns in prices.items() if len(columns[0])}
         self._before, self._slice = dict(self._last_price), prices
@@ -124,7 +124,7 @@ class EquityCurve:
         self._note_hold_prices()
 
     def _advance_clock(self, prices: Prices, changes: Sequence[Change]) -> None:
-        """Move start and end. Every row counts, even one that does not affect the equity."""
+        """Update the start and end of the run. Every row counts, even one that does not affect the equity."""
         firsts = [int(times[0]) for times, _ in prices.values()] + [change[0] for change in changes[:1]]
         lasts = [int(times[-1]) for times, _ in prices.values()] + [change[0] for change in changes[-1:]]
         if not firsts:
@@ -180,8 +180,8 @@ class EquityCurve:
         """Take the fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x
         price. Three times as fast.
 
-        Reuses its memory, since fresh pages cost more here than the arithmetic. Returns False for any other
-        slice; the general code gives the same figures.
+        It reuses its memory, because fresh pages cost more here than the arithmetic. Returns False for any other slice;
+        the general code gives the same figures.
         """
         if self._opening is None or len(needed) != 1 or len(change_times) * 256 > len(prices[needed[0]][0]):
             return False
@@ -240,7 +240,7 @@ class EquityCurve:
             return np.insert(times, at, changed), {name: np.insert(column, at, known)}, at + np.arange(len(at))
         sources = [times for times, _ in prices.values()] + [changed]
         joined = np.concatenate(sources)
-        order = np.argsort(joined, kind="stable")  # equal times keep the order of the sources: changes come last
+        order = np.argsort(joined, kind="stable")  # equal times keep the order of the sources, so changes come last
         source = np.repeat(np.arange(len(sources), dtype=np.int16), [len(s) for s in sources])[order]
         columns = {}
         for number, (name, (_, column)) in enumerate(prices.items()):
@@ -303,8 +303,8 @@ class EquityCurve:
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
-        """Midnight, ``days`` after the one that began this moment's day."""
-        # by the calendar, not by adding 24 hours, since a day with a clock change has 23 or 25
+        """Compute the midnight ``days`` days after the one that began this moment's day."""
+        # by the calendar, not by adding 24 hours, because a day with a clock change has 23 or 25 hours
         day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
 
@@ -336,7 +336,7 @@ class EquityCurve:
             self._daily.append((self._midnight, value))
             self._midnight = self._midnight_after(self._midnight, 1)
 
-    # -- reading ------------------------------------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------------------------
 
     def value_at(self, currency: str, times: Sequence[Nanos] | TimeArray) -> FloatArray:
         """Return the value of one coin at ``times`` within the latest slice; before its first price, that first price.
@@ -359,7 +359,7 @@ class EquityCurve:
     def opening(self) -> float | None:
         """Value of the opening balances at the first prices, or None before there were any."""
         if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
-            # cash only, from the first row to the last, so no price was needed
+            # there was only cash from the first row to the last, so no price was needed
             return self._opening_units[self._currency] / UNIT
         return self._opening
 
@@ -370,7 +370,7 @@ class EquityCurve:
 
     @property
     def falls(self) -> list[Drawdown]:
-        """The deepest falls so far, over every row, deepest first."""
+        """The deepest falls so far, over every row, starting with the deepest."""
         return [] if self._falls is None else self._falls.deepest()
 
     @property
@@ -380,12 +380,12 @@ class EquityCurve:
 
     @property
     def longest_fall_s(self) -> float | None:
-        """The longest time below a peak, in seconds; None before there was any equity."""
+        """The longest time below a peak, in seconds, or None before there was any equity."""
         return None if self._falls is None else self._falls.longest_s(self._run_end)
 
     @property
     def exposure(self) -> float | None:
-        """Fraction of the time in which at least the smallest order of a traded base currency was held."""
+        """Compute the fraction of time in which at least the smallest order of a traded base currency was held."""
         if self.start is None or self.end is None or self.end == self.start:
             return None
         exposed = self._exposed + (self.end - self._position_since if self._position_since is not None else 0)
@@ -393,10 +393,11 @@ class EquityCurve:
 
     @property
     def buy_and_hold_return(self) -> float | None:
-        """Return from holding every traded base currency from its first price to its last, in equal parts, without
-        fees.
+        """Compute the return of holding every traded base currency from its first price to its last, in equal parts,
+        without fees.
 
-        In the valuation currency; None without a price. A base that *is* the valuation currency is left out.
+        The return is in the valuation currency, or None without a price. A base that *is* the valuation currency is
+        left out.
         """
         returns = []
         for currency, (_, first) in self.first_worths.items():
@@ -408,7 +409,7 @@ class EquityCurve:
         return sum(returns) / len(returns) if returns else None
 
     def curve(self) -> Curve:
-        """Return the curve for a chart: at most 4,000 points, extremes kept."""
+        """Return the curve for a chart, with at most 4,000 points and all extremes."""
         return self._sampler.curve()
 
     def days(self) -> list[DayRow]:
@@ -442,7 +443,9 @@ def _worth(
     length: int,
     rate: FloatArray | float,
 ) -> FloatArray | float:
-    """Value of one currency on an axis of ``length`` rows: ``held`` units until the first of ``steps``."""
+    """Compute the value of one currency on an axis of ``length`` rows, with ``held`` units until the first of
+    ``steps``.
+    """
     if steps is None:
         return held / UNIT * rate if held else 0.0
     indices, units = steps

@@ -1,4 +1,4 @@
-"""Reads kept backtests back from their folders."""
+"""Reads kept backtests from their folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KeptRun(msgspec.Struct, frozen=True):
 
 
 def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
-    """Return the runs below a folder, by name and number; with ``name``, only those of that name."""
+    """Return the runs below a folder, by name and number. ``name`` selects only the runs of that name."""
     found = []
     if not out.is_dir():
         return []

@@ -1,4 +1,4 @@
-"""A backtest's figures and their definitions. What cannot be computed is None: never NaN, never infinity.
+"""A backtest's figures and their definitions. A figure that cannot be computed is None, never NaN or infinity.
 
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.
@@ -11,12 +11,12 @@
 * ``fees``: all fees, each valued at the moment of its fill.
 * ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
 * ``exposure``: share of the time that at least the smallest order of a traded base currency was held.
-* ``round_trips``: number of trades, as `botkit.backtesting.trades` finds them. Sales of coins that were handed over
-  are none, here and in the figures below.
+* ``round_trips``: number of trades, as `botkit.backtesting.trades` finds them. Sales of coins that were handed over do
+  not count, here and in the figures below.
 * ``win_rate``: share of trades with a profit after the fees of both sides.
-* ``profit_factor``: what the winning trades earned / what the losing ones lost. None without a losing one.
+* ``profit_factor``: the profit of winning trades / the loss of losing ones. None without a losing trade.
 * ``expectancy``: the mean profit of a trade, in the valuation currency.
-* ``average_trade``, ``best_trade``, ``worst_trade``: profits as fractions of what the trade put in.
+* ``average_trade``, ``best_trade``, ``worst_trade``: profits as fractions of the trade's entry value.
 * ``average_holding_s``, ``longest_holding_s``: from a trade's first entry to its last exit.
 * ``buy_and_hold_return``: holding the traded base currencies from first price to last, in equal parts, without fees.
 """
@@ -63,7 +63,7 @@ def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
 
 
 def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
-    """Return the figures of the trades in what a strategy itself bought or sold."""
+    """Return the figures of trades in coins that a strategy itself bought or sold."""
     own = [trade for trade in trades if not trade.is_given]
     returns = [value for trade in own if (value := trade.return_) is not None]
     holdings = [(trade.closed - trade.opened) / NS_PER_S for trade in own]

@@ -1,6 +1,6 @@
-"""Writes a backtest's files into a temporary folder, which then replaces the target folder as a whole.
+"""Writes a backtest's files to a temporary folder, which then replaces the target folder as a whole.
 
-A reader never sees half a run, and a run that fails leaves the earlier one untouched.
+A reader never sees half a run, and a failed run leaves the earlier one untouched.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
 class RunFolder:
-    """Where a run writes until it is finished. Create it before the run, so that an unusable path is refused at once.
+    """The folder to which a run writes until it is finished. Create it before the run, so that an unusable path is
+    refused at once.
 
         with RunFolder(out) as run:
             ...                                    # decisions may grow in run.path / DECISIONS meanwhile
@@ -61,7 +62,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            # next to the target, since a rename is atomic only within one file system
+            # next to the target, because a rename is atomic only within one file system
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
         except OSError as error:
             raise ConfigError(
@@ -85,10 +86,10 @@ class RunFolder:
                 shutil.rmtree(self.path, ignore_errors=True)
 
     def _publish(self) -> None:
-        self._check()  # someone may have put files there in the meantime
+        self._check()  # somebody may have put files there in the meantime
         old: Path | None = None
         if self.out.exists():
-            # two renames, since no system replaces a folder that holds files in one
+            # two renames, because no system can replace a folder that contains files in a single one
             old = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".old", dir=self.out.parent))
             self.out.rename(old / "run")
         try:
@@ -105,11 +106,12 @@ class RunFolder:
 class NumberedRun(RunFolder):
     """A `RunFolder` that keeps earlier runs: ``out/NAME/1``, ``out/NAME/2``..., the newest also as ``latest``.
 
-    The number is assigned when the run finishes, so two simultaneous runs get one each; ``out`` is then the folder.
+    The number is assigned when the run finishes, so two simultaneous runs get different numbers; ``out`` is then the
+    folder.
     """
 
     def __init__(self, parent: Path) -> None:
-        """``parent`` is the folder for all runs of a name. Raises ConfigError if it cannot be one."""
+        """``parent`` is the folder for all runs of a name. Raises ConfigError if it is not usable."""
         self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
         if self.parent.exists() and not self.parent.is_dir():
             raise ConfigError(f"{self.parent} is not a folder, but runs are kept there; remove it, or give --out")
@@ -140,7 +142,7 @@ def next_number(parent: Path) -> int:
 
 
 def _point_to(link: Path, run: Path) -> None:
-    """Point ``latest`` at the newest run: a link, or a copy if the system does not allow links."""
+    """Point ``latest`` at the newest run, with a link, or a copy if the system does not allow links."""
     beside = link.with_name(f".{LATEST}.{os.getpid()}")
     with contextlib.suppress(OSError):
         beside.unlink()
@@ -153,7 +155,7 @@ def _point_to(link: Path, run: Path) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         if link.is_symlink():
-            return  # it still points to an earlier run, which is better than half a copy
+            return  # ``latest`` still points to an earlier run, which is better than half a copy
         shutil.rmtree(link, ignore_errors=True)
         shutil.copytree(run, link)
 
@@ -169,7 +171,7 @@ def is_run(folder: Path) -> bool:
 def write_outputs(
     folder: Path, result: BacktestResult, *, report_html: str, config_yaml: str, decisions: Path | bytes | None = None
 ) -> None:
-    """Write all files of a run into ``folder``, which exists.
+    """Write all files of a run to ``folder``, which must exist.
 
     ``decisions`` is a path to move, bytes to write, or None if the file is already in the folder.
     """
@@ -190,7 +192,7 @@ def write_outputs(
 
 
 def summary_json(result: BacktestResult) -> str:
-    """Return the summary as one JSON object, as ``--json`` prints it. ``allow_nan`` is off: JSON has no NaN."""
+    """Return the summary as one JSON object, as ``--json`` prints it. ``allow_nan`` is off, because JSON has no NaN."""
     whole = {
         **result.summary,
         "name": result.name,
@@ -245,27 +247,28 @@ def summary_json(result: BacktestResult) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8"))  # bytes, so that no system turns LF into CRLF
+    path.write_bytes(text.encode("utf-8"))  # written as bytes, so that no system turns LF into CRLF
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
-# Exact decimals straight from the integers, at the pair's own number of decimals. Column by column, so that a row is
-# one join; going row by row took twice as long.
+# Exact decimals are written directly from the integers, with the pair's number of decimals. They are formatted column
+# by column, so that a row is one join; formatting row by row took twice as long.
 
 
 def _times(times: Sequence[int]) -> list[str]:
-    """ISO 8601 with milliseconds; the exact nanoseconds have their own column."""
+    """Format times as ISO 8601 with milliseconds. The exact nanoseconds have their own column."""
     if not times:
         return []
     moments = np.asarray(times, dtype="datetime64[ns]")
-    # tolist: joining and formatting take ten times as long over numpy's own str
+    # use tolist, because joining and formatting take ten times as long with numpy's own str
     return [text + "Z" for text in np.datetime_as_string(moments, unit="ms").tolist()]
 
 
 class _Quoted(dict[str, str]):
-    """Text as a CSV field: quoted only if necessary, and escaped so that a spreadsheet does not take it for a formula.
+    """Text as a CSV field, quoted only if necessary, and escaped so that a spreadsheet does not treat it as a formula.
 
-    Cached, since the same few texts fill a column."""
+    Cached, because the same few texts fill a column.
+    """
 
     def __missing__(self, text: str) -> str:
         field = inert(text)
@@ -283,10 +286,10 @@ def _scaled(value: int, places: int) -> str:
 
 
 def _decimals(values: Sequence[int], places: Sequence[int]) -> list[str]:
-    """``values`` x 10^-places as text, one per row, with all decimals."""
+    """Format ``values`` x 10^-places as text, one per row, with all decimals."""
     distinct = set(places)
     if len(distinct) == 1 and (only := distinct.pop()) > 0 and min(values) >= 0:
-        # slicing the digits is faster than dividing, here or in numpy, and never overflows
+        # slicing the digits is faster than dividing, in Python or numpy, and never overflows
         return [
             f"{digits[:-only]}.{digits[-only:]}" if len(digits) > only else "0." + digits.zfill(only)
             for digits in map(str, values)
@@ -304,7 +307,7 @@ def _csv(header: str, columns: Sequence[Sequence[str]]) -> str:
 
 
 def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
-    """Return all fills. ``value`` is in the pair's quote currency, exact; the last two columns are valued in
+    """Return all fills as CSV. ``value`` is in the pair's quote currency, exact; the last two columns are valued in
     ``currency``.
     """
     quoted = _Quoted()
@@ -373,7 +376,7 @@ def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
 
 
 def orders_csv(orders: Sequence[OrderRow]) -> str:
-    """Return all orders. Fields that an order does not have (the price of a market order) are empty."""
+    """Return all orders as CSV. Fields that an order does not have (the price of a market order) are empty."""
     quoted, specs = _Quoted(), [order.spec for order in orders]
     price_places = [spec.pair.rules.price_decimals for spec in specs]
     lot_places = [spec.pair.rules.amount_decimals for spec in specs]

@@ -24,7 +24,7 @@ Change = tuple[Nanos, str, int]
 
 
 class ResultRecorder:
-    """Records one run. Keeps only fills and samples, so a tape may be larger than memory."""
+    """Records one run. It keeps only fills and samples, so a tape may be larger than memory."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ResultRecorder:
         self.fills: list[FillRow] = []
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
-        # coins that belong to no strategy cannot be won or lost with
+        # coins that belong to no strategy cannot make a profit or a loss
         owned = view.money.holdings(None)
         self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=owned, traded=traded, begin=begin)
         self.strategy_curves: dict[str, EquityCurve] = {}
@@ -77,7 +77,7 @@ class ResultRecorder:
         self.withheld += out.withheld
 
     def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
-        """By (strategy, pair): the base units held at the start, and the pair's first price as their cost."""
+        """Return, by (strategy, pair), the base units held at the start, and the pair's first price as their cost."""
         return {
             key: (units, self._first_prices[key[1]])
             for key, units in self._opening_units.items()
@@ -85,7 +85,7 @@ class ResultRecorder:
         }
 
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
-        """Value everything that happened in a finished slice."""
+        """Value all changes in a finished slice."""
         prices: dict[str, tuple[TimeArray, FloatArray]] = {}
         withheld, self._withheld = self._withheld, []
         for columns in delivered:
@@ -132,7 +132,7 @@ class ResultRecorder:
 
 
 def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
-    """Changes of the holdings by fills, at the times when the bot received them."""
+    """Return the changes of the holdings by fills, at the times when the bot received them."""
     changes: list[Change] = []
     for now, fill in fills:
         pair = fill.pair

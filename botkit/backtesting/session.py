@@ -54,15 +54,15 @@ from botkit.model.results import (
 )
 from botkit.tape.feed import Feed, Slice
 
-#: figures worth comparing between queue assumptions
+#: the figures to compare between queue assumptions
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: the summary's figures that depend on the machine
+#: the figures in the summary that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
-#: the most rows in memory at once, including one slice ahead; a smaller number only costs time
+#: maximum rows in memory at once, including one slice ahead; a smaller number only takes more time
 SLICE_ROWS = 1_000_000
 
 #: (level, text, the run's time): a message for the user
@@ -86,7 +86,7 @@ class _Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # which data the run reads depends on the strategies' subscriptions
+        # the data that the run reads depends on the strategies' subscriptions
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
@@ -166,8 +166,9 @@ class _Run:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Collect garbage less often. A run keeps most of its objects and makes few cycles: at Python's default
-    thresholds, a tenth of its time goes into looking for garbage that is not there."""
+    """Collect garbage less often. A run keeps most of its objects and creates few cycles, so at Python's default
+    thresholds a tenth of its time is spent searching for garbage that does not exist.
+    """
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
     try:
@@ -191,7 +192,7 @@ def run_backtest(
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
-    """Run a backtest; with ``readings`` also under the other queue assumptions, if orders rested in a book.
+    """Run a backtest. With ``readings``, also run it under the other queue assumptions, if orders rested in a book.
 
     ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
     assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
@@ -219,7 +220,8 @@ def run_backtest(
 
 
 def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
-    """Run a backtest for its figures alone: (summary, days). Strategies' logs are silent, and nothing is written.
+    """Run a backtest only for its figures. Returns (summary, days). Strategies' logs are silenced, and no files are
+    written.
 
     The summary is `run_backtest`'s without ``events_per_second`` and ``wall_s``, which differ from run to run.
     """
@@ -259,7 +261,7 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
 
 
 def _result(run: _Run) -> BacktestResult:
-    """Gather a finished run's figures."""
+    """Collect the figures of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     orders = view.orders()
@@ -406,7 +408,7 @@ def _cautions(run: _Run) -> list[Caution]:
 
 
 def _dust(view: EngineView) -> list[str]:
-    """Remainders of positions that are too small to sell."""
+    """Describe remainders of positions that are too small to sell."""
     lines = []
     for name in view.names():
         for position in view.money.positions(name):

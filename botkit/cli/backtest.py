@@ -25,8 +25,14 @@ BUY_AND_HOLD = "buy-and-hold"
 @click.option(
     "--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31 or 2025-01-31T09:00."
 )
-@click.option("--to", "end", help="End; a date includes the whole day.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
+@click.option("--to", "end", help="End date or time; a date includes the whole day.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a configuration value, such as sma.fast=12.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report and files.  [default: out/NAME/N]")
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Seed for random latencies and for strategies' random numbers."
@@ -97,7 +103,7 @@ def backtest(
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str, float], None] | None]:
-    """A progress bar on standard error, if it is a terminal."""
+    """Show a progress bar on standard error if it is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None

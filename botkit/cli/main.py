@@ -1,4 +1,4 @@
-"""The command line's frame: commands are imported when used, and errors are printed as plain lines.
+"""The command line's main group. It imports commands when they are used, and prints errors as plain lines.
 
 Exit codes: 0 done, 1 the command found a problem (`data check`), 2 a user error, 130 interrupted.
 """
@@ -18,10 +18,12 @@ import click
 from botkit.errors import BotkitError
 from botkit.version import __version__
 
-#: command -> (module with a click command of that name, help text). Not imported for --help or --version.
+#: each command with (module with a click command of that name, help text); modules are not imported for --help or
+#: --version
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
+    "walk-forward": ("botkit.cli.walk_forward", "Search on one window, test on the next, roll on."),
     "trials": ("botkit.cli.trials", "List how many configurations were tried on which market."),
     "runs": ("botkit.cli.runs", "List past backtests."),
     "compare": ("botkit.cli.compare", "Compare past backtests: figures, curves, configurations."),
@@ -58,16 +60,16 @@ class LazyGroup(click.Group):
     _asked_plugins = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """botkit's own commands in a fixed order, then plugins' commands by name."""
+        """Return botkit's own commands in a fixed order, then plugins' commands by name."""
         self._ask_plugins()
         own = [name for name, (module, _) in COMMANDS.items() if importlib.util.find_spec(module) is not None]
         return own + sorted(set(self.commands) - set(COMMANDS))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import and return a command; None if neither botkit nor a plugin has it."""
+        """Import and return a command, or return None if neither botkit nor a plugin has it."""
         module, _ = COMMANDS.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is not None:
-            command: click.Command = getattr(importlib.import_module(module), name)
+            command: click.Command = getattr(importlib.import_module(module), name.replace("-", "_"))
             return command
         self._ask_plugins()
         return self.commands.get(name)
@@ -90,7 +92,7 @@ class LazyGroup(click.Group):
         from botkit.project.plugins import assemble_plugins  # plugin commands need all of botkit; `--version` does not
 
         try:
-            # not ./strategies: showing help should not run files that the user did not name
+            # not ./strategies, because showing help should not run files that the user did not name
             assemble_plugins(None, installed_only=True).add_commands(self)
         except BotkitError as error:  # a broken plugin must not break botkit's help
             click.echo(f"warning: {error}", err=True)
@@ -136,7 +138,7 @@ def _told(error: BotkitError) -> int:
 
 
 def _use_utf8() -> None:
-    """Make a Windows console print UTF-8; does nothing on other systems or to the streams that tests use."""
+    """Make a Windows console print UTF-8. Does nothing on other systems or to the streams that tests use."""
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
         if encoding != "utf8" and hasattr(stream, "reconfigure"):

@@ -21,7 +21,7 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
     """
     from botkit.assembly.replay import replay_run
 
-    logging.disable(logging.CRITICAL)  # strategies already logged all this during the run
+    logging.disable(logging.CRITICAL)  # strategies already logged all of this during the run
     try:
         verdict = replay_run(run, config)
     finally:

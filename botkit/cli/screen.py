@@ -1,4 +1,4 @@
-"""Where commands print: a terminal, or a pipe, in which no line is cut."""
+"""Decides how commands print to a terminal, or to a pipe, in which no line is cut."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.console import Console
 
 log = logging.getLogger("botkit.cli")
 
-#: table width in columns for output into a file or another program
+#: width of tables, in columns, when the output goes to a file or another program
 _PIPE_WIDTH = 140
 
 
 def screen() -> Console:
-    """A console on standard output: as wide as the terminal, or in a pipe wide enough for every table."""
+    """Return a console on standard output, as wide as the terminal or, in a pipe, wide enough for every table."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
@@ -39,7 +39,7 @@ class Output:
                 click.echo(text, err=err)
             else:
                 console.print(text, markup=False, highlight=False, soft_wrap=True)
-        except (OSError, ValueError) as error:  # ValueError: the stream was closed
+        except (OSError, ValueError) as error:  # ValueError means that the stream was closed
             if not self.dropped:
                 name = "error" if err else "output"
                 log.warning("cannot write to standard %s (%s); the bot continues without it", name, error)

@@ -64,7 +64,7 @@ class DecisionLog:
         self._lines.clear()
 
     def sha256(self) -> str:
-        """Hex digest of every line so far."""
+        """Return the hex digest of all lines so far."""
         self.flush()
         return self._hash.hexdigest()
 

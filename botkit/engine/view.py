@@ -37,6 +37,13 @@ class MoneyView:
         return dict(self._portfolio.account)
 
     @property
+    def reported(self) -> Mapping[str, int]:
+        """What the exchange reported at the latest comparison, in units; the books follow once no order of ours can
+        explain a difference.
+        """
+        return {**self._portfolio.account, **self._portfolio.balances.reported}
+
+    @property
     def unassigned(self) -> Mapping[str, int]:
         """The unassigned funds, in units per currency."""
         return dict(self._portfolio.unassigned)
@@ -67,6 +74,11 @@ class MoneyView:
     def equity(self, strategy: str | None = None) -> int | None:
         """Return the equity of a strategy (None: of all) at last prices; None while a price is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
+
+    @property
+    def day(self) -> Nanos | None:
+        """The start of the trading day from which profits count, or None before the first."""
+        return self._portfolio.days.day
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
         """Return a strategy's profit (None: of all) since the trading day began; None without a loss limit, or while a
@@ -120,7 +132,7 @@ class RouterView:
         return self._router.usage(now)
 
     def statistics(self) -> RouterUse:
-        """Statistics of the run so far."""
+        """Return statistics of the run so far."""
         return self._router.statistics()
 
 
@@ -131,7 +143,7 @@ class ChecksView:
         self._rooms = rooms
 
     def withheld(self) -> dict[Pair, int]:
-        """Market events that were withheld as doubtful, by pair."""
+        """Return the number of market events that were withheld as doubtful, by pair."""
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:

@@ -41,10 +41,10 @@ _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 class Clock(Protocol):
-    """Where a driver reads the time: the real clock, an emulator's scaled clock, or a test's manual clock."""
+    """The clock from which a driver reads the time: the real one, an emulator's scaled one, or a test's manual one."""
 
     def now(self) -> Nanos:
-        """Return the time of day, in nanoseconds since the epoch, UTC."""
+        """Return the current time in nanoseconds since the epoch, UTC."""
         ...
 
 
@@ -70,7 +70,7 @@ def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
 
 
 def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
-    """Parse an ISO 8601 date or time; one without an offset is taken to be in ``zone``.
+    """Parse an ISO 8601 date or time; one without an offset is read as being in ``zone``.
 
     Raises ValueError quoting the text and naming the accepted forms.
     """
@@ -93,7 +93,7 @@ def is_date_only(text: str) -> bool:
 
 
 def format_time(time: Nanos, zone: tzinfo = UTC) -> str:
-    """ISO 8601 with milliseconds, such as ``2025-01-31T01:00:00.000Z``."""
+    """Format a time as ISO 8601 with milliseconds, such as ``2025-01-31T01:00:00.000Z``."""
     moment = to_datetime(time, zone)
     text = moment.isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text

@@ -1,8 +1,8 @@
 """Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receipt.
 
 Integers (ticks, lots, nanoseconds) are the source of truth; the floats that strategies see are derived from them.
-``received`` is the tape's time axis: when the recorder received the row, and so when a backtest matches and delivers
-it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
+``received`` is the tape's time axis: the time when the recorder received the row, at which a backtest matches and
+delivers it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class CandleColumns(msgspec.Struct, frozen=True):
     resolution: str
     received: IntArray
     time: IntArray
-    open: IntArray  # ticks, like the next three
+    open: IntArray  # in ticks, like the next three
     high: IntArray
     low: IntArray
     close: IntArray

@@ -18,7 +18,7 @@ __all__ = [
 
 #: more decimals than any currency uses
 _DECIMALS_MAX = 18
-#: powers of ten by exponent: a look-up takes a third of the time, and every order needs a dozen
+#: powers of ten by exponent, since a look-up takes a third of the time and every order needs a dozen
 _TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
@@ -29,7 +29,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     *units* of 1e-8.
 
     Order amounts are multiples of ``amount_step`` lots. It is 1 (basePrecision) unless the configuration selects the
-    coarser amountPrecision: the documents do not say which of the two applies to orders (Q11).
+    coarser amountPrecision: the documentation does not say which of the two applies to orders (Q11).
     """
 
     price_decimals: int  # quotePrecision
@@ -75,7 +75,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         step = int(10 ** max(0, self.amount_decimals - self.display_decimals))
         return msgspec.structs.replace(self, amount_step=step, least_lots=divide_up(self.least_lots, step) * step)
 
-    # -- what a strategy reads ------------------------------------------------------------------------------------
+    # -- for strategies ------------------------------------------------------------------------------------
 
     @property
     def tick_size(self) -> Decimal:
@@ -157,7 +157,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
 
     def value_units_up(self, ticks: int, lots: int) -> int:
-        """Return what a limit buy must lock, in quote units: rounded up, so that the lock always covers its fills."""
+        """Return the units of quote that a limit buy must lock, rounded up so that the lock always covers its fills."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else -(-product // _TEN[-shift])

@@ -80,7 +80,7 @@ SUMMARY_KEYS = (
 
 
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
-    """One order at the end of a run: what was requested and what came of it. ``sent`` is 0 if it was never sent."""
+    """One order at the end of a run: the request and its outcome. ``sent`` is 0 if it was never sent."""
 
     spec: OrderSpec
     sent: Nanos
@@ -93,7 +93,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """Return the row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
+        """Return the row for an order in its current state. (``_value_`` returns ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -149,35 +149,35 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade: what one order closed of its strategy's position in a pair, or a loop through several pairs.
+    """One trade: the part of a strategy's position in a pair that one order closed, or a loop through several pairs.
 
     Money is in ``currency``: the pair's quote currency, or the currency in which a loop begins and ends.
-    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is what remained
-    after the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
+    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is the profit after
+    the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
     """
 
     strategy: str
-    #: the pair, or the pairs of a loop's legs in their order
+    #: the pair, or the pairs of a loop's legs in order
     pairs: tuple[Pair, ...]
     kind: TradeKind
     currency: str
     opened: Nanos
     closed: Nanos
-    #: base currency that was closed, net of fees taken in it; for a loop, the money that was spent
+    #: the base currency closed, net of fees taken in it; for a loop, the money spent
     units: int
     entry_units: int
     exit_units: int
     fee_units: int
     pnl_units: int
     pnl: float
-    #: it sold coins that were handed over, not bought: in no win rate
+    #: True if it sold coins that were handed over, not bought, so that it counts in no win rate
     is_given: bool = False
     entry_tag: str = ""
     exit_tag: str = ""
     exit_reason: str = "signal"
     #: the order that closed it
     client_id: int = 0
-    #: what was held over time: (time, base units added, quote units received, before fees)
+    #: changes of the holding over time: (time, base units added, quote units received, before fees)
     steps: tuple[tuple[Nanos, int, int], ...] = ()
     #: the worst and the best result before the exit, as fractions of the entry value; None if unknown
     mae: float | None = None
@@ -226,7 +226,7 @@ class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of some trades. Money is in the valuation currency; None where there is no trade to tell."""
+    """The figures of some trades. Money is in the valuation currency; a figure is None if there is no trade for it."""
 
     count: int
     wins: int
@@ -255,9 +255,9 @@ class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Base currency that a strategy held at the end: bought (positive units) or sold beyond what it held (negative).
+    """Base currency that a strategy held at the end: bought (positive units) or sold short (negative).
 
-    ``cost_units`` is what it cost in quote currency, fees included; negative for what was received.
+    ``cost_units`` is its cost in quote currency, fees included; negative for the proceeds of a short sale.
     """
 
     strategy: str
@@ -302,14 +302,14 @@ class IndicatorLine(msgspec.Struct):
     pane: str
     times: list[Nanos]
     values: list[float]
-    #: which of an indicator's values this is, such as "upper" for Bollinger bands
+    #: the name of the indicator's value, such as "upper" for Bollinger bands
     field: str = ""
 
 
 class Drawdown(msgspec.Struct, frozen=True):
     """A fall in equity from a peak, as a ``fraction`` of the peak, with its times.
 
-    ``peak_time`` is the last moment at the peak; ``recovered`` is when equity first reached it again, or None.
+    ``peak_time`` is the last moment at the peak; ``recovered`` is the time when equity first reached it again, or None.
     """
 
     fraction: float = 0.0
@@ -365,11 +365,11 @@ class StrategyRow(msgspec.Struct, kw_only=True):
     positions: list[PositionRow] = msgspec.field(default_factory=list)
     skips: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    stopped: str = ""  # why it stopped early, with the last line of the traceback
+    stopped: str = ""  # the reason why it stopped early, with the last line of the traceback
 
 
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
-    """How the router used one endpoint.
+    """The router's use of one endpoint.
 
     ``peak_use`` is the highest use of any of its windows, as a fraction of the documented ``limit`` (such as "1,200 in
     60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
@@ -388,7 +388,7 @@ class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterUse(msgspec.Struct, kw_only=True):
-    """How the router behaved during a run: how many orders waited for a slot, how long, and where."""
+    """The router's figures for a run: how many orders waited for a slot, how long, and where."""
 
     endpoints: list[EndpointUse] = msgspec.field(default_factory=list)
     orders_delayed: int = 0
@@ -420,7 +420,7 @@ class QueueReading(msgspec.Struct, kw_only=True):
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """Something the reader must know before trusting the result. ``grave`` cautions are shown in red."""
+    """A fact that the reader must know before trusting the result. ``grave`` cautions are shown in red."""
 
     text: str
     grave: bool = True
@@ -465,7 +465,7 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     marks: list[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
-    #: the deepest falls of equity below a peak, deepest first
+    #: the deepest falls of equity below a peak, starting with the deepest
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)
     prices: list[PriceCandles] = msgspec.field(default_factory=list)
     indicators: list[IndicatorLine] = msgspec.field(default_factory=list)
@@ -477,4 +477,5 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     #: money that belonged to no strategy at the end, in units by currency; not included in any figure
     unassigned: dict[str, int] = msgspec.field(default_factory=dict)
     versions: dict[str, str] = msgspec.field(default_factory=dict)
-    extra: dict[str, Any] = msgspec.field(default_factory=dict)  # for plugins' sections; botkit does not read it
+    # data for plugins' sections, which botkit does not read
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -47,7 +47,7 @@ def _itself(thing: Any) -> Any:
 
 
 def entry_points(environ_load: str | None) -> Iterator[Candidate]:
-    """Installed plugins, sorted by distribution and name.
+    """Find installed plugins, sorted by distribution and name.
 
     ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all, a comma-separated list only those named.
     """
@@ -77,7 +77,9 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Plugin files in folders (sorted; names starting with _ are ignored) and single files, each real file once."""
+    """Find plugin files in folders (sorted; names starting with _ are ignored) and single files, each real file
+    once.
+    """
     seen: set[Path] = set()
     for folder in folders:
         if not folder.exists():
@@ -96,8 +98,8 @@ def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a plugin folder that the configuration does not name and to which others can write: its files would be
-    run. Raises PluginError. On systems without POSIX permissions, every folder passes.
+    """Refuse a plugin folder that the configuration does not name and that others can write to, because its files would
+    be run. Raises PluginError. On systems without POSIX permissions, every folder passes.
     """
     if os.name != "posix":
         return
@@ -125,7 +127,7 @@ def _is_own_group(gid: int) -> bool:
 
 
 def modules(names: Sequence[str]) -> Iterator[Candidate]:
-    """Dotted modules, in the configuration's order."""
+    """Find dotted modules, in the configuration's order."""
     for name in dict.fromkeys(names):
         yield Candidate(name=name, origin="module", file=name, load=partial(importlib.import_module, name))
 
@@ -134,7 +136,7 @@ _imported: dict[Path, tuple[bytes, ModuleType]] = {}
 
 
 def import_file(file: Path) -> ModuleType:
-    """Import a plugin's file under a module name of its own; it is imported again only if its text changes.
+    """Import a plugin's file under its own module name. It is imported again only if its text changes.
 
     This bypasses the import system's cache of compiled files, which compares whole seconds and sizes and would run the
     old text of a file that was edited quickly.
@@ -151,7 +153,7 @@ def import_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     code = compile(text, str(real), "exec", dont_inherit=True)
     before = sys.modules.get(name)
-    sys.modules[name] = module  # annotations and pickles look up their module there
+    sys.modules[name] = module  # annotations and pickles look their module up there
     try:
         exec(code, module.__dict__)
     except BaseException:
@@ -179,7 +181,7 @@ def import_candidate(candidate: Candidate) -> Any:
 
 
 def error_place(error: BaseException, file: str) -> str:
-    """``file:line`` of the error's last frame in ``file``, or of its syntax error."""
+    """Return ``file:line`` of the error's last frame in ``file``, or of its syntax error."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno or 1}"
     real = str(Path(file).resolve()) if file.endswith(".py") else ""
@@ -206,7 +208,7 @@ def in_words(error: BaseException) -> str:
 
 
 def file_of(thing: Any) -> str:
-    """Return the file of a module, class or object; its name if it has no file."""
+    """Return the file of a module, class or object, or its name if it has no file."""
     if isinstance(thing, ModuleType):
         return getattr(thing, "__file__", None) or thing.__name__
     module = sys.modules.get(getattr(thing, "__module__", None) or type(thing).__module__)

@@ -1,4 +1,4 @@
-"""What the loaded plugins offer, and calls to their hooks."""
+"""Holds the objects that loaded plugins offer, and calls their hooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.plugins import discovery
 from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_hidden_names, check_plugin
 from botkit.plugins.discovery import Candidate, Origin, did_you_mean, error_place, file_of, import_candidate, in_words
 
-#: what can be registered by name -> the hook that registers it
+#: kind of object that can be registered by name -> the hook that registers it
 KINDS = {
     "strategies": "botkit_register_strategies",
     "exchanges": "botkit_register_exchanges",
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """Something that a plugin offers under a name."""
+    """An object that a plugin offers under a name."""
 
     name: str
     thing: Any
@@ -60,7 +60,7 @@ class BotPluginManager(pluggy.PluginManager):
     """
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        """For plugins, pluggy's own rule; for a strategy, only its own ``on_*`` methods."""
+        """Apply pluggy's own rule to plugins; for a strategy, accept only its own ``on_*`` methods."""
         if is_strategy(plugin):
             if name not in EVENTS or not _overrides(type(plugin), name):
                 return None
@@ -71,7 +71,7 @@ class BotPluginManager(pluggy.PluginManager):
 
 
 class Plugins:
-    """The loaded plugins and what they offer: one registry per kind, by name, in order of registration."""
+    """The loaded plugins and the objects that they offer: one registry per kind, by name, in order of registration."""
 
     def __init__(self) -> None:
         self.manager = BotPluginManager("botkit")
@@ -101,7 +101,7 @@ class Plugins:
             )
         thing = import_candidate(candidate)
         if self.manager.is_registered(thing):
-            return  # the same module found twice, such as by an entry point and by `plugins:`
+            return  # the same module was found twice, for example by an entry point and by `plugins:`
         file = candidate.file if candidate.origin == "folder" else file_of(thing)
         check_plugin(candidate.name, thing, file)
         try:
@@ -163,7 +163,9 @@ class Plugins:
     # -- using ----------------------------------------------------------------------------------------------------
 
     def pick(self, kind: str, name: str, where: str = "") -> Registration:
-        """Return what is registered under a name. Raises PluginError with a suggestion; ``where`` is ``file:line``."""
+        """Return the object that is registered under a name. Raises PluginError with a suggestion; ``where`` is
+        ``file:line``.
+        """
         registry: dict[str, Registration] = getattr(self, kind)
         found = registry.get(name)
         if found is not None:
@@ -180,7 +182,7 @@ class Plugins:
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
 
     def _unoffered(self, name: str) -> str | None:
-        """Return the remedy if a plugin's file defines this strategy class without registering it; otherwise None."""
+        """Return the remedy if a plugin's file defines this strategy class without registering it, otherwise None."""
         offered = {registration.thing for registration in self.strategies.values()}
         found: dict[str, tuple[type, str]] = {}
         for plugin in self.loaded:
@@ -250,7 +252,7 @@ class Plugins:
         call.
         """
         assert is_strategy(strategy), strategy
-        assert not self._calls, "strategies are registered before calls are resolved"
+        assert not self._calls, "strategies must be registered before calls are resolved"
         self.manager.register(strategy, name=f"strategy:{name}")
         self._instances.append(strategy)
 
@@ -280,7 +282,9 @@ class Plugins:
         return call
 
     def callbacks(self, strategy: Any, hook: str) -> Callable[..., Any] | None:
-        """`call_through` if a plugin wraps the event; otherwise None, and the engine calls the method itself."""
+        """Return `call_through` if a plugin wraps the event. Otherwise return None, and the engine calls the method
+        itself.
+        """
         key = (id(strategy), hook)
         try:
             return self._calls[key]

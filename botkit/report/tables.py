@@ -27,7 +27,7 @@ class FeeLine(msgspec.Struct):
 
 
 def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
-    """Fees by pair, makers before takers."""
+    """Sum up the fees by pair, as maker before as taker."""
     lines: dict[tuple[str, bool], FeeLine] = {}
     for fill in fills:
         key = (str(fill.pair), not fill.is_maker)
@@ -41,7 +41,7 @@ def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
 
 
 def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
-    """Fees in the currencies they were paid in, as units by currency."""
+    """Sum up the fees in the currencies in which they were paid, as units by currency."""
     paid: dict[str, int] = {}
     for fill in fills:
         if fill.fee_units:
@@ -62,7 +62,7 @@ def trade_groups(result: BacktestResult) -> list[tuple[str, list[tuple[str, Trad
 
 
 class Reason(msgspec.Struct):
-    """Why a strategy did not trade, and how often."""
+    """A reason why a strategy did not trade, and how often it occurred."""
 
     strategy: str
     kind: str
@@ -70,7 +70,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: how an order without a fill ended, and a reason in case the order has none
+#: the end of an order without a fill, and a reason in case the order has none
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),
@@ -82,7 +82,7 @@ _FATES = {
 
 
 def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
-    """Skips and refusals that strategies counted, and orders that ended without a fill, grouped by kind, most frequent
+    """Group skips and refusals that strategies counted, and orders that ended without a fill, by kind, most frequent
     first.
     """
     found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in grouped(row.skips).items()]
@@ -99,7 +99,7 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
 
 
 def queue_ms(order: OrderRow) -> float | None:
-    """Return how long an order waited in the router, in ms; None if it was never sent."""
+    """Return how long an order waited in the router, in ms, or None if it was never sent."""
     return (order.sent - order.spec.created) / NS_PER_MS if order.sent else None
 
 

@@ -41,13 +41,13 @@ class VenueMarket:
         self.taken: dict[tuple[bool, int], Taken] = {}
         self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
-        #: True after this moment's books were published and before its trades happen: orders sent now meet those trades
+        #: True between the publication of this moment's books and its trades; orders sent now meet those trades
         self.before_trades = False
         rules = pair.rules
         #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
         self.is_in_units = True
         self.display_unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
-        self.changed = False  # our part of the book changed since the last check
+        self.changed = False  # True if our part of the book has changed since the last check
         self._print_ticks: int | None = None
         self._print_row = -1
 
@@ -80,7 +80,7 @@ class VenueMarket:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def trade_position(self, now: Nanos) -> int:
-        """Number of the first recorded trade after ``now``. Requires recorded trades."""
+        """Find the number of the first recorded trade after ``now``. Requires recorded trades."""
         assert self.trades is not None
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
@@ -109,10 +109,10 @@ class VenueMarket:
         self._print_ticks = ticks
         self.prints.append(Print(side, ticks, lots))
 
-    # -- the recorded book, less what we took ---------------------------------------------------------------------
+    # -- the recorded book, less our takes ---------------------------------------------------------------------
 
     def book_row(self, now: Nanos) -> int:
-        """Number of the current snapshot, or -1."""
+        """Find the number of the current snapshot, or -1."""
         books = self.books
         if books is None:
             return -1
@@ -120,13 +120,13 @@ class VenueMarket:
         return row if row >= books.first else -1
 
     def net_lots(self, row: int, ticks: int, lots: int, *, bids: bool) -> int:
-        """Return what our orders have left at a recorded level."""
+        """Return the lots that our orders have left at a recorded level."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             return lots
         if taken.row != row:
             assert self.books is not None
-            # -1 (the row does not reach the price) is a change too, since the amount there is unknown meanwhile
+            # -1 (the row does not reach the price) is a change too, because the amount there is unknown in the meantime
             if not self.books.stands(taken.row, row, (ticks, taken.recorded), bids=bids):
                 del self.taken[bids, ticks]
                 return lots
@@ -134,7 +134,7 @@ class VenueMarket:
         return max(lots - taken.lots, 0)
 
     def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """Return one side of the current snapshot, best first, less what our orders took, without empty levels.
+        """Return one side of the current snapshot, best first, less our orders' takes, without empty levels.
 
         With a ``depth``, at least that many levels, if available.
         """
@@ -155,7 +155,8 @@ class VenueMarket:
         return net
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
-        """Return the levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
+        """Return the levels available to a taker on one side: `net_levels` less the amounts taken by trades since the
+        snapshot.
 
         Counts trades up to and including ``trade_row``, or by default all received by ``now``. A book beyond the
         maximum age has no levels left.
@@ -225,7 +226,7 @@ class VenueMarket:
     # -- our orders -----------------------------------------------------------------------------------------------
 
     def rest(self, order: VenueOrder) -> None:
-        """Put an order in its place by price and time."""
+        """Insert an order at its place by price and time."""
         if order.is_buy:
             insort(self.buys, order, key=_priority_of_buy)
         else:

@@ -1,11 +1,11 @@
 """Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
 
 Rows are numbered consecutively across the whole run (``first`` is the number of the first row still in memory), so row
-numbers stay valid when past rows are dropped. Nothing here loops over rows in Python.
+numbers stay valid when past rows are dropped. No code here loops over rows in Python.
 
 The search uses windows that double from `_WINDOW_MIN` rows until something touches, and remembers its progress: rows
-before ``scanned`` are clear. A distant order costs one comparison per row, once; an order replaced every second never
-pays for rows after its end.
+before ``scanned`` touch nothing. A distant order costs one comparison per row, only once, and an order that is replaced
+every second never pays for rows after its end.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
-_STEPS = 3  # rows to try one by one before a binary search
+_STEPS = 3  # how many rows to try one by one before a binary search
 # for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
 _NEAR = 64
-_GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
+_GO_ON = 4096  # a search extends itself up to this window; beyond that, the driver must call again later
 
 #: how many books to convert to lists at a time
 _ROWS_AT_ONCE = 128
@@ -34,12 +34,12 @@ _ROWS_AT_ONCE = 128
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
 
-#: what nothing touches
+#: bounds that nothing touches
 _NOTHING = Bounds()
 
 
 class VenueStream(Generic[_Columns]):
-    """Columns of one kind, contiguous from the latest row already reached."""
+    """Columns of one kind, contiguous from the latest past row on."""
 
     #: names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
@@ -48,7 +48,7 @@ class VenueStream(Generic[_Columns]):
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview: reading one takes a third of the time of a numpy scalar
+        # the same numbers as a memoryview, from which a read takes a third of the time of a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
@@ -57,7 +57,7 @@ class VenueStream(Generic[_Columns]):
         #: number of the row that `next_touch` found
         self.touch_row = -1
         self._ask_at: Nanos = 0
-        #: nothing is being searched for
+        #: True while nothing is being searched for
         self.is_idle = True
 
     # -- loading ------------------------------------------------------------------------------------------------------
@@ -66,8 +66,8 @@ class VenueStream(Generic[_Columns]):
         raise NotImplementedError
 
     def load(self, columns: _Columns) -> None:
-        """Append rows; drop those before the current row. Raises ValueError if they are older than the existing
-        rows.
+        """Append rows, and drop those before the current row. Raises ValueError if the new rows are older than existing
+        ones.
         """
         fresh = self._derive(columns)
         rows = len(columns)
@@ -98,11 +98,11 @@ class VenueStream(Generic[_Columns]):
     def _join(self, old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.concatenate((old, new))
 
-    # -- where we are ---------------------------------------------------------------------------------------------
+    # -- position ---------------------------------------------------------------------------------------------
 
     def position(self, time: Nanos) -> int:
-        """Return the number of rows received up to and including ``time``, that is, the number of the next one. Never
-        decreases.
+        """Return the number of rows received up to and including ``time``, which is also the number of the next row. It
+        never decreases.
         """
         cursor = self._cursor
         axis, held = self._axis, self.held
@@ -117,20 +117,20 @@ class VenueStream(Generic[_Columns]):
 
     @property
     def current(self) -> int:
-        """Number of the newest past row; one less than the first row in memory if there is none."""
+        """The number of the newest past row, or one less than the first row in memory if there is none."""
         return self.first + self._cursor - 1
 
     def time_of(self, row: int) -> Nanos | None:
-        """Return when the row is received; None if it is not loaded."""
+        """Return the receive time of a row, or None if it is not loaded."""
         index = row - self.first
         return self._axis[index] if index < self.held else None
 
     # -- the search -----------------------------------------------------------------------------------------------
 
     def watch(self, bounds: Bounds, floor: int) -> None:
-        """Search for ``bounds``; if they reach further than before, from row ``floor`` on.
+        """Search for ``bounds``, from row ``floor`` on if they reach further than before.
 
-        Narrower bounds keep the search result: a row that no longer touches anything is harmless.
+        Narrower bounds keep the search result, because a row that no longer touches anything is harmless.
         """
         old = self.bounds
         if (
@@ -149,7 +149,7 @@ class VenueStream(Generic[_Columns]):
         self.is_idle = bounds == _NOTHING
 
     def stop_watching(self) -> None:
-        """Nothing waits for the market any more."""
+        """Stop searching, because no order waits for the market any more."""
         self.bounds, self.is_idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
@@ -160,8 +160,8 @@ class VenueStream(Generic[_Columns]):
         self._ask_at = 0
 
     def next_touch(self, now: Nanos) -> tuple[Nanos, bool] | None:
-        """Return (time, True) of the next row that can touch, or (time, False) to ask again then; None if nothing will
-        come.
+        """Return (time, True) of the next row that can touch, or (time, False) to call again at that time; None if none
+        will come.
         """
         if self.is_idle:
             return None
@@ -213,20 +213,20 @@ class TradeStream(VenueStream[TradeColumns]):
             "ticks": columns.ticks,
             "lots": columns.lots,
             "side": columns.side,
-            # a buyer's trade reaches resting buys only beyond its price, so there it counts as one tick higher
+            # a buyer's trade reaches resting buys only beyond its price, so for them it counts as one tick higher
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }
 
     def first_from(self, time: Nanos) -> int:
-        """Number of the first row in memory received at ``time`` or later."""
+        """Find the number of the first row in memory received at ``time`` or later."""
         return self.first + int(self.received.searchsorted(time, side="left"))
 
     def sweep(self, start: int, stop: int, so_far: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """Return (highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these
         rows.
 
-        A trade of unknown side counts for both sides: the pessimistic choice.
+        A trade of unknown side counts for both sides, which is the pessimistic choice.
         """
         buy, buy_lots, sell, sell_lots = so_far
         cut = slice(max(start - self.first, 0), stop - self.first)
@@ -271,7 +271,7 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
-        #: by side and depth: rows as lists, from a first index on
+        #: rows as lists from a first index on, by side and depth
         self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
 
     def _view(self) -> None:
@@ -314,7 +314,9 @@ class BookStream(VenueStream[BookColumns]):
         return levels if 0 not in amounts else [level for level in levels if level[1]]
 
     def _convert(self, index: int, bids: bool, depth: int | None) -> tuple[int, list[list[int]], list[list[int]]]:
-        """Convert several rows at once: the first numpy call for a row costs as much as twenty of its levels."""
+        """Convert several rows at once, because the first numpy call for a row costs as much as twenty of its
+        levels.
+        """
         cut = slice(index, index + _ROWS_AT_ONCE)
         ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
         rows = (index, ticks[cut, :depth].tolist(), lots[cut, :depth].tolist())
@@ -323,7 +325,7 @@ class BookStream(VenueStream[BookColumns]):
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
         """Return True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change quickly, so a short look ahead nearly always suffices
+        width = 4  # levels change quickly, so looking a short way ahead nearly always suffices
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -391,7 +393,7 @@ class CandleStream(VenueStream[CandleColumns]):
             "low": columns.low,
             "close": columns.close,
             "lots": columns.lots,
-            # a bar without volume is empty: nothing fills in it
+            # a bar without volume is empty, so nothing fills in it
             "_low": np.where(traded, columns.low, NEVER_UP),
             "_high": np.where(traded, columns.high, NEVER_DOWN),
         }
@@ -408,8 +410,8 @@ class CandleStream(VenueStream[CandleColumns]):
         return mask
 
     def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
-        """Number of the bar at whose open an order is processed: the first with trades that opens no earlier than the
-        order was sent and ends after it arrived. None while it is not loaded.
+        """Find the number of the bar at whose open an order is processed: the first with trades that opens no earlier
+        than the order was sent and ends after it arrived. Returns None while it is not loaded.
         """
         # nearly always it is the current bar or the next, so check there before searching
         row, steps = self._cursor, 0

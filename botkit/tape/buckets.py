@@ -1,4 +1,4 @@
-"""Candle buckets: when they start and end, and which are missing."""
+"""Candle buckets: their starts and ends, and the missing ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def candle_ends(times: IntArray, resolution: str) -> IntArray:
 
 
 def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[Nanos, Nanos]]:
-    """Spans without candles: (end of the last candle before, start of the next), in ns."""
+    """Find spans without candles. Returns (end of the candle before, start of the candle after), in ns."""
     times = columns.time
     length = fixed_length(columns.resolution)
     if last_time is not None:

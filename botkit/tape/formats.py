@@ -25,14 +25,14 @@ _Chunk: TypeAlias = tuple[IntArray, np.ndarray[Any, np.dtype[np.int64]], int]
 _TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
 _AMOUNT = ("amount", "quantity", "qty", "size", "volume")
 _BUY = {"buy": 1, "b": 1, "bid": 1, "1": 1, "true": 1, "sell": -1, "s": -1, "ask": -1, "-1": -1, "false": -1}
-#: no side: the source does not say who was the taker
+#: no side, because the source does not say who was the taker
 _UNKNOWN_SIDE = {"": 0, "0": 0, "none": 0, "unknown": 0}
 
 
 def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
     """Find a pair by name, in upper or lower case. Raises DataError suggesting the nearest names if there is none."""
     if not name:
-        raise DataError(f"{where} does not name its pair; add `pair:` to the configuration or --pair to the command")
+        raise DataError(f"{where} does not name its pair; add `pair:` to the configuration, or --pair to the command")
     key = str(name).lower()
     if key in pairs:
         return pairs[key]
@@ -141,7 +141,7 @@ def guess_resolution(path: Path, time: IntArray) -> str:
     steps = np.diff(time)
     steps = steps[steps > 0]
     if not len(steps) and len(time) > 1:
-        raise DataError(f"{path}: rows must be sorted by time (--sort does it)")
+        raise DataError(f"{path}: rows must be sorted by time (use --sort)")
     if not len(steps):
         raise DataError(f"{path}: one candle does not reveal its resolution; set it with resolution: or --resolution")
     least = int(steps.min())
@@ -188,7 +188,7 @@ class CandleCheck:
             at = int(np.argmax(steps < 0)) + 1
             raise DataError(
                 f"{self.path}:{lines[at]}: {format_time(int(table[at, 0]))} comes after "
-                f"{format_time(int(table[at - 1, 0]))}; candles must be sorted by time (--sort does it)"
+                f"{format_time(int(table[at - 1, 0]))}; candles must be sorted by time (use --sort)"
             )
         self._check_prices(table, lines)
         self._check_distance(table, lines, resolution, first=first)
@@ -252,7 +252,7 @@ class CandleCheck:
 
 
 class TradeCsv:
-    """CSV trades: time, price, amount, and if known side (buy or sell: the taker's) and received.
+    """CSV trades: time, price, amount, and, if known, side (the taker's: buy or sell) and received.
 
     Options: ``pair``, ``timezone`` and ``sort`` as for candles. An ``is_buyer_maker`` column is understood as well: if
     the buyer was the maker, the taker sold.
@@ -287,7 +287,7 @@ class TradeCsv:
             if np.any(steps < 0):
                 raise DataError(
                     f"{path}:{lines[int(np.argmax(steps < 0))]}: this trade is older than the previous one; "
-                    "trades must be sorted by time (--sort does it)"
+                    "trades must be sorted by time (use --sort)"
                 )
             rows += len(time)
             last = int(received[-1])

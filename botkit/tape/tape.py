@@ -36,7 +36,7 @@ class Tape:
         self.path = path
         self.manifest = manifest
         self._journals = journals
-        #: how far each stream is in Parquet: after a crash in between, a journal may still hold rows that were
+        #: the end of each stream in Parquet, because after a crash a journal may still hold rows that were already
         #: converted
         self._written: dict[JournalKey, Nanos] = {(s.pair, s.kind): s.end for s in manifest.streams if not s.resolution}
         self._all_streams = _with_journals(manifest.streams, [j.streams(self._written) for j in journals])
@@ -47,10 +47,10 @@ class Tape:
 
     @classmethod
     def open(cls, path: Path | str, pairs: Mapping[str, Pair]) -> Tape:
-        """Open the folder; ``pairs`` says how to scale its prices and amounts. Raises DataError."""
+        """Open the folder. ``pairs`` says how to scale its prices and amounts. Raises DataError."""
         root = Path(path)
         journals = [journal for file in journal_files(root) if (journal := TapeJournal.open(file, pairs)) is not None]
-        if journals and not (root / MANIFEST_NAME).exists():  # a recording on its first day
+        if journals and not (root / MANIFEST_NAME).exists():  # the recording is on its first day
             heading = journals[0].heading
             manifest = Manifest(
                 name=root.name,
@@ -128,7 +128,7 @@ class Tape:
                 yield journal.path, columns
 
     def journal_damage(self) -> list[str]:
-        """Sentences on what is damaged in the journals of the recording."""
+        """Describe the damage in the journals of the recording."""
         return [sentence for journal in self._journals for sentence in journal.damage()]
 
     def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:

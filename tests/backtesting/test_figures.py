@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """Return (time, total value) at every close and after the fills of every moment."""
+    """Compute (time, total value) at every close and after the fills of every moment."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -70,8 +70,9 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
-    """Return what each selling order earned on coins that were bought, first in, first out, and what was earned in
-    all; coins handed over cost the first price and are sold last."""
+    """Compute the profit of each selling order on coins that were bought, first in, first out, and the total profit.
+    Coins handed over cost the first price and are sold last.
+    """
     given, bought = OPENING["btc"], []
     earned: dict[int, float] = defaultdict(float)
     total = 0.0
@@ -130,7 +131,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
         fall = max(fall, 1 - value / peak)
     assert figures["max_drawdown"] == close_to(fall)
 
-    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins
+    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins then
     for time, value in points:
         days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
     ends = [opening, *days.values()][:-1]  # the last day is not whole
@@ -158,7 +159,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     (row,) = result.strategies
     assert row.realised == close_to(total)
     assert figures["expectancy"] == close_to(sum(earned) / len(earned))
-    # a position keeps its average cost, so realised and unrealised differ, but not their sum
+    # a position uses its average cost, so realised and unrealised profit differ, but not their sum
     (position,) = row.positions
     assert position.realised + position.unrealised == pytest.approx(row.realised + row.unrealised, abs=1e-5)
 

@@ -1,4 +1,4 @@
-"""A run's figures with exact expected numbers, and the cases in which there is no figure."""
+"""A run's figures with exact expected numbers, and the cases in which a figure is missing."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def test_sharpe_and_sortino_match_a_hand_calculation() -> None:
     assert sortino(returns) == pytest.approx(mean / math.sqrt(0.0004 / 3) * math.sqrt(365))
 
 
-def test_with_under_thirty_daily_returns_there_is_a_reason_instead_of_ratios() -> None:
+def test_under_thirty_daily_returns_give_a_reason_instead_of_ratios() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     assert (sharpe(returns[1:]), sortino(returns[1:])) == (None, None)
     assert missing_ratios(returns) is None
-    assert missing_ratios(returns[1:]) == "29 daily returns; a ratio needs 30"
-    assert missing_ratios([0.1]) == "1 daily return; a ratio needs 30"
+    assert missing_ratios(returns[1:]) == "29 daily returns; a ratio needs at least 30"
+    assert missing_ratios([0.1]) == "1 daily return; a ratio needs at least 30"
 
 
 @pytest.mark.parametrize("returns", [[], [0.01], [0.0] * 30, [0.01] * 30])
@@ -153,7 +153,7 @@ def test_summary_of_a_small_run() -> None:
     assert summary["exposure"] == 0.5
     assert (summary["win_rate"], summary["profit_factor"]) == (1.0, None)
     assert summary["buy_and_hold_return"] == pytest.approx(0.2)
-    assert (summary["sharpe"], summary["sortino"]) == (None, None)  # one day
+    assert (summary["sharpe"], summary["sortino"]) == (None, None)  # because the run is only one day long
     assert (summary["events_per_second"], summary["orders_delayed"], summary["max_queue_ms"]) == (14, 3, 250.0)
     assert (summary["orders"], summary["fills"], summary["refused"]) == (4, 2, 2)
     json.dumps(summary, allow_nan=False)

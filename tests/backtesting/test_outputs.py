@@ -1,4 +1,4 @@
-"""The output folder: exact files, all or none, and never over a user's own files."""
+"""The output folder: exact files, written all or not at all, and never over a user's own files."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ POOLS = {"balance": "private", "order_book": "public"}
 
 
 def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
-    """The judge's limits in the form the router takes."""
+    """Return the judge's limits in the form that the router takes."""
     endpoints = {}
     for name in ("create_order", "create_batch", "cancel_order", "cancel_batch", "open_orders", "balance"):
         pool = POOLS.get(name, name)
@@ -50,7 +50,7 @@ def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
 
 
 def path_of(request: Request) -> tuple[str, str, object]:
-    """(method, path, JSON body)."""
+    """Return a request's method, path and JSON body."""
     if isinstance(request, CreateOrder):
         return "POST", "/orders/btc_twd", {"clientId": request.order.client_id}
     if isinstance(request, CreateBatch):
@@ -63,7 +63,7 @@ def path_of(request: Request) -> tuple[str, str, object]:
 
 
 class Sender:
-    """Drives the router on wall time."""
+    """Drives the router in real time."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         limits = json.loads(options.limits)
@@ -105,14 +105,14 @@ class Sender:
         self.session: aiohttp.ClientSession
 
     def create(self, owner: str) -> None:
-        """One more order."""
+        """Create one more order."""
         self._next_id += 1
         now = self._clock.now()
         self._asked[self._next_id] = (owner, now)
         self.router.create(order(self._next_id, owner), now)
 
     def cancel(self, owner: str) -> None:
-        """One more cancel."""
+        """Cancel one more order."""
         self._next_id += 1
         placed: Order = resting(self._next_id, owner)
         now = self._clock.now()
@@ -120,7 +120,7 @@ class Sender:
         self.router.cancel(placed, now)
 
     def read(self, owner: str, endpoint: str) -> None:
-        """One more read."""
+        """Send one more read."""
         make = make_open_orders if endpoint == "open_orders" else make_balances
         now = self._clock.now()
         self.router.read(make, endpoint=endpoint, owner=owner, priority=Priority.PRIVATE_READ, now=now)
@@ -130,7 +130,7 @@ class Sender:
         self.pump()
 
     def pump(self) -> None:
-        """Send what is due and schedule the next run."""
+        """Send the requests that are due and schedule the next run."""
         now = self._clock.now()
         while (due := self.router.next_due()) is not None and due <= now:
             for request in self.router.due(now).requests:
@@ -173,7 +173,7 @@ class Sender:
         self.pump()
 
     async def run(self, options: argparse.Namespace) -> None:
-        """The scenario."""
+        """Run the scenario."""
         if self.shared is not None:
             await self.shared.start(patience_s=30)
         connector = aiohttp.TCPConnector(limit=0)
@@ -200,7 +200,7 @@ class Sender:
             await self.shared.stop()
 
     async def _light(self, owner: str, random: Random) -> None:
-        """A strategy that does everything about once every two seconds."""
+        """Act as a strategy that does everything about once every two seconds."""
         while True:
             await asyncio.sleep(random.uniform(0.2, 0.8))
             deed = random.choice(["create", "cancel", "balance", "open_orders"])
@@ -214,7 +214,7 @@ class Sender:
 
 
 def link_of(options: argparse.Namespace) -> Link | None:
-    """The requested ledger."""
+    """Return the link to the requested ledger."""
     if options.ledger == "memory":
         return None
     if options.ledger.startswith("redis"):
@@ -225,7 +225,7 @@ def link_of(options: argparse.Namespace) -> Link | None:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--url", required=True)
     parser.add_argument("--limits", required=True, help="JSON: {pool: [[requests, seconds], ...]}")

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
-Prints its port, then answers until SIGTERM. Each request is stamped after an injected way in and answered after an
-injected way out. ``arrivals.json``: a list of [counter, nanoseconds, orders].
+Prints its port, then answers until SIGTERM. Each request is stamped after a simulated delay on its way in, and answered
+after one on the way out. ``arrivals.json``: a list of [counter, nanoseconds, orders].
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """The exchange's counter that a request counts against."""
+    """Return the exchange's counter that a request counts against."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":
@@ -40,11 +40,11 @@ class Judge:
         self._least_s, self._most_s = least_s, most_s
 
     def way(self) -> float:
-        """One direction of the network."""
+        """Simulate one direction of the network."""
         return self._random.uniform(self._least_s, self._most_s)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """As much of HTTP/1.1 with keep-alive as an honest client needs."""
+        """Speak as much of HTTP/1.1 with keep-alive as an honest client needs."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -75,12 +75,12 @@ async def serve(options: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, ended.set)
     await ended.wait()
-    # requests still arriving at the end come after everything that matters
+    # requests that still arrive at the end come after everything that matters
     options.out.write_text(json.dumps(judge.arrivals))
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--least-ms", type=float, default=1.0)

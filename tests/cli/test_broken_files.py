@@ -77,7 +77,7 @@ def break_it(config: Path, how: str) -> None:
 
 
 def arguments(command: list[str], config: Path) -> list[str]:
-    """The command line, with CONFIG in the right place."""
+    """Return the command line, with CONFIG in the right place."""
     place = 2 if command[0] == "capital" else 1
     return [*command[:place], str(config), *command[place:]]
 
@@ -126,7 +126,7 @@ def test_panic_halts_and_cancels_whatever_is_broken(
     assert halt is not None
     assert halt.kind == "panic"
     told = capsys.readouterr()
-    if how == "no YAML":  # then the account is unknown
+    if how == "no YAML":  # in that case the account is unknown
         assert code == 2
         assert "the account cannot be reached, so this command cancelled nothing" in told.err
         assert "not valid YAML" in told.err

@@ -119,7 +119,7 @@ def test_temporary_errors_are_retried(run: Run, tmp_path: Path) -> None:
     assert len(venue.requests) == 4
 
 
-def test_several_pairs_and_json(run: Run, tmp_path: Path) -> None:
+def test_several_pairs_are_downloaded_and_summarised_as_json(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "tape"
     with MarketVenue(candles=minutes(0, 10)) as venue:
         code, printed, err = run(

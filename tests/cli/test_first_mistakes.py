@@ -73,7 +73,10 @@ def test_a_method_that_hides_an_api_name_is_refused_like_a_parameter(
     bot = FirstBot(tmp_path, f"def {name}(self):\n    pass")
     assert bot.check() == 2
     said = capsys.readouterr().err
-    assert f"{bot.line_of('def ' + name)}: `{name}` of the strategy `Mine` would hide what every strategy has" in said
+    assert (
+        f"{bot.line_of('def ' + name)}: `{name}` of the strategy `Mine` would hide an attribute that every strategy has"
+        in said
+    )
 
 
 def test_an_attribute_or_a_mixins_method_is_refused_too(tmp_path: Path, capsys: Printed) -> None:

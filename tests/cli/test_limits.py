@@ -74,7 +74,7 @@ def test_a_malformed_override_is_refused_with_an_example() -> None:
 def test_usage_shows_how_much_bots_sharing_a_ledger_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
     nobody = CliRunner().invoke(limits, ["--usage"])
-    assert isinstance(nobody.exception, LedgerUnreachable)  # looking does not start a broker
+    assert isinstance(nobody.exception, LedgerUnreachable)  # asking for the usage does not start a broker
     assert "no bot on this machine is sharing its limits" in str(nobody.exception)
 
     async def share() -> None:

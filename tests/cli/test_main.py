@@ -1,4 +1,4 @@
-"""The command line's frame: exit codes, one line per error, and nothing imported before it is used."""
+"""The command line's main group: exit codes, one line per error, and nothing imported before it is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.errors import ConfigError
 from botkit.version import __version__
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"botkit {__version__}\n"
 
@@ -58,7 +58,7 @@ def test_an_error_is_one_clean_line(
 
 @pytest.fixture
 def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command `try WHAT` that ends as WHAT says."""
+    """Add a command `try WHAT` that ends as WHAT says."""
 
     @click.command(name="try")
     @click.argument("what")
@@ -79,7 +79,7 @@ def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("with_command")
-def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_of_error_has_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["try", "0"]) == 0
     assert main(["try", "1"]) == 1
     assert main(["try", "config"]) == 2

@@ -41,7 +41,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def numbers(tape: Path, pair: str = "btc_twd") -> list[int]:
-    """The recorded trades' numbers, which the venue encodes in their prices."""
+    """Return the recorded trades' numbers, which the venue encodes in their prices."""
     chunks = Tape.open(tape, packaged_pairs()).read(pair, "trades")
     scale = 10 ** packaged_pairs()[pair].rules.price_decimals
     return [int(ticks) // scale - 1_000_000 for columns in chunks for ticks in columns.ticks]  # type: ignore[union-attr]
@@ -61,7 +61,7 @@ def started(venue: MarketVenue, out: Path, *more: str) -> subprocess.Popen[str]:
 def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not what():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.02)
 
 
@@ -93,7 +93,7 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     process.kill()
     killed = time.time()
     process.communicate()
-    # read immediately, from the journal
+    # read at once, from the journal
     before = numbers(out)
     assert before == list(range(before[0], before[-1] + 1))
     last_kept = next(at for at, number in venue.trades if number == before[-1])
@@ -147,7 +147,7 @@ def test_a_lost_connection_is_a_gap_in_books_and_in_trades_beyond_the_list(
     run: Run, venue: MarketVenue, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
-    venue.keep = 3  # ten trades happen during half a second of backoff
+    venue.keep = 3  # half a second of backoff misses ten trades
     process = started(venue, out)
     wait_for(lambda: journal_bytes(out) > 3_000)
     venue.cut()

@@ -91,7 +91,7 @@ async def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.Monkey
     installed: list[int] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "add_signal_handler", lambda number, call: installed.append(number))
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # this is what nohup does
     try:
         _Signals([]).install()
         assert signal.SIGHUP not in installed
@@ -105,7 +105,7 @@ async def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.Monkey
 def wait_for(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 
@@ -131,7 +131,7 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
     process = subprocess.Popen(
         [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
         stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=environ, cwd=tmp_path, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup would be inherited
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the effect of nohup would be inherited
     )  # fmt: skip
     os.close(theirs)
     status = tmp_path / "state" / "rests" / "emulator" / "inside" / "status.json"
@@ -140,7 +140,7 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
             os.close(ours)
         wait_for(lambda: status.exists() and json.loads(status.read_bytes())["open_orders"] == 1)
         written = json.loads(status.read_bytes())["time"]
-        # past the line printed every five seconds
+        # beyond the line that is printed every five seconds
         wait_for(lambda: json.loads(status.read_bytes())["time"] > written + 6 * NS_PER_S)
         assert process.poll() is None, "the bot ended because it could not print"
         process.send_signal(signal.SIGHUP)

@@ -59,7 +59,7 @@ def picture(*strategies: PictureStrategy, halted: str | None = None) -> Picture:
     )  # fmt: skip
 
 
-def test_the_screen_and_the_status_line_begin_with_it() -> None:
+def test_the_screen_and_the_status_line_begin_with_a_stopped_strategy() -> None:
     row = PictureStrategy(
         name="s", state="stopped", orders=0, fills=0, skips=0, refusals=0, why_not="boom", stopped="boom in on_bar"
     )

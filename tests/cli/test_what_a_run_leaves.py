@@ -1,4 +1,4 @@
-"""After a run: what `status` and the log file say, and files that compare with a backtest's."""
+"""After a run, `status` and the log file say what happened, and its files can be compared with a backtest's."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Printed = pytest.CaptureFixture[str]
 @pytest.fixture
 def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> FirstBot:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())  # an emulator before this one was ahead of its time
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())  # an earlier emulator's clock may be ahead of this one's
     bot = FirstBot(tmp_path, BODY, extra="log: {file: bot.log, level: debug}\n")
     bot.write("log: {file: bot.log, level: debug}\n", balances="{twd: 1000000}")
     assert main(["run", str(bot.config), "--duration", "3s", "--plain"]) == 0

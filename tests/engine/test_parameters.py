@@ -1,4 +1,4 @@
-"""Parameters: what a class may declare, and what values a configuration may give."""
+"""Parameters: the declarations allowed in a class, and the values allowed in a configuration."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """Stands in for Strategy, which is recognised by this attribute."""
+    """A stand-in for Strategy, which is recognised by this attribute."""
 
     __botkit_strategy__: ClassVar[bool] = True
-    _context: Unknown  # not resolvable, and not ours to resolve
+    _context: Unknown  # cannot be resolved and need not be, because it is private
 
     @property
     def now(self) -> int:
@@ -259,7 +259,7 @@ def test_whole_numbers_are_accepted_in_every_spelling(given: Any) -> None:
     [True, False, 1.5, "1.5", "010", "1e3", "1_000", "ten", "", float("nan"), float("inf"), [1], {}, b"1", "0x10",
      Decimal("1E+999999"), "١٠"],
 )  # fmt: skip
-def test_anything_else_is_not_a_whole_number(given: Any) -> None:
+def test_other_values_are_not_whole_numbers(given: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         only(Whole, given)
     assert caught.value.name == "x"
@@ -272,7 +272,7 @@ def test_floats_are_accepted_in_every_spelling(given: Any, wanted: float) -> Non
 
 
 @pytest.mark.parametrize("given", [True, "1e3", "nan", "inf", float("inf"), "010.5", "1,5", 10**400, None, "", "true"])
-def test_anything_else_is_not_a_float(given: Any) -> None:
+def test_other_values_are_not_floats(given: Any) -> None:
     with pytest.raises(ParameterError):
         only(Floating, given)
 
@@ -398,7 +398,7 @@ def test_a_single_value_can_be_checked_alone() -> None:
     st.sampled_from([Whole, Floating, Exact, Text, Truth, OnePair, ManyPairs, OneMode, OneStep, Choice]),
 )
 @settings(deadline=None, max_examples=300)
-def test_any_input_raises_nothing_but_a_parameter_error(value: Any, cls: type) -> None:
+def test_invalid_input_raises_only_parameter_errors(value: Any, cls: type) -> None:
     with contextlib.suppress(ParameterError):
         only(cls, value)
 

@@ -1,4 +1,4 @@
-"""Exits that the engine manages."""
+"""Exits managed by the engine."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_protection_also_covers_the_next_position() -> None:
     assert len(exits(b)) == 2
 
 
-def test_coins_locked_by_own_asks_are_freed_and_sold_at_once() -> None:
+def test_coins_locked_by_our_own_asks_are_freed_and_sold_at_once() -> None:
     b = bot(stop_loss_pct=5)
     ask = b.s.sell(BTC, amount=1, price=1_200)
     b.end_turn()
@@ -120,7 +120,7 @@ def test_an_exit_that_cannot_be_a_market_order_is_sent_as_a_limit_order() -> Non
     assert order.reduces
 
 
-def test_an_exit_sells_what_a_thin_book_can_take() -> None:
+def test_an_exit_sells_as_much_as_a_thin_book_can_absorb() -> None:
     b = bot(stop_loss_pct=5)
     b.book([(940, 100)], [(950, 100)])
     b.trade(940)

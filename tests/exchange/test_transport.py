@@ -1,4 +1,4 @@
-"""One call: sent once, limited in time and size, with errors that say what to do next."""
+"""A call is sent once, limited in time and size, and its errors say what to do next."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
             writer.write(http(b'{"data":[]}'))
             await writer.drain()
             return True
-        return False  # read the second request on the kept connection, then drop it
+        return False  # read the second request on the kept connection, then drop the connection
 
     if switch == "the connector alone":
         made = transport_module.once_only_session
@@ -254,7 +254,7 @@ async def test_secrets_appear_in_no_error_and_no_log(caplog: pytest.LogCaptureFi
                 await call(c)
             error: BaseException | None = caught.value
             texts.append("".join(traceback.format_exception(caught.value)))
-            while error is not None:  # contexts that a printed traceback hides count as well
+            while error is not None:  # contexts that a printed traceback hides must not show it either
                 texts.append(repr(error) + repr(error.args))
                 error = error.__cause__ or error.__context__
     for text in [*texts, caplog.text]:
@@ -269,7 +269,7 @@ async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.Monk
 
 
 async def test_no_urgent_call_waits_for_another() -> None:
-    """All of them reach the exchange, although it answers none until the last has arrived."""
+    """All of them must reach the exchange, although it answers none until the last has arrived."""
     arrived, everybody = 0, asyncio.Event()
 
     async def together(_request: web.Request) -> web.StreamResponse:
@@ -294,7 +294,7 @@ async def test_urgent_calls_do_not_queue_behind_others() -> None:
 
     replies = {"GET /v3/accounts/balance": stuck, "DELETE /v3/orders/btc_twd/1": '{"orderId":"1"}'}
     async with venue(replies) as v, client(v.rest) as c:
-        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool holds
+        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool can hold
         await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
             assert (await c.cancel_order("btc_twd", "1")).order_id == "1"

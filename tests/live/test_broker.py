@@ -1,4 +1,4 @@
-"""The broker as a process: found or started, shared, killed, replaced, and judged from outside."""
+"""Tests the broker as a process: found or started, shared, killed, replaced, and judged from outside."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A broker's folder; the broker ends with the test."""
+    """Return a broker's folder. The broker ends with the test."""
     place = tmp_path / getattr(request, "param", "b")
     yield place
     if sys.platform == "linux":
@@ -128,7 +128,7 @@ def test_a_port_requires_its_token(tmp_path: Path) -> None:
 
 
 class System:
-    """The machine's counter, and successive brokers on it."""
+    """The machine's counter, and its successive brokers."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -136,7 +136,7 @@ class System:
         self.begin()
 
     def begin(self) -> None:
-        """A new broker, which finds its predecessor's files."""
+        """Start a new broker, which finds its predecessor's files."""
         self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
     def say(self, message: Message) -> LedgerReply:
@@ -145,7 +145,7 @@ class System:
 
 @pytest.fixture
 def system(tmp_path: Path) -> System:
-    """A broker from which a bot has leased three slots."""
+    """Start a broker from which a bot has leased three slots."""
     made = System(tmp_path / "ledger")
     made.say(Join("a", "", (POOL,)))
     assert made.say(TAKE_THREE).granted == ((0, 3),)
@@ -156,7 +156,7 @@ def test_a_broker_that_never_ran_opens_at_once_and_its_successor_keeps_its_state
     before = system.say(AskUsage())
     system.begin()
     assert system.say(AskUsage()) == before
-    assert system.say(TAKE_THREE).granted == ((0, 3),)  # the answer that it gave then
+    assert system.say(TAKE_THREE).granted == ((0, 3),)  # the same answer as then
     assert held(before) == (3, 3)
 
 
@@ -179,26 +179,26 @@ def test_a_lost_ledger_stays_closed_while_earlier_requests_may_count(system: Sys
     reply = system.say(Sync("b", 1, (Report(pool=0, wanted=3),)))
     assert reply.granted == ()
     ((_, wait),) = reply.closed
-    assert 62 * NS_PER_S < wait < 63 * NS_PER_S  # a request may arrive for two seconds, and counts for a minute
+    assert 62 * NS_PER_S < wait < 63 * NS_PER_S  # a request may arrive within two seconds, and counts for a minute
     system.now += wait
-    system.say(Join("b", "", (POOL,)))  # it was silent all that time
+    system.say(Join("b", "", (POOL,)))  # the bot was silent all that time
     assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
 
 
 def test_a_silent_bot_is_declared_dead_even_by_a_replaced_broker(system: System) -> None:
     system.say(Join("b", "", (POOL,)))
-    for number in range(1, 9):  # only "b" goes on, by heartbeats that are not worth writing
+    for number in range(1, 9):  # only "b" continues, with heartbeats that are not worth writing
         system.now += NS_PER_S
         system.say(Sync("b", number))
     assert held(system.say(AskUsage())) == (0, 3)
     system.begin()
     system.now += 4 * NS_PER_S
-    assert held(system.say(AskUsage())) == (3, 3)  # it could not be heard while there was no broker
+    assert held(system.say(AskUsage())) == (3, 3)  # it could not send anything while there was no broker
     system.now += 2 * NS_PER_S
     assert held(system.say(AskUsage())) == (0, 3)
 
 
-# -- judged from outside, with windows of a few seconds in place of a minute -------------------------------------------
+# -- judged from outside, with windows of a few seconds instead of a minute ------------------------------------------
 
 
 def judge(window_s: int, processes: int, seconds: float, deeds: Callable[[Trial, Path], None] | None = None) -> None:
@@ -211,7 +211,7 @@ def judge(window_s: int, processes: int, seconds: float, deeds: Callable[[Trial,
         verdict, told = judged.verdict()
         assert told
         assert verdict["violations"] == 0, verdict
-        # the share of a window of seconds that a way of 80 ms takes is larger than that of a minute's
+        # 80 ms on the way take a larger share of a few seconds than of a minute
         assert used(verdict, "create_order") >= (85 if deeds is None else 50), verdict
 
 

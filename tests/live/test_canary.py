@@ -1,4 +1,4 @@
-"""A run never leaves or prints the account's key or secret, whatever goes wrong."""
+"""A run never stores or prints the account's key or secret, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ emulator:
 
 
 def forms(text: str) -> list[bytes]:
-    """Forms in which a secret may appear."""
+    """Return the forms in which a secret may appear."""
     plain = text.encode()
     return [
         plain,
@@ -78,13 +78,13 @@ def forms(text: str) -> list[bytes]:
 def assert_absent(what: str, content: bytes) -> None:
     for secret in (SECRET, KEY, REDIS, quote(REDIS, safe="")):
         for form in forms(secret):
-            assert form not in content, f"{what} holds the secret"
+            assert form not in content, f"{what} contains the secret"
 
 
 def arguments_of(process_id: int) -> bytes:
     try:
         return Path(f"/proc/{process_id}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):  # it has ended, or there is no such file system
+    except (FileNotFoundError, ProcessLookupError):  # the process has ended, or there is no such file system
         return b""
 
 
@@ -96,7 +96,7 @@ def free_port() -> int:
 
 
 def metrics_of(port: int, process_id: int) -> bytes:
-    """The bot's figures, or nothing if it ended before it had any."""
+    """Return the bot's metrics, or nothing if it ended before it had any."""
     end = time.monotonic() + 60
     while time.monotonic() < end and arguments_of(process_id):
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:
@@ -158,7 +158,7 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
     if not fault:
         assert {"journal.sqlite", "decisions.jsonl", "inputs.bin", "inputs.json"} <= names
         assert b"this strategy fails" in err
-        assert b"canary (emulator): error: " in err, "the notifier has told of it"
+        assert b"canary (emulator): error: " in err, "the notifier has reported it"
         assert b"botkit_up" in metrics
         header = json.loads(next(path for path in files if path.name == "inputs.json").read_text())
         assert header["mode"] == "emulator"
@@ -187,7 +187,7 @@ class Server:
         writer.close()
 
 
-async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None:
+async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None:
     pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY.replace("self.count > 6", "self.count > 10**9"))
@@ -237,7 +237,7 @@ async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None
     async with listening, make_emulator(EmulatorOptions(accounts=(account,), history_days=0.02)) as emulator:
         where = ("--rest", emulator.rest, "--ws", emulator.ws)
         code, out = await botkit("run", str(config), *where, "--duration", "3s", "--plain")
-        assert b"redis://127.0.0.1" in out, "the bot has told which ledger does not answer"
+        assert b"redis://127.0.0.1" in out, "the bot has said which ledger does not answer"
         for arguments in (
             ("config", "show", str(config)),
             ("config", "show", str(written)),
@@ -258,7 +258,7 @@ async def test_a_shared_ledgers_password_is_left_nowhere(tmp_path: Path) -> None
             str(tmp_path / "t"),
         )
         await botkit(*download, "--ledger", f"redis://:${{CANARY_REDIS}}@127.0.0.1:{port}/0")
-    # a clock of its own needs no shared ledger: so this one trades
+    # a bot on a clock of its own needs no shared ledger, so this one trades
     options = EmulatorOptions(accounts=(account,), history_days=0.02, speed=2)
     async with make_emulator(options) as emulator:
         where = ("--rest", emulator.rest, "--ws", emulator.ws)

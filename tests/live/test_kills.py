@@ -1,6 +1,6 @@
-"""kill -9 at every moment of an order's path, and what protects against it: nothing lost, doubled or orphaned.
+"""kill -9 at every moment of an order's path loses, doubles and orphans nothing.
 
-`python -m tests.benchmarks.kill_runs --kills 200` is the long run of the same.
+`python -m tests.benchmarks.kill_runs --kills 200` does the same for longer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.live.world import World, far_buy, puppet, settled, until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL on Windows")
 
-#: in parts, so that several workers share them
+#: in parts, so that several workers can share them
 PARTS = 4
 KILLS = plan(69, Random(5))
 
@@ -42,10 +42,10 @@ async def test_no_order_is_lost_doubled_or_orphaned_wherever_the_bot_is_killed(t
     findings = await run_kills(tmp_path, phases, seed=part)
     assert findings.broken == []
     assert findings.kills.total() == len(phases)
-    assert sum(findings.in_doubt[phase] for phase in BETWEEN), "nobody was killed between the row and the answer"
+    assert sum(findings.in_doubt[phase] for phase in BETWEEN), "no bot was killed between the row and the answer"
     assert findings.orders > len(phases)
     assert findings.executed
-    assert max(findings.restarts_s) < 20, "under 10 s on an idle machine"
+    assert max(findings.restarts_s) < 20, "reconciling must take less than 10 s on an idle machine"
 
 
 def test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_each_phase_has_its_share() -> None:
@@ -83,7 +83,7 @@ async def test_the_judge_detects_an_order_that_no_journal_knows(
         )
         venue.kernel.submit(DEFAULT_ACCOUNT.email, CreateOrder(id=1, order=order, timestamp=venue.now), venue.now)
         await until(lambda: exchange_rows(world.emulator))
-        await world.judge("an order by another hand")
+        await world.judge("an order that somebody else placed")
         assert {text.split(":")[0] for text in world.findings.broken} == {"lost", "orphaned"}
 
 
@@ -107,7 +107,7 @@ async def test_the_guard_cancels_a_silent_bots_orders(world: World) -> None:
     )
     world.config.write_text(text)
     world.config.chmod(0o600)
-    # the guard finds a folder's mode in its path
+    # the guard finds the mode in the folder's path
     folder = StateFolder(world.folder / "world" / "emulator" / "x")
     folder.path.parent.mkdir(parents=True)
     await world.crash(bot)
@@ -136,7 +136,7 @@ async def test_the_guard_recognises_an_order_whose_answer_the_bot_never_read(wor
     journal = Journal.open(bot.parts.folder.journal, read_only=True)
     [row] = journal.order_rows()
     journal.close()
-    own = OwnOrders([{**row, "order_id": ""}])  # as a kill before the stream told of it leaves the row
+    own = OwnOrders([{**row, "order_id": ""}])  # the row as a kill leaves it before the stream has shown the order
     assert mine in own
     assert msgspec.structs.replace(mine, client_id=mine.client_id + 1) not in own
     assert msgspec.structs.replace(mine, price_ticks=mine.price_ticks + 1) not in own

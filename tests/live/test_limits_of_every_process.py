@@ -1,5 +1,6 @@
-"""Whatever of botkit asks the exchange anything counts into the windows that all of it shares: the emulator's own
-count of arrivals never exceeds what the ledger knows to be taken."""
+"""Every request that any part of botkit sends is counted in the shared windows. The emulator's own count of arrivals
+never exceeds the slots that the ledger has given out.
+"""
 
 from __future__ import annotations
 
@@ -72,12 +73,14 @@ class Exchange:
         assert bot.returncode is None, (await bot.communicate())[1].decode()
 
     def arrived(self, *endpoints: str) -> int:
-        """How many of these requests have arrived."""
+        """Return how many of these requests have arrived."""
         counts = self.emulator.venue.limits.counts
         return sum(counts[endpoint].arrivals for endpoint in endpoints if endpoint in counts)
 
     async def unaccounted(self) -> dict[str, tuple[int, int]]:
-        """Windows in which more requests arrived, by the exchange's count, than the ledger knows: (arrived, known)."""
+        """Return the windows in which, by the exchange's count, more requests arrived than the ledger knows of, as
+        (arrived, known).
+        """
         link: Any = ledger_link(None)
         try:
             usage = (await link.call(AskUsage())).usage
@@ -125,7 +128,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_not
         for endpoint in ("balance", "open_orders", "trading_history", "trading_pairs"):
             assert exchange.arrived(endpoint), endpoint
         assert emulator.venue.limits.refused == 0
-    # and what the ledger gave to each, and when, is part of what a replay runs over
+    # a replay also covers what the ledger gave to each bot, and when
     runs = sorted((own_folders / "state").glob("*/*/*/runs/1"))
     assert [run.parts[-5] for run in runs] == ["greedy", "paper"]
     for run in runs:
@@ -135,7 +138,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_not
 
 
 async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) -> None:
-    """Nobody answers at the broker's place and none can be started there; afterwards the ledger is as it was."""
+    """No broker answers and none can be started. Afterwards the ledger is as it was."""
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         config = exchange.config("alone")
@@ -144,7 +147,7 @@ async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) 
         await exchange.trading(bot)
         config.write_text(config.read_text() + "limits: {ledger: 'redis://127.0.0.1:1/0'}\n")
         told = await exchange.done(await exchange.begin("panic", config, "--rest", emulator.rest))
-        assert told.index("new orders are held back") < told.index("going ahead without it")
+        assert told.index("new orders are blocked") < told.index("going ahead without it")
         assert "redis://127.0.0.1:1/0 cannot be reached" in told
         assert "none still open" in told
         await exchange.done(await exchange.begin("stop", config))
@@ -152,7 +155,7 @@ async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) 
         assert emulator.venue.limits.refused == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped there")
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be suspended there")
 async def test_panic_works_while_the_bot_hangs_with_its_slots(own_folders: Path) -> None:
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:

@@ -1,4 +1,4 @@
-"""The modes of `botkit run`: what each refuses, paper trading, signals, and that no secret is left behind."""
+"""Tests the modes of `botkit run`: what each refuses, paper trading, signals, and that no secret is left behind."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_impossible_requests_are_refused_in_one_line(
 
 
 async def test_paper_trades_on_another_markets_data_and_leaves_it_alone(world: World) -> None:
-    # the reads of the market would count at a broker of this machine
+    # market reads would otherwise count at this machine's broker
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
     async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
         bot = await start(parts, Notices())
@@ -178,7 +178,7 @@ async def test_sigterm_stops_cleanly_and_leaves_the_final_status(
     assert "the emulator and its orders ended with the bot" in capsys.readouterr().err
 
     document = json.loads(status.read_bytes())
-    status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a kill leaves it
+    status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a killed bot leaves it
     assert main(["status", str(path)]) == 3
     assert "did not stop cleanly; last status from 1970-01-01T08:00:00.000+08:00" in capsys.readouterr().out
 

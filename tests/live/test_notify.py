@@ -1,4 +1,4 @@
-"""What notifiers send, how much of it, and what happens when they fail."""
+"""Tests what notifiers send, how much of it, and what happens when they fail."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_over_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() 
         box.tell("error", f"error {i}", NOW + i)
         sent += box.take(NOW + i)
     assert [m.text.split("\n")[0] for m in sent] == ["error 0", "error 1"]
-    assert "the 2. message of today" in sent[1].text
+    assert "message 2 of today" in sent[1].text
     box.tell("breaker", "halted", NOW + 10)
     assert [m.text for m in box.take(NOW + 10)] == ["halted"]
-    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages of the previous day were held back"]
+    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages were held back on the previous day"]
     box.tell("error", "another day", NOW + DAY)
     assert box.take(NOW + DAY)[0].text.startswith("another day")
 
@@ -124,7 +124,7 @@ class Clock:
 
 
 class Collected:
-    """Remembers messages; fails the first ``failures`` times; hangs until ``gate`` is set where there is one."""
+    """Collects messages. It fails the first ``failures`` times, and hangs until ``gate`` is set if there is one."""
 
     def __init__(self, failures: int = 0, gate: threading.Event | None = None) -> None:
         self.messages: list[tuple[str, str, str]] = []
@@ -150,7 +150,7 @@ def telling(*notifiers: Collected, redactor: Redactor | None = None, **policy: A
 def until(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + 10
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.005)
 
 
@@ -163,7 +163,7 @@ def test_a_hanging_notifier_delays_neither_the_bot_nor_the_others() -> None:
         told.tell("error", f"error {i}")
     assert time.monotonic() - began < 1.0
     until(lambda: free.messages)
-    assert told.figures["dropped"] >= 1  # the queue of the stuck one is bounded
+    assert told.figures["dropped"] >= 1  # the stuck notifier's queue is bounded
     gate.set()
     told.close()
     assert stuck.messages
@@ -226,7 +226,7 @@ def test_policy_options_are_separated_from_the_notifiers_own() -> None:
         policy_of("info", {"daily_cap": 0})
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a module that Apprise imports
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised by a module that Apprise imports
 def test_apprise_never_shows_an_address(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("apprise")
     for options, message in (

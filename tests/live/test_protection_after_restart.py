@@ -1,4 +1,4 @@
-"""A trailing stop remembers the price's peak even though the bot was not running all the time."""
+"""A trailing stop remembers the price's peak across a restart."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(wor
     bought = puppet(bot).market_buy("btc_usdt", spend=100)
     bot.driver.wake()
     await until(lambda: bought.is_final and "btc_usdt" in bot.view.kept("p")["best"])
-    bot.comparisons.at_once()  # whatever else is written down takes it along
+    bot.comparisons.at_once()  # any other commit saves the peak as well
     await until(lambda: json.loads(bot.journal.meta("strategy:p") or "{}").get("best"))
     await world.crash(bot)
     journal = Journal.open(bot.parts.folder.journal)
     kept = json.loads(journal.meta("strategy:p") or "")
-    kept["best"]["btc_usdt"] *= 1.5  # the price has been there, and has come down again by a third
+    kept["best"]["btc_usdt"] *= 1.5  # the price has been there and has fallen again by a third
     journal.put_meta({"strategy:p": json.dumps(kept)})
     journal.close()
 
@@ -33,4 +33,4 @@ async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(wor
     await until(lambda: puppet(again).position("btc_usdt").is_flat)
     sold = [row for row in world.exchange_orders() if row.side.value == "sell"]
     assert len(sold) == 1
-    await until(lambda: not again.view.kept("p")["best"])  # the next position starts over
+    await until(lambda: not again.view.kept("p")["best"])  # the next position starts with a new peak

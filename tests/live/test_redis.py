@@ -1,4 +1,4 @@
-"""The ledger on a Redis server: one value changed by several processes, and the server's possible faults."""
+"""Tests the ledger on a Redis server: one value that several processes change, and the server's possible faults."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def link_to(url: str, key: str = "test") -> RedisLink:
 
 
 def as_open(url: str, key: str) -> None:
-    """Nothing earlier is in doubt, so that no test has to wait for a window."""
+    """Return the ledger as open, with nothing earlier in doubt, so that no test has to wait for a window."""
     change(url, key, lambda kept: [setattr(window, "lost_at", None) for window in kept.ledger.windows.values()])
 
 
@@ -70,7 +70,7 @@ async def test_simultaneous_requests_never_get_more_slots_than_exist(url: str) -
         wants = (Report(pool=0, wanted_urgently=1),)
         replies = await asyncio.gather(*(link.call(Sync(f"p{n}", number, wants)) for n, link in enumerate(links)))
         granted += sum(count for reply in replies for _, count in reply.granted)
-    assert granted == 20  # all of the window, which is shorter than nobody's patience here
+    assert granted == 20  # the whole window, which is shorter than any patience here
     usage = {row.key: row for row in (await links[0].call(AskUsage())).usage}
     assert usage["ip|create|20/2"].leased == 20
     for link in links:
@@ -104,7 +104,7 @@ async def test_a_clock_set_back_frees_nothing_early(url: str) -> None:
         kept.ledger.holders["a"].heard += NS_PER_HOUR
 
     change(url, "back", an_hour_ahead)
-    await asyncio.sleep(1.1)  # the window passes, but not by the server's clock, which lies an hour back now
+    await asyncio.sleep(1.1)  # the window passes, but not by the server's clock, which is an hour behind now
     assert (await link.call(Sync("a", 3, (Report(pool=1, wanted_urgently=1),)))).granted == ()
     await link.close()
 
@@ -116,7 +116,7 @@ async def test_a_clock_set_forward_closes_every_window(url: str) -> None:
     await link.call(Join("a", "", POOLS))
     as_open(url, "forward")
     assert (await link.call(Sync("a", 1, (Report(pool=0, wanted=1),)))).granted == ((0, 1),)
-    clock._offset -= 2 * NS_PER_S  # by our clock, the server's has run ahead
+    clock._offset -= 2 * NS_PER_S  # compared with our clock, the server's has run ahead
     reply = await link.call(Sync("a", 2, (Report(pool=0, wanted=1),)))
     assert reply.granted == ()
     assert {place for place, _ in reply.closed} == {0, 1, 2}
@@ -137,12 +137,12 @@ async def test_a_restarted_server_opens_no_window_until_it_has_fully_passed(tmp_
     with redis_server(tmp_path, port):
         with pytest.raises(LedgerUnreachable):
             await link.call(AskUsage())
-        # the snapshot that it has read may be old: holders join anew, and every window passes once
+        # the snapshot that it has read may be old, so holders join again, and every window must pass once
         assert (await link.call(Sync("a", 2, (Report(pool=0, wanted=1),)))).status == "unknown holder"
         await link.call(Join("a2", first.ledger, spec))
         reply = await link.call(Sync("a2", 1, (Report(pool=0, wanted=1),)))
         assert reply.granted == ()
-        # the longest window of each, and what may arrive until then
+        # the longest window of each pool, plus the time in which requests may still arrive
         assert [round(wait / NS_PER_S, 1) for _, wait in reply.closed] == [2.1, 1.1, 3.1]
     await link.close()
 

@@ -60,7 +60,7 @@ async def test_an_internal_error_ends_the_bot_and_still_cancels_its_orders(
     assert isinstance(bot.driver.fault, AssertionError)
     await stop(bot)
     assert not world.exchange_orders(open_only=True)
-    assert bot.standing().journal_sha256 == sha, "the engine decides nothing after a fault"
+    assert bot.standing().journal_sha256 == sha, "the engine must decide nothing after an internal error"
 
 
 async def test_on_stop_keep_leaves_orders_open(world: World) -> None:
@@ -88,12 +88,12 @@ async def test_on_stop_flatten_returns_to_the_given_holdings(world: World, capit
     assert abs(p.position("btc_usdt").amount - given) > 0.02
     await stop(bot)
     least = float(p.position("btc_usdt").pair.rules.least_amount)
-    assert abs(p.position("btc_usdt").amount - given) < least + 0.0002, "but for the fees in coins"
+    assert abs(p.position("btc_usdt").amount - given) < least + 0.0002, "except for the fees in coins"
     assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
 
 
 async def test_orders_placed_while_a_strategy_is_being_stopped_do_not_stay_at_the_exchange(world: World) -> None:
-    """Receives the fills of its last orders, and answers each with a new order."""
+    """The strategy receives its last orders' fills, and answers each with a new order."""
     plugin = world.folder / "plugins" / "puppet.py"
     plugin.write_text(
         plugin.read_text().replace(
@@ -170,7 +170,7 @@ async def test_the_latch_is_the_last_check_before_the_socket(world: World) -> No
     bot = await world.start()
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
     assert not order.is_refused
-    # set by another process between the decision and the sending
+    # another process sets it between the decision and the sending
     bot.parts.folder.set_halt(KeptHalt(kind="panic", reason="by another process", time=0))
     bot.driver.wake()
     await until(lambda: order.is_final)
@@ -326,7 +326,7 @@ async def test_a_lost_stream_is_reported_and_followed_by_a_comparison(world: Wor
     assert order.state is OrderState.OPEN
 
 
-# -- parts on their own -----------------------------------------------------------------------------------------------
+# -- parts by themselves ----------------------------------------------------------------------------------------------
 
 
 def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
@@ -417,10 +417,10 @@ async def test_a_quiet_book_is_read_and_the_second_differing_read_trips_the_brea
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
-    # no frame comes any more, however often the stream is connected again, while the market goes on
+    # no frame arrives any more, however often the stream reconnects, while the market goes on
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
     await until(lambda: "and the stream reconnects" in told(bot), 40)
-    assert bot.view.halted is None, "once may be chance"
+    assert bot.view.halted is None, "a single difference may be chance"
     await until(lambda: bot.view.halted is not None, 40)
     assert "changes, but the stream does not show it" in (bot.view.halted or "")
 

@@ -50,12 +50,12 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
 
 async def creates_held(link: Link) -> int:
     rows: Any = (await link.call(AskUsage())).usage
-    # an order rides alone or, where the process has no single slot in stock at that moment, in a batch
+    # an order is sent alone or, if the process has no single slot in stock at that moment, in a batch
     ways = ("bitopro|ip=shared|create_order|1200/60s", "bitopro|ip=shared|create_batch|90/60s")
     return sum(row.held for row in rows if row.key in ways)
 
 
-@pytest.mark.real_time  # the broker is a process behind a socket
+@pytest.mark.real_time  # real time, because the broker is a process behind a socket
 async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     folder = tmp_path / "b"
@@ -66,14 +66,14 @@ async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, m
             await until(lambda: puppet(bot).last_price("btc_usdt") is not None)
             for _ in range(5):
                 await settled(far_buy(bot))
-            arrived = len(world.exchange_orders())  # on a slow machine one may be too old to be sent
+            arrived = len(world.exchange_orders())  # on a slow machine, one of them may be too old to be sent
             assert arrived
             assert await creates_held(watcher) >= arrived
         finally:
             await bot.close()
         held = await creates_held(watcher)
         await watcher.close()
-        assert held == arrived  # they cool down; nothing is leased any more
+        assert held == arrived  # the slots cool down, and none is leased any more
     if sys.platform == "linux":
         with contextlib.suppress(LookupError):
             os.kill(broker_pid(folder), signal.SIGKILL)

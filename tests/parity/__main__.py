@@ -1,4 +1,5 @@
-"""``python -m tests.parity``: random strategies that receive trades decide over sockets as in their backtests.
+"""``python -m tests.parity``: random strategies that receive trades make the same decisions over sockets as in their
+backtests.
 
 python -m tests.parity                        100 seeds on each of the four tapes
 python -m tests.parity --seeds 3,17,40-49     these alone
@@ -24,7 +25,7 @@ _SEEDS = 100
 
 
 def main() -> int:
-    """0: every strategy decided alike on every tape."""
+    """Run the comparisons. Returns 0 if every strategy made the same decisions on every tape."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity")
     parser.add_argument("--seeds", default="", help="such as 3,17,40-49; default: 0 to 99")
     parser.add_argument("--tapes", default=",".join(TAPES))
@@ -35,12 +36,12 @@ def main() -> int:
         folder = given.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         unequal = sum([_run(name, seeds, folder) for name in given.tapes.split(",")])
-    print("all equal" if not unequal else f"{unequal} runs differ or were not run")
+    print("all equal" if not unequal else f"{unequal} runs differ or were skipped")
     return 1 if unequal else 0
 
 
 def _numbers(text: str) -> list[int]:
-    """Return the seeds that *text* lists: numbers and ranges with both ends, as in ``3,17,40-49``."""
+    """Parse the seeds in ``text``: numbers and inclusive ranges, as in ``3,17,40-49``."""
     numbers: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")

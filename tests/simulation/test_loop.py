@@ -1,4 +1,6 @@
-"""Virtual time: waiting costs nothing, asyncio's order is kept, a seed varies it, and a loop that is stuck says so."""
+"""In virtual time, waiting costs nothing, asyncio's order is kept, a seed varies it, and a loop that is stuck says
+so.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +143,7 @@ def test_a_loop_that_never_waits_is_stopped_too(monkeypatch: pytest.MonkeyPatch)
         run(main)
 
 
-def test_a_stuck_test_that_swallows_its_end_still_fails() -> None:
+def test_a_stuck_test_that_swallows_its_cancellation_still_fails() -> None:
     async def main() -> str:
         try:
             await asyncio.Event().wait()

@@ -130,7 +130,7 @@ def test_changed_rows_on_a_tape_are_detected(
     file = next((tmp_path / "a").rglob("*.parquet"))
     file.write_bytes(other)
     (sentence,) = check_contents(tape)
-    assert "the rows differ from what was recorded" in sentence
+    assert "the rows differ from those recorded" in sentence
     file.unlink()
     (sentence,) = check_contents(tape)
     assert "is missing" in sentence

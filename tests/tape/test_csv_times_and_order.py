@@ -1,4 +1,4 @@
-"""CSV files as found in practice: newest rows first, and times without a zone."""
+"""CSV files as they occur in practice: newest rows first, and times without a zone."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class RSI(Indicator[float]):
         self._last: float | None = None
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the index, None until there are length + 1 values."""
+        """Add the next value and return the index, or None until there are length + 1 values."""
         last = self._last
         self._last = value
         if last is None:

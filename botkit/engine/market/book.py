@@ -57,7 +57,7 @@ class BookView:
 
     @property
     def exact(self) -> Any:
-        """bids, asks, best_bid, best_ask and mid as Decimals."""
+        """The bids, asks, best_bid, best_ask and mid as Decimals."""
         return self._book.exact
 
 

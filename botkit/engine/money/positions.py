@@ -115,7 +115,7 @@ class Position:
 
     @property
     def exact(self) -> Any:
-        """amount, given, sellable, average_entry, unrealised and realised as Decimals."""
+        """The amount, given, sellable, average_entry, unrealised and realised as Decimals."""
         known = self.amount_units and not self.unpriced
         return SimpleNamespace(
             amount=from_units(self.amount_units),
@@ -147,7 +147,7 @@ class Position:
     def move_coins(self, units: int, cost_e8: int | None = None) -> None:
         """Give coins at the last price, or take them if negative, without profit or loss.
 
-        ``cost_e8`` is what a given coin cost, in units of quote. Without a price (the bot is stopped), coins given
+        ``cost_e8`` is the cost of a given coin, in units of quote. Without a price (the bot is stopped), coins given
         without a cost wait for the first price like opening coins, and taken coins leave at cost.
         """
         ticks = self._price.ticks
@@ -204,6 +204,6 @@ class Position:
         ]
 
     def restore(self, figures: list[int]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced = figures[:5]
         self.given_units = figures[5]

@@ -131,7 +131,7 @@ class Gate:
     # -- the reasons ----------------------------------------------------------------------------------------------
 
     def _starting(self, order: Order) -> str | None:
-        return "orders can be placed from on_ready on; move this out of on_start" if self.is_starting else None
+        return "orders can be placed from on_ready on; move this call out of on_start" if self.is_starting else None
 
     def _rules(self, order: Order) -> str | None:
         if order.type is MARKET:

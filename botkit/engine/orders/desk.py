@@ -132,7 +132,8 @@ class OrderDesk:
         )
         self.gate = self._gate = gate(self.resolution)
 
-    # -- what strategies request ---------------------------------------------------------------------------------------
+    # -- requests from strategies
+    # ---------------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
         """Accept an intent: check it, lock its money, and queue it. A refused order ends at once, in state REFUSED.
@@ -266,7 +267,8 @@ class OrderDesk:
         self._decisions.state(order, now)
         self._on_order(order)
 
-    # -- what may leave now ---------------------------------------------------------------------------------------
+    # -- requests that may leave now
+    # ---------------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
         """Collect the requests whose slots are granted. From here on their orders are on their way."""

@@ -356,7 +356,7 @@ class Router:
         return requests
 
     def next_due(self) -> Nanos | None:
-        """Return when `due` would next return something; None if nothing waits or only an answer can free a slot.
+        """Return when `due` would next return something, or None if nothing waits or only an answer can free a slot.
 
         Valid until the next call of any other method. Requests added since the last `due` may be tried at once.
         """
@@ -458,7 +458,9 @@ class Router:
     # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
-        """Return when the pause after a 429 at ``endpoint`` ends; None without a pause, as of the last call's time."""
+        """Return when the pause after a 429 at ``endpoint`` ends, or None without a pause, as of the last
+        call's time.
+        """
         pause = self._routes[endpoint].pause
         return pause.until if pause.until > self._now else None
 
@@ -469,11 +471,11 @@ class Router:
         return alarms
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Limit, slots held, peak and 429s of every window and scope."""
+        """Return the limit, held slots, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
 
     def statistics(self) -> RouterUse:
-        """Requests, waits, batches and drops so far."""
+        """Return counts of requests, waits, batches and drops so far."""
         return router_use(self._table, self._routes, self._figures)
 
     # -- queues -----------------------------------------------------------------------------------------------------

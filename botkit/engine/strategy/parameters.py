@@ -24,6 +24,7 @@ import sys
 import textwrap
 import types
 import typing
+import weakref
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Literal, TypeVar, overload
@@ -151,12 +152,23 @@ def param(
 # -- from a class -----------------------------------------------------------------------------------------------------
 
 
-def parameters_of(cls: type) -> dict[str, Parameter]:
-    """Return the parameters of a strategy class by name, those of its parents first.
+#: cached, because a running bot needs them every second and reading a class takes a millisecond
+_parameters: weakref.WeakKeyDictionary[type, Mapping[str, Parameter]] = weakref.WeakKeyDictionary()
+
+
+def parameters_of(cls: type) -> Mapping[str, Parameter]:
+    """Return the parameters of a strategy class by name, those of its parents first. A class is read once.
 
     A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or fix it by
     declaring it a ClassVar. Raises PluginError naming class and attribute if something cannot be a parameter.
     """
+    found = _parameters.get(cls)
+    if found is None:
+        found = _parameters[cls] = types.MappingProxyType(_read(cls))
+    return found
+
+
+def _read(cls: type) -> dict[str, Parameter]:
     base = _strategy_base(cls)
     found: dict[str, Parameter] = {}
     for owner in reversed(cls.__mro__):
@@ -198,8 +210,8 @@ def _resolve(owner: type, name: str, annotation: Any) -> Any:
         hints = typing.get_type_hints(holder, _globals_of(owner), dict(vars(owner)))
     except Exception as error:
         raise PluginError(
-            f"{_Place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import what it names "
-            "at the top of the module, not under TYPE_CHECKING or inside a function"
+            f"{_Place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import its names at "
+            "the top of the module, not under TYPE_CHECKING or inside a function"
         ) from error
     return hints[name]
 

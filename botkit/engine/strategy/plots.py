@@ -131,7 +131,9 @@ class PlotStore:
             line.add(time, number)
 
     def line(self, key: LineKey, pane: str, fields: Sequence[str] = ()) -> PlotLine | None:
-        """Return the line with that key, restarting it if its fields have changed; None if there are too many lines."""
+        """Return the line with that key, restarting it if its fields have changed, or None if there are too
+        many lines.
+        """
         found = self._lines.get(key)
         if found is not None and found.fields == tuple(fields):
             found.pane = pane

@@ -207,7 +207,7 @@ class Series(Generic[Row]):
         }
 
     def _numbers(self, name: str, values: Iterable[Any]) -> Iterable[Any]:
-        """Values of a column as numbers."""
+        """Return the values of a column as numbers."""
         return values
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""One HTTP call to BitoPro: sent once, limited in time and size. Errors say what to do next.
+"""Makes HTTP calls to BitoPro, each sent once and limited in time and size. Errors say what to do next.
 
 Two of aiohttp's defaults must be off: repeating GET, PUT and DELETE after a dropped keep-alive connection (a repeated
 cancel counts twice), and following redirects (to any host, with the ``X-BITOPRO-*`` headers).
@@ -55,7 +55,7 @@ def check_url(url: str, schemes: tuple[str, str]) -> str:
 
 
 class NothingSent(TryAgain):
-    """There was no connection, so no byte was written: the request had no effect and was not counted."""
+    """There was no connection, so no byte was written. The request had no effect and was not counted."""
 
 
 class _SentTwiceError(Exception):
@@ -75,7 +75,7 @@ _current_call: ContextVar[_Call | None] = ContextVar("botkit_call", default=None
 
 
 class _OnceConnector(aiohttp.TCPConnector):
-    """Gives each call one connection; asking for a second one would mean sending the request again."""
+    """Gives each call one connection, since a second one would mean sending the request again."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
         call = _current_call.get()
@@ -87,14 +87,14 @@ class _OnceConnector(aiohttp.TCPConnector):
         return connection
 
 
-#: rate limits already bound the requests in flight; this only keeps a bug elsewhere from using up all file handles
+#: rate limits already bound the requests in flight; this only stops a bug elsewhere from using up all file handles
 _CONNECTIONS_MAX = 500
-#: cancels must not wait for each other's answers: when the market turns, dozens go out at once
+#: cancels must not wait for each other's answers, because dozens go out at once when the market turns
 _UNBOUNDED = 0
 
 
 def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
-    """A session that sends every request exactly once, to the address given.
+    """Return a session that sends every request exactly once, to the address given.
 
     Two safeguards prevent repetition: a switch that aiohttp has for its own test client, and a connector that refuses a
     call a second connection, because that switch is private and may disappear. ``for_streams`` also refuses redirects,
@@ -123,13 +123,13 @@ def once_only_session(connections_max: int, *, for_streams: bool = False) -> aio
 
 
 class Transport:
-    """Signed and unsigned calls to one REST base. Urgent calls have their own connections."""
+    """Makes signed and unsigned calls to one REST base. Urgent calls have their own connections."""
 
     def __init__(self, base_url: str, credentials: Credentials | None, clock: Clock) -> None:
         self.base_url = check_url(base_url, ("https", "http"))
         self.credentials = credentials
         self.clock = clock
-        #: local time minus the exchange's, from its Date header (1 s resolution); None before the first answer
+        #: local time minus the exchange's, from its Date header (in whole seconds); None before the first answer
         self.clock_skew_ms: int | None = None
         self._sessions: list[aiohttp.ClientSession] = []
 
@@ -193,7 +193,7 @@ class Transport:
                 failure = self._failure(what, endpoint, status, answer)
         finally:
             _current_call.reset(token)  # the task may make another call or open a stream next
-        # raised here, outside the handlers, so that aiohttp's error, which holds the signed headers, is not kept as its
+        # raised outside the handlers, so that aiohttp's error, which holds the signed headers, is not kept as its
         # context
         raise failure
 
@@ -215,7 +215,7 @@ class Transport:
             return
         if server is not None:
             middle = (started + self.clock.now()) // 2
-            # Date drops fractions of a second, so half a second is the best guess
+            # the Date header drops fractions of a second, so half a second is the best guess
             self.clock_skew_ms = (middle - server - NS_PER_S // 2) // NS_PER_MS
 
     def _failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
@@ -241,7 +241,7 @@ class Transport:
 
 
 async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes | None:
-    """The body, or None if it is larger than allowed; the total timeout limits how slowly it may arrive."""
+    """Return the body, or None if it is larger than allowed. The total timeout limits how slowly it may arrive."""
     chunks, size = [], 0
     async for chunk in response.content.iter_chunked(_READ_CHUNK):
         size += len(chunk)
@@ -262,13 +262,13 @@ def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestEr
 def _no_answer(
     what: str, endpoint: Endpoint, error: BaseException, *, connected: bool, timeout_s: float
 ) -> RequestError:
-    """The error for a call without an answer. Without a connection, no byte can have been written."""
+    """Return the error for a call without an answer. Without a connection, no byte can have been written."""
     if isinstance(error, asyncio.TimeoutError):
         reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
     elif isinstance(error, _SentTwiceError):
         reason = "the connection was dropped"
     else:
-        # the class and the first line only: some of aiohttp's messages quote what was received
+        # show only the class and the first line, because some of aiohttp's messages quote what was received
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
     if not connected:
         return NothingSent(f"{what}: nothing was sent: {reason}", text=reason)

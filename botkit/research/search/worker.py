@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from botkit.backtesting.plan import first_moment
 from botkit.errors import BotkitError, DataError
 from botkit.model.clock import Nanos
 from botkit.model.results import DayRow
@@ -24,10 +25,13 @@ _NS_PER_DAY = 86_400 * 10**9
 
 
 class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker makes its bench: plain values, since they travel to other processes."""
+    """How a worker makes its bench: plain values, since they travel to other processes.
+
+    ``folder`` is the working directory, to which paths may be relative; None leaves it alone.
+    """
 
     config: str
-    folder: str
+    folder: str | None = None
     overrides: tuple[str, ...] = ()
     data: str | None = None
     start: str | None = None
@@ -36,13 +40,16 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
 
     def __call__(self) -> Callable[[TrialRun], Evaluation]:
         """Load the project and its data. Raises ConfigError or DataError."""
-        os.chdir(self.folder)  # a configuration's plugins and data may be relative to it
+        if self.folder is not None:
+            os.chdir(self.folder)
         bench = bench_of(Project.load(self.config, overrides=self.overrides), self)
         start, end = span_of(bench)
 
         def evaluate(job: TrialRun) -> Evaluation:
-            until = end if job.share == 1 else start + int((end - start) * job.share)
-            return _evaluation(bench, job, start, until)
+            begin, until = job.start if job.start is not None else start, job.end if job.end is not None else end
+            if job.share < 1:
+                until = begin + int((until - begin) * job.share)
+            return _evaluation(bench, job, begin, until)
 
         return evaluate
 
@@ -63,7 +70,7 @@ def span_of(bench: Bench) -> tuple[Nanos, Nanos]:
     infos = [info for info in bench.feed.streams if info.pair in pairs]
     if not infos:
         raise DataError(f"there is no data for {', '.join(sorted(pairs)) or 'any pair'}")
-    start = bench.start if bench.start is not None else min(info.start for info in infos)
+    start = bench.start if bench.start is not None else first_moment(bench.feed, pairs)
     end = bench.end if bench.end is not None else max(info.end for info in infos) + 1
     return start, end
 

@@ -142,7 +142,7 @@ def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
-        # checked only here, off the fast path: an undocumented event is not damage
+        # checked only here, off the fast path, because an undocumented event is not damage
         event = decode(data, _EventOnly, "stream frame").event
         if event in EVENTS:
             raise WireError(f"{event} frame: {error}") from None
@@ -150,6 +150,6 @@ def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
 
 
 def taiwan_datetime(timestamp_ms: int) -> str:
-    """The ``datetime`` field exactly as the wire spells it: eight hours ahead, with a ``Z``."""
+    """Return the ``datetime`` field exactly as the wire spells it: eight hours ahead, with a ``Z``."""
     moment = datetime.fromtimestamp((timestamp_ms + _TAIWAN_AHEAD_MS) // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"
