@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.research_world import write_crossing
+from tests.research_world import CROSS, waves, write_crossing
+
+__all__ = ["CROSS", "waves"]
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_the_summary_is_one_row_of_typed_figures(result: Result) -> None:
     assert list(frame.columns) == list(result.figures)
     assert frame["return"].item() == result.figures["return"]
     assert np.isnan(frame["sharpe"].item())  # two days are too few
-    assert frame["ratios_missing"].item() == "1 daily return; a ratio needs 30"
+    assert frame["ratios_missing"].item() == "1 daily return; a ratio needs at least 30"
     both = pd.concat([frame, botkit.backtest(Cross, data=candles(), **ARGUMENTS).summary])
     assert both.dtypes.tolist() == frame.dtypes.tolist()
 
