@@ -100,7 +100,6 @@ def parts_over(
             queue=project.queue_model(section.fills.under(reading), "backtest.fills"),
             slippage=section.slippage,
             seed=chosen_seed,
-            max_book_age_s=config.max_book_age_s,
         )
 
     return BacktestParts(

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from botkit.cli.compare import show_comparison
 from botkit.cli.said import Said, quieten_log
-from botkit.cli.screen import screen
+from botkit.cli.screen import prints_aside, screen
 from botkit.errors import ConfigError
 
 #: what `botkit.backtesting.benchmark` calls it; importing that would load numpy for --help
@@ -75,7 +75,7 @@ def backtest(
     given = [overrides] if len(configs) == 1 else overrides_for(configs, overrides)
     folders, summaries = [], []
     for config, own in zip(configs, given, strict=True):
-        with _progress(quiet=as_json) as progress:
+        with prints_aside(as_json), _progress(quiet=as_json) as progress:
             result, folder, summary = backtest_into(
                 config,
                 out=out,

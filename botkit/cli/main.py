@@ -6,12 +6,14 @@ Exit codes: 0 done, 1 the command found a problem (`data check`), 2 a user error
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import importlib.util
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -124,16 +126,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except BotkitError as error:
-        return _told(error)
+        return _told(error, str(error))
+    except OSError as error:
+        return _told(error, _of_system(error))
     return result if isinstance(result, int) else 0
 
 
-def _told(error: BotkitError) -> int:
+def _of_system(error: OSError) -> str:
+    """A refusal of the operating system in one line: a full disk, missing rights, a folder that is gone."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.errno == errno.ENOSPC:
+        what = "the disk is full; make room"
+    elif error.errno == errno.ENOENT and not _has_current_folder():
+        return "the current folder no longer exists; change to another"
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{where}{what} ({TRACEBACK_VARIABLE}=1 shows where this happened)"
+
+
+def _has_current_folder() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
+def _told(error: Exception, text: str) -> int:
     """Print an expected error in plain lines, with the traceback only on request."""
     if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
         traceback.print_exception(error)
-    for line in str(error).splitlines() or [type(error).__name__]:
-        click.echo(f"error: {line}", err=True)
+    with contextlib.suppress(OSError):  # the terminal itself may be gone
+        for line in text.splitlines() or [type(error).__name__]:
+            click.echo(f"error: {line}", err=True)
     return 2
 
 

@@ -48,7 +48,7 @@ DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-k
 
 
 class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How an emulator behaves.
+    """The options of an emulator.
 
     ``market`` is None for the synthetic one, or the folder of a recorded tape. ``lockstep`` stops the clock, so that
     time moves only with ``/_emulator/step``. ``start`` (ns) is the first moment, by default the machine's time or, in

@@ -278,6 +278,13 @@ class EngineView:
         """True once the history has arrived and `on_ready` has run."""
         return not self._rooms.gate.is_starting
 
+    def unprotected(self) -> list[tuple[str, Pair]]:
+        """Return the positions, as (strategy, pair), that the last run protected and this one does not."""
+        protector = self._rooms.protector
+        return [
+            (record.name, pair) for record in self._rooms.records.values() for pair in protector.unprotected(record)
+        ]
+
     @property
     def has_live_orders(self) -> bool:
         """True while an order is, or may be, at the exchange."""

@@ -141,6 +141,8 @@ def guess_resolution(path: Path, time: IntArray) -> str:
     steps = np.diff(time)
     steps = steps[steps > 0]
     if not len(steps) and len(time) > 1:
+        if (time == time[0]).all():
+            raise DataError(f"{path}: all rows have the time {format_time(int(time[0]))}; candles need one each")
         raise DataError(f"{path}: rows must be sorted by time (use --sort)")
     if not len(steps):
         raise DataError(f"{path}: one candle does not reveal its resolution; set it with resolution: or --resolution")

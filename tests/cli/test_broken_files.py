@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.emulator.thread import EmulatorThread
 from botkit.live import commands
+from botkit.live.disk import RealFiles
 from botkit.live.state_folder import StateFolder
 from tests.live.world import STRATEGY
 
@@ -135,6 +138,56 @@ def test_panic_halts_and_cancels_whatever_is_broken(
         assert "0 orders cancelled, none still open" in told.out
     assert main(["resume", str(config)]) == 0
     assert folder.halt() is None
+
+
+def test_panic_cancels_even_if_the_halt_cannot_be_written(
+    config: Path, emulator: EmulatorThread, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = has_run(config, emulator)
+
+    def full(self: RealFiles, path: Path, content: bytes, *, durable: bool = True) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RealFiles, "write", full)
+    capsys.readouterr()
+    assert main(["panic", str(config)]) == 1
+    told = capsys.readouterr()
+    assert "the halt cannot be written to" in told.out
+    assert "do not start the bot, make that folder writable, then run `botkit panic` again" in told.out
+    assert "0 orders cancelled, none still open" in told.out
+    folder.lock()
+    try:
+        assert main(["panic", str(config)]) == 1
+        assert f"end the bot (process {os.getpid()})" in capsys.readouterr().out
+        monkeypatch.undo()
+        monkeypatch.setenv("BOTKIT_STATE", str(config.parent / "state"))
+        assert main(["panic", str(config)]) == 0
+        assert "none still open; the running bot cancels its own orders" in capsys.readouterr().out
+    finally:
+        folder.unlock()
+
+
+@pytest.mark.parametrize("mode", ["emulator", "live"])
+def test_a_bot_that_has_run_on_two_accounts_is_the_one_that_ran_last_unless_money_is_real(
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "bot.yaml"
+    config.write_text("name: moved\nstrategies: [{use: dca}]\n")
+    for number, account in enumerate(("bbb", "aaa", "ccc")):
+        folder = StateFolder.of("moved", mode, account)
+        folder.lock()
+        folder.beat(10**18 + (number == 1) * 10**9)
+        folder.journal.write_bytes(b"")
+        folder.write_status({"account": account})
+        folder.unlock()
+    if mode == "live":
+        assert main(["status", str(config)]) == 2
+        error = capsys.readouterr().err
+        assert "moved has traded on 3 accounts" in error
+        assert "move the folder of the account that it no longer trades on away" in error
+    else:
+        assert main(["status", str(config), "--json"]) == 3
+        assert json.loads(capsys.readouterr().out)["folder"].endswith("aaa")
 
 
 def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_file(

@@ -156,7 +156,7 @@ def test_a_broker_that_never_ran_opens_at_once_and_its_successor_keeps_its_state
     before = system.say(AskUsage())
     system.begin()
     assert system.say(AskUsage()) == before
-    assert system.say(TAKE_THREE).granted == ((0, 3),)  # the same answer as then
+    assert system.say(TAKE_THREE).granted == ((0, 3),)  # this is the same answer as then
     assert held(before) == (3, 3)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
     return make_parts(
         project,
         "emulator",
-        adapter=connect(project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock),
+        adapter=connect(project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock, random=Random(0)),
         clock=clock,
         folder=StateFolder(world.folder / "state"),
         fees=FeesConfig(),

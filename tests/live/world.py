@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -152,7 +153,9 @@ class World:
         """Return a bot's parts. ``rest`` and ``ws`` override the emulator's addresses."""
         project = Project.load(self.config)
         clock = self.emulator.clock
-        adapter = connect(project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock)
+        adapter = connect(
+            project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock, random=Random(0)
+        )
         return make_parts(
             project,
             "emulator",
