@@ -178,7 +178,7 @@ class EquityCurve:
         currencies: Iterable[str],
     ) -> bool:
         """Take the fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x
-        price. Three times as fast.
+        price. It is three times as fast.
 
         It reuses its memory, because fresh pages cost more here than the arithmetic. Returns False for any other slice;
         the general code gives the same figures.
@@ -432,7 +432,7 @@ class EquityCurve:
         return to_datetime(moment - 1, self._zone).date().isoformat()
 
     def daily_returns(self) -> list[float]:
-        """Returns of the full calendar days of the run, including those in which nothing moved."""
+        """The returns of the full calendar days of the run, including those in which nothing moved."""
         return [row.return_ for row in self.days() if row.return_ is not None]
 
 

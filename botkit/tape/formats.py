@@ -213,7 +213,7 @@ class CandleCheck:
             what = "the same figures" if (table[at] == table[at - 1]).all() else "different figures"
             raise DataError(
                 f"{self.path}:{lines[at]}: a second candle for {format_time(int(table[at, 0]))}, with {what}; "
-                f"{len(repeats)} rows here repeat the time of the row before"
+                f"{len(repeats)} rows here repeat the time of the previous row"
                 + ("; `botkit data import --drop-doubled` skips exact copies" if what == "the same figures" else "")
             )
         self.doubled += len(repeats)
