@@ -156,7 +156,7 @@ class Grid(Strategy):
         self._finish_opening()
 
     def _finish_opening(self) -> None:
-        """After the first purchase, distribute the available coins to the cells above the price, nearest first."""
+        """Distribute the coins of the first purchase to the cells above the price, nearest first."""
         if self.open_orders(self.pair):
             return
         price = self.last_price(self.pair)

@@ -27,8 +27,8 @@ class RsiReversion(Strategy):
     def on_start(self) -> None:
         if self.sell_above <= self.buy_above:
             raise ConfigError(
-                f"sell_above is {self.sell_above:g} and buy_above is {self.buy_above:g}; it would sell what it has "
-                "just bought, so sell_above must be higher"
+                f"sell_above is {self.sell_above:g} and buy_above is {self.buy_above:g}; it would sell coins that it "
+                "has just bought, so sell_above must be higher"
             )
         self._rsi = self.subscribe_bars(self.pair, self.resolution).attach(RSI(self.length))
         if self.stop_loss_pct is not None:

@@ -59,7 +59,7 @@ class Triangular(Strategy):
         gt=0, doc="home currency to spend on the largest loop; smaller ones are tried if the books are thin"
     )
     least_profit_bps: float = param(
-        10.0, doc="least profit of a loop after all fees, in basis points of the amount spent"
+        10.0, doc="minimum profit of a loop after all fees, in basis points of the amount spent"
     )
     depth: int = param(5, ge=1, doc="order book depth to use, in levels: 1, 5, 10, 20, 30 or 50")
     max_age_s: float = param(60.0, gt=0, doc="do not trade if a book is older than this")
@@ -102,8 +102,8 @@ class Triangular(Strategy):
                 found.append(loop)
         if len(found) != 2:
             raise ConfigError(
-                f"{', '.join(self.pairs)} form no loop from {self.home}; a triangle is for example btc_twd, "
-                "btc_usdt and usdt_twd, with `home` one of its currencies"
+                f"{', '.join(self.pairs)} do not form a loop from {self.home}; a triangle is for example btc_twd, "
+                "btc_usdt and usdt_twd, where `home` is one of its currencies"
             )
         return found
 
@@ -214,7 +214,7 @@ class Triangular(Strategy):
         elif self._step == 2:
             self._end_loop("")
         elif not self._is_enough(self._loop[self._step + 1]):
-            self._end_loop(f"leg {self._step + 1} brought too little to continue")
+            self._end_loop(f"the proceeds of leg {self._step + 1} were too small to continue")
         else:
             self._step += 1
             self._order = self._trade(self._loop[self._step], f"leg {self._step + 1}")
@@ -285,8 +285,8 @@ def _levels(leg: Leg, books: dict[Pair, BookView]) -> tuple[Level, ...]:
 
 
 def _convert(leg: Leg, levels: tuple[Level, ...], given: float) -> tuple[float, float] | None:
-    """Return (what ``given`` brings in the target currency before fees, the worst price reached), or None if the book
-    is too thin.
+    """Return (the proceeds of ``given`` in the target currency before fees, the worst price reached), or None if the
+    book is too thin.
     """
     got, worst = 0.0, 0.0
     for level in levels:

@@ -1,4 +1,6 @@
-"""Worlds for the adapter cases: BitoPro's emulator over real sockets, paper trading on its market, a toy exchange."""
+"""Worlds for the adapter cases: BitoPro's emulator over real sockets, paper trading on its market, and a toy
+exchange.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05)
 
 
 class Ahead:
-    """A clock that is set wrong."""
+    """A clock that somebody has set wrong."""
 
     def __init__(self, clock: Clock, ahead_ms: int) -> None:
         self._clock = clock
@@ -53,7 +55,9 @@ class Ahead:
 
 
 def standing_market(folder: Path) -> Path:
-    """Write a tape of one book and one trade. The market then stands still, with room for orders between its sides."""
+    """Return a tape of one book and one trade, after which the market stands still, with room for orders between its
+    sides.
+    """
 
     def column(value: int) -> np.ndarray:
         return np.array([value], dtype=np.int64)
@@ -142,7 +146,7 @@ class PaperWorld(EmulatorWorld):
 
 
 class ToyWorld:
-    """The toy exchange, as an example of what a plugin author has to write."""
+    """The toy exchange, with everything that an author has to write."""
 
     pair: Pair = GOLD
     price_ticks = 100_00

@@ -1,4 +1,4 @@
-"""Tools for the backtest tests: backtests of strategies that a test writes itself."""
+"""Runs backtests of strategies that a test writes itself. Shared by the backtest tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.results import BacktestResult
 from botkit.project.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
-#: real market data next to the checkout; tests that need it are skipped if it is missing
+#: real market data next to the checkout; if it is missing, tests that need it are skipped
 SHARED = ROOT.parent / "shared" / "data"
 
 BACKTEST = """

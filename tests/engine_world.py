@@ -1,7 +1,7 @@
-"""A whole bot for the engine's tests: real strategies, portfolio, risk, router and desk, and an exchange beside it.
+"""A whole bot for the engine's tests, with real strategies, portfolio, risk rules, router and desk, and an exchange.
 
-`Bot` is driven by hand: its requests are kept, and a test answers them as the exchange would. `Sim` connects it to the
-simulated exchange and advances time. Figures are round: a lot is 0.0001 BTC, a tick is 1 TWD.
+`Bot` is driven by hand: its requests are kept, and a test answers as the exchange would. `Sim` puts the simulated
+exchange behind it and moves time. Figures are round: a lot is 0.0001 BTC, and a tick is 1 TWD.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ UNIT = 10**8
 S = NS_PER_S
 MINUTE = 60 * S
 T0 = 1_700_000_000 * S - 1_700_000_000 * S % NS_PER_DAY
-BTC_LOTS = 10_000  # the lots in one coin
+BTC_LOTS = 10_000  # one coin in lots
 
 RULES = PairRules(
     price_decimals=0,
@@ -90,11 +90,11 @@ _READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
 
 
 class Listener(Strategy):
-    """Records the callbacks it receives, and runs the actions that a test assigns to them."""
+    """Records the events that it receives, and reacts to them as the test has told it to."""
 
     def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
         self.pairs = pairs or (BTC,)
-        #: callback name without ``on_`` -> the action, called with the strategy and the event
+        #: what to do in each callback (named without ``on_``), called with the strategy and the event
         self.deeds = deeds
         self.heard: list[tuple[str, Any]] = []
         self.series: list[Any] = []
@@ -151,7 +151,7 @@ class Listener(Strategy):
 
 
 class Bot:
-    """An engine built from real parts only, and its requests."""
+    """An engine whose parts are all real, and its requests."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Bot:
         )
         self.strategies = strategies
         self.requests: list[Request] = []
-        #: the other results of turns, in order
+        #: what turns produced besides requests, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
         self.halts: list[outcome.Halted] = []
@@ -241,7 +241,7 @@ class Bot:
 
     @property
     def known_currencies(self) -> list[str]:
-        """The currencies of the bot's pairs."""
+        """Return the currencies of the bot's pairs."""
         return self.portfolio.valuation.currencies
 
     # -- time and events ------------------------------------------------------------------------------------------
@@ -252,16 +252,16 @@ class Bot:
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
-        """Return the view of a strategy."""
+        """Return the public view of a strategy."""
         return self.engine.view.strategies()[index]
 
     @property
     def messages(self) -> list[tuple[str, str]]:
-        """The messages to the user: (level, sentence)."""
+        """The messages to the user, as (level, sentence)."""
         return [(note.level, note.text) for note in self.notes]
 
     def to(self, seconds: float) -> list[Request]:
-        """Advance to this many seconds after T0, with a turn whenever the engine needs one."""
+        """Advance time to so many seconds after T0, with a turn whenever the engine wants one."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while (wake := self.engine.wake_at()) is not None and wake <= target:
@@ -271,7 +271,7 @@ class Bot:
         return self.requests[before:]
 
     def tell(self, given: Input | None) -> list[Request]:
-        """Run one turn with an input, at the present time. Returns the requests that may leave."""
+        """Run one turn with an input at the present time, and return the requests that may be sent."""
         out = self._out
         self.engine.turn(given, self.now, out)
         leaving = list(out.requests)
@@ -289,7 +289,7 @@ class Bot:
         return leaving
 
     def send(self, leaving: Sequence[Request]) -> None:
-        """Send requests, which go nowhere unless there is an exchange."""
+        """Send requests nowhere, unless there is an exchange."""
 
     def _past(self, wanted: Iterable[HistoryWanted]) -> History:
         return History(
@@ -309,11 +309,11 @@ class Bot:
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """Run the end of a turn, for requests that a strategy made outside of a callback."""
+        """Carry out a strategy's requests from outside a callback, as if at the end of one."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
-        """Make a `Listener` raise, so that it is stopped."""
+        """Make a `Listener` raise an exception, so that it is stopped."""
         strategy = self.strategies[index]
         assert isinstance(strategy, Listener)
 
@@ -354,11 +354,11 @@ class Bot:
         return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
 
     def push(self, order: Order, status: int, executed: int | None = None, **more: Any) -> list[Request]:
-        """Deliver an order's row on the account's stream."""
+        """Let the account's stream show an order's row."""
         return self.tell(report_of(order, status, order.executed_lots if executed is None else executed, **more))
 
     def execute(self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0) -> Any:
-        """Deliver an execution on the account's stream."""
+        """Let the account's stream show an execution."""
         return self.tell(self.execution(order, lots, price, trade_id, fee))
 
     def execution(
@@ -391,19 +391,19 @@ class Bot:
         return order
 
     def exact_balances(self) -> BalanceReport:
-        """Deliver balances that equal our books, with the locks of our live orders."""
+        """Return the balances as our books have them, including our live orders' locks."""
         ledger = self.portfolio.ledger
         return BalanceReport(
             {c: (units, units - ledger.locked_units(c)) for c, units in ledger.account.items()}, snapshot=True
         )
 
     def check(self) -> None:
-        """Assert that the books add up."""
+        """Check that the books add up."""
         self.portfolio.check()
 
 
 class Exchange:
-    """Answers the look-ups of a bot from rows that a test sets."""
+    """Answers a bot's look-ups from rows that a test sets."""
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
@@ -429,7 +429,7 @@ class Exchange:
         return self.balances or BalanceReport(balances, snapshot=True)
 
     def serve(self, seconds: float) -> None:
-        """Answer every read up to this many seconds after T0."""
+        """Answer every read until so many seconds after T0."""
         target = seconds
         while True:
             waiting = [r for r in self.bot.requests if isinstance(r, _READS) and r not in self.asked]
@@ -449,7 +449,7 @@ class Exchange:
 
 
 class Sim(Bot):
-    """A bot and the simulated exchange, over books and trades or candles that the test loads."""
+    """A bot and the simulated exchange, running on books and trades or candles that the test loads."""
 
     def __init__(
         self, *strategies: Strategy, columns: Sequence[Any] = (), latency_ms: int = 10, book_depth: int = 5, **more: Any
@@ -475,7 +475,7 @@ class Sim(Bot):
             self.kernel.submit("bot", request, self.now)
 
     def to(self, seconds: float) -> list[Request]:
-        """Advance the exchange and the bot to this many seconds after T0."""
+        """Advance the exchange and the bot to so many seconds after T0."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while True:
@@ -493,14 +493,14 @@ class Sim(Bot):
         return self.requests[before:]
 
     def publish(self, due: Nanos) -> None:
-        """Deliver the exchange's publications up to a time."""
+        """Deliver the exchange's messages up to a time."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
             event = publication.event
             self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
-        """Assert that the bot's books and the exchange's agree to the unit."""
+        """Check that the bot's books and the exchange's agree to the unit."""
         super().check()
         self.kernel.check()
         real = {currency: total for currency, (total, _) in self.kernel.ledger("bot").items()}
@@ -513,12 +513,12 @@ def _rules(given: Mapping[str, Any]) -> list[Any]:
 
 
 def order_id_of(order: Order) -> str:
-    """Return the exchange's id of an order in these tests."""
+    """Return the exchange's id for an order in these tests."""
     return f"X{order.client_id}"
 
 
 def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
-    """Return the exchange's row of an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
+    """Return the exchange's row for an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
     fields: dict[str, Any] = {
         "pair": order.pair,
         "order_id": order_id_of(order),
@@ -545,7 +545,7 @@ def creates(request: Request) -> Sequence[OrderSpec]:
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """Return the client ids in cancel requests, in order of sending."""
+    """Return the client ids that cancels name, in the order in which they were sent."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):

@@ -1,7 +1,7 @@
 """A world for the router's tests: orders, tables of limits, and a venue on virtual time that only records arrivals.
 
-The venue knows nothing about the router: it timestamps each request when it arrives, and the timestamps are then
-checked with three ways of counting.
+The venue knows nothing about the router. It stamps each request when it arrives, and afterwards the stamps are judged
+by three ways of counting.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIR = Pair(
 
 
 def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
-    """Return a small limit buy; ``fields`` override."""
+    """Return a small limit buy. ``fields`` override its own."""
     given: dict[str, object] = {
         "client_id": client_id,
         "strategy": strategy,
@@ -58,7 +58,7 @@ def resting(client_id: int, strategy: str = "greedy") -> Order:
 
 
 def table(**limits: tuple[int, int]) -> LimitTable:
-    """Return a table with the documented figures; ``create_order=(5, 1)`` overrides an endpoint or a pool."""
+    """Return a table with the documented figures. ``create_order=(5, 1)`` overrides an endpoint or a pool."""
     figures: dict[str, tuple[str, str, tuple[int, int]]] = {
         "create_order": ("POST", "create_order", (1200, 60)),
         "create_batch": ("POST", "create_batch", (90, 60)),
@@ -86,7 +86,7 @@ def table(**limits: tuple[int, int]) -> LimitTable:
 
 
 def make_balances(request_id: int) -> Request:
-    """Build a read of the pool ``private``."""
+    """Build a read in the pool ``private``."""
     return GetBalances(id=request_id)
 
 
@@ -100,7 +100,7 @@ def make_open_orders(request_id: int) -> Request:
 
 
 def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
-    """Return the most arrivals in any half-open window (t - length, t]."""
+    """Return the largest number of arrivals in any half-open window (t - length, t]."""
     times = sorted(arrivals)
     most = first = 0
     for last, time in enumerate(times):
@@ -111,7 +111,7 @@ def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
 
 
 def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> int:
-    """Return the most arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
+    """Return the largest number of arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
     counts: dict[int, int] = {}
     for time in arrivals:
         bucket = (time - phase) // length
@@ -129,7 +129,7 @@ def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
     return most / length
 
 
-# -- a network and a clock driven by the test ----------------------------------------------------------
+# -- a network and a clock that the test controls ----------------------------------------------------------
 
 
 class World:
@@ -141,7 +141,7 @@ class World:
         self.router = router
         self.now = START
         self.arrivals: dict[str, list[int]] = {}
-        self.orders_arrived: list[int] = []  # time of arrival, once for each order of a batch
+        self.orders_arrived: list[int] = []  # time of arrival, once for each order in a batch
         self.granted: dict[int, int] = {}  # client id -> time of the grant
         self.requests = 0
         self.wakes = 0
@@ -158,7 +158,7 @@ class World:
         heapq.heappush(self._events, (time, self._count, deed))
 
     def run(self, until: int | None = None) -> None:
-        """Process events and wake-ups in order, until nothing is left or until ``until``."""
+        """Go from event to event and from wake-up to wake-up until nothing is left, or until ``until``."""
         while True:
             wake = self.router.next_due()
             event = self._events[0][0] if self._events else None
@@ -198,7 +198,7 @@ def client_ids(request: Request) -> Sequence[int]:
 
 
 def exceeded(arrivals: dict[str, list[int]], limits: LimitTable) -> list[str]:
-    """Return every window that was exceeded under one of the three ways of counting; empty if none was."""
+    """Return every window that was exceeded under one of the three ways of counting."""
     pools: dict[str, list[int]] = {}
     for endpoint, times in arrivals.items():
         pools.setdefault(limits[endpoint].pool, []).extend(times)

@@ -1,4 +1,4 @@
-"""A driver that runs a turn for every row, with which quiet spans must agree."""
+"""A driver that takes a turn for every row, which is the plain way that quiet spans must equal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from botkit.model.merged_rows import MergedRows
 
 
 class RowByRow(Driver):
-    """Runs a turn for every row. Spans must give the same result."""
+    """Takes a turn for every row, which is the plain way that spans must equal."""
 
     def _rows(self, rows: MergedRows) -> None:
         engine, row = self.engine, 0

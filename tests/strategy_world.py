@@ -1,6 +1,4 @@
-"""Small handmade markets, and backtests of bundled strategies on them, assembled in the same way as by the command
-line.
-"""
+"""Runs backtests of bundled strategies on small handmade markets, assembled in the same way as by the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from botkit.tape.writer import TapeWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
-T0 = parse_time("2025-03-03T00:00")  # a Monday, 8:00 in Taipei
+T0 = parse_time("2025-03-03T00:00")  # this is a Monday, 8:00 in Taipei
 
 Levels = Sequence[tuple[float, float]]
 
@@ -151,7 +149,7 @@ class World:
 def run_config(
     path: Path, folder: Path, *, overrides: Sequence[str] = (), end_ns: int | None = None, start: str | None = None
 ) -> Outcome:
-    """Run a configuration under a single queue assumption. ``end_ns`` cuts the tape."""
+    """Run a configuration under a single queue assumption. ``end_ns`` cuts off the tape."""
     parts = backtest_parts(Project.load(path, overrides=overrides), start=start)
     if end_ns is not None:
         parts = msgspec.structs.replace(parts, end=end_ns)
@@ -161,7 +159,7 @@ def run_config(
 
 
 def book_columns(pair_name: str, rows: Sequence[tuple[float, Levels, Levels]]) -> BookColumns:
-    """Convert snapshots to columns."""
+    """Return snapshots as columns."""
     pair = packaged_pairs()[pair_name]
     depth = max(len(side) for _, bids, asks in rows for side in (bids, asks))
     time = np.array([T0 + int(second * NS_PER_S) for second, _, _ in rows], dtype=np.int64)
@@ -175,7 +173,7 @@ def book_columns(pair_name: str, rows: Sequence[tuple[float, Levels, Levels]]) -
 
 
 def trade_columns(pair_name: str, rows: Sequence[tuple[float, float, float, int]]) -> TradeColumns:
-    """Convert trades to columns."""
+    """Return trades as columns."""
     pair = packaged_pairs()[pair_name]
     time = np.array([T0 + int(row[0] * NS_PER_S) for row in rows], dtype=np.int64)
     ticks = np.array([pair.rules.ticks(row[1], up=False) for row in rows], dtype=np.int64)

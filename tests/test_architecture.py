@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BOTKIT = ROOT / "botkit"
 
-#: package -> botkit packages (or modules) that it may import. Every package may import ``errors``.
+#: the botkit packages (or modules) that each package may import; every package may import ``errors``
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    # backtests from Python; what a user holds becomes a project and a feed
+    # it runs backtests from Python, and turns a user's objects into a project and a feed
     "research": {
         "assembly",
         "backtesting",
@@ -67,7 +67,7 @@ FREE = {"__init__", "__main__", "assembly", "pytest_plugin"}
 
 PURE = ("model", "engine", "sim")
 FORBIDDEN_MODULES = {"time", "random", "asyncio", "os", "socket", "threading", "uuid", "secrets", "requests", "aiohttp"}
-#: names that a pure module may import from an otherwise forbidden module, each for a reason
+#: names that a pure module may import from an otherwise forbidden module, each with its reason
 ALLOWED_NAMES = {("random", "Random")}  # a seeded generator, passed in or created from a seed
 
 
@@ -81,7 +81,7 @@ def package_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[str, str | None, int]]:
-    """Return (module, name or None, line) for every import, including those inside functions and type-only ones."""
+    """Yield (module, name or None, line) for every import, including those inside functions and type-only ones."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -98,7 +98,7 @@ def test_every_package_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_package_imports_only_what_it_may(package: str) -> None:
+def test_a_package_imports_only_allowed_packages(package: str) -> None:
     wrong = []
     for path in modules():
         if package_of(path) != package:
@@ -144,7 +144,7 @@ SEEDED = "random.Random"
 
 
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
-    """Return (line, what) for every stray use of a clock or randomness; `asyncio`'s loop is the port for waiting."""
+    """Yield (line, what) for every stray use of a clock or randomness. Waiting goes through `asyncio`'s loop."""
     tree, found = ast.parse(source), []
     origins: dict[str, str] = {}  # the full name that each name in this module refers to
     for node in ast.walk(tree):
@@ -164,12 +164,12 @@ def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
 
 
 def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
-    """Return the full name of what an expression reads from a module; "" if it reads nothing."""
+    """Return the full name of what an expression reads from a module, or "" if it reads nothing."""
     head, _, rest = ast.unparse(node).partition(".")
     return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
 
 
-#: the only module under exchange/ that may use the machine, for the defaults of a client without a bot
+#: the one place under exchange/ that may use them, as defaults for a client without a bot
 MACHINE = BOTKIT / "exchange" / "machine.py"
 
 
@@ -201,12 +201,12 @@ def test_a_stray_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
-#: bases of classes that are neither, because they are never compiled to native classes
+#: bases of classes that are neither, and are never compiled to native classes
 NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
 
 
 def kinds_of_classes(source: str) -> set[str]:
-    """Return the kinds of classes in a module: ``struct``, ``class`` or both."""
+    """Return ``struct`` and ``class``, whichever a module contains."""
     found = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
@@ -278,7 +278,7 @@ PORT_MODULES = {
     *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
     *("exchange/machine.py", "emulator/clock.py"),
 }
-#: what a module outside the ports must not use: module -> its names, None for all of them
+#: names that a module outside the ports must not use: module -> names, or None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
     "random": None,
@@ -302,7 +302,7 @@ _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
     "live/replay.py": {"open", "read_bytes"},
-    # the log is for people and is never read back, and the library's handler opens it
+    # the log is for people, nothing reads it back, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
     # runs an emulator beside tests that have no event loop
     "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
@@ -310,7 +310,7 @@ BESIDE_A_BOT: dict[str, set[str]] = {
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """Return what each imported name refers to, such as ``{"Random": "random.Random"}``."""
+    """Return the full name behind each imported name, such as ``{"Random": "random.Random"}``."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -323,7 +323,7 @@ def _imported(tree: ast.Module) -> dict[str, str]:
 
 
 def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
-    """Return an attribute expression as text, such as ``datetime.datetime.now``; "" for any other expression."""
+    """Return an attribute expression as text, such as ``datetime.datetime.now``, or "" for any other expression."""
     if isinstance(node, ast.Name):
         return imported.get(node.id, "")
     if isinstance(node, ast.Attribute):
@@ -404,7 +404,7 @@ PUBLIC_MOST = 20
 FACES = {
     # strategy authors use a single class, which has every method they may call
     "botkit.engine.strategy.base.Strategy",
-    # one method per documented endpoint, with the exchange's name for it; this is a list, not logic
+    # one method per documented endpoint, named as the exchange names it; this is a list, not logic
     "botkit.exchange.bitopro.rest.BitoProClient",
 }
 PORT_MOST = 6
@@ -419,7 +419,7 @@ def names_of_modules() -> dict[str, Path]:
 
 
 def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Find the imports outside functions, including those for type checkers."""
+    """Yield imports outside functions, including those for type checkers."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -429,7 +429,7 @@ def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.Impor
 
 
 def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
-    """Build the graph: module -> modules in ``sources`` that it imports at top level."""
+    """Return, for each module, the modules in ``sources`` that it imports at top level."""
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
         targets: set[str] = set()
@@ -444,7 +444,7 @@ def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
-    """Find groups of modules in which each reaches every other, sorted."""
+    """Return groups of modules in which each module reaches every other, sorted."""
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()
@@ -529,7 +529,9 @@ ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
 
 
 def ways_past_the_door(source: str) -> list[tuple[int, str]]:
-    """Return (line, what) for every reach into an engine: its rooms, or any private attribute of it or its view."""
+    """Yield (line, what) for every access to an engine's rooms, or to any private attribute of the engine or its
+    view.
+    """
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):

@@ -1,4 +1,4 @@
-"""Finding and ordering plugins, all kinds of mistakes in plugins, and events through wrappers."""
+"""Tests how plugins are found and ordered, every way in which one can be wrong, and events through wrappers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def load(**arguments: Any) -> Plugins:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Install two distributions with entry points, which are not found in the order of their names."""
+    """Install two distributions with entry points, found in an order other than by name."""
     for distribution, module in (("zeta", "zeta_plugin"), ("alpha", "alpha_plugin")):
         info = tmp_path / "site" / f"{distribution}-1.5.dist-info"
         write(info, "METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")

@@ -72,7 +72,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
-    """Run a bot as created by `botkit run --mode MODE`. Leaving the block stops it cleanly, unless it was killed."""
+    """Run a bot as `botkit run --mode MODE` creates it. Leaving the block stops it cleanly, unless it was killed."""
     async with live_parts(Project.load(config), mode) as parts:
         bot = await start(parts, Notices())
         await until(lambda: puppet(bot).book("gold_usd").best_bid is not None)
@@ -108,7 +108,7 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) 
         await until(lambda: len(venue.orders) == 2)
         assert lost.state is OrderState.SENDING
         await kill(bot, venue)
-    # nobody is connected to receive this
+    # no bot is connected to receive this
     venue.sell(100_00, 10_000_000)
 
     async with running(config) as again:

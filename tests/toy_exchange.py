@@ -67,7 +67,7 @@ FEES = FeeRank(
     rank=0, volume=0, held=0, needs_both=False, maker_e8=100_000, taker_e8=100_000, discounted_maker_e8=100_000,
     discounted_taker_e8=100_000,
 )  # fmt: skip
-#: exchanges by the name used in configurations
+#: exchanges by the names that configurations use
 VENUES: dict[str, ToyVenue] = {}
 
 
@@ -113,7 +113,7 @@ class ToyVenue:
         return CancelAck(((str(PAIR), order_id),))
 
     def sell(self, ticks: int, lots: int) -> None:
-        """Let somebody sell to every bid of at least ``ticks``."""
+        """Sell to every bid of at least ``ticks``."""
         for row in [row for row in self.orders.values() if row.state in RESTING_STATES and row.price_ticks >= ticks]:
             part = min(lots, row.original_lots - row.executed_lots)
             if not part:

@@ -38,7 +38,7 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
     if any(entry["synthetic"] for entry in feed.describe() if (entry["pair"], entry["kind"]) in used):
         found.append(Caution("the data is a synthetic market: the result says nothing about any real one"))
     if _without_books(plan) and not parts.slippage:
-        found.append(Caution("slippage is zero: market orders fill at the recorded price, which no market offers"))
+        found.append(Caution("slippage is zero: market orders fill at the recorded price, unlike in any real market"))
     found += [Caution(note, grave=False) for note in feed.notes()]
     if parts.lacks_coin is not None:
         found.append(Caution(parts.lacks_coin))
@@ -115,7 +115,7 @@ def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Ca
             found.append(Caution(f"{market.pair}: {many} {why}", False))
     missing = missing_ratios(daily_returns)
     if missing is not None:
-        found.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
+        found.append(Caution(f"Sharpe and Sortino are omitted: {missing}", False))
     if view.halted is not None:
         found.append(Caution(f"the bot was halted: {view.halted}"))
     return found

@@ -1,4 +1,4 @@
-"""Follows the falls of a curve below its peak so far, row by row but without Python for each row."""
+"""Tracks the falls of a curve below its running peak, row by row but without Python code for each row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ KEPT = 10
 
 
 class Falls:
-    """The deepest falls of one curve and the longest of all. Memory is bounded, whatever the number of falls.
+    """The deepest falls of one curve, and the duration of the longest one. Memory is bounded, whatever the number of
+    falls.
 
     A fall begins at the last row at its peak and ends at the first row that reaches the peak again.
     """
@@ -27,7 +28,7 @@ class Falls:
         self._kept: list[Drawdown] = []
 
     def add(self, times: TimeArray, values: FloatArray) -> None:
-        """Follow more rows: times ascending, values without NaN."""
+        """Add rows, with ascending times and values without NaN."""
         if not len(times):
             return
         peaks = np.maximum(np.maximum.accumulate(values), self._peak)
@@ -47,7 +48,7 @@ class Falls:
     def _runs(
         self, times: TimeArray, values: FloatArray, peaks: FloatArray, starts: TimeArray, ends: TimeArray
     ) -> None:
-        """Runs of rows below the peak: from each start to before its end; the last may have none."""
+        """Find runs of rows below the peak, from each start to before its end. The last run may have no end."""
         if starts[0] == 0 and self._current is not None:
             stop = int(ends[0]) if len(ends) else len(values)
             self._sink(times, values, 0, stop)
@@ -74,7 +75,7 @@ class Falls:
             self._sink(times, values, start, len(values))
 
     def _times_before(self, times: TimeArray, starts: TimeArray) -> TimeArray:
-        """Return the last moment at the peak before each start."""
+        """Return the last moments at the peak before each start."""
         begins = times[np.maximum(starts - 1, 0)]
         if len(starts) and starts[0] == 0:
             begins = begins.copy()
@@ -101,17 +102,20 @@ class Falls:
 
     def _keep(self, fall: Drawdown) -> None:
         self._kept.append(fall)
-        self._kept.sort(key=lambda kept: -kept.fraction)  # stable: of equal falls, the earlier comes first
+        # the sort is stable, so of equal falls the earlier comes first
+        self._kept.sort(key=lambda kept: -kept.fraction)
         del self._kept[KEPT:]
 
     def deepest(self) -> list[Drawdown]:
-        """Return the deepest falls, deepest first; one that has not recovered has no ``recovered``."""
+        """Return the deepest falls, starting with the deepest. A fall that has not recovered has no ``recovered``."""
         current = self._open_fall()
         falls = self._kept if current is None else sorted((*self._kept, current), key=lambda fall: -fall.fraction)
         return falls[:KEPT]
 
     def longest_s(self, end: Nanos | None = None) -> float:
-        """Return the longest time from a peak to its recovery, or to ``end`` (default: the last row) without one."""
+        """Return the longest time from a peak to its recovery, or to ``end`` (default: the last row) if there
+        was none.
+        """
         longest = self._longest
         if self._current is not None:
             longest = max(longest, (self._last if end is None else end) - self._peak_time)

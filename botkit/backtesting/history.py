@@ -66,7 +66,7 @@ def _bars_of_trades(feed: Feed, pair: Pair, resolution: str, count: int, before:
 
 
 def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_candles: bool) -> Bar | None:
-    """Return the bar open at ``start``, built from the rows received before; None if there are none. Without it the
+    """Return the bar open at ``start``, built from the rows received before, or None if there are none. Without it the
     first bar after ``--from`` would be partial but look whole.
 
     A pair that runs on candles uses candles. The others use trades; if these begin within the bar, candles fill in the

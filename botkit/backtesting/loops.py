@@ -1,9 +1,9 @@
 """Recognises loops: orders that lead from one currency through others and back to it.
 
 Three or four orders of one strategy, in different pairs and with none of its others between them, form a loop if each
-spends what the one before it received, the last receives what the first spent, and at least half of every order is
-passed on. They may be `LEG_GAP` apart. What is not passed on (dust, or the rest of a leg that filled in part) stays an
-ordinary trade in its pair.
+spends the currency that the previous one received, the last receives the currency that the first spent, and at least
+half of every order is passed on. They may be `LEG_GAP` apart. The part that is not passed on (dust, or the rest of a
+partly filled leg) stays an ordinary trade in its pair.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ LEG_GAP: Nanos = 10 * NS_PER_MINUTE
 
 
 class Leg(msgspec.Struct):
-    """One order's executions, or one of them. Base is net of fees taken in it, quote of those taken in quote."""
+    """One order's executions, or one of them. Base amounts are net of fees taken in base, quote amounts of fees taken
+    in quote.
+    """
 
     strategy: str
     client_id: int
@@ -42,7 +44,7 @@ class Leg(msgspec.Struct):
     other_fee: float = 0.0
     #: value of the executions in the valuation currency
     value: float = 0.0
-    #: and in quote units
+    #: the same value in quote units
     value_units: int = 0
 
     @property
@@ -77,7 +79,7 @@ class Leg(msgspec.Struct):
 
     @property
     def net_units(self) -> int:
-        """Quote units with every fee: what a buy cost, what a sell brought."""
+        """Quote units with all fees: the cost of a buy, or the proceeds of a sell."""
         return self.quote_units + self.sign * self.other_fee_units
 
     @property
@@ -106,7 +108,7 @@ class Leg(msgspec.Struct):
 
 
 class Loop(msgspec.Struct):
-    """A closed chain of orders, and what each of them passed through it: (units spent, units received)."""
+    """A closed chain of orders, and the units that each of them passed on: (units spent, units received)."""
 
     legs: tuple[Leg, ...]
     passed: tuple[tuple[int, int], ...]
@@ -118,7 +120,7 @@ class Loop(msgspec.Struct):
 
     @property
     def other_fee(self) -> float:
-        """Fees taken in currencies outside of the loop's pairs, in the valuation currency."""
+        """Fees taken in currencies outside the loop's pairs, in the valuation currency."""
         return sum(leg.other_fee for leg in self.legs)
 
     @property
@@ -129,7 +131,7 @@ class Loop(msgspec.Struct):
 
 
 def legs_of(fills: Iterable[FillRow]) -> list[Leg]:
-    """Return the orders behind some fills, in order of their first one."""
+    """Return the orders behind some fills, in the order of their first fills."""
     found: dict[tuple[str, int], Leg] = {}
     for fill in fills:
         leg = found.get((fill.strategy, fill.client_id))
@@ -177,8 +179,9 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
-    """Return (units spent, units received) of each leg that went through the whole chain. What one leg receives of
-    it, the next one spends; rounding leaves both sides of an order's rest positive, or both zero."""
+    """Return (units spent, units received) of each leg that went through the whole chain. Each leg spends what the
+    previous one received; rounding leaves both sides of an order's rest positive, or both zero.
+    """
     received: list[int] = [legs[0].got]
     spent: list[int] = [legs[0].spent]
     for leg in legs[1:]:

@@ -11,12 +11,12 @@
 * ``fees``: all fees, each valued at the moment of its fill.
 * ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
 * ``exposure``: share of the time that at least the smallest order of a traded base currency was held.
-* ``round_trips``: number of trades, as `botkit.backtesting.trades` finds them. Sales of coins that were handed over
-  are none, here and in the figures below.
+* ``round_trips``: number of trades, as `botkit.backtesting.trades` finds them. Sales of coins that were handed over do
+  not count, here and in the figures below.
 * ``win_rate``: share of trades with a profit after the fees of both sides.
-* ``profit_factor``: what the winning trades earned / what the losing ones lost. None without a losing one.
+* ``profit_factor``: the profit of winning trades / the loss of losing ones. None without a losing trade.
 * ``expectancy``: the mean profit of a trade, in the valuation currency.
-* ``average_trade``, ``best_trade``, ``worst_trade``: profits as fractions of what the trade put in.
+* ``average_trade``, ``best_trade``, ``worst_trade``: profits as fractions of the trade's entry value.
 * ``average_holding_s``, ``longest_holding_s``: from a trade's first entry to its last exit.
 * ``buy_and_hold_return``: holding the traded base currencies from first price to last, in equal parts, without fees.
 """
@@ -24,9 +24,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import tzinfo
+from types import MappingProxyType
 
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.statistics import (
@@ -40,10 +40,10 @@ from botkit.backtesting.statistics import (
     value_at_risk,
     volatility,
 )
-from botkit.model.clock import NS_PER_S
+from botkit.model.clock import NS_PER_S, to_datetime
 from botkit.model.events import Fill
 from botkit.model.money import UNIT
-from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, StrategyRow
+from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, StrategyRow, TradeFigures
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
@@ -62,37 +62,8 @@ def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
     return rows
 
 
-class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of some trades. Money is in the valuation currency; None where there is no trade to tell."""
-
-    count: int
-    wins: int
-    gross_profit: float
-    gross_loss: float
-    average_return: float | None = None
-    best_return: float | None = None
-    worst_return: float | None = None
-    average_holding_s: float | None = None
-    longest_holding_s: float | None = None
-
-    @property
-    def win_rate(self) -> float | None:
-        """Share of trades with a profit."""
-        return self.wins / self.count if self.count else None
-
-    @property
-    def profit_factor(self) -> float | None:
-        """Gross profit / gross loss; None without a losing trade."""
-        return self.gross_profit / self.gross_loss if self.gross_loss > 0 else None
-
-    @property
-    def expectancy(self) -> float | None:
-        """The mean profit of a trade."""
-        return (self.gross_profit - self.gross_loss) / self.count if self.count else None
-
-
 def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
-    """Return the figures of the trades in what a strategy itself bought or sold."""
+    """Return the figures of trades in coins that a strategy itself bought or sold."""
     own = [trade for trade in trades if not trade.is_given]
     returns = [value for trade in own if (value := trade.return_) is not None]
     holdings = [(trade.closed - trade.opened) / NS_PER_S for trade in own]
@@ -107,6 +78,32 @@ def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
         average_holding_s=math.fsum(holdings) / len(holdings) if holdings else None,
         longest_holding_s=max(holdings, default=None),
     )
+
+
+#: what trades can be grouped by; a month is that of the exit, in the run's time zone
+GROUPS: Mapping[str, Callable[[ClosedTrade, tzinfo], str]] = MappingProxyType(
+    {
+        "pair": lambda trade, zone: trade.pair_text,
+        "strategy": lambda trade, zone: trade.strategy,
+        "kind": lambda trade, zone: trade.kind,
+        "exit_reason": lambda trade, zone: trade.exit_reason,
+        "entry_tag": lambda trade, zone: trade.entry_tag,
+        "exit_tag": lambda trade, zone: trade.exit_tag,
+        "month": lambda trade, zone: format(to_datetime(trade.closed, zone), "%Y-%m"),
+    }
+)
+
+
+def grouped_trades(trades: Sequence[ClosedTrade], zone: tzinfo) -> dict[str, dict[str, TradeFigures]]:
+    """Return the figures of the trades in each group of each of `GROUPS`, sorted by the group's name."""
+    found = {}
+    for name, key in GROUPS.items():
+        groups: dict[str, list[ClosedTrade]] = {}
+        for trade in trades:
+            if not trade.is_given:
+                groups.setdefault(key(trade, zone), []).append(trade)
+        found[name] = {group: trade_figures(rows) for group, rows in sorted(groups.items())}
+    return found
 
 
 def summarise(

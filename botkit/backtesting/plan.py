@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
         return "market" in self.sources.values()
 
     def described(self) -> dict[str, str]:
-        """Each pair's source, such as ``candles 1m`` or ``books + trades``."""
+        """Return each pair's source, such as ``candles 1m`` or ``books + trades``."""
         words: dict[str, list[str]] = {}
         for pair, kind, resolution in self.keys:
             words.setdefault(pair, []).append(f"{kind} {resolution}" if resolution else kind)
@@ -80,7 +80,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> FeeCurrencies | None:
-        """Return the currencies that a fee model depends on; None if it depends on no price."""
+        """Return the currencies that a fee model depends on, or None if it depends on no price."""
         pays_in_coin = fees.uses_discount and balances.get(facts.discount_currency)
         coin = facts.discount_currency if pays_in_coin else ""
         counts_volume: bool | None = getattr(fees, "counts_volume", None)
@@ -163,7 +163,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
         if _begin(info) - plan.start > _WORTH_A_WORD:
             parts.append(f"does not begin until {format_time(_begin(info))}")
         if plan.end - info.end > _WORTH_A_WORD:
-            parts.append(f"ends as early as {format_time(info.end)}")
+            parts.append(f"already ends at {format_time(info.end)}")
         if parts:
             sentences.append(
                 f"{info.label} {' and '.join(parts)}, and the run goes from {format_time(plan.start)} to "
@@ -196,7 +196,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
         )
     wanted = ", ".join(resolutions) or "any"
     raise DataError(
-        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot make bars of {wanted}; use candles of "
+        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot form bars of {wanted}; use candles of "
         "a resolution at least as fine"
     )
 

@@ -1,12 +1,12 @@
-"""Finds the trades in a run's fills: what each order closed, matched against what had opened it.
+"""Finds the trades in a run's fills: each closing order, matched with the fills that opened the position.
 
-A trade is what one reducing order closes. It closes what its strategy bought (or, if it buys, what it had sold short)
-in the same pair, first in, first out. Coins that were handed over were never bought: they are sold last, after the
-strategy's own, and a trade in them is marked and counts in no win rate. Three or more orders that lead from a currency
-through others back to it are a loop: one trade, measured in that currency.
+A trade is the part of a position that one reducing order closes. It closes coins that its strategy bought (or, for a
+buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought: they are sold
+last, after the strategy's own, and a trade in them is marked and counts in no win rate. Three or more orders that lead
+from a currency through others back to it are a loop: one trade, measured in that currency.
 
-Everything is exact: units of 1e-8, split by whole numbers whose rest stays with the lot. So in each pair's quote
-currency the trades' profits, and what the open lots are worth more than they cost, are the change of equity to the
+All figures are exact: units of 1e-8, split into whole numbers with the rest staying in the lot. So in each pair's quote
+currency, the profits of the trades and the unrealised profit of the open lots add up to the change of equity, to the
 unit. (Only a fee paid in a third currency must be converted, and is rounded once.)
 """
 
@@ -22,12 +22,12 @@ from botkit.model.clock import Nanos
 from botkit.model.money import UNIT
 from botkit.model.results import ClosedTrade, FillRow, OpenLot, TradeKind
 
-#: tags that the engine's own exits carry: a trade that one of them closed has it as its reason
+#: the tags of the engine's own exits; a trade closed by one of them has that tag as its reason
 EXITS = ("stop_loss", "take_profit", "trailing_stop")
 
 
 class Matched(msgspec.Struct):
-    """A run's trades, in order of their exits, and the lots that were still open at its end."""
+    """A run's trades, in the order of their exits, and the lots that were still open at its end."""
 
     trades: list[ClosedTrade]
     open: list[OpenLot]
@@ -43,7 +43,9 @@ class _Stake:
         self.time, self.tag = time, tag
 
     def take(self, units: int) -> tuple[int, int]:
-        """Take base units off: (net, gross) of their share of the money. What rounding leaves stays with the rest."""
+        """Take base units off. Returns (net, gross) of their share of the money. The rounding remainder stays with the
+        rest.
+        """
         net, gross = self.net * units // self.units, self.gross * units // self.units
         self.units -= units
         self.net -= net
@@ -52,7 +54,7 @@ class _Stake:
 
 
 class _Part(_Stake):
-    """What a fill, or a part of an order, moved."""
+    """The units moved by a fill, or by a part of an order."""
 
     __slots__ = ("client_id", "pair", "rate", "strategy")
 
@@ -64,7 +66,7 @@ class _Part(_Stake):
 
 
 class _OpenStake(_Stake):
-    """What an earlier fill opened, or coins that were handed over."""
+    """A stake opened by an earlier fill, or coins that were handed over."""
 
     __slots__ = ("is_given",)
 
@@ -74,7 +76,7 @@ class _OpenStake(_Stake):
 
 
 class _Trade:
-    """A trade that is being put together from the fills of the order that closes it."""
+    """A trade under construction, from the fills of the order that closes it."""
 
     def __init__(self, part: _Part, lot: _OpenStake) -> None:
         self.strategy, self.pair, self.client_id, self.exit_tag = part.strategy, part.pair, part.client_id, part.tag
@@ -135,7 +137,7 @@ class _Book:
         self.given: deque[_OpenStake] = deque()
 
     def closable(self, sign: int) -> deque[_OpenStake] | None:
-        """Return the lots that a part of this sign closes next; None if there are none."""
+        """Return the lots that a part of this sign closes next, or None if there are none."""
         if self.own and self.own[0].sign != sign:
             return self.own
         return self.given if self.given and sign < 0 else None
@@ -193,16 +195,18 @@ def match_trades(
 
 
 def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
-    """Return why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop`` or
-    ``signal``."""
+    """Return the reason why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop``
+    or ``signal``.
+    """
     if tag in EXITS:
         return tag
     return "bot_stop" if client_id in at_stop or tag == "flatten" else "signal"
 
 
 def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
-    """Yield what each fill moved, in order of time. The trades of loops go to ``found``; of a loop's order only comes
-    what the loop did not pass on, at the time of its last fill."""
+    """Yield the units moved by each fill, in order of time. The trades of loops go to ``found``; for a loop's order,
+    only the part that the loop did not pass on is yielded, at the time of its last fill.
+    """
     loops = find_loops(fills)
     found += [_loop_row(loop, at_stop) for loop in loops]
     rest: dict[tuple[str, int], _Part | None] = {}
@@ -240,7 +244,7 @@ def _loop_row(loop: Loop, at_stop: Collection[int]) -> ClosedTrade:
         units=spent,
         entry_units=spent,
         exit_units=got,
-        # fees in the currencies on the way are part of what each leg passed on
+        # fees in the currencies on the way are included in the units that each leg passed on
         fee_units=fee,
         pnl_units=pnl,
         pnl=pnl / UNIT * rate,

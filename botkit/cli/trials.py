@@ -1,4 +1,4 @@
-"""``botkit trials``: what has been tried so far."""
+"""``botkit trials``: show what has been tried so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loads a configuration: the file, then the ``--set`` arguments, then the types; remembers where each value comes
+"""Loads a configuration: first the file, then the ``--set`` arguments, then the types. Remembers where each value comes
 from.
 """
 
@@ -27,7 +27,7 @@ PYTHON = "configuration"
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration, and where its values come from."""
+    """A configuration, with the places its values come from."""
 
     config: BotConfig
     path: Path
@@ -36,22 +36,24 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"LoadedConfig({str(self.path)!r})"  # the nodes may contain secrets
+        return f"LoadedConfig({str(self.path)!r})"  # not shown, because the nodes may contain secrets
 
     def where(self, dotted: str) -> str:
-        """``configs/x.yaml:7`` for a value such as ``strategies.0.params.fast``.
+        """Return the place of a value, such as ``configs/x.yaml:7`` for ``strategies.0.params.fast``.
 
         For a value that the file does not set, this is the place of the nearest enclosing section.
         """
         return self._nearest(_steps(dotted)).where
 
     def origins(self) -> dict[str, str]:
-        """Dotted path of every value -> ``file:line``, ``--set ...`` or ``default``."""
+        """Return, by dotted path, where each value comes from: ``file:line``, ``--set ...`` or ``default``."""
         return {".".join(path): self._origin(path, value) for path, value in leaves(plain_config(self.config))}
 
     @property
     def plugin_folders(self) -> tuple[Path, ...]:
-        """Folders and files with plugins; without ``plugins:``, ./strategies in the current directory if it exists."""
+        """Folders and files with plugins. Without ``plugins:``, this is ./strategies in the current directory if it
+        exists.
+        """
         if self.config.plugins is None:
             default = Path("strategies")
             return (default,) if default.is_dir() else ()
@@ -63,7 +65,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:
-        """A ConfigError located at a value: ``file:line: message``."""
+        """Return a ConfigError located at a value: ``file:line: message``."""
         return ConfigError(f"{self.where(dotted)}: {message}")
 
     def _nearest(self, path: tuple[str, ...]) -> Node:
@@ -150,7 +152,7 @@ def _loaded(root: Node, path: Path, overrides: Sequence[str], values: Mapping[st
 
 
 def named_after_file(config: BotConfig, path: Path) -> BotConfig:
-    """The bot named after its file. Raises ConfigError if the file's name does not give a valid one."""
+    """Name the bot after its file. Raises ConfigError if the file's name does not give a valid one."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
     if not name:
         raise ConfigError(
@@ -163,26 +165,25 @@ def named_after_file(config: BotConfig, path: Path) -> BotConfig:
 
 
 def _override(root: Node, text: str) -> Node:
-    """A copy of the tree with one ``--set key=value`` applied."""
+    """Return a copy of the tree with one ``--set key=value`` applied."""
     key, equals, value = text.partition("=")
     steps = _steps(key.strip())
     sections = field_types(BotConfig)
     labels = _strategy_labels(root)
     is_known = steps[0] in sections or steps[0] in labels
-    # from here on the value appears in errors and origins; a misspelt section may be meant for a secret
+    # from here on the value appears in errors and origins, and a misspelt section may have been meant for a secret
     if is_secret(steps) or (equals and not is_known):
         text = f"{key}=..."
     if is_ledger_address(steps) and has_written_password(value):
         raise ConfigError(f"--set {key}=...: a password does not belong on a command line; write ${{NAME}} for it")
     source = Source(f"--set {text}", Path.cwd(), is_file=False)
     if not equals or not all(steps):
-        raise ConfigError(f"--set {text}: this is not of the form key=value, such as sma.fast=12")
+        raise ConfigError(f"--set {text}: write it as key=value, such as sma.fast=12")
     return _placed(root, steps, parse_text(value, source), f"--set {text}")
 
 
 def _python_node(key: str, value: Any) -> Node:
-    """Return a value given in Python as a node, placed at ``key = value``, or at the key alone if the value may be a
-    secret."""
+    """Return a value given in Python, placed at ``key = value``, or at the key alone if the value may be a secret."""
     node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
     if is_secret(_steps(key)) or not isinstance(node.value, str):
         return node
@@ -190,8 +191,10 @@ def _python_node(key: str, value: Any) -> Node:
 
 
 def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
-    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name; ``shown`` in
-    errors."""
+    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name.
+
+    Errors name ``shown``.
+    """
     sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
         if steps[0] not in labels:
@@ -208,7 +211,7 @@ def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
 
 
 def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Assign ``--set`` arguments to several files: an argument that names a strategy goes to the file with that
+    """Assign ``--set`` arguments to several files. An argument that names a strategy goes to the file with that
     strategy.
 
     An argument that matches no file goes to all of them, so that loading reports the mistake. Raises ConfigError.
@@ -263,14 +266,14 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
 
 def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
     for path, node in _scalars(root, ()):
-        if is_secret(path) or is_ledger_address(path):  # elsewhere a reference would let a secret into logs and reports
+        if is_secret(path) or is_ledger_address(path):  # elsewhere it would let a secret into logs
             continue
         match = _REFERENCE.search(str(node.value))
         if match:
             decoder.problem(
                 node.where,
-                f"{match[0]} stands in `{'.'.join(path)}`, but is for secrets only, under `account:` and `notify:` and "
-                "in `limits.ledger`; write the value out",
+                f"{match[0]} is used in `{'.'.join(path)}`, but references are for secrets only, in `account:`, "
+                "`notify:` and `limits.ledger`; write the value out",
             )
 
 
@@ -300,7 +303,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """The configuration as plain data under the file's keys, with plugins' options as written."""
+    """Return the configuration as plain data under the file's keys, with plugins' options as they are written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):
@@ -324,8 +327,8 @@ def plain_config(value: Any) -> Any:
 def leaves(
     value: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool | int | float | Decimal | str | None]]:
-    """(path, value) for every scalar in plain data; empty lists and mappings are included (as text ``[]`` and
-    ``{}``).
+    """Yield (path, value) for every scalar in plain data. Empty lists and mappings are included, as text ``[]`` and
+    ``{}``.
     """
     if isinstance(value, dict) and value:
         for key, item in value.items():

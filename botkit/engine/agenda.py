@@ -16,7 +16,7 @@ from botkit.model.clock import Nanos
 
 
 def earliest(*times: Nanos | None) -> Nanos | None:
-    """Return the earliest of several times; None if none is set."""
+    """Return the earliest of several times, or None if none is set."""
     first: Nanos | None = None
     for time in times:
         if time is not None and (first is None or time < first):
@@ -40,7 +40,7 @@ class BotClock:
 
 
 class Changes:
-    """Counts what may end a quiet span."""
+    """Counts the changes that may end a quiet span."""
 
     __slots__ = ("count",)
 

@@ -1,6 +1,6 @@
 """The record of every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
 
-Only integers, strings and the bot's time: no floats, paths, versions or wall times, so that equal
+It contains only integers, strings and the bot's time, and no floats, paths, versions or wall times, so that equal
 inputs give equal bytes on any machine, and a backtest can be compared with a run over the wire byte for byte.
 """
 
@@ -64,7 +64,7 @@ class DecisionLog:
         self._lines.clear()
 
     def sha256(self) -> str:
-        """Hex digest of every line so far."""
+        """Return the hex digest of all lines so far."""
         self.flush()
         return self._hash.hexdigest()
 

@@ -81,6 +81,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     adopted: tuple[tuple[str, int], ...] = ()
     #: our orders at the exchange that the journal should know but does not (`botkit.model.inputs.Unwritten`)
     unwritten: tuple[str, ...] = ()
+    #: one past the largest client id of these
+    unwritten_until: int = 0
 
 
 class Halted(msgspec.Struct, frozen=True):

@@ -37,6 +37,13 @@ class MoneyView:
         return dict(self._portfolio.account)
 
     @property
+    def reported(self) -> Mapping[str, int]:
+        """What the exchange reported at the latest comparison, in units; the books follow once no order of ours can
+        explain a difference.
+        """
+        return {**self._portfolio.account, **self._portfolio.balances.reported}
+
+    @property
     def unassigned(self) -> Mapping[str, int]:
         """The unassigned funds, in units per currency."""
         return dict(self._portfolio.unassigned)
@@ -48,8 +55,9 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """By how many units the books may differ from the account, since the exchange's rounding of fills is
-        undocumented."""
+        """The number of units by which the books may differ from the account, since the exchange's rounding is
+        undocumented.
+        """
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
@@ -70,7 +78,7 @@ class MoneyView:
 
     @property
     def day(self) -> Nanos | None:
-        """When the trading day began that profits count from; None before the first."""
+        """The start of the trading day from which profits count, or None before the first."""
         return self._portfolio.days.day
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
@@ -125,7 +133,7 @@ class RouterView:
         return self._router.usage(now)
 
     def statistics(self) -> RouterUse:
-        """Statistics of the run so far."""
+        """Return statistics of the run so far."""
         return self._router.statistics()
 
 
@@ -136,7 +144,7 @@ class ChecksView:
         self._rooms = rooms
 
     def withheld(self) -> dict[Pair, int]:
-        """Market events that were withheld as doubtful, by pair."""
+        """Return the number of market events that were withheld as doubtful, by pair."""
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:
@@ -168,17 +176,17 @@ class EngineView:
 
     @property
     def events(self) -> int:
-        """Inputs processed, including rows of spans."""
+        """The number of inputs processed, including rows of spans."""
         return self._rooms.clock.events
 
     @property
     def halted(self) -> str | None:
-        """Why the bot takes no new orders, or None."""
+        """The reason why the bot takes no new orders, or None."""
         return self._rooms.risk.halted(None)
 
     @property
     def halts(self) -> dict[str, str]:
-        """Strategies that are halted, and why."""
+        """The halted strategies, with the reasons."""
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
 
     @property
@@ -270,6 +278,13 @@ class EngineView:
     def is_trading(self) -> bool:
         """True once the history has arrived and `on_ready` has run."""
         return not self._rooms.gate.is_starting
+
+    def unprotected(self) -> list[tuple[str, Pair]]:
+        """Return the positions, as (strategy, pair), that the last run protected and this one does not."""
+        protector = self._rooms.protector
+        return [
+            (record.name, pair) for record in self._rooms.records.values() for pair in protector.unprotected(record)
+        ]
 
     @property
     def has_live_orders(self) -> bool:

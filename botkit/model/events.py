@@ -60,7 +60,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """price and amount as Decimals."""
+        """The price and amount as Decimals."""
         rules = self.pair.rules
         return SimpleNamespace(
             price=_decimal(self.price, rules.price_decimals), amount=_decimal(self.amount, rules.amount_decimals)
@@ -128,7 +128,7 @@ class OrderBook(msgspec.Struct, frozen=True):
 
     @property
     def exact(self) -> Any:
-        """bids, asks, best_bid, best_ask and mid as Decimals."""
+        """The bids, asks, best_bid, best_ask and mid as Decimals."""
         rules = self.pair.rules
 
         def levels(side: tuple[tuple[int, int], ...]) -> tuple[SimpleNamespace, ...]:
@@ -156,7 +156,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """last_price, high, low and volume as Decimals."""
+        """The last_price, high, low and volume as Decimals."""
         rules = self.pair.rules
         return SimpleNamespace(
             last_price=_decimal(self.last_price, rules.price_decimals),
@@ -198,7 +198,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """open, high, low, close and volume as Decimals."""
+        """The open, high, low, close and volume as Decimals."""
         rules = self.pair.rules
         prices = {
             name: _decimal(getattr(self, name), rules.price_decimals) for name in ("open", "high", "low", "close")
@@ -295,7 +295,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> float:
-        """price x amount in quote currency."""
+        """The product of price and amount, in quote currency."""
         return self.value_units / 10**8
 
     @property
@@ -305,7 +305,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exact(self) -> Any:
-        """price, amount, value and fee as Decimals."""
+        """The price, amount, value and fee as Decimals."""
         rules = self.pair.rules
         return SimpleNamespace(
             price=rules.exact_price(self.price_ticks),
@@ -334,12 +334,12 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def total(self) -> float:
-        """available + locked."""
+        """The sum of ``available`` and ``locked``."""
         return (self.available_units + self.locked_units) / 10**8
 
     @property
     def exact(self) -> Any:
-        """available, locked and total as Decimals."""
+        """The available, locked and total as Decimals."""
         return SimpleNamespace(
             available=from_units(self.available_units),
             locked=from_units(self.locked_units),

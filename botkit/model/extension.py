@@ -151,7 +151,7 @@ class FeeModel(Protocol):
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """Return a caution if fees are to be paid in a coin that the account does not hold; None if it holds some."""
+    """Return a caution if fees are to be paid in a coin that the account does not hold, or None if it holds some."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -240,11 +240,11 @@ class OrderCounts(Protocol):
         ...
 
     def open_orders(self, pair: Pair | None = None) -> int:
-        """Number of orders that are live or queued."""
+        """Return the number of orders that are live or queued."""
         ...
 
     def orders_in_last_second(self) -> int:
-        """Orders placed in the last second."""
+        """Return the number of orders placed in the last second."""
         ...
 
 
@@ -262,11 +262,11 @@ class RiskView(Protocol):
         ...
 
     def last_price(self, pair: Pair) -> float | None:
-        """Last traded price, or None before the first."""
+        """Return the last traded price, or None before the first."""
         ...
 
     def expected_price(self, order: Order) -> float | None:
-        """Return the average price that a taker order would get from the visible book; None without a book."""
+        """Return the average price that a taker order would get from the visible book, or None without a book."""
         ...
 
     def position_lots(self, pair: Pair) -> int:
@@ -274,11 +274,11 @@ class RiskView(Protocol):
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices; None if a price is missing."""
+        """Convert units of one currency into another at last prices, or None if a price is missing."""
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Change in the strategies' own equity since the trading day began, unrealised profit included."""
+        """Return the change in the strategies' own equity since the trading day began, unrealised profit included."""
         ...
 
 

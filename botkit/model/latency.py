@@ -82,11 +82,11 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"{file} is not a latency file: {error}") from None
         if found.format != FORMAT:
             raise ValueError(
-                f"{file} is of format {found.format}, written by another version of botkit; measure again with this one"
+                f"{file} has format {found.format}, written by another version of botkit; measure again with this one"
             )
         for us in (*found.order_us.values(), *found.answer_us.values(), found.feed_us):
             if us and (len(us) != STEPS + 1 or any(first > second for first, second in itertools.pairwise(us))):
-                raise ValueError(f"{file} is damaged: a distribution must be {STEPS + 1} durations in rising order")
+                raise ValueError(f"{file} is damaged: a distribution must be {STEPS + 1} durations in ascending order")
         if not any(found.order_us.values()) or not any(found.answer_us.values()):
             raise ValueError(f"{file}: no order was answered in that run, so it measured nothing; use one that traded")
         return found

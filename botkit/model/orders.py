@@ -115,8 +115,8 @@ REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 class Order:
     """One order of a strategy: the request (``spec``), its state and its fills. Only the engine writes to it.
 
-    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is what has been filled. A market
-    buy has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
+    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is the amount filled. A market buy
+    has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
     """
 
     __slots__ = (

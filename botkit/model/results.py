@@ -17,8 +17,10 @@ from botkit.model.orders import Order, OrderSpec
 from botkit.model.pairs import Pair
 
 __all__ = [
+    "MARKOUTS_S",
     "SUMMARY_KEYS",
     "BacktestResult",
+    "Benchmark",
     "Caution",
     "ClosedTrade",
     "Curve",
@@ -27,8 +29,10 @@ __all__ = [
     "Drawdown",
     "EndpointUse",
     "Figure",
+    "FillMark",
     "FillRow",
     "IndicatorLine",
+    "MakerRow",
     "OpenLot",
     "OrderRow",
     "PositionRow",
@@ -36,11 +40,15 @@ __all__ = [
     "QueueReading",
     "RouterUse",
     "StrategyRow",
+    "TradeFigures",
     "TradeKind",
 ]
 
 Figure: TypeAlias = float | int | str | None
 TradeKind: TypeAlias = Literal["long", "short", "loop"]
+
+#: seconds after a fill at which the middle price is looked at again
+MARKOUTS_S = (1, 10, 60)
 
 #: the figures in every summary, in the order they are written; more may follow
 SUMMARY_KEYS = (
@@ -141,35 +149,35 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade: what one order closed of its strategy's position in a pair, or a loop through several pairs.
+    """One trade: the part of a strategy's position in a pair that one order closed, or a loop through several pairs.
 
     Money is in ``currency``: the pair's quote currency, or the currency in which a loop begins and ends.
-    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is what remained
-    after the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
+    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is the profit after
+    the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
     """
 
     strategy: str
-    #: the pair, or the pairs of a loop's legs in their order
+    #: the pair, or the pairs of a loop's legs in order
     pairs: tuple[Pair, ...]
     kind: TradeKind
     currency: str
     opened: Nanos
     closed: Nanos
-    #: base currency that was closed, net of fees taken in it; for a loop, the money that was spent
+    #: the base currency closed, net of fees taken in it; for a loop, the money spent
     units: int
     entry_units: int
     exit_units: int
     fee_units: int
     pnl_units: int
     pnl: float
-    #: it sold coins that were handed over, not bought: in no win rate
+    #: True if it sold coins that were handed over, not bought, so that it counts in no win rate
     is_given: bool = False
     entry_tag: str = ""
     exit_tag: str = ""
     exit_reason: str = "signal"
     #: the order that closed it
     client_id: int = 0
-    #: what was held over time: (time, base units added, quote units received, before fees)
+    #: changes of the holding over time: (time, base units added, quote units received, before fees)
     steps: tuple[tuple[Nanos, int, int], ...] = ()
     #: the worst and the best result before the exit, as fractions of the entry value; None if unknown
     mae: float | None = None
@@ -186,10 +194,70 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
         return " > ".join(self.pairs)
 
 
-class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Base currency that a strategy held at the end: bought (positive units) or sold beyond what it held (negative).
+class FillMark(msgspec.Struct, frozen=True, gc=False):
+    """The middle of the book at a fill, and `MARKOUTS_S` seconds after it; None where it was not known."""
 
-    ``cost_units`` is what it cost in quote currency, fees included; negative for what was received.
+    mid: float | None = None
+    after: tuple[float | None, ...] = (None,) * len(MARKOUTS_S)
+
+
+class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy's resting orders in a pair earned on the spread. Figures are weighted by the fills' values.
+
+    Basis points are of the fill's price, and positive when good for the strategy; None without a middle price.
+    """
+
+    strategy: str
+    pair: Pair
+    #: fills as maker, and their value in the valuation currency
+    fills: int
+    value: float
+    #: the value of maker fills as a share of the value of all of the strategy's fills in the pair
+    share: float
+    #: how far the fills were from the middle at their time
+    spread_bps: float | None
+    #: how far they were from the middle `MARKOUTS_S` seconds later
+    markouts_bps: tuple[float | None, ...]
+    fee_bps: float
+    #: base currency held beyond what was handed over, over the whole run: least, most, and the average over time
+    inventory_least: float
+    inventory_most: float
+    inventory_average: float
+
+
+class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of some trades. Money is in the valuation currency; a figure is None if there is no trade for it."""
+
+    count: int
+    wins: int
+    gross_profit: float
+    gross_loss: float
+    average_return: float | None = None
+    best_return: float | None = None
+    worst_return: float | None = None
+    average_holding_s: float | None = None
+    longest_holding_s: float | None = None
+
+    @property
+    def win_rate(self) -> float | None:
+        """Share of trades with a profit."""
+        return self.wins / self.count if self.count else None
+
+    @property
+    def profit_factor(self) -> float | None:
+        """Gross profit / gross loss; None without a losing trade."""
+        return self.gross_profit / self.gross_loss if self.gross_loss > 0 else None
+
+    @property
+    def expectancy(self) -> float | None:
+        """The mean profit of a trade."""
+        return (self.gross_profit - self.gross_loss) / self.count if self.count else None
+
+
+class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Base currency that a strategy held at the end: bought (positive units) or sold short (negative).
+
+    ``cost_units`` is its cost in quote currency, fees included; negative for the proceeds of a short sale.
     """
 
     strategy: str
@@ -241,7 +309,7 @@ class IndicatorLine(msgspec.Struct):
 class Drawdown(msgspec.Struct, frozen=True):
     """A fall in equity from a peak, as a ``fraction`` of the peak, with its times.
 
-    ``peak_time`` is the last moment at the peak; ``recovered`` is when equity first reached it again, or None.
+    ``peak_time`` is the last moment at the peak; ``recovered`` is the time when equity first reached it again, or None.
     """
 
     fraction: float = 0.0
@@ -280,6 +348,8 @@ class StrategyRow(msgspec.Struct, kw_only=True):
 
     name: str
     use: str = ""
+    #: parameters in force, defaults included, as plain JSON values
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
     orders: int = 0
     fills: int = 0
     refused: int = 0
@@ -356,6 +426,17 @@ class Caution(msgspec.Struct, frozen=True):
     grave: bool = True
 
 
+class Benchmark(msgspec.Struct, kw_only=True):
+    """What the opening equity would have become without the strategies, to compare a run with."""
+
+    name: str
+    equity: Curve
+    days: list[DayRow]
+    return_: float | None
+    max_drawdown: float
+    sharpe: float | None
+
+
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest."""
 
@@ -371,14 +452,20 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     data: DataDescription
     config_text: str = ""
     days: list[DayRow] = msgspec.field(default_factory=list)
+    benchmark: Benchmark | None = None
     strategies: list[StrategyRow] = msgspec.field(default_factory=list)
     strategy_days: dict[str, list[DayRow]] = msgspec.field(default_factory=dict)
     strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
+    #: by what the trades are grouped (such as "exit_reason") and by group
+    groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
+    #: one for each fill; empty without order books
+    marks: list[FillMark] = msgspec.field(default_factory=list)
+    makers: list[MakerRow] = msgspec.field(default_factory=list)
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
-    #: the deepest falls of equity below a peak, deepest first
+    #: the deepest falls of equity below a peak, starting with the deepest
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)
     prices: list[PriceCandles] = msgspec.field(default_factory=list)
     indicators: list[IndicatorLine] = msgspec.field(default_factory=list)

@@ -41,7 +41,7 @@ class Venue(Protocol):
         ...
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which news may become known; None if only new input can cause any."""
+        """Return the earliest time at which news may become known, or None if only new input can cause any."""
         ...
 
 

@@ -118,7 +118,7 @@ class CandleMatcher(Matcher):
             self.trigger(market, low, high, deed, arrived_by=start)
 
     def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """On candles a triggered stop is processed like an order sent when the trigger becomes known."""
+        """Process a triggered stop like an order that is sent when the trigger becomes known."""
         if market.candles is not None:
             order.sent = order.arrived = deed.time
             order.opens_at = -1

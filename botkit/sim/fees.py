@@ -25,10 +25,10 @@ def _rate_e8(options: Options, key: str) -> int:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"fees.{key}: {error}") from None
     if not 0 <= rate < 1:
-        raise ConfigError(f"fees.{key} is {rate}; it is a fraction such as 0.002, at least 0 and less than 1")
+        raise ConfigError(f"fees.{key} is {rate}; it must be a fraction such as 0.002, at least 0 and less than 1")
     scaled = rate * UNIT
     if scaled != int(scaled):
-        raise ConfigError(f"fees.{key} is {rate}; at most 8 decimals")
+        raise ConfigError(f"fees.{key} is {rate}; it may have at most 8 decimals")
     return int(scaled)
 
 
@@ -72,8 +72,8 @@ class FixedFees:
             source="configuration",
         )
         self.assumptions: tuple[str, ...] = (
-            f"Fees are fixed: maker {_percent(maker)}, taker {_percent(taker)} of what an order receives, rounded half"
-            " up at 1e-8.",
+            f"Fees are fixed: maker {_percent(maker)}, taker {_percent(taker)} of an order's proceeds, rounded half "
+            "up at 1e-8.",
             *((_BITO_SENTENCE,) if self.uses_discount else ()),
         )
 
@@ -109,7 +109,7 @@ class RankFees:
         what = "follow the run's 30-day volume, with changes at 04:00 UTC+8" if self._auto else f"are rank {wanted}"
         self.assumptions: tuple[str, ...] = (
             f"Fees {what}: {self._rates.source} maker {_percent(self._rates.maker_e8)}, taker"
-            f" {_percent(self._rates.taker_e8)} of what an order receives, rounded half up at 1e-8.",
+            f" {_percent(self._rates.taker_e8)} of an order's proceeds, rounded half up at 1e-8.",
             *(("A rank that requires a holding of BITO is not granted automatically.",) if self._auto else ()),
             *((_BITO_SENTENCE,) if self.uses_discount else ()),
         )

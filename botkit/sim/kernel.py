@@ -53,7 +53,8 @@ class Kernel:
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
     orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
-    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` collects the numbers of all orders.
+    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` is the set of order numbers already
+    in use.
     """
 
     def __init__(
@@ -234,8 +235,8 @@ class Kernel:
         self.next_news = known if known is not None and (news is None or known < news) else news
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
-        """Return the earliest time from ``at`` on at which our orders can show in public data; None if nothing on its
-        way will show.
+        """Return the earliest time from ``at`` on at which our orders can show in public data, or None if nothing on
+        its way will show.
 
         A book shows them at its next publication. A trade shows an order that takes: one that arrives on a tape with
         books and is not post-only, a triggered stop, or one of our orders that meets another.
@@ -410,7 +411,7 @@ class Kernel:
                 return
 
     def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
-        """After changes in a market, publish its prints, which may trigger stops, and update its search bounds."""
+        """Publish our public trades in a market that changed, which may trigger stops, and update its search bounds."""
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
@@ -523,7 +524,7 @@ class Kernel:
         return self._matcher.large_fills
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
-        """Return the exact current book: recorded levels less what our orders took, plus our resting orders unless
+        """Return the exact current book: recorded levels less our orders' takes, plus our resting orders unless
         ``own``.
         """
         market = self.market(pair)
@@ -543,7 +544,7 @@ class Kernel:
         return self._ledger.accounts[account].balances().balances
 
     def account(self, name: str) -> Account:
-        """Return an account's books, read-only. Raises KeyError."""
+        """Return an account's books, read-only. Raises KeyError for an unknown account."""
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:
@@ -556,7 +557,7 @@ class Kernel:
         self._look_ahead()
 
     def last_price(self, pair: Pair) -> int | None:
-        """Return the last traded price in ticks, None before the first."""
+        """Return the last traded price in ticks, or None before the first."""
         return self._last_ticks(pair)
 
     def check(self) -> None:

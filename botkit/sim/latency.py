@@ -23,7 +23,7 @@ def _milliseconds(options: Options, key: str) -> Nanos:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"latency.{key}: {error}") from None
     if not 0 <= value <= _MS_MAX:
-        raise ConfigError(f"latency.{key} is {value}; it must be 0 to {_MS_MAX} milliseconds")
+        raise ConfigError(f"latency.{key} is {value}; it must be from 0 to {_MS_MAX} milliseconds")
     return int(value * NS_PER_MS)
 
 
@@ -80,7 +80,7 @@ class Lognormal:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"latency.sigma: {error}") from None
         if not 0 <= self._sigma <= _SIGMA_MAX:
-            raise ConfigError(f"latency.sigma is {self._sigma}; it must be 0 to {_SIGMA_MAX}")
+            raise ConfigError(f"latency.sigma is {self._sigma}; it must be from 0 to {_SIGMA_MAX}")
         self._seed = keyed(seed, 0, 0)
         ms = NS_PER_MS
         self.assumptions: tuple[str, ...] = (
@@ -145,7 +145,7 @@ class Measured:
         split = "" if found.is_stamped else " (the exchange sends no timestamps, so round trips are split in half)"
         measured = sum(found.counts.get("order" if found.is_stamped else "round_trip", {}).values())
         self.assumptions: tuple[str, ...] = (
-            f"Latency is drawn from what the bot {found.bot} measured in mode {found.mode}{speed}, in"
+            f"Latency is drawn from the measurements of the bot {found.bot} in mode {found.mode}{speed}, in"
             f" {measured:,} requests{split}: medians of {medians[0]:g} ms to the exchange ({medians[1]:g} for cancels),"
             f" {medians[2]:g} ms back ({medians[3]:g} for cancels, {medians[4]:g} for fills) and {medians[5]:g} ms from"
             " the market. Draws are independent, so delays do not cluster in slow seconds as they did in that run.",

@@ -134,7 +134,7 @@ class VenueMarket:
         return max(lots - taken.lots, 0)
 
     def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """Return one side of the current snapshot, best first, less what our orders took, without empty levels.
+        """Return one side of the current snapshot, best first, less our orders' takes, without empty levels.
 
         With a ``depth``, at least that many levels, if available.
         """
@@ -155,7 +155,8 @@ class VenueMarket:
         return net
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
-        """Return the levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
+        """Return the levels available to a taker on one side: `net_levels` less the amounts taken by trades since the
+        snapshot.
 
         Counts trades up to and including ``trade_row``, or by default all received by ``now``. A book beyond the
         maximum age has no levels left.

@@ -68,7 +68,7 @@ class Deliveries:
 
 
 def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
-    """Return (bids, asks): the recorded levels less what our orders took, with our resting orders among them.
+    """Return (bids, asks): the recorded levels less our orders' takes, with our resting orders among them.
 
     An order that the recorded opposite side has reached is omitted: the queue model may leave it unfilled, but no
     exchange shows a crossed book.

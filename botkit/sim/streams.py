@@ -121,7 +121,7 @@ class VenueStream(Generic[_Columns]):
         return self.first + self._cursor - 1
 
     def time_of(self, row: int) -> Nanos | None:
-        """Return the receive time of a row; None if it is not loaded."""
+        """Return the receive time of a row, or None if it is not loaded."""
         index = row - self.first
         return self._axis[index] if index < self.held else None
 

@@ -1,6 +1,6 @@
 """Writes a synthetic market as a tape: months of one-minute candles that end with hours of books and trades.
 
-The bundled ``backtest_data`` is what `write_synthetic` produces with its defaults; equal arguments give an equal
+The bundled ``backtest_data`` is the output of `write_synthetic` with its defaults; equal arguments give an equal
 ``content_sha256`` in the manifest on any machine.
 """
 

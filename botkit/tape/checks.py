@@ -50,7 +50,9 @@ class StreamReport(msgspec.Struct, kw_only=True):
     findings: list[Finding] = []
 
     def note(self) -> str | None:
-        """A note on gaps that occurred while the stream was recorded or imported; they are not errors in the file."""
+        """Return a note on gaps that occurred while the stream was recorded or imported, or None. They are not errors
+        in the file.
+        """
         gaps = self.info.gaps
         if self.info.kind == "candles" or not gaps:
             return None

@@ -15,9 +15,9 @@ from botkit.tape.parquet import join
 
 
 class HeldSource:
-    """Another source, of which every stream is read once, when it is first wanted, and kept whole.
+    """Wraps another source, reads each stream once, at its first use, and keeps all of it.
 
-    The rows are shared by all readers, so their arrays are read-only.
+    All readers share the rows, so their arrays are read-only.
     """
 
     def __init__(self, source: FeedSource) -> None:
@@ -32,13 +32,13 @@ class HeldSource:
         return self._source.streams
 
     def stream(self, key: StreamKey) -> MarketColumns | None:
-        """All rows of a stream; None if it has none. Raises DataError for a file that is damaged."""
+        """Return all rows of a stream, or None if it has none. Raises DataError for a file that is damaged."""
         if key not in self._held:
             self._held[key] = _whole(self._source.read(key, None, None, 1 << 20))
         return self._held[key]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream, as views."""
+        """Yield the rows of one stream, as views."""
         columns = self.stream(key)
         if columns is None:
             return

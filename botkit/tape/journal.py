@@ -43,7 +43,7 @@ _HEADING_MAX = 1 * 2**20
 #: how far to search for a whole record behind damage
 _SEARCH_BYTES = 16 * 2**20
 
-#: (pair, kind): journals hold no candles
+#: (pair, kind), without a resolution because journals hold no candles
 JournalKey: TypeAlias = tuple[str, Kind]
 _KINDS: tuple[Kind, ...] = ("books", "trades")
 
@@ -269,7 +269,7 @@ class TapeJournal:
                     yield Damage(at, whole - at, is_rest=False)
                     file.seek(whole)
                     continue
-                if not is_torn:  # it is complete, but it is not what was written
+                if not is_torn:  # it is complete, but differs from the written record
                     yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
                 return
 
@@ -391,7 +391,7 @@ def _record(payload: bytes, length: int, crc: int) -> Record | None:
 
 
 def _next_whole(file: BinaryIO, start: int) -> int | None:
-    """Return where the next whole record begins, from ``start`` on; None if there is none near."""
+    """Return where the next whole record begins, from ``start`` on, or None if there is none near."""
     file.seek(start)
     data = file.read(_SEARCH_BYTES + _PREFIX.size + _RECORD_MAX)
     at = 0
@@ -411,6 +411,6 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise DataError(f"{path} was just turned into Parquet by its recorder; run the command again") from None
+        raise DataError(f"{path} was just converted to Parquet by its recorder; run the command again") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

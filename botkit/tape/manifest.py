@@ -103,7 +103,7 @@ def folder_name(kind: Kind, resolution: str | None) -> str:
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Read a tape's ``manifest.json``. Raises DataError explaining what is wrong with it."""
+    """Read a tape's ``manifest.json``. Raises DataError with an explanation if it is invalid."""
     path = root / MANIFEST_NAME
     try:
         raw = path.read_bytes()

@@ -55,7 +55,7 @@ def kind_of(columns: MarketColumns) -> Kind:
 
 
 def resolution_of(columns: MarketColumns) -> str | None:
-    """Return the resolution of candles; None for trades and books."""
+    """Return the resolution of candles, or None for trades and books."""
     return columns.resolution if isinstance(columns, CandleColumns) else None
 
 
@@ -110,7 +110,7 @@ def _build(pair: Pair, kind: Kind, resolution: str | None, arrays: list[Any]) ->
 
 
 class ContentHash:
-    """sha256 over the values of a stream's columns, independent of how the rows are cut into chunks."""
+    """Computes a sha256 over the values of a stream's columns, independent of how the rows are cut into chunks."""
 
     def __init__(self, kind: Kind) -> None:
         self._digests = {name: hashlib.sha256(f"{kind}.{name}".encode()) for name in COLUMNS[kind]}
@@ -266,7 +266,7 @@ def _scales(path: Path, file: Any, pair: Pair, kind: Kind) -> tuple[tuple[int, i
     for name in (b"price_decimals", b"amount_decimals"):
         text = metadata.get(_META + name, "")
         if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= _DECIMALS_MAX):
-            raise DataError(f"{path} is damaged: its metadata does not say {name.decode()}; {_AGAIN}")
+            raise DataError(f"{path} is damaged: its metadata lacks {name.decode()}; {_AGAIN}")
         decimals.append(int(text))
     return _scale(rules.price_decimals - decimals[0]), _scale(rules.amount_decimals - decimals[1])
 

@@ -451,9 +451,7 @@ class AdapterCases:
         async def case(session: Session) -> None:
             world, can, limits = session.world, session.adapter.capabilities, session.adapter.limits
             for name, most in (("create_batch", can.batch_create_max), ("cancel_batch", can.batch_cancel_max)):
-                expect(
-                    (name in limits.endpoints) == (most > 0), f"{name} has a limit exactly if the call exists: {most}"
-                )
+                expect((name in limits.endpoints) == (most > 0), f"{name} has a limit iff the call exists: {most}")
             if can.batch_create_max < 2 or can.batch_cancel_max < 2:
                 pytest.skip("the exchange has no batches")
             orders = (session.new(world.lots // 4), session.new(world.lots // 2))
@@ -481,7 +479,7 @@ class AdapterCases:
             can, limits = session.adapter.capabilities, session.adapter.limits
             expect(
                 (CancelAll.endpoint in limits.endpoints) == can.cancel_all,
-                "cancel_all has a limit exactly if the call exists",
+                "cancel_all has a limit if and only if the call exists",
             )
             ids = [await session.create(session.new(session.world.lots // 4)) for _ in range(2)]
             if not can.cancel_all:

@@ -1,4 +1,4 @@
-"""Falls below a peak against a reference that looks at one row after the other."""
+"""Falls below a peak, compared with a reference that processes row after row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ SECOND = 10**9
 
 
 def reference(opening: float, values: list[float]) -> tuple[list[Drawdown], float]:
-    """All falls in order of time, the last one perhaps without recovery, and the longest in seconds."""
+    """Return all falls in order of time, of which the last may not have recovered, and the duration of the longest in
+    seconds.
+    """
     found, peak, peak_time, trough = [], opening, 0, None
     longest = 0
     for number, value in enumerate(values, start=1):

@@ -70,8 +70,9 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
-    """Return what each selling order earned on coins that were bought, first in, first out, and what was earned in
-    all; coins handed over cost the first price and are sold last."""
+    """Compute the profit of each selling order on coins that were bought, first in, first out, and the total profit.
+    Coins handed over cost the first price and are sold last.
+    """
     given, bought = OPENING["btc"], []
     earned: dict[int, float] = defaultdict(float)
     total = 0.0
@@ -158,7 +159,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     (row,) = result.strategies
     assert row.realised == close_to(total)
     assert figures["expectancy"] == close_to(sum(earned) / len(earned))
-    # a position keeps its average cost, so realised and unrealised differ, but not their sum
+    # a position uses its average cost, so realised and unrealised profit differ, but not their sum
     (position,) = row.positions
     assert position.realised + position.unrealised == pytest.approx(row.realised + row.unrealised, abs=1e-5)
 

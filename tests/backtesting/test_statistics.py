@@ -1,4 +1,6 @@
-"""Statistics of daily returns: recomputed with numpy and pandas, and beside quantstats where definitions agree."""
+"""Statistics of daily returns, recomputed with numpy and pandas, and compared with quantstats where the definitions
+agree.
+"""
 
 from __future__ import annotations
 
@@ -39,35 +41,35 @@ def test_every_statistic_matches_its_definition(returns: list[float]) -> None:
     assert own.calmar(returns, 0.25) == pytest.approx(own.cagr(returns) / 0.25)
 
 
-def test_months_compound_their_days() -> None:
+def test_monthly_returns_compound_the_daily_ones() -> None:
     returns = RETURNS[2]
     days = [
         DayRow(date=moment.strftime("%Y-%m-%d"), end=0, equity=1.0, return_=value)
         for moment, value in series(returns).items()
     ]
-    days.insert(0, DayRow(date="2023-12-31", end=0, equity=1.0))  # a partial first day
+    days.insert(0, DayRow(date="2023-12-31", end=0, equity=1.0))  # the first day is partial
     expected = (1 + series(returns)).groupby(lambda moment: moment.strftime("%Y-%m")).prod() - 1
     assert own.monthly_returns(days) == pytest.approx(expected.to_dict())
 
 
-def test_under_thirty_returns_there_is_no_statistic() -> None:
+def test_under_thirty_returns_give_no_statistics() -> None:
     for figure in (own.cagr, own.volatility, own.sharpe, own.sortino, own.value_at_risk, own.conditional_value_at_risk):
         assert figure(RETURNS[0]) is not None
         assert figure(RETURNS[0][1:]) is None
     assert own.calmar(RETURNS[0][1:], 0.1) is None
 
 
-def test_what_has_no_value_is_none() -> None:
+def test_a_statistic_without_a_value_is_none() -> None:
     assert own.sharpe([0.01] * 40) is None
     assert own.sortino([0.01] * 40) is None
     assert own.cagr([0.1] * 39 + [-1.0]) is None
-    assert own.cagr([20.0] * 40) is None  # beyond what a float can hold
+    assert own.cagr([20.0] * 40) is None  # the result would be too large for a float
     assert own.calmar([0.01] * 40, 0.0) is None
     assert own.calmar([0.01] * 40, None) is None
 
 
-# What quantstats defines differently: its value at risk assumes normal returns (and so does its conditional one unless
-# told otherwise), and its drawdowns come from daily closes, ours from every row.
+# The definitions of quantstats differ in two cases: its value at risk assumes normal returns (the conditional one too,
+# by default), and its drawdowns come from daily closes, ours from every row.
 @pytest.mark.parametrize("returns", RETURNS[1:])
 @pytest.mark.filterwarnings("ignore")
 def test_quantstats_agrees_where_its_definitions_do(returns: list[float]) -> None:
@@ -86,7 +88,7 @@ def test_quantstats_agrees_where_its_definitions_do(returns: list[float]) -> Non
     assert own.conditional_value_at_risk(returns) == pytest.approx(float(stats.cvar(given, method="historical")))
 
 
-def test_no_figure_of_a_run_is_left_without_a_definition() -> None:
+def test_every_figure_of_a_run_has_a_definition() -> None:
     text = Path(own.__file__).with_name("metrics.py").read_text(encoding="utf-8")
     documented = text.partition('"""\n\nfrom')[0]
     for name in ("expectancy", "average_trade", "best_trade", "worst_trade", "calmar", "var_95", "longest_drawdown_s"):

@@ -1,4 +1,4 @@
-"""Trades, recomputed from fills and prices alone by code that shares nothing with botkit's."""
+"""Trades, recomputed from fills and prices alone by code that is independent of botkit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fill(
     tag: str = "",
     rate: float = 1.0,
 ) -> FillRow:
-    """An execution ``at`` seconds after the start; ``rate`` is the value of one quote coin."""
+    """Create an execution ``at`` seconds after the start. ``rate`` is the value of one quote coin."""
     lots, ticks = round(amount * 10**of.rules.amount_decimals), round(price * 10**of.rules.price_decimals)
     return FillRow(
         START + at * SECOND,
@@ -71,7 +71,7 @@ def test_a_trade_earns_the_price_difference_less_both_fees() -> None:
     (trade,) = match_trades(fills).trades
     assert trade.pnl_units == round((0.998 * 110 - 0.21956 - 100) * COIN)
     assert trade.pnl == pytest.approx(trade.pnl_units / COIN)
-    # values are before fees: 0.998 were worth 99.80 at the entry
+    # values are before fees, so the 0.998 coins were worth 99.80 at the entry
     assert (trade.units, trade.entry_units, trade.exit_units) == (99_800_000, 9_980_000_000, 10_978_000_000)
     assert trade.fee_units == 20_000_000 + 21_956_000
     assert trade.return_ == trade.pnl_units / trade.entry_units
@@ -101,7 +101,7 @@ def test_coins_that_were_handed_over_are_sold_last_and_marked() -> None:
     opening = {("s", "btc_usdt"): (2 * COIN, 100.0)}
     fills = [
         fill(1, "buy", 1, 120),
-        fill(2, "sell", 1.5, 130, at=1),  # what it bought, and half a coin that it was given
+        fill(2, "sell", 1.5, 130, at=1),  # the coin that it bought, and half a coin that it was given
         fill(3, "sell", 1, 90, at=2),
     ]
     found = match_trades(fills, opening, start=START - SECOND)
@@ -143,7 +143,7 @@ def test_a_fee_in_a_third_currency_is_deducted_at_its_value() -> None:
     assert trade.pnl == pytest.approx(-0.1)
 
 
-def test_profits_are_also_told_in_the_valuation_currency_at_the_exits_rate() -> None:
+def test_profits_are_also_given_in_the_valuation_currency_at_the_rate_of_the_exit() -> None:
     fills = [fill(1, "buy", 1, 100, rate=30), fill(2, "sell", 1, 110, rate=32)]
     (trade,) = match_trades(fills).trades
     assert (trade.pnl_units, trade.pnl) == (10 * COIN, pytest.approx(320))
@@ -160,12 +160,12 @@ def test_profits_are_also_told_in_the_valuation_currency_at_the_exits_rate() -> 
         ("flatten", "bot_stop"),
     ],
 )
-def test_the_order_that_closed_it_gives_the_reason(tag: str, reason: str) -> None:
+def test_a_trade_has_the_reason_of_the_order_that_closed_it(tag: str, reason: str) -> None:
     fills = [fill(1, "buy", 1, 100), fill(2, "sell", 1, 110, tag=tag)]
     assert [trade.exit_reason for trade in match_trades(fills).trades] == [reason]
 
 
-def test_what_is_sold_when_the_bot_stops_has_that_reason() -> None:
+def test_a_trade_closed_when_the_bot_stops_has_that_reason() -> None:
     fills = [fill(1, "buy", 1, 100), fill(2, "sell", 0.5, 110, tag="mine"), fill(3, "sell", 0.5, 110, tag="mine")]
     assert [trade.exit_reason for trade in match_trades(fills, at_stop={3}).trades] == ["signal", "bot_stop"]
 
@@ -182,8 +182,10 @@ _DRAWN = st.lists(
 
 @settings(deadline=None, max_examples=200)
 @given(_DRAWN, st.integers(0, 10**10), st.integers(1, 10**7))
-def test_trades_and_open_lots_are_the_change_of_equity_to_the_unit(drawn, given_units: int, first_ticks: int) -> None:
-    """In exact fractions, from the fills' own figures: cash and coins before and after, valued at the last price."""
+def test_trades_and_open_lots_add_up_to_the_change_of_equity_to_the_unit(
+    drawn, given_units: int, first_ticks: int
+) -> None:
+    """Computes cash and coins before and after from the fills in exact fractions, valued at the last price."""
     fills = []
     for number, (buys, lots, ticks, fee, fee_in, order) in enumerate(drawn):
         value = BTC.rules.value_units(ticks, lots)
@@ -222,7 +224,9 @@ BTC_TWD, USDT_TWD = pair("btc_twd", 0), pair("usdt_twd", 3)
 
 
 def triangle(*, at: int = 0, order: int = 1, sold: float = 0.0998, changed: float = 6_380.0) -> list[FillRow]:
-    """TWD -> BTC -> USDT -> TWD: 200,000 become 0.0998 BTC (fee 0.0002), then some 6,400 USDT, then TWD again."""
+    """Create a loop TWD -> BTC -> USDT -> TWD: 200,000 TWD become 0.0998 BTC (fee 0.0002), then some 6,400 USDT, then
+    TWD again.
+    """
     return [
         fill(order, "buy", 0.1, 2_000_000, of=BTC_TWD, fee=0.0002, fee_currency="btc", fee_value=400, at=at),
         fill(order + 1, "sell", sold, 64_128.26, of=BTC, fee=12.8, rate=31.4, at=at + 1),
@@ -236,7 +240,7 @@ def test_a_loop_is_one_trade_in_the_currency_in_which_it_begins_and_ends() -> No
     (loop,) = found.trades
     assert (loop.kind, loop.currency, loop.pair_text) == ("loop", "twd", "btc_twd > btc_usdt > usdt_twd")
     assert (loop.opened, loop.closed, loop.client_id) == (START, START + 2 * SECOND, 3)
-    # the 7.2 USDT that were not changed back stay out of it, with their share of what they cost
+    # the 7.2 USDT that were not changed back are not part of it, nor is their share of the cost
     received = 0.0998 * 64_128.26 - 12.8
     share = 6_380.0 / received
     assert loop.units / COIN == pytest.approx(200_000 * share, abs=0.05)
@@ -275,7 +279,7 @@ def test_the_other_direction_and_a_loop_that_starts_with_coins_are_loops_too() -
     assert loop.pnl == pytest.approx(0.001 * 2_000_000, rel=1e-2)
 
 
-def test_a_broken_loop_is_ordinary_trades_in_its_pairs() -> None:
+def test_a_broken_loop_counts_as_ordinary_trades_in_its_pairs() -> None:
     fills = [*triangle()[:1], fill(2, "sell", 0.0998, 1_990_000, of=BTC_TWD, at=5)]
     assert [(trade.kind, trade.pair_text) for trade in match_trades(fills).trades] == [("long", "btc_twd")]
     half = [*triangle(sold=0.06)[:2], fill(3, "sell", 3_800, 31.5, of=USDT_TWD, at=2),
@@ -288,17 +292,18 @@ def test_a_broken_loop_is_ordinary_trades_in_its_pairs() -> None:
     "fills",
     [
         triangle()[:2],
-        [*triangle()[:2], fill(9, "buy", 0.1, 64_000, of=pair("eth_twd", 2), at=1), *triangle()[2:]],  # another order
-        [*triangle()[:2], fill(3, "sell", 6_380, 31.5, of=USDT_TWD, at=4_000)],  # too late
-        triangle(sold=0.01),  # a tenth was passed on
+        # another order in between
+        [*triangle()[:2], fill(9, "buy", 0.1, 64_000, of=pair("eth_twd", 2), at=1), *triangle()[2:]],
+        [*triangle()[:2], fill(3, "sell", 6_380, 31.5, of=USDT_TWD, at=4_000)],  # the last leg comes too late
+        triangle(sold=0.01),  # only a tenth was passed on
         triangle()[::2],
     ],
 )
-def test_what_only_resembles_a_loop_is_none(fills: list[FillRow]) -> None:
+def test_orders_that_only_resemble_a_loop_are_ordinary_trades(fills: list[FillRow]) -> None:
     assert all(trade.kind != "loop" for trade in match_trades(fills).trades)
 
 
-def test_loops_follow_each_other() -> None:
+def test_consecutive_loops_are_separate_trades() -> None:
     fills = [row for n in range(4) for row in triangle(at=60 * n, order=1 + 3 * n)]
     assert [trade.kind for trade in match_trades(fills).trades] == ["loop"] * 4
 
@@ -320,7 +325,7 @@ def on_bar(self, bar):
 """
 
 
-def test_the_engines_own_exits_are_told_apart(tmp_path: Path) -> None:
+def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> None:
     closes = [20_000.0] * 10 + [20_000 + 40.0 * n for n in range(25)] + [21_000 - 60.0 * n for n in range(25)]
     data = write_candles(tmp_path / "candles.csv", closes)
     result = run(
@@ -334,4 +339,5 @@ def test_the_engines_own_exits_are_told_apart(tmp_path: Path) -> None:
         ("stop_loss", "entry"),
     ]
     assert result.trades[0].pnl_units > 0 > result.trades[1].pnl_units
-    assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)  # and dust
+    # and there is dust
+    assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)

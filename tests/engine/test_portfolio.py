@@ -260,7 +260,7 @@ def test_a_late_fill_is_booked_as_a_debt_that_later_income_repays() -> None:
     portfolio.check()
 
 
-def test_an_order_that_turns_out_live_locks_what_is_available() -> None:
+def test_an_order_that_turns_out_live_locks_the_available_money() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -584,7 +584,7 @@ def test_the_file_may_show_the_capital_at_the_opening_at_the_last_start_or_in_to
     for amount in (500, 600):
         restarted(portfolio, with_capital("a", coins(twd=amount)))
     with pytest.raises(
-        ConfigError, match=r"was 500 twd .*, 600 twd with what was added and taken since, and is now 700"
+        ConfigError, match=r"was 500 twd .*, 600 twd with all additions and withdrawals since, and is now 700"
     ) as e:
         restarted(portfolio, with_capital("a", coins(twd=700)))
     assert "`botkit capital add CONFIG a twd=100`" in str(e.value)
@@ -596,7 +596,7 @@ def test_the_file_may_show_the_capital_at_the_opening_at_the_last_start_or_in_to
         restarted(portfolio, with_capital("a", coins(twd=520)))
 
 
-def test_a_percentage_may_stay_in_the_file_or_become_amounts() -> None:
+def test_a_configured_percentage_may_stay_or_be_replaced_by_amounts() -> None:
     portfolio = open_portfolio(with_capital("a", 40), balances=coins(twd=1000, btc=1))
     assert moved(portfolio, "a", twd=100) is None
     restarted(portfolio, with_capital("a", 40))

@@ -185,7 +185,7 @@ def test_exits_and_cancels_keep_a_share_during_a_429_pause() -> None:
     assert router.next_due() == until
 
 
-def test_a_restart_counts_only_what_the_journal_shows() -> None:
+def test_a_restart_counts_only_the_requests_in_the_journal() -> None:
     router = a_router(create_order=(2, 60), cancel_order=(1, 60))
     now = START + 100 * NS_PER_S
     router.cool_down(

@@ -83,7 +83,7 @@ def test_an_order_in_on_start_is_refused_with_a_pointer_to_on_ready() -> None:
 
     b = Bot(Listener(start=start, ready=lambda s: placed.append(s.buy(BTC, amount=1, price=900))))
     *early, ready = placed
-    told = "orders can be placed from on_ready on; move this out of on_start"
+    told = "orders can be placed from on_ready on; move this call out of on_start"
     assert [order.reason for order in early] == [told] * 3
     assert ready.state is OrderState.SENDING
     assert len(b.all(CreateOrder)) == 1

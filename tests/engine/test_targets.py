@@ -57,7 +57,7 @@ def test_a_target_already_reached_sends_nothing() -> None:
     assert not b.engine.view.orders()
 
 
-def test_a_purchase_waits_for_a_sales_proceeds_and_spends_what_is_available() -> None:
+def test_a_purchase_waits_for_a_sales_proceeds_and_spends_the_available_money() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -74,14 +74,14 @@ def test_a_purchase_waits_for_a_sales_proceeds_and_spends_what_is_available() ->
     assert b.s.position(ETH).amount == pytest.approx(199)
 
 
-def test_a_purchase_that_no_sale_funds_spends_what_is_available() -> None:
+def test_a_purchase_that_no_sale_funds_spends_the_available_money() -> None:
     b = bot()
     order = b.s.order_target(ETH, 500)
     assert order is not None
     assert order.spec.spend_units == 10_000 * UNIT
 
 
-def test_a_refused_sale_lets_the_purchase_continue_with_what_is_available() -> None:
+def test_a_refused_sale_lets_the_purchase_continue_with_the_available_money() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -149,7 +149,7 @@ def test_impossible_weights_are_refused(weights: dict[Any, float], sentence: str
 
 
 def test_a_short_target_is_refused() -> None:
-    with pytest.raises(ValueError, match="a target is 0 or more, since spot cannot be short"):
+    with pytest.raises(ValueError, match="a target must be at least 0, because spot positions cannot be short"):
         bot().s.order_target(BTC, -1)
 
 

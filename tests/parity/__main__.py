@@ -36,12 +36,12 @@ def main() -> int:
         folder = given.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         unequal = sum([_run(name, seeds, folder) for name in given.tapes.split(",")])
-    print("all equal" if not unequal else f"{unequal} runs differ or were not run")
+    print("all equal" if not unequal else f"{unequal} runs differ or were skipped")
     return 1 if unequal else 0
 
 
 def _numbers(text: str) -> list[int]:
-    """Return the seeds that *text* lists: numbers and ranges with both ends, as in ``3,17,40-49``."""
+    """Parse the seeds in ``text``: numbers and inclusive ranges, as in ``3,17,40-49``."""
     numbers: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")

@@ -39,12 +39,12 @@ class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parity_tape(name: str, folder: Path) -> ParityTape | None:
-    """Return the tape of `TAPES` with this name, written below ``folder`` if missing; None if it is unavailable."""
+    """Return the tape of `TAPES` with this name, written below ``folder`` if missing, or None if it is unavailable."""
     return _MAKERS[name](folder)
 
 
 def recorded_frames(folder: Path) -> ParityTape | None:
-    """Return the recorded frames as a tape below ``folder``; None if they are unavailable."""
+    """Return the recorded frames as a tape below ``folder``, or None if they are unavailable."""
     if not FRAMES.exists():
         return None
     path = folder / "frames"

@@ -89,7 +89,7 @@ SEEDS = range(int(os.environ.get("BOTKIT_PARITY_SEEDS", "4")))
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """the folder of the tape, and the price of btc_usdt before it."""
+    """Return the folder of the tape, and the price of btc_usdt before it."""
     folder = tmp_path_factory.mktemp("parity")
     (folder / "tape").mkdir()
     return folder, write_tape(folder / "tape", project(folder, SMA, 60).pairs)

@@ -237,7 +237,7 @@ def made_of_trades(world: World, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["candles", "trades"])
-def test_the_search_would_find_a_single_row_too_many(world: World, mode: str) -> None:
+def test_the_search_detects_a_single_row_from_the_future(world: World, mode: str) -> None:
     if mode == "candles":
         world.candles("btc_usdt", [50_000.0 + i for i in range(70)], volume=10)
     else:

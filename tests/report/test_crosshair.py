@@ -1,4 +1,4 @@
-"""The figures at the crosshair belong to the time under it. Skipped without chromium."""
+"""The crosshair's figures belong to the time under it. Skipped without chromium."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.report.test_browser import CHROMIUM
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the page")
 
-# moves the mouse over the equity chart, pixel by pixel, and stores the legend's texts in the page
+# moves the mouse across the equity chart in small steps, and stores the legend's texts in the page
 _MOVES = """
 <script>
 setTimeout(() => {
@@ -69,7 +69,7 @@ def figure(text: str, title: str) -> float:
 
 def test_the_legend_never_shows_figures_from_another_time(tmp_path: Path) -> None:
     base = sample_result(days=40, orders=20)
-    # one pair, so that a buy-and-hold line is drawn, whose points have different times from those of the equity
+    # with one pair, a buy-and-hold line is drawn, whose points are at other times than the equity's
     quoted = [candles for candles in base.prices if candles.pair.quote == base.currency][:1]
     hour = 3600 * 10**9
     times = [base.start + i * 7 * hour + 17 for i in range((base.end - base.start) // (7 * hour))]

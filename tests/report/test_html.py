@@ -1,4 +1,4 @@
-"""The report as a file: it is complete, inert and small, and loads nothing."""
+"""The report's file is complete, inert and small, and loads nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=al
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, and the text of each script."""
+    """Collects elements with their attributes, and the text of each script."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -198,14 +198,14 @@ def test_marks_merge_the_fills_within_a_candle(result: BacktestResult) -> None:
         assert sum(mark[2] for mark in chart["marks"]) == len(own)
         for row, _, _, _, average in chart["marks"]:
             assert 0 <= row < len(chart["o"])
-            # the made-up fills happen at their minute's prices
+            # the made-up fills happen at the prices of their minute
             assert chart["l"][row] * 0.99 <= average <= chart["h"][row] * 1.01
 
 
 def test_a_line_has_its_last_value_within_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
-    # at 779 there is no candle, so its value is the latest one known in the previous candle
+    # there is no candle at 779, so its value is the latest one known in the previous candle
     assert line_values(candles, found) == [3, 5, 6]
     assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])

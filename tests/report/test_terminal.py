@@ -1,4 +1,4 @@
-"""The summary in the terminal."""
+"""Tests the summary in the terminal."""
 
 from __future__ import annotations
 

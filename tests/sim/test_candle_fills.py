@@ -188,7 +188,7 @@ def test_rows_out_of_order_are_refused() -> None:
 ONLY = [(0, 100_00, 9 * L, 1), (5, 101_00, 2 * L, -1), (6, 100_00, 3 * L, -1), (7, 99_00, 2 * L, -1)]
 
 
-def test_on_trades_alone_a_market_order_fills_completely_at_the_next_trade_plus_slippage() -> None:
+def test_with_trades_only_a_market_order_fills_completely_at_the_next_trade_plus_slippage() -> None:
     venue = Venue(trades(ONLY), slippage_e8=1_000_000)
     venue.to(1)
     buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 9 * L)
@@ -199,7 +199,7 @@ def test_on_trades_alone_a_market_order_fills_completely_at_the_next_trade_plus_
     assert venue.fills(sell) == [(99_99, 9 * L, False)]
 
 
-def test_on_trades_alone_a_limit_better_than_the_last_price_takes_at_its_limit_or_better() -> None:
+def test_with_trades_only_a_limit_better_than_the_last_price_takes_at_its_limit_or_better() -> None:
     venue = Venue(trades(ONLY))
     venue.to(1)
     equal, better = venue.order("buy", 4 * L, 100_00), venue.order("buy", 4 * L, 100_50)
@@ -210,7 +210,7 @@ def test_on_trades_alone_a_limit_better_than_the_last_price_takes_at_its_limit_o
     assert venue.report(refused).state is OrderState.POST_ONLY_CANCELLED
 
 
-def test_on_trades_alone_only_the_optimistic_assumption_fills_at_the_price() -> None:
+def test_with_trades_only_nothing_but_the_optimistic_assumption_fills_at_the_price() -> None:
     for options, expected in (({}, 0), ({"queue": Optimistic()}, 9 * L)):
         venue = Venue(trades(ONLY), **options)
         venue.to(1)

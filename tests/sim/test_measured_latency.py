@@ -101,7 +101,7 @@ def test_a_draw_depends_only_on_seed_and_key(tmp_path: Path) -> None:
 
 def test_the_measured_latencies_are_listed_as_assumptions(tmp_path: Path) -> None:
     (sentence,) = model(measured(tmp_path, speed=60.0)).assumptions
-    assert "the bot maker measured in mode live at speed 60, in 900 requests" in sentence
+    assert "the bot maker in mode live at speed 60, in 900 requests" in sentence
     assert "40 ms to the exchange (10 for cancels), 20 ms back (8 for cancels, 60 for fills) and 3 ms from" in sentence
     (sentence,) = model(measured(tmp_path, is_stamped=False)).assumptions
     assert "split in half" in sentence
@@ -112,7 +112,7 @@ def test_a_run_can_be_given_by_its_file_its_folder_or_its_bots_state_folder(tmp_
     measured(tmp_path / "runs" / "10", bot="tenth")
     (tmp_path / "runs" / "11").mkdir()  # a run without measurements
     for path, bot in (("runs/2", "second"), (f"runs/2/{LATENCIES}", "second"), (".", "tenth")):
-        assert f"the bot {bot} measured" in model(tmp_path / path).assumptions[0]
+        assert f"the bot {bot} in mode" in model(tmp_path / path).assumptions[0]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from tests.simulation.world import Result, carry_out
 #: seeds a piece
 _PIECE: dict[Layer, int] = {"core": 200, "whole": 50}
 _SAID_EVERY_S = 60.0
-#: from so many seeds on, a fault class or a named branch that was never reached is a failure
+#: with this many seeds or more, a fault class or named branch that was never reached is a failure
 _LONG_RUN = 500
 _MEMORY = Path("/dev/shm")
 
@@ -42,7 +42,7 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collections happen between seeds: their moments are no part of a seed, and what there is by now is no garbage
+    # collect garbage between seeds, because a seed must not depend on when that happens; what there is by now is none
     gc.freeze()
     gc.disable()
     try:
@@ -91,7 +91,7 @@ def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 if something broke."""
+    """Run the command. Return 1 if something broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, help="how many (default 20, or as many as fit into --minutes)")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
@@ -100,10 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keep finished pieces there, and go on with it")
     parser.add_argument("--seed", type=int, help="one seed alone")
-    parser.add_argument("--story", action="store_true", help="with --seed or --replay: tell what happened")
+    parser.add_argument("--story", action="store_true", help="with --seed or --replay: print what happened")
     parser.add_argument("--replay", type=Path, help="a kept plan")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="make a broken seed's story short")
-    parser.add_argument("--mutants", action="store_true", help="plant faults, and see each caught within --seeds")
+    parser.add_argument(
+        "--mutants", action="store_true", help="plant faults, and check that each is caught within --seeds"
+    )
     parser.add_argument("--keep", type=Path, help="with --shrink: the file for the short plan")
     options = parser.parse_args(arguments)
     layer: Layer = options.layer

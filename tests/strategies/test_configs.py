@@ -28,7 +28,7 @@ def test_every_sample_is_accepted(path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
 def test_every_sample_trades_on_the_bundled_data(path: Path, tmp_path: Path) -> None:
-    # Two weeks are enough, since books and trades cover only four hours anyway.
+    # Two weeks are enough, since books and trades last only four hours anyway.
     start = None if path.stem in ("market_maker", "triangular") else "2025-03-20"
     result = run_config(path, tmp_path, start=start).result
     assert len(result.fills) > 0

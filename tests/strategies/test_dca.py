@@ -14,7 +14,7 @@ PARAMS = {"pair": "btc_twd", "spend": 1_000}
 
 @pytest.fixture
 def days(world: World) -> World:
-    """Write five days of hourly candles that rise by a thousand an hour, starting on Monday at 8:00 in Taipei."""
+    """Return five days of hourly candles that rise by a thousand an hour, starting on Monday at 8:00 in Taipei."""
     world.candles("btc_twd", [2_500_000.0 + 1_000 * i for i in range(5 * 24)], step_s=3600)
     return world
 

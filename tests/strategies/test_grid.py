@@ -9,13 +9,13 @@ import pytest
 from botkit import ConfigError
 from tests.strategy_world import World
 
-# lines at 49000, 49500, 50000, 50500, 51000
+# the grid's lines are 49000, 49500, 50000, 50500 and 51000
 PARAMS = {"pair": "btc_usdt", "low": 49_000, "high": 51_000, "cells": 4, "amount": 0.1, "spacing": "arithmetic"}
 MONEY = {"usdt": 100_000}
 
 
 def path(*points: float, step: float = 60.0) -> list[float]:
-    """Build closes that move from point to point in small steps, staying three minutes at each."""
+    """Return closes that move from point to point in small steps, staying three minutes at each."""
     closes = [points[0]] * 3
     for goal in points[1:]:
         while abs(goal - closes[-1]) > step:

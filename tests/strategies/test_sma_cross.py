@@ -12,7 +12,7 @@ PARAMS = {"pair": "btc_usdt", "fast": 2, "slow": 4}
 
 
 def wave(*legs: tuple[int, float]) -> list[float]:
-    """Build closes from 50000 on, in straight legs of (bars, change per bar)."""
+    """Return closes from 50000 in straight legs of (bars, change per bar)."""
     closes = [50_000.0]
     for bars, change in legs:
         for _ in range(bars):

@@ -9,14 +9,14 @@ from tests.strategy_world import Levels, Outcome, World
 
 PARAMS = {"pairs": ["btc_twd", "btc_usdt", "usdt_twd"], "spend": 100_000, "least_profit_bps": 10}
 MONEY = {"twd": 1_000_000}
-# 80,000 USDT x 31.25 TWD, so bitcoin is worth 2,500,000 TWD
+# at 80,000 USDT and 31.25 TWD, bitcoin is worth 2,500,000 TWD
 FAIR = {"btc_twd": 2_500_000.0, "btc_usdt": 80_000.0, "usdt_twd": 31.25}
 SIZE = {"btc_twd": 1.0, "btc_usdt": 1.0, "usdt_twd": 50_000.0}
 Books = dict[str, list[tuple[float, Levels, Levels]]]
 
 
 def books(seconds: int = 60) -> Books:
-    """Build consistent books, one a second and 2 bp wide."""
+    """Return consistent books, one a second, 2 bp wide."""
     return {
         pair: [
             (float(t), [(price * 0.9999, SIZE[pair])], [(price * 1.0001, SIZE[pair])]) for t in range(seconds)
@@ -91,7 +91,7 @@ def test_loops_may_start_in_another_currency(world: World) -> None:
 
 
 def test_a_thin_book_gets_a_smaller_loop(world: World) -> None:
-    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth some 37,000 TWD
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # this is worth some 37,000 TWD
     first = out.orders[0]
     assert first.spec.amount_lots * first.spec.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
     assert out.result.summary["pnl"] > 0
@@ -114,7 +114,7 @@ def test_a_partly_filled_first_leg_continues_with_its_proceeds(world: World) -> 
     out = run(world, market)
     first, second, third = out.orders
     assert (first.state, first.executed_lots) == ("cancelled", 1_000_000)
-    assert second.executed_lots == 998_000  # 0.01 BTC less the fee
+    assert second.executed_lots == 998_000  # it got 0.01 BTC less the fee
     assert third.state == "filled"
     assert out.position("btc_twd") + out.position("btc_usdt") == pytest.approx(0, abs=1e-8)
 
@@ -138,7 +138,7 @@ def test_a_second_leg_that_does_not_fill_is_undone_and_reported(world: World, ca
     assert out.position("btc_twd") == pytest.approx(0, abs=1e-8)
 
 
-def test_retries_recovery_until_it_succeeds_and_starts_no_loop_meanwhile(world: World) -> None:
+def test_retries_recovery_until_it_succeeds_and_starts_no_loop_in_the_meantime(world: World) -> None:
     market = move(books(), "btc_twd", 10, 40, 0.98)
     market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
     # nor can it be sold directly for TWD before second 30
@@ -187,8 +187,8 @@ def test_an_old_book_starts_no_loop(world: World) -> None:
     [
         ({"pairs": ["btc_twd", "btc_usdt"]}, "a triangle needs three different pairs"),
         ({"pairs": ["btc_twd", "btc_usdt", "btc_usdt"]}, "a triangle needs three different pairs"),
-        ({"pairs": ["btc_twd", "eth_twd", "usdt_twd"]}, "form no loop from twd"),
-        ({"home": "eth"}, "form no loop from eth"),
+        ({"pairs": ["btc_twd", "eth_twd", "usdt_twd"]}, "do not form a loop from twd"),
+        ({"home": "eth"}, "do not form a loop from eth"),
     ],
 )
 def test_pairs_that_form_no_triangle_are_refused(world: World, change: dict[str, object], words: str) -> None:

@@ -68,7 +68,7 @@ class WindowIndicator(Indicator[V]):
         raise NotImplementedError
 
     def _block_before(self) -> list[Array] | None:
-        """Return the columns of the last whole block, oldest first; None before the first block is complete."""
+        """Return the columns of the last whole block, oldest first, or None before the first block is complete."""
         raise NotImplementedError
 
     def _over_blocks(self, arrays: list[Array]) -> Any:

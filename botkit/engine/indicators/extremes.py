@@ -80,7 +80,7 @@ class RollingHigh(_RollingExtreme):
     _ufunc = np.maximum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the highest, None until there are ``length`` values."""
+        """Add the next value and return the highest, or None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] <= value:
             candidates.pop()
@@ -97,7 +97,7 @@ class RollingLow(_RollingExtreme):
     _ufunc = np.minimum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the lowest, None until there are ``length`` values."""
+        """Add the next value and return the lowest, or None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] >= value:
             candidates.pop()

@@ -33,7 +33,7 @@ class SMA(WindowIndicator[float]):
         self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the average, None until there are ``length`` values."""
+        """Add the next value and return the average, or None until there are ``length`` values."""
         left = self._left - 1
         self._block[left] = value
         if not left:
@@ -97,7 +97,7 @@ class WMA(WindowIndicator[float]):
         self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the average, None until there are ``length`` values."""
+        """Add the next value and return the average, or None until there are ``length`` values."""
         place = self._filled
         length = self.length
         self._block[place] = value
@@ -174,7 +174,7 @@ class EMA(Indicator[float]):
         self._sum = self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the average, None until there are ``length`` values."""
+        """Add the next value and return the average, or None until there are ``length`` values."""
         mean = self.value
         if mean is None:
             return self._begin(value)

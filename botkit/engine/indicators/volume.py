@@ -43,7 +43,7 @@ class VWAP(WindowIndicator[float]):
         self._reference = 0.0
 
     def step(self, price: float, volume: float) -> float | None:  # type: ignore[override]
-        """Add the next row; returns the average, None until there are ``length`` rows."""
+        """Add the next row and return the average, or None until there are ``length`` rows."""
         place = self._filled
         if self.is_cumulative:
             if place == 0:

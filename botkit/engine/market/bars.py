@@ -156,7 +156,7 @@ class BarBuilder:
         return bars
 
     def running(self) -> Bar | None:
-        """Return the bar under construction so far; None if it is empty."""
+        """Return the bar under construction so far, or None if it is empty."""
         if self._limit == self._start:
             return None
         volume = self._rounded(self._volume)
@@ -166,7 +166,8 @@ class BarBuilder:
 
     def complete(self, running: Bar) -> None:
         """Add the part of the running bar from before the stream began. It may already include streamed trades: the
-        larger volume counts, and the last price comes from the trades. A bar that has ended meanwhile stays as it is.
+        larger volume counts, and the last price comes from the trades. A bar that has ended in the meantime stays
+        unchanged.
         """
         if self._end and running.time < self._start:
             return
@@ -203,7 +204,9 @@ class BarBuilder:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:
-        """Return when `close_due` will next return a bar if nothing else arrives first; None before the first trade."""
+        """Return when `close_due` will next return a bar if nothing else arrives first, or None before the
+        first trade.
+        """
         return self._end + self.grace_ns if self._end else None
 
     def close_due(self, now: Nanos) -> Sequence[Bar]:

@@ -71,7 +71,7 @@ class QuietBooks:
             self._asking.discard(pair)
             is_doubted = self._is_doubted(pair)
             if self._seen[pair] > now and not is_doubted:
-                return  # a frame arrived meanwhile
+                return  # a frame arrived in the meantime
             if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
                 self._different.pop(pair, None)  # a frame has arrived and been accepted since the last read
             self._read_at[pair] = at

@@ -19,11 +19,13 @@ SETTLE_NS = 2 * NS_PER_S
 class BalanceCheck:
     """Compares balance reports with the books and remembers unsettled differences."""
 
-    __slots__ = ("_ledger", "_suspects", "rounding_units")
+    __slots__ = ("_ledger", "_suspects", "reported", "rounding_units")
 
     def __init__(self, ledger: AccountLedger) -> None:
         self._ledger = ledger
         self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
+        #: what the account held by the latest report that was compared, by currency
+        self.reported: dict[str, int] = {}
         #: one unit of 1e-8 per fill is tolerated: the exchange does not document how it rounds fees and values
         self.rounding_units = 0
 
@@ -40,7 +42,7 @@ class BalanceCheck:
         if report.snapshot:
             names += [currency for currency in ledger.account if currency not in report.balances]
         for currency in names:
-            actual = report.balances.get(currency, (0, 0))[0]
+            actual = self.reported[currency] = report.balances.get(currency, (0, 0))[0]
             expected = ledger.account.get(currency, 0)
             if actual == expected:
                 self._suspects.pop(currency, None)

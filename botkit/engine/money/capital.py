@@ -73,7 +73,9 @@ class CapitalRecord:
     def _since(self, name: str, before: Any) -> str:
         total = self.given.get(name)
         spec = {currency: str(units) for currency, units in (total or {}).items()}
-        return "" if total is None or spec == before else f", {_spec_text(spec)} with what was added and taken since,"
+        return (
+            "" if total is None or spec == before else f", {_spec_text(spec)} with all additions and withdrawals since,"
+        )
 
     def state(self) -> dict[str, Any]:
         """Return the state as plain data."""
@@ -84,7 +86,7 @@ class CapitalRecord:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned. Journals written before `capital add` existed hold no totals."""
+        """Restore the result of `state`. Journals written before `capital add` existed hold no totals."""
         self.opened = dict(state["capital"])
         given = state.get("given")
         if given is None:

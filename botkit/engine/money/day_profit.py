@@ -53,11 +53,13 @@ class DayProfit:
         self.begin([key for key in self.baselines if key[0] == level])
 
     def baseline_units(self, level: str | None, currency: str) -> int | None:
-        """Equity at the start of the trading day, for a tracked level; None while a price is missing."""
+        """Return the equity of a tracked level at the start of the trading day, or None while a price is missing."""
         return self.baselines.get((level, currency))
 
     def pnl_units(self, level: str | None, currency: str) -> int | None:
-        """Change in equity since the trading day began, unrealised profit included; None while a price is missing."""
+        """Return the change in equity since the trading day began, unrealised profit included, or None while a price is
+        missing.
+        """
         before = self.baselines.get((level, currency))
         after = None if before is None else self._equity(level, currency)
         return None if before is None or after is None else after - before
@@ -114,7 +116,7 @@ class DayProfit:
         }
 
     def restore(self, state: Mapping[str, Any], strategies: Collection[str]) -> None:
-        """Restore what `state` returned, for all strategies together and for those that still exist.
+        """Restore the result of `state`, for all strategies together and for those that still exist.
 
         A level tracked for the first time counts from the first price on.
         """

@@ -1,5 +1,5 @@
-"""The books of one account: the available and locked funds of each part, and the lock of each order. Exact; O(1) per
-change.
+"""The books of one account: the available and locked funds of each part, and the lock of each order. They are exact,
+and a change takes O(1).
 
 Every unit is in one part or in ``unassigned``; their sum is ``account``, which the exchange should report. `check`
 asserts this for the whole ledger.
@@ -197,7 +197,7 @@ class AccountLedger:
         return sums
 
     def holdings(self) -> dict[str, int]:
-        """Return what the parts own together, including claims on each other and on unassigned."""
+        """Return the total funds of all parts, including claims on each other and on unassigned."""
         total: dict[str, int] = {}
         for part in self.parts.values():
             for currency, fund in part.funds.items():
@@ -234,7 +234,7 @@ class AccountLedger:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned. A part whose strategy has left the configuration keeps its money."""
+        """Restore the result of `state`. A part whose strategy has left the configuration keeps its money."""
         for name, funds in state["parts"].items():
             part = self.part(name)
             for currency, (available, locked, orders, claims) in funds.items():

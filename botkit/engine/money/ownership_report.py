@@ -17,7 +17,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """Unowned coins that a strategy trades but was not given. ``money`` is what the strategy owns, to be listed with
+    """Unowned coins that a strategy trades but was not given. ``money`` is the strategy's own money, to be listed with
     the coins; an amount is None if strategies share it.
     """
 

@@ -144,7 +144,7 @@ class Portfolio:
         }
 
     def restore(self, state: Mapping[str, Any], *, starting: bool = True) -> None:
-        """Restore what `state` returned in an earlier run. Raises ConfigError if the configured capital changed.
+        """Restore the result of `state` from an earlier run. Raises ConfigError if the configured capital changed.
 
         ``starting=False`` is for changing the books of a stopped bot: the configured capital is not checked, and new
         strategies wait for the next start.

@@ -1,9 +1,9 @@
-"""A strategy's position in one pair: holdings, cost and profit, as exact integers.
+"""A strategy's position in one pair: holdings, cost and profit, as exact integers at average cost.
 
-Average cost. A position is two signed numbers: ``amount_units`` of the base currency, and their cost, ``cost_units`` of
-the quote currency. A fill in the direction of the position adds to both; one against it removes the same share of both,
-and the proceeds less the removed cost are realised. So realised profit plus (value - cost) is the exact cash flow,
-however the shares were rounded.
+A position is two signed numbers: ``amount_units`` of the base currency, and their cost, ``cost_units`` of the quote
+currency. A fill in the direction of the position adds to both; one against it removes the same share of both, and the
+proceeds less the removed cost are realised. So realised profit plus (value - cost) is the exact cash flow, however the
+shares were rounded.
 
 An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long
 in one pair and short in the other.
@@ -115,7 +115,7 @@ class Position:
 
     @property
     def exact(self) -> Any:
-        """amount, given, sellable, average_entry, unrealised and realised as Decimals."""
+        """The amount, given, sellable, average_entry, unrealised and realised as Decimals."""
         known = self.amount_units and not self.unpriced
         return SimpleNamespace(
             amount=from_units(self.amount_units),
@@ -147,7 +147,7 @@ class Position:
     def move_coins(self, units: int, cost_e8: int | None = None) -> None:
         """Give coins at the last price, or take them if negative, without profit or loss.
 
-        ``cost_e8`` is what a given coin cost, in units of quote. Without a price (the bot is stopped), coins given
+        ``cost_e8`` is the cost of a given coin, in units of quote. Without a price (the bot is stopped), coins given
         without a cost wait for the first price like opening coins, and taken coins leave at cost.
         """
         ticks = self._price.ticks
@@ -204,6 +204,6 @@ class Position:
         ]
 
     def restore(self, figures: list[int]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced = figures[:5]
         self.given_units = figures[5]

@@ -60,7 +60,7 @@ class Stakes:
         self.departed[name] = Stake(name, self._ledger.part(name), shared=False)
 
     def find(self, name: str) -> Stake | None:
-        """Return a strategy's stake, whether or not it is still configured; None for an unknown name."""
+        """Return a strategy's stake, whether or not it is still configured, or None for an unknown name."""
         return self.present.get(name) or self.departed.get(name)
 
     def everybody(self) -> dict[str, Stake]:

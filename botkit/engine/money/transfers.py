@@ -41,7 +41,7 @@ class CapitalTransfers:
         self._reserve = reserve
 
     def refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Return the reason why `move` is not possible, as a sentence with figures and the fix; None if it is
+        """Return the reason why `move` is not possible, as a sentence with figures and the fix, or None if it is
         possible.
         """
         part = self._part_of(target)

@@ -62,8 +62,8 @@ class ValuationPath:
         return units
 
     def rate(self, without: Pair | None = None) -> float | None:
-        """Return the product of the prices on the path as a float, ``without`` the step through one pair; None while a
-        price is missing.
+        """Return the product of the prices on the path as a float, ``without`` the step through one pair, or None while
+        a price is missing.
         """
         rate = 1.0
         for cell, forward in self.steps:
@@ -122,7 +122,7 @@ class Valuation:
         return path
 
     def check_path(self, currency: str, into: str) -> ValuationPath:
-        """Return the shortest path. Raises ValueError saying what is missing if there is none."""
+        """Return the shortest path. Raises ValueError naming the missing link if there is none."""
         path = self.find_path(currency, into)
         if path is None:
             at_hand = ", ".join(self.prices) or "none"

@@ -94,7 +94,7 @@ class OrdersByIds:
 
 
 def _rows(answer: Answer) -> list[OrderReport] | None:
-    """Return the rows of an answer; None if the listing failed."""
+    """Return the rows of an answer, or None if the listing failed."""
     if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
         return None
     return [row for row in answer.body if isinstance(row, OrderReport)]

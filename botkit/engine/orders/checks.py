@@ -131,7 +131,7 @@ class Gate:
     # -- the reasons ----------------------------------------------------------------------------------------------
 
     def _starting(self, order: Order) -> str | None:
-        return "orders can be placed from on_ready on; move this out of on_start" if self.is_starting else None
+        return "orders can be placed from on_ready on; move this call out of on_start" if self.is_starting else None
 
     def _rules(self, order: Order) -> str | None:
         if order.type is MARKET:
@@ -231,7 +231,7 @@ def market_refusal(order: Order) -> str | None:
     if rules.maintenance:
         return f"{pair} is in maintenance"
     if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
-        return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100: 2 is 2 %"
+        return f"max_slippage_pct is {order.max_slippage_pct}; it must be a percentage from 0 to 100: 2 is 2 %"
     if order.side is BUY:
         if order.spend_units < rules.least_spend_units:
             return (

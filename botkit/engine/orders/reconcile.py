@@ -1,8 +1,8 @@
 """Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
-One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
-from its trades; an order in it that is not ours is foreign: it is shown, but never touched. Balances are compared last,
-once all executions are booked.
+One listing of the open orders does most of the work. An order of ours missing from it is read by its id, and its
+executions from its trades; an order in it that is not ours is foreign: it is shown, but never touched. Balances are
+compared last, once all executions are booked.
 """
 
 from __future__ import annotations
@@ -56,12 +56,13 @@ class Reconciliation:
         self._booked_before = self._overtaken = 0
         self._unwritten = unwritten
         self._lost: list[str] = []
+        self._lost_until = 0
         names = portfolio.strategies if unwritten is not None else ()
         self._to_list = list(dict.fromkeys(p.pair for name in names for p in portfolio.positions(name)))
         self._list_unwritten(now)
 
     def _unexplained(self) -> list[Order]:
-        """Orders still being read."""
+        """Return the orders that are still being read."""
         return [order for order, _, _ in self._read if order.client_id in self._desk.being_read]
 
     def _failed(self, what: str, answer: Answer) -> None:
@@ -97,6 +98,7 @@ class Reconciliation:
                 and row.client_id not in self._table.by_client_id
             ):
                 self._lost.append(f"{row.order_id} of {row.pair}")
+                self._lost_until = max(self._lost_until, (row.client_id or 0) + 1)
         self._list_unwritten(now)
 
     def _list_orders(self, now: Nanos) -> None:
@@ -156,7 +158,7 @@ class Reconciliation:
                 self._differences.append(
                     Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
                 )
-        if not self._portfolio.account:  # the very first start
+        if not self._portfolio.account:  # this is the very first start
             refusal = self._open(answer.body, now)
             if refusal is not None:
                 self._outbox.compare_failed(refusal, answer.outcome)
@@ -172,6 +174,7 @@ class Reconciliation:
                 foreign=self._foreign,
                 adopted=tuple(adopted),
                 unwritten=tuple(self._lost),
+                unwritten_until=self._lost_until,
             )
         )
 

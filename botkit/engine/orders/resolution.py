@@ -1,4 +1,4 @@
-"""Finds out what happened to an order whose create was refused or never answered.
+"""Determines the outcome of an order whose create was refused or never answered.
 
 The exchange documents no idempotent create, so an order is never sent twice. It is looked up until it is found or
 proved absent. Proved absent means: the exchange can no longer accept the request (``latest_accept_ns`` after the
@@ -75,7 +75,7 @@ class Case:
         self.refusals = 0
         self.due: Nanos = abort
         self.busy = False
-        #: kinds of reads that succeeded after the bound without a row that could be the order
+        #: kinds of reads that succeeded after the time limit without a row that could be the order
         self.good_after_bound: set[str] = set()
         #: exchange ids of orders ruled out
         self.explained: set[str] = set()
@@ -273,7 +273,7 @@ class Resolution:
         self._close(case, OrderState.ABSENT, now, "the exchange has no such order")
 
     def _weigh(self, case: Case, report: BalanceReport, asked: Nanos, now: Nanos) -> None:
-        """Compare the exchange's locked balance with what known orders lock, foreign ones included."""
+        """Compare the exchange's locked balance with the locks of known orders, including foreign ones."""
         order = case.order
         currency = _lock_currency(order.pair, order.side)
         total, available = report.balances.get(currency, (0, 0))

@@ -28,7 +28,7 @@ class OrderTable:
         self._open.setdefault(order.strategy, {})[order.client_id] = order
 
     def close(self, order: Order) -> None:
-        """Remove the order from the open ones, because it is final or never was open."""
+        """Remove the order from the open orders, because it is final or was never open."""
         mine = self._open.get(order.strategy)
         if mine is not None:
             mine.pop(order.client_id, None)

@@ -1,7 +1,7 @@
 """Target positions: a strategy states positions instead of orders, and the engine trades the difference at the market.
 
 The proceeds of a sale are available only once its fill is known. So sales go first, and a purchase that needs their
-proceeds waits until they are final, then spends what is available. A target ends with its order, so the strategy must
+proceeds waits until they are final, then spends the available money. A target ends with its order, so the strategy must
 handle a rest that could not be traded (a thin book, a refusal).
 """
 
@@ -64,7 +64,7 @@ class Targets:
         self._markets.check_priced(pair)
         lots = pair.rules.lots(amount)
         if lots < 0:
-            raise ValueError(f"amount is {amount}; a target is 0 or more, since spot cannot be short")
+            raise ValueError(f"amount is {amount}; a target must be at least 0, because spot positions cannot be short")
         target = _Target(record, entry, pair, lots, max_slippage_pct, tag)
         self._waiting[record.name, str(pair)] = target
         return self._pursue(target)

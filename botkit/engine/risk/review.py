@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
-#: longer than the longest daylight-saving day, shorter than two of the shortest
+#: longer than the longest day with a clock change, shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
 
@@ -38,7 +38,7 @@ class _Counts:
         self.by_pair: dict[str, int] = {}
         self.buys: dict[str, int] = {}  # pair -> lots still to be filled
         self.sells: dict[str, int] = {}
-        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of about the last second
+        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of orders in about the last second
         self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
@@ -46,11 +46,11 @@ class _Counts:
         return (self.buys if side is BUY else self.sells).get(pair, 0)
 
     def open_orders(self, pair: Pair | None = None) -> int:
-        """Number of orders that are live or queued."""
+        """Return the number of orders that are live or queued."""
         return self.total if pair is None else self.by_pair.get(pair, 0)
 
     def orders_in_last_second(self) -> int:
-        """Number of orders that passed in the last second, without the one under review."""
+        """Return the number of orders that passed in the last second, without the one under review."""
         self.forget_before(self.now - NS_PER_S)
         return len(self.times)
 
@@ -82,7 +82,7 @@ class _View:
         return list(dict.fromkeys(p.pair for name in self._strategies() for p in portfolio.positions(name)))
 
     def last_price(self, pair: Pair) -> float | None:
-        """Last traded price, or None before the first."""
+        """Return the last traded price, or None before the first."""
         return self._portfolio.last_price(pair)
 
     def expected_price(self, order: Order) -> float | None:
@@ -90,15 +90,15 @@ class _View:
         return self._desk.expected_price(order)
 
     def position_lots(self, pair: Pair) -> int:
-        """Net amount held in the pair, in lots."""
+        """Return the net amount held in the pair, in lots."""
         return self._portfolio.position_lots(self._level, pair)
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices; None while a price is missing."""
+        """Convert units of one currency into another at last prices, or None while a price is missing."""
         return self._portfolio.valuation.convert(units, currency, into)
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Change in the strategies' own equity since the trading day began, unrealised profit included."""
+        """Return the change in the strategies' own equity since the trading day began, unrealised profit included."""
         return self._portfolio.days.pnl_units(self._level, currency)
 
 
@@ -236,7 +236,7 @@ class RiskDesk:
         return unpriced
 
     def order_filled(self, order: Order, lots: int) -> None:
-        """Subtract filled lots from an order's pending ones. Ignored if the order is closed."""
+        """Subtract filled lots from an order's pending lots. Does nothing if the order is closed."""
         left = self._pending.get(order.client_id)
         if left is None:
             return
@@ -284,11 +284,12 @@ class RiskDesk:
         return True
 
     def next_day(self) -> Nanos | None:
-        """Return when the next trading day begins; None before the first."""
+        """Return when the next trading day begins, or None before the first."""
         return self._next_day
 
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
-        """Return the first loss or drawdown limit reached at the last prices, which halts its level; None if none is.
+        """Return the first loss or drawdown limit reached at the last prices, which halts its level, or None if none
+        is.
 
         A level already halted is skipped, so each breach is reported once.
         """

@@ -58,8 +58,9 @@ def _last_ticks(pair: Pair, view: RiskView) -> int | None:
 
 
 def order_lots(order: Order, view: RiskView) -> int | None:
-    """Return an order's lots; for a market buy, what the rest of its spend buys at the last price, None before the
-    first."""
+    """Return an order's lots, which for a market buy are those that the rest of its spend buys at the last price. None
+    before the first price.
+    """
     if order.amount_lots:
         return order.amount_lots
     ticks = _last_ticks(order.pair, view)
@@ -67,7 +68,7 @@ def order_lots(order: Order, view: RiskView) -> int | None:
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:
-    """Return an order's value in quote units, at its own price or else at the last price; None before the first."""
+    """Return an order's value in quote units, at its own price or else at the last price, or None before the first."""
     if order.spend_units:
         return order.spend_units
     rules = order.pair.rules

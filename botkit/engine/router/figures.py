@@ -35,7 +35,9 @@ class WaitClasses:
             self.longest_ns = wait_ns
 
     def quantile_ms(self, share: float) -> float | None:
-        """Return the wait in milliseconds that the fraction ``share`` of all waits did not exceed; None without any."""
+        """Return the wait in milliseconds that the fraction ``share`` of all waits did not exceed, or None
+        without any.
+        """
         rank = share * self.count
         seen = 0
         for upper in sorted(self._classes):

@@ -15,7 +15,7 @@ from botkit.model.limits import LimitTable, SlotsChanged
 
 
 class SlotNews(enum.Enum):
-    """What happened to a slot, or to a pool."""
+    """News about a slot, or about a pool."""
 
     TAKEN = "taken"
     UNSENT = "unsent"  # no byte of the request was sent

@@ -34,7 +34,7 @@ class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DroppedRead(msgspec.Struct, frozen=True):
-    """A read that will not be sent. ``ticket`` is what `Router.read` returned."""
+    """A read that will not be sent. ``ticket`` is the result of `Router.read`."""
 
     ticket: int
     endpoint: str

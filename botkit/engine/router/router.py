@@ -38,9 +38,9 @@ from botkit.model.results import RouterUse
 READ_LATEST_NS = 60 * NS_PER_S
 #: the longest wait for an answer
 LONGEST_WAIT_NS = 60 * NS_PER_S
-#: most uncollected alarms to keep, newest last
+#: the maximum number of uncollected alarms to keep; the newest is last
 ALARMS_MAX = 256
-#: most orders that skip the queues together
+#: the maximum number of orders that skip the queues together
 EXPRESS_MAX = 20
 #: later than any time
 _NEVER: Nanos = 1 << 62
@@ -148,7 +148,7 @@ class Router:
         self._lanes: list[tuple[tuple[int, int], Route, bool, FairQueue[WaitingRead]]] = []
         self._deadlines = Deadlines()
         self._waiting: dict[int, WaitingOrder] = {}  # creates by client id
-        self._waiting_reads: dict[int, WaitingRead] = {}  # by ticket
+        self._waiting_reads: dict[int, WaitingRead] = {}  # waiting reads by ticket
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
         self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> the route and key of its late-held slot
@@ -356,7 +356,7 @@ class Router:
         return requests
 
     def next_due(self) -> Nanos | None:
-        """Return when `due` would next return something; None if nothing waits or only an answer can free a slot.
+        """Return when `due` would next return something, or None if nothing waits or only an answer can free a slot.
 
         Valid until the next call of any other method. Requests added since the last `due` may be tried at once.
         """
@@ -461,7 +461,9 @@ class Router:
     # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
-        """Return when the pause after a 429 at ``endpoint`` ends; None without a pause, as of the last call's time."""
+        """Return when the pause after a 429 at ``endpoint`` ends, or None without a pause, as of the last
+        call's time.
+        """
         pause = self._routes[endpoint].pause
         return pause.until if pause.until > self._now else None
 
@@ -472,11 +474,11 @@ class Router:
         return alarms
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Limit, slots held, peak and 429s of every window and scope."""
+        """Return the limit, held slots, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
 
     def statistics(self) -> RouterUse:
-        """Requests, waits, batches and drops so far."""
+        """Return counts of requests, waits, batches and drops so far."""
         return router_use(self._table, self._routes, self._figures)
 
     # -- queues -----------------------------------------------------------------------------------------------------

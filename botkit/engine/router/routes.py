@@ -109,8 +109,8 @@ class Route:
         return True
 
     def open_at(self, now: Nanos, urgent: bool) -> Nanos | None:
-        """Return the earliest time from ``now`` at which `take` would succeed; None if an answer or a lease must come
-        first.
+        """Return the earliest time from ``now`` at which `take` would succeed, or None if an answer or a lease must
+        come first.
         """
         if self.leased is not None and self.leased.free(now) <= 0:
             self.leased.want(is_urgent=urgent)

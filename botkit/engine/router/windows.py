@@ -71,7 +71,9 @@ class SlotLog:
         return self._limit
 
     def free(self, now: Nanos) -> int:
-        """Return how many slots may be taken at ``now``; negative if the limit was lowered below what is held."""
+        """Return how many slots may be taken at ``now``; negative if the limit was lowered below the number of held
+        slots.
+        """
         cooling = self._cooling
         while cooling and cooling[0] <= now:
             cooling.popleft()
@@ -82,7 +84,7 @@ class SlotLog:
         return self._limit - self._in_flight - len(cooling) - len(self._late_until)
 
     def held(self, now: Nanos) -> int:
-        """Slots taken at ``now``."""
+        """Return the number of slots taken at ``now``."""
         free = self.free(now)  # first, because time may have restored part of the limit
         return self._limit - free
 
@@ -134,8 +136,8 @@ class SlotLog:
             heapq.heappush(self._late, (until, key))
 
     def open_at(self, now: Nanos, needed: int) -> Nanos | None:
-        """Return the earliest time from ``now`` on at which ``needed`` slots are free; None if only an answer can free
-        them.
+        """Return the earliest time from ``now`` on at which ``needed`` slots are free, or None if only an answer can
+        free them.
         """
         missing = needed - self.free(now)
         if missing <= 0:

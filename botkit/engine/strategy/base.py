@@ -185,7 +185,9 @@ class Strategy:
         return self._context.pair(pair).rules
 
     def fees(self, pair: Pair | str) -> FeeRates:
-        """Fee rates: ``maker`` and ``taker`` as fractions, and ``source``, where the figures come from."""
+        """Return the fee rates: ``maker`` and ``taker`` as fractions, and ``source``, which says where they
+        come from.
+        """
         return self._context.fees(pair)
 
     # -- money ----------------------------------------------------------------------------------------------------
@@ -201,7 +203,7 @@ class Strategy:
         return self._context.position(pair)
 
     def open_orders(self, pair: Pair | str | None = None) -> list[Order]:
-        """Your orders that are not final, oldest first, including queued and unknown ones."""
+        """Return your orders that are not final, oldest first, including queued and unknown ones."""
         return self._context.open_orders(pair)
 
     # -- orders ---------------------------------------------------------------------------------------------------
@@ -287,7 +289,7 @@ class Strategy:
         """Hold ``amount`` (base currency) of the pair: buys or sells the difference to the position at the market.
 
         Returns the order, or None if there is nothing to do. A purchase that needs the proceeds of a sale by the same
-        strategy waits until that sale is final, and then spends what is available; the call returns None in this case
+        strategy waits until that sale is final, and then spends the available money; the call returns None in this case
         too. A new target replaces one that waits. If the market fills an order only in part, call again for the rest.
         """
         return self._context.order_target(pair, amount, max_slippage_pct, tag)
@@ -319,9 +321,9 @@ class Strategy:
         self._context.orders.cancel_all(None if pair is None else self._context.pair(pair))
 
     def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
-        """Cancel an order and put another in its place; ``amount`` is what should remain.
+        """Cancel an order and put another in its place; ``amount`` is the amount that should remain.
 
-        The new order is sent once the old one is final, less what was filled meanwhile, and dropped if the rest is
+        The new order is sent once the old one is final, reduced by fills in the meantime, and dropped if the rest is
         below the minimum. A queued order keeps its place in the queue.
         """
         return self._context.orders.replace(order, price, amount)
@@ -339,7 +341,7 @@ class Strategy:
         """State the orders that should rest, as (price, amount). The engine sends the difference.
 
         Orders of this pair and ``tag`` within ``tolerance_bps`` of its price are kept, the others are cancelled and,
-        once they are final, what is missing is placed. You may call it at every event.
+        once they are final, missing orders are placed. You may call it at every event.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
 

@@ -82,7 +82,7 @@ class Context:
         return self._rooms.clock.now
 
     def local_time(self) -> datetime:
-        """Now, in the configuration's time zone."""
+        """Return the current time in the configuration's time zone."""
         return to_datetime(self._rooms.clock.now, self._rooms.zone)
 
     def pair(self, pair: Pair | str) -> Pair:
@@ -104,11 +104,11 @@ class Context:
         return BookView(book, market.book_seen, self._rooms.clock.now)
 
     def last_price(self, pair: Pair | str) -> float | None:
-        """Price of the last trade or bar."""
+        """Return the price of the last trade or bar."""
         return self._market(pair).last.price
 
     def fees(self, pair: Pair | str) -> FeeRates:
-        """Rates in force for the pair."""
+        """Return the fee rates in force for the pair."""
         return self._rooms.fee_rates(self.pair(pair), self._rooms.clock.now)
 
     def balance(self, currency: str) -> Balance:

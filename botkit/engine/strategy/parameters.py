@@ -152,7 +152,7 @@ def param(
 # -- from a class -----------------------------------------------------------------------------------------------------
 
 
-#: a running bot asks for them every second, and reading a class takes a millisecond
+#: cached, because a running bot needs them every second and reading a class takes a millisecond
 _parameters: weakref.WeakKeyDictionary[type, Mapping[str, Parameter]] = weakref.WeakKeyDictionary()
 
 
@@ -210,8 +210,8 @@ def _resolve(owner: type, name: str, annotation: Any) -> Any:
         hints = typing.get_type_hints(holder, _globals_of(owner), dict(vars(owner)))
     except Exception as error:
         raise PluginError(
-            f"{_Place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import what it names "
-            "at the top of the module, not under TYPE_CHECKING or inside a function"
+            f"{_Place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import its names at "
+            "the top of the module, not under TYPE_CHECKING or inside a function"
         ) from error
     return hints[name]
 
@@ -295,7 +295,7 @@ def _with_value(where: _Place, parameter: Parameter, value: Any) -> Parameter:
             # pairs are not known yet, so a default pair is checked when the strategy is created
             check_value(parameter, parameter.default, None)
         except ParameterError as error:
-            raise PluginError(f"{where}: its default does not fit: {error.message}") from None
+            raise PluginError(f"{where}: its default is invalid: {error.message}") from None
     return parameter
 
 

@@ -66,7 +66,7 @@ class StrategyRecord:
         return {"state": self.state, "timers": self.timer_rings, "best": self.best_prices}
 
     def recall(self, kept: Mapping[str, Any]) -> None:
-        """Restore what `kept` returned, before ``on_start``."""
+        """Restore the result of `kept`, before ``on_start``."""
         self.state.update(kept["state"])
         self.timer_rings.update(kept["timers"])
         self.best_prices.update(kept.get("best", {}))  # older journals lack this key
@@ -82,7 +82,7 @@ def _count(counts: dict[str, int], reason: str) -> str:
 
 
 def unkept(state: Mapping[str, Any]) -> str | None:
-    """Return the reason why a strategy's ``state`` cannot be saved as JSON, naming the key; None if it can."""
+    """Return the reason why a strategy's ``state`` cannot be saved as JSON, naming the key, or None if it can."""
     for key, value in state.items():
         try:
             _document({key: value})
