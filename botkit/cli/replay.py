@@ -18,8 +18,8 @@ from botkit.cli.screen import prints_aside
 def replay(run: Path, config: Path | None, as_json: bool) -> int:
     """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
-    Sends nothing and writes nothing. Exit code 0 if every decision matches, 1 if one differs, which is shown, or if the
-    recording stops in the middle: of a run that was killed, or of a file that was cut.
+    Sends nothing and writes nothing. The exit code is 0 if every decision matches. It is 1 if a decision differs, which
+    is then shown, or if the recording stops in the middle because the run was killed or the file was cut.
     """
     from botkit.assembly.replay import replay_run
 

@@ -83,7 +83,8 @@ def run(
 
     Several bots share connections and rate limits. If one fails or is stopped, the others keep running.
 
-    Exit code 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are still open.
+    The exit code is 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are
+    still open.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:

@@ -36,8 +36,8 @@ class Output:
     """Standard output and standard error for a command that must survive losing them: the terminal may close, the disk
     may fill up, the reading program may end.
 
-    Lines that cannot be printed are dropped, which is logged once. Every line is still tried, because a full disk may
-    get space again.
+    Lines that cannot be printed are dropped, and this is logged once. Every line is still tried, because a full disk
+    may get space again.
     """
 
     def __init__(self) -> None:

@@ -78,7 +78,7 @@ _VALUES: Final[dict[str, tuple[float, float, str]]] = {
     **dict.fromkeys(("huge", "ws_huge"), _SIZE_MB),
     "lagging": (0, 10**12, "from 0 to 10^12 ms"),
     "ws_close": (1000, 4999, "a code from 1000 to 4999"),
-    "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year, 31536000000 ms, either way"),
+    "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year (31536000000 ms) in either direction"),
 }
 #: the longest address or replacement, and the largest number of active faults
 _PUT_MAX, _FAULTS_MAX = 1_000, 1_000

@@ -55,8 +55,9 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """By how many units the books may differ from the account, since the exchange's rounding of fills is
-        undocumented."""
+        """The number of units by which the books may differ from the account, since the exchange's rounding is
+        undocumented.
+        """
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
@@ -175,17 +176,17 @@ class EngineView:
 
     @property
     def events(self) -> int:
-        """Inputs processed, including rows of spans."""
+        """The number of inputs processed, including rows of spans."""
         return self._rooms.clock.events
 
     @property
     def halted(self) -> str | None:
-        """Why the bot takes no new orders, or None."""
+        """The reason why the bot takes no new orders, or None."""
         return self._rooms.risk.halted(None)
 
     @property
     def halts(self) -> dict[str, str]:
-        """Strategies that are halted, and why."""
+        """The halted strategies, with the reasons."""
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
 
     @property

@@ -1,4 +1,4 @@
-"""What a running bot does besides trading: health checks, commands and status reports."""
+"""Keeps a bot running: health checks, commands and status reports."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class FolderUnusable(BotkitError):
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the bot may send no new orders. ``kind``: panic, loss, breaker, or one of its own (`JOURNAL_HALT`)."""
+    """The reason why the bot may send no new orders. ``kind`` is panic, loss or breaker."""
 
     kind: str
     reason: str
@@ -67,7 +67,7 @@ class StateFolder:
     """A bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
-        """``root`` is the folder of all bots' state; None for a folder outside it."""
+        """``root`` is the folder of all bots' state, or None for a folder outside it."""
         self.path = path
         self.root = root
         self.disk = disk
@@ -116,7 +116,7 @@ class StateFolder:
 
     @property
     def commands(self) -> Path:
-        """Where other processes leave commands for the running bot."""
+        """The folder in which other processes leave commands for the running bot."""
         return self.path / "commands"
 
     # -- one process at a time ------------------------------------------------------------------------------------

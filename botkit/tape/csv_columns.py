@@ -221,7 +221,7 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
             moment = pd.to_datetime(value, utc=True, format="ISO8601")
         except (ValueError, OverflowError) as error:
             if "bounds" in str(error):
-                return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
+                return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
             moment = None
         if pd.isna(moment):
             return DataError(
@@ -229,7 +229,7 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
                 "time"
             )
         if not _YEARS[0] <= moment.year <= _YEARS[1]:
-            return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
+            return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
     return DataError(f"{path}:{line}: times cannot be read")  # pragma: no cover - the loop always finds the row
 
 

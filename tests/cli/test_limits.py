@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,6 @@ from click.testing import CliRunner
 from botkit.cli.limits import limits
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.protocol import Join, LedgerUnreachable, Report, SharedPool, SharedWindow, Sync
-from tests.benchmarks.limits_judge import broker_pid
 
 
 def run(*arguments: str) -> str:
@@ -103,5 +99,3 @@ def test_usage_shows_how_much_bots_sharing_a_ledger_hold(tmp_path: Path, monkeyp
     assert (row["limit"], row["held"], row["leased"], row["percent"]) == (1200, 12, 12, 1.0)
     for piece in ("1,200 in 60 s", "12", "1.0 %", "the limits broker of this machine"):
         assert piece in run("--usage")
-    if sys.platform == "linux":
-        os.kill(broker_pid(tmp_path / "b"), signal.SIGKILL)

@@ -72,7 +72,7 @@ async def test_real_money_is_refused_until_every_limit_is_set(tmp_path: Path) ->
     assert "bot.yaml" in str(error.value)
 
 
-async def test_live_mode_is_refused_at_an_emulator_and_the_reverse(tmp_path: Path) -> None:
+async def test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_exchange(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="use --mode emulator"):
         await opened(config(tmp_path, BOUNDED), "live", rest="http://127.0.0.1:1/v3", ws="ws://127.0.0.1:1/ws")
     with pytest.raises(ConfigError, match="only reaches this machine"):
