@@ -361,7 +361,7 @@ def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], di
         if not lot.is_given:
             told[lot.strategy, lot.pair.base] += lot.units
             told[lot.strategy, lot.pair.quote] -= lot.cost_units
-    return dict(moved), {key: value for key, value in told.items() if value or key in moved}
+    return {key: units for key, units in moved.items() if units}, {key: units for key, units in told.items() if units}
 
 
 @pytest.mark.parametrize(
