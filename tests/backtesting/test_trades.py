@@ -97,6 +97,20 @@ def test_lots_are_closed_first_in_first_out_and_in_parts() -> None:
     assert (lot.units, lot.cost_units) == (COIN // 4, 50 * COIN)
 
 
+def test_what_an_order_says_it_closes_is_closed_first() -> None:
+    fills = [
+        fill(1, "buy", 1, 100, at=0),
+        fill(2, "buy", 0.5, 200, at=1),
+        fill(2, "buy", 0.5, 210, at=2),
+        fill(3, "sell", 1.5, 220, at=3),  # all of order 2, then the oldest
+    ]
+    (trade,) = match_trades(fills, links={3: 2}).trades
+    assert trade.pnl_units / COIN == pytest.approx(1.5 * 220 - 100 - 105 - 50)
+    (plain,) = match_trades(fills).trades
+    assert plain.pnl_units / COIN == pytest.approx(1.5 * 220 - 100 - 100)
+    assert match_trades(fills, links={3: 77}).trades == [plain]  # it opened nothing
+
+
 def test_coins_that_were_handed_over_are_sold_last_and_marked() -> None:
     opening = {("s", "btc_usdt"): (2 * COIN, 100.0)}
     fills = [
@@ -309,6 +323,28 @@ def test_consecutive_loops_are_separate_trades() -> None:
 
 
 # -- in a backtest ----------------------------------------------------------------------------------------------------
+
+LINKED = """
+pair: Pair
+linked: bool = True
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+    self._bars, self._bought = 0, []
+
+def on_bar(self, bar):
+    self._bars += 1
+    if self._bars in (2, 12):
+        self._bought.append(self.market_buy(self.pair, spend=1_000))
+    elif self._bars == 20:
+        last = self._bought[-1]
+        first = self.sell(
+            self.pair, amount=0.04, price=bar.close * 0.99, closes=last if self.linked else None, tag="part"
+        )
+        self.replace(first, amount=0.03)
+    elif self._bars == 30:
+        self.market_sell(self.pair, amount=0.02, closes=self._bought[0] if self.linked else None)
+"""
 
 PROTECTED = """
 pair: Pair
