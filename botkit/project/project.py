@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Project:
         project = cls(loaded, plugins, facts)
         project.specs()
         project.bot_rules()
+        project.check_currencies()
         return project
 
     def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
@@ -73,6 +75,22 @@ class Project:
         """
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
+
+    def check_currencies(self) -> None:
+        """Check that every currency of a balance or reserve is the exchange's: a reserve under a misspelt name would
+        protect nothing. Raises ConfigError.
+        """
+        known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
+        for place, amounts in (
+            ("reserve", self.config.reserve),
+            ("backtest.balances", self.config.backtest.balances),
+            ("emulator.balances", self.config.emulator.balances),
+        ):
+            for currency in amounts or ():
+                if currency not in known:
+                    near = difflib.get_close_matches(currency, sorted(known), n=1)
+                    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+                    raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
 
     def check_money(self) -> None:
         """Check that ``backtest: balances:`` covers the strategies' capital and the reserve. Raises ConfigError."""

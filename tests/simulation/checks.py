@@ -225,7 +225,7 @@ class Books:
 
 
 class Journaled:
-    """What the journal holds at a moment: SQLite, and over it the log."""
+    """The journal's contents at one moment: SQLite, and over it the log."""
 
     def __init__(self, path: Path) -> None:
         """Raises JournalError."""

@@ -1007,7 +1007,7 @@ class _Watched:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """Like the adapter's."""
+        """Do what the adapter's does."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
@@ -1085,7 +1085,9 @@ def _pid() -> int:
 
 
 def _is_aiohttps_own(error: BaseException) -> bool:
-    """Under a late task step, aiohttp's server starts a handler whose connection is already gone."""
+    """Return whether this is aiohttp's own error: after a late task step, its server starts a handler whose connection
+    is already gone.
+    """
     *_, frame = traceback.walk_tb(error.__traceback__)
     return frame[0].f_code.co_filename.endswith("aiohttp/web_protocol.py")
 

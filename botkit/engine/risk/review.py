@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
-#: longer than the longest daylight-saving day, shorter than two of the shortest
+#: longer than the longest day with a clock change, shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
 
@@ -38,7 +38,7 @@ class _Counts:
         self.by_pair: dict[str, int] = {}
         self.buys: dict[str, int] = {}  # pair -> lots still to be filled
         self.sells: dict[str, int] = {}
-        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of about the last second
+        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of orders in about the last second
         self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
