@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from botkit.config.load import LoadedConfig, load_config, with_parameters
-from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
+from botkit.config.schema import BacktestConfig, FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.settings import StrategySpec
@@ -60,6 +62,13 @@ class Project:
         project = Project(with_parameters(self.loaded, parameters), self.plugins, self.facts)
         project.pairs = self.pairs
         project.specs()
+        return project
+
+    def with_backtest(self, section: BacktestConfig) -> Project:
+        """Return the same project with another ``backtest:`` section. It shares the plugins, as `with_parameters`."""
+        config = msgspec.structs.replace(self.config, backtest=section)
+        project = Project(msgspec.structs.replace(self.loaded, config=config), self.plugins, self.facts)
+        project.pairs = self.pairs
         return project
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
