@@ -20,7 +20,7 @@ from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueM
 from botkit.model.limits import NEEDED_ENDPOINTS
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
-from botkit.plugins import Plugins
+from botkit.plugins import Plugins, made
 from botkit.project.plugins import assemble_plugins
 
 
@@ -191,9 +191,11 @@ class Project:
     def _rules(self, place: str, section: Mapping[str, Any]) -> list[RiskRule]:
         rules = []
         for name, value in section.items():
-            factory = self.plugins.pick("risk_rules", name, self.loaded.where(f"{place}.{name}")).thing
+            found = self.plugins.pick("risk_rules", name, self.loaded.where(f"{place}.{name}"))
             try:
-                rules.append(factory(value))
+                rules.append(made("risk_rules", found, value))
+            except PluginError:
+                raise
             except (ValueError, TypeError) as error:
                 raise self.loaded.error(f"{place}.{name}", str(error)) from None
         return rules
@@ -202,9 +204,11 @@ class Project:
 
     def _model(self, kind: str, section: str, choice: tuple[str, dict[str, Any]], *arguments: Any) -> Any:
         name, options = choice
-        factory = self.plugins.pick(kind, name, self.loaded.where(section)).thing
+        found = self.plugins.pick(kind, name, self.loaded.where(section))
         try:
-            return factory(options, *arguments)
+            return made(kind, found, options, *arguments)
+        except PluginError:
+            raise
         except (ValueError, TypeError, ConfigError) as error:
             raise self.loaded.error(section, str(error)) from None
 
