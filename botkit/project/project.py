@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +222,20 @@ class Project:
 
     def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
         """Return the latency model that a section chooses."""
-        model: LatencyModel = self._model("latency_models", section, latency.choice(), seed)
+        choice = latency.choice()
+        model: LatencyModel = self._model("latency_models", section, choice, seed)
+        for name in ("order_ns", "answer_ns", "feed_ns"):
+            try:
+                delay = getattr(model, name)(0)
+            except Exception as error:
+                raise self.loaded.error(
+                    section, f"{name} of the latency model `{choice[0]}` failed: {error!r}"
+                ) from error
+            if not isinstance(delay, Integral) or delay < 0:
+                raise self.loaded.error(
+                    section,
+                    f"{name} of the latency model `{choice[0]}` is {delay!r}; it must be whole nanoseconds, 0 or more",
+                )
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:

@@ -262,3 +262,23 @@ def test_a_report_section_of_the_wrong_type_is_named(tmp_path: Path, capsys: Pri
         file.write("\n@hookimpl\ndef botkit_report_sections(result):\n    return 5\n")
     assert bot.backtest() == 2
     assert "of the plugin `mine` must return a list of ReportSection, not 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("'soon'", "is 'soon'; it must be whole nanoseconds, 0 or more"),
+        ("-5", "is -5; it must be whole nanoseconds, 0 or more"),
+        ("[][key]", "failed: IndexError('list index out of range')"),
+    ],
+)
+def test_a_latency_that_no_request_can_have_is_refused(tmp_path: Path, capsys: Printed, body: str, told: str) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra="emulator: {latency: {model: mine}}\n")
+    with bot.file.open("a", encoding="utf-8") as file:
+        file.write(
+            f"\nclass Late:\n    def order_ns(self, key):\n        return {body}\n    answer_ns = feed_ns = order_ns\n"
+        )
+        file.write("\n@hookimpl\ndef botkit_register_latency_models(register):\n")
+        file.write("    register('mine', lambda options, seed: Late())\n")
+    assert bot.check() == 2
+    assert f"order_ns of the latency model `mine` {told}" in capsys.readouterr().err
