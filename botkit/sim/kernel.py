@@ -427,12 +427,14 @@ class Kernel:
     def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None) -> None:
         bounds = market.bounds()
         if market.candles is not None:
-            market.candles.watch(bounds, market.candles.position(now))
+            market.candles.watch(bounds, now)
         else:
             if market.trades is not None:
-                market.trades.watch(bounds, market.trade_position(now) if trades_from is None else trades_from)
+                if trades_from is None and market.before_trades:
+                    trades_from = market.trade_position(now)
+                market.trades.watch(bounds, now, trades_from)
             if market.books is not None:
-                market.books.watch(bounds.of_book(), market.books.position(now))
+                market.books.watch(bounds.of_book(), now)
         if market.pair not in self._busy:
             self._busy[market.pair] = market
             if len(self._busy) > 1:

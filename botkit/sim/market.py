@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from operator import attrgetter
 
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
@@ -14,12 +15,7 @@ from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.traces import Print, Swept, Taken
 
 
-def _priority_of_buy(order: VenueOrder) -> tuple[int, int]:
-    return -order.price_ticks, order.rank
-
-
-def _priority_of_sell(order: VenueOrder) -> tuple[int, int]:
-    return order.price_ticks, order.rank
+_priority = attrgetter("priority")
 
 
 class VenueMarket:
@@ -226,10 +222,7 @@ class VenueMarket:
 
     def rest(self, order: VenueOrder) -> None:
         """Put an order in its place by price and time."""
-        if order.is_buy:
-            insort(self.buys, order, key=_priority_of_buy)
-        else:
-            insort(self.sells, order, key=_priority_of_sell)
+        insort(self.buys if order.is_buy else self.sells, order, key=_priority)
         self.changed = True
 
     def remove(self, order: VenueOrder) -> None:

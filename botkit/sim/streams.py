@@ -127,12 +127,15 @@ class VenueStream(Generic[_Columns]):
 
     # -- the search -----------------------------------------------------------------------------------------------
 
-    def watch(self, bounds: Bounds, floor: int) -> None:
-        """Search for ``bounds``; if they reach further than before, from row ``floor`` on.
+    def watch(self, bounds: Bounds, now: Nanos, floor: int | None = None) -> None:
+        """Search for ``bounds``; if they reach further than before, from row ``floor`` on, by default the first one
+        after ``now``.
 
         Narrower bounds keep the search result: a row that no longer touches anything is harmless.
         """
         old = self.bounds
+        if bounds == old:
+            return
         if (
             bounds.buy > old.buy
             or bounds.sell < old.sell
@@ -141,7 +144,7 @@ class VenueStream(Generic[_Columns]):
             or bounds.take_buy > old.take_buy
             or bounds.take_sell < old.take_sell
         ):
-            self.scanned = floor
+            self.scanned = self.position(now) if floor is None else floor
             self._window = _WINDOW_MIN
             self.touch_row = -1
             self._ask_at = 0
@@ -270,11 +273,14 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
+        # as memoryviews, like the axis
+        self._bids = self._asks = self.received.data
         #: by side and depth: rows as lists, from a first index on
         self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
 
     def _view(self) -> None:
         super()._view()
+        self._bids, self._asks = self.best_bid.data, self.best_ask.data
         self._converted = {}
 
     def _derive(self, columns: BookColumns) -> dict[str, npt.NDArray[Any]]:
@@ -301,6 +307,26 @@ class BookStream(VenueStream[BookColumns]):
         if bounds.sell != NEVER_UP:
             mask |= self.best_bid[start:stop] >= bounds.sell
         return mask
+
+    def best(self, row: int, *, bids: bool) -> int:
+        """The best price of one side of a row, or what nobody reaches if it is empty."""
+        return (self._bids if bids else self._asks)[row - self.first]
+
+    def lots_at(self, row: int, ticks: int, *, bids: bool) -> int | None:
+        """The lots that a row shows at a price, 0 between its levels; None if they end before it."""
+        index = row - self.first
+        rows = self._converted.get((bids, None))
+        if rows is None or not 0 <= index - rows[0] < len(rows[1]):
+            rows = self._convert(index, bids, None)
+        prices, amounts = rows[1][index - rows[0]], rows[2][index - rows[0]]
+        if 0 in amounts:
+            prices = [price for price, lots in zip(prices, amounts, strict=True) if lots]
+            amounts = [lots for lots in amounts if lots]
+        if ticks in prices:
+            return amounts[prices.index(ticks)]
+        if not prices:
+            return 0
+        return 0 if (ticks > prices[-1] if bids else ticks < prices[-1]) else None
 
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
         """(ticks, lots) of one side of a row, best first, at most ``depth``."""

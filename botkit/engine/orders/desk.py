@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from botkit.engine.agenda import Agenda
-from botkit.engine.decisions import DecisionLog
+from botkit.engine.decisions import ANSWER, BLOCK_LINES, CANCEL, FILL, INTENT, REQUEST, STATE, DecisionLog
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.by_ids import OrdersByIds
 from botkit.engine.orders.checks import Gate
@@ -94,6 +94,8 @@ class OrderDesk:
         self._risk = risk
         self._router = router
         self._decisions = decisions
+        #: adds a decision as a tuple (`botkit.engine.decisions`)
+        self._decide = decisions.add
         self._on_order = on_order
         self._on_fill = on_fill
         self._on_foreign = on_foreign
@@ -138,12 +140,12 @@ class OrderDesk:
         ``refusal`` is a reason found before there was an order to check.
         """
         self._table.by_client_id[order.client_id] = order
-        self._decisions.intent(order, now)
+        self._decide((INTENT, now, order.spec))
         if refusal is None:
             refusal = self._gate.when_placed(order) or self._enqueue(order, now)
         if refusal is not None:
             order.move(OrderState.REFUSED, now, refusal)
-            self._decisions.state(order, now)
+            self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
         return order
 
@@ -175,7 +177,7 @@ class OrderDesk:
         if order.state in FINAL_STATES or order.cancel_requested:
             return
         order.cancel_requested = True
-        self._decisions.cancel(order, now)
+        self._decide((CANCEL, now, order.client_id))
         if order.state is _QUEUED:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
@@ -196,7 +198,7 @@ class OrderDesk:
         if refusal is not None:
             return self.place(new, refusal, now)
         self._table.by_client_id[new.client_id] = new
-        self._decisions.intent(new, now)
+        self._decide((INTENT, now, new.spec))
         if old.state is _QUEUED and old.client_id not in self._waiting_replacements:
             # The old order's money pays for the new one, so release it first; nothing else happens in between.
             self._portfolio.release(old)
@@ -207,7 +209,7 @@ class OrderDesk:
                 assert replaced, old
                 self._table.close(old)
                 old.move(OrderState.CANCELLED, now, "replaced before it was sent")
-                self._decisions.state(old, now)
+                self._decide((STATE, now, old.client_id, old.state, old.reason))
                 self._on_order(old)
                 self._track(new, now)
                 return new
@@ -220,7 +222,7 @@ class OrderDesk:
             self._replace_later(old, new, now)
             return new
         new.move(OrderState.REFUSED, now, refusal)
-        self._decisions.state(new, now)
+        self._decide((STATE, now, new.client_id, new.state, new.reason))
         self._on_order(new)
         return new
 
@@ -259,7 +261,7 @@ class OrderDesk:
 
     def _end_unsent(self, order: Order, state: OrderState, now: Nanos, reason: str) -> None:
         order.move(state, now, reason)
-        self._decisions.state(order, now)
+        self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
     # -- what may leave now ---------------------------------------------------------------------------------------
@@ -280,8 +282,10 @@ class OrderDesk:
         for request in requests:
             checked = self._checked(request, now)
             if checked is not None:
-                self._decisions.request(checked, now)
+                self._decide((REQUEST, now, checked))
                 leaving.append(checked)
+        if len(self._decisions.pending) >= BLOCK_LINES:
+            self._decisions.flush()
         return leaving
 
     def _checked(self, request: Request, now: Nanos) -> Request | None:
@@ -324,7 +328,7 @@ class OrderDesk:
 
     def on_answer(self, answer: Answer, now: Nanos) -> None:
         """An answer to any request that `collect` returned."""
-        self._decisions.answer(answer, now)
+        self._decide((ANSWER, now, answer.request_id, answer.outcome, answer.status))
         self._router.answered(answer.request_id, now, answer.outcome)
         created = self._creates.pop(answer.request_id, None)
         if created is not None:
@@ -362,7 +366,7 @@ class OrderDesk:
                 self.finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of it was sent")
             elif answer.outcome is Ending.UNKNOWN:
                 order.move(_UNKNOWN, now, answer.text or "no answer")
-                self._decisions.state(order, now)
+                self._decide((STATE, now, order.client_id, order.state, order.reason))
                 self._on_order(order)
                 self.resolution.begin(order, now)
             else:
@@ -376,7 +380,7 @@ class OrderDesk:
         order.order_id = order_id
         if order.state is _SENDING or order.state is _UNKNOWN:
             order.move(_UNTRIGGERED if order.type is STOP_LIMIT else _OPEN, now)
-            self._decisions.state(order, now)
+            self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
         if self._parked_trades or order.cancel_requested:
             self._adopted(order, now)
@@ -474,7 +478,7 @@ class OrderDesk:
         self.booked_at = now
         fill = self._portfolio.fill(order, report, now)
         self._risk.order_filled(order, report.lots)
-        self._decisions.fill(fill, now)
+        self._decide((FILL, now, fill))
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
@@ -658,7 +662,7 @@ class OrderDesk:
 
     def _move(self, order: Order, state: OrderState, now: Nanos) -> None:
         order.move(state, now)
-        self._decisions.state(order, now)
+        self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
@@ -672,7 +676,7 @@ class OrderDesk:
         self._reads_in_vain.pop(order.client_id, None)
         if self._follow_ups and self._follow_ups[0][2] == order.client_id:
             self._drop_follow_ups()
-        self._decisions.state(order, now)
+        self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
         if order.client_id in self._replacements:
             self._send_replacement(order, now)
