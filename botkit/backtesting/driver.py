@@ -87,16 +87,20 @@ class Driver:
 
     def _leave(self, now: Nanos) -> None:
         out = self._out
-        if out.requests:
-            for request in out.requests:
-                self.kernel.submit(self.account, request, now)
+        for request in out.requests:
+            self.kernel.submit(self.account, request, now)
         if out.failures:
             raise_failure(out.failures[0])
-        wanted = list(out.history)
         if out.fills or out.withheld or out.notes:
             self._observe(out, now)
-        if out.states or out.fills or out.withheld or out.notes or out.requests or wanted or out.streams or out.halts:
-            out.clear()
+        # most outcomes have only these, and emptying a list costs as much as looking at three
+        out.requests.clear()
+        out.states.clear()
+        out.fills.clear()
+        if not (out.withheld or out.notes or out.history or out.streams or out.halts):
+            return
+        wanted = list(out.history)
+        out.clear()
         if wanted:
             self.turn(self._history(wanted, now), now)
 
@@ -116,14 +120,15 @@ class Driver:
 
     def _rows(self, rows: MergedRows) -> None:
         engine, kernel, received = self.engine, self.kernel, rows.received
-        prints, changes = self._prints, engine.changes
+        prints, changes, agenda = self._prints, engine.changes, engine.agenda
         row, stop = 0, len(rows)
         last: int = received.item(stop - 1) if stop else 0
         seen, wake = -1, None
         while row < stop:
             at: int = received.item(row)
             if changes.count != seen:  # otherwise the engine's wake time has not changed
-                seen, wake = changes.count, engine.wake_at()
+                seen = changes.count
+                wake = agenda.known_head if agenda.is_known else engine.wake_at()
             due = kernel.next_news  # the bot may run ahead while nothing new can reach it
             told_at = prints[0][0].at if prints else None
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):

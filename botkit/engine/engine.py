@@ -107,6 +107,8 @@ class Engine:
         self.view = EngineView(rooms)
         #: unchanged while there is nothing to deliver: no new outcome and no new wake time
         self.changes = rooms.changes
+        #: while its head is known, `wake_at` returns that
+        self.agenda = rooms.agenda
         self._handlers = self._by_type()
 
     def _by_type(self) -> dict[type, Callable[[Any, Nanos], None]]:
@@ -203,8 +205,10 @@ class Engine:
             # checking the queues costs nothing, and most turns leave nothing there
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
-            if quoter.dirty or targets.dirty or protector.again:
+            if quoter.has_due or targets.dirty or protector.again:
                 rooms.work_off()
+            elif quoter.dirty:
+                quoter.dirty.clear()
             if not router.express:
                 due = slot.due if slot.is_known else slot.ask()
                 if due is None or due > now:

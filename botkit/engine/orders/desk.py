@@ -154,13 +154,14 @@ class OrderDesk:
 
     def _enqueue(self, order: Order, now: Nanos) -> str | None:
         refusal = self._portfolio.lock(order)
-        if refusal is None:
-            refusal = self._router.create(order, now)
-            if refusal is not None:
-                self._portfolio.release(order)
-        if refusal is None:
-            self._track(order, now)
-        return refusal
+        if refusal is not None:
+            return refusal
+        refusal = self._router.create(order, now)
+        if refusal is not None:
+            self._portfolio.release(order)
+            return refusal
+        self._track(order, now)
+        return None
 
     def _track(self, order: Order, now: Nanos) -> None:
         self._table.open_up(order)
@@ -279,24 +280,32 @@ class OrderDesk:
                 unsent = Answer(request_id=dropped.ticket, outcome=Ending.NOT_SENT, text=dropped.reason)
                 self._reads.answered(unsent, now)
         leaving: list[Request] = []
+        orders = self._table.by_client_id
         for request in requests:
-            checked = self._checked(request, now)
-            if checked is not None:
-                self._decide((REQUEST, now, checked))
-                leaving.append(checked)
+            if type(request) is CreateOrder:
+                order = orders[request.order.client_id]
+                if not self._may_leave(order, now):
+                    self._router.answered(request.id, now, Ending.NOT_SENT)
+                    continue
+                self._creates[request.id] = (order,)
+            elif type(request) is CancelOrder:
+                own = orders.get(request.client_id)
+                if own is not None:  # otherwise an orphan's cancel, whose answer goes to the requester
+                    self._cancels[request.id] = (own,)
+            else:
+                checked = self._checked_batch(request, now)
+                if checked is None:
+                    continue
+                request = checked
+            self._decide((REQUEST, now, request))
+            leaving.append(request)
         if len(self._decisions.pending) >= BLOCK_LINES:
             self._decisions.flush()
         return leaving
 
-    def _checked(self, request: Request, now: Nanos) -> Request | None:
-        """The last check before the socket. Returns the part of the request that may be sent, or None."""
-        if type(request) is CreateOrder:
-            order = self._table.by_client_id[request.order.client_id]
-            if not self._may_leave(order, now):
-                self._router.answered(request.id, now, Ending.NOT_SENT)
-                return None
-            self._creates[request.id] = (order,)
-        elif type(request) is CreateBatch:
+    def _checked_batch(self, request: Request, now: Nanos) -> Request | None:
+        """The last check of a batch before the socket. Returns the part of it that may be sent, or None."""
+        if type(request) is CreateBatch:
             kept = tuple(o for o in request.orders if self._may_leave(self._table.by_client_id[o.client_id], now))
             if not kept:
                 self._router.answered(request.id, now, Ending.NOT_SENT)
@@ -304,10 +313,6 @@ class OrderDesk:
             self._creates[request.id] = tuple(self._table.by_client_id[o.client_id] for o in kept)
             if len(kept) < len(request.orders):
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
-        elif type(request) is CancelOrder:
-            own = self._table.by_client_id.get(request.client_id)
-            if own is not None:  # otherwise an orphan's cancel, whose answer goes to the requester
-                self._cancels[request.id] = (own,)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
         return request
@@ -332,7 +337,16 @@ class OrderDesk:
         self._router.answered(answer.request_id, now, answer.outcome)
         created = self._creates.pop(answer.request_id, None)
         if created is not None:
-            self._on_create_answer(created, answer, now)
+            body = answer.body
+            if (
+                type(body) is OrderAck
+                and answer.outcome is _OK
+                and len(created) == 1
+                and body.client_id == created[0].client_id
+            ):
+                self._acknowledge(created[0], body.order_id, now)
+            else:
+                self._on_create_answer(created, answer, now)
             return
         cancelled = self._cancels.pop(answer.request_id, None)
         if cancelled is not None:
@@ -345,10 +359,6 @@ class OrderDesk:
 
     def _on_create_answer(self, orders: tuple[Order, ...], answer: Answer, now: Nanos) -> None:
         if answer.outcome is _OK:
-            body = answer.body
-            if type(body) is OrderAck and len(orders) == 1 and body.client_id == orders[0].client_id:
-                self._acknowledge(orders[0], body.order_id, now)
-                return
             acks = answer.body if isinstance(answer.body, tuple) else (answer.body,)
             if len(acks) == len(orders) and all(_fits(a, o) for a, o in zip(acks, orders, strict=True)):
                 for ack, order in zip(acks, orders, strict=True):

@@ -30,6 +30,7 @@ from botkit.model.orders import BUY, FINAL_STATES, SELL, Order, OrderState, Side
 from botkit.model.pairs import Pair, PairRules
 
 _Level = tuple[int, int]  # ticks, lots
+_Place = tuple[Side, int, int]  # side, ticks, lots
 #: final states after which the same order is not retried automatically; one proved absent is never resubmitted
 #: automatically
 _NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.ABSENT})
@@ -86,6 +87,8 @@ class Quoter:
         self._left: dict[tuple[str, str, str], list[Order]] = {}
         #: the quotes of this turn, in order; those that are due are compared with their orders at its end
         self.dirty: dict[int, _Quote] = {}
+        #: one of these is due
+        self.has_due = False
         #: quotes with missing orders, because of the cap or an unknown order
         self._short: dict[int, _Quote] = {}
 
@@ -145,7 +148,7 @@ class Quoter:
         self._mark(quote)
 
     def _mark(self, quote: _Quote) -> None:
-        quote.is_due = True
+        quote.is_due = self.has_due = True
         self.dirty[id(quote)] = quote
         self._changes.count += 1
 
@@ -196,43 +199,51 @@ class Quoter:
             if quote.is_due and quote.record.active:
                 quote.is_due = False
                 self._settle(quote)
+        self.has_due = False
 
     def _settle(self, quote: _Quote) -> None:
-        desk, pair = self._desk, quote.pair
-        missing: list[tuple[Side, int, int]] = []
-        room = pair.rules.open_orders_max - self._open.get(pair, 0)
-        wanted = quote.wanted
-        if len(wanted[BUY]) + len(wanted[SELL]) > room + len(quote.orders):
-            wanted = _nearest(quote, room + len(quote.orders))
+        pair, wanted = quote.pair, quote.wanted
+        room = pair.rules.open_orders_max - self._open.get(pair, 0) + len(quote.orders)
+        if len(wanted[BUY]) + len(wanted[SELL]) > room:
+            wanted = _nearest(quote, room)
         if self._short:
             self._short.pop(id(quote), None)
-        resting_by_side: dict[Side, list[Order]] = {BUY: [], SELL: []}
+        bids: list[Order] = []
+        asks: list[Order] = []
         for order in quote.orders.values():
-            resting_by_side[order.side].append(order)
-        for side, resting in resting_by_side.items():
-            if not resting and not wanted[side]:
-                continue
-            keep, places = _difference(quote, wanted[side], resting)
-            for order in resting:
-                # a fully filled order ends by itself; the exchange would refuse its cancel, and count it
-                if (
-                    order.client_id not in keep
-                    and not order.cancel_requested
-                    and order.executed_lots < order.amount_lots
-                ):
-                    desk.cancel(order, self._clock.now)
-            # a queued one ends at once and leaves the quote
-            is_waiting = False
-            for order in resting:
-                if order.cancel_requested and order.client_id in quote.orders:
-                    is_waiting = True
-            for ticks, lots in () if is_waiting else places:
-                if (side, ticks) not in quote.given_up:
-                    missing.append((side, ticks, lots))
+            (bids if order.side is BUY else asks).append(order)
+        missing = self._missing(quote, BUY, wanted[BUY], bids) if bids or wanted[BUY] else []
+        if asks or wanted[SELL]:
+            missing += self._missing(quote, SELL, wanted[SELL], asks)
         if wanted is not quote.wanted:
             self._short[id(quote)] = quote
-        if not missing:
-            return
+        if missing:
+            self._place(quote, missing)
+
+    def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
+        """Cancel the orders of a side that fit no level; returns what to place beside the others."""
+        desk = self._desk
+        given_up = quote.given_up
+        keep, places = _difference(quote, levels, resting) if resting else ((), levels)
+        is_waiting = False
+        for order in resting:
+            # a fully filled order ends by itself; the exchange would refuse its cancel, and count it
+            if (
+                order.client_id not in keep
+                and not order.cancel_requested
+                and order.executed_lots < order.amount_lots
+            ):
+                desk.cancel(order, self._clock.now)
+            # a queued one ends at once and leaves the quote
+            if order.cancel_requested and order.client_id in quote.orders:
+                is_waiting = True
+        if is_waiting:
+            return []
+        return [(side, ticks, lots) for ticks, lots in places if (side, ticks) not in given_up]
+
+    def _place(self, quote: _Quote, missing: list[_Place]) -> None:
+        """Place what is missing, as far as the cap and unknown orders allow."""
+        pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
         if len(missing) > room or pair in self._unknown:
             self._short[id(quote)] = quote  # until an order of the pair changes state

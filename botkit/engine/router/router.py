@@ -188,6 +188,10 @@ class Router:
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot; returns None, or the reason why it cannot be queued."""
         self._now = now
+        if not self.queued and not self.express:  # nearly always: nobody waits, and no other order of this turn
+            self.express.append((order, False, now))
+            self._changes.count += 1
+            return None
         if self._takes_express(order, now, is_cancel=False):
             return None
         if self.queued >= self._queue_max:

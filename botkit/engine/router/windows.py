@@ -86,6 +86,23 @@ class SlotLog:
         free = self.free(now)  # first, because time may have restored part of the limit
         return self._limit - free
 
+    def take_beyond(self, kept: int, now: Nanos) -> int:
+        """`free` and, if there are more than ``kept``, `take`; returns how many were free."""
+        if self._late or self._restore_at is not None:
+            free = self.free(now)
+        else:
+            cooling = self._cooling
+            while cooling and cooling[0] <= now:
+                cooling.popleft()
+            free = self._limit - self._in_flight - len(cooling)
+        if free > kept:
+            self._in_flight += 1
+            taken = self._limit - free + 1
+            if taken > self.peak:
+                self.peak = taken
+                assert taken <= self.window.requests, f"{taken} slots of {self.window} taken"
+        return free
+
     def take(self) -> None:
         """Take one slot; the caller has just checked `free`."""
         self._in_flight += 1
