@@ -123,7 +123,6 @@ class Engine:
             OrderReport: desk.on_order_report,
             TradeReport: desk.on_trade_report,
             BalanceReport: rooms.balances.reported,
-            AccountEvents: self._on_account,
             Connection: self._on_connection,
             SlotsChanged: self._on_slots,
             Restore: stages.restore,
@@ -159,8 +158,12 @@ class Engine:
             self._finish(now, out)
             return
         clock.events += 1
-        before, slot = rooms.changes.count, rooms.router_slot
-        self._handlers[type(given)](given, now)
+        before, slot, handlers = rooms.changes.count, rooms.router_slot, self._handlers
+        if type(given) is AccountEvents:
+            for event in given.events:
+                handlers[type(event)](event, now)
+        else:
+            handlers[type(given)](given, now)
         if (
             rooms.changes.count == before
             and slot.is_known
@@ -234,10 +237,6 @@ class Engine:
         assert watch is not None
         watch.on_book(book, now)
         self._rooms.markets.on_book(book, now)
-
-    def _on_account(self, given: AccountEvents, now: Nanos) -> None:
-        for event in given.events:
-            self._handlers[type(event)](event, now)
 
     def _on_connection(self, connection: Connection, now: Nanos) -> None:
         rooms = self._rooms

@@ -91,7 +91,7 @@ class Kernel:
             accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
         )
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
-        self._markets: dict[str, VenueMarket] = {}
+        self.markets: dict[str, VenueMarket] = {}
         self._order: list[VenueMarket] = []  # by pair name: the order of events at one moment
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
@@ -128,11 +128,11 @@ class Kernel:
 
     def market(self, name: str) -> VenueMarket:
         """The market of a pair. Raises KeyError for an unknown pair."""
-        market = self._markets.get(name)
+        market = self.markets.get(name)
         if market is None:
             age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
-            market = self._markets[name] = VenueMarket(self.pairs[name], max_book_age_ns=age)
-            self._order = [self._markets[key] for key in sorted(self._markets)]
+            market = self.markets[name] = VenueMarket(self.pairs[name], max_book_age_ns=age)
+            self._order = [self.markets[key] for key in sorted(self.markets)]
         return market
 
     def load(self, columns: MarketColumns) -> None:
@@ -170,7 +170,7 @@ class Kernel:
         return self._absorb(self.market(pair))
 
     def _last_ticks(self, name: str) -> int | None:
-        market = self._markets.get(name)
+        market = self.markets.get(name)
         return None if market is None else market.last_ticks(self.now)
 
     # -- what a driver calls --------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class Kernel:
         for arrives, _, _, request, _, _ in self._arrivals:
             if type(request) is CreateOrder:
                 new = request.order
-                met = self._markets.get(new.pair)
+                met = self.markets.get(new.pair)
                 if met is None or met.books is None:
                     buys, sells = buys or new.side is BUY, sells or new.side is not BUY
                     may_take = new.type is STOP_LIMIT
@@ -340,7 +340,12 @@ class Kernel:
             at = self._next_deed()
         if to > self.now:
             self.now = to
-        known = outbox.until(to) if outbox.due and outbox.due[0][0] <= to else []
+        due = outbox.due
+        known: list[Publication] = []
+        if due and due[0][0] <= to:
+            known = heapq.heappop(due)[4]
+            if due and due[0][0] <= to:
+                known = outbox.until(to, known)
         self._look_to(at)
         return known
 

@@ -48,10 +48,10 @@ class Deliveries:
         self._count += 1
         heapq.heappush(self.due, (at, kind, pair, self._count, publications))
 
-    def until(self, to: Nanos) -> list[Publication]:
-        """Remove and return everything known by ``to``, in order."""
+    def until(self, to: Nanos, taken: Sequence[Publication] = ()) -> list[Publication]:
+        """Remove everything known by ``to``, and return it in order after what was ``taken`` already."""
         due = self.due
-        result: list[Publication] = []
+        result: list[Publication] = [*taken]
         while due and due[0][0] <= to:
             for told in heapq.heappop(due)[4]:
                 last = result[-1] if result else None

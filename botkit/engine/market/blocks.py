@@ -37,7 +37,6 @@ class Block:
 
     __slots__ = (
         "_jumps",
-        "_rows",
         "calm_end",
         "columns",
         "done",
@@ -47,6 +46,7 @@ class Block:
         "prices",
         "range",
         "received",
+        "rows",
         "start",
     )
 
@@ -76,7 +76,9 @@ class Block:
         #: after the row that `calm_until` was last asked for, and up to this one, each price is plausible after the one
         #: before it
         self.calm_end = 0
-        self._rows = self._from(0)
+        #: the rows after ``done`` as (index + 1, receive time, price, event). One iterator serves successive loops:
+        #: slicing new lists for every order cost more than the orders
+        self.rows = self._from(0)
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
         """The first row from ``begin`` on with an implausible price, or ``end``."""
@@ -101,19 +103,9 @@ class Block:
         )
 
     def skip_to(self, end: int) -> None:
-        """Mark rows up to ``end`` as processed without a loop over them."""
+        """Continue at ``end``, without a loop over the rows before it."""
         self.done = end
-        self._rows = self._from(end)
-
-    def rows(self, begin: int, end: int) -> Iterator[tuple[int, int, float, Any]]:
-        """(index + 1, receive time, price, event) from ``begin`` to ``end``.
-
-        One iterator serves successive loops: slicing new lists for every order cost more than the orders.
-        """
-        if self.done != begin:
-            self._rows = self._from(begin)
-            self.done = begin
-        return self._rows if end == len(self.events) else islice(self._rows, end - begin)
+        self.rows = self._from(end)
 
 
 class TradeBlock(Block):

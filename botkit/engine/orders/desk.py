@@ -28,6 +28,7 @@ from botkit.model.orders import (
     FINAL_STATES,
     LIVE_STATES,
     MARKET,
+    REPORTED_STATES,
     STOP_LIMIT,
     TRANSITIONS,
     Order,
@@ -404,6 +405,7 @@ class OrderDesk:
 
     def on_order_report(self, report: OrderReport, now: Nanos) -> None:
         """The exchange's row of an order: pushed, or read."""
+        assert report.state in REPORTED_STATES, f"{report.state.value} is not a state that an exchange reports"
         order = self._table.by_order_id.get(report.order_id)
         if order is None:
             order = self._match(report)
@@ -411,8 +413,8 @@ class OrderDesk:
                 self._on_foreign(report)
                 return
             self.adopt(order, report, now)
-            return
-        self._apply(order, report, now)
+        elif report.state is not order.state or report.executed_lots > order.executed_lots:  # otherwise no news
+            self._apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
         """The order of ours on its way that matches the report's client id and everything else in it."""

@@ -143,7 +143,7 @@ class Quoter:
         quote.post_only = post_only
         quote.tolerance_bps = tolerance_bps
         quote.wanted = wanted
-        quote.is_clear_cut = all(_are_apart(levels, tolerance_bps) for levels in wanted.values() if len(levels) > 1)
+        quote.is_clear_cut = _are_apart(wanted[BUY], tolerance_bps) and _are_apart(wanted[SELL], tolerance_bps)
         quote.given_up.clear()
         self._mark(quote)
 
@@ -222,8 +222,9 @@ class Quoter:
 
     def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
         """Cancel the orders of a side that fit no level; returns what to place beside the others."""
-        desk = self._desk
-        given_up = quote.given_up
+        if len(resting) == 1 and resting[0].cancel_requested:
+            return []  # nothing to cancel, and nothing is placed until it is gone
+        desk, given_up = self._desk, quote.given_up
         keep, places = _difference(quote, levels, resting) if resting else ((), levels)
         is_waiting = False
         for order in resting:
@@ -274,11 +275,15 @@ def _levels(
             record.skip(f"quote: a level below the minimum of {rules.amount_text(rules.least_lots)}", {})
         else:
             result.append((ticks, min(lots, rules.most_lots)))
-    return sorted(result, reverse=side is BUY)
+    if len(result) > 1:
+        result.sort(reverse=side is BUY)
+    return result
 
 
 def _are_apart(levels: list[_Level], tolerance_bps: float) -> bool:
     """True if no level of a side lies within another's tolerance."""
+    if len(levels) < 2:
+        return True
     prices = sorted(ticks for ticks, _ in levels)
     return all(above - below > above * tolerance_bps / 10_000 for below, above in pairwise(prices))
 
