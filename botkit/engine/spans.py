@@ -137,7 +137,7 @@ class Spans:
         if market.trade_series:
             block.skip_to(end)
         self._clock.now = block.received[end - 1]
-        market.last.price = float(block.prices[end - 1])
+        market.last.price = block.price_list[end - 1]
         return count
 
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:

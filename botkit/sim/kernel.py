@@ -273,37 +273,35 @@ class Kernel:
         """When the next thing happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
-        touched: Nanos | None = None
-        for market in self._busy.values():
-            at = self._touched_at(market)
-            if at is not None and (touched is None or at < touched):
-                touched = at
-        self._touched = earliest = touched
-        if self._arrivals and (earliest is None or self._arrivals[0][0] < earliest):
-            earliest = self._arrivals[0][0]
+        earliest = self._arrivals[0][0] if self._arrivals else None
         for feed in self._feeds.values():
             at = feed.due
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
+        touched: Nanos | None = None
+        for market in self._busy.values():
+            at = self._touched_at(market, earliest)
+            if at is not None and (touched is None or at < touched):
+                touched = at
+        self._touched = touched
+        if touched is not None and (earliest is None or touched < earliest):
+            earliest = touched
         return self.now if earliest is not None and earliest < self.now else earliest
 
-    def _touched_at(self, market: VenueMarket) -> Nanos | None:
+    def _touched_at(self, market: VenueMarket, until: Nanos | None) -> Nanos | None:
+        """When the recorded market may next touch an order; after ``until``, any time will do."""
         now = self.now
         if market.candles is not None:
-            touch = market.candles.next_touch(now)
+            touch = market.candles.next_touch(now, until)
             opens_at = self._matcher.opens_at(market) if market.waiting else None
             if touch is None:
                 return opens_at
-            return touch[0] if opens_at is None or touch[0] < opens_at else opens_at
-        earliest = None
-        if market.books is not None:
-            touch = market.books.next_touch(now)
-            if touch is not None:
-                earliest = touch[0]
+            return touch if opens_at is None or touch < opens_at else opens_at
+        earliest = market.books.next_touch(now, until) if market.books is not None else None
         if market.trades is not None:
-            touch = market.trades.next_touch(now)
-            if touch is not None and (earliest is None or touch[0] < earliest):
-                earliest = touch[0]
+            touch = market.trades.next_touch(now, until)
+            if touch is not None and (earliest is None or touch < earliest):
+                earliest = touch
         return earliest
 
     @property
@@ -396,8 +394,8 @@ class Kernel:
         now: Nanos,
     ) -> None:
         while True:
-            touch = stream.next_touch(now)
-            if touch is None or touch[0] > now:
+            touch = stream.next_touch(now, now)
+            if touch is None or touch > now:
                 return
             row = stream.touch_row
             deed = Deed(now, trade_row=row if stream is market.trades else None)
@@ -439,7 +437,7 @@ class Kernel:
                     trades_from = market.trade_position(now)
                 market.trades.watch(bounds, now, trades_from)
             if market.books is not None:
-                market.books.watch(bounds.of_book(), now)
+                market.books.watch(bounds.of_book() if market.stops or market.waiting else bounds, now)
         if market.pair not in self._busy:
             self._busy[market.pair] = market
             if len(self._busy) > 1:
@@ -458,8 +456,8 @@ class Kernel:
 
     def _work(self, arrival: _Arrival, now: Nanos) -> None:
         _, _, account, request, sent, key = arrival
-        deed = Deed(now)
-        news = deed.news[account] = AccountNews(key, request.endpoint)
+        news = AccountNews(key, request.endpoint)
+        deed = Deed(now, None, {account: news})
         if self.limits.admit(request.endpoint, account.name, account.address, now):
             handle = self._desk.handlers.get(type(request))
             if handle is not None:
@@ -489,13 +487,13 @@ class Kernel:
             account.known_at = at
             name = account.name
             told = [] if news.answer is None else [Publication(at, name, news.answer)]
-            events: tuple[AccountEvent, ...] = (
-                *news.trades,
-                *map(VenueOrder.report, news.orders.values()),
-                *([account.changed(news.currencies)] if news.currencies else []),
-            )
-            if events:
-                told.append(Publication(at, name, events, deed.time))
+            if news.orders or news.currencies:  # an execution touches its order
+                events: list[AccountEvent] = [*news.trades]
+                for order in news.orders.values():
+                    events.append(order.report())
+                if news.currencies:
+                    events.append(account.changed(news.currencies))
+                told.append(Publication(at, name, tuple(events), deed.time))
             self._outbox.put(at, ACCOUNT_EVENTS, "", told)
 
     # -- what the desk needs --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColu
 from botkit.model.resolutions import bucket_end, fixed_length
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
+_FEW = 8  # rows to compare in Python: for so few, one numpy call takes longer
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
 _STEPS = 3  # rows to try one by one before a binary search
@@ -36,6 +37,15 @@ _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
 #: what nothing touches
 _NOTHING = Bounds()
+
+
+def _first_within(lows: memoryview, highs: memoryview, bounds: Bounds, start: int, stop: int) -> int:
+    """The first row that reaches the best resting buy or sell, or ``stop``."""
+    buy, sell = bounds.buy, bounds.sell
+    for row in range(start, stop):
+        if lows[row] <= buy or highs[row] >= sell:
+            return row
+    return stop
 
 
 class VenueStream(Generic[_Columns]):
@@ -162,19 +172,36 @@ class VenueStream(Generic[_Columns]):
         self._window = _WINDOW_MIN
         self._ask_at = 0
 
-    def next_touch(self, now: Nanos) -> tuple[Nanos, bool] | None:
-        """(time, True) of the next row that can touch, or (time, False) to ask again then; None if nothing will
-        come.
+    def next_touch(self, now: Nanos, until: Nanos | None = None) -> Nanos | None:
+        """When the next row that can touch is received; None if nothing will come.
+
+        It may be an earlier time, at which the search goes on: beyond ``until``, when something else happens anyway, or
+        beyond a long window.
         """
         if self.is_idle:
             return None
-        if now < self._ask_at:
-            return self._ask_at, False
+        axis, held = self._axis, self.held
         if self.touch_row >= self.first and self.touch_row >= 0:
-            return int(self.received[self.touch_row - self.first]), True
+            return axis[self.touch_row - self.first]
+        start = self.scanned - self.first
+        if start >= held:
+            return None
+        if until is not None:
+            if until < axis[start]:
+                return axis[start]
+            near = start + _FEW
+            if near < held and until < axis[near]:
+                stop = bisect_right(axis, until, start, near)
+                found = self._first_touch(start, stop)
+                self.scanned = self.first + found
+                if found < stop:
+                    self.touch_row = self.scanned
+                return axis[found]
+        if now < self._ask_at:
+            return self._ask_at
         while True:
             start = self.scanned - self.first
-            if start >= self.held:
+            if start >= held:
                 return None
             stop = min(start + self._window, self.held)
             mask = self._touched(start, stop)
@@ -182,17 +209,23 @@ class VenueStream(Generic[_Columns]):
             if mask[found]:
                 self.touch_row = self.scanned + found
                 self.scanned = self.touch_row
-                return int(self.received[start + found]), True
+                return axis[start + found]
             self.scanned += stop - start
             large = self._window >= _GO_ON
             self._window = min(self._window * 2, _WINDOW_MAX)
             if large and stop < self.held:
-                self._ask_at = int(self.received[stop])
+                self._ask_at = axis[stop]
                 if now < self._ask_at:
-                    return self._ask_at, False
+                    return self._ask_at
 
     def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
         raise NotImplementedError
+
+    def _first_touch(self, start: int, stop: int) -> int:
+        """The first of a few rows that `_touched` marks, or ``stop``."""
+        mask = self._touched(start, stop)
+        found = int(mask.argmax())
+        return start + found if mask[found] else stop
 
 
 class TradeStream(VenueStream[TradeColumns]):
@@ -220,6 +253,10 @@ class TradeStream(VenueStream[TradeColumns]):
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }
+
+    def _view(self) -> None:
+        super()._view()
+        self._lows, self._highs = self._low.data, self._high.data
 
     def first_from(self, time: Nanos) -> int:
         """Number of the first row in memory received at ``time`` or later."""
@@ -257,6 +294,12 @@ class TradeStream(VenueStream[TradeColumns]):
         if down != NEVER_DOWN:
             mask |= self.ticks[start:stop] <= down
         return mask
+
+    def _first_touch(self, start: int, stop: int) -> int:
+        bounds = self.bounds
+        if bounds != Bounds(bounds.buy, bounds.sell):
+            return super()._first_touch(start, stop)
+        return _first_within(self._lows, self._highs, bounds, start, stop)
 
 
 class BookStream(VenueStream[BookColumns]):
@@ -307,6 +350,9 @@ class BookStream(VenueStream[BookColumns]):
         if bounds.sell != NEVER_UP:
             mask |= self.best_bid[start:stop] >= bounds.sell
         return mask
+
+    def _first_touch(self, start: int, stop: int) -> int:
+        return _first_within(self._asks, self._bids, self.bounds, start, stop)
 
     def best(self, row: int, *, bids: bool) -> int:
         """The best price of one side of a row, or what nobody reaches if it is empty."""

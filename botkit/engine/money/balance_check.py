@@ -86,7 +86,10 @@ class BalanceCheck:
         for currency, (actual, _) in report.balances.items():
             if actual != account.get(currency, 0):
                 return False
-        return min(self._ledger.unassigned.values(), default=0) >= 0
+        for units in self._ledger.unassigned.values():
+            if units < 0:
+                return False
+        return True
 
     def shortages(self) -> list[Shortage]:
         """Every currency in which the account has less than its parts own together."""

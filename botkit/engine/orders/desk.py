@@ -90,6 +90,7 @@ class OrderDesk:
         on_foreign: Callable[[OrderReport], None],
     ) -> None:
         self._table = table
+        self._open = table.open
         self._reads = reads
         self._portfolio = portfolio
         self._risk = risk
@@ -165,7 +166,7 @@ class OrderDesk:
         return None
 
     def _track(self, order: Order, now: Nanos) -> None:
-        self._table.open_up(order)
+        self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
         if order.expires is not None and order.type is not MARKET:
             # a replacement may have expired while the old order was ending
@@ -209,7 +210,7 @@ class OrderDesk:
             if refusal is None:
                 replaced = self._router.replace_waiting(old, new, now)
                 assert replaced, old
-                self._table.close(old)
+                self._open[old.strategy].pop(old.client_id, None)
                 old.move(OrderState.CANCELLED, now, "replaced before it was sent")
                 self._decide((STATE, now, old.client_id, old.state, old.reason))
                 self._on_order(old)
@@ -233,15 +234,15 @@ class OrderDesk:
         rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
         waiting = self._replacements.pop(rested.client_id, None)
         if waiting is not None:
-            self._table.close(waiting[0])
+            self._open[waiting[0].strategy].pop(waiting[0].client_id, None)
             self._end_unsent(waiting[0], OrderState.CANCELLED, now, "replaced before it was sent")
         self._replacements[rested.client_id] = (new, rested.executed_lots)
-        self._table.open_up(new)
+        self._open[new.strategy][new.client_id] = new
         self.cancel(rested, now)
 
     def _send_replacement(self, old: Order, now: Nanos) -> None:
         new, executed_before = self._replacements.pop(old.client_id)
-        self._table.close(new)
+        self._open[new.strategy].pop(new.client_id, None)
         filled_since = old.executed_lots - executed_before
         new.shrink_to(max(0, new.amount_lots - filled_since))
         if old.state is OrderState.FILLED or new.amount_lots < new.pair.rules.least_lots:
@@ -258,7 +259,7 @@ class OrderDesk:
 
     def _drop_replacement(self, new: Order, state: OrderState, now: Nanos, reason: str) -> None:
         del self._replacements[self._waiting_replacements[new.client_id]]
-        self._table.close(new)
+        self._open[new.strategy].pop(new.client_id, None)
         self._end_unsent(new, state, now, reason)
 
     def _end_unsent(self, order: Order, state: OrderState, now: Nanos, reason: str) -> None:
@@ -435,7 +436,7 @@ class OrderDesk:
         self.resolution.settled(order, now)
         if revived:
             # The order was assumed refused or absent and its money released: it counts again from here.
-            self._table.open_up(order)
+            self._open[order.strategy][order.client_id] = order
             self._risk.order_opened(order)
             self._portfolio.relock(order)
             self._decisions.note("late_order", now, f"{order.client_id} was assumed {order.state.value}, but is live")
@@ -557,7 +558,7 @@ class OrderDesk:
         if order.state in FINAL_STATES:
             return
         assert order.state in LIVE_STATES, order
-        self._table.open_up(order)
+        self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
         self._portfolio.relock(order)
         if order.state is _SENDING:
@@ -682,7 +683,7 @@ class OrderDesk:
         order.move(state, now, reason)
         self._portfolio.release(order)
         self._risk.order_closed(order)
-        self._table.close(order)
+        self._open[order.strategy].pop(order.client_id, None)
         self._final_reports.pop(order.client_id, None)
         self.shown_lots.pop(order.client_id, None)
         self._reads_in_vain.pop(order.client_id, None)

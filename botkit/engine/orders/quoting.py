@@ -240,7 +240,11 @@ class Quoter:
                 is_waiting = True
         if is_waiting:
             return []
-        return [(side, ticks, lots) for ticks, lots in places if (side, ticks) not in given_up]
+        missing: list[_Place] = []
+        for ticks, lots in places:
+            if not given_up or (side, ticks) not in given_up:
+                missing.append((side, ticks, lots))
+        return missing
 
     def _place(self, quote: _Quote, missing: list[_Place]) -> None:
         """Place what is missing, as far as the cap and unknown orders allow."""

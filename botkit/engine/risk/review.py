@@ -54,6 +54,14 @@ class _Counts:
         self.forget_before(self.now - NS_PER_S)
         return len(self.times)
 
+    def place(self, created: Nanos, client_id: int) -> None:
+        """An order was placed, or opened again."""
+        times, seen = self.times, self.seen
+        if client_id not in seen and (not times or created >= times[-1][0]):
+            self.forget_before(created - NS_PER_S)
+            times.append((created, client_id))
+            seen.add(client_id)
+
     def forget_before(self, time: Nanos) -> None:
         """Drop orders placed at ``time`` or earlier."""
         times = self.times
@@ -203,12 +211,8 @@ class RiskDesk:
             counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
             side = counts.buys if order.side is BUY else counts.sells
             side[pair] = side.get(pair, 0) + lots
-            times, seen = counts.times, counts.seen
-            if client_id not in seen and (not times or created >= times[-1][0]):
-                if times and times[0][0] <= created - NS_PER_S:
-                    counts.forget_before(created - NS_PER_S)
-                times.append((created, client_id))
-                seen.add(client_id)
+            if self.has_rules:  # otherwise nobody asks for the orders of the last second
+                counts.place(created, client_id)
 
     def order_filled(self, order: Order, lots: int) -> None:
         """Some lots of an order were filled. Ignored if the order is closed."""
