@@ -425,7 +425,7 @@ class Kernel:
                 feed.note_change(now)
         if market.prints:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
-            self._outbox.put(now, TRADES, market.pair, prints)
+            self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
 
     def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None) -> None:
         bounds = market.bounds()
@@ -450,7 +450,7 @@ class Kernel:
             if feed.due is not None and feed.due <= now:
                 book = feed.publish(now)
                 if book is not None:
-                    self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])
+                    self._outbox.put((now, BOOKS, name, self._outbox.number(), [Publication(now, None, book)]))
                     published = True
         return published
 
@@ -494,7 +494,7 @@ class Kernel:
                 if news.currencies:
                     events.append(account.changed(news.currencies))
                 told.append(Publication(at, name, tuple(events), deed.time))
-            self._outbox.put(at, ACCOUNT_EVENTS, "", told)
+            self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 
     # -- what the desk needs --------------------------------------------------------------------------------------
 

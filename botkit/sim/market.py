@@ -84,7 +84,7 @@ class VenueMarket:
         """The last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
         if self.trades is not None:
             trades = self.trades
-            row = self.trade_position(now) - 1
+            row = (trades.first_from(now) if self.before_trades else trades.position(now)) - 1
             if self._print_ticks is not None and self._print_row == row:
                 return self._print_ticks
             return int(trades.ticks[row - trades.first]) if row >= trades.first else None

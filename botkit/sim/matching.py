@@ -132,6 +132,8 @@ class Matcher:
         """
         others = market.sells if order.is_buy else market.buys
         sign = 1 if order.is_buy else -1
+        # beyond this price, in its own direction, it does not take
+        reach = WHOLE if order.type is MARKET else sign * order.price_ticks
         index = 0
         left = levels[0][1] if levels else 0
         while order.remaining_lots or order.is_market_buy:
@@ -144,17 +146,18 @@ class Matcher:
                 or sign * other.price_ticks < sign * level
                 or (other.price_ticks == level and other.ahead <= 0)
             ):
-                if not self.meets(order, other.price_ticks):
+                if sign * other.price_ticks > reach:
                     return
                 lots = min(other.remaining_lots, self._wanted(order, other.price_ticks))
                 if not lots:
                     return
                 self._trade(order, other, market, deed, lots)
                 continue
-            if level is None or not self.meets(order, level):
+            if level is None or sign * level > reach:
                 return
             available = left if other is None or other.price_ticks != level else min(left, other.ahead)
-            lots = min(available, self._wanted(order, level))
+            wanted = self._wanted(order, level) if order.is_market_buy else order.remaining_lots
+            lots = available if available < wanted else wanted
             if not lots:
                 return
             self.ledger.fill(order, level, lots, deed, is_maker=False)

@@ -5,8 +5,11 @@ At equal times answers and account events come first, then books, then trades, b
 
 from __future__ import annotations
 
+import functools
 import heapq
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
@@ -35,18 +38,20 @@ def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) ->
     return (*executions, *orders.values(), *((BalanceReport(balances),) if balances else ()))
 
 
+#: when they become known, their kind, the pair (of public ones), the delivery's number, and the events
+_Delivery: TypeAlias = tuple[Nanos, int, str, int, list[Publication]]
+
+
 class Deliveries:
     """Events on their way to the bots."""
 
     def __init__(self) -> None:
         #: a heap: the first is what becomes known next
-        self.due: list[tuple[Nanos, int, str, int, list[Publication]]] = []
-        self._count = 0
-
-    def put(self, at: Nanos, kind: int, pair: str, publications: list[Publication]) -> None:
-        """Add events that become known at one time, in order."""
-        self._count += 1
-        heapq.heappush(self.due, (at, kind, pair, self._count, publications))
+        self.due: list[_Delivery] = []
+        #: adds events that become known at one time, in order
+        self.put: Callable[[_Delivery], None] = functools.partial(heapq.heappush, self.due)
+        #: numbers deliveries: at one time, of one kind and pair, they keep their order
+        self.number: Callable[[], int] = itertools.count().__next__
 
     def until(self, to: Nanos, taken: Sequence[Publication] = ()) -> list[Publication]:
         """Remove everything known by ``to``, and return it in order after what was ``taken`` already."""

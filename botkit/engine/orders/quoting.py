@@ -143,7 +143,10 @@ class Quoter:
         quote.post_only = post_only
         quote.tolerance_bps = tolerance_bps
         quote.wanted = wanted
-        quote.is_clear_cut = _are_apart(wanted[BUY], tolerance_bps) and _are_apart(wanted[SELL], tolerance_bps)
+        quote.is_clear_cut = True
+        for levels in wanted.values():
+            if len(levels) > 1 and not _are_apart(levels, tolerance_bps):
+                quote.is_clear_cut = False
         quote.given_up.clear()
         self._mark(quote)
 
@@ -286,8 +289,6 @@ def _levels(
 
 def _are_apart(levels: list[_Level], tolerance_bps: float) -> bool:
     """True if no level of a side lies within another's tolerance."""
-    if len(levels) < 2:
-        return True
     prices = sorted(ticks for ticks, _ in levels)
     return all(above - below > above * tolerance_bps / 10_000 for below, above in pairwise(prices))
 
