@@ -168,12 +168,11 @@ class Driver:
         engine, changes, out = self.engine, self.engine.changes, self._out
         for publication in self.kernel.advance(due, pause=True):
             event = publication.event
-            kind = type(event)
-            if kind is Trade:
+            if isinstance(event, Trade):
                 self._prints.append((publication, amid_trades))
             elif publication.account is None or publication.account == self.account:
                 before = changes.count
-                engine.turn(AccountEvents(event) if kind is tuple else event, publication.at, out)
+                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
                 if changes.count != before:
                     self._leave(publication.at)
 

@@ -103,9 +103,9 @@ def _lines(decisions: Sequence[Decision]) -> list[str]:
         elif kind == REQUEST:
             request = decision[2]
             if type(request) is CreateOrder:
-                orders = request.order.client_id
+                orders = str(request.order.client_id)
             elif type(request) is CancelOrder:
-                orders = request.client_id
+                orders = str(request.client_id)
             else:
                 orders = _client_ids(request)
             write(f'{{"t":{now},"k":"request","id":{request.id},"endpoint":"{request.endpoint}","c":[{orders}]}}')

@@ -134,7 +134,7 @@ def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{what} is {value!r}, which is not a finite number")
-        scaled = value * 10**decimals
+        scaled = value * int(10**decimals)
         nearest = round(scaled)
         distance = abs(scaled - nearest)
         if distance <= 1e-6 or distance <= 4 * math.ulp(scaled):

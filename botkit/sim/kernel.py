@@ -290,16 +290,15 @@ class Kernel:
 
     def _touched_at(self, market: VenueMarket, until: Nanos | None) -> Nanos | None:
         """When the recorded market may next touch an order; after ``until``, any time will do."""
-        now = self.now
         if market.candles is not None:
-            touch = market.candles.next_touch(now, until)
+            touch = market.candles.next_touch(until)
             opens_at = self._matcher.opens_at(market) if market.waiting else None
             if touch is None:
                 return opens_at
             return touch if opens_at is None or touch < opens_at else opens_at
-        earliest = market.books.next_touch(now, until) if market.books is not None else None
+        earliest = market.books.next_touch(until) if market.books is not None else None
         if market.trades is not None:
-            touch = market.trades.next_touch(now, until)
+            touch = market.trades.next_touch(until)
             if touch is not None and (earliest is None or touch < earliest):
                 earliest = touch
         return earliest
@@ -323,9 +322,9 @@ class Kernel:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    known = outbox.until(at)
+                    shown = outbox.until(at)
                     self._look_to(at)
-                    return known
+                    return shown
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
@@ -394,7 +393,7 @@ class Kernel:
         now: Nanos,
     ) -> None:
         while True:
-            touch = stream.next_touch(now, now)
+            touch = stream.next_touch(now)
             if touch is None or touch > now:
                 return
             row = stream.touch_row

@@ -3,15 +3,15 @@
 Rows are numbered consecutively across the whole run (``first`` is the number of the first row still in memory), so row
 numbers stay valid when past rows are dropped. Nothing here loops over rows in Python.
 
-The search uses windows that double from `_WINDOW_MIN` rows until something touches, and remembers its progress: rows
-before ``scanned`` are clear. A distant order costs one comparison per row, once; an order replaced every second never
-pays for rows after its end.
+The search looks at the rows of a block, then at the extremes of all later blocks at once, then at the rows of the block
+they name, and remembers its progress: rows before ``scanned`` are clear. So a distant order, replaced again and again,
+costs a comparison per block and not per row.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,17 @@ from botkit.model.resolutions import bucket_end, fixed_length
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
 _FEW = 8  # rows to compare in Python: for so few, one numpy call takes longer
-_WINDOW_MIN = 256
-_WINDOW_MAX = 1 << 17
+#: rows whose extremes are kept
+_BLOCK = 256
 _STEPS = 3  # rows to try one by one before a binary search
 # for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
 _NEAR = 64
-_GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
 #: how many books to convert to lists at a time
 _ROWS_AT_ONCE = 128
+
+#: arrays by name, and whether they hold the highest of several rows or the lowest
+_Extremes: TypeAlias = dict[tuple[str, bool], npt.NDArray[Any]]
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
@@ -39,20 +41,14 @@ _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 _NOTHING = Bounds()
 
 
-def _first_within(lows: memoryview, highs: memoryview, bounds: Bounds, start: int, stop: int) -> int:
-    """The first row that reaches the best resting buy or sell, or ``stop``."""
-    buy, sell = bounds.buy, bounds.sell
-    for row in range(start, stop):
-        if lows[row] <= buy or highs[row] >= sell:
-            return row
-    return stop
-
-
 class VenueStream(Generic[_Columns]):
     """Columns of one kind, contiguous from the latest row already reached."""
 
     #: names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
+    #: those whose lowest values matter to the search, and those whose highest do
+    lowest: ClassVar[tuple[str, ...]] = ()
+    highest: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.first = 0
@@ -63,10 +59,14 @@ class VenueStream(Generic[_Columns]):
         self._cursor = 0
         self.bounds = Bounds()
         self.scanned = 0
-        self._window = _WINDOW_MIN
         #: number of the row that `next_touch` found
         self.touch_row = -1
-        self._ask_at: Nanos = 0
+        #: what the search compares, by (array, is it the highest): of each row, and of each block of rows
+        self._each: _Extremes = {}
+        self._blocks: _Extremes = {}
+        #: rows that reach down to the best resting buy, or up to the best sell, touch it; None on candles
+        self._lows: memoryview | None = None
+        self._highs: memoryview | None = None
         #: nothing is being searched for
         self.is_idle = True
 
@@ -104,6 +104,12 @@ class VenueStream(Generic[_Columns]):
 
     def _view(self) -> None:
         self._axis = self.received.data
+        begins = np.arange(0, self.held, _BLOCK)
+        for is_high, names in ((False, self.lowest), (True, self.highest)):
+            extreme = np.maximum if is_high else np.minimum
+            for name in names if self.held else ():
+                self._each[name, is_high] = values = getattr(self, name)
+                self._blocks[name, is_high] = extreme.reduceat(values, begins)
 
     def _join(self, old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.concatenate((old, new))
@@ -155,9 +161,7 @@ class VenueStream(Generic[_Columns]):
             or bounds.take_sell < old.take_sell
         ):
             self.scanned = self.position(now) if floor is None else floor
-            self._window = _WINDOW_MIN
             self.touch_row = -1
-            self._ask_at = 0
         self.bounds = bounds
         self.is_idle = bounds == _NOTHING
 
@@ -169,14 +173,11 @@ class VenueStream(Generic[_Columns]):
         """Mark the row as done and continue the search after it."""
         self.scanned = row + 1
         self.touch_row = -1
-        self._window = _WINDOW_MIN
-        self._ask_at = 0
 
-    def next_touch(self, now: Nanos, until: Nanos | None = None) -> Nanos | None:
+    def next_touch(self, until: Nanos | None) -> Nanos | None:
         """When the next row that can touch is received; None if nothing will come.
 
-        It may be an earlier time, at which the search goes on: beyond ``until``, when something else happens anyway, or
-        beyond a long window.
+        Beyond ``until``, when something else happens anyway, it may be an earlier time, at which the search goes on.
         """
         if self.is_idle:
             return None
@@ -186,52 +187,61 @@ class VenueStream(Generic[_Columns]):
         start = self.scanned - self.first
         if start >= held:
             return None
+        end = min((start // _BLOCK + 1) * _BLOCK, held)
         if until is not None:
             if until < axis[start]:
                 return axis[start]
             near = start + _FEW
-            if near < held and until < axis[near]:
-                stop = bisect_right(axis, until, start, near)
-                found = self._first_touch(start, stop)
-                self.scanned = self.first + found
-                if found < stop:
-                    self.touch_row = self.scanned
-                return axis[found]
-        if now < self._ask_at:
-            return self._ask_at
-        while True:
-            start = self.scanned - self.first
-            if start >= held:
-                return None
-            stop = min(start + self._window, self.held)
-            mask = self._touched(start, stop)
-            found = int(mask.argmax())
-            if mask[found]:
-                self.touch_row = self.scanned + found
-                self.scanned = self.touch_row
-                return axis[start + found]
-            self.scanned += stop - start
-            large = self._window >= _GO_ON
-            self._window = min(self._window * 2, _WINDOW_MAX)
-            if large and stop < self.held:
-                self._ask_at = axis[stop]
-                if now < self._ask_at:
-                    return self._ask_at
+            if near < end and until < axis[near]:
+                end = bisect_right(axis, until, start, near)
+        found = self._first_touch(start, end) if end - start > _FEW else self._first_of_few(start, end)
+        if found == end and end < held and (until is None or axis[end] <= until):
+            found = self._first_block(end // _BLOCK) * _BLOCK
+            if found < held:
+                end = min(found + _BLOCK, held)
+                found = self._first_touch(found, end)
+                assert found < end, "the extremes of a block are those of its rows"
+            else:
+                found = end = held
+        self.scanned = self.first + found
+        if found < end:
+            self.touch_row = self.scanned
+        return axis[found] if found < held else None
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
+        """Which rows (or blocks of rows) can touch an order."""
         raise NotImplementedError
 
-    def _first_touch(self, start: int, stop: int) -> int:
-        """The first of a few rows that `_touched` marks, or ``stop``."""
-        mask = self._touched(start, stop)
+    def _first_touch(self, begin: int, end: int) -> int:
+        """The first of some rows that `_touched` marks, or ``end``."""
+        mask = self._touched(self._each, begin, end)
         found = int(mask.argmax())
-        return start + found if mask[found] else stop
+        return begin + found if mask[found] else end
+
+    def _first_of_few(self, begin: int, end: int) -> int:
+        """`_first_touch` without numpy, if only the best resting buy and sell matter."""
+        bounds = self.bounds
+        buy, sell, lows, highs = bounds.buy, bounds.sell, self._lows, self._highs
+        if lows is None or highs is None or bounds != Bounds(buy, sell):
+            return self._first_touch(begin, end)
+        for row in range(begin, end):
+            if lows[row] <= buy or highs[row] >= sell:
+                return row
+        return end
+
+    def _first_block(self, begin: int) -> int:
+        """The first block from ``begin`` on with a row that `_touched` marks, or how many blocks there are."""
+        mask = self._touched(self._blocks, begin, None)
+        found = int(mask.argmax())
+        return begin + found if mask[found] else begin + len(mask)
 
 
 class TradeStream(VenueStream[TradeColumns]):
     """Public trades."""
 
     arrays = ("received", "time", "ticks", "lots", "side", "_low", "_high")
+    lowest = ("_low", "ticks")
+    highest = ("_high", "ticks")
 
     def __init__(self) -> None:
         super().__init__()
@@ -283,29 +293,25 @@ class TradeStream(VenueStream[TradeColumns]):
                 sell, sell_lots = low, there + (sell_lots if low == sell else 0)
         return buy, buy_lots, sell, sell_lots
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
         bounds = self.bounds
-        mask = self._low[start:stop] <= bounds.buy
+        mask: npt.NDArray[np.bool_] = columns["_low", False][begin:end] <= bounds.buy
         if bounds.sell != NEVER_UP:
-            mask |= self._high[start:stop] >= bounds.sell
+            mask |= columns["_high", True][begin:end] >= bounds.sell
         up, down = (min(bounds.stop_up, bounds.take_sell), max(bounds.stop_down, bounds.take_buy))
         if up != NEVER_UP:
-            mask |= self.ticks[start:stop] >= up
+            mask |= columns["ticks", True][begin:end] >= up
         if down != NEVER_DOWN:
-            mask |= self.ticks[start:stop] <= down
+            mask |= columns["ticks", False][begin:end] <= down
         return mask
-
-    def _first_touch(self, start: int, stop: int) -> int:
-        bounds = self.bounds
-        if bounds != Bounds(bounds.buy, bounds.sell):
-            return super()._first_touch(start, stop)
-        return _first_within(self._lows, self._highs, bounds, start, stop)
 
 
 class BookStream(VenueStream[BookColumns]):
     """Book snapshots."""
 
     arrays = ("received", "time", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "best_bid", "best_ask")
+    lowest = ("best_ask",)
+    highest = ("best_bid",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -316,14 +322,12 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
-        # as memoryviews, like the axis
-        self._bids = self._asks = self.received.data
         #: by side and depth: rows as lists, from a first index on
         self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
 
     def _view(self) -> None:
         super()._view()
-        self._bids, self._asks = self.best_bid.data, self.best_ask.data
+        self._lows, self._highs = self.best_ask.data, self.best_bid.data
         self._converted = {}
 
     def _derive(self, columns: BookColumns) -> dict[str, npt.NDArray[Any]]:
@@ -344,19 +348,17 @@ class BookStream(VenueStream[BookColumns]):
             old, new = (np.pad(a, ((0, 0), (0, depth - a.shape[1]))) for a in (old, new))
         return np.concatenate((old, new))
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
         bounds = self.bounds
-        mask: npt.NDArray[np.bool_] = self.best_ask[start:stop] <= bounds.buy
+        mask: npt.NDArray[np.bool_] = columns["best_ask", False][begin:end] <= bounds.buy
         if bounds.sell != NEVER_UP:
-            mask |= self.best_bid[start:stop] >= bounds.sell
+            mask |= columns["best_bid", True][begin:end] >= bounds.sell
         return mask
-
-    def _first_touch(self, start: int, stop: int) -> int:
-        return _first_within(self._asks, self._bids, self.bounds, start, stop)
 
     def best(self, row: int, *, bids: bool) -> int:
         """The best price of one side of a row, or what nobody reaches if it is empty."""
-        return (self._bids if bids else self._asks)[row - self.first]
+        found: int = (self.best_bid if bids else self.best_ask).item(row - self.first)
+        return found
 
     def lots_at(self, row: int, ticks: int, *, bids: bool) -> int | None:
         """The lots that a row shows at a price, 0 between its levels; None if they end before it."""
@@ -419,6 +421,8 @@ class CandleStream(VenueStream[CandleColumns]):
     """Finished candles of one resolution."""
 
     arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")
+    lowest = ("_low",)
+    highest = ("_high",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -465,15 +469,15 @@ class CandleStream(VenueStream[CandleColumns]):
             "_high": np.where(traded, columns.high, NEVER_DOWN),
         }
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
-        bounds = self.bounds
-        mask: npt.NDArray[np.bool_] = self._low[start:stop] < bounds.buy
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
+        bounds, low, high = self.bounds, columns["_low", False][begin:end], columns["_high", True][begin:end]
+        mask: npt.NDArray[np.bool_] = low < bounds.buy
         if bounds.sell != NEVER_UP:
-            mask |= self._high[start:stop] > bounds.sell
+            mask |= high > bounds.sell
         if bounds.stop_up != NEVER_UP:
-            mask |= self._high[start:stop] >= bounds.stop_up
+            mask |= high >= bounds.stop_up
         if bounds.stop_down != NEVER_DOWN:
-            mask |= self._low[start:stop] <= bounds.stop_down
+            mask |= low <= bounds.stop_down
         return mask
 
     def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
@@ -493,11 +497,11 @@ class CandleStream(VenueStream[CandleColumns]):
         if row < self.held and self._volumes[row]:
             return self.first + row
         while row < self.held:
-            traded = self.lots[row : row + _WINDOW_MIN] > 0
+            traded = self.lots[row : row + _BLOCK] > 0
             found = int(traded.argmax())
             if traded[found]:
                 return self.first + row + found
-            row += _WINDOW_MIN
+            row += _BLOCK
         return None
 
     def bar_at(self, row: int) -> tuple[Nanos, int, int]:

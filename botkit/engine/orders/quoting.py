@@ -232,11 +232,7 @@ class Quoter:
         is_waiting = False
         for order in resting:
             # a fully filled order ends by itself; the exchange would refuse its cancel, and count it
-            if (
-                order.client_id not in keep
-                and not order.cancel_requested
-                and order.executed_lots < order.amount_lots
-            ):
+            if order.client_id not in keep and not order.cancel_requested and order.executed_lots < order.amount_lots:
                 desk.cancel(order, self._clock.now)
             # a queued one ends at once and leaves the quote
             if order.cancel_requested and order.client_id in quote.orders:
