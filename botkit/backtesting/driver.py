@@ -90,18 +90,19 @@ class Driver:
 
     def _leave(self, now: Nanos) -> None:
         out = self._out
-        for request in out.requests:
-            self.kernel.submit(self.account, request, now)
+        if out.requests:
+            submit, account = self.kernel.submit, self.account
+            for request in out.requests:
+                submit(account, request, now)
+            out.requests.clear()
         if out.failures:
             raise_failure(out.failures[0])
         if out.fills or out.withheld or out.notes:
             self._observe(out, now)
-        # most outcomes have only these, and emptying a list costs as much as looking at three
-        out.requests.clear()
+            out.fills.clear()
         out.states.clear()
-        out.fills.clear()
         if not (out.withheld or out.notes or out.history or out.streams or out.halts):
-            return
+            return  # emptying a list costs as much as looking at three
         wanted = list(out.history)
         out.clear()
         if wanted:

@@ -93,8 +93,17 @@ class Engine:
             settings=settings or EngineSettings(),
             find_callback=find_callback,
         )
+        # what every turn looks at
         self._clock = rooms.clock
+        self._outbox = rooms.outbox
         self._router = router
+        self._router_slot = rooms.router_slot
+        self._callbacks = rooms.callbacks
+        self._quoter = rooms.quoter
+        self._targets = rooms.targets
+        self._protector = rooms.protector
+        self._agreement = rooms.agreement
+        self._past = rooms.past
         self._stages = Stages(rooms, rooms.reads)
         self._spans = Spans(
             clock=rooms.clock,
@@ -149,26 +158,27 @@ class Engine:
         Raises ConfigError if the restored state does not fit the configuration. Any other exception is a bug in the
         engine: nothing from that turn may be sent.
         """
-        clock, rooms = self._clock, self._rooms
+        clock = self._clock
         assert now >= clock.now, f"time went back from {clock.now} to {now}"
         clock.now = now
-        rooms.outbox.out = out
+        self._outbox.out = out
         if given is None:
-            rooms.agenda.ring(now)
+            self.agenda.ring(now)
             self._finish(now, out)
             return
         clock.events += 1
-        before, slot, handlers = rooms.changes.count, rooms.router_slot, self._handlers
+        changes, slot, handlers = self.changes, self._router_slot, self._handlers
+        before = changes.count
         if type(given) is AccountEvents:
             for event in given.events:
                 handlers[type(event)](event, now)
         else:
             handlers[type(given)](given, now)
         if (
-            rooms.changes.count == before
+            changes.count == before
             and slot.is_known
             and slot.due is None
-            and not (rooms.callbacks.mailbox or rooms.past.is_wanting or self._stages.reads_history)
+            and not (self._callbacks.mailbox or self._past.is_wanting or self._stages.reads_history)
         ):
             return  # the input affected nobody, and nothing waited for a turn
         self._finish(now, out)
@@ -180,12 +190,11 @@ class Engine:
         It stops after a row that changes the agenda or the outcome. The driver must ensure that nothing else is due
         before the last row.
         """
-        rooms = self._rooms
-        rooms.outbox.out = out
-        before = rooms.changes.count
+        self._outbox.out = out
+        before = self.changes.count
         taken = self._spans.run(rows, begin, end)
         self._clock.events += taken
-        if rooms.changes.count != before:  # otherwise its rows caused nothing, and nothing was due
+        if self.changes.count != before:  # otherwise its rows caused nothing, and nothing was due
             self._finish(self._clock.now, out)
         return taken
 
@@ -195,20 +204,20 @@ class Engine:
 
     def wake_at(self) -> Nanos | None:
         """When the engine needs a turn without an input. Exact, so a driver need not poll."""
-        agenda = self._rooms.agenda
+        agenda = self.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
         """Deliver what the turn caused, then collect the requests that may leave. Repeats until nothing new is
         caused.
         """
-        rooms, router, slot = self._rooms, self._router, self._rooms.router_slot
-        callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
+        rooms, router, slot = self._rooms, self._router, self._router_slot
+        callbacks, quoter = self._callbacks, self._quoter
         while True:
             # checking the queues costs nothing, and most turns leave nothing there
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
-            if quoter.has_due or targets.dirty or protector.again:
+            if quoter.has_due or self._targets.dirty or self._protector.again:
                 rooms.work_off()
             elif quoter.dirty:
                 quoter.dirty.clear()
@@ -217,11 +226,11 @@ class Engine:
                 if due is None or due > now:
                     break
             out.requests += rooms.desk.collect(now)
-        if rooms.agreement.is_unsettled:
-            rooms.agreement.settle()
-        if rooms.router.alarms or rooms.has_refused:
+        if self._agreement.is_unsettled:
+            self._agreement.settle()
+        if router.alarms or rooms.has_refused:
             rooms.end_of_turn()
-        if rooms.past.is_wanting or self._stages.reads_history:
+        if self._past.is_wanting or self._stages.reads_history:
             self._stages.end_of_turn(now)
 
     # -- what the world says --------------------------------------------------------------------------------------

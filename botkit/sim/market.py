@@ -14,7 +14,6 @@ from botkit.sim.order import VenueOrder
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.traces import Print, Swept, Taken
 
-
 _priority = attrgetter("priority")
 
 

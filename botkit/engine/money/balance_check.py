@@ -82,14 +82,11 @@ class BalanceCheck:
         """True if `compare` would find and change nothing, and `shortages` would be empty: nearly always."""
         if report.snapshot or self._suspects:
             return False
-        account = self._ledger.account
+        account, unassigned = self._ledger.account, self._ledger.unassigned
         for currency, (actual, _) in report.balances.items():
             if actual != account.get(currency, 0):
                 return False
-        for units in self._ledger.unassigned.values():
-            if units < 0:
-                return False
-        return True
+        return not unassigned or min(unassigned.values()) >= 0
 
     def shortages(self) -> list[Shortage]:
         """Every currency in which the account has less than its parts own together."""
