@@ -15,6 +15,7 @@ This package exports what a strategy author needs. The other parts:
     backtesting/    the driver on simulated time; results and figures
     live/           the driver on wall time, its journal and recording; limits/, telling/
     emulator/       sim behind the exchange's HTTP and WebSocket
+    research/       backtests from Python, and many of them over one tape
     report/         the HTML report and the terminal summary
     config/         turns YAML into a typed, frozen configuration; errors with file:line
     cli/            the commands
@@ -58,6 +59,7 @@ from botkit.model.events import (
 from botkit.model.extension import FeeRates, hookimpl
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
+from botkit.research.entry import backtest, load
 from botkit.version import __version__
 
 __all__ = [
@@ -103,6 +105,8 @@ __all__ = [
     "Trade",
     "TradeSeries",
     "__version__",
+    "backtest",
     "hookimpl",
+    "load",
     "param",
 ]

@@ -36,7 +36,7 @@ class BotkitError(Exception):
 
 
 class ConfigError(BotkitError):
-    """The configuration cannot work. Nothing was sent; fix the file and start again."""
+    """The configuration cannot work. Nothing was sent. Fix the file and start again."""
 
 
 class PluginError(ConfigError):
@@ -76,4 +76,4 @@ class Refused(RequestError):
 
 
 class OutcomeUnknown(RequestError):
-    """The call may have taken effect, or still may: look it up before doing anything else."""
+    """The call may have taken effect, or may still do so. Look it up before doing anything else."""

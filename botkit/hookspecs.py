@@ -159,66 +159,68 @@ def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
 
 @hookspec
 def on_start() -> None:
-    """The bot starts: subscribe, attach indicators, set timers. Series cannot be read yet."""
+    """Called when the bot starts, to subscribe, attach indicators and set timers. Series cannot be read yet."""
 
 
 @hookspec
 def on_ready() -> None:
-    """History is available and trading is open: series can be read and orders placed from here on."""
+    """Called when the history is available and trading is open. From here on, series can be read and orders can be
+    placed.
+    """
 
 
 @hookspec
 def on_trade(trade: Trade) -> None:
-    """A public trade in a pair that the strategy subscribed to with ``subscribe_trades``."""
+    """Called for each public trade in a pair that the strategy subscribed to with ``subscribe_trades``."""
 
 
 @hookspec
 def on_book(book: OrderBook) -> None:
-    """A new order book for a pair that the strategy subscribed to with ``subscribe_book``."""
+    """Called for each new order book of a pair that the strategy subscribed to with ``subscribe_book``."""
 
 
 @hookspec
 def on_ticker(ticker: Ticker) -> None:
-    """New 24-hour figures for a pair that the strategy subscribed to with ``subscribe_ticker``."""
+    """Called with new 24-hour figures for a pair that the strategy subscribed to with ``subscribe_ticker``."""
 
 
 @hookspec
 def on_bar(bar: Bar) -> None:
-    """A bar ended in a series that the strategy subscribed to with ``subscribe_bars``."""
+    """Called when a bar ends in a series that the strategy subscribed to with ``subscribe_bars``."""
 
 
 @hookspec
 def on_order(order: Order) -> None:
-    """One of the strategy's orders changed state."""
+    """Called when one of the strategy's orders changes state."""
 
 
 @hookspec
 def on_fill(fill: Fill) -> None:
-    """Part or all of one of the strategy's orders was executed. Position and balance already include it."""
+    """Called when part or all of one of the strategy's orders is executed. Position and balance already include it."""
 
 
 @hookspec
 def on_balance(balance: Balance) -> None:
-    """The strategy's balance in a currency changed."""
+    """Called when the strategy's balance in a currency changes."""
 
 
 @hookspec
 def on_timer(timer: Timer) -> None:
-    """A timer that the strategy set with ``set_timer`` fired."""
+    """Called when a timer that the strategy set with ``set_timer`` fires."""
 
 
 @hookspec
 def on_connection(connection: Connection) -> None:
-    """A stream was connected, lost, or brought up to date."""
+    """Called when a stream connects, drops, or has caught up again."""
 
 
 @hookspec
 def on_params(changed: dict[str, Any]) -> None:
-    """Parameters declared live were changed during the run; ``changed`` maps names to new values, which are already
-    set.
+    """Called when parameters declared live are changed during the run. ``changed`` maps names to new values, which are
+    already set.
     """
 
 
 @hookspec
 def on_stop() -> None:
-    """The bot stops. Orders placed here are still sent."""
+    """Called when the bot stops. Orders placed here are still sent."""

@@ -35,12 +35,12 @@ __all__ = [
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
-    config.addinivalue_line("markers", "emulator(**options): how the `emulator` fixture's exchange behaves")
+    config.addinivalue_line("markers", "emulator(**options): set the behaviour of the `emulator` fixture's exchange")
 
 
 @pytest.fixture
 def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
-    """A new BitoPro emulator on this machine, on its own port."""
+    """Start a new BitoPro emulator on this machine, on its own port."""
     # imported here because pytest loads this module in every project that has botkit installed
     from botkit.assembly.emulator import emulator_options, make_emulator
     from botkit.emulator.thread import EmulatorThread
@@ -53,7 +53,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
 
 @pytest.fixture
 def bitopro_client(emulator: EmulatorThread) -> BitoProClient:
-    """A client for the emulator's first account, not yet open: ``async with bitopro_client as client``."""
+    """Return a client for the emulator's first account, not yet open: ``async with bitopro_client as client``."""
     from botkit.exchange.bitopro.rest import BitoProClient
 
     account = emulator.account

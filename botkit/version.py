@@ -1,10 +1,10 @@
-"""The version of botkit; the build reads it from here."""
+"""The version of botkit, which the build reads from here."""
 
 __version__ = "0.1.0"
 
 
 def versions() -> dict[str, str]:
-    """What results depend on: botkit, Python and the libraries that compute."""
+    """Return the versions on which results depend: botkit, Python, and the libraries used for computing."""
     import platform
     from importlib.metadata import version
 

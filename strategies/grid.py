@@ -1,4 +1,4 @@
-"""A ladder of resting orders: buys at each step down and sells each purchase one step higher."""
+"""Places a ladder of resting orders that buys at each step down and sells each purchase one step higher."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 from botkit import Bar, ConfigError, Fill, Pair, Register, Side, Strategy, hookimpl, param
 
 _BUYS, _SELLS = "grid buy", "grid sell"
-#: bars until a missing order is placed again; doubles each time, up to the second figure
+#: number of bars until a missing order is placed again; it doubles each time, up to the second figure
 _PATIENCE, _PATIENCE_MOST = 1, 64
 
 
 class Grid(Strategy):
     """Divides the prices from `low` to `high` into `cells` and trades each cell separately.
 
-    A cell buys `amount` at its lower line, sells what it got at its upper line, and starts over. It earns the distance
+    A cell buys `amount` at its lower line, sells the coins at its upper line, and starts over. It earns the distance
     between the two lines, minus two fees, each time the price goes down through the cell and back up. At the start it
     buys the coins for the cells above the price (`buy_first`), because a grid must own what it sells.
 
@@ -48,12 +48,12 @@ class Grid(Strategy):
         #: line price -> the cell that buys there, and the cell that sells there
         self._buys_at = {line: cell for cell, line in enumerate(self._lines[:-1])}
         self._sells_at = {line: cell for cell, line in enumerate(self._lines[1:])}
-        self._wanted = -1  # how many orders should be resting; -1: none placed yet
+        self._wanted = -1  # how many orders should be resting; -1 means that none were placed yet
         self._placed_at = -1  # the cell that contained the price when they were placed
         self._patience = self._wait = _PATIENCE
         self._stopping = False
         if self.state.get("lines") != self._lines or self.state.get("amount") != self.amount:
-            # a first start, or a changed grid: the first price decides what the cells hold
+            # this is a first start, or the grid has changed, so the first price decides what the cells hold
             self.state.clear()
             self.state.update(lines=self._lines, amount=self.amount, phase="new")
         self.subscribe_bars(self.pair, self.resolution)
@@ -131,7 +131,7 @@ class Grid(Strategy):
                 self._place_orders(bar.close)
 
     def _is_order_missing(self) -> bool:
-        """True if an order was refused, or cancelled by post-only, and it is time to retry."""
+        """Return True if an order was refused, or cancelled by post-only, and it is time to retry."""
         if len(self.open_orders(self.pair)) == self._wanted:
             self._patience = self._wait = _PATIENCE
             return False
@@ -142,7 +142,7 @@ class Grid(Strategy):
         return True
 
     def _open(self, price: float) -> None:
-        """Work out how many coins the cells above the price need, and buy what is missing."""
+        """Work out how many coins the cells above the price need, and buy the missing ones."""
         self.state.update(held=[0.0] * self.cells, to_buy=[self.amount] * self.cells, phase="opening")
         above = sum(1 for line in self._lines[:-1] if line >= price)
         missing = above * self.amount - self.position(self.pair).sellable
@@ -156,7 +156,7 @@ class Grid(Strategy):
         self._finish_opening()
 
     def _finish_opening(self) -> None:
-        """After the first purchase, distribute the available coins to the cells above the price, nearest first."""
+        """Distribute the coins of the first purchase to the cells above the price, nearest first."""
         if self.open_orders(self.pair):
             return
         price = self.last_price(self.pair)
@@ -195,8 +195,8 @@ class Grid(Strategy):
         """Quote the orders nearest to the price, as many as the cap and the money allow."""
         least = float(self.pair.rules.least_amount)
         asks = [(Side.SELL, self._lines[c + 1], held) for c, held in enumerate(self._held) if held >= least]
-        # A new bid above the price would take, and at our own ask it would trade against ourselves. A bid already
-        # resting above the price is about to be filled.
+        # A new bid above the price would take liquidity, and at our own ask it would trade against ourselves. A bid
+        # already resting above the price is about to be filled.
         resting = {order.price for order in self.open_orders(self.pair) if order.side is Side.BUY}
         lowest_ask = min((line for _, line, _ in asks), default=float("inf"))
         bids = [
@@ -214,7 +214,7 @@ class Grid(Strategy):
         self.quote(self.pair, asks=chosen[Side.SELL], tag=_SELLS, post_only=False)
 
     def _affordable(self, rows: list[tuple[Side, float, float]]) -> dict[Side, list[tuple[float, float]]]:
-        """The (price, amount) rows on each side that money and coins cover, in the given order."""
+        """Return the (price, amount) rows on each side that money and coins cover, in the given order."""
         # totals, because money locked by our own orders pays for the orders that stay or replace them
         left = {Side.BUY: self.balance(self.pair.quote).total, Side.SELL: self.balance(self.pair.base).total}
         chosen: dict[Side, list[tuple[float, float]]] = {Side.BUY: [], Side.SELL: []}
@@ -228,13 +228,13 @@ class Grid(Strategy):
         return chosen
 
     def _give_up(self, price: float) -> None:
-        """The price is below `stop_below`: cancel everything, then sell everything."""
+        """Cancel all orders and then sell all coins, because the price is below `stop_below`."""
         if self.state["phase"] != "stopped":
             self.log.warning("%s has fallen to %g: the grid ends and sells its coins", self.pair, price)
             self.state["phase"] = "stopped"
             self._withdraw()
         if self.open_orders(self.pair):
-            return  # coins stay locked until the last cancel is final
+            return  # the coins stay locked until the last cancel is final
         if self.position(self.pair).sellable:
             self.close(self.pair, tag="stop")
         else:

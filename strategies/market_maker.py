@@ -35,19 +35,19 @@ class MarketMaker(Strategy):
         self._stopping = False
         fees_bps = self.fees(self.pair).maker * 20_000
         if self.spread_bps <= fees_bps:
-            self.log.warning("a spread of %g bp does not pay the two maker fees of %g bp", self.spread_bps, fees_bps)
+            self.log.warning("a spread of %g bp does not cover the two maker fees of %g bp", self.spread_bps, fees_bps)
 
     def on_book(self, book: OrderBook) -> None:
         self._requote()
 
     def on_fill(self, fill: Fill) -> None:
-        # at once: otherwise the engine would place the same quote again until the next book, as if nothing had been
-        # bought
+        # requote at once, because otherwise the engine would place the same quote again until the next book, as if
+        # nothing had been bought
         if not self._stopping:
             self._requote()
 
     def _requote(self) -> None:
-        # Our own quotes are in the book. If they were left in, the mid price would follow them.
+        # The book contains our own quotes. If they were not removed, the mid price would follow them.
         market = self.book(self.pair, own=False)
         if market.mid is None:
             self.quote(self.pair)
@@ -92,7 +92,7 @@ class MarketMaker(Strategy):
 
     def on_stop(self) -> None:
         self._stopping = True
-        self.quote(self.pair)  # no quotes: the engine cancels the resting ones
+        self.quote(self.pair)  # without quotes, the engine cancels the resting ones
 
 
 @hookimpl

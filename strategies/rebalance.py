@@ -44,7 +44,7 @@ class Rebalance(Strategy):
             )
         if sum(self.weights) > 1 + 1e-9:
             raise ConfigError(
-                f"the weights add up to {sum(self.weights):g}; they are shares of the portfolio, so at most 1"
+                f"the weights add up to {sum(self.weights):g}; shares of the portfolio cannot exceed 1 in total"
             )
         if len(set(self.pairs)) < len(self.pairs):
             raise ConfigError("a pair is listed twice")
@@ -53,7 +53,7 @@ class Rebalance(Strategy):
             raise ConfigError(f"the pairs are quoted in {' and '.join(quotes)}; they must share one currency")
 
     def _values(self) -> dict[Pair, float] | None:
-        """What each coin is worth; None while a price is missing."""
+        """Return the value of each coin, or None while a price is missing."""
         values = {}
         for pair in self.pairs:
             price = self.last_price(pair)
@@ -95,7 +95,7 @@ class Rebalance(Strategy):
         self._buy_when_sold()
 
     def _buy_when_sold(self) -> None:
-        """Once no sale is open, buy every coin that is below its weight."""
+        """Buy every coin that is below its weight, once no sale is open."""
         if not self._selling or self.open_orders():
             return
         self._selling = False

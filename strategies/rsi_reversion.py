@@ -9,8 +9,8 @@ class RsiReversion(Strategy):
     """Buys when the RSI rises back through `buy_above`, and sells when it reaches `sell_above`.
 
     The relative strength index runs from 0 (every close is below the previous one) to 100 (every close is above). Below
-    30, a market counts as oversold. The strategy does not catch the falling knife: it waits until the RSI has been
-    below the line and is back above it. It holds at most one purchase at a time.
+    30, a market counts as oversold. To avoid catching a falling knife, the strategy waits until the RSI has been below
+    the line and is back above it. It holds at most one purchase at a time.
 
     It earns in markets that swing. In a market that keeps falling, every recovery is small and the next low is lower,
     so each purchase has a stop-loss. The engine checks it at every price, not only at the end of a bar.
@@ -27,8 +27,8 @@ class RsiReversion(Strategy):
     def on_start(self) -> None:
         if self.sell_above <= self.buy_above:
             raise ConfigError(
-                f"sell_above is {self.sell_above:g} and buy_above is {self.buy_above:g}; it would sell what it has "
-                "just bought, so sell_above must be higher"
+                f"sell_above is {self.sell_above:g} and buy_above is {self.buy_above:g}; it would sell coins that it "
+                "has just bought, so sell_above must be higher"
             )
         self._rsi = self.subscribe_bars(self.pair, self.resolution).attach(RSI(self.length))
         if self.stop_loss_pct is not None:
@@ -55,7 +55,7 @@ class RsiReversion(Strategy):
 
     def on_fill(self, fill: Fill) -> None:
         if fill.side is Side.SELL and fill.order.tag != "recovered":
-            self.skip("stopped out")  # counted, so that the report shows how often
+            self.skip("stopped out")  # count this, so that the report shows how often it happens
 
 
 @hookimpl

@@ -35,7 +35,7 @@ class SmaCross(Strategy):
         if self.open_orders(self.pair):
             self.skip("crossed while an order was pending")
         elif up:
-            # If the averages touch without crossing, the fast one may move up twice: one purchase is enough.
+            # If the averages touch without crossing, the fast one may move up twice, but one purchase is enough.
             if self.position(self.pair).is_flat:
                 self._buy()
             else:

@@ -42,14 +42,13 @@ class Triangular(Strategy):
     """Watches three pairs that form a triangle, such as btc_twd, btc_usdt and usdt_twd, in both directions.
 
     Taiwan dollars buy bitcoin, bitcoin buys tether, and tether buys Taiwan dollars; or the other way round. The three
-    prices should be consistent. When one of them is off by more than three taker fees, one direction is profitable.
+    prices should be consistent. When one of them deviates by more than three taker fees, one direction is profitable.
 
-    The first leg is a limit order at the worst price that is still profitable. Whatever it does not get at once is
-    cancelled, so a missed chance costs nothing. The second and third legs are market orders for exactly what the
-    previous leg brought, because by then the strategy holds coins it does not want. If one of those does not fill, the
-    strategy
-    *recovers*: it sells the coins directly for the home currency and retries every few seconds. The log and the report
-    say so until the coins are gone. Until then it starts no new loop.
+    The first leg is a limit order at the worst price that is still profitable. The part that is not filled at once is
+    cancelled, so a missed chance costs nothing. The second and third legs are market orders for exactly the proceeds of
+    the previous leg, because by then the strategy holds coins that it does not want. If one of those does not fill, the
+    strategy *recovers*: it sells the coins directly for the home currency and retries every few seconds. The log and
+    the report say so until the coins are gone. Until then it starts no new loop.
 
     Prices move while orders travel, so a loop may earn less than computed; `least_profit_bps` is the margin for that.
     """
@@ -60,14 +59,14 @@ class Triangular(Strategy):
         gt=0, doc="home currency to spend on the largest loop; smaller ones are tried if the books are thin"
     )
     least_profit_bps: float = param(
-        10.0, doc="least profit of a loop after all fees, in basis points of the amount spent"
+        10.0, doc="minimum profit of a loop after all fees, in basis points of the amount spent"
     )
     depth: int = param(5, ge=1, doc="order book depth to use, in levels: 1, 5, 10, 20, 30 or 50")
     max_age_s: float = param(60.0, gt=0, doc="do not trade if a book is older than this")
     first_leg_s: float = param(3.0, gt=0, doc="cancel the rest of the first leg after this time")
-    max_slippage_pct: float = param(1.0, gt=0, le=50, doc="how far market orders may go from the best price")
+    max_slippage_pct: float = param(1.0, gt=0, le=50, doc="maximum distance of market orders from the best price")
     pause_s: float = param(5.0, ge=0, doc="pause after a loop, until the books show its effect")
-    retry_s: int = param(5, ge=1, doc="interval between attempts to sell what a broken loop left")
+    retry_s: int = param(5, ge=1, doc="interval between attempts to sell coins that a broken loop left over")
 
     def on_start(self) -> None:
         self._loops = self._find_loops()
@@ -76,14 +75,14 @@ class Triangular(Strategy):
         self._step = 0
         self._order: Order | None = None
         self._quiet_until = 0
-        #: currency -> what loops have bought but not yet traded on; after a crash this must be sold
+        #: currency -> the amount that loops have bought but not yet traded on; after a crash this must be sold
         self.state.setdefault("held", {})
         for pair in self.pairs:
             self.subscribe_book(pair, depth=self.depth)
         self.set_timer("retry", every_s=self.retry_s)
 
     def _find_loops(self) -> list[list[Leg]]:
-        """The two loops that start from home; ConfigError explains why there are none."""
+        """Return the two loops that start from home. Raises ConfigError with the reason if there are none."""
         if len(self.pairs) != 3 or len(set(self.pairs)) != 3:
             raise ConfigError(f"a triangle needs three different pairs, not {', '.join(self.pairs) or 'none'}")
         found = []
@@ -103,8 +102,8 @@ class Triangular(Strategy):
                 found.append(loop)
         if len(found) != 2:
             raise ConfigError(
-                f"{', '.join(self.pairs)} form no loop from {self.home}; a triangle is for example btc_twd, "
-                "btc_usdt and usdt_twd, with `home` one of its currencies"
+                f"{', '.join(self.pairs)} do not form a loop from {self.home}; a triangle is for example btc_twd, "
+                "btc_usdt and usdt_twd, where `home` is one of its currencies"
             )
         return found
 
@@ -114,7 +113,7 @@ class Triangular(Strategy):
         if self._order is not None or self.now < self._quiet_until:
             return
         if self._stranded():
-            self.skip("still selling what a broken loop left")
+            self.skip("still selling coins that a broken loop left over")
             return
         books = {pair: self.book(pair) for pair in self.pairs}
         if any(view.age_s > self.max_age_s or view.mid is None for view in books.values()):
@@ -125,7 +124,7 @@ class Triangular(Strategy):
             if self._best_rate(loop, books) < 1 + self.least_profit_bps / 10_000:
                 continue
             spend = min(self.spend, self.balance(self.home).available)
-            for _ in range(5):  # in a thin book, a small loop may be profitable when a large one is not
+            for _ in range(5):  # in a thin book, a small loop may be profitable even if a large one is not
                 profit = self._profit(loop, books, spend)
                 if profit is not None and (best is None or profit > best[0]):
                     best = (profit, spend, loop)
@@ -136,7 +135,7 @@ class Triangular(Strategy):
         self._begin(best[2], best[1], books)
 
     def _best_rate(self, loop: list[Leg], books: dict[Pair, BookView]) -> float:
-        """What a very small loop turns 1 into, after fees: this alone rules out most books."""
+        """Return the result of a very small loop per unit spent, after fees. This alone rules out most books."""
         rate = 1.0
         for leg in loop:
             view = books[leg.pair]
@@ -146,7 +145,9 @@ class Triangular(Strategy):
         return rate
 
     def _profit(self, loop: list[Leg], books: dict[Pair, BookView], spend: float) -> float | None:
-        """What a loop earns in home currency after fees; None if it earns too little or cannot be filled."""
+        """Return the profit of a loop in home currency after fees, or None if it is too small or the loop cannot be
+        filled.
+        """
         amount = spend
         for leg in loop:
             given = amount
@@ -158,7 +159,7 @@ class Triangular(Strategy):
         return profit if profit > 0 and profit >= spend * self.least_profit_bps / 10_000 else None
 
     def _is_allowed(self, leg: Leg, given: float, got: float) -> bool:
-        """True if the pair's rules allow an order of that size."""
+        """Return True if the pair's rules allow an order of that size."""
         rules = leg.pair.rules
         if leg.side is Side.BUY:
             return given >= float(rules.least_spend) and got >= float(rules.least_amount)
@@ -195,7 +196,7 @@ class Triangular(Strategy):
         if self._order is None or order.client_id != self._order.client_id or not order.is_final:
             return
         self._order = None
-        if self._loop is None:  # an attempt to recover has ended; the timer retries
+        if self._loop is None:  # an attempt to recover has ended; the timer will retry
             self._pause()
             return
         if self._step == 0 and not order.executed:
@@ -213,13 +214,13 @@ class Triangular(Strategy):
         elif self._step == 2:
             self._end_loop("")
         elif not self._is_enough(self._loop[self._step + 1]):
-            self._end_loop(f"leg {self._step + 1} brought too little to continue")
+            self._end_loop(f"the proceeds of leg {self._step + 1} were too small to continue")
         else:
             self._step += 1
             self._order = self._trade(self._loop[self._step], f"leg {self._step + 1}")
 
     def _is_enough(self, leg: Leg) -> bool:
-        """True if the leg's source currency is enough for an order."""
+        """Return True if the leg's source currency is enough for an order."""
         rules = leg.pair.rules
         return self._held.get(leg.source, 0.0) >= float(
             rules.least_spend if leg.side is Side.BUY else rules.least_amount
@@ -244,7 +245,7 @@ class Triangular(Strategy):
     # -- recovery -------------------------------------------------------------------------------------------------
 
     def _worth_selling(self, currency: str) -> bool:
-        """True if the amount is more than dust: enough for an order directly into home."""
+        """Return True if the amount is more than dust: enough for an order directly into home."""
         leg = self._way_home.get(currency)
         return leg is not None and self._is_enough(leg)
 
@@ -258,7 +259,9 @@ class Triangular(Strategy):
             self.skip(f"an order has been {self._order.state.value} for over a minute")
 
     def _recover(self) -> None:
-        """Sell what a loop left, directly for the home currency, and log this each time until it is sold."""
+        """Sell the coins that a loop left over directly for the home currency, and log this each time until they are
+        sold.
+        """
         for currency in self._stranded():
             if self._order is not None:
                 return
@@ -277,13 +280,13 @@ class Triangular(Strategy):
 
 
 def _levels(leg: Leg, books: dict[Pair, BookView]) -> tuple[Level, ...]:
-    """The side of the book that the leg takes from, best level first."""
+    """Return the side of the book that the leg takes from, best level first."""
     return books[leg.pair].asks if leg.side is Side.BUY else books[leg.pair].bids
 
 
 def _convert(leg: Leg, levels: tuple[Level, ...], given: float) -> tuple[float, float] | None:
-    """Return (what ``given`` brings in the target currency before fees, the worst price reached), or None if the book
-    is too thin.
+    """Return (the proceeds of ``given`` in the target currency before fees, the worst price reached), or None if the
+    book is too thin.
     """
     got, worst = 0.0, 0.0
     for level in levels:

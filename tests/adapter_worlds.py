@@ -1,4 +1,6 @@
-"""Worlds for the adapter cases: BitoPro's emulator over real sockets, paper trading on its market, a toy exchange."""
+"""Worlds for the adapter cases: BitoPro's emulator over real sockets, paper trading on its market, and a toy
+exchange.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05)
 
 
 class Ahead:
-    """A clock that was set wrong."""
+    """A clock that somebody has set wrong."""
 
     def __init__(self, clock: Clock, ahead_ms: int) -> None:
         self._clock = clock
@@ -53,7 +55,9 @@ class Ahead:
 
 
 def standing_market(folder: Path) -> Path:
-    """A tape of one book and one trade: the market then stands still, with room for orders between its sides."""
+    """Return a tape of one book and one trade, after which the market stands still, with room for orders between its
+    sides.
+    """
 
     def column(value: int) -> np.ndarray:
         return np.array([value], dtype=np.int64)
@@ -119,7 +123,7 @@ class EmulatorWorld:
 
 
 class PaperWorld(EmulatorWorld):
-    """The emulator's market, and the account's orders at a simulated exchange beside it."""
+    """The emulator's market, with the account's orders at a separate simulated exchange."""
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
         clock = Ahead(self.emulator.clock, clock_ahead_ms)
@@ -142,7 +146,7 @@ class PaperWorld(EmulatorWorld):
 
 
 class ToyWorld:
-    """The toy exchange: all that an author has to write."""
+    """The toy exchange, with everything that an author has to write."""
 
     pair: Pair = GOLD
     price_ticks = 100_00

@@ -1,4 +1,4 @@
-"""Shared by the backtest tests: backtests of strategies that a test writes itself."""
+"""Runs backtests of strategies that a test writes itself. Shared by the backtest tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.results import BacktestResult
 from botkit.project.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
-#: real market data next to the checkout; tests that need it are skipped if it is missing
+#: real market data next to the checkout; if it is missing, tests that need it are skipped
 SHARED = ROOT.parent / "shared" / "data"
 
 BACKTEST = """
@@ -59,7 +59,7 @@ def write_config(
 
 
 def run(config: Path, *, overrides: Sequence[str] = (), decisions: Path | None = None) -> BacktestResult:
-    """The result for a configuration, only under its own queue assumption."""
+    """Run a configuration under its own queue assumption only, and return the result."""
     parts = backtest_parts(Project.load(config, overrides=overrides))
     return run_backtest(parts, decisions_to=decisions, readings=False)
 

@@ -1,7 +1,7 @@
-"""A whole bot for the engine's tests: real strategies, portfolio, risk, router and desk, and an exchange beside it.
+"""A whole bot for the engine's tests, with real strategies, portfolio, risk rules, router and desk, and an exchange.
 
 `Bot` is driven by hand: its requests are kept, and a test answers as the exchange would. `Sim` puts the simulated
-exchange behind it and carries time. Figures are round: a lot is 0.0001 BTC, a tick is 1 TWD.
+exchange behind it and moves time. Figures are round: a lot is 0.0001 BTC, and a tick is 1 TWD.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ UNIT = 10**8
 S = NS_PER_S
 MINUTE = 60 * S
 T0 = 1_700_000_000 * S - 1_700_000_000 * S % NS_PER_DAY
-BTC_LOTS = 10_000  # lots of one coin
+BTC_LOTS = 10_000  # one coin in lots
 
 RULES = PairRules(
     price_decimals=0,
@@ -90,11 +90,11 @@ _READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
 
 
 class Listener(Strategy):
-    """Writes down what it hears, and does what the test tells it to do on hearing it."""
+    """Records the events that it receives, and reacts to them as the test has told it to."""
 
     def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
         self.pairs = pairs or (BTC,)
-        #: callback name without ``on_`` -> what to do, called with the strategy and the event
+        #: what to do in each callback (named without ``on_``), called with the strategy and the event
         self.deeds = deeds
         self.heard: list[tuple[str, Any]] = []
         self.series: list[Any] = []
@@ -106,7 +106,7 @@ class Listener(Strategy):
             deed(self, event)
 
     def of(self, name: str) -> list[Any]:
-        """What was heard under a name."""
+        """Return the events received under a name."""
         return [event for heard, event in self.heard if heard == name]
 
     def on_start(self) -> None:
@@ -151,7 +151,7 @@ class Listener(Strategy):
 
 
 class Bot:
-    """An engine over parts that are all real, and its requests."""
+    """An engine whose parts are all real, and its requests."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class Bot:
         )
         self.strategies = strategies
         self.requests: list[Request] = []
-        #: what turns brought about besides requests, in order
+        #: what turns produced besides requests, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
         self.halts: list[outcome.Halted] = []
@@ -241,7 +241,7 @@ class Bot:
 
     @property
     def known_currencies(self) -> list[str]:
-        """The currencies of the bot's pairs."""
+        """Return the currencies of the bot's pairs."""
         return self.portfolio.valuation.currencies
 
     # -- time and events ------------------------------------------------------------------------------------------
@@ -252,16 +252,16 @@ class Bot:
         return self.strategies[0]
 
     def seen(self, index: int = 0) -> StrategyView:
-        """What is shown of a strategy."""
+        """Return the public view of a strategy."""
         return self.engine.view.strategies()[index]
 
     @property
     def messages(self) -> list[tuple[str, str]]:
-        """What the user was told: (level, sentence)."""
+        """The messages to the user, as (level, sentence)."""
         return [(note.level, note.text) for note in self.notes]
 
     def to(self, seconds: float) -> list[Request]:
-        """Carry time to so many seconds after T0, with a turn whenever the engine wants one."""
+        """Advance time to so many seconds after T0, with a turn whenever the engine wants one."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while (wake := self.engine.wake_at()) is not None and wake <= target:
@@ -271,7 +271,7 @@ class Bot:
         return self.requests[before:]
 
     def tell(self, given: Input | None) -> list[Request]:
-        """One turn with an input, at the present time; the requests that may leave."""
+        """Run one turn with an input at the present time, and return the requests that may be sent."""
         out = self._out
         self.engine.turn(given, self.now, out)
         leaving = list(out.requests)
@@ -289,7 +289,7 @@ class Bot:
         return leaving
 
     def send(self, leaving: Sequence[Request]) -> None:
-        """Where requests go: nowhere, unless there is an exchange."""
+        """Send requests nowhere, unless there is an exchange."""
 
     def _past(self, wanted: Iterable[HistoryWanted]) -> History:
         return History(
@@ -301,19 +301,19 @@ class Bot:
         )
 
     def trade(self, price: int, lots: int = 100, pair: Pair = BTC, side: Side | None = Side.BUY) -> list[Request]:
-        """A public trade now."""
+        """Deliver a public trade now."""
         return self.tell(Trade(pair, self.now, pair.rules.price(price), pair.rules.amount(lots), side))
 
     def book(self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], pair: Pair = BTC) -> list[Request]:
-        """A book now, levels as (ticks, lots)."""
+        """Deliver a book now, with levels as (ticks, lots)."""
         return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
 
     def end_turn(self) -> list[Request]:
-        """What a strategy asked for outside of a callback, as if at the end of one."""
+        """Carry out a strategy's requests from outside a callback, as if at the end of one."""
         return self.tell(None)
 
     def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
-        """A `Listener` raises, and is stopped for it."""
+        """Make a `Listener` raise an exception, so that it is stopped."""
         strategy = self.strategies[index]
         assert isinstance(strategy, Listener)
 
@@ -323,18 +323,18 @@ class Bot:
         strategy.deeds["connection"] = fail
         return self.tell(Connection(ConnectionState.LOST, "trades"))
 
-    # -- the exchange's part --------------------------------------------------------------------------------------
+    # -- the exchange -------------------------------------------------------------------------------------
 
     def last(self, kind: type[Any]) -> Any:
-        """The last request of a kind."""
+        """Return the last request of a kind."""
         return next(request for request in reversed(self.requests) if isinstance(request, kind))
 
     def all(self, kind: type[Any]) -> list[Any]:
-        """All requests of a kind."""
+        """Return all requests of a kind."""
         return [request for request in self.requests if isinstance(request, kind)]
 
     def create_of(self, order: Order) -> Request:
-        """The request that carried an order."""
+        """Return the request that carried an order."""
         return next(r for r in self.requests if order.client_id in [new.client_id for new in creates(r)])
 
     def answer(
@@ -349,22 +349,22 @@ class Bot:
         return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
 
     def accept(self, order: Order) -> list[Request]:
-        """The exchange takes a single create in."""
+        """Let the exchange accept a single create."""
         request = self.create_of(order)
         return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
 
     def push(self, order: Order, status: int, executed: int | None = None, **more: Any) -> list[Request]:
-        """The account's stream shows an order's row."""
+        """Let the account's stream show an order's row."""
         return self.tell(report_of(order, status, order.executed_lots if executed is None else executed, **more))
 
     def execute(self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0) -> Any:
-        """The account's stream shows an execution."""
+        """Let the account's stream show an execution."""
         return self.tell(self.execution(order, lots, price, trade_id, fee))
 
     def execution(
         self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0
     ) -> TradeReport:
-        """An execution of an order, with an id of its own unless one is given."""
+        """Build an execution of an order, with a new id unless one is given."""
         self._ids += 1
         buying = order.side is Side.BUY
         return TradeReport(
@@ -381,7 +381,7 @@ class Bot:
         )
 
     def listing(self, *rows: OrderReport | TradeReport) -> tuple[Any, ...]:
-        """The body of a listing."""
+        """Build the body of a listing."""
         return tuple(rows)
 
     def rest(self, order: Order) -> Order:
@@ -391,19 +391,19 @@ class Bot:
         return order
 
     def exact_balances(self) -> BalanceReport:
-        """Balances as our books have them, and with our live orders' locks."""
+        """Return the balances as our books have them, including our live orders' locks."""
         ledger = self.portfolio.ledger
         return BalanceReport(
             {c: (units, units - ledger.locked_units(c)) for c, units in ledger.account.items()}, snapshot=True
         )
 
     def check(self) -> None:
-        """The books add up."""
+        """Check that the books add up."""
         self.portfolio.check()
 
 
 class Exchange:
-    """Answers the look-ups of a bot from rows that a test sets."""
+    """Answers a bot's look-ups from rows that a test sets."""
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
@@ -429,7 +429,7 @@ class Exchange:
         return self.balances or BalanceReport(balances, snapshot=True)
 
     def serve(self, seconds: float) -> None:
-        """Answer every read up to so many seconds after T0."""
+        """Answer every read until so many seconds after T0."""
         target = seconds
         while True:
             waiting = [r for r in self.bot.requests if isinstance(r, _READS) and r not in self.asked]
@@ -449,7 +449,7 @@ class Exchange:
 
 
 class Sim(Bot):
-    """A bot and the simulated exchange, over books and trades or candles that the test loads."""
+    """A bot and the simulated exchange, running on books and trades or candles that the test loads."""
 
     def __init__(
         self, *strategies: Strategy, columns: Sequence[Any] = (), latency_ms: int = 10, book_depth: int = 5, **more: Any
@@ -470,12 +470,12 @@ class Sim(Bot):
         self.begin()
 
     def send(self, leaving: Sequence[Request]) -> None:
-        """To the exchange."""
+        """Send requests to the exchange."""
         for request in leaving:
             self.kernel.submit("bot", request, self.now)
 
     def to(self, seconds: float) -> list[Request]:
-        """Carry the exchange and the bot to so many seconds after T0."""
+        """Advance the exchange and the bot to so many seconds after T0."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while True:
@@ -493,14 +493,14 @@ class Sim(Bot):
         return self.requests[before:]
 
     def publish(self, due: Nanos) -> None:
-        """What the exchange says up to a time."""
+        """Deliver the exchange's messages up to a time."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
             event = publication.event
             self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
-        """The bot's books and the exchange's agree to the unit."""
+        """Check that the bot's books and the exchange's agree to the unit."""
         super().check()
         self.kernel.check()
         real = {currency: total for currency, (total, _) in self.kernel.ledger("bot").items()}
@@ -513,12 +513,12 @@ def _rules(given: Mapping[str, Any]) -> list[Any]:
 
 
 def order_id_of(order: Order) -> str:
-    """The exchange's id of an order in these tests."""
+    """Return the exchange's id for an order in these tests."""
     return f"X{order.client_id}"
 
 
 def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
-    """The exchange's row of an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
+    """Return the exchange's row for an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
     fields: dict[str, Any] = {
         "pair": order.pair,
         "order_id": order_id_of(order),
@@ -538,14 +538,14 @@ def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> Orde
 
 
 def creates(request: Request) -> Sequence[OrderSpec]:
-    """The orders that a request creates."""
+    """Return the orders that a request creates."""
     if isinstance(request, CreateOrder):
         return (request.order,)
     return request.orders if isinstance(request, CreateBatch) else ()
 
 
 def cancelled_ids(requests: Iterable[Request]) -> list[int]:
-    """The client ids that cancels name, in order of sending."""
+    """Return the client ids that cancels name, in the order in which they were sent."""
     ids: list[int] = []
     for request in requests:
         if isinstance(request, CancelOrder):
@@ -556,5 +556,5 @@ def cancelled_ids(requests: Iterable[Request]) -> list[int]:
 
 
 def is_market(order: Order) -> bool:
-    """True for a market order."""
+    """Return True for a market order."""
     return order.type is OrderType.MARKET

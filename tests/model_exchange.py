@@ -1,8 +1,9 @@
-"""An exchange that loses, delays, doubles and reorders, by a seed: what the order protocol has to survive.
+"""An exchange that loses, delays, doubles and reorders messages, as a seed decides. The order protocol has to survive
+it.
 
-It keeps within what the protocol may count on: a request acts at most ``latest_accept`` after it was given up, listings
-show an order before that bound, a refusal that was applied all the same shows up at once, and a stream that dropped
-frames is brought up to date within some seconds.
+It keeps what the protocol may rely on: a request acts at most ``latest_accept`` after it was given up, listings show an
+order before that bound, a refused request that was carried out anyway shows up at once, and a stream that dropped
+frames is brought up to date within a few seconds.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Row:
 
 
 class ModelExchange:
-    """One account. `send` takes what the bot sends; `pop` gives what the bot hears next."""
+    """An exchange with one account. `send` takes what the bot sends, and `pop` returns what the bot receives next."""
 
     def __init__(self, seed: int, balances: dict[str, int], latest_accept: Nanos, faults: float = 0.15) -> None:
         self.random = Random(f"exchange:{seed}")
@@ -97,7 +98,7 @@ class ModelExchange:
         self.rows: dict[str, Row] = {}
         self.by_client: dict[int, list[Row]] = {}
         self.injected: dict[str, int] = {}
-        self.resends = False  # a mutant of the carrier: what was not answered is sent again
+        self.resends = False  # a mutant of the carrier, which sends unanswered requests again
         self._events: list[tuple[Nanos, int, Any]] = []
         self._deeds: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
@@ -109,7 +110,7 @@ class ModelExchange:
         return min(times, default=None)
 
     def pop(self, now: Nanos) -> list[Any]:
-        """Do what is due, and give the events that reach the bot."""
+        """Carry out everything that is due, and return the events that reach the bot."""
         heard = []
         while (at := self.next_at()) is not None and at <= now:
             if self._deeds and self._deeds[0][0] == at:
@@ -153,7 +154,7 @@ class ModelExchange:
             return
         late = self._fault("late arrival", 0.7)
         lag = 0
-        if late:  # acts after the bot has given it up
+        if late:  # it acts after the bot has given it up
             self._give_up(request, now)
             lag = self.random.randint(0, 1_000) * NS_PER_MS
             arrives = now + TIMEOUT + self.random.randint(0, (self.latest_accept - lag) // NS_PER_MS - 1) * NS_PER_MS
@@ -313,7 +314,7 @@ class ModelExchange:
 
     def _publish(self, event: OrderReport | TradeReport, now: Nanos) -> None:
         if self._fault("frame dropped", 0.7):
-            # the stream notices, comes back, and the bot reads the order's row
+            # the stream notices and reconnects, and the bot reads the order's row
             row = self.rows[event.order_id]
             self._do(now + self.random.randint(500, 5_000) * NS_PER_MS, lambda at: self._hear(at, row.report()))
             return
@@ -323,10 +324,10 @@ class ModelExchange:
 
 
 def _renamed(trade: TradeReport) -> TradeReport:
-    """The listing's id of an execution is not the stream's."""
+    """Return an execution with another id, since a listing's ids are not the stream's."""
     fields = {name: getattr(trade, name) for name in trade.__struct_fields__}
     return TradeReport(**{**fields, "trade_id": "L" + trade.trade_id})
 
 
 def void(_: object) -> None:
-    """For a deed whose result nobody needs."""
+    """Do nothing. The result is of no interest."""

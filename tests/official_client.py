@@ -1,12 +1,12 @@
-"""The exchange's own Python client (bitopro-client 1.0.6) walks through the emulator, asserted on the emulator's books.
+"""Runs the exchange's own Python client (bitopro-client 1.0.6) against the emulator, and checks the emulator's books.
 
     python -m venv /tmp/official
     /tmp/official/bin/pip install bitopro-client==1.0.6 requests websocket-client loguru pandas
     python tests/official_client.py /tmp/official/bin/python
 
-The client gives errors back as text and never raises, so what it returns proves little; what the emulator's books hold
-afterwards does. Its known faults are left alone: asking for DONE orders sends OPEN, its order types lack STOP_LIMIT,
-and its sockets reconnect for ever. Not part of the normal suite, since that needs no client of others.
+The client returns errors as text and never raises, so what it returns proves little, but the emulator's books do. Its
+known faults are accepted: asking for DONE orders sends OPEN, its order types lack STOP_LIMIT, and its sockets reconnect
+for ever. This is not part of the normal suite, which must not depend on another client.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parent(python: str) -> int:
 
 
 class Books:
-    """The emulator's books, by its control interface."""
+    """Reads the emulator's books through its control interface."""
 
     def __init__(self, rest: str) -> None:
         self.url = rest.removesuffix("/v3") + "/_emulator"
@@ -57,7 +57,7 @@ class Books:
 
 
 def walk(rest: str, ws: str) -> None:
-    """Market data, the life of an order, batches, wallet, streams."""
+    """Use market data, the life of an order, batches, wallet and streams."""
     from bitoproClient import bitopro_restful_client as rest_module
     from bitoproClient import bitopro_websocket_client as ws_module
 
@@ -85,14 +85,14 @@ def walk(rest: str, ws: str) -> None:
     step("candles", len(candles["data"]) >= 5, candles)
     step("trading pairs", len(client.get_trading_pairs()["data"]) == 21)
 
-    # streams, opened now so that they see what follows
+    # streams, opened now so that they receive what follows
     ws_module.BitoproWebsocketEndpoint = ws + "/v1"
     seen: dict[str, list[Any]] = {}
 
     def listen(name: str, made: Any) -> None:
         seen[name] = []
         made.init_websocket()
-        made.wst.daemon = True  # it would reconnect for ever and keep this process alive
+        made.wst.daemon = True  # otherwise it would reconnect for ever and keep this process alive
         made.start()
 
     def into(name: str) -> Any:
@@ -131,7 +131,7 @@ def walk(rest: str, ws: str) -> None:
     trades = client.get_trades_list("btc_twd")["data"]
     step("own trades", len(trades) == books.account()["trades"], trades)
     step("all orders", len(client.get_all_orders("btc_twd")["data"]) == books.account()["orders"] == 4)
-    # asking for what is done sends OPEN: the client's own bug, and the emulator stays true to the wire
+    # asking for finished orders sends OPEN, which is the client's own bug; the emulator behaves like the exchange
     done_kind = client.get_all_orders("btc_twd", status_kind=rest_module.StatusKind.DONE)
     step("asking for DONE sends OPEN", done_kind["data"] == [], done_kind)
     filled = client.get_all_orders("btc_twd", status=rest_module.OrderStatus.Completed)["data"]
@@ -139,7 +139,7 @@ def walk(rest: str, ws: str) -> None:
     stop = client.create_an_order(
         "SELL", "0.001", low, rest_module.OrderType.Limit, "btc_twd", stop_price=low, condition="<="
     )
-    step("a stop cannot be said: it is a limit order", "orderId" in stop)
+    step("a stop cannot be expressed, so it becomes a limit order", "orderId" in stop)
 
     # batches
     stamp = int(time.time() * 1000)
@@ -152,7 +152,7 @@ def walk(rest: str, ws: str) -> None:
     client.cancel_all_orders("eth_twd")
     step("cancel all of a pair", books.open_ids() == [])
     client.create_an_order("BUY", "0.001", low, rest_module.OrderType.Limit, "btc_twd")
-    time.sleep(1.1)  # one cancel-all a second
+    time.sleep(1.1)  # only one cancel-all a second is allowed
     client.cancel_all_orders("all")
     step("cancel all", books.open_ids() == [])
 
@@ -167,7 +167,7 @@ def walk(rest: str, ws: str) -> None:
     refused = client.create_an_order("BUY", "0.00001", low, rest_module.OrderType.Limit, "btc_twd")
     step("a refusal is text", isinstance(refused, str) and "Invalid amount" in refused, refused)
 
-    # what the streams saw
+    # what the streams received
     for event, frames in seen.items():
         wait_for(lambda frames=frames: bool(frames))  # type: ignore[misc]
         step(f"stream {event}", all(frame["event"] == event for frame in frames))
@@ -183,10 +183,10 @@ def walk(rest: str, ws: str) -> None:
 
 
 def wait_for(holds: Any, within_s: float = 10.0) -> None:
-    """Poll until it holds."""
+    """Poll until a condition holds."""
     until = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < until, "it never came"
+        assert time.monotonic() < until, "it never became true"
         time.sleep(0.05)
 
 

@@ -1,4 +1,6 @@
-"""Pairs, orders and executions for tests of the portfolio and of risk. Figures are small enough to check by hand."""
+"""Pairs, orders and executions for tests of the portfolio and of risk rules. Figures are small enough to check by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ def make_order(
     reduces: bool = False,
     stop: float = 0.0,
 ) -> Order:
-    """A limit order, or a market order where no price is given."""
+    """Return a limit order, or a market order if no price is given."""
     rules = pair.rules
     return Order(
         OrderSpec(
@@ -73,7 +75,7 @@ def make_order(
 def execution(
     order: Order, *, price: float, amount: float, fee: int = 0, fee_currency: str = "", time: int = 0
 ) -> TradeReport:
-    """One execution; ``fee`` is in units, by default of what the order brings in."""
+    """Return an execution. ``fee`` is in units, by default of the currency that the order receives."""
     pair = order.pair
     return TradeReport(
         pair=pair,
@@ -90,7 +92,7 @@ def execution(
 
 
 def coins(**amounts: float) -> dict[str, int]:
-    """Units by currency: ``coins(twd=100)``."""
+    """Return units by currency: ``coins(twd=100)``."""
     return {currency: round(amount * COIN) for currency, amount in amounts.items()}
 
 

@@ -1,7 +1,7 @@
-"""A world for the router's tests: orders, tables of limits, and a venue on virtual time that only writes down arrivals.
+"""A world for the router's tests: orders, tables of limits, and a venue on virtual time that only records arrivals.
 
-The venue knows nothing of the router: it stamps each request when it arrives, and three ways of counting judge the
-stamps afterwards.
+The venue knows nothing about the router. It stamps each request when it arrives, and afterwards the stamps are judged
+by three ways of counting.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIR = Pair(
 
 
 def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
-    """A small limit buy; ``fields`` override."""
+    """Return a small limit buy. ``fields`` override its own."""
     given: dict[str, object] = {
         "client_id": client_id,
         "strategy": strategy,
@@ -51,14 +51,14 @@ def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
 
 
 def resting(client_id: int, strategy: str = "greedy") -> Order:
-    """An order that has an id at the exchange, so that it can be cancelled."""
+    """Return an order that has an id at the exchange, so that it can be cancelled."""
     placed = order(client_id, strategy)
     placed.order_id = f"70{client_id}"
     return placed
 
 
 def table(**limits: tuple[int, int]) -> LimitTable:
-    """A table with the documented figures; ``create_order=(5, 1)`` overrides an endpoint or a pool."""
+    """Return a table with the documented figures. ``create_order=(5, 1)`` overrides an endpoint or a pool."""
     figures: dict[str, tuple[str, str, tuple[int, int]]] = {
         "create_order": ("POST", "create_order", (1200, 60)),
         "create_batch": ("POST", "create_batch", (90, 60)),
@@ -86,20 +86,21 @@ def table(**limits: tuple[int, int]) -> LimitTable:
 
 
 def make_balances(request_id: int) -> Request:
-    """Builds a read of the pool ``private``."""
+    """Build a read in the pool ``private``."""
     return GetBalances(id=request_id)
 
 
 def make_open_orders(request_id: int) -> Request:
-    """Builds a read with a counter of its own."""
+    """Build a read with its own counter."""
     return ListOpenOrders(id=request_id)
 
 
-# -- counting at the venue, three ways --------------------------------------------------------------------------------
+# -- three ways of counting at the venue
+# --------------------------------------------------------------------------------
 
 
 def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
-    """The most arrivals in any half-open window (t - length, t]."""
+    """Return the largest number of arrivals in any half-open window (t - length, t]."""
     times = sorted(arrivals)
     most = first = 0
     for last, time in enumerate(times):
@@ -110,7 +111,7 @@ def most_in_sliding_window(arrivals: Iterable[int], length: int) -> int:
 
 
 def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> int:
-    """The most arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
+    """Return the largest number of arrivals in any of the windows [phase + k * length, phase + (k + 1) * length)."""
     counts: dict[int, int] = {}
     for time in arrivals:
         bucket = (time - phase) // length
@@ -119,7 +120,7 @@ def most_in_fixed_window(arrivals: Iterable[int], length: int, phase: int) -> in
 
 
 def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
-    """The highest level of a bucket that every arrival raises by one and that drains at limit/length."""
+    """Return the highest level of a bucket that every arrival raises by one and that drains at limit/length."""
     level, before, most = 0, 0, 0  # level in units of 1/length, so that the arithmetic is exact
     for time in sorted(arrivals):
         level = max(0, level - (time - before) * limit) + length
@@ -128,17 +129,19 @@ def most_in_bucket(arrivals: Iterable[int], limit: int, length: int) -> float:
     return most / length
 
 
-# -- a network and a clock that only go where they are told -----------------------------------------------------------
+# -- a network and a clock that the test controls ----------------------------------------------------------
 
 
 class World:
-    """Carries requests to the venue and answers back, each after a delay of 1 to ``jitter_ms`` milliseconds."""
+    """Delivers requests to the venue and answers to the router, each after a delay of 1 to ``jitter_ms``
+    milliseconds.
+    """
 
     def __init__(self, router: Router, *, seed: int = 1, jitter_ms: int = 80) -> None:
         self.router = router
         self.now = START
         self.arrivals: dict[str, list[int]] = {}
-        self.orders_arrived: list[int] = []  # time of arrival, once for each order of a batch
+        self.orders_arrived: list[int] = []  # time of arrival, once for each order in a batch
         self.granted: dict[int, int] = {}  # client id -> time of the grant
         self.requests = 0
         self.wakes = 0
@@ -150,12 +153,12 @@ class World:
         self._count = 0
 
     def at(self, time: int, deed: Callable[[], None]) -> None:
-        """Do ``deed`` at ``time``."""
+        """Call ``deed`` at ``time``."""
         self._count += 1
         heapq.heappush(self._events, (time, self._count, deed))
 
     def run(self, until: int | None = None) -> None:
-        """Go from event to event and from wake to wake; ends when nothing is left, or at ``until``."""
+        """Go from event to event and from wake-up to wake-up until nothing is left, or until ``until``."""
         while True:
             wake = self.router.next_due()
             event = self._events[0][0] if self._events else None
@@ -186,7 +189,7 @@ class World:
 
 
 def client_ids(request: Request) -> Sequence[int]:
-    """The client ids of the orders that a request creates."""
+    """Return the client ids of the orders that a request creates."""
     if isinstance(request, CreateBatch):
         return [new.client_id for new in request.orders]
     if request.endpoint == "create_order":
@@ -195,7 +198,7 @@ def client_ids(request: Request) -> Sequence[int]:
 
 
 def exceeded(arrivals: dict[str, list[int]], limits: LimitTable) -> list[str]:
-    """Every window that was exceeded under one of the three ways of counting; empty when all was well."""
+    """Return every window that was exceeded under one of the three ways of counting."""
     pools: dict[str, list[int]] = {}
     for endpoint, times in arrivals.items():
         pools.setdefault(limits[endpoint].pool, []).extend(times)

@@ -1,4 +1,4 @@
-"""A driver that takes a turn for every row: the plain way that quiet spans must equal."""
+"""A driver that takes a turn for every row, which is the plain way that quiet spans must equal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from botkit.model.merged_rows import MergedRows
 
 
 class RowByRow(Driver):
-    """A turn for every row: the plain way that spans must equal."""
+    """Takes a turn for every row, which is the plain way that spans must equal."""
 
     def _rows(self, rows: MergedRows) -> None:
         engine, row = self.engine, 0

@@ -1,4 +1,4 @@
-"""Small handmade markets, and backtests of bundled strategies on them, assembled the same way as the command line's."""
+"""Runs backtests of bundled strategies on small handmade markets, assembled in the same way as by the command line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from botkit.tape.writer import TapeWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
-T0 = parse_time("2025-03-03T00:00")  # a Monday, 8:00 in Taipei
+T0 = parse_time("2025-03-03T00:00")  # this is a Monday, 8:00 in Taipei
 
 Levels = Sequence[tuple[float, float]]
 
 
 class Deal(NamedTuple):
-    """A fill in plain figures; ``at`` is the minute in which it happened, counted from the start."""
+    """A fill in plain figures. ``at`` is the minute in which it happened, counted from the start."""
 
     at: int
     side: str
@@ -48,7 +48,7 @@ class Outcome:
         return [deal(row) for row in self.result.fills]
 
     def fills_of(self, pair: str) -> list[Deal]:
-        """The fills in one pair."""
+        """Return the fills in one pair."""
         return [deal(row) for row in self.result.fills if row.pair == pair]
 
     @property
@@ -58,16 +58,16 @@ class Outcome:
 
     @property
     def skips(self) -> Mapping[str, int]:
-        """Why the (first) strategy did not trade."""
+        """The reasons why the (first) strategy did not trade."""
         return self.result.strategies[0].skips
 
     @property
     def refusals(self) -> Mapping[str, int]:
-        """Why the (first) strategy's orders were refused."""
+        """The reasons why the (first) strategy's orders were refused."""
         return self.result.strategies[0].refusals
 
     def position(self, pair: str) -> float:
-        """The (first) strategy's position at the end, in base currency."""
+        """Return the (first) strategy's position at the end, in base currency."""
         rows = [row for row in self.result.strategies[0].positions if row.pair == pair]
         return sum(row.pair.rules.amount(row.lots) for row in rows)
 
@@ -86,7 +86,7 @@ class World:
         self.sources: list[dict[str, str]] = []
 
     def candles(self, pair: str, closes: Sequence[float], *, step_s: int = 60, volume: float = 1_000) -> None:
-        """Write candles that each open at the previous close; the first opens at its own close."""
+        """Write candles that each open at the previous close. The first opens at its own close."""
         rows = ["timestamp,open,high,low,close,volume"]
         before = closes[0]
         for index, close in enumerate(closes):
@@ -115,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """A configuration with one strategy named s, which owns the whole account, and round costs."""
+        """Build a configuration with one strategy named s, which owns the whole account, and round costs."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -140,7 +140,7 @@ class World:
         start: str | None = None,
         **sections: Any,
     ) -> Outcome:
-        """Run a strategy on the data; data before ``start`` (Taipei time) is its warm-up."""
+        """Run a strategy on the data. Data before ``start`` (Taipei time) is its warm-up."""
         path = self.folder / "bot.yaml"
         path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is YAML too
         return run_config(path, self.folder, start=start)
@@ -149,7 +149,7 @@ class World:
 def run_config(
     path: Path, folder: Path, *, overrides: Sequence[str] = (), end_ns: int | None = None, start: str | None = None
 ) -> Outcome:
-    """Run a configuration under a single queue assumption. ``end_ns`` cuts the tape."""
+    """Run a configuration under a single queue assumption. ``end_ns`` cuts off the tape."""
     parts = backtest_parts(Project.load(path, overrides=overrides), start=start)
     if end_ns is not None:
         parts = msgspec.structs.replace(parts, end=end_ns)
@@ -159,7 +159,7 @@ def run_config(
 
 
 def book_columns(pair_name: str, rows: Sequence[tuple[float, Levels, Levels]]) -> BookColumns:
-    """Snapshots as columns."""
+    """Return snapshots as columns."""
     pair = packaged_pairs()[pair_name]
     depth = max(len(side) for _, bids, asks in rows for side in (bids, asks))
     time = np.array([T0 + int(second * NS_PER_S) for second, _, _ in rows], dtype=np.int64)
@@ -173,7 +173,7 @@ def book_columns(pair_name: str, rows: Sequence[tuple[float, Levels, Levels]]) -
 
 
 def trade_columns(pair_name: str, rows: Sequence[tuple[float, float, float, int]]) -> TradeColumns:
-    """Trades as columns."""
+    """Return trades as columns."""
     pair = packaged_pairs()[pair_name]
     time = np.array([T0 + int(row[0] * NS_PER_S) for row in rows], dtype=np.int64)
     ticks = np.array([pair.rules.ticks(row[1], up=False) for row in rows], dtype=np.int64)

@@ -19,7 +19,7 @@ from tests.toy_exchange import LIMITS, ToyAdapter
 
 
 class TestBitoPro(AdapterCases):
-    """Against the emulator, over real sockets."""
+    """Runs the cases against the emulator, over real sockets."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return emulator_world()
@@ -36,7 +36,7 @@ class TestToy(AdapterCases):
 
 
 class TestSharedByBots(AdapterCases):
-    """A share in a connection that several bots use behaves like an adapter of one's own."""
+    """A share in a connection used by several bots behaves like a separate adapter."""
 
     def world(self) -> AbstractAsyncContextManager[World]:
         return toy_world(lambda venue, clock: FanOut(ToyAdapter(venue, clock)).seat())

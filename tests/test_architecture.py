@@ -1,4 +1,4 @@
-"""The architecture as a test: which package may import which, and what pure code must not use."""
+"""The architecture as a test: the imports allowed for each package, and the names forbidden in pure code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 BOTKIT = ROOT / "botkit"
 
-#: package -> botkit packages (or modules) that it may import. Every package may import ``errors``.
+#: the botkit packages (or modules) that each package may import; every package may import ``errors``
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
@@ -30,12 +30,36 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
-    # interprets a configuration; of the venues and drivers it knows only their plugins and a driver's clock
+    # it interprets a configuration, and knows only the plugins of venues and drivers and a driver's clock
     "project": {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    "cli": {"assembly", "project", "report", "config", "tape", "version", "model", "guide", "backtesting.kept_runs"},
+    # it runs backtests from Python, and turns a user's objects into a project and a feed
+    "research": {
+        "assembly",
+        "backtesting",
+        "project",
+        "config",
+        "report",
+        "tape",
+        "plugins",
+        "model",
+        "engine",
+        "version",
+    },
+    "cli": {
+        "assembly",
+        "research",
+        "project",
+        "report",
+        "config",
+        "tape",
+        "version",
+        "model",
+        "guide",
+        "backtesting.kept_runs",
+    },
     "guide": {"config"},
 }
 #: the public interface and the code that wires everything may import anything
@@ -43,7 +67,7 @@ FREE = {"__init__", "__main__", "assembly", "pytest_plugin"}
 
 PURE = ("model", "engine", "sim")
 FORBIDDEN_MODULES = {"time", "random", "asyncio", "os", "socket", "threading", "uuid", "secrets", "requests", "aiohttp"}
-#: names that a pure module may import from an otherwise forbidden module, each for a reason
+#: names that a pure module may import from an otherwise forbidden module, each with its reason
 ALLOWED_NAMES = {("random", "Random")}  # a seeded generator, passed in or created from a seed
 
 
@@ -57,7 +81,7 @@ def package_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> list[tuple[str, str | None, int]]:
-    """(module, name or None, line) for every import, including those inside functions and type-only ones."""
+    """Yield (module, name or None, line) for every import, including those inside functions and type-only ones."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -74,7 +98,7 @@ def test_every_package_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_package_imports_only_what_it_may(package: str) -> None:
+def test_a_package_imports_only_allowed_packages(package: str) -> None:
     wrong = []
     for path in modules():
         if package_of(path) != package:
@@ -120,9 +144,9 @@ SEEDED = "random.Random"
 
 
 def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
-    """(line, what) for every stray use of a clock or randomness; `asyncio`'s loop is the port for waiting."""
+    """Yield (line, what) for every stray use of a clock or randomness. Waiting goes through `asyncio`'s loop."""
     tree, found = ast.parse(source), []
-    origins: dict[str, str] = {}  # what each name in this module refers to
+    origins: dict[str, str] = {}  # the full name that each name in this module refers to
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             origins |= {alias.asname or alias.name: alias.name for alias in node.names}
@@ -140,12 +164,12 @@ def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
 
 
 def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
-    """The full name of what an expression reads from a module; "" if it reads nothing."""
+    """Return the full name of what an expression reads from a module, or "" if it reads nothing."""
     head, _, rest = ast.unparse(node).partition(".")
     return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
 
 
-#: the one place under exchange/ that may: defaults for a client without a bot
+#: the one place under exchange/ that may use them, as defaults for a client without a bot
 MACHINE = BOTKIT / "exchange" / "machine.py"
 
 
@@ -177,12 +201,12 @@ def test_a_stray_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
-#: bases of classes that are neither: they are never compiled to native classes
+#: bases of classes that are neither, and are never compiled to native classes
 NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
 
 
 def kinds_of_classes(source: str) -> set[str]:
-    """``struct`` and ``class``, as far as a module has them."""
+    """Return ``struct`` and ``class``, whichever a module contains."""
     found = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
@@ -204,7 +228,7 @@ def test_modules_that_may_be_compiled_hold_structs_or_plain_classes() -> None:
     assert kinds_of_classes("class A(msgspec.Struct, frozen=True): ...\nclass B(C): ...") == {"struct", "class"}
 
 
-def test_no_two_classes_have_one_name() -> None:
+def test_no_two_classes_have_the_same_name() -> None:
     places: dict[str, list[str]] = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -223,7 +247,7 @@ def test_botkit_never_imports_strategies() -> None:
     assert not wrong
 
 
-def test_bundled_strategies_import_only_the_public_face() -> None:
+def test_bundled_strategies_import_only_the_public_interface() -> None:
     wrong = [
         f"{path.name}:{line}: {module}"
         for path in sorted((ROOT / "strategies").glob("*.py"))
@@ -233,7 +257,7 @@ def test_bundled_strategies_import_only_the_public_face() -> None:
     assert not wrong
 
 
-def test_the_top_level_holds_exactly_the_agreed_entries() -> None:
+def test_the_top_level_contains_exactly_the_agreed_entries() -> None:
     agreed = {"pyproject.toml", "README.md", "LICENSE", "botkit", "strategies", "configs", "tests", "backtest_data"}
     # leftovers of a user's own runs are ignored by git and not part of the project
     leftovers = {"build", "dist", "out", "runs", "venv"}
@@ -254,7 +278,7 @@ PORT_MODULES = {
     *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
     *("exchange/machine.py", "emulator/clock.py"),
 }
-#: what a module outside the ports must not use: module -> its names, None for all of them
+#: names that a module outside the ports must not use: module -> names, or None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
     "random": None,
@@ -267,7 +291,7 @@ STRAY: dict[str, set[str] | None] = {
     "os": {"urandom", "getrandom"},
     "asyncio": {"to_thread"},
 }
-#: ... and in ``live``, which writes a bot's folder, no files either
+#: ... and in ``live``, which writes a bot's folder, also no files
 STRAY_FILES: dict[str, set[str] | None] = {
     "os": {"fsync", "listdir", "open", "remove", "rename", "replace", "scandir", "stat", "unlink"},
     "shutil": None,
@@ -278,7 +302,7 @@ _FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink
 BESIDE_A_BOT: dict[str, set[str]] = {
     # reads a recording after the run
     "live/replay.py": {"open", "read_bytes"},
-    # the log is for people: nothing reads it back, and the library's handler opens it
+    # the log is for people, nothing reads it back, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
     # runs an emulator beside tests that have no event loop
     "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
@@ -286,7 +310,7 @@ BESIDE_A_BOT: dict[str, set[str]] = {
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:
-    """What each imported name refers to, such as ``{"Random": "random.Random"}``."""
+    """Return the full name behind each imported name, such as ``{"Random": "random.Random"}``."""
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -299,7 +323,7 @@ def _imported(tree: ast.Module) -> dict[str, str]:
 
 
 def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
-    """An attribute expression as text, such as ``datetime.datetime.now``; "" for any other expression."""
+    """Return an attribute expression as text, such as ``datetime.datetime.now``, or "" for any other expression."""
     if isinstance(node, ast.Name):
         return imported.get(node.id, "")
     if isinstance(node, ast.Attribute):
@@ -309,7 +333,9 @@ def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
 
 
 def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
-    """What a module uses of the machine without going through the ports, with the line of the first use."""
+    """Return the machine's functions that a module uses without going through the ports, with the line of the first
+    use.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = _imported(tree)
     rules = [STRAY, STRAY_FILES] if files else [STRAY]
@@ -344,7 +370,9 @@ def test_a_running_bot_uses_its_machine_only_through_ports(package: str) -> None
         found = stray_uses(path, files=package == "live")
         allowed = BESIDE_A_BOT.get(name, set())
         wrong += [f"botkit/{name}:{line}: {use}" for use, line in found.items() if use not in allowed]
-        wrong += [f"botkit/{name}: {use} is gone; take it off BESIDE_A_BOT" for use in sorted(allowed - found.keys())]
+        wrong += [
+            f"botkit/{name}: {use} is gone; remove it from BESIDE_A_BOT" for use in sorted(allowed - found.keys())
+        ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -374,9 +402,9 @@ def test_no_port_has_more_than_six_methods() -> None:
 PUBLIC_MOST = 20
 #: classes that may have more public methods, each for a reason
 FACES = {
-    # strategy authors use a single class, with everything they may call
+    # strategy authors use a single class, which has every method they may call
     "botkit.engine.strategy.base.Strategy",
-    # one method per documented endpoint, named as the exchange names it: a list, not logic
+    # one method per documented endpoint, named as the exchange names it; this is a list, not logic
     "botkit.exchange.bitopro.rest.BitoProClient",
 }
 PORT_MOST = 6
@@ -391,7 +419,7 @@ def names_of_modules() -> dict[str, Path]:
 
 
 def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Imports outside functions, including those for type checkers."""
+    """Yield imports outside functions, including those for type checkers."""
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
@@ -401,7 +429,7 @@ def imported_at_the_top(body: list[ast.stmt]) -> Iterator[ast.Import | ast.Impor
 
 
 def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
-    """Module -> modules in ``sources`` that it imports at top level."""
+    """Return, for each module, the modules in ``sources`` that it imports at top level."""
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
         targets: set[str] = set()
@@ -416,7 +444,7 @@ def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> set[tuple[str, ...]]:
-    """Groups of modules in which each reaches every other, sorted."""
+    """Return groups of modules in which each module reaches every other, sorted."""
     reached: dict[str, set[str]] = {}
     for module in graph:
         seen: set[str] = set()
@@ -446,7 +474,7 @@ def test_a_circle_of_type_only_imports_is_detected() -> None:
 
 
 def public_methods(cls: type) -> set[str]:
-    """A class's public methods and properties, including inherited ones, so that mixins cannot hide its size."""
+    """Return a class's public methods and properties, including inherited ones, so that mixins cannot hide its size."""
     kinds = (FunctionType, property, staticmethod, classmethod)
     return {
         name
@@ -474,7 +502,7 @@ def test_no_class_is_large() -> None:
 
 
 def ports() -> dict[str, int]:
-    """Every Protocol in botkit, and how many methods it requires."""
+    """Return every Protocol in botkit, and how many methods it requires."""
     found = {}
     for name, path in names_of_modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -486,13 +514,14 @@ def ports() -> dict[str, int]:
     return found
 
 
-def test_no_port_is_wide() -> None:
+def test_no_protocol_requires_too_many_methods() -> None:
     found = ports()
     assert len(found) > 10, "the search no longer finds protocols"
     assert {name: count for name, count in found.items() if count > PORT_MOST} == {}
 
 
-# -- one door ---------------------------------------------------------------------------------------------------------
+# -- the engine's entry points
+# ---------------------------------------------------------------------------------------------------------
 
 
 #: the names used for an engine and the parts of its view
@@ -500,7 +529,9 @@ ENGINE_OBJECTS = {"engine", "_engine", "view", "_view", "money", "checks"}
 
 
 def ways_past_the_door(source: str) -> list[tuple[int, str]]:
-    """(line, what) for every reach into an engine: its rooms, or any private attribute of it or its view."""
+    """Yield (line, what) for every access to an engine's rooms, or to any private attribute of the engine or its
+    view.
+    """
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute):
@@ -526,6 +557,6 @@ def test_nothing_outside_reaches_into_the_engine() -> None:
     "way",
     ["engine._stages", "bot.engine._router.due(1)", "self._rooms", "b.engine.rooms", "bot.view._a", "view.money._b"],
 )
-def test_a_way_past_the_door_is_detected(way: str) -> None:
+def test_reaching_into_the_engine_is_detected(way: str) -> None:
     assert ways_past_the_door(way)
     assert not ways_past_the_door("engine.view.orders(), self._engine.turn(None, 0, out), self._out")

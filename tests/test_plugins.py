@@ -1,4 +1,4 @@
-"""Finding and ordering plugins, every way in which one can be wrong, and events through wrappers."""
+"""Tests how plugins are found and ordered, every way in which one can be wrong, and events through wrappers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def botkit_register_strategies(register):
 
 
 class Base:
-    """Stands in for the engine's Strategy, which plugins recognise only by its marker."""
+    """A stand-in for the engine's Strategy, which plugins recognise only by its marker."""
 
     __botkit_strategy__ = True
 
@@ -61,7 +61,7 @@ def load(**arguments: Any) -> Plugins:
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Two distributions with entry points, found in an order other than by name."""
+    """Install two distributions with entry points, found in an order other than by name."""
     for distribution, module in (("zeta", "zeta_plugin"), ("alpha", "alpha_plugin")):
         info = tmp_path / "site" / f"{distribution}-1.5.dist-info"
         write(info, "METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.5\n")
@@ -77,7 +77,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 # -- discovery and order ----------------------------------------------------------------------------------------------
 
 
-def test_order_is_built_in_then_installed_then_folders_then_modules(tmp_path: Path, installed: Path) -> None:
+def test_plugins_load_built_in_first_then_installed_then_folders_then_modules(tmp_path: Path, installed: Path) -> None:
     write(tmp_path / "p", "b.py", "")
     write(tmp_path / "p", "a.py", "")
     write(tmp_path / "p", "_part.py", "raise RuntimeError")
@@ -135,7 +135,7 @@ def test_a_blocked_plugin_is_not_even_imported(tmp_path: Path) -> None:
     assert [(row["name"], row["blocked"]) for row in plugins.describe()] == [("core", True), ("bad", True)]
 
 
-def test_what_plugins_offer_is_kept_by_name_with_its_origin(tmp_path: Path) -> None:
+def test_objects_that_plugins_offer_are_kept_by_name_with_their_origin(tmp_path: Path) -> None:
     file = write(tmp_path, "mine.py", STRATEGY.format(name="dip"))
     plugins = load(folders=[tmp_path])
     found = plugins.pick("strategies", "dip")
@@ -154,7 +154,7 @@ def test_hooks_are_described_by_their_docstrings() -> None:
     assert all(row["text"] for row in rows.values())
 
 
-# -- what can be wrong ------------------------------------------------------------------------------------------------
+# -- mistakes ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

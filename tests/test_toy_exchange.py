@@ -72,7 +72,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @asynccontextmanager
 async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
-    """A bot as created by `botkit run --mode MODE`. Leaving the block stops it cleanly, unless it was killed."""
+    """Run a bot as `botkit run --mode MODE` creates it. Leaving the block stops it cleanly, unless it was killed."""
     async with live_parts(Project.load(config), mode) as parts:
         bot = await start(parts, Notices())
         await until(lambda: puppet(bot).book("gold_usd").best_bid is not None)
@@ -85,8 +85,9 @@ async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
 
 
 async def kill(bot: Bot, venue: ToyVenue) -> None:
-    """End the process abruptly: it takes no more turns, sends and writes nothing more, and its connections are
-    dropped. Only its open files are closed, as the operating system does."""
+    """End the process abruptly: it runs no more turns, sends and writes nothing more, and its connections are dropped.
+    Only its open files are closed, as the operating system does.
+    """
     venue.connections.clear()
     bot.driver.fault = RuntimeError("killed")
     await bot.driver.close()
@@ -107,7 +108,7 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) 
         await until(lambda: len(venue.orders) == 2)
         assert lost.state is OrderState.SENDING
         await kill(bot, venue)
-    # nobody is connected to receive this
+    # no bot is connected to receive this
     venue.sell(100_00, 10_000_000)
 
     async with running(config) as again:
@@ -129,7 +130,7 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost(config: Path) 
         assert not again.view.foreign_orders()
         assert sum(fill.lots for fill in again.journal.fills()) == 150_000_000
         money.check()
-    # the configuration's default for open orders when a bot stops
+    # the default setting for open orders when a bot stops
     assert [row.state for row in venue.orders.values()][-1] is OrderState.CANCELLED
     assert not venue.connections
 

@@ -1,4 +1,4 @@
-"""A small exchange in memory, its adapter, and the plugin that lets bots trade on it. It outlives the bots.
+"""A small exchange in memory, its adapter, and the plugin that lets bots trade on it. The exchange outlives the bots.
 
 One account, one pair, limit orders, one user stream, a fee of 0.1 % of what an order receives. On request it loses the
 answer to a create, and the stream's report about it.
@@ -67,7 +67,7 @@ FEES = FeeRank(
     rank=0, volume=0, held=0, needs_both=False, maker_e8=100_000, taker_e8=100_000, discounted_maker_e8=100_000,
     discounted_taker_e8=100_000,
 )  # fmt: skip
-#: exchanges by the name used in configurations
+#: exchanges by the names that configurations use
 VENUES: dict[str, ToyVenue] = {}
 
 
@@ -113,7 +113,7 @@ class ToyVenue:
         return CancelAck(((str(PAIR), order_id),))
 
     def sell(self, ticks: int, lots: int) -> None:
-        """Somebody sells to every bid of at least ``ticks``."""
+        """Sell to every bid of at least ``ticks``."""
         for row in [row for row in self.orders.values() if row.state in RESTING_STATES and row.price_ticks >= ticks]:
             part = min(lots, row.original_lots - row.executed_lots)
             if not part:
@@ -173,7 +173,7 @@ class ToyAdapter(Lifetime):
         self._is_open = False
         self._venue.connections.discard(self)
 
-    # -- events in
+    # -- incoming events
 
     def watch(
         self,
@@ -216,7 +216,7 @@ class ToyAdapter(Lifetime):
             sink(event)
             sink(self._venue.book())
 
-    # -- requests out
+    # -- outgoing requests
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         if not self._is_open:

@@ -13,6 +13,7 @@ from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.limits.sharing import ALONE, LimitSharing, venue_name
+from botkit.live.machine import this_machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from botkit.project.connect import connect
@@ -30,10 +31,11 @@ async def account_access(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[RateLimitedReads]:
-    """A separate connection to a bot's account for `botkit panic` and `botkit account`, counted in the windows that
-    bots share.
+    """Open a separate connection to a bot's account for `botkit panic` and `botkit account`. Its requests count in the
+    windows that bots share.
 
-    Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
+    Raises ConfigError, and LedgerUnreachable unless it ``hurries``.
+    """
     rest, ws = chosen_address(project.config, rest, ws)
     check_command(mode, rest)
     account = _account(project, mode, rest, environ)
@@ -42,7 +44,7 @@ async def account_access(
         from botkit.emulator.ask_clock import emulator_clock
 
         assert rest is not None
-        with contextlib.suppress(ConfigError):  # its requests give a better error if it does not answer
+        with contextlib.suppress(ConfigError):  # if it does not answer, its requests give a better error than this one
             ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
     section = project.config.live if mode == "live" else project.config.emulator
     sharing = LimitSharing(
@@ -53,24 +55,26 @@ async def account_access(
         clock=clock,
         latest_accept_ns=int(section.latest_accept_s * NS_PER_S),
     )
-    adapter = connect(project, account, rest, ws, clock)
+    adapter = connect(project, account, rest, ws, clock, random=this_machine().random)
     async with adapter, sharing.outside_router(adapter, hurries=hurries, say=say) as access:
         yield access
 
 
 def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
-    """The configured ledger. A command in a hurry goes without if the ledger's password is missing."""
+    """Return the configured ledger, or None for a command in a hurry if the ledger's password is missing."""
     try:
         return resolve_ledger(project.loaded, environ)
     except ConfigError as error:
         if not hurries:
             raise
-        say(f"{error}; going on without shared rate limits")
+        say(f"{error}; continuing without shared rate limits")
         return ALONE
 
 
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """A bot's account in a mode. At an emulator, if the configuration names no account, the one that the bot uses."""
+    """Return a bot's account in a mode. If the configuration names none for an emulator, this is the one that the bot
+    uses there.
+    """
     if mode == "live":
         return resolve_account(project.loaded, environ)
     if project.config.emulator.account is not None:

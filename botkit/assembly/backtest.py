@@ -9,6 +9,7 @@ from typing import Any
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.parts import BacktestParts, first_client_id
 from botkit.backtesting.plan import FeeCurrencies
@@ -18,14 +19,17 @@ from botkit.config.money import backtest_balances
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.errors import ConfigError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.extension import FeeModel, no_discount
 from botkit.model.results import BacktestResult
 from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
+from botkit.project.strategies import plain_parameters
 from botkit.report import render
 from botkit.sim.kernel import Kernel
+from botkit.tape.feed import Feed
 from botkit.version import versions
 
 
@@ -36,14 +40,37 @@ def backtest_parts(
     start: str | None = None,
     end: str | None = None,
     seed: int | None = None,
+    benchmark: str | None = None,
 ) -> BacktestParts:
-    """The parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
-    DataError."""
+    """Return the parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
+    DataError.
+    """
+    feed = backtest_feed(project, data)
+    begin, until = asked_span(project, start, end)
+    return parts_over(project, feed, begin, until, seed=seed, benchmark=benchmark)
+
+
+def parts_over(
+    project: Project,
+    feed: Feed,
+    start: Nanos | None,
+    end: Nanos | None,
+    *,
+    seed: int | None = None,
+    is_described: bool = True,
+    benchmark: str | None = None,
+) -> BacktestParts:
+    """Return the parts of a backtest over an open feed, from ``start`` to before ``end``. None means that the data
+    decides.
+
+    ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
+    indicators. Raises ConfigError or DataError.
+    """
+    if benchmark not in (None, BUY_AND_HOLD):
+        raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
     config, section, facts = project.config, project.config.backtest, project.facts
     chosen_seed = config.seed if seed is None else seed
-    feed = backtest_feed(project, data)
-    pairs = pairs_with_data(project, feed)
-    begin, until = asked_span(project, start, end)
+    pairs, specs = pairs_with_data(project, feed), project.specs()
     balances = backtest_balances(project.loaded, project.currency)
     model = project.fee_model(section.fees, "backtest.fees")
 
@@ -60,7 +87,7 @@ def backtest_parts(
             fee_rates=lambda pair, now: fees.rates(now),
             bar_grace_ns=config.bar_grace_ns(),
             first_client_id=first_client_id(chosen_seed),
-            draws_indicators=True,
+            draws_indicators=is_described,
         )
 
     def kernel(reading: str, fees: FeeModel) -> Kernel:
@@ -73,23 +100,23 @@ def backtest_parts(
             queue=project.queue_model(section.fills.under(reading), "backtest.fills"),
             slippage=section.slippage,
             seed=chosen_seed,
-            max_book_age_s=config.max_book_age_s,
         )
 
     return BacktestParts(
         name=config.name,
         section=project.loaded.where("backtest"),
-        config_text=resolved_yaml(project.loaded),
-        versions=versions(),
+        config_text=resolved_yaml(project.loaded) if is_described else "",
+        versions=versions() if is_described else {},
         seed=chosen_seed,
         zone=config.zone,
         currency=project.currency,
         strategy_uses={strategy.label: strategy.use for strategy in config.strategies},
-        strategy_pairs={spec.name: pairs_of(spec) for spec in project.specs()},
+        strategy_pairs={spec.name: pairs_of(spec) for spec in specs},
+        strategy_params={spec.name: plain_parameters(spec) for spec in specs},
         pairs=pairs,
         feed=feed,
-        start=begin,
-        end=until,
+        start=start,
+        end=end,
         reading=section.fills.model,
         max_book_age_s=config.max_book_age_s,
         slippage=section.slippage,
@@ -101,6 +128,7 @@ def backtest_parts(
         fees=fees,
         engine=engine,
         kernel=kernel,
+        benchmark=benchmark,
     )
 
 
@@ -114,17 +142,18 @@ def backtest_into(
     overrides: Sequence[str] = (),
     seed: int | None = None,
     readings: bool = True,
+    benchmark: str | None = None,
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
-    """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
+    """Run a configuration's backtest, write its folder, and return (result, folder, summary as JSON).
 
     Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
-    appears only when complete. ``tell`` receives (level, text, when) for strategies' warnings and errors and for
-    callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
+    appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
+    callbacks that would block a live bot. ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
-    parts = backtest_parts(project, data=data, start=start, end=end, seed=seed)
+    parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
     keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)
 
     def in_the_run(level: str, text: str, now: Nanos) -> None:
@@ -140,6 +169,6 @@ def backtest_into(
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:
-    """The configured log file. A log level alone has no effect without one."""
+    """Return the configured log file, or None. A log level alone has no effect without one."""
     section = project.config.log
     return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

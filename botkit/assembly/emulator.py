@@ -1,4 +1,4 @@
-"""The emulator on its own: BitoPro on this machine."""
+"""Builds an emulator that runs on its own: BitoPro on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["FAULT_KINDS", "Emulator", "emulator_options", "help_lines", "make_em
 
 
 def make_emulator(options: EmulatorOptions | None = None, facts: ExchangeFacts | None = None) -> Emulator:
-    """BitoPro on this machine, not yet started: ``async with make_emulator() as emulator``. Raises ConfigError."""
+    """Return BitoPro on this machine, not yet started: ``async with make_emulator() as emulator``. Raises
+    ConfigError.
+    """
     options = options or EmulatorOptions()
     check_options(options)
     return Emulator(facts or BitoPro().facts({}), options)

@@ -32,7 +32,7 @@ def make_engine(
     draws_indicators: bool = False,
     leased: LeasedPools | None = None,
 ) -> Engine:
-    """The bot, not started. ``pairs`` are those with prices; the same wiring serves every driver."""
+    """Return the bot's engine, not started. ``pairs`` are those with prices. The same wiring serves every driver."""
     config = project.config
     specs = project.specs()
     portfolio = make_portfolio(project, pairs, specs)

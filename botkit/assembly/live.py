@@ -1,4 +1,4 @@
-"""Running bots: at an emulator, on paper, and with real money, from the same configuration as a backtest."""
+"""Builds running bots at an emulator, on paper, or with real money, from the same configuration as a backtest."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ async def live_parts(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
-    """The parts of a bot in a mode. An emulator started for it stops at the end of the block. Raises ConfigError."""
+    """Yield the parts of a bot in a mode. An emulator that is started for it stops at the end of the block. Raises
+    ConfigError.
+    """
     async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
         yield parts
 
@@ -61,8 +63,8 @@ async def parts_of(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """The parts of one process's bots, in order. Emulators started for them stop at the end of the block. All bots run
-    on ``machine``, by default this one.
+    """Yield the parts of one process's bots, in order. Emulators that are started for them stop at the end of the
+    block. All bots run on ``machine``, which defaults to this one.
 
     Raises ConfigError listing the mistakes in all configurations.
     """
@@ -111,11 +113,11 @@ class _Bots:
         self._shared = SharedBots(size, machine)
         self._environ = environ
         self._limits = LimitsAgreement()
-        #: read from each exchange once for all bots
+        #: read once from each exchange for all bots
         self._pairs: dict[object, Mapping[str, Pair]] = {}
 
     def embedded(self, project: Project, emulator: Any) -> LiveParts:
-        """At the emulator in this process."""
+        """Return a bot's parts at the emulator in this process."""
         from botkit.assembly.embedded import embedded_account
 
         return self._simulated(
@@ -128,7 +130,7 @@ class _Bots:
         )
 
     async def at_emulator(self, project: Project, address: Address, speed: float | None) -> LiveParts:
-        """At an emulator in another process of this machine."""
+        """Return a bot's parts at an emulator in another process on this machine."""
         rest, ws = check_emulator(*address)
         from botkit.emulator.ask_clock import emulator_clock
 
@@ -163,7 +165,9 @@ class _Bots:
         )
 
     async def on_paper(self, project: Project, address: Address) -> LiveParts:
-        """On the exchange's own market data, with a simulated exchange in this process. Needs no account."""
+        """Return a bot's parts for paper trading: the exchange's own market data, and a simulated exchange in this
+        process. Needs no account.
+        """
         await self._refresh_pairs(project, address)
         config, section = project.config, project.config.emulator
         clock = self._clock(project, address)
@@ -188,14 +192,14 @@ class _Bots:
             latest_accept_s=section.latest_accept_s,
             address=address,
             is_new_world=True,
-            # market reads are real and count against this address; everything else stays in this process
+            # only market reads are real and count against this address; everything else stays in this process
             ledger=self._ledger(project, address, clock),
             endpoints=MARKET_READS,
             machine=self._shared.machine,
         )
 
     async def real(self, project: Project, address: Address) -> LiveParts:
-        """At the exchange, with real money."""
+        """Return a bot's parts at the exchange, with real money."""
         check_real_money(project.loaded, *address)
         await self._refresh_pairs(project, address)
         account = resolve_account(project.loaded, self._environ)
@@ -214,7 +218,7 @@ class _Bots:
             machine=self._shared.machine,
         )
 
-    # -- what bots of one exchange share --------------------------------------------------------------------------
+    # -- shared by one exchange's bots -------------------------------------------------------------------------
 
     def _clock(self, project: Project, address: Address) -> DriverClock:
         return self._shared.clock(venue_name(project.facts, address[0]))

@@ -48,11 +48,12 @@ def make_parts(
     endpoints: Collection[str] | None = None,
     machine: Machine | None = None,
 ) -> LiveParts:
-    """The parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine which windows its requests
-    count against (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError."""
+    """Return the parts of a bot in a mode. ``account``, ``ledger`` and ``endpoints`` determine which windows its
+    requests count against (`LimitSharing`); ``machine`` defaults to this one. Raises ConfigError.
+    """
     config, facts = project.config, project.facts
     model = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
-    # lateness is measured in the exchange's time, but never below the machine's
+    # lateness is measured in the exchange's time, but must not be below the machine's
     latest_accept_ns = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
     return LiveParts(
         project=project,
@@ -98,7 +99,7 @@ def make_parts(
 def engine_maker(
     project: Project, fees: FeeModel, *, speed: float, latest_accept_ns: Nanos
 ) -> Callable[[DecisionLog, int, LeasedPools | None], Engine]:
-    """Makes the engine of a running bot or of a replayed run."""
+    """Return a function that makes the engine for a running bot or a replayed run."""
     pairs = project.priced_pairs()
 
     def engine(decisions: DecisionLog, first_client_id: int, leased: LeasedPools | None) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from random import Random
 
 from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.history import history_before
@@ -23,9 +24,9 @@ from botkit.project.connect import connect
 from botkit.project.data import one_tape
 from botkit.project.project import Project
 
-#: decision files of the run over the wire (named like a backtest's) and of the backtest
+#: the decision files of the run over the wire (named like a backtest's) and of the backtest
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
-#: a factor on all timeouts of the machine's time
+#: a factor for all timeouts, which are in the machine's time
 _PATIENCE = 60.0
 _EMAIL = "lockstep@botkit.local"
 
@@ -40,14 +41,15 @@ async def run_lockstep(
 ) -> LockstepResult:
     """Run a backtest's bot from ``start`` to ``end`` against an emulator of its tape, over real HTTP and WebSocket.
 
-    ``priced``: the pairs that the backtest read, including those only needed for valuation.
+    ``priced`` lists the pairs that the backtest read, including those that only valuation needs.
 
     Raises ConfigError if the data is not a single tape, and LockstepError.
     """
     section = project.config.backtest
-    # bot and exchange share a fee model, as in a backtest: if ranks follow the volume, the bot knows its own
+    # bot and exchange share a fee model, as in a backtest, so that the bot knows its own rank if ranks follow the
+    # volume
     fees = parts.fees()
-    # a key's nonces only grow within a process, so a second run from the same start needs its own key
+    # nonces for a key only grow within a process, so a second run from the same start needs its own key
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
         accounts=(account,),
@@ -67,8 +69,10 @@ async def run_lockstep(
         clock = HeldClock(start - 1)
         engine = parts.engine(decisions, fees)
         key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
-        # the clock is held, so how long a busy machine takes must change nothing
-        adapter = connect(project, key, emulator.rest, emulator.ws, clock, patience=_PATIENCE)
+        # the clock is held, so it must not matter how long a busy machine takes
+        adapter = connect(
+            project, key, emulator.rest, emulator.ws, clock, random=Random(parts.seed), patience=_PATIENCE
+        )
         assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
         plan = tape_plan(priced, start, end)
         lockstep = Lockstep(
@@ -98,7 +102,8 @@ async def run_lockstep(
 
 
 async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, DecisionDifference | None]:
-    """Run a configuration's backtest and the same bot over the wire. Returns the latter and the first difference.
+    """Run a configuration's backtest and the same bot over the wire, and return the latter's result and the first
+    difference.
 
     Both runs' decisions are written into ``out``. Raises BotkitError.
     """
@@ -109,7 +114,7 @@ async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResu
     on_candles = [pair for pair in project.bot_pairs() if "candles" in expected.data.kinds.get(pair, "")]
     if on_candles:
         raise ConfigError(
-            f"--lockstep: {', '.join(on_candles)} runs on candles, which no exchange sends; take a tape with trades, "
+            f"--lockstep: {', '.join(on_candles)} runs on candles, which no exchange sends; use a tape with trades, "
             "such as `data: [{path: ..., kind: trades}]`"
         )
     with (out / DECISIONS).open("wb") as file:

@@ -1,4 +1,4 @@
-"""Market data without a bot, for ``botkit record`` and ``botkit download``."""
+"""Connects to market data without a bot, for ``botkit record`` and ``botkit download``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ __all__ = ["MarketAccess", "RateLimitedReads", "market_access"]
 
 
 def market_access(exchange: str = "bitopro", **more: Any) -> MarketAccess:
-    """The market data of the exchange with this name; ``more`` are further arguments of `MarketAccess`. Raises
-    ConfigError."""
+    """Return access to the market data of the exchange with this name. ``more`` are further arguments of
+    `MarketAccess`.
+    """
     return MarketAccess(assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing, **more)

@@ -11,7 +11,7 @@ from botkit.live.journal_rows import JournalError
 from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, panic
-from botkit.live.state_folder import StateFolder
+from botkit.live.state_folder import StateFolder, state_root
 from botkit.live.telling.summary import stopped_lines, summary_lines
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "parse_amounts",
     "parse_cost",
     "read_account",
+    "state_root",
     "stopped_lines",
     "summary_lines",
     "this_machine",

@@ -1,4 +1,4 @@
-"""The channels through which a bot informs its user: notifiers and the log file, with their secrets."""
+"""Builds the channels through which a bot informs its user: notifiers and the log file, with their secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def bot_outputs(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> BotOutputs:
-    """The outputs that one configuration asks for. ``is_alone``: no other bot runs in this process.
+    """Return the outputs that one configuration asks for. ``is_alone`` means that no other bot runs in this process.
 
     Everything is checked first: an address that no notifier understands, or a log that cannot be written, raises
     ConfigError before anything is traded.

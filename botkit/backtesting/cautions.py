@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from botkit.backtesting.metrics import missing_ratios
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan
+from botkit.backtesting.statistics import missing_ratios
 from botkit.engine.money.ownership_report import Ownership
 from botkit.engine.view import EngineView
 from botkit.errors import ConfigError
@@ -20,24 +20,25 @@ def _without_books(plan: Plan) -> list[str]:
 
 
 def check_slippage(plan: Plan, parts: BacktestParts) -> None:
-    """Raises ConfigError for a run on candles without ``slippage``: candles carry no spread, so it must say what a
-    taker pays beyond the price."""
+    """Raise ConfigError for a run on candles without ``slippage``. Candles carry no spread, so the configuration must
+    say how much a taker pays beyond the price.
+    """
     bare = _without_books(plan)
     if bare and parts.slippage is None:
         raise ConfigError(
-            f"{parts.section}: the data of {', '.join(bare)} has no order book, so `slippage` is required: what "
-            'a market order pays beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it'
+            f"{parts.section}: the data of {', '.join(bare)} has no order book, so `slippage` is required: the cost "
+            'of a market order beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it'
         )
 
 
 def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
-    """Properties of the configuration and the data that make a result too good to be true."""
+    """List properties of the configuration and the data that make a result too good to be true."""
     feed, fees, found = parts.feed, parts.fee_currencies, []
     used = {(pair, kind) for pair, kind, _ in plan.keys}
     if any(entry["synthetic"] for entry in feed.describe() if (entry["pair"], entry["kind"]) in used):
         found.append(Caution("the data is a synthetic market: the result says nothing about any real one"))
     if _without_books(plan) and not parts.slippage:
-        found.append(Caution("slippage is zero: market orders fill at the recorded price, which no market offers"))
+        found.append(Caution("slippage is zero: market orders fill at the recorded price, unlike in any real market"))
     found += [Caution(note, grave=False) for note in feed.notes()]
     if parts.lacks_coin is not None:
         found.append(Caution(parts.lacks_coin))
@@ -47,8 +48,8 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
         if fees.coin and any(name.startswith(f"{fees.coin}_") for name in lacking):
             found.append(
                 Caution(
-                    f"fees: {{bito: true}} has no effect: the data has no prices of {', '.join(lacking)}, so every fee "
-                    "is charged at the full rate; add them to the data, or leave bito out"
+                    f"fees: {{bito: true}} has no effect: the data has no prices of {', '.join(lacking)}, so every "
+                    "fee is charged at the full rate; add these prices to the data, or leave bito out"
                 )
             )
         elif lacking:
@@ -64,7 +65,7 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
 
 
 def cautions_of_coins(found: Ownership) -> list[Caution]:
-    """What the account holds that belongs to no strategy, and how to hand it over."""
+    """Return a caution about coins in the account that belong to no strategy, with the way to hand them over."""
     if not found.left:
         return []
     remedy = found.remedy(None)
@@ -72,8 +73,9 @@ def cautions_of_coins(found: Ownership) -> list[Caution]:
 
 
 def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
-    """What happened at the simulated exchange but would not happen, or would happen differently, at the real one.
-    ``gaps_filled``: intervals of a tape without a candle."""
+    """Return cautions about events at the simulated exchange that would not happen, or would happen differently, at the
+    real one. ``gaps_filled`` is the number of intervals of a tape without a candle.
+    """
     found = []
     if kernel.limits.refused:
         found.append(
@@ -88,12 +90,14 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
             )
         )
     if gaps_filled:
-        found.append(Caution(f"{gaps_filled} intervals without a candle were taken as intervals without trades", False))
+        found.append(Caution(f"{gaps_filled} intervals without a candle were treated as having no trades", False))
     return found
 
 
 def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Caution]:
-    """What the bot withheld, missed or gave up, and figures that need more days than the run has."""
+    """Return cautions about events that the bot withheld, missed or gave up on, and about figures that need more days
+    than the run has.
+    """
     found = []
     for pair, count in view.checks.withheld().items():
         found.append(
@@ -111,7 +115,7 @@ def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Ca
             found.append(Caution(f"{market.pair}: {many} {why}", False))
     missing = missing_ratios(daily_returns)
     if missing is not None:
-        found.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
+        found.append(Caution(f"Sharpe and Sortino are omitted: {missing}", False))
     if view.halted is not None:
         found.append(Caution(f"the bot was halted: {view.halted}"))
     return found

@@ -1,7 +1,7 @@
 """Candles without holes: an interval without trades becomes a flat row without volume.
 
 The exchange omits such intervals, and so do most recordings. A strategy sees them as empty bars, in a backtest and
-live alike, and nothing fills in them. With these rows no timer is needed to end the bars.
+live alike, and nothing fills in them. With these rows, no timer is needed to end the bars.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class GapFiller:
         self._last: CandleColumns | None = None
 
     def fill(self, columns: CandleColumns) -> CandleColumns:
-        """The chunk with flat rows in its holes, and in the hole before it."""
+        """Return the chunk with flat rows in its holes, and in the hole before it."""
         if not len(columns):
             return columns
         before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))
         length = fixed_length(columns.resolution)
         if length is None:
-            return columns  # months: a month without a single trade is not worth filling
+            return columns  # monthly candles: a month without a single trade is not worth filling
         times = columns.time if before is None else np.concatenate((before.time, columns.time))
         steps = np.diff(times)
         holes = np.flatnonzero(steps != length)
@@ -38,7 +38,7 @@ class GapFiller:
         missing = (steps[holes] // length - 1).astype(np.int64)
         total = int(missing.sum())
         self.filled += total
-        at = np.repeat(holes + 1 - shift, missing)  # rows of `columns` before which the new ones are inserted
+        at = np.repeat(holes + 1 - shift, missing)  # rows of `columns` before which the new rows are inserted
         offsets = np.arange(total) - np.repeat(np.cumsum(missing) - missing, missing)
         time = np.repeat(times[holes], missing) + (offsets + 1) * length
         flat = np.repeat(close[holes], missing)

@@ -1,8 +1,8 @@
-"""Reduces millions of rows to few points for a chart, without losing an extreme.
+"""Reduces millions of rows to a few points for a chart, without losing an extreme.
 
 Rows come in slices, in time order. They go into buckets of equal duration, which are joined in pairs as the run
-grows, so memory is bounded without knowing the run's length. Durations are equal because a chart's time axis should
-be linear: a bucket without rows repeats the value before it.
+grows, so memory is bounded without knowing the run's length. Durations are equal because a chart's time axis should be
+linear; a bucket without rows repeats the previous value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.results import Curve, PriceCandles
 FloatArray = npt.NDArray[np.float64]
 TimeArray = npt.NDArray[np.int64]
 
-# each duration is a multiple of the one before, so that finished buckets can be joined; longer ones double
+# each duration is a multiple of the previous one, so that finished buckets can be joined; longer durations double
 _LADDER_S = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 
 
@@ -35,7 +35,7 @@ def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> N
 
 
 def _cut(times: TimeArray, width: Nanos) -> tuple[list[int], list[int]]:
-    """Bucket numbers and the index of each one's first row, for the buckets that have rows."""
+    """Compute the bucket numbers, and the index of each bucket's first row, for buckets that have rows."""
     first, last = int(times[0]) // width, int(times[-1]) // width
     if first == last:
         return [first], [0]
@@ -56,12 +56,12 @@ class CurveSampler:
     def __init__(self, buckets_max: int = 1_999) -> None:
         self._buckets_max = buckets_max
         self._width = NS_PER_S
-        self._buckets: dict[int, tuple[Nanos, float, Nanos, float]] = {}  # time and value of the low, then the high
+        self._buckets: dict[int, tuple[Nanos, float, Nanos, float]] = {}  # time and value of the low, then of the high
         self._first: tuple[Nanos, float] | None = None
         self._last: tuple[Nanos, float] | None = None
 
     def add(self, times: TimeArray, values: FloatArray) -> None:
-        """More rows, none earlier than those before; at least one."""
+        """Add one or more rows, none earlier than previous rows."""
         if self._first is None:
             self._first = (int(times[0]), float(values[0]))
         self._last = (int(times[-1]), float(values[-1]))
@@ -76,7 +76,7 @@ class CurveSampler:
             low, high = start + int(part.argmin()), start + int(part.argmax())
             low_time, high_time = int(times[low]), int(times[high])
             if low_time == high_time and low != high:
-                # a price and the fill it caused have the same time: move them a nanosecond apart, so that both are kept
+                # a price and the fill that it caused have the same time, so move them a nanosecond apart to keep both
                 low_time, high_time = (low_time + 1, high_time) if low > high else (low_time, high_time + 1)
             self._put(number, (low_time, float(values[low]), high_time, float(values[high])))
 
@@ -85,7 +85,7 @@ class CurveSampler:
         if old is not None:
             low = old[:2] if old[1] <= new[1] else new[:2]
             high = old[2:] if old[3] >= new[3] else new[2:]
-            if low[0] == high[0] and low[1] != high[1]:  # equal times: move the later one a nanosecond
+            if low[0] == high[0] and low[1] != high[1]:  # the times are equal, so move the later one by a nanosecond
                 low, high = ((low[0] + 1, low[1]), high) if old[3] >= new[3] else (low, (high[0] + 1, high[1]))
             new = (*low, *high)
         self._buckets[number] = new
@@ -98,7 +98,7 @@ class CurveSampler:
             self._put(number // factor, extremes)
 
     def curve(self) -> Curve:
-        """The points so far, at strictly ascending times."""
+        """Return the points so far, at strictly ascending times."""
         if self._first is None or self._last is None:
             return Curve([], [])
         points = {self._first[0]: self._first[1]}
@@ -113,14 +113,14 @@ class CurveSampler:
             for time, value in two:
                 points[time] = value
             previous = number
-        # the curve ends where the run did: add the end after an extreme of the same time, do not replace it
+        # the curve must end where the run did, so add the end after an extreme of the same time instead of replacing it
         end, (last, final) = next(reversed(points)), self._last
         points[end + 1 if last <= end and points[end] != final else max(last, end)] = final
         return Curve(list(points), list(points.values()))
 
 
 class CandleSampler:
-    """Candles of one pair for a chart, at most ``candles_max``."""
+    """Samples the candles of one pair for a chart, at most ``candles_max``."""
 
     __slots__ = (
         "_candles_max",
@@ -156,9 +156,9 @@ class CandleSampler:
         low: FloatArray | None = None,
         volume: FloatArray | None = None,
     ) -> None:
-        """More rows, none earlier than those before: prices, or candles with the ``times`` of their starts.
+        """Add rows, none earlier than previous rows: prices, or candles with the ``times`` of their starts.
 
-        ``volume`` is what was traded in each, in base currency; without it the candles say 0.
+        ``volume`` is the amount traded in each, in base currency; without it the candles show 0.
         """
         if not len(times):
             return
@@ -213,7 +213,7 @@ class CandleSampler:
         self._join(numbers, *old)
 
     def candles(self) -> PriceCandles:
-        """The candles so far; buckets without a row have none."""
+        """Return the candles so far. A bucket without rows has no candle."""
         return PriceCandles(
             self._pair,
             self._width,

@@ -1,4 +1,5 @@
-"""The driver in simulated time: carries inputs in and requests out, and advances time. It decides nothing.
+"""The driver in simulated time: it passes inputs to the bot and requests to the exchange, and advances time. It makes
+no decisions.
 
 for rows between two moments at which anything can happen:    a quiet span, straight from the columns
     engine.span(rows, begin, end, out)                         strategies run; out comes what may be sent
@@ -60,8 +61,8 @@ class Driver:
         self._observe = observe
         self._history = history
         self._out = Outcome()
-        #: our executions, to be placed among the recorded trades: those of orders that answered one of these trades
-        #: (with zero latency) come after all trades of the moment, which were on their way already
+        #: our executions, to be merged with the recorded trades. Executions of orders that answered one of these trades
+        #: (with zero latency) come after all trades of the moment, which were already on their way
         self._prints: deque[tuple[Publication, bool]] = deque()
 
     def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
@@ -81,7 +82,7 @@ class Driver:
             on_slice(ahead, delivered)
 
     def turn(self, given: Input | None, now: Nanos) -> None:
-        """Take one turn and carry out its outcome."""
+        """Run one turn and carry out its outcome."""
         changes = self.engine.changes
         before = changes.count
         self.engine.turn(given, now, self._out)
@@ -109,7 +110,7 @@ class Driver:
             self.turn(self._history(wanted, now), now)
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
-        """Give a slice to the exchange; returns the rows that the bot will see, in the order of slices.
+        """Pass a slice to the exchange. Returns the rows that the bot will see, in the order of slices.
 
         The exchange is always one slice ahead: an order may fill at the open of a bar that ends in the next slice.
         """
@@ -118,7 +119,7 @@ class Driver:
             if isinstance(columns, CandleColumns):
                 columns = self.gap_fillers.setdefault(columns.pair, GapFiller()).fill(columns)
             self.kernel.load(columns)
-            if not isinstance(columns, BookColumns):  # the exchange publishes books, with our orders in them
+            if not isinstance(columns, BookColumns):  # books are published by the exchange, with our orders in them
                 rows.append(columns)
         return rows
 
@@ -144,13 +145,13 @@ class Driver:
             elif prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()
             elif wake == at or told_at == at:
-                # bars that end now come before this moment's rows, and timers after them; the turn does both
+                # bars that end now come before this moment's rows, and timers come after them; the turn handles both
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
                 if told_at is not None and (earliest is None or told_at < earliest):
-                    earliest = told_at  # rows of the same moment are merged one by one
+                    earliest = told_at  # rows of the same moment must be merged one by one
                 if earliest is None or last < earliest:
                     end = stop
                 else:
@@ -165,7 +166,9 @@ class Driver:
                     self._leave(received.item(row - 1))
 
     def _publish(self, due: Nanos, *, amid_trades: bool = False) -> None:
-        """Take what the exchange says at ``due``. ``amid_trades``: some of that moment's recorded trades were told."""
+        """Pass on the exchange's publications at ``due``. ``amid_trades`` says that the bot has already seen some of
+        that moment's recorded trades.
+        """
         engine, changes, out = self.engine, self.engine.changes, self._out
         for publication in self.kernel.advance(due, pause=True):
             event = publication.event
@@ -178,8 +181,9 @@ class Driver:
                     self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """Whether our next execution comes before a row received at ``at``: trades at one moment are ordered by pair
-        and come after candles."""
+        """Return True if our next execution comes before a row received at ``at``. Trades at one moment are ordered by
+        pair and come after candles.
+        """
         told, is_late = self._prints[0]
         assert isinstance(told.event, Trade)
         if told.at < at:

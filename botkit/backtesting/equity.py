@@ -1,8 +1,8 @@
-"""Equity of a run, slice by slice: the value of all holdings, at every price and after every change.
+"""Computes the equity of a run, slice by slice: the value of all holdings, at every price and after every change.
 
-Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies them, without
-Python per row, and only for the pairs that value something held. Memory is bounded: the running peak
-and deepest fall, one close a day, and a sampled curve.
+Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies them without Python
+code per row, and only for pairs that value a holding. Memory is bounded: it keeps the running peak and deepest fall,
+one close per day, and a sampled curve.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from typing import TypeAlias
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from botkit.backtesting.downsample import CurveSampler, FloatArray, TimeArray
+from botkit.backtesting.falls import Falls
 from botkit.engine.money.valuation import Valuation
 from botkit.errors import ConfigError
 from botkit.model.clock import Nanos, from_datetime, to_datetime
@@ -23,10 +23,10 @@ from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import Curve, DayRow, Drawdown
 
-#: (time, currency, units added); a fill makes one for the base, one for the quote, and one for the fee
+#: (time, currency, units added); a fill causes one change each for the base, the quote and the fee
 Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
-#: pairs to go through, and whether to divide by the price instead of multiplying
+#: the pairs on the way, and whether to divide by the price instead of multiplying
 Path: TypeAlias = tuple[tuple[str, bool], ...]
 
 
@@ -34,9 +34,9 @@ class EquityCurve:
     """The equity of one holder: all strategies together, or one of them.
 
     ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
-    ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them a moment at
-    which a holding has no price is left out, so a run starts when everything in ``opening`` has one.
-    ``begin`` is the run's start (default: its first row); ``finish`` sets its end.
+    ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them, moments at
+    which a holding has no price are left out, so a run starts when everything in ``opening`` has a price. ``begin`` is
+    the run's start (default: its first row); ``finish`` sets its end.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class EquityCurve:
 
         wanted = {str(p) for p in pairs} if traded is None else set(traded)
         self._traded = tuple(p for p in pairs if str(p) in wanted)
-        # smallest number of a base currency's units that counts as a position rather than dust
+        # the smallest number of units of a base currency that counts as a position rather than dust
         self._least: dict[str, int] = {}
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
@@ -81,28 +81,25 @@ class EquityCurve:
         self._sampler = CurveSampler()
         self._equity_memory: FloatArray = np.empty(0)
         self._time_memory: TimeArray = np.empty(0, np.int64)
-        self._peak = 0.0
-        self._peak_time: Nanos | None = None
-        self._worst = 1.0  # equity / peak at the deepest fall
-        self._worst_peak = 0.0
-        self._drawdown = Drawdown()
+        self._falls: Falls | None = None
         self._midnight: Nanos | None = None
         self._daily: list[tuple[Nanos, float]] = []
         self._first_day_is_whole = False
         self._run_end: Nanos | None = None
         self._begin = begin
-        self._hold_first: dict[str, float] = {}
+        #: of each traded base currency, when it first had a price, and its value then
+        self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
-            # cash alone needs no price: a run that starts flat has equity from its first day
+            # cash alone needs no price, so a run that starts flat has equity from its first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
 
-    # -- feeding ------------------------------------------------------------------------------------------------------
+    # -- input ------------------------------------------------------------------------------------------------------
 
     def add_slice(self, prices: Prices, changes: Sequence[Change] = ()) -> None:
         """Advance by the rows of ``prices`` (pair -> times and prices) and by ``changes``, both in time order.
 
-        At equal times a change comes after the rows: a fill is valued at the price that caused it; changes of one
-        time count as one. Nothing in a slice may be earlier than the slice before.
+        At equal times a change comes after the rows, so that a fill is valued at the price that caused it; changes at
+        one time count as one. Nothing in a slice may be earlier than the previous slice.
         """
         prices = {name: columns for name, columns in prices.items() if len(columns[0])}
         self._before, self._slice = dict(self._last_price), prices
@@ -127,7 +124,7 @@ class EquityCurve:
         self._note_hold_prices()
 
     def _advance_clock(self, prices: Prices, changes: Sequence[Change]) -> None:
-        """Move start and end. Every row counts, even one that does not affect the equity."""
+        """Update the start and end of the run. Every row counts, even one that does not affect the equity."""
         firsts = [int(times[0]) for times, _ in prices.values()] + [change[0] for change in changes[:1]]
         lasts = [int(times[-1]) for times, _ in prices.values()] + [change[0] for change in changes[-1:]]
         if not firsts:
@@ -180,11 +177,11 @@ class EquityCurve:
         steps: Mapping[str, tuple[list[int], list[int]]],
         currencies: Iterable[str],
     ) -> bool:
-        """A fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x price.
-        Three times as fast.
+        """Take the fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x
+        price. It is three times as fast.
 
-        Reuses its memory, since fresh pages cost more here than the arithmetic. Returns False for any other
-        slice; the general code gives the same figures.
+        It reuses its memory, because fresh pages cost more here than the arithmetic. Returns False for any other slice;
+        the general code gives the same figures.
         """
         if self._opening is None or len(needed) != 1 or len(change_times) * 256 > len(prices[needed[0]][0]):
             return False
@@ -228,7 +225,9 @@ class EquityCurve:
     def _merge(
         self, prices: Prices, change_times: list[Nanos]
     ) -> tuple[TimeArray, dict[str, FloatArray], npt.NDArray[np.intp]]:
-        """One axis for price rows and changes: its times, each pair's price on it, and the row of each change."""
+        """Merge price rows and changes into one axis. Return its times, each pair's price on it, and the row of each
+        change.
+        """
         changed = np.asarray(change_times, dtype=np.int64)
         if not prices:
             return changed, {}, np.arange(len(changed))
@@ -241,7 +240,7 @@ class EquityCurve:
             return np.insert(times, at, changed), {name: np.insert(column, at, known)}, at + np.arange(len(at))
         sources = [times for times, _ in prices.values()] + [changed]
         joined = np.concatenate(sources)
-        order = np.argsort(joined, kind="stable")  # equal times keep the order of the sources: changes come last
+        order = np.argsort(joined, kind="stable")  # equal times keep the order of the sources, so changes come last
         source = np.repeat(np.arange(len(sources), dtype=np.int16), [len(s) for s in sources])[order]
         columns = {}
         for number, (name, (_, column)) in enumerate(prices.items()):
@@ -250,7 +249,7 @@ class EquityCurve:
         return joined[order], columns, np.flatnonzero(source == len(prices))
 
     def _rate(self, currency: str, columns: Mapping[str, FloatArray]) -> FloatArray | float:
-        """The value of one coin on the merged axis; NaN while a price on the route is not known yet."""
+        """Return the value of one coin on the merged axis; NaN while a price on the route is not known yet."""
         rate: FloatArray | float = 1.0
         for name, divides in self._path(currency):
             price = columns[name] if name in columns else self._before.get(name, np.nan)
@@ -272,15 +271,14 @@ class EquityCurve:
     def _evaluate(self, times: TimeArray, equity: FloatArray, rates: Mapping[str, FloatArray | float]) -> None:
         if self._opening is None and not self._open(times, rates):
             return
-        low = float(equity.min())
-        if np.isnan(low):
+        if np.isnan(equity.min()):
             known = ~np.isnan(equity)
             times, equity = times[known], equity[known]
             if not len(times):
                 return
-            low = float(equity.min())
         self._close_days(times, equity)
-        self._follow(times, equity, low, float(equity.max()))
+        assert self._falls is not None
+        self._falls.add(times, equity)
         self._sampler.add(times, equity)
         self._final = float(equity[-1])
 
@@ -297,16 +295,16 @@ class EquityCurve:
         return True
 
     def _set_opening(self, moment: Nanos, worth: float) -> None:
-        self._opening = self._peak = worth
-        self._peak_time = moment
+        self._opening = worth
+        self._falls = Falls(moment, worth)
         self._midnight = self._midnight_after(moment, 1)
         begin = moment if self._begin is None else self._begin
         self._first_day_is_whole = self._midnight_after(moment, 0) == begin
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
-        """Midnight, ``days`` after the one that began this moment's day."""
-        # by the calendar, not by adding 24 hours, since a day with a clock change has 23 or 25
+        """Compute the midnight ``days`` days after the one that began this moment's day."""
+        # by the calendar, not by adding 24 hours, because a day with a clock change has 23 or 25 hours
         day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
 
@@ -320,36 +318,13 @@ class EquityCurve:
             self._daily.append((self._midnight, float(equity[row - 1]) if row else before))
             self._midnight = self._midnight_after(self._midnight, 1)
 
-    def _follow(self, times: TimeArray, equity: FloatArray, low: float, high: float) -> None:
-        """Follow the peak and the deepest fall below it."""
-        fall = self._drawdown
-        if fall.trough_time is not None and fall.recovered is None and high >= self._worst_peak:
-            first = int(np.argmax(equity >= self._worst_peak))
-            self._drawdown = msgspec.structs.replace(fall, recovered=int(times[first]))
-        # Most slices need only their extremes: no drawdown within a slice exceeds the fall from its highest possible
-        # peak to its lowest row.
-        if low < self._worst * max(self._peak, high):
-            peaks = np.maximum(np.maximum.accumulate(equity), self._peak)
-            ratio = np.divide(equity, peaks, out=np.ones_like(equity), where=peaks > 0)
-            trough = int(ratio.argmin())
-            if ratio[trough] < self._worst:
-                self._deepen(times, equity, trough, float(peaks[trough]), float(ratio[trough]))
-        if high > self._peak:
-            self._peak, self._peak_time = high, int(times[int(equity.argmax())])
-
-    def _deepen(self, times: TimeArray, equity: FloatArray, trough: int, peak: float, ratio: float) -> None:
-        self._worst, self._worst_peak = ratio, peak
-        peak_time = int(times[int(np.argmax(equity[: trough + 1] == peak))]) if peak > self._peak else self._peak_time
-        later = np.flatnonzero(equity[trough:] >= peak)
-        recovered = int(times[trough + int(later[0])]) if len(later) else None
-        self._drawdown = Drawdown(1 - ratio, peak_time, int(times[trough]), recovered)
-
     def _note_hold_prices(self) -> None:
         for pair in self._traded:
-            if pair.base not in self._hold_first and pair.base != self._currency and str(pair) in self._slice:
-                worth = float(self.value_at(pair.base, self._slice[str(pair)][0][:1])[0])
+            if pair.base not in self.first_worths and pair.base != self._currency and str(pair) in self._slice:
+                first = self._slice[str(pair)][0][:1]
+                worth = float(self.value_at(pair.base, first)[0])
                 if not np.isnan(worth):
-                    self._hold_first[pair.base] = worth
+                    self.first_worths[pair.base] = (int(first[0]), worth)
 
     def finish(self, end: Nanos) -> None:
         """End the run: close the days up to ``end``, even if nothing moved in them."""
@@ -361,10 +336,10 @@ class EquityCurve:
             self._daily.append((self._midnight, value))
             self._midnight = self._midnight_after(self._midnight, 1)
 
-    # -- reading ------------------------------------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------------------------
 
     def value_at(self, currency: str, times: Sequence[Nanos] | TimeArray) -> FloatArray:
-        """The value of one coin at ``times`` within the latest slice; before its first price, that first price.
+        """Return the value of one coin at ``times`` within the latest slice; before its first price, that first price.
 
         NaN if a pair on the route has had no row at all.
         """
@@ -384,7 +359,7 @@ class EquityCurve:
     def opening(self) -> float | None:
         """Value of the opening balances at the first prices, or None before there were any."""
         if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
-            # cash only, from the first row to the last, so no price was needed
+            # there was only cash from the first row to the last, so no price was needed
             return self._opening_units[self._currency] / UNIT
         return self._opening
 
@@ -394,13 +369,23 @@ class EquityCurve:
         return self.opening if self._final is None else self._final
 
     @property
+    def falls(self) -> list[Drawdown]:
+        """The deepest falls so far, over every row, starting with the deepest."""
+        return [] if self._falls is None else self._falls.deepest()
+
+    @property
     def drawdown(self) -> Drawdown:
         """The deepest fall so far, over every row."""
-        return self._drawdown
+        return next(iter(self.falls), Drawdown())
+
+    @property
+    def longest_fall_s(self) -> float | None:
+        """The longest time below a peak, in seconds, or None before there was any equity."""
+        return None if self._falls is None else self._falls.longest_s(self._run_end)
 
     @property
     def exposure(self) -> float | None:
-        """Fraction of the time in which at least the smallest order of a traded base currency was held."""
+        """Compute the fraction of time in which at least the smallest order of a traded base currency was held."""
         if self.start is None or self.end is None or self.end == self.start:
             return None
         exposed = self._exposed + (self.end - self._position_since if self._position_since is not None else 0)
@@ -408,13 +393,14 @@ class EquityCurve:
 
     @property
     def buy_and_hold_return(self) -> float | None:
-        """Return from holding every traded base currency from its first price to its last, in equal parts, without
-        fees.
+        """Compute the return of holding every traded base currency from its first price to its last, in equal parts,
+        without fees.
 
-        In the valuation currency; None without a price. A base that *is* the valuation currency is left out.
+        The return is in the valuation currency, or None without a price. A base that *is* the valuation currency is
+        left out.
         """
         returns = []
-        for currency, first in self._hold_first.items():
+        for currency, (_, first) in self.first_worths.items():
             last = 1.0
             for name, divides in self._path(currency):
                 price = self._last_price[name]
@@ -423,11 +409,13 @@ class EquityCurve:
         return sum(returns) / len(returns) if returns else None
 
     def curve(self) -> Curve:
-        """The curve for a chart: at most 4,000 points, extremes kept."""
+        """Return the curve for a chart, with at most 4,000 points and all extremes."""
         return self._sampler.curve()
 
     def days(self) -> list[DayRow]:
-        """Every calendar day since the opening, including the run's last. A partial first or last day has no return."""
+        """Return every calendar day since the opening, including the run's last. A partial first or last day has no
+        return.
+        """
         if self._opening is None:
             return []
         rows: list[DayRow] = []
@@ -444,7 +432,7 @@ class EquityCurve:
         return to_datetime(moment - 1, self._zone).date().isoformat()
 
     def daily_returns(self) -> list[float]:
-        """Returns of the full calendar days of the run, including those in which nothing moved."""
+        """The returns of the full calendar days of the run, including those in which nothing moved."""
         return [row.return_ for row in self.days() if row.return_ is not None]
 
 
@@ -455,7 +443,9 @@ def _worth(
     length: int,
     rate: FloatArray | float,
 ) -> FloatArray | float:
-    """Value of one currency on an axis of ``length`` rows: ``held`` units until the first of ``steps``."""
+    """Compute the value of one currency on an axis of ``length`` rows, with ``held`` units until the first of
+    ``steps``.
+    """
     if steps is None:
         return held / UNIT * rate if held else 0.0
     indices, units = steps

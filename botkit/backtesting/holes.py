@@ -19,8 +19,9 @@ class _Silence(msgspec.Struct):
 
 
 class Holes:
-    """Finds holes in a run's slices. A hole is a silence of at least ``least_s`` in books, or in the trades of a
-    pair without books."""
+    """Finds holes in a run's slices. A hole is a time of at least ``least_s`` without books, or without trades in a
+    pair without books.
+    """
 
     def __init__(self, least_s: float) -> None:
         self._least_s = least_s
@@ -48,13 +49,13 @@ class Holes:
             yield piece
 
     def sentences(self) -> list[str]:
-        """Sentences about the holes for the report."""
+        """Return sentences about the holes for the report."""
         found = []
         for (pair, kind), silence in self._streams.items():
             if not silence.count or (kind == "trades" and (pair, "books") in self._streams):
                 continue
             many = "1 hole" if silence.count == 1 else f"{silence.count} holes"
-            what = "such an old book is not traded on" if kind == "books" else "nothing fills in them"
+            what = "market orders do not use such old books" if kind == "books" else "no order fills in them"
             found.append(
                 f"{pair} {kind}: {many} of {self._least_s:g} s or more, the longest of "
                 f"{silence.longest / NS_PER_S:,.0f} s from {format_time(silence.since)}; {what}"

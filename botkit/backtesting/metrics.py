@@ -1,43 +1,53 @@
-"""A backtest's figures and their definitions. What cannot be computed is None: never NaN, never infinity.
+"""A backtest's figures and their definitions. A figure that cannot be computed is None, never NaN or infinity.
 
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.
 * ``max_drawdown``: the deepest fall of equity below an earlier peak as a fraction of that peak, over every price row.
-* ``sharpe``: mean / standard deviation (n - 1) of daily returns x sqrt(365), risk-free rate 0. Days are calendar days
-  of the configured time zone, every one of the run, flat ones too; a partial first or last day has no return. None
-  below 30 returns (``ratios_missing`` says so) or if all returns are equal.
-* ``sortino``: the same over the downside deviation: the root of the mean square of the negative returns, all days
-  counted. None below 30 returns or without a losing day.
+* ``sharpe``, ``sortino``, ``cagr``, ``volatility``, ``calmar``, ``var_95``, ``cvar_95``: from daily returns, as
+  `botkit.backtesting.statistics` defines them. Days are calendar days of the configured time zone, every one of the
+  run, flat ones too; a partial first or last day has no return. None below 30 returns (``ratios_missing`` says so).
 * ``days``: number of daily returns behind these ratios.
+* ``longest_drawdown_s``: the longest time from a peak of equity until it was reached again, or to the end.
 * ``fees``: all fees, each valued at the moment of its fill.
 * ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
 * ``exposure``: share of the time that at least the smallest order of a traded base currency was held.
-* ``win_rate``: share of round trips with a profit after the fees of both sides.
-* ``profit_factor``: what the winning round trips earned / what the losing ones lost. None without a losing one.
+* ``round_trips``: number of trades, as `botkit.backtesting.trades` finds them. Sales of coins that were handed over do
+  not count, here and in the figures below.
+* ``win_rate``: share of trades with a profit after the fees of both sides.
+* ``profit_factor``: the profit of winning trades / the loss of losing ones. None without a losing trade.
+* ``expectancy``: the mean profit of a trade, in the valuation currency.
+* ``average_trade``, ``best_trade``, ``worst_trade``: profits as fractions of the trade's entry value.
+* ``average_holding_s``, ``longest_holding_s``: from a trade's first entry to its last exit.
 * ``buy_and_hold_return``: holding the traded base currencies from first price to last, in equal parts, without fees.
-
-A *round trip* is one order that reduces a position of its strategy in its pair, with all of its fills, against the
-average cost of that position (not FIFO: the portfolio counts by average cost too, so realised gains agree with it).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import tzinfo
+from types import MappingProxyType
 
 from botkit.backtesting.equity import EquityCurve
+from botkit.backtesting.statistics import (
+    cagr,
+    calmar,
+    conditional_value_at_risk,
+    finite,
+    missing_ratios,
+    sharpe,
+    sortino,
+    value_at_risk,
+    volatility,
+)
+from botkit.model.clock import NS_PER_S, to_datetime
 from botkit.model.events import Fill
 from botkit.model.money import UNIT
-from botkit.model.results import Figure, FillRow, RouterUse, StrategyRow
-
-DAYS_A_YEAR = 365  # the market never closes
-RETURNS_LEAST = 30  # with fewer daily returns, the ratios are mostly chance
+from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, StrategyRow, TradeFigures
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
-    """Fills within the latest slice of ``curve``, valued at their moments."""
+    """Return the fills within the latest slice of ``curve``, valued at their moments."""
     if not fills:
         return []
     times = [fill.time for fill in fills]
@@ -52,120 +62,48 @@ def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
     return rows
 
 
-class RoundTrips(msgspec.Struct):
-    """Profits of the orders that reduced a position, after the fees of both sides, in the valuation currency.
-
-    ``realised`` is the sum by (strategy, pair), also in the valuation currency.
-    """
-
-    count: int = 0
-    wins: int = 0
-    gross_profit: float = 0.0
-    gross_loss: float = 0.0
-    realised: dict[tuple[str, str], float] = msgspec.field(default_factory=dict)
-
-    @property
-    def win_rate(self) -> float | None:
-        """Share of round trips with a profit."""
-        return self.wins / self.count if self.count else None
-
-    @property
-    def profit_factor(self) -> float | None:
-        """Gross profit / gross loss; None without a losing round trip."""
-        return self.gross_profit / self.gross_loss if self.gross_loss > 0 else None
+def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
+    """Return the figures of trades in coins that a strategy itself bought or sold."""
+    own = [trade for trade in trades if not trade.is_given]
+    returns = [value for trade in own if (value := trade.return_) is not None]
+    holdings = [(trade.closed - trade.opened) / NS_PER_S for trade in own]
+    return TradeFigures(
+        count=len(own),
+        wins=sum(trade.pnl_units > 0 for trade in own),
+        gross_profit=math.fsum(trade.pnl for trade in own if trade.pnl_units > 0),
+        gross_loss=-math.fsum(trade.pnl for trade in own if trade.pnl_units < 0),
+        average_return=math.fsum(returns) / len(returns) if returns else None,
+        best_return=max(returns, default=None),
+        worst_return=min(returns, default=None),
+        average_holding_s=math.fsum(holdings) / len(holdings) if holdings else None,
+        longest_holding_s=max(holdings, default=None),
+    )
 
 
-class _Holding:
-    """A signed position at average cost: units of base, and what they cost in quote currency."""
-
-    __slots__ = ("cost", "units")
-
-    def __init__(self, units: int, cost: float) -> None:
-        self.units = units
-        self.cost = cost
-
-
-def round_trips(
-    fills: Iterable[FillRow], opening: Mapping[tuple[str, str], tuple[int, float]] | None = None
-) -> RoundTrips:
-    """Match fills into round trips at average cost, in order of time.
-
-    ``opening`` gives, by (strategy, pair), base units held at the start and their first price in quote currency. A
-    position may be negative (a coin bought through one pair and sold through another), and is then reduced by buys.
-    """
-    holdings = {key: _Holding(units, units / UNIT * price) for key, (units, price) in (opening or {}).items()}
-    earned: dict[tuple[str, int], float] = {}
-    trips = RoundTrips()
-    realised = trips.realised
-    for fill in fills:
-        key = (fill.strategy, str(fill.pair))
-        holding = holdings.get(key)
-        if holding is None:
-            holding = holdings[key] = _Holding(0, 0.0)
-        units = fill.pair.rules.base_units(fill.lots)
-        quote = fill.value_units / UNIT
-        if fill.fee_currency == fill.pair.base:
-            units += -fill.fee_units if fill.side == "buy" else fill.fee_units
-        elif fill.value_units and fill.value:
-            # a fee in quote or in the exchange's own coin, converted to quote at this fill's rates
-            fee = fill.fee_value * quote / fill.value
-            quote += fee if fill.side == "buy" else -fee
-        if units <= 0:
-            continue
-        delta = units if fill.side == "buy" else -units
-        if holding.units * delta >= 0:
-            holding.units += delta
-            holding.cost += quote if delta > 0 else -quote
-            continue
-        closed = min(units, abs(holding.units))
-        cost = holding.cost * closed / abs(holding.units)
-        proceeds = quote * closed / units
-        gain = (proceeds - cost) if delta < 0 else (-cost - proceeds)
-        gain *= fill.value * UNIT / fill.value_units if fill.value_units else 0.0
-        holding.cost -= cost
-        holding.units += closed if delta > 0 else -closed
-        if closed < units:  # the order reverses the position: the rest opens the other side
-            rest = quote - proceeds
-            holding.units, holding.cost = (units - closed, rest) if delta > 0 else (closed - units, -rest)
-        order = (fill.strategy, fill.client_id)
-        earned[order] = earned.get(order, 0.0) + gain
-        realised[key] = realised.get(key, 0.0) + gain
-    trips.count = len(earned)
-    trips.wins = sum(gain > 0 for gain in earned.values())
-    trips.gross_profit = math.fsum(gain for gain in earned.values() if gain > 0)
-    trips.gross_loss = -math.fsum(gain for gain in earned.values() if gain < 0)
-    return trips
+#: what trades can be grouped by; a month is that of the exit, in the run's time zone
+GROUPS: Mapping[str, Callable[[ClosedTrade, tzinfo], str]] = MappingProxyType(
+    {
+        "pair": lambda trade, zone: trade.pair_text,
+        "strategy": lambda trade, zone: trade.strategy,
+        "kind": lambda trade, zone: trade.kind,
+        "exit_reason": lambda trade, zone: trade.exit_reason,
+        "entry_tag": lambda trade, zone: trade.entry_tag,
+        "exit_tag": lambda trade, zone: trade.exit_tag,
+        "month": lambda trade, zone: format(to_datetime(trade.closed, zone), "%Y-%m"),
+    }
+)
 
 
-def sharpe(returns: Sequence[float]) -> float | None:
-    """Mean / standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them or without deviation."""
-    if len(returns) < RETURNS_LEAST:
-        return None
-    mean = math.fsum(returns) / len(returns)
-    deviation = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
-    # equal returns deviate only by rounding errors, so the ratio would be meaningless
-    return _finite(mean / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
-
-
-def sortino(returns: Sequence[float]) -> float | None:
-    """Mean / downside deviation of daily returns x sqrt(365); None below 30 of them or without a losing day."""
-    if len(returns) < RETURNS_LEAST:
-        return None
-    mean = math.fsum(returns) / len(returns)
-    downside = math.sqrt(math.fsum(min(r, 0.0) ** 2 for r in returns) / len(returns))
-    return _finite(mean / downside * math.sqrt(DAYS_A_YEAR)) if downside > 1e-12 else None
-
-
-def missing_ratios(returns: Sequence[float]) -> str | None:
-    """Why a run has no ratios, or None if it has them."""
-    count = len(returns)
-    if count >= RETURNS_LEAST:
-        return None
-    return f"{count} daily {'return' if count == 1 else 'returns'}; a ratio needs {RETURNS_LEAST}"
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def grouped_trades(trades: Sequence[ClosedTrade], zone: tzinfo) -> dict[str, dict[str, TradeFigures]]:
+    """Return the figures of the trades in each group of each of `GROUPS`, sorted by the group's name."""
+    found = {}
+    for name, key in GROUPS.items():
+        groups: dict[str, list[ClosedTrade]] = {}
+        for trade in trades:
+            if not trade.is_given:
+                groups.setdefault(key(trade, zone), []).append(trade)
+        found[name] = {group: trade_figures(rows) for group, rows in sorted(groups.items())}
+    return found
 
 
 def summarise(
@@ -176,19 +114,20 @@ def summarise(
     orders: int,
     refused: int,
     fills: Sequence[FillRow],
-    trips: RoundTrips,
+    trades: Sequence[ClosedTrade],
     router: RouterUse,
     events: int,
     wall_s: float,
     journal_sha256: str,
 ) -> dict[str, Figure]:
-    """The summary of a run, with the keys of `SUMMARY_KEYS` in their order.
+    """Return the summary of a run, with the keys of `SUMMARY_KEYS` in their order.
 
     ``orders`` counts all orders that strategies placed, ``refused`` those that rules or risk refused.
     """
     opening, final = curve.opening, curve.final
     pnl = final - opening if final is not None and opening is not None else None
-    returns = curve.daily_returns()
+    returns, trips = curve.daily_returns(), trade_figures(trades)
+    max_drawdown = curve.drawdown.fraction if opening is not None else None
     turnover = math.fsum(fill.value for fill in fills)
     figures: dict[str, Figure] = {
         "strategy": ", ".join(strategies),
@@ -200,7 +139,7 @@ def summarise(
         "final_equity": final,
         "pnl": pnl,
         "return": pnl / opening if pnl is not None and opening else None,
-        "max_drawdown": curve.drawdown.fraction if opening is not None else None,
+        "max_drawdown": max_drawdown,
         "sharpe": sharpe(returns),
         "sortino": sortino(returns),
         "fees": math.fsum(fill.fee_value for fill in fills),
@@ -217,21 +156,35 @@ def summarise(
         "journal_sha256": journal_sha256,
         "turnover_ratio": turnover / opening if opening else None,
         "round_trips": trips.count,
+        "expectancy": trips.expectancy,
+        "average_trade": trips.average_return,
+        "best_trade": trips.best_return,
+        "worst_trade": trips.worst_return,
+        "average_holding_s": trips.average_holding_s,
+        "longest_holding_s": trips.longest_holding_s,
+        "cagr": cagr(returns),
+        "volatility": volatility(returns),
+        "calmar": calmar(returns, max_drawdown),
+        "var_95": value_at_risk(returns),
+        "cvar_95": conditional_value_at_risk(returns),
+        "longest_drawdown_s": curve.longest_fall_s,
         "days": len(returns),
         "ratios_missing": missing_ratios(returns),
     }
-    return {key: _finite(value) if isinstance(value, float) else value for key, value in figures.items()}
+    return {key: finite(value) if isinstance(value, float) else value for key, value in figures.items()}
 
 
-def complete_strategy(row: StrategyRow, curve: EquityCurve, fills: Sequence[FillRow], trips: RoundTrips) -> None:
-    """Fill in a strategy's figures from its own curve, its own fills, and the round trips among them."""
-    opening, final = curve.opening, curve.final
+def complete_strategy(
+    row: StrategyRow, curve: EquityCurve, fills: Sequence[FillRow], trades: Sequence[ClosedTrade]
+) -> None:
+    """Fill in a strategy's figures from its own curve, its own fills, and the trades among them."""
+    opening, final, trips = curve.opening, curve.final, trade_figures(trades)
     row.fills = len(fills)
     row.fees = math.fsum(fill.fee_value for fill in fills)
     row.turnover = math.fsum(fill.value for fill in fills)
     row.round_trips = trips.count
     row.win_rate = trips.win_rate
-    row.realised = math.fsum(trips.realised.values())
+    row.realised = math.fsum(trade.pnl for trade in trades)
     if opening is not None and final is not None:
         row.pnl = final - opening
         row.return_ = row.pnl / opening if opening else None

@@ -1,6 +1,6 @@
-"""Writes a backtest's files into a temporary folder, which then replaces the target folder as a whole.
+"""Writes a backtest's files to a temporary folder, which then replaces the target folder as a whole.
 
-A reader never sees half a run, and a run that fails leaves the earlier one untouched.
+A reader never sees half a run, and a failed run leaves the earlier one untouched.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from botkit.model.clock import NS_PER_MS
 from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.reasons import grouped
-from botkit.model.results import BacktestResult, FillRow, OrderRow
+from botkit.model.results import BacktestResult, ClosedTrade, FillRow, OrderRow
 
 SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
-EQUITY, DAILY = "equity.csv", "daily.csv"
+EQUITY, DAILY, TRADES = "equity.csv", "daily.csv", "trades.csv"
 LATEST = "latest"
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
 class RunFolder:
-    """Where a run writes until it is finished. Create it before the run, so that an unusable path is refused at once.
+    """The folder to which a run writes until it is finished. Create it before the run, so that an unusable path is
+    refused at once.
 
         with RunFolder(out) as run:
             ...                                    # decisions may grow in run.path / DECISIONS meanwhile
@@ -61,7 +62,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            # next to the target, since a rename is atomic only within one file system
+            # next to the target, because a rename is atomic only within one file system
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
         except OSError as error:
             raise ConfigError(
@@ -85,10 +86,10 @@ class RunFolder:
                 shutil.rmtree(self.path, ignore_errors=True)
 
     def _publish(self) -> None:
-        self._check()  # someone may have put files there in the meantime
+        self._check()  # somebody may have put files there in the meantime
         old: Path | None = None
         if self.out.exists():
-            # two renames, since no system replaces a folder that holds files in one
+            # two renames, because no system can replace a folder that contains files in a single one
             old = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".old", dir=self.out.parent))
             self.out.rename(old / "run")
         try:
@@ -105,11 +106,12 @@ class RunFolder:
 class NumberedRun(RunFolder):
     """A `RunFolder` that keeps earlier runs: ``out/NAME/1``, ``out/NAME/2``..., the newest also as ``latest``.
 
-    The number is assigned when the run finishes, so two simultaneous runs get one each; ``out`` is then the folder.
+    The number is assigned when the run finishes, so two simultaneous runs get different numbers; ``out`` is then the
+    folder.
     """
 
     def __init__(self, parent: Path) -> None:
-        """``parent`` is the folder for all runs of a name. Raises ConfigError if it cannot be one."""
+        """``parent`` is the folder for all runs of a name. Raises ConfigError if it is not usable."""
         self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
         if self.parent.exists() and not self.parent.is_dir():
             raise ConfigError(f"{self.parent} is not a folder, but runs are kept there; remove it, or give --out")
@@ -128,19 +130,19 @@ class NumberedRun(RunFolder):
 
 
 def run_numbers(parent: Path) -> list[int]:
-    """The numbers of a folder's kept runs, oldest first."""
+    """Return the numbers of a folder's kept runs, oldest first."""
     if not parent.is_dir():
         return []
     return sorted(int(p.name) for p in parent.iterdir() if _NUMBER.match(p.name) and p.is_dir())
 
 
 def next_number(parent: Path) -> int:
-    """The number of the next run."""
+    """Return the number of the next run."""
     return max(run_numbers(parent), default=0) + 1
 
 
 def _point_to(link: Path, run: Path) -> None:
-    """Point ``latest`` at the newest run: a link, or a copy if the system does not allow links."""
+    """Point ``latest`` at the newest run, with a link, or a copy if the system does not allow links."""
     beside = link.with_name(f".{LATEST}.{os.getpid()}")
     with contextlib.suppress(OSError):
         beside.unlink()
@@ -153,13 +155,13 @@ def _point_to(link: Path, run: Path) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         if link.is_symlink():
-            return  # it still points to an earlier run, which is better than half a copy
+            return  # ``latest`` still points to an earlier run, which is better than half a copy
         shutil.rmtree(link, ignore_errors=True)
         shutil.copytree(run, link)
 
 
 def is_run(folder: Path) -> bool:
-    """True if a backtest wrote the folder: its summary contains the hash of its decisions."""
+    """Return True if a backtest wrote the folder: its summary contains the hash of its decisions."""
     with contextlib.suppress(OSError, ValueError):
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         return isinstance(summary, dict) and "journal_sha256" in summary
@@ -169,13 +171,14 @@ def is_run(folder: Path) -> bool:
 def write_outputs(
     folder: Path, result: BacktestResult, *, report_html: str, config_yaml: str, decisions: Path | bytes | None = None
 ) -> None:
-    """Write all files of a run into ``folder``, which exists.
+    """Write all files of a run to ``folder``, which must exist.
 
     ``decisions`` is a path to move, bytes to write, or None if the file is already in the folder.
     """
     _write(folder / SUMMARY, summary_json(result) + "\n")
     _write(folder / ORDERS, orders_csv(result.orders))
     _write(folder / FILLS, fills_csv(result.fills, result.currency))
+    _write(folder / TRADES, trades_csv(result.trades, result.currency))
     _write(folder / EQUITY, equity_csv(result))
     _write(folder / DAILY, daily_csv(result))
     _write(folder / REPORT, report_html)
@@ -189,7 +192,7 @@ def write_outputs(
 
 
 def summary_json(result: BacktestResult) -> str:
-    """The summary as one JSON object, as ``--json`` prints it. ``allow_nan`` is off: JSON has no NaN."""
+    """Return the summary as one JSON object, as ``--json`` prints it. ``allow_nan`` is off, because JSON has no NaN."""
     whole = {
         **result.summary,
         "name": result.name,
@@ -201,6 +204,7 @@ def summary_json(result: BacktestResult) -> str:
         "strategies": [
             {
                 "name": row.name,
+                "params": row.params,
                 "orders": row.orders,
                 "fills": row.fills,
                 "refused": row.refused,
@@ -214,6 +218,26 @@ def summary_json(result: BacktestResult) -> str:
             for row in result.strategies
         ],
         "unassigned": {currency: format_units(units) for currency, units in result.unassigned.items()},
+        "benchmark": None
+        if result.benchmark is None
+        else {
+            "name": result.benchmark.name,
+            "return": result.benchmark.return_,
+            "max_drawdown": result.benchmark.max_drawdown,
+            "sharpe": result.benchmark.sharpe,
+        },
+        "trades": {
+            name: {
+                group: {
+                    "trades": figures.count,
+                    "win_rate": figures.win_rate,
+                    "pnl": figures.gross_profit - figures.gross_loss,
+                    "expectancy": figures.expectancy,
+                }
+                for group, figures in groups.items()
+            }
+            for name, groups in result.groups.items()
+        },
         "queue_readings": {reading.name: reading.figures for reading in result.queue_readings},
         "warnings": [warning.text for warning in result.warnings],
         "dust": result.dust,
@@ -223,27 +247,28 @@ def summary_json(result: BacktestResult) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8"))  # bytes, so that no system turns LF into CRLF
+    path.write_bytes(text.encode("utf-8"))  # written as bytes, so that no system turns LF into CRLF
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
-# Exact decimals straight from the integers, at the pair's own number of decimals. Column by column, so that a row is
-# one join; going row by row took twice as long.
+# Exact decimals are written directly from the integers, with the pair's number of decimals. They are formatted column
+# by column, so that a row is one join; formatting row by row took twice as long.
 
 
 def _times(times: Sequence[int]) -> list[str]:
-    """ISO 8601 with milliseconds; the exact nanoseconds have their own column."""
+    """Format times as ISO 8601 with milliseconds. The exact nanoseconds have their own column."""
     if not times:
         return []
     moments = np.asarray(times, dtype="datetime64[ns]")
-    # tolist: joining and formatting take ten times as long over numpy's own str
+    # use tolist, because joining and formatting take ten times as long with numpy's own str
     return [text + "Z" for text in np.datetime_as_string(moments, unit="ms").tolist()]
 
 
 class _Quoted(dict[str, str]):
-    """Text as a CSV field: quoted only if necessary, and escaped so that a spreadsheet does not take it for a formula.
+    """Text as a CSV field, quoted only if necessary, and escaped so that a spreadsheet does not treat it as a formula.
 
-    Cached, since the same few texts fill a column."""
+    Cached, because the same few texts fill a column.
+    """
 
     def __missing__(self, text: str) -> str:
         field = inert(text)
@@ -261,10 +286,10 @@ def _scaled(value: int, places: int) -> str:
 
 
 def _decimals(values: Sequence[int], places: Sequence[int]) -> list[str]:
-    """``values`` x 10^-places as text, one per row, with all decimals."""
+    """Format ``values`` x 10^-places as text, one per row, with all decimals."""
     distinct = set(places)
     if len(distinct) == 1 and (only := distinct.pop()) > 0 and min(values) >= 0:
-        # slicing the digits is faster than dividing, here or in numpy, and never overflows
+        # slicing the digits is faster than dividing, in Python or numpy, and never overflows
         return [
             f"{digits[:-only]}.{digits[-only:]}" if len(digits) > only else "0." + digits.zfill(only)
             for digits in map(str, values)
@@ -282,7 +307,9 @@ def _csv(header: str, columns: Sequence[Sequence[str]]) -> str:
 
 
 def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
-    """All fills. ``value`` is in the pair's quote currency, exact; the last two columns are valued in ``currency``."""
+    """Return all fills as CSV. ``value`` is in the pair's quote currency, exact; the last two columns are valued in
+    ``currency``.
+    """
     quoted = _Quoted()
     rules = [fill.pair.rules for fill in fills]
     eight = [UNIT_DECIMALS] * len(fills)
@@ -311,8 +338,45 @@ def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
     )
 
 
+def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
+    """Return all trades. Money is in the column ``currency``, exact; ``pnl`` is also valued in the run's ``currency``.
+    What a trade does not have (the excursions of a loop) is empty.
+    """
+    quoted, eight = _Quoted(), [UNIT_DECIMALS] * len(trades)
+
+    def figures(values: Sequence[float | None]) -> list[str]:
+        return ["" if value is None else f"{value:.8f}" for value in values]
+
+    return _csv(
+        f"opened,closed,strategy,pair,kind,amount,entry_value,exit_value,fees,profit,currency,pnl_{currency},return,mae,"
+        "mfe,exit_reason,entry_tag,exit_tag,given,client_id",
+        [
+            _times([trade.opened for trade in trades]),
+            _times([trade.closed for trade in trades]),
+            [quoted[trade.strategy] for trade in trades],
+            [trade.pair_text for trade in trades],
+            [trade.kind for trade in trades],
+            _decimals([trade.units for trade in trades], eight),
+            _decimals([trade.entry_units for trade in trades], eight),
+            _decimals([trade.exit_units for trade in trades], eight),
+            _decimals([trade.fee_units for trade in trades], eight),
+            _decimals([trade.pnl_units for trade in trades], eight),
+            [trade.currency for trade in trades],
+            figures([trade.pnl for trade in trades]),
+            figures([trade.return_ for trade in trades]),
+            figures([trade.mae for trade in trades]),
+            figures([trade.mfe for trade in trades]),
+            [trade.exit_reason for trade in trades],
+            [quoted[trade.entry_tag] for trade in trades],
+            [quoted[trade.exit_tag] for trade in trades],
+            ["true" if trade.is_given else "false" for trade in trades],
+            [str(trade.client_id) for trade in trades],
+        ],
+    )
+
+
 def orders_csv(orders: Sequence[OrderRow]) -> str:
-    """All orders. Fields that an order does not have (the price of a market order) are empty."""
+    """Return all orders as CSV. Fields that an order does not have (the price of a market order) are empty."""
     quoted, specs = _Quoted(), [order.spec for order in orders]
     price_places = [spec.pair.rules.price_decimals for spec in specs]
     lot_places = [spec.pair.rules.amount_decimals for spec in specs]
@@ -351,23 +415,27 @@ def orders_csv(orders: Sequence[OrderRow]) -> str:
 
 
 def equity_csv(result: BacktestResult) -> str:
-    """The sampled curve: the bot's equity and its fall below the peak so far, then each strategy's equity at that
-    time."""
+    """Return the sampled curve: the bot's equity and its fall below the peak so far, then each strategy's equity at
+    that time.
+    """
     names, quoted = list(result.strategy_equity), _Quoted()
     times, values = result.equity.times, result.equity.values
     peaks = np.maximum.accumulate(np.asarray(values)).tolist() if values else []
     falls = [1 - value / peak if peak > 0 else 0.0 for value, peak in zip(values, peaks, strict=True)]
     columns = [_times(times), [str(t) for t in times], [f"{v:.8f}" for v in values], [f"{f:.8f}" for f in falls]]
-    for name in names:
-        curve = result.strategy_equity[name]
+    curves = list(result.strategy_equity.values())
+    if result.benchmark is not None:
+        names, curves = [*names, result.benchmark.name], [*curves, result.benchmark.equity]
+    for curve in curves:
         at = np.searchsorted(np.asarray(curve.times, np.int64), np.asarray(times, np.int64), side="right").tolist()
         columns.append([f"{curve.values[i - 1]:.8f}" if i else "" for i in at])
     return _csv(",".join(["time,time_ns,equity,drawdown", *(quoted[name] for name in names)]), columns)
 
 
 def daily_csv(result: BacktestResult) -> str:
-    """The close of each calendar day, from which the ratios are computed: the bot's equity and its return on the day
-    before (empty for a partial first or last day), then each strategy's equity."""
+    """Return the close of each calendar day, from which the ratios are computed: the bot's equity and its return on the
+    day before (empty for a partial first or last day), then each strategy's equity.
+    """
     quoted, days = _Quoted(), result.days
     columns = [
         [day.date for day in days],
@@ -376,8 +444,11 @@ def daily_csv(result: BacktestResult) -> str:
         [f"{day.equity:.8f}" for day in days],
         ["" if day.return_ is None else repr(day.return_) for day in days],
     ]
-    for rows in result.strategy_days.values():
+    others = dict(result.strategy_days)
+    if result.benchmark is not None:
+        others[result.benchmark.name] = result.benchmark.days
+    for rows in others.values():
         closes = {day.end: f"{day.equity:.8f}" for day in rows}
         columns.append([closes.get(day.end, "") for day in days])
-    names = [quoted[name] for name in result.strategy_days]
+    names = [quoted[name] for name in others]
     return _csv(",".join(["date,end,end_ns,equity,return", *names]), columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from botkit.tape.feed import Feed
 
 
 class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
-    """A backtest's configured values, and factories for its bot and its exchange: each run makes new ones."""
+    """A backtest's configured values, and factories for its bot and its exchange, since each run creates new ones."""
 
     name: str
     #: the configuration's section, such as ``bot.yaml:12``, for errors
@@ -28,12 +29,14 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     versions: Mapping[str, str]
     seed: int
     zone: tzinfo
-    #: the currency in which everything is valued
+    #: the currency of all valuations
     currency: str
     #: strategy -> the streams it uses, and its pair parameters
     strategy_uses: Mapping[str, str]
     strategy_pairs: Mapping[str, Sequence[Pair]]
-    #: the strategies' pairs and the data's
+    #: strategy -> its parameters in force, as plain JSON values
+    strategy_params: Mapping[str, Mapping[str, Any]]
+    #: the pairs of the strategies and of the data
     pairs: Mapping[str, Pair]
     feed: Feed
     #: the requested span; None if the data decides
@@ -42,24 +45,28 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     #: the queue assumption
     reading: str
     max_book_age_s: int
-    #: what a market order pays beyond a candle's price; None if not configured
+    #: the cost of a market order beyond a candle's price, as a fraction; None if not configured
     slippage: Decimal | None
-    #: orders and answers take time
+    #: True if orders and answers take time
     is_delayed: bool
-    #: what fees depend on; None if they depend on no price
+    #: the currencies on which fees depend; None if they depend on no price
     fee_currencies: FeeCurrencies | None
-    #: the caution that the account lacks the coin in which its fees are to be paid
+    #: a caution if the account lacks the coin in which its fees are to be paid
     lacks_coin: str | None
     balances: Mapping[str, int]
     #: the exchange's account
     account: str
-    #: a fee model follows its account's volume, so bot and exchange of a run share one
+    #: creates a fee model; it follows its account's volume, so the bot and the exchange of a run share one
     fees: Callable[[], FeeModel]
     engine: Callable[[DecisionLog, FeeModel], Engine]
-    #: makes the exchange under a queue assumption
+    #: creates the exchange with a queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
+    #: what to compare the run with: `BUY_AND_HOLD`, or None
+    benchmark: str | None = None
 
 
 def first_client_id(seed: int) -> int:
-    """A backtest derives client ids from the seed, so that random draws keyed by them depend on the seed too."""
+    """Derive a backtest's first client id from the seed, so that random draws keyed by client ids depend on the seed
+    too.
+    """
     return 1 + seed % 1_000_000 * 1_000

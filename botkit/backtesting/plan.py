@@ -23,14 +23,16 @@ from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
 from botkit.tape.manifest import StreamInfo
 
-#: tolerance: streams of one recording begin and end a few seconds apart, candles up to a minute
+#: the tolerance for streams of one recording, which begin and end a few seconds apart, or up to a minute for candles
 _WORTH_A_WORD: Nanos = 2 * NS_PER_MINUTE
 
 Source: TypeAlias = Literal["candles", "market"]
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run reads. ``sources`` says for each pair of the bot whether it runs on candles or on books and trades."""
+    """The data that a run reads. ``sources`` says for each pair of the bot whether it runs on candles or on books and
+    trades.
+    """
 
     sources: dict[str, Source]
     keys: tuple[StreamKey, ...]
@@ -48,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
         return "market" in self.sources.values()
 
     def described(self) -> dict[str, str]:
-        """Pair -> what it runs on, such as ``candles 1m`` or ``books + trades``."""
+        """Return each pair's source, such as ``candles 1m`` or ``books + trades``."""
         words: dict[str, list[str]] = {}
         for pair, kind, resolution in self.keys:
             words.setdefault(pair, []).append(f"{kind} {resolution}" if resolution else kind)
@@ -56,18 +58,20 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def wanted_sources(markets: Iterable[MarketView]) -> dict[str, Source]:
-    """The kind of source that each watched pair must run on."""
+    """Return the kind of source that each watched pair must run on."""
     return {market.pair: "market" if market.is_listened_to else "candles" for market in markets}
 
 
 def first_moment(feed: Feed, pairs: Iterable[str]) -> Nanos:
-    """When the earliest stream of these pairs begins: the time of ``on_start`` if no ``from`` is given."""
+    """Return when the earliest stream of these pairs begins: the time of ``on_start`` if no ``from`` is given."""
     wanted = set(pairs)
     return min((_begin(info) for info in feed.streams if info.pair in wanted), default=0)
 
 
 class FeeCurrencies(msgspec.Struct, frozen=True):
-    """The currencies of fees: the one an account's volume is counted in, and the coin that pays them ("": none)."""
+    """The currencies of fees: the one in which an account's volume is counted, and the coin that pays them ("":
+    none).
+    """
 
     volume: str
     coin: str = ""
@@ -76,7 +80,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> FeeCurrencies | None:
-        """The currencies that a fee model depends on; None if it depends on no price."""
+        """Return the currencies that a fee model depends on, or None if it depends on no price."""
         pays_in_coin = fees.uses_discount and balances.get(facts.discount_currency)
         coin = facts.discount_currency if pays_in_coin else ""
         counts_volume: bool | None = getattr(fees, "counts_volume", None)
@@ -85,7 +89,7 @@ class FeeCurrencies(msgspec.Struct, frozen=True):
         return cls(facts.volume_currency, coin, is_certain=bool(coin or counts_volume))
 
     def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
-        """The pairs whose prices affect the fees of a run on ``sources``."""
+        """Return the pairs whose prices affect the fees of a run on ``sources``."""
         currencies = dict.fromkeys(pairs[pair].quote for pair in sources)
         if self.coin:
             currencies[self.coin] = None
@@ -106,7 +110,8 @@ def make_plan(
     zone: tzinfo = UTC,
 ) -> Plan:
     """Choose streams and span. ``resolutions`` are the bars needed for each pair; ``held`` are the currencies to value.
-    Raises DataError or ConfigError saying what the data lacks, with times in ``zone``."""
+    Raises DataError or ConfigError naming the missing data, with times in ``zone``.
+    """
     chosen: dict[str, Source] = {}
     keys: list[StreamKey] = []
     for pair, source in sources.items():
@@ -124,7 +129,7 @@ def make_plan(
     assert len(spans) == len(keys), keys
     if not spans:
         raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
-    # all rows of traded pairs; pairs needed only for valuation do not extend the run
+    # all rows of traded pairs count; pairs needed only for valuation do not extend the run
     traded = [info for info in spans if info.pair in chosen]
     first = min(_begin(info) for info in traded) if start is None else start
     last = max(info.end for info in traded) + 1 if end is None else end
@@ -132,15 +137,15 @@ def make_plan(
         if info.end < first or info.start >= last:
             raise DataError(
                 f"the backtest goes from {format_time(first, zone)} to {format_time(last, zone)}, but the data of "
-                f"{info.label} from {format_time(_begin(info), zone)} to {format_time(info.end, zone)}; "
+                f"{info.label} goes from {format_time(_begin(info), zone)} to {format_time(info.end, zone)}; "
                 "change --from and --to, or the data"
             )
-    assert first < last, (first, last)  # otherwise one of the streams would lie outside
+    assert first < last, (first, last)  # otherwise one of the streams would lie outside the run
     return Plan(chosen, tuple(keys), first, last)
 
 
 def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
-    """The plan of a run on every pair's books and trades, as far as it has them."""
+    """Return the plan of a run on every pair's books and trades, as far as it has them."""
     names = tuple(pairs)
     keys: list[StreamKey] = []
     for name in names:
@@ -149,7 +154,7 @@ def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
 
 
 def partial_streams(feed: Feed, plan: Plan) -> list[str]:
-    """Sentences about streams that begin well after the run or end well before it."""
+    """Return sentences about streams that begin well after the run does or end well before it."""
     sentences = []
     for key in plan.keys:
         info = feed.stream(*key)
@@ -158,7 +163,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
         if _begin(info) - plan.start > _WORTH_A_WORD:
             parts.append(f"does not begin until {format_time(_begin(info))}")
         if plan.end - info.end > _WORTH_A_WORD:
-            parts.append(f"ends as early as {format_time(info.end)}")
+            parts.append(f"already ends at {format_time(info.end)}")
         if parts:
             sentences.append(
                 f"{info.label} {' and '.join(parts)}, and the run goes from {format_time(plan.start)} to "
@@ -168,7 +173,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """When a stream begins: a candle's row is received at its end, but its open is an earlier price."""
+    """Return when a stream begins. A candle's row is received at its end, but its open is an earlier price."""
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
 
@@ -186,18 +191,20 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
         return "market", market
     if source == "market":
         raise DataError(
-            f"a strategy listens to trades or books of {pair}, but the data has only "
+            f"a strategy subscribed to trades or books of {pair}, but the data has only "
             f"{', '.join(info.label for info in have)}; record or import trades, or run it on bars"
         )
     wanted = ", ".join(resolutions) or "any"
     raise DataError(
-        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot make bars of {wanted}; "
-        "give candles of a resolution at least as fine"
+        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot form bars of {wanted}; use candles of "
+        "a resolution at least as fine"
     )
 
 
 def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
-    """The finest candles that make every needed resolution: the finer they are, the less guessing in fills."""
+    """Return the finest candles that can make every needed resolution, because finer candles mean less guessing in
+    fills.
+    """
     for resolution in RESOLUTIONS:
         for info in have:
             if info.resolution == resolution and all(can_build(wanted, resolution) for wanted in resolutions):
@@ -206,7 +213,7 @@ def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> Stre
 
 
 def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
-    """A stream for a pair needed only for valuation, of the run's own kind if there is one."""
+    """Return a stream for a pair that is needed only for valuation, of the run's own kind if there is one."""
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")
     return next(([have[kind]] for kind in order if kind in have), [])
@@ -215,7 +222,7 @@ def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
 def _valuation_pairs(
     sources: Mapping[str, Source], currency: str, held: Iterable[str], pairs: Mapping[str, Pair]
 ) -> list[str]:
-    """Pairs outside the bot that connect a held or traded currency to the valuation currency."""
+    """Find pairs outside the bot that connect a held or traded currency to the valuation currency."""
     valuation = Valuation(pairs)
     currencies = dict.fromkeys(held)
     for pair in sources:

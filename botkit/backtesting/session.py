@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.cautions import (
     cautions,
     cautions_of_bot,
@@ -20,10 +21,13 @@ from botkit.backtesting.cautions import (
 from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
-from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
+from botkit.backtesting.making import maker_rows
+from botkit.backtesting.metrics import complete_strategy, grouped_trades, summarise
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
+from botkit.backtesting.second_look import look_again
+from botkit.backtesting.trades import Matched, match_trades
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.watch import BOOK_DEPTH
 from botkit.engine.outcome import Outcome
@@ -38,21 +42,27 @@ from botkit.model.orders import OrderState, OrderType
 from botkit.model.results import (
     BacktestResult,
     Caution,
+    ClosedTrade,
     DataDescription,
+    DayRow,
+    Figure,
     OrderRow,
     PositionRow,
     QueueReading,
+    RouterUse,
     StrategyRow,
 )
 from botkit.tape.feed import Feed, Slice
 
-#: figures worth comparing between queue assumptions
+#: the figures to compare between queue assumptions
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: the most rows in memory at once, including one slice ahead; a smaller number only costs time
+#: the figures in the summary that depend on the machine
+MACHINE_FIGURES = ("events_per_second", "wall_s")
+#: maximum rows in memory at once, including one slice ahead; a smaller number only takes more time
 SLICE_ROWS = 1_000_000
 
 #: (level, text, the run's time): a message for the user
@@ -76,7 +86,7 @@ class _Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # which data the run reads depends on the strategies' subscriptions
+        # the data that the run reads depends on the strategies' subscriptions
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
@@ -88,7 +98,10 @@ class _Run:
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
         self.ownership = view.money.ownership()
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start)
+        benchmark = None
+        if parts.benchmark is not None:
+            benchmark = BuyAndHold(priced, traded, view.money.currency, parts.zone)
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start, benchmark=benchmark)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
@@ -153,8 +166,9 @@ class _Run:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """Collect garbage less often. A run keeps most of its objects and makes few cycles: at Python's default
-    thresholds, a tenth of its time goes into looking for garbage that is not there."""
+    """Collect garbage less often. A run keeps most of its objects and creates few cycles, so at Python's default
+    thresholds a tenth of its time is spent searching for garbage that does not exist.
+    """
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
     try:
@@ -164,7 +178,7 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def begin_of(parts: BacktestParts) -> Nanos:
-    """The time of ``on_start``: ``from``, or else the first row of any stream of the strategies' pairs."""
+    """Return the time of ``on_start``: ``from``, or else the first row of any stream of the strategies' pairs."""
     if parts.start is not None:
         return parts.start
     return first_moment(parts.feed, [pair for pairs in parts.strategy_pairs.values() for pair in pairs])
@@ -178,7 +192,7 @@ def run_backtest(
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
-    """Run a backtest; with ``readings`` also under the other queue assumptions, if orders rested in a book.
+    """Run a backtest. With ``readings``, also run it under the other queue assumptions, if orders rested in a book.
 
     ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
     assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
@@ -200,8 +214,21 @@ def run_backtest(
             if name != parts.reading:
                 with _without_logs():
                     other = _one(parts, name, DecisionLog(), progress, lambda level, text, now: None)
-                result.queue_readings.append(_reading(name, _result(other).summary, chosen=False))
+                summary = _summary(other, _matched(other).trades)
+                result.queue_readings.append(_reading(name, summary, chosen=False))
     return result
+
+
+def run_figures(parts: BacktestParts) -> tuple[dict[str, Figure], list[DayRow]]:
+    """Run a backtest only for its figures. Returns (summary, days). Strategies' logs are silenced, and no files are
+    written.
+
+    The summary is `run_backtest`'s without ``events_per_second`` and ``wall_s``, which differ from run to run.
+    """
+    with _without_logs():
+        run = _one(parts, parts.reading, DecisionLog(), None, lambda level, text, now: None)
+    summary = _summary(run, _matched(run).trades)
+    return {key: value for key, value in summary.items() if key not in MACHINE_FIGURES}, run.recorder.curve.days()
 
 
 @contextmanager
@@ -234,28 +261,22 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
 
 
 def _result(run: _Run) -> BacktestResult:
-    """Gather a finished run's figures."""
+    """Collect the figures of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
     orders = view.orders()
-    use = view.router.statistics()
-    use.refused_by_exchange = run.kernel.limits.refused
-    refused = sum(order.state is OrderState.REFUSED for order in orders)
-    trips = round_trips(recorder.fills, recorder.opening_positions())
-    rows = _strategy_rows(run, trips)
-    summary = summarise(
-        strategies=[parts.strategy_uses[name] for name in view.names()],
-        currency=parts.currency,
-        curve=curve,
-        orders=len(orders),
-        refused=refused,
-        fills=recorder.fills,
-        trips=trips,
-        router=use,
-        events=view.events,
-        wall_s=run.wall_s,
-        journal_sha256=run.decisions.sha256(),
+    matched = _matched(run)
+    again = look_again(
+        parts.feed,
+        plan,
+        matched.trades,
+        recorder.fills,
+        withheld=recorder.withheld,
+        max_book_age_s=parts.max_book_age_s,
+        rows_max=SLICE_ROWS,
     )
+    rows = _strategy_rows(run, matched.trades)
+    summary = _summary(run, matched.trades)
     return BacktestResult(
         name=parts.name,
         currency=parts.currency,
@@ -269,14 +290,21 @@ def _result(run: _Run) -> BacktestResult:
         data=_data(parts.feed, plan, recorder.rows),
         config_text=parts.config_text,
         days=curve.days(),
+        benchmark=recorder.benchmark.result() if recorder.benchmark is not None else None,
         strategies=rows,
         strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
+        trades=again.trades,
+        groups=grouped_trades(again.trades, parts.zone),
+        marks=again.marks,
+        makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
+        open_lots=matched.open,
+        drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
         indicators=view.lines(),
-        router=use,
+        router=_router_use(run),
         assumptions=run.kernel.assumptions(),
         warnings=_cautions(run),
         dust=_dust(view),
@@ -285,7 +313,42 @@ def _result(run: _Run) -> BacktestResult:
     )
 
 
-def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
+def _matched(run: _Run) -> Matched:
+    end = run.plan.end
+    return match_trades(
+        run.recorder.fills,
+        run.recorder.opening_positions(),
+        start=run.plan.start,
+        # the bot stops when the data ends, and only on_stop places orders after that
+        at_stop={order.client_id for order in run.engine.view.orders() if order.spec.created >= end},
+    )
+
+
+def _router_use(run: _Run) -> RouterUse:
+    use = run.engine.view.router.statistics()
+    use.refused_by_exchange = run.kernel.limits.refused
+    return use
+
+
+def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
+    parts, view, recorder = run.parts, run.engine.view, run.recorder
+    orders = view.orders()
+    return summarise(
+        strategies=[parts.strategy_uses[name] for name in view.names()],
+        currency=parts.currency,
+        curve=recorder.curve,
+        orders=len(orders),
+        refused=sum(order.state is OrderState.REFUSED for order in orders),
+        fills=recorder.fills,
+        trades=trades,
+        router=_router_use(run),
+        events=view.events,
+        wall_s=run.wall_s,
+        journal_sha256=run.decisions.sha256(),
+    )
+
+
+def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
     view, recorder = run.engine.view, run.recorder
     strategies = view.strategies()
     rows = []
@@ -295,6 +358,7 @@ def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
         row = StrategyRow(
             name=name,
             use=run.parts.strategy_uses[name],
+            params=dict(run.parts.strategy_params[name]),
             orders=strategy.orders,
             refused=sum(strategy.refusals.values()),
             skips=dict(strategy.skips),
@@ -311,7 +375,7 @@ def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
                 for position in view.money.positions(name)
             ],
         )
-        own = trips if len(strategies) == 1 else round_trips(fills, recorder.opening_positions())
+        own = [trade for trade in trades if trade.strategy == name]
         complete_strategy(row, recorder.curve_of(name), fills, own)
         rows.append(row)
     return rows
@@ -344,7 +408,7 @@ def _cautions(run: _Run) -> list[Caution]:
 
 
 def _dust(view: EngineView) -> list[str]:
-    """Remainders of positions that are too small to sell."""
+    """Describe remainders of positions that are too small to sell."""
     lines = []
     for name in view.names():
         for position in view.money.positions(name):

@@ -1,7 +1,7 @@
 """Finds callbacks that would block a live bot. A backtest waits for them, so its figures do not show the delay.
 
-A thread samples the main thread's stack. If a strategy's outermost frame is the same object in two samples, both are of
-one call, which has taken at least the time between them.
+A thread samples the main thread's stack. If a strategy's outermost frame is the same object in two samples, both belong
+to one call, which has taken at least the time between them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 #: a live bot warns about a callback that takes this long (`botkit.live.watchdog`)
 LIMIT_S = 0.25
 _LOOK_S = 0.05
-#: the most places to report, one sentence each
+#: the maximum number of places to report, one sentence each
 _PLACES_MAX = 10
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -32,8 +32,8 @@ class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.callback} took over {self.seconds:.2f} s at {self.where}; a live bot does nothing else meanwhile: "
-            f"it reads no answers and cancels no orders"
+            f"{self.callback} took over {self.seconds:.2f} s at {self.where}; a live bot can do nothing else during "
+            "that time: it reads no answers and cancels no orders"
         )
 
 
@@ -81,7 +81,9 @@ class SlowCallbacks:
 
 
 def strategy_frames(innermost: FrameType | None) -> Iterator[FrameType]:
-    """The frames outside botkit that botkit called last, starting with the callback's own; empty if there are none."""
+    """Yield the frames outside botkit that botkit called last, starting with the callback's own; empty if there are
+    none.
+    """
     stack: list[FrameType] = []
     while innermost is not None:
         stack.append(innermost)

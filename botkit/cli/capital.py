@@ -11,7 +11,7 @@ from botkit.cli.control import state_folder_of
 from botkit.errors import ConfigError
 
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in several."
 )
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=AMOUNT...")
@@ -43,7 +43,7 @@ def add(config: Path, strategy: str, amounts: tuple[str, ...], cost: str | None,
 @_AMOUNTS
 @_MODE
 def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
-    """Take back money that STRATEGY has available; money locked by its orders stays."""
+    """Take back money that STRATEGY has available. Money locked by its orders stays."""
     _move(config, strategy, amounts, mode, -1)
 
 
@@ -65,8 +65,8 @@ def _move(
             "`capital:` in the configuration"
         )
     emulated = folder.path.parent.name == "emulator"
-    # the bot's own time, which on an emulator differs from the machine's; `botkit why` counts back from it
+    # use the bot's own time, which differs from the machine's on an emulator; `botkit why` counts back from it
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
-    project = without_strategies(config)  # the complete configuration, because every strategy's capital matters
+    project = without_strategies(config)  # load the complete configuration, because every strategy's capital matters
     books = stopped_books(project, kept_positions(folder))
     click.echo(move_stopped(folder, books, project.pairs, strategy, units, now, cost_e8))

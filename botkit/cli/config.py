@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
-_SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a value, such as sma.fast=12.")
+_SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a configuration value, such as sma.fast=12.",
+)
 
 
 @click.group(name="config")
@@ -20,7 +26,7 @@ def config() -> None:
 @_FILE
 @_SET
 def check(file: Path, overrides: tuple[str, ...]) -> None:
-    """Check a configuration: its text, plugins, strategies and parameters. Sends nothing."""
+    """Check a configuration's text, plugins, strategies and parameters. Sends nothing."""
     from botkit.project.project import Project
 
     project = Project.load(file, overrides=overrides)

@@ -15,13 +15,15 @@ import yaml
 from botkit.errors import BotkitError, ConfigError
 
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in several."
 )
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 
 def state_folder_of(config: Path, mode: str | None) -> Any:
-    """The state folder of the bot in CONFIG. Only its name is needed, so errors in the file are just reported."""
+    """Return the state folder of the bot in CONFIG. Only the bot's name is needed, so errors in the file are merely
+    reported.
+    """
     from botkit.assembly.operations import StateFolder
     from botkit.config.essentials import load_essentials
 
@@ -129,7 +131,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     if mode == "paper":
         raise ConfigError("a paper account exists only inside its bot; use `botkit stop`")
     if folder.path.name == "inside" and folder.holder() is None:
-        raise ConfigError("the emulator and its orders ended with the bot: nothing is open")
+        raise ConfigError("the emulator and its orders ended with the bot, so nothing is open")
     status = folder.read_status() or {}
     address = status.get("address")
     if not isinstance(address, list) or len(address) != 2:
@@ -144,7 +146,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     except JournalError as error:
         click.echo(f"problem: {error}", err=True)
 
-    hold_back(folder, time.time_ns(), click.echo)
+    is_held = hold_back(folder, time.time_ns(), click.echo)
     try:
         project = account_of(config)
     except BotkitError as error:
@@ -157,19 +159,24 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
         async with account_access(
             project, mode, rest=rest or address[0], ws=address[1], hurries=True, say=click.echo
         ) as access:
-            return _told(await run_panic(access, known, own_only=own, can=access.sender.capabilities, say=click.echo))
+            result = await run_panic(access, known, own_only=own, can=access.sender.capabilities, say=click.echo)
+            code = _told(result, is_running=folder.holder() is not None)
+            return code if is_held else 1
 
     return asyncio.run(main())
 
 
-def _told(result: Any) -> int:
+def _told(result: Any, *, is_running: bool) -> int:
     if result.left:
         click.echo("STILL OPEN:\n  " + "\n  ".join(result.left), err=True)
         return 1
     if result.left is None:
         click.echo("the exchange could not be read; check its website for open orders", err=True)
         return 1
-    click.echo(f"{result.cancelled} orders cancelled, none still open")
+    if not result.cancelled and is_running:
+        click.echo("none still open; the running bot cancels its own orders when it is halted")
+    else:
+        click.echo(f"{result.cancelled} order{'s'[: result.cancelled != 1]} cancelled, none still open")
     return 0
 
 
@@ -179,13 +186,13 @@ def _told(result: Any) -> int:
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
-    """Check that the account's key works, reading only: balances, open orders, and an estimate of the fee rank."""
+    """Check that the account's key works, using only reads: balances, open orders, and an estimate of the fee rank."""
     from botkit.assembly.operations import StateFolder, account_access, account_lines, read_account
     from botkit.project.without_strategies import account_of
 
     project = account_of(config)
     if mode == "emulator" and rest is None:
-        with contextlib.suppress(ConfigError):  # a bot that has never run has no emulator
+        with contextlib.suppress(ConfigError):  # a bot that has never run has no emulator to ask
             address = (StateFolder.find(project.config.name, mode).read_status() or {}).get("address")
             rest = address[0] if isinstance(address, list) and address else None
 

@@ -43,7 +43,7 @@ _ZONE = click.option("--timezone", metavar="ZONE", help="Time zone for CSV times
 
 
 class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
-    """How to read a file, as set by the options; None means not set."""
+    """The reading options for a file. None means not set."""
 
     pair: str | None
     kind: str | None
@@ -53,13 +53,13 @@ class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | None
 
     def options(self, **more: str | None) -> dict[str, Any]:
-        """The options for a format, plus ``more``."""
+        """Return the options for a format, plus ``more``."""
         given = {"pair": self.pair, "resolution": self.resolution, "trades": self.trades, "timezone": self.timezone}
         return {**given, "sort": self.sort or None, **more}
 
 
 def _reads_file(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options for commands that read files in any format; the command receives them as ``how``."""
+    """Add the options for commands that read files in any format. The command receives them as ``how``."""
 
     @functools.wraps(command)
     def read(**given: Any) -> Any:
@@ -75,15 +75,15 @@ _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What the commands need from outside: the exchange's pairs, and the formats that plugins provide."""
+    """The environment of the commands: the exchange's pairs, and the formats that plugins provide."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
 
 
 def _world() -> Surroundings:
-    """The surroundings that the caller put into the context; by default the exchange's facts and the installed
-    plugins.
+    """Return the surroundings that the caller put into the context, or by default the exchange's facts and the
+    installed plugins.
     """
     handed = click.get_current_context().find_object(Surroundings)
     if handed is not None:
@@ -114,7 +114,9 @@ def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
         (len(ending), kind) for kind, reader in formats.items() for ending in reader.endings if name.endswith(ending)
     ]
     if not fitting:
-        raise DataError(f"{path}: no format reads files with this name; choose one with --kind ({', '.join(formats)})")
+        raise DataError(
+            f"{path}: no format reads files with such a name; choose one with --kind ({', '.join(formats)})"
+        )
     return max(fitting)[1]
 
 
@@ -132,7 +134,7 @@ def _file_source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 
 
 def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
-    """The source at a path: a folder is a tape, anything else is a single file read through a format."""
+    """Return the source at a path. A folder is a tape, and anything else is a single file read through a format."""
     from botkit.tape.feed import TapeSource
 
     if path.is_dir():
@@ -182,7 +184,7 @@ def import_file(
         for info in source.streams:
             for columns in source.read(info.key, None, None, 262_144):
                 writer.write(columns)
-            if info.kind != "candles":  # the writer counts gaps in candles
+            if info.kind != "candles":  # the writer counts the gaps in candles
                 for start, end in info.gaps:
                     writer.note_gap(info.pair, info.kind, start, end)
     gaps = {info.label: len(info.gaps) for info in source.streams if info.gaps}
@@ -244,7 +246,7 @@ def info(
             text = "yes: generated, not recorded" if name == "synthetic" else _plain(value)
             console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    # the zone in which dates are typed elsewhere, unless the file's own was given
+    # the zone that other commands use for dates, unless the file's own was given
     zone = zone_of(path, how.timezone or DEFAULT_ZONE) or UTC
     for title in ("stream", f"from ({zone})", f"to ({zone})"):
         table.add_column(title, no_wrap=True)
@@ -270,7 +272,9 @@ def info(
 
 
 def _first_moment(stream: StreamInfo) -> Nanos:
-    """Where a stream begins: candles at the start of the first, which is received at its end."""
+    """Return where a stream begins, which for candles is the start of the first one, although it is received at its
+    end.
+    """
     length = fixed_length(stream.resolution) if stream.resolution is not None else None
     return stream.start - (length or 0)
 
@@ -280,7 +284,7 @@ def _plain(value: Any) -> str:
 
 
 def _provenance(source: Any) -> dict[str, Any]:
-    """Where the data comes from, as far as the tape says."""
+    """Return where the data comes from, as far as the tape says."""
     from botkit.tape.feed import TapeSource
 
     if not isinstance(source, TapeSource):
@@ -309,10 +313,10 @@ def check(
     how: HowToRead,
     as_json: bool,
 ) -> int:
-    """Check PATH (a tape or a file). Exit code 1 if something is wrong.
+    """Check PATH (a tape or a file). The exit code is 1 if something is wrong.
 
-    Errors are: missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible
-    prices, and a tape whose files differ from its manifest.
+    Errors are missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible prices,
+    and a tape whose files differ from its manifest.
     """
     from botkit.tape.checks import check_contents, inspect
     from botkit.tape.feed import TapeSource
@@ -321,7 +325,7 @@ def check(
     streams, rows = 0, 0
     synthetic = False
     notes: list[str] = []
-    # count doubled rows of a file instead of refusing the first
+    # count a file's doubled rows instead of refusing the first one
     options = how.options() if path.is_dir() else how.options(doubled="drop")
     try:
         source = _source(path, how.kind, options)
@@ -411,11 +415,13 @@ def spread(
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The tape to create; a synthetic one is replaced."
 )
-@click.option("--seed", type=int, help="Each number gives a different market.")
+@click.option("--seed", type=int, help="Seed; each number gives a different market.")
 @click.option("--start", help="First minute, such as 2025-01-01, in the time zone of --timezone.")
 @TYPED_ZONE
-@click.option("--days", type=click.IntRange(1, 3660), help="Days of one-minute candles.")
-@click.option("--hours", type=click.IntRange(0, 10_000), help="Hours of books and trades at the end.")
+@click.option("--days", type=click.IntRange(1, 3660), help="Number of days of one-minute candles.")
+@click.option(
+    "--hours", type=click.IntRange(0, 10_000), help="Number of hours, at the end, that also have books and trades."
+)
 @_JSON
 def synthetic(
     out: Path,

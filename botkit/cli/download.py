@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from botkit.assembly.market_access import MarketAccess, RateLimitedReads
     from botkit.model.columns import CandleColumns, IntArray
 
-#: candles per request: an answer of about 1 MB
+#: candles per request, which make an answer of about 1 MB
 _CANDLES_A_REQUEST = 8_000
 _CANDLES = GetCandles.endpoint
 _UTC = ZoneInfo("UTC")
@@ -40,7 +40,7 @@ ShowShare = Callable[[float], None]
 
 
 class Downloaded(msgspec.Struct):
-    """What was downloaded for one pair; ``missing`` counts the buckets in the span that the exchange left out."""
+    """The result of downloading one pair. ``missing`` counts the buckets in the span that the exchange left out."""
 
     pair: str
     resolution: str
@@ -56,10 +56,8 @@ class Downloaded(msgspec.Struct):
 @click.option(
     "--resolution", type=click.Choice(RESOLUTIONS), default="1m", show_default=True, help="Candle resolution."
 )
-@click.option(
-    "--from", "start", help="First day or time, in the time zone of --timezone.  [default: where the tape ends]"
-)
-@click.option("--to", "end", help="End; a date includes the whole day.  [default: now]")
+@click.option("--from", "start", help="First date or time, in the zone of --timezone.  [default: where the tape ends]")
+@click.option("--to", "end", help="End date or time; a date includes the whole day.  [default: now]")
 @TYPED_ZONE
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or continue.")
 @click.option("--rest", help="REST address to use instead, such as an emulator's.")
@@ -109,7 +107,7 @@ def download(
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> Nanos:
     try:
-        # a date as the end includes the whole day
+        # a date that is the end includes the whole day
         time = moment(text, zone, end=option == "--to")
     except ValueError as error:
         raise DataError(f"{option}: {error}") from None
@@ -126,7 +124,7 @@ class _Job:
         self._access, self._out, self._resolution, self._rest, self._zone = access, out, resolution, rest, zone
 
     def first(self, pair: Pair, given: Nanos | None) -> Nanos:
-        """The start of the first bucket to request: where the tape ends, or ``given``. Raises DataError."""
+        """Return the start of the first bucket to request: where the tape ends, or ``given``. Raises DataError."""
         from botkit.tape.manifest import MANIFEST_NAME
         from botkit.tape.tape import Tape
 
@@ -158,7 +156,7 @@ class _Job:
 
     async def _pair(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
-        last_end = start  # end of the last candle, or start of the span
+        last_end = start  # the end of the last candle, or the start of the span
         for lower, upper in _ranges(self._resolution, start, end):
             candles = await self._ask(reads, pair, lower, upper)
             result.requests += 1
@@ -168,7 +166,7 @@ class _Job:
                 result.candles += len(candles)
                 last_end = bucket_end(candles[-1].time, self._resolution)
             show((upper - start) / (end - start))
-        # candles after the last one may still appear
+        # candles may still appear after the last one
         result.end = last_end
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result
@@ -207,7 +205,7 @@ def _ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, 
 
 
 def _buckets(resolution: str, start: Nanos, end: Nanos) -> int:
-    """The number of whole buckets between two times; ``start`` is the start of a bucket."""
+    """Return the number of whole buckets between two times. ``start`` is the start of a bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return max(0, (end - start) // length)
@@ -259,7 +257,7 @@ def _told(result: Downloaded, out: Path, zone: ZoneInfo) -> str:
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str], ShowShare]]:
-    """A progress bar for each pair on standard error, if it is a terminal."""
+    """Show a progress bar for each pair on standard error if it is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda label: lambda share: None

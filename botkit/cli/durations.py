@@ -1,4 +1,4 @@
-"""Durations as users write them: ``90s``, ``30m``, ``2h``, ``7d``."""
+"""Parses durations as users write them: ``90s``, ``30m``, ``2h``, ``7d``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def duration_s(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """Option callback: convert the text to seconds; a bare number already is seconds."""
+    """Convert an option's text to seconds. A number without a unit is in seconds."""
     if text is None:
         return None
     match = _LENGTH.match(text.strip())

@@ -22,7 +22,7 @@ class _WithFaults(click.Command):
     """A command whose help lists the kinds of faults below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One section for each place where a fault can occur."""
+        """Write one section for each place where a fault can occur."""
         from botkit.assembly.emulator import FAULT_KINDS
 
         for place, kinds in FAULT_KINDS.items():
@@ -38,14 +38,15 @@ class _WithFaults(click.Command):
     "accounts",
     metavar="EMAIL:KEY:SECRET",
     multiple=True,
-    help="An account; can be repeated. Others see arguments: a part may be '${NAME}', a variable of the environment.",
+    help="An account; can be repeated. Other users can see arguments, so a part may be '${NAME}', an environment "
+    "variable.",
 )
 @click.option(
     "--accounts",
     "accounts_file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Accounts, a line EMAIL:KEY:SECRET each; only you may be able to read the file.",
+    help="File of accounts, one EMAIL:KEY:SECRET per line, that only you can read.",
 )
 @click.option("--balance", metavar="twd=1000000,btc=1", help="Opening balances for every account.")
 @click.option("--market", default="synthetic", show_default=True, help="synthetic, or the folder of a recorded tape.")
@@ -55,7 +56,13 @@ class _WithFaults(click.Command):
 @click.option("--lockstep", is_flag=True, help="Stop the clock; only POST /_emulator/step moves it.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for everything random.")
 @click.option("--history-days", type=float, default=2.0, show_default=True, help="Days of candles before the start.")
-@click.option("--switch", "switches", metavar="NAME=VALUE", multiple=True, help="NAME=VALUE; `help` lists them.")
+@click.option(
+    "--switch",
+    "switches",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Choose a behaviour, as NAME=VALUE; `help` lists them.",
+)
 @click.option("--as", "as_set", metavar="documented|observed", help="Set every switch to this preset.")
 @click.option("--fault", "faults", metavar="JSON", multiple=True, help='Such as {"kind":"lost_answer","share":0.01}.')
 def emulator(
@@ -86,7 +93,7 @@ def emulator(
         click.echo("\n".join(help_lines()))
         return
     if host not in ("127.0.0.1", "localhost"):
-        raise ConfigError(f"--host {host}: the emulator only listens on 127.0.0.1")
+        raise ConfigError(f"--host {host}: the emulator listens only on 127.0.0.1")
     if not 0 <= port <= 65_535:
         raise ConfigError(f"--port {port}: must be 0 to 65535; 0 picks a free one")
     options = emulator_options(
@@ -125,7 +132,7 @@ async def _serve(made: Emulator) -> None:
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
     async with made:
-        # everything created so far lives until the process ends: keep the garbage collector from traversing it each
+        # everything created so far lives until the process ends, so keep the garbage collector from traversing it each
         # time
         gc.collect()
         gc.freeze()

@@ -1,4 +1,4 @@
-"""``botkit journal``: show a bot's journal: its orders and fills, and which orders are open or have an unknown
+"""``botkit journal``: show a bot's journal with its orders and fills, and which orders are open or have an unknown
 outcome.
 """
 
@@ -17,7 +17,7 @@ from botkit.model.clock import NS_PER_MS, format_time
 from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS
 
-#: the columns of a backtest's files; a journal does not value fills in another currency
+#: the columns of a backtest's files, except that a journal does not value fills in another currency
 _COLUMNS = {
     "orders": (
         *("time", "time_ns", "strategy", "pair", "side", "type", "price", "amount", "spend", "stop_price", "post_only"),
@@ -35,9 +35,11 @@ _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in several."
 )
-@click.option("--last", default=20, show_default=True, type=click.IntRange(min=0), help="Orders and fills to show.")
+@click.option(
+    "--last", default=20, show_default=True, type=click.IntRange(min=0), help="Number of orders and fills to show."
+)
 @click.option("--export", type=click.Choice(["csv"]), help="Write orders.csv and fills.csv instead.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder for --export.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -73,7 +75,7 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         return
     click.echo(f"{folder.journal}: {len(orders)} orders, {len(fills)} fills, {len(open_rows)} open")
     if waiting:
-        click.echo(f"its {waiting} newest commits were read from its log and are not in that file yet")
+        click.echo(f"its {waiting} newest commits were read from its log, and are not in that file yet")
     resting = [row for row in open_rows if row not in unknown]
     for title, rows in (("unknown", unknown), ("open", resting), ("latest orders", orders[-last:] if last else [])):
         if rows:
@@ -96,7 +98,7 @@ def _order_line(row: dict[str, Any]) -> str:
 
 
 def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
-    """The journal's integers converted to exact amounts."""
+    """Convert the journal's integers to exact amounts."""
     from botkit.model.money import format_units
 
     pair = pairs.get(row["pair"])
@@ -117,7 +119,7 @@ def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
 
 
 def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
-    """An order as a backtest's orders.csv shows it."""
+    """Return an order as a backtest's orders.csv shows it."""
     price_places, lot_places = _places(pairs, row["pair"])
 
     def optional(name: str, places: int) -> str:
@@ -139,7 +141,7 @@ def _order_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]
 
 
 def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]]) -> dict[str, Any]:
-    """A fill as a backtest's fills.csv shows it."""
+    """Return a fill as a backtest's fills.csv shows it."""
     order_id, tag = tags.get(row["client_id"], ("", ""))
     price_places, lot_places = _places(pairs, row["pair"])
     return row | {
@@ -156,7 +158,7 @@ def _fill_row(row: dict[str, Any], pairs: Any, tags: dict[int, tuple[str, str]])
 
 
 def _places(pairs: Any, name: str) -> tuple[int, int]:
-    """Decimals of a pair's prices and amounts; of ticks and lots for a pair that is no longer listed."""
+    """Return the decimals of a pair's prices and amounts, or of ticks and lots if the pair is no longer listed."""
     pair = pairs.get(name)
     return (0, 0) if pair is None else (pair.rules.price_decimals, pair.rules.amount_decimals)
 

@@ -84,7 +84,7 @@ def _show_usage(config: Path | None, as_json: bool) -> None:
 
 
 def usage_row(window: dict[str, Any]) -> dict[str, Any]:
-    """One row for a shared window, built from the parts of its key ``venue|scope=whose|counter|...``."""
+    """Return a row for a shared window, built from the parts of its key ``venue|scope=whose|counter|...``."""
     venue, scope, counter, _ = window["key"].split("|")
     return {
         "venue": venue,
@@ -101,7 +101,7 @@ def usage_row(window: dict[str, Any]) -> dict[str, Any]:
 
 
 def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
-    """One row for each window in use."""
+    """Return a table with one row for each window in use."""
     shown = Table(title=f"Use of rate limits, according to {name}", header_style="bold")
     for column in ("exchange", "counter", "per"):
         shown.add_column(column)
@@ -141,8 +141,8 @@ def _of_config(path: Path) -> LimitTable:
 
 
 def limits_as_data(table: LimitTable) -> dict[str, Any]:
-    """The output of ``--json``: for each endpoint the windows in force, every documented figure, and whether they
-    disagree.
+    """Return the output of ``--json``: for each endpoint the windows in force, every documented figure, and whether
+    they disagree.
     """
     return {
         "endpoints": [
@@ -167,7 +167,9 @@ def limits_as_data(table: LimitTable) -> dict[str, Any]:
 
 
 def limits_as_table(table: LimitTable) -> Table:
-    """One row per counter: the calls it counts, the limit that botkit obeys, and every documented figure."""
+    """Return a table with one row per counter: the calls that it counts, the limit that botkit obeys, and every
+    documented figure.
+    """
     pools: dict[str, list[EndpointLimit]] = {}
     for row in table.endpoints.values():
         pools.setdefault(row.pool, []).append(row)
@@ -187,7 +189,7 @@ def limits_as_table(table: LimitTable) -> Table:
 
 
 def legend(table: LimitTable) -> list[str]:
-    """The sources, and notes on rows where they disagree, as rich markup."""
+    """Return the sources, and notes on rows where they disagree, as rich markup."""
     lines = ["[bold]Sources[/bold]"]
     lines += [f"  {source}: {about}" for source, about in _sources(table).items()]
     notes: dict[str, str] = {}
@@ -213,14 +215,14 @@ def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
 
 
 def _counted(rows: list[EndpointLimit]) -> str:
-    """The calls that a counter counts; a long list is shortened to endpoint names."""
+    """Return the calls that a counter counts; a long list is shortened to endpoint names."""
     if len(rows) > 2:
         return ", ".join(row.endpoint for row in rows)
     return "\n".join(f"{row.method} {row.path}" for row in rows)
 
 
 def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
-    """``1,200 in 60 s per ip and account``: scopes with the same limit share a line."""
+    """Return text such as ``1,200 in 60 s per ip and account``, in which scopes with the same limit share a line."""
     scopes: dict[tuple[int, int], list[str]] = {}
     for window in windows:
         scopes.setdefault((window.requests, window.per_s), []).append(window.scope.value)
@@ -228,7 +230,7 @@ def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
 
 
 def _documented(row: EndpointLimit) -> str:
-    """The documented figures: equal ones share a line, and all are red if they disagree."""
+    """Return the documented figures. Equal ones share a line, and all are red if they disagree."""
     sources: dict[tuple[int, int, str], list[str]] = {}
     for figure in row.documented:
         sources.setdefault((figure.requests, figure.per_s, _scope_text(figure)), []).append(figure.source)

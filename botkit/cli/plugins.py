@@ -1,4 +1,4 @@
-"""``botkit plugins``: what is loaded and from where, and every hook with its documentation."""
+"""``botkit plugins``: list the loaded plugins and where they come from, and every hook with its documentation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def plugins(config: Path | None, as_json: bool, hooks: bool) -> None:
 
 
 def print_plugins(rows: list[dict[str, Any]]) -> None:
-    """A table of plugins."""
+    """Print a table of plugins."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -47,12 +47,12 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
         registering = {f"botkit_register_{kind}" for kind in row["offers"]}
         offers += [f"hook: {hook}" for hook in row["hooks"] if hook not in registering]
         table.add_row(row["name"], origin, "blocked" if row["blocked"] else "\n".join(offers) or "nothing", row["file"])
-    # no markup: a file name may contain brackets
+    # without markup, because a file name may contain brackets
     screen().print(table, markup=False, highlight=False)
 
 
 def print_hooks(rows: list[dict[str, Any]]) -> None:
-    """Signatures and docstrings, one after another."""
+    """Print the hooks' signatures and docstrings, one after another."""
     for row in rows:
         click.secho(row["signature"], bold=True)
         for line in row["text"].splitlines():

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from botkit.tape.raw_frames import RawFrames
     from botkit.tape.recorder import Recorder
 
-DEPTHS = ("1", "5", "10", "20", "30", "50")  # the depths that the exchange serves
-#: together with the time a sync takes, a kill then loses less than a second of rows
+DEPTHS = ("1", "5", "10", "20", "30", "50")  # the book depths that the exchange serves
+#: so that a killed recorder loses less than a second of rows, including the time that a sync takes
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
-#: warn if the clock is moved by more than this
+#: warn if the clock is changed by more than this
 _DRIFT_TOLD_S = 5
 
 
@@ -38,7 +38,9 @@ _DRIFT_TOLD_S = 5
 @click.option(
     "--duration", callback=duration_s, metavar="TIME", help="Stop after 90s, 30m, 2h or 7d.  [default: until Ctrl-C]"
 )
-@click.option("--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Book levels per side.")
+@click.option(
+    "--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Number of book levels per side."
+)
 @click.option("--raw", is_flag=True, help="Also save every frame as received, in OUT/raw.")
 @click.option("--rest", help="REST address to use instead, such as an emulator's.")
 @click.option("--ws", help="WebSocket address to use instead, such as an emulator's.")
@@ -58,8 +60,8 @@ def record(
     """Record books and trades of PAIRS into the tape OUT. No account is needed.
 
     Rows reach the disk within a second, whatever happens; spans in which some may be missing are marked as gaps. The
-    tape can be backtested at once, even while recording. Running the command again continues the same tape. Exit code 1
-    if nothing was received.
+    tape can be backtested at once, even while recording. Running the command again continues the same tape. The exit
+    code is 1 if nothing was received.
     """
     from botkit.assembly.market_access import market_access
     from botkit.tape.raw_frames import RawFrames
@@ -92,7 +94,7 @@ def record(
         with _status(quiet=as_json) as show:
             asyncio.run(session.run(wanted, int(depth), duration, show))
     finally:
-        # also after a failure: convert what was recorded; anything that cannot be written stays in the journal
+        # also after a failure, convert what was recorded; anything that cannot be written stays in the journal
         told = recorder.close()
         if frames is not None:
             frames.close()
@@ -108,7 +110,7 @@ def record(
 
 
 class _Session:
-    """One run of the recorder on one connection."""
+    """A run of the recorder on one connection."""
 
     def __init__(
         self, access: MarketAccess, recorder: Recorder, frames: RawFrames | None, tell: Callable[[str], None]
@@ -142,7 +144,7 @@ class _Session:
     def _sink(self, event: Any) -> None:
         try:
             self._recorder.take(event, self._access.clock.now())
-        except Exception as error:  # otherwise a full disk would silently end the stream and the recording
+        except Exception as error:  # without this, a full disk would silently end the stream and the recording
             self._failure = self._failure or error
             self._stop.set()
             return
@@ -150,15 +152,15 @@ class _Session:
             self._tell_connection(event)
 
     def _sync(self) -> None:
-        """Sync in a separate thread: pings must be answered even while the disk is slow."""
+        """Sync in a separate thread, because pings must be answered even while the disk is slow."""
         self._recorder.sync()
         if self._frames is not None:
             self._frames.sync()
 
     def _write_finished_days(self) -> None:
-        """Write finished days in the background: it may take seconds, and new rows must still reach the disk."""
+        """Write finished days in the background. This may take seconds, and new rows must still reach the disk."""
         if self._writing is not None and self._writing.done():
-            self._writing.result()  # raises the task's exception
+            self._writing.result()  # this raises the task's exception
             self._writing = None
         if self._writing is None and self._recorder.has_finished_days:
             self._writing = asyncio.create_task(self._write_aside())
@@ -177,7 +179,9 @@ class _Session:
         drift_s = self._access.clock.drift_ns() / NS_PER_S
         if abs(drift_s) > _DRIFT_TOLD_S and not self._drift_told:
             self._drift_told = True
-            self._tell(f"this machine's clock was set by {drift_s:+.0f} s; receive times ignore this until a restart")
+            self._tell(
+                f"this machine's clock was changed by {drift_s:+.0f} s; receive times ignore this until a restart"
+            )
 
 
 def _counted(recorder: Recorder) -> str:
@@ -195,7 +199,7 @@ def _teller(*, quiet: bool) -> Callable[[str], None]:
 
 @contextmanager
 def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """The status: one refreshed line in a terminal, or one line a minute in a file."""
+    """Yield a function that shows the status, as one refreshed line in a terminal or as one line a minute in a file."""
     console = Console(stderr=True)
     if quiet:
         yield lambda text: None
@@ -217,7 +221,9 @@ def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the recording cleanly; a second Ctrl-C quits at once (the journal has every row)."""
+    """Stop the recording cleanly on Ctrl-C or SIGTERM. A second Ctrl-C quits at once, which is safe because the journal
+    has every row.
+    """
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)
 

@@ -15,19 +15,19 @@ from typing import Any
 import click
 
 from botkit.cli.said import quieten_log
-from botkit.cli.screen import Output
+from botkit.cli.screen import Output, prints_aside
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?\Z", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """Seconds, or a number with s, m, h or d."""
+    """A duration: seconds, or a number with s, m, h or d."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
+        """Convert the text to seconds."""
         if isinstance(value, (int, float)):
             return float(value)
         match = _DURATION.match(str(value))
@@ -56,8 +56,8 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     help="Run a backtest, then the same bot over HTTP and WebSocket on the same tape, and compare every decision.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for --lockstep. Default: out/CONFIG-lockstep.")
-@click.option("--adopt", "orphans", flag_value="adopt", help="Leave removed strategies' orders open.")
-@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel removed strategies' orders.")
+@click.option("--adopt", "orphans", flag_value="adopt", help="Leave open the orders of strategies that were removed.")
+@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel the orders of strategies that were removed.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics on 127.0.0.1.")
 @click.option("--plain", is_flag=True, help="Print plain lines, even in a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
@@ -83,7 +83,8 @@ def run(
 
     Several bots share connections and rate limits. If one fails or is stopped, the others keep running.
 
-    Exit code 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are still open.
+    The exit code is 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are
+    still open.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
@@ -93,7 +94,8 @@ def run(
         return _lockstep(configs[0], out, overrides, as_json=as_json)
     from botkit.project.several import load_projects
 
-    projects = load_projects(configs, overrides=overrides)
+    with prints_aside(as_json):
+        projects = load_projects(configs, overrides=overrides)
     quieten_log([project.config.log.level for project in projects])
 
     async def main() -> int:
@@ -114,14 +116,15 @@ def run(
 
 
 def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
-    """Compare a run over the wire with the backtest. Exit code 1 if a decision differs."""
+    """Compare a run over the wire with the backtest. The exit code is 1 if a decision differs."""
     from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
     from botkit.project.project import Project
 
     quieten_log(["warning"])
     folder = out or Path("out") / f"{config.stem}-lockstep"
-    project = Project.load(config, overrides=overrides)
-    result, found = _with_loop(lambda: compare_in_lockstep(project, folder))
+    with prints_aside(as_json):
+        project = Project.load(config, overrides=overrides)
+        result, found = _with_loop(lambda: compare_in_lockstep(project, folder))
     figures = {"decisions": result.decisions, "answers": result.answers, "frames": result.frames}
     if as_json:
         different = None if found is None else {"line": found.line, "backtest": found.recorded, "wire": found.replayed}
@@ -139,7 +142,7 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
 
 
 def _with_loop(main: Callable[[], Any]) -> Any:
-    """Run with uvloop if it is installed; it speeds up every step by a quarter."""
+    """Run on uvloop if it is installed, which makes every step a quarter faster."""
     factory = None
     with contextlib.suppress(ImportError):
         import uvloop  # type: ignore[import-not-found,unused-ignore]
@@ -179,6 +182,7 @@ async def _run(
     }
     display = Display(outputs, projects[0].config.zone, metrics_port=metrics_port, console=console)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(prints_aside(as_json))
         all_parts = await stack.enter_async_context(
             parts_of(projects, mode, rest=rest, ws=ws, speed=speed, machine=machine)
         )
@@ -234,9 +238,9 @@ class _Lines:
         """Print a line, unless only the JSON object was requested."""
         if self._as_json:
             return
-        # the opening line names the bot anyway
+        # the first line names the bot anyway
         line = text if text.startswith(self._prefix) else self._prefix + text
-        # printed without the console, it would land in the middle of the live screen
+        # without the console, it would land in the middle of the live screen
         self._output.line(line, console=self._console)
 
     def say_notice(self, level: str, text: str) -> None:
@@ -272,7 +276,7 @@ class _Signals:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
     def asked(self) -> None:
-        """A signal requests a clean stop."""
+        """Handle a signal that requests a clean stop."""
         self._count += 1
         for keeper in self._keepers:
             if self._count == 1:
@@ -281,7 +285,7 @@ class _Signals:
                 keeper.leave_now()
 
     def hung_up(self) -> None:
-        """The terminal was closed."""
+        """Handle the closing of the terminal."""
         for keeper in self._keepers:
             keeper.request_stop("hangup")
 

@@ -20,7 +20,11 @@ from botkit.model.clock import to_datetime
 @click.command()
 @click.argument("name", required=False)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder with the runs."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out"),
+    show_default=True,
+    help="Folder that contains the runs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summaries as a JSON list.")
 def runs(name: str | None, out: Path, as_json: bool) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import click
 
-#: how often messages that differ only in numbers are printed; after that they are counted
+#: how many messages that differ only in numbers are printed; further ones are counted
 _LIKE_MAX = 5
 _KINDS_MAX = 200
 _FIGURES = re.compile(r"\d[\d,._]*")
 
 
 class Said:
-    """Prints what strategies report during a backtest, one line each; repeats are counted."""
+    """Prints what strategies report during a backtest, one line each. Repeats are counted."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -37,7 +37,7 @@ class Said:
 
 
 def quieten_log(levels: Sequence[str]) -> None:
-    """Keep log records off the terminal: the bot's messages say what matters, log files get the rest."""
+    """Keep log records off the terminal. The bot's messages say what matters, and log files get the rest."""
     logger = logging.getLogger("botkit")
     names = logging.getLevelNamesMapping()
     logger.setLevel(min(names[level.upper()] for level in levels))

@@ -1,4 +1,4 @@
-"""Where commands print: a terminal, or a pipe, in which no line is cut."""
+"""Decides how commands print to a terminal, or to a pipe, in which no line is cut."""
 
 from __future__ import annotations
 
@@ -6,27 +6,38 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 import click
 from rich.console import Console
 
 log = logging.getLogger("botkit.cli")
 
-#: table width in columns for output into a file or another program
+#: width of tables, in columns, when the output goes to a file or another program
 _PIPE_WIDTH = 140
 
 
 def screen() -> Console:
-    """A console on standard output: as wide as the terminal, or in a pipe wide enough for every table."""
+    """Return a console on standard output, as wide as the terminal or, in a pipe, wide enough for every table."""
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
+
+
+@contextlib.contextmanager
+def prints_aside(as_json: bool) -> Iterator[None]:
+    """With ``as_json``, what strategies `print` meanwhile goes to standard error: standard output is for the object."""
+    if as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
 
 
 class Output:
     """Standard output and standard error for a command that must survive losing them: the terminal may close, the disk
     may fill up, the reading program may end.
 
-    Lines that cannot be printed are dropped, which is logged once. Every line is still tried, because a full disk may
-    get space again.
+    Lines that cannot be printed are dropped, and this is logged once. Every line is still tried, because a full disk
+    may get space again.
     """
 
     def __init__(self) -> None:
@@ -39,7 +50,7 @@ class Output:
                 click.echo(text, err=err)
             else:
                 console.print(text, markup=False, highlight=False, soft_wrap=True)
-        except (OSError, ValueError) as error:  # ValueError: the stream was closed
+        except (OSError, ValueError) as error:  # ValueError means that the stream was closed
             if not self.dropped:
                 name = "error" if err else "output"
                 log.warning("cannot write to standard %s (%s); the bot continues without it", name, error)

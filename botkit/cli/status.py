@@ -20,12 +20,12 @@ from botkit.model.reasons import grouped
 _Lines = Callable[[dict[str, Any]], list[str]]
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-#: commits that a busy bot may have ahead of SQLite, which takes them over several times a second
+#: how many commits of a busy bot SQLite may lack, although it receives them several times a second
 _WAITING_TOLD = 100
-#: how many reasons to show per strategy, most frequent first
+#: how many reasons to show for each strategy, most frequent first
 _REASONS_SHOWN = 20
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Mode to use if the bot has run in several."
 )
 
 
@@ -36,7 +36,7 @@ _MODE = click.option(
 def status(config: Path, mode: str | None, as_json: bool) -> int:
     """Show the orders, money, streams and limits of the bot in CONFIG.
 
-    Exit code 3 if it is not running, 1 if it runs but one of its strategies was stopped.
+    The exit code is 3 if it is not running, and 1 if it is running but one of its strategies was stopped.
     """
     from botkit.assembly.operations import stopped_lines, summary_lines
 
@@ -85,12 +85,12 @@ def _figures(found: dict[str, Any], stopped_lines: _Lines, summary_lines: _Lines
             lines.append(f"  streams: {len(streams) - len(bad)} connected, {len(bad)} not")
         lines += [f"  stream {name}: {state}" for name, state in bad.items()]
     except (AttributeError, LookupError, TypeError, ValueError):
-        return [], ["  its figures cannot be read: another version of botkit wrote them"]
+        return [], ["  its figures cannot be read, because another version of botkit wrote them"]
     return stopped, lines
 
 
 def _money_lines(found: dict[str, Any]) -> list[str]:
-    """Equity, the day's profit, profit since the first start, and balances."""
+    """Return lines with equity, the day's profit, profit since the first start, and balances."""
     currency, lines = found["currency"].upper(), []
     equity, day = found.get("equity"), found.get("day_pnl")
     figures = [f"equity {equity:,.2f} {currency}"] if equity is not None else ["equity unknown: a price is missing"]
@@ -110,7 +110,9 @@ def _money_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _standing(status: dict[str, Any]) -> str:
-    """Whether the bot runs, since when, and if not, when the figures shown were written; in the bot's zone."""
+    """Say whether the bot is running and since when or, if not, when the figures shown were written, in the bot's
+    zone.
+    """
     if status["running"]:
         since = status.get("since")
         begun = f", since {_local(status, since)}" if isinstance(since, int) and since else ""
@@ -134,7 +136,7 @@ def _uptime(seconds: object) -> str:
 
 
 def _local(status: dict[str, Any], time: int) -> str:
-    """A time in the zone of the bot's configuration."""
+    """Return a time in the zone of the bot's configuration."""
     try:
         return format_time(time, ZoneInfo(str(status.get("timezone", DEFAULT_ZONE))))
     except (KeyError, ValueError, OverflowError, OSError):
@@ -144,7 +146,9 @@ def _local(status: dict[str, Any], time: int) -> str:
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @_MODE
-@click.option("--since", default="1d", show_default=True, metavar="DURATION", help="Such as 30m, 1h or 7d.")
+@click.option(
+    "--since", default="1d", show_default=True, metavar="DURATION", help="How far to look back, such as 30m, 1h or 7d."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     """Show why the bot in CONFIG did not trade: each strategy's skips and refusals, most frequent first."""
@@ -161,7 +165,7 @@ def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     stopped, _ = _figures(found, stopped_lines, lambda found: [])
     journal = Journal.open(folder.journal, read_only=True)
     try:
-        # counted back from the bot's own clock, which on an emulator differs from the machine's
+        # count back from the bot's own clock, which differs from the machine's on an emulator
         rows = journal.reasons_since(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
         notes = journal.notes(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
     finally:

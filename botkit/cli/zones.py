@@ -17,7 +17,7 @@ class Zone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     name = "zone"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
-        """The zone."""
+        """Return the zone with this name."""
         if isinstance(value, ZoneInfo):
             return value
         try:
@@ -33,5 +33,5 @@ TYPED_ZONE = click.option(
     default=DEFAULT_ZONE,
     show_default=True,
     metavar="ZONE",
-    help="Time zone of the given dates.",
+    help="Time zone of the dates given.",
 )

@@ -1,4 +1,4 @@
-"""Which addresses each mode may use, because one mode's keys must never reach another mode's address."""
+"""Checks which addresses each mode may use, because one mode's keys must never reach another mode's address."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def is_loopback(url: str) -> bool:
-    """True if an address is on this machine."""
+    """Return True if an address is on this machine."""
     return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
 def chosen_address(config: BotConfig, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
-    """The REST and WebSocket addresses, from the command line or else from the configuration."""
+    """Return the REST and WebSocket addresses, from the command line or else from the configuration."""
     return rest or config.exchange.rest, ws or config.exchange.ws
 
 

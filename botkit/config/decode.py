@@ -14,7 +14,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -23,7 +23,7 @@ import msgspec
 
 from botkit.config.source import Node, exact_figure, resolve_plain, spelling_hint
 
-#: nobody reads a hundred error messages at once
+#: a limit, because nobody reads a hundred error messages at once
 PROBLEMS_MAX = 20
 
 MISSING = object()
@@ -41,14 +41,14 @@ class FieldError(ValueError):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """A number's range, for types that msgspec.Meta cannot bound (Decimal). ``above`` is exclusive."""
+    """The range of a number, for types that msgspec.Meta cannot bound (Decimal). ``above`` is exclusive."""
 
     least: int | None = None
     most: int | None = None
     above: int | None = None
 
     def complaint(self, value: Decimal | int | float) -> str | None:
-        """What is wrong with ``value``; None if it is within the range."""
+        """Return what is wrong with ``value``, or None if it is within the range."""
         if self.least is not None and value < self.least:
             return f"must be at least {self.least}"
         if self.above is not None and value <= self.above:
@@ -59,7 +59,7 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """``did you mean `fast`?``, or a list of the choices."""
+    """Return ``did you mean `fast`?``, or a list of the choices."""
     names = sorted(known)
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
@@ -68,7 +68,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def is_secret(path: Sequence[str]) -> bool:
-    """True if a value at this path may be a secret."""
+    """Return True if a value at this path may be a secret."""
     return any(tuple(path[: len(section)]) == section for section in _SECRET_SECTIONS)
 
 
@@ -84,8 +84,8 @@ class Decoder:
         return MISSING
 
     def decode(self, node: Node, kind: Any, name: str) -> Any:
-        """Decode the node to type ``kind``; returns MISSING after recording problems. ``name`` appears in the
-        messages.
+        """Decode the node to type ``kind``. If there are problems, record them and return MISSING. ``name`` appears in
+        the messages.
         """
         base, metas = _unwrap(kind)
         value = self._decode_base(node, base, name)
@@ -173,7 +173,7 @@ class Decoder:
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         fitting = [kind for kind in kinds if _fits(node, _unwrap(kind)[0])]
         if not fitting and get_origin(kinds[0]) is Literal and isinstance(node.value, str):
-            return self._literal(node, get_args(kinds[0]), name)  # more likely misspelt than misplaced
+            return self._literal(node, get_args(kinds[0]), name)  # the key is more likely misspelt than misplaced
         for index, kind in enumerate(fitting or kinds):
             before = len(self.problems)
             value = self.decode(node, kind, name)
@@ -213,7 +213,7 @@ class Decoder:
         return MISSING if failed else result
 
     def _untyped(self, node: Node, name: str) -> Any:
-        """Plain data for a plugin to interpret; ambiguous spellings are refused even here."""
+        """Return plain data for a plugin to interpret. Ambiguous spellings are refused even here."""
         value = node.value
         if isinstance(value, list):
             items = [self._untyped(item, f"{name}[{index}]") for index, item in enumerate(value)]
@@ -224,7 +224,7 @@ class Decoder:
         if node.quoted:
             return value
         plain = resolve_plain(value)
-        # 22:22 is allowed: it is never a number, and times of day are often written bare
+        # 22:22 is allowed, because it is never a number, and times of day are often written without quotes
         hint = spelling_hint(value) if isinstance(plain, str) and ":" not in value else None
         if hint is not None:
             return self.problem(
@@ -297,20 +297,26 @@ class Decoder:
 
 
 @functools.cache  # resolving annotations takes a millisecond per struct
-def field_types(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
-    """For each of a struct's fields, in order: key in the file -> (attribute, annotation)."""
+@functools.cache
+def field_types(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
+    """Return, for each of a struct's fields in order, its key in the file with (attribute, annotation)."""
     hints = typing.get_type_hints(kind, include_extras=True)
     pairs = zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True)
-    return {key: (field, hints[field]) for key, field in pairs}
+    return types.MappingProxyType({key: (field, hints[field]) for key, field in pairs})
 
 
 def missing_fields(kind: type[msgspec.Struct], values: dict[str, Any]) -> list[str]:
-    """Keys without a default that were not set."""
-    return [field.encode_name for field in msgspec.structs.fields(kind) if field.required and field.name not in values]
+    """Return the keys without a default that were not set."""
+    return [key for key, field in _required_fields(kind) if field not in values]
+
+
+@functools.cache
+def _required_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    return tuple((field.encode_name, field.name) for field in msgspec.structs.fields(kind) if field.required)
 
 
 def resolve_path(text: str, base: Path) -> Path:
-    """Resolve a path from a configuration: ``~`` is the home folder; a relative path starts at the file's folder.
+    """Resolve a path from a configuration. ``~`` is the home folder, and a relative path starts at the file's folder.
 
     Raises ValueError for text that cannot be a path.
     """
@@ -333,7 +339,7 @@ def _rest_type(hint: Any) -> Any:
 
 
 def _fits(node: Node, kind: Any) -> bool:
-    """True if the node looks like this member of a union."""
+    """Return True if the node looks like this member of a union."""
     origin = get_origin(kind)
     if isinstance(node.value, list):
         return origin is tuple

@@ -1,4 +1,4 @@
-"""What commands for a running bot need from its configuration, even while somebody is editing the file.
+"""Reads what commands for a running bot need from its configuration, even while somebody is editing the file.
 
 `botkit panic` needs the bot's name and its account, and a mistake in another section must not prevent it. Sections that
 cannot be read are therefore left out, and the errors in them are reported.
@@ -19,14 +19,14 @@ from botkit.errors import ConfigError
 
 _NAME = re.compile(r"""^name:[ \t]*["']?([A-Za-z0-9_-]{1,64})\b""", re.ASCII | re.MULTILINE)
 _SIZE_MAX = 1_000_000
-#: stands in for strategies that cannot be read: nothing here creates one
+#: stands in for strategies that cannot be read, since nothing here creates one
 _NO_STRATEGIES = "[{use: none}]"
 #: if several sections contradict each other, only these are kept
 _LEAST = ("name", "exchange", "account", "emulator", "limits", "plugins")
 
 
 class Essentials(msgspec.Struct, frozen=True):
-    """A configuration without its unreadable parts. ``problem`` describes those; None if there are none.
+    """A configuration without its unreadable parts. ``problem`` describes those, or is None if there are none.
 
     ``is_readable`` is False if the file is not YAML at all; then only the bot's name is known.
     """
@@ -37,7 +37,7 @@ class Essentials(msgspec.Struct, frozen=True):
 
 
 def load_essentials(path: Path) -> Essentials:
-    """Read what can be read. Raises ConfigError if the file does not exist or does not give the bot's name."""
+    """Read whatever can be read. Raises ConfigError if the file does not exist or does not give the bot's name."""
     try:
         return Essentials(load_config(path))
     except ConfigError as error:
@@ -60,7 +60,7 @@ def load_essentials(path: Path) -> Essentials:
 
 
 def _sound_sections(root: Node) -> dict[str, Node]:
-    """The sections that are valid on their own."""
+    """Return the sections that are valid on their own."""
     found = {}
     hints = field_types(BotConfig)
     for key, child in root.value.items() if isinstance(root.value, dict) else ():
@@ -73,7 +73,9 @@ def _sound_sections(root: Node) -> dict[str, Node]:
 
 
 def _name_alone(path: Path, problem: str) -> Node:
-    """The name from a file that is not valid YAML, perhaps only for now. Raises ConfigError with ``problem``."""
+    """Return the bot's name from a file that is not valid YAML, perhaps only for now. Raises ConfigError with
+    ``problem``.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(_SIZE_MAX).decode("utf-8", "replace")

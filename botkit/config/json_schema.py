@@ -1,4 +1,4 @@
-"""The configuration as JSON Schema, so that editors can complete and check it: ``botkit config schema``."""
+"""Describes the configuration as JSON Schema, so that editors can complete and check it: ``botkit config schema``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIGURE = r"^[-+]?[0-9]{1,20}(\.[0-9]{1,18})?$"
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) for a configuration file."""
+    """Return the JSON Schema (2020-12) for a configuration file."""
     structs = _structs(BotConfig, {})
     (root,), definitions = msgspec.json.schema_components(
         [BotConfig], schema_hook=_custom, ref_template="#/$defs/{name}"
@@ -41,7 +41,7 @@ def _custom(kind: type) -> dict[str, Any]:
 
 
 def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, type[msgspec.Struct]]:
-    """Every struct type that the annotations of ``kind`` lead to, by name."""
+    """Return every struct type that the annotations of ``kind`` lead to, by name."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         if kind.__name__ not in found:
             found[kind.__name__] = kind
@@ -76,7 +76,7 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
 
 
 def _takes_one_item(annotation: Any) -> bool:
-    """True for a list whose only item may be written without brackets."""
+    """Return True for a list whose only item may be written without brackets."""
     if get_origin(annotation) is tuple:
         return getattr(get_args(annotation)[0], "from_text", None) is not None
     return any(_takes_one_item(part) for part in getattr(annotation, "__args__", ()))

@@ -1,7 +1,8 @@
-"""The address of a shared ledger, ``limits: {ledger: ...}``: the one value with a password outside secret sections.
+"""The address of a shared ledger, ``limits: {ledger: ...}``, which is the only value outside secret sections that may
+contain a password.
 
-The password is written as ``${NAME}``. One that is written out is accepted from a file that only its owner can read,
-and shown nowhere.
+The password is written as ``${NAME}``. A password that is written out is accepted only from a file that nobody else can
+read, and is never shown.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from botkit.config.source import HIDDEN
 
 _PATH = ("limits", "ledger")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-#: scheme, user, password, and the rest: host, port, number of the database, options
+#: scheme, user, password, and the rest: host, port, database number, options
 _ADDRESS = re.compile(r"(\w+://)(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^:@/?#]*(?::\d+)?(?:/\d*)?)(\?.*)?\Z", re.ASCII)
 
 
 def is_ledger_address(path: Sequence[str]) -> bool:
-    """Whether the value at this path of a configuration is a ledger's address."""
+    """Return whether the value at this path of a configuration is a ledger's address."""
     return tuple(path) == _PATH
 
 
 def has_written_password(text: str) -> bool:
-    """Whether a password, or what may be one, is written out in an address."""
+    """Return whether a password, or what may be one, is written out in an address."""
     return shown_address(text) != text
 
 
 def shown_address(text: str) -> str:
-    """The address as output may show it: with ``${NAME}``, without a password that is written out."""
+    """Return the address as output may show it: with ``${NAME}``, but without a password that is written out."""
     if _REFERENCE.fullmatch(text) or ("://" not in text and "@" not in text):
         return text
     match = _ADDRESS.match(text)
@@ -42,7 +43,9 @@ def shown_address(text: str) -> str:
 
 
 def filled_address(text: str, value: Callable[[str], str]) -> str:
-    """The address with each ``${NAME}`` replaced by its value, written for an address where it is but a part of one."""
+    """Return the address with each ``${NAME}`` replaced by its value, which is escaped where it is only a part of an
+    address.
+    """
     if _REFERENCE.fullmatch(text):
         return _REFERENCE.sub(lambda match: value(match[1]), text)
     return _REFERENCE.sub(lambda match: quote(value(match[1]), safe=""), text)

@@ -1,11 +1,11 @@
-"""Loads a configuration: the file, then the ``--set`` arguments, then the types; remembers where each value comes
+"""Loads a configuration: first the file, then the ``--set`` arguments, then the types. Remembers where each value comes
 from.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,19 @@ import msgspec
 from botkit.config.decode import MISSING, PROBLEMS_MAX, Decoder, field_types, is_secret, suggestion
 from botkit.config.ledger_address import has_written_password, is_ledger_address
 from botkit.config.schema import BotConfig, PluginPlace
-from botkit.config.source import Node, Source, parse_text, read_source
+from botkit.config.source import Node, Source, parse_text, plain_value, read_source
+from botkit.config.values import node_of
 from botkit.errors import ConfigError
 
 _REFERENCE = re.compile(r"\$\{[^}]*\}?")
 
 DEFAULT = "default"
+#: the place of a configuration that was written in Python
+PYTHON = "configuration"
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration, and where its values come from."""
+    """A configuration, with the places its values come from."""
 
     config: BotConfig
     path: Path
@@ -33,22 +36,24 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"LoadedConfig({str(self.path)!r})"  # the nodes may contain secrets
+        return f"LoadedConfig({str(self.path)!r})"  # not shown, because the nodes may contain secrets
 
     def where(self, dotted: str) -> str:
-        """``configs/x.yaml:7`` for a value such as ``strategies.0.params.fast``.
+        """Return the place of a value, such as ``configs/x.yaml:7`` for ``strategies.0.params.fast``.
 
         For a value that the file does not set, this is the place of the nearest enclosing section.
         """
         return self._nearest(_steps(dotted)).where
 
     def origins(self) -> dict[str, str]:
-        """Dotted path of every value -> ``file:line``, ``--set ...`` or ``default``."""
+        """Return, by dotted path, where each value comes from: ``file:line``, ``--set ...`` or ``default``."""
         return {".".join(path): self._origin(path, value) for path, value in leaves(plain_config(self.config))}
 
     @property
     def plugin_folders(self) -> tuple[Path, ...]:
-        """Folders and files with plugins; without ``plugins:``, ./strategies in the current directory if it exists."""
+        """Folders and files with plugins. Without ``plugins:``, this is ./strategies in the current directory if it
+        exists.
+        """
         if self.config.plugins is None:
             default = Path("strategies")
             return (default,) if default.is_dir() else ()
@@ -60,7 +65,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(place.module for place in self.config.plugins or () if place.module is not None)
 
     def error(self, dotted: str, message: str) -> ConfigError:
-        """A ConfigError located at a value: ``file:line: message``."""
+        """Return a ConfigError located at a value: ``file:line: message``."""
         return ConfigError(f"{self.where(dotted)}: {message}")
 
     def _nearest(self, path: tuple[str, ...]) -> Node:
@@ -83,15 +88,53 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         return node.where
 
 
-def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_config(
+    path: str | Path, *, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None
+) -> LoadedConfig:
     """Read a configuration and apply ``--set`` arguments such as ``sma.fast=12`` or ``backtest.slippage=0.001``.
 
-    Raises ConfigError whose message has one line ``file:line: what, why; how to fix it`` for every mistake.
+    ``values`` are further settings as Python values, such as ``{"backtest.balances": {"usdt": 1000}}``. Raises
+    ConfigError whose message has one line ``file:line: what, why; how to fix it`` for every mistake.
     """
-    path = Path(path)
-    root = read_source(path)
+    return _loaded(read_source(Path(path)), Path(path), overrides, values or {})
+
+
+def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None = None) -> LoadedConfig:
+    """Check a configuration written in Python, with the keys of a file; relative paths start at the current folder.
+
+    Its mistakes are reported as those of a file, with ``configuration`` in place of file and line. Raises ConfigError.
+    """
+    root = node_of(mapping, Source(PYTHON, Path.cwd(), is_file=False))
+    return _loaded(root, Path(PYTHON), (), values or {})
+
+
+def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
+    """Return the configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
+
+    Values go through the same text as a file's, so a file with these values gives an equal configuration. Raises
+    ConfigError for a strategy that the configuration does not have.
+    """
+    root, strategies = loaded.root, list(loaded.config.strategies)
+    labels = [strategy.label for strategy in strategies]
+    for label, values in parameters.items():
+        if label not in labels:
+            raise ConfigError(f"there is no strategy named `{label}`; {suggestion(label, labels)}")
+        index = labels.index(label)
+        params = dict(strategies[index].params)
+        for name, value in values.items():
+            node = _python_node(f"{label}.{name}", value)
+            root = _replaced(root, ("strategies", str(index), "params", name), node, label)
+            params[name] = plain_value(node)
+        strategies[index] = msgspec.structs.replace(strategies[index], params=params)
+    config = msgspec.structs.replace(loaded.config, strategies=tuple(strategies))
+    return msgspec.structs.replace(loaded, config=config, root=root)
+
+
+def _loaded(root: Node, path: Path, overrides: Sequence[str], values: Mapping[str, Any]) -> LoadedConfig:
     for override in overrides:
         root = _override(root, override)
+    for key, value in values.items():
+        root = _placed(root, _steps(key), _python_node(key, value), key)
     decoder = Decoder()
     _refuse_stray_references(root, decoder)
     config = MISSING if decoder.problems else decoder.decode(root, BotConfig, "")
@@ -109,7 +152,7 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedCon
 
 
 def named_after_file(config: BotConfig, path: Path) -> BotConfig:
-    """The bot named after its file. Raises ConfigError if the file's name does not give a valid one."""
+    """Name the bot after its file. Raises ConfigError if the file's name does not give a valid one."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
     if not name:
         raise ConfigError(
@@ -122,37 +165,53 @@ def named_after_file(config: BotConfig, path: Path) -> BotConfig:
 
 
 def _override(root: Node, text: str) -> Node:
-    """A copy of the tree with one ``--set key=value`` applied."""
+    """Return a copy of the tree with one ``--set key=value`` applied."""
     key, equals, value = text.partition("=")
     steps = _steps(key.strip())
     sections = field_types(BotConfig)
     labels = _strategy_labels(root)
     is_known = steps[0] in sections or steps[0] in labels
-    # from here on the value appears in errors and origins; a misspelt section may be meant for a secret
+    # from here on the value appears in errors and origins, and a misspelt section may have been meant for a secret
     if is_secret(steps) or (equals and not is_known):
         text = f"{key}=..."
     if is_ledger_address(steps) and has_written_password(value):
         raise ConfigError(f"--set {key}=...: a password does not belong on a command line; write ${{NAME}} for it")
     source = Source(f"--set {text}", Path.cwd(), is_file=False)
     if not equals or not all(steps):
-        raise ConfigError(f"--set {text}: this is not of the form key=value, such as sma.fast=12")
-    node = parse_text(value, source)
+        raise ConfigError(f"--set {text}: write it as key=value, such as sma.fast=12")
+    return _placed(root, steps, parse_text(value, source), f"--set {text}")
+
+
+def _python_node(key: str, value: Any) -> Node:
+    """Return a value given in Python, placed at ``key = value``, or at the key alone if the value may be a secret."""
+    node = node_of(value, Source(key, Path.cwd(), is_file=False), key)
+    if is_secret(_steps(key)) or not isinstance(node.value, str):
+        return node
+    return node_of(value, Source(f"{key}={node.value}", Path.cwd(), is_file=False), key)
+
+
+def _placed(root: Node, steps: tuple[str, ...], node: Node, shown: str) -> Node:
+    """Return a copy of the tree with a node at ``steps``, which may begin with a strategy's name.
+
+    Errors name ``shown``.
+    """
+    sections, labels = field_types(BotConfig), _strategy_labels(root)
     if steps[0] not in sections:
         if steps[0] not in labels:
             raise ConfigError(
-                f"--set {text}: `{steps[0]}` is neither a strategy nor a section of {root.source.name}; "
+                f"{shown}: `{steps[0]}` is neither a strategy nor a section of {root.source.name}; "
                 f"{suggestion(steps[0], [*labels, *sections])}"
             )
         if len(steps) < 2:
-            raise ConfigError(f"--set {text}: also name the parameter, such as {steps[0]}.fast=12")
+            raise ConfigError(f"{shown}: also name the parameter, such as {steps[0]}.fast=12")
         steps = ("strategies", str(labels.index(steps[0])), "params", *steps[1:])
     elif steps[0] == "strategies" and len(steps) > 1 and steps[1] in labels:
         steps = ("strategies", str(labels.index(steps[1])), *steps[2:])
-    return _replaced(root, steps, node, text)
+    return _replaced(root, steps, node, shown)
 
 
 def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Assign ``--set`` arguments to several files: an argument that names a strategy goes to the file with that
+    """Assign ``--set`` arguments to several files. An argument that names a strategy goes to the file with that
     strategy.
 
     An argument that matches no file goes to all of them, so that loading reports the mistake. Raises ConfigError.
@@ -188,9 +247,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
     if isinstance(value, list):
         index = int(step) if re.fullmatch(r"[0-9]{1,6}", step, re.ASCII) else -1
         if not 0 <= index < len(value):
-            raise ConfigError(
-                f"--set {text}: {step!r} is not an index into the list of {len(value)} entries; count from 0"
-            )
+            raise ConfigError(f"{text}: {step!r} is not an index into the list of {len(value)} entries; count from 0")
         items = [*value]
         items[index] = _replaced(value[index], tuple(rest), leaf, text)
         return msgspec.structs.replace(node, value=items)
@@ -209,14 +266,14 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
 
 def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
     for path, node in _scalars(root, ()):
-        if is_secret(path) or is_ledger_address(path):  # elsewhere a reference would let a secret into logs and reports
+        if is_secret(path) or is_ledger_address(path):  # elsewhere it would let a secret into logs
             continue
         match = _REFERENCE.search(str(node.value))
         if match:
             decoder.problem(
                 node.where,
-                f"{match[0]} stands in `{'.'.join(path)}`, but is for secrets only, under `account:` and `notify:` and "
-                "in `limits.ledger`; write the value out",
+                f"{match[0]} is used in `{'.'.join(path)}`, but references are for secrets only, in `account:`, "
+                "`notify:` and `limits.ledger`; write the value out",
             )
 
 
@@ -246,7 +303,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """The configuration as plain data under the file's keys, with plugins' options as written."""
+    """Return the configuration as plain data under the file's keys, with plugins' options as they are written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):
@@ -270,8 +327,8 @@ def plain_config(value: Any) -> Any:
 def leaves(
     value: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool | int | float | Decimal | str | None]]:
-    """(path, value) for every scalar in plain data; empty lists and mappings are included (as text ``[]`` and
-    ``{}``).
+    """Yield (path, value) for every scalar in plain data. Empty lists and mappings are included, as text ``[]`` and
+    ``{}``.
     """
     if isinstance(value, dict) and value:
         for key, item in value.items():

@@ -1,4 +1,4 @@
-"""The money in a configuration: opening balances, and claims that count the same coins twice."""
+"""Finds the money in a configuration: opening balances, and claims that count the same coins twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _ON_PAPER = 1_000_000
 
 
 def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dict[str, int] | None:
-    """An account's opening balances in units: ``given``, or else capital plus reserve; None if neither is set."""
+    """Return an account's opening balances in units: ``given``, or else capital plus reserve, or None if neither is
+    set.
+    """
     if given is not None:
         return {currency: int(amount * UNIT) for currency, amount in given.items()}
     total: dict[str, int] = {currency: int(amount * UNIT) for currency, amount in config.reserve.items()}
@@ -25,7 +27,7 @@ def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dic
 
 
 def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
-    """A backtest account's opening balances in units. Raises ConfigError if the configuration has none."""
+    """Return a backtest account's opening balances in units. Raises ConfigError if the configuration has none."""
     found = opening_units(loaded.config, loaded.config.backtest.balances)
     if found is None:
         raise loaded.error("backtest", f'there is no money to trade with; add `balances: {{{currency}: "1000000"}}`')
@@ -33,18 +35,18 @@ def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
 
 
 def emulator_balances(config: BotConfig) -> dict[str, int] | None:
-    """An emulator account's opening balances: those under `emulator`, or else those for backtests."""
+    """Return an emulator account's opening balances, which are those under `emulator`, or else those for backtests."""
     return opening_units(config, config.emulator.balances or config.backtest.balances)
 
 
 def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
-    """A paper account's opening balances: as for the emulator, or else a useful default."""
+    """Return a paper account's opening balances, which are those of the emulator, or else a useful default."""
     found = emulator_balances(config)
     return found if found is not None else {currency: _ON_PAPER * UNIT}
 
 
 class Claim:
-    """What one bot's configuration claims from an account. ``pairs`` lists each strategy's pairs, in order."""
+    """One bot configuration's claim on an account. ``pairs`` lists each strategy's pairs, in order."""
 
     def __init__(self, loaded: LoadedConfig, currency: str, pairs: Sequence[Sequence[Pair]]) -> None:
         self.loaded = loaded
@@ -63,7 +65,7 @@ class Claim:
 
 
 def check_shared_money(claims: Sequence[Claim]) -> None:
-    """Refuse configurations for one account that would count the same money twice. Raises ConfigError.
+    """Raise ConfigError if configurations for one account would count the same money twice.
 
     Strategies without `capital`, or with a percentage, divide the account's balance less the `reserve`; they know
     nothing of other bots.

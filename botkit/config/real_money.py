@@ -1,4 +1,4 @@
-"""What a configuration must contain before a bot may trade with real money."""
+"""Checks that a configuration contains what a bot needs before it may trade with real money."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit.config.addresses import is_loopback
 from botkit.config.load import LoadedConfig
 from botkit.errors import ConfigError
 
-#: the limits that a bot with real money must have, with an example of each
+#: the limits that a bot with real money must have, each with an example
 _NEEDED_RULES = {
     "max_order_value": "{twd: 10000}",
     "max_position": '{btc: "0.01"}',
@@ -16,7 +16,7 @@ _NEEDED_RULES = {
 
 
 def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> None:
-    """Refuse real money if a limit is missing. Raises ConfigError naming all that are missing."""
+    """Refuse real money if a limit is missing. Raises ConfigError naming all of the missing ones."""
     config = loaded.config
     problems = []
     if not config.live.confirm:

@@ -1,8 +1,6 @@
-"""The configuration's schema: typed and frozen; unknown keys are refused.
-
-One file serves backtest, emulator and live. The descriptions here are the documentation: ``botkit config schema``
-prints them as JSON Schema, so that editors show them. Numbers are exact (`decimal.Decimal`), and paths are relative to
-the file that contains them.
+"""Defines the configuration's schema, which is typed and frozen and refuses unknown keys. One file serves backtest,
+emulator and live. The descriptions here are the documentation: ``botkit config schema`` prints them as JSON Schema, so
+that editors show them. Numbers are exact (`decimal.Decimal`), and paths are relative to the file that contains them.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it is also used for folders and journal rows)"
-#: names that no folder can have on Windows, because a bot's name becomes a folder
+#: names that no folder on Windows can have, since a bot's name becomes a folder
 _BAR_GRACE_MS, _LATE_TRADE_MS = 2_000, 200
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
@@ -41,19 +39,19 @@ Seed: TypeAlias = Annotated[int, Bound(least=0, most=2**63 - 1)]
 Milliseconds: TypeAlias = Annotated[Decimal, Bound(least=0, most=3_600_000)]
 OnStop: TypeAlias = Literal["keep", "cancel", "flatten"]
 
-#: order_ms, answer_ms, feed_ms
+#: the options order_ms, answer_ms and feed_ms
 _LATENCY_DEFAULT = (Decimal(100), Decimal(100), Decimal(0))
 _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
 
 def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """A ``from`` or ``to`` in nanoseconds; as an ``end``, a date includes the whole day. Raises ValueError."""
+    """Convert a ``from`` or ``to`` to nanoseconds. As an ``end``, a date includes the whole day. Raises ValueError."""
     if text is None:
         return None
     try:
         time = parse_time(text, zone)
         if end and is_date_only(text):
-            # the next midnight on the zone's own clock: a day may have 23 or 25 hours
+            # use the next midnight on the zone's own clock, because a day may have 23 or 25 hours
             noon_next = time + NS_PER_DAY + NS_PER_DAY // 2
 
             return parse_time(to_datetime(noon_next, zone).strftime("%Y-%m-%d"), zone)
@@ -82,7 +80,8 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Base class of all sections."""
 
 
-# -- who and where ----------------------------------------------------------------------------------------------------
+# -- exchange and account
+# ---------------------------------------------------------------------------------------------------
 
 
 class ExchangeConfig(_Section, frozen=True, kw_only=True):
@@ -97,7 +96,7 @@ class ExchangeConfig(_Section, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> ExchangeConfig:
-        """``exchange: bitopro``."""
+        """Parse ``exchange: bitopro``."""
         if not re.match(_NAME_PATTERN, text):
             raise ValueError(f"{text!r} is not an exchange name; write one such as bitopro")
         return cls(name=text)
@@ -119,7 +118,7 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> PluginPlace:
-        """A dotted name is a module, unless a folder has that name; anything else is a path."""
+        """Parse a bare word. A dotted name is a module unless a folder has that name, and anything else is a path."""
         path = resolve_path(text, base)
         dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text) is not None and not text.endswith(".py")
         if dotted and not path.is_dir():
@@ -140,7 +139,10 @@ class AccountConfig(_Section, frozen=True, kw_only=True):
     ] = None
     created: Annotated[
         str | None,
-        Meta(description="Date on which the key was created; a key without IP addresses expires after 365 days."),
+        Meta(
+            description="Date on which the key was created. A key that is not bound to IP addresses expires after "
+            "365 days."
+        ),
     ] = None
 
     @property
@@ -160,7 +162,7 @@ class AccountConfig(_Section, frozen=True, kw_only=True):
     __str__ = __repr__
 
 
-# -- what trades ------------------------------------------------------------------------------------------------------
+# -- strategies -----------------------------------------------------------------------------------------------------
 
 
 class StrategyConfig(_Section, frozen=True, kw_only=True):
@@ -174,8 +176,8 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
     capital: Annotated[
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
         Meta(
-            description='A sub-account of its own: {twd: "50000", btc: "0.05"}, or 40% of its quote currencies. '
-            "Default: it shares what the others leave of its first pair's quote currency. Coins are assigned only "
+            description='Its own sub-account: {twd: "50000", btc: "0.05"}, or 40% of its quote currencies. '
+            "Default: it shares whatever the others leave of its first pair's quote currency. Coins are assigned only "
             "by name."
         ),
     ] = None
@@ -183,12 +185,13 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
         dict[str, Any], Meta(description="Risk rules for this strategy; the stricter of bot and strategy wins.")
     ] = {}
     on_stop: Annotated[
-        OnStop | None, Meta(description="What happens to its orders when the bot stops. Default: live.on_stop.")
+        OnStop | None,
+        Meta(description="What happens to this strategy's orders when the bot stops. Default: live.on_stop."),
     ] = None
 
     @property
     def label(self) -> str:
-        """Its name within the bot: ``name``, or else ``use``."""
+        """The strategy's name within the bot: ``name``, or else ``use``."""
         return self.name or self.use
 
     @property
@@ -231,7 +234,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
     options: Annotated[dict[str, Any], Meta(description="Any other option for the fee model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(fee model, its options). By default, rank 0 in the exchange's table."""
+        """Return the fee model and its options. The default is rank 0 in the exchange's table."""
         given = {"maker": self.maker, "taker": self.taker, "rank": self.rank, "bito": self.bito}
         options = {key: value for key, value in given.items() if value is not None} | self.options
         if self.model is not None:
@@ -261,14 +264,15 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
 
 
 class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """How long requests, answers and market data take, in milliseconds, or as a run measured it (``from``)."""
+    """The latencies of requests, answers and market data, in milliseconds or as measured by a run (``from``)."""
 
     rest_field: ClassVar[str] = "options"
 
     from_: Annotated[
         Path | None,
         Meta(
-            description="Folder of a run, or its latency.json: draw from what that bot measured, in place of the rest."
+            description="A run's folder or its latency.json: draw latencies from what that bot measured, instead of "
+            "the other options here."
         ),
     ] = None
     model: Annotated[str | None, Meta(description="A plugin's latency model. Default: constant.")] = None
@@ -280,7 +284,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
     options: Annotated[dict[str, Any], Meta(description="Any further options for the latency model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(latency model, its options); milliseconds are ints if whole, otherwise floats."""
+        """Return the latency model and its options. Milliseconds are ints if whole, otherwise floats."""
         if self.from_ is not None:
             return "measured", {"from": str(self.from_)}
         given = {"order_ms": self.order_ms, "answer_ms": self.answer_ms, "feed_ms": self.feed_ms}
@@ -311,7 +315,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
 
 
 class FillsConfig(_Section, frozen=True, kw_only=True):
-    """How to estimate a resting order's queue position. A bare word is the model."""
+    """The model that estimates a resting order's queue position. A bare word is the model."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -320,20 +324,22 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> FillsConfig:
-        """``fills: pessimistic``."""
+        """Parse ``fills: pessimistic``."""
         return cls(model=text)
 
     def choice(self) -> tuple[str, dict[str, Any]]:
-        """(fill model, its options)."""
+        """Return the fill model and its options."""
         return self.model, dict(self.options)
 
     def under(self, reading: str) -> FillsConfig:
-        """This section under another queue assumption: unchanged, or with that assumption and no options."""
+        """Return this section with another queue assumption: unchanged if it is the same, otherwise without options."""
         return self if reading == self.model else FillsConfig(model=reading)
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """Which documented figure of the exchange's rate limits to use if documents disagree. ``strict``: the lowest."""
+    """The choice between documented figures for the exchange's rate limits if documents disagree. ``strict`` means the
+    lowest.
+    """
 
     rest_field: ClassVar[str] = "rows"
 
@@ -352,7 +358,7 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> LimitsConfig:
-        """``limits: strict``."""
+        """Parse ``limits: strict``."""
         if text != "strict":
             raise ValueError(f"{text!r} is not valid; write strict, or a mapping of endpoints")
         return cls(strict=True)
@@ -383,7 +389,7 @@ class DataSource(_Section, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> DataSource:
-        """``data: ../backtest_data``."""
+        """Parse ``data: ../backtest_data``."""
         return cls(path=resolve_path(text, base))
 
     def __post_init__(self) -> None:
@@ -395,7 +401,7 @@ class DataSource(_Section, frozen=True, kw_only=True):
 
 
 class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """How `botkit backtest` runs."""
+    """Settings for `botkit backtest`."""
 
     data: Annotated[tuple[DataSource, ...], Meta(description="Recorded data: a path, or a list of sources.")] = ()
     from_: Annotated[str | None, Meta(description="Start, such as 2025-01-31 or 2025-01-31T09:00, in `timezone`.")] = (
@@ -409,7 +415,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
         Decimal | None,
-        Meta(description="What a taker pays on top of the price on candles: 0.0002 is 2 bp. Required for candles."),
+        Meta(description="How much worse than a candle's price a taker trades: 0.0002 is 2 bp. Required for candles."),
     ] = None
     latency: Annotated[LatencyConfig, Meta(description="Latency.")] = LatencyConfig()
     fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
@@ -418,7 +424,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     ] = 2
 
     def span(self, zone: ZoneInfo) -> tuple[Nanos | None, Nanos | None]:
-        """(start, end) in nanoseconds, end exclusive; None means that the data decides."""
+        """Return the start and the exclusive end in nanoseconds. None means that the data decides."""
         return moment(self.from_, zone), moment(self.to, zone, end=True)
 
     def __post_init__(self) -> None:
@@ -426,7 +432,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
 
 
 class EmulatorConfig(_Section, frozen=True, kw_only=True):
-    """How the local emulator of the exchange runs, and how a bot connects to one."""
+    """Settings for the local emulator of the exchange, and for connecting a bot to one."""
 
     account: Annotated[AccountConfig | None, Meta(description="Account at an external emulator.")] = None
     market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
@@ -452,12 +458,12 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
 
 
 class LiveConfig(_Section, frozen=True, kw_only=True):
-    """How a bot trades with real money."""
+    """Settings for trading with real money."""
 
     confirm: Annotated[bool, Meta(description="Must be true before real orders are sent.")] = False
     guard_s: Annotated[
         Annotated[int, Bound(least=5)] | None,
-        Meta(description="A second process cancels everything if the bot is silent this long."),
+        Meta(description="A second process cancels all of the bot's orders if the bot is silent for this long."),
     ] = None
     on_stop: Annotated[OnStop, Meta(description="What happens to open orders when the bot stops.")] = "cancel"
     latest_accept_s: Annotated[
@@ -480,11 +486,11 @@ class NotifyConfig(_Section, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> NotifyConfig:
-        """``notify: [bell]``."""
+        """Parse ``notify: [bell]``."""
         return cls(use=text)
 
     def __repr__(self) -> str:
-        return f"NotifyConfig(use={self.use!r}, hidden)"  # its options contain tokens
+        return f"NotifyConfig(use={self.use!r}, hidden)"  # hidden, because its options contain tokens
 
     __str__ = __repr__
 
@@ -497,23 +503,27 @@ class LogConfig(_Section, frozen=True, kw_only=True):
     record_mb: Annotated[
         int,
         Bound(least=1),
-        Meta(description="Space for recordings (`botkit replay`) in MB: old runs are deleted, then recording stops."),
+        Meta(
+            description="Space for recordings (`botkit replay`) in MB. When it is full, old runs are deleted; if "
+            "that is not enough, recording stops."
+        ),
     ] = 1024
     journal_days: Annotated[
         int,
         Bound(least=1),
-        Meta(description="Days that final orders without fills stay in the journal; fills stay forever."),
+        Meta(description="How many days final orders without fills stay in the journal. Fills stay forever."),
     ] = 7
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> LogConfig:
-        """``log: debug``."""
+        """Parse ``log: debug``."""
         if text not in ("debug", "info", "warning", "error"):
             raise ValueError(f"{text!r} is not a level; write one of debug, info, warning, error")
         return cls(level=text)  # type: ignore[arg-type]
 
 
-# -- the whole --------------------------------------------------------------------------------------------------------
+# -- the whole file
+# -------------------------------------------------------------------------------------------------------
 
 
 class BotConfig(_Section, frozen=True, kw_only=True):
@@ -539,10 +549,10 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     timezone: Annotated[str, Meta(description="Time zone for trading days, timers and times in this file.")] = (
         "Asia/Taipei"
     )
-    reserve: Annotated[dict[Currency, Amount], Meta(description='Never traded: {btc: "1"}.')] = {}
+    reserve: Annotated[dict[Currency, Amount], Meta(description='Money that is never traded, such as {btc: "1"}.')] = {}
     amount_step: Annotated[
         Literal["amountPrecision", "basePrecision"] | dict[PairName, Literal["amountPrecision", "basePrecision"]],
-        Meta(description="The step for order amounts, for all pairs or by pair."),
+        Meta(description="The step for order amounts, for all pairs or for each pair."),
     ] = "basePrecision"
     bar_grace_ms: Annotated[
         Annotated[int, Bound(least=0, most=3_600_000)] | None,
@@ -550,7 +560,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     ] = None
     max_book_age_s: Annotated[
         Annotated[int, Bound(least=1, most=86_400)],
-        Meta(description="Refuse market orders while the book is older than this."),
+        Meta(description="Refuse market orders while the latest book is older than this."),
     ] = MAX_BOOK_AGE_S
     seed: Annotated[Seed, Meta(description="Seed for everything random.")] = 0
     limits: Annotated[LimitsConfig, Meta(description="Rate limits: strict, or settings by endpoint.")] = LimitsConfig()
@@ -567,28 +577,28 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def simulated_fees(self) -> tuple[FeesConfig, str]:
-        """Fees for the emulator that botkit starts and for paper trading, with their section: `emulator`, or else
-        `backtest`.
+        """The fees for the emulator that botkit starts and for paper trading, with their section: `emulator`, or
+        else `backtest`.
         """
         if self.emulator.fees is not None:
             return self.emulator.fees, "emulator.fees"
         return self.backtest.fees, "backtest.fees"
 
     def bar_grace_ns(self, speed: float = 1.0) -> Nanos:
-        """How long a bar built from trades waits for late ones, on a clock with this speed: trades are late in machine
-        time, however fast an emulator's time runs.
+        """Return how long a bar built from trades waits for late ones, on a clock with this speed: trades are late in
+        machine time, however fast an emulator's time runs.
         """
         if self.bar_grace_ms is not None:
             return self.bar_grace_ms * NS_PER_MS
         return max(_BAR_GRACE_MS * NS_PER_MS, int(_LATE_TRADE_MS * NS_PER_MS * speed))
 
     def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
-        """A pair's amount step, as accepted by `botkit.model.pairs.pairs_from_wire`."""
+        """Return a pair's amount step, as accepted by `botkit.model.pairs.pairs_from_wire`."""
         choice = self.amount_step.get(pair) if isinstance(self.amount_step, dict) else self.amount_step
         return "amount" if choice == "amountPrecision" else "base"
 
     def strategy(self, label: str) -> StrategyConfig:
-        """The strategy with that name. Raises KeyError."""
+        """Return the strategy with that name. Raises KeyError."""
         for strategy in self.strategies:
             if strategy.label == label:
                 return strategy
@@ -596,7 +606,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.name.lower() in _RESERVED:
-            raise FieldError("name", f"{self.name!r} cannot be a folder on Windows; choose another name")
+            raise FieldError("name", f"a folder on Windows cannot be named {self.name!r}; choose another name")
         if not self.strategies:
             raise FieldError("strategies", "a bot needs a strategy; add `- {use: ..., params: {...}}`")
         self._check_strategies()
@@ -621,19 +631,21 @@ class BotConfig(_Section, frozen=True, kw_only=True):
                     f"two strategies are named {strategy.label!r}; give each a `name` of its own",
                 )
             if strategy.label.lower() in _RESERVED:
-                raise FieldError(("strategies", index, "name"), "this cannot be a folder on Windows; choose another")
+                raise FieldError(
+                    ("strategies", index, "name"), "a folder on Windows cannot have this name; choose another"
+                )
             seen[strategy.label.lower()] = index
             percent += strategy.capital_percent or 0
             if percent > 100:
                 raise FieldError(
                     ("strategies", index, "capital"),
-                    f"the shares add up to {percent} %; lower them to a total of at most 100 %",
+                    f"the shares add up to {percent} %; lower them to at most 100 % in total",
                 )
 
     def _check_zone(self) -> None:
         try:
             ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError):  # OSError, because "Asia" is a folder in the zone database
+        except (KeyError, ValueError, OSError):  # catch OSError too, because "Asia" is a folder in the zone database
             raise FieldError(
                 "timezone", f"{self.timezone!r} is not a time zone; {_zone_suggestion(self.timezone)}"
             ) from None

@@ -1,4 +1,4 @@
-"""Secrets: read from the environment or a private file when a mode needs them, and never shown.
+"""Reads secrets from the environment or a private file when a mode needs them, and never shows them.
 
 A configuration names them as ``${NAME}``. Nothing here prints a value, and errors name places, never contents.
 """
@@ -40,7 +40,8 @@ class AccountKeys(msgspec.Struct, frozen=True):
 
 
 def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section: str = "account") -> AccountKeys:
-    """The credentials in ``account:`` or ``emulator.account``; the environment takes precedence over ``secrets_file``.
+    """Return the credentials in ``account:`` or ``emulator.account``. The environment takes precedence over
+    ``secrets_file``.
 
     Raises ConfigError if the section or a named secret is missing, or if others can read a file with secrets.
     """
@@ -55,21 +56,23 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
 
 
 def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> set[str]:
-    """The credentials of the account that a mode uses, which must not appear in any output."""
+    """Return the credentials of the account that a mode uses, which must not appear in any output."""
     section = "account" if mode == "live" else "emulator.account"
     try:
         account = resolve_account(loaded, environ, section=section)
     except ConfigError:
-        return set()  # if the mode needs the account, its own wiring reports this
+        return set()  # if the mode needs the account, its own wiring reports the error
     return {account.key, account.secret}
 
 
 def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[str]:
-    """The password of a shared ledger, as it is and as its address spells it; it must not appear in any output."""
+    """Return a shared ledger's password, both as it is and as its address spells it. It must not appear in any
+    output.
+    """
     try:
         spelt = urlsplit(resolve_ledger(loaded, environ) or "").password
     except (ConfigError, ValueError):
-        return set()  # its own wiring reports this
+        return set()  # its own wiring reports the error
     return {spelt, unquote(spelt)} if spelt else set()
 
 
@@ -78,7 +81,7 @@ class SecretOptions:
 
     def __init__(self, loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
         self._resolver = _Resolver(loaded, environ, loaded.config.account, "account")
-        #: the values filled in, which must not appear in any output
+        #: the values that were filled in, which must not appear in any output
         self.found: set[str] = set()
 
     def resolve(self, value: Any, where: str) -> Any:
@@ -90,13 +93,13 @@ class SecretOptions:
         if not isinstance(value, str):
             return value
         text = self._resolver.substitute(value, where)
-        if text != value or "://" in text:  # a notifier's address contains its token, filled in or not
+        if text != value or "://" in text:  # a notifier's address contains its token, whether filled in or not
             self.found.add(text)
         return text
 
 
 def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | None:
-    """``limits.ledger`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
+    """Return ``limits.ledger`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
 
     Raises ConfigError when a name is missing, or when a password is written into a file that others can read.
     """
@@ -110,7 +113,9 @@ def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | No
 
 
 def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None:
-    """A ledger's address from a command line, with each ``${NAME}`` taken from the environment. Raises ConfigError."""
+    """Return a ledger's address from a command line, with each ``${NAME}`` taken from the environment. Raises
+    ConfigError.
+    """
     if text is None:
         return None
     if has_written_password(text):
@@ -169,7 +174,7 @@ class _Resolver:
 
 
 def read_secrets(path: Path, where: str) -> dict[str, str]:
-    """Read NAME=value lines from a file that only its owner can read; ``#`` starts a comment line. Raises
+    """Read NAME=value lines from a file that only its owner can read. ``#`` starts a comment line. Raises
     ConfigError.
     """
     check_private(path, where)
@@ -196,7 +201,9 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
 
 
 def check_private(path: Path, where: str) -> None:
-    """Refuse a file with secrets that others can read. On Windows, which has no such modes, every file passes."""
+    """Raise ConfigError if others can read a file with secrets. On Windows, which has no such modes, every file
+    passes.
+    """
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):

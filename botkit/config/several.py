@@ -9,13 +9,13 @@ from botkit.config.load import LoadedConfig
 
 
 def clashes(all_loaded: Sequence[LoadedConfig]) -> list[str]:
-    """Messages about what two configurations must not share: names and log files."""
+    """Return messages about what two configurations must not share: names and log files."""
     problems = []
     names: dict[str, LoadedConfig] = {}
     logs: dict[Path, LoadedConfig] = {}
     for loaded in all_loaded:
         config = loaded.config
-        # on file systems that ignore case, folders with these names are the same
+        # on file systems that ignore case, these names mean the same folder
         first = names.setdefault(config.name.lower(), loaded)
         if first is not loaded:
             problems.append(

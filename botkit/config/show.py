@@ -22,14 +22,16 @@ _BARE = re.compile(r"[A-Za-z0-9./_][A-Za-z0-9./_%-]*\Z", re.ASCII)
 
 
 def resolved(loaded: LoadedConfig) -> dict[str, Any]:
-    """The whole configuration as plain data, secrets hidden (``${NAME}`` stays, because it reveals nothing)."""
+    """Return the whole configuration as plain data, with secrets hidden (``${NAME}`` stays, because it reveals
+    nothing).
+    """
     result = _hide(plain_config(loaded.config), ())
     assert isinstance(result, dict)
     return result
 
 
 def resolved_yaml(loaded: LoadedConfig, *, with_origins: bool = False) -> str:
-    """The whole configuration as YAML, optionally with each value's origin as a comment."""
+    """Return the whole configuration as YAML, optionally with each value's origin as a comment."""
     lines: list[tuple[str, str]] = []
     origins = loaded.origins() if with_origins else {}
     _write(resolved(loaded), (), lines, origins)
@@ -40,7 +42,7 @@ def resolved_yaml(loaded: LoadedConfig, *, with_origins: bool = False) -> str:
 
 
 def origin_rows(loaded: LoadedConfig) -> list[dict[str, Any]]:
-    """One row per value: key, value (numbers as exact text), origin."""
+    """Return one row per value: key, value (numbers as exact text) and origin."""
     origins = loaded.origins()
     return [
         {
@@ -102,5 +104,5 @@ def _scalar(value: Any) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # not json.dumps: it writes characters beyond 16 bits as two surrogates, which YAML reads as two characters
+    # not json.dumps, which writes characters beyond 16 bits as two surrogates that YAML reads as two characters
     return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

@@ -40,7 +40,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?\Z", re.ASCII)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where text came from: a file, or one ``--set`` argument. Relative paths in it start at ``base``."""
+    """The origin of some text: a file, or one ``--set`` argument. Relative paths in it start at ``base``."""
 
     name: str
     base: Path
@@ -48,9 +48,9 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """One value in the file: a scalar, a list of nodes or a mapping of nodes, with its line.
+    """A value in the file, with its line: a scalar, a list of nodes or a mapping of nodes.
 
-    ``quoted``: the text was in quotes, which decides whether it can be a number, true or false.
+    ``quoted`` means that the text was in quotes, so it cannot be a number, true or false.
     """
 
     value: str | list[Node] | dict[str, Node]
@@ -61,7 +61,7 @@ class Node(msgspec.Struct, frozen=True):
     key_lines: dict[str, int] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Node({self.where})"  # the value may be a secret
+        return f"Node({self.where})"  # not shown, because the value may be a secret
 
     @property
     def where(self) -> str:
@@ -69,15 +69,15 @@ class Node(msgspec.Struct, frozen=True):
         return place(self.source, self.line)
 
     def key_where(self, key: str) -> str:
-        """The place of a key in this mapping."""
+        """Return the place of a key in this mapping."""
         if key in self.key_lines:
             return place(self.source, self.key_lines[key])
-        # if --set added this key, the mapping is from the file but the value is not
+        # if --set added this key, the mapping comes from the file but the value does not
         return self.value[key].where if isinstance(self.value, dict) and key in self.value else self.where
 
 
 def place(source: Source, line: int) -> str:
-    """A position as shown in errors and origins."""
+    """Return a position as shown in errors and origins."""
     return f"{source.name}:{line}" if source.is_file else source.name
 
 
@@ -95,7 +95,7 @@ def read_source(path: Path) -> Node:
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # Windows reports a folder as a missing permission
+        if path.is_dir():  # Windows reports a folder as a permission error
             raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: the file cannot be read ({reason}); check its permissions") from None
@@ -123,7 +123,7 @@ def parse_text(text: str, source: Source) -> Node:
         line = mark.line + 1 if mark is not None else 1
         what = ", ".join(part for part in (error.context, error.problem) if part)
         lines = text.splitlines()
-        # braces within { } end the mapping, so a bare ${NAME} works only on a line of its own
+        # within { }, braces end the mapping, so a bare ${NAME} works only on a line of its own
         bare = "${" in lines[line - 1] if line <= len(lines) else False
         mend = "put ${NAME} in quotes within { }" if bare else "check indentation, colons and quotes"
         raise ConfigError(f"{place(source, line)}: this is not valid YAML ({what}); {mend}") from None
@@ -132,7 +132,7 @@ def parse_text(text: str, source: Source) -> Node:
         raise ConfigError(
             f"{place(source, line)}: the text contains a control character that YAML does not allow; remove it"
         ) from None
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # such as an escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # for example an escape beyond Unicode
         raise ConfigError(f"{source.name}: this is not valid YAML ({error}); check escapes and quotes") from None
 
 
@@ -211,7 +211,7 @@ def _last_text(fields: dict[str, Node]) -> str:
 
 
 def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
-    """True if a key is the second part of a number such as 1,000,000: three digits after a value that ends in
+    """Return True if a key is the second part of a number such as 1,000,000: three digits after a value that ends in
     digits.
     """
     if key.quoted or not isinstance(key.value, str) or not re.fullmatch(r"[0-9]{3}(\.[0-9]+)?", key.value):
@@ -220,7 +220,7 @@ def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
 
 
 def plain_value(node: Node) -> Any:
-    """The node as plain data if no type is declared: None, bool, int, Decimal, str, list, dict.
+    """Return the node as plain data for a field without a declared type: None, bool, int, Decimal, str, list, dict.
 
     Text in quotes stays text; a bare decimal becomes an exact Decimal.
     """
@@ -233,7 +233,7 @@ def plain_value(node: Node) -> Any:
 
 
 def resolve_plain(text: str) -> bool | int | Decimal | str | None:
-    """The value of a bare word: null (or nothing), true, false, an integer, or a plain decimal; anything else is
+    """Return the value of a bare word: null (or nothing), true, false, an integer, or a plain decimal. Anything else is
     text.
     """
     if text in ("", "null"):
@@ -250,14 +250,14 @@ def resolve_plain(text: str) -> bool | int | Decimal | str | None:
 
 
 def exact_figure(text: str) -> int | Decimal | None:
-    """The exact number that a text (with or without quotes) represents; None if it is not a plain number."""
+    """Return the exact number that a text (with or without quotes) represents, or None if it is not a plain number."""
     value = resolve_plain(text)
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 def spelling_hint(text: str) -> str | None:
-    """What to write instead of a spelling that other YAML readers would read as a bool or number; None for any other
-    text.
+    """Return what to write instead of a spelling that other YAML readers would read as a bool or number, or None for
+    any other text.
 
     ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000"; likewise for ``22:22`` and ``1e3``.
     """

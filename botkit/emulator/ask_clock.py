@@ -1,4 +1,4 @@
-"""The clock of an emulator in another process."""
+"""Reads the clock of an emulator in another process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.errors import ConfigError
 
 
 async def emulator_clock(rest: str, speed: float | None) -> EmulatorClock:
-    """Read the clock of an emulator elsewhere, whose time may run faster than the machine's.
+    """Return the clock of an emulator in another process, whose time may run faster than the machine's.
 
     Raises ConfigError if no emulator answers.
     """

@@ -1,7 +1,7 @@
 """Authenticates requests: the three headers, checked exactly as received.
 
 The signature covers the text of the payload header, in either base64 alphabet; the header is decoded only after that
-check. Any key order, white space, and an empty or missing identity are accepted, because real clients send all of these
+check. Any key order, white space, and an empty or missing identity are accepted, because real clients send all of them
 (API 2.2).
 """
 
@@ -27,7 +27,7 @@ from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.model.clock import NS_PER_MS, Nanos
 
-#: how many POST signatures the strict switch remembers, to refuse repeats
+#: how many POST signatures are remembered to refuse repeats when the switch is strict
 _REMEMBERED = 10_000
 
 
@@ -51,7 +51,7 @@ class Authenticator:
         """Return the account's email. ``body`` is None for GET, DELETE and WebSocket upgrades. Raises RefusedError.
 
         ``machine_now`` is set if the exchange's time runs faster than the machine's, because a client that does not
-        know this uses the machine's time.
+        know about this uses the machine's time.
         """
         email, payload, signature = self._verified(headers)
         if body is None:

@@ -1,4 +1,4 @@
-"""The emulator's clock: the machine's time sped up by a factor, or held and moved by hand (lockstep)."""
+"""The emulator's clock, which runs faster than the machine's by a factor, or is held and moved by hand (lockstep)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class MachineTime:
 
     #: nanoseconds since the epoch; may be set forward or back
     wall_ns = staticmethod(time.time_ns)
-    #: nanoseconds of a counter that is never adjusted
+    #: nanoseconds on a counter that is never adjusted
     monotonic_ns = staticmethod(time.monotonic_ns)
 
 
@@ -38,7 +38,7 @@ class EmulatorClock:
         self._since = self._monotonic()
 
     def now(self) -> Nanos:
-        """The exchange's time, in nanoseconds since the epoch. It never goes back."""
+        """Return the exchange's time, in nanoseconds since the epoch. It never goes back."""
         if self.held:
             return self._from
         passed = self._monotonic() - self._since
@@ -50,7 +50,7 @@ class EmulatorClock:
         self._from = max(self._from, to)
 
     def hold(self) -> None:
-        """Stop."""
+        """Stop the clock."""
         self._from = self.now()
         self.held = True
 

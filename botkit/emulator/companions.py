@@ -1,4 +1,4 @@
-"""Markets for the pairs that the synthetic market lacks, each modelled on a pair that it has.
+"""Generates markets for the pairs that the synthetic market lacks, each modelled on a pair that it has.
 
 A companion's rows are its model's rows with prices multiplied and amounts divided by a factor. If its quote currency
 differs from the model's, prices are also divided by that currency's current price, so that there is no arbitrage.
@@ -17,14 +17,16 @@ from botkit.model.pairs import Pair
 
 
 class Model(msgspec.Struct, frozen=True):
-    """price = the model pair's price x ``factor``, divided by the price of the pair ``by`` if one is set."""
+    """The pair on which a companion is modelled: its price is multiplied by ``factor``, and divided by the price of the
+    pair ``by`` if one is set.
+    """
 
     pair: str
     factor: float
     by: str = ""
 
 
-#: factors relative to ether in 2025; only the order of magnitude matters
+#: factors relative to ether's price in 2025, of which only the order of magnitude matters
 MODELS: Mapping[str, Model] = {
     "usdc_twd": Model("usdt_twd", 0.9998),
     "sol_twd": Model("eth_twd", 0.052),
@@ -56,7 +58,7 @@ class Companions:
         self._mids: dict[str, float] = {}  # the last price of each pair used as a divisor
 
     def rows(self, columns: list[MarketColumns]) -> list[MarketColumns]:
-        """The companions' rows for a chunk of the synthetic market."""
+        """Return the companions' rows for a chunk of the synthetic market."""
         books = {str(part.pair): part for part in columns if isinstance(part, BookColumns)}
         candles = {str(part.pair): part for part in columns if isinstance(part, CandleColumns)}
         found: list[MarketColumns] = []
@@ -80,14 +82,14 @@ class Companions:
         return found
 
     def _factor(self, pair: Pair, model: Model, part: TradeColumns | BookColumns, by: BookColumns | None) -> _Floats:
-        """The factor for the model's ticks, row by row."""
+        """Return the factor for each row's ticks in the model."""
         shift = 10.0 ** (pair.rules.price_decimals - part.pair.rules.price_decimals)
         factor = np.full(len(part), model.factor * shift)
         if not model.by:
             return factor
         last = self._mids.get(model.by)
         if by is None:
-            assert last is not None, "candles, or books of the divisor pair, must come first"
+            assert last is not None, "candles or books for the divisor pair must come first"
             return factor / last
         mids = _mid(by)
         rows = np.searchsorted(by.received, part.received, side="right") - 1
@@ -116,7 +118,7 @@ def _mid(books: BookColumns) -> _Floats:
 
 
 def _lots(pair: Pair, model_pair: Pair, lots: IntArray, model: Model) -> IntArray:
-    """Amounts of equal value, in whole display steps, at least one."""
+    """Return amounts of equal value, in whole display steps and at least one step."""
     step = int(10 ** (pair.rules.amount_decimals - pair.rules.display_decimals))
     shift = 10.0 ** (pair.rules.amount_decimals - model_pair.rules.amount_decimals)
     scaled: IntArray = (lots * (shift / model.factor) / step).astype(np.int64)
@@ -126,7 +128,7 @@ def _lots(pair: Pair, model_pair: Pair, lots: IntArray, model: Model) -> IntArra
 
 def _trades(pair: Pair, part: TradeColumns, factor: _Floats, model: Model) -> TradeColumns:
     ticks = np.maximum(1, np.floor(part.ticks * factor)).astype(np.int64)
-    # with wide ticks, buys and sells must not meet at one price: asks are moved up, so move purchases up as well
+    # with wide ticks, buys and sells must not meet at one price; asks are moved up, so purchases must be too
     ticks = ticks + (part.side > 0)
     return TradeColumns(pair, part.received, part.time, ticks, _lots(pair, part.pair, part.lots, model), part.side)
 

@@ -1,4 +1,4 @@
-"""The control interface under ``/_emulator/``: for tests and drivers, on loopback only.
+"""The control interface under ``/_emulator/``, for tests and drivers, on loopback only.
 
     curl -s $E/_emulator/state                                   accounts, orders, balances, market, sockets
     curl -s $E/_emulator/counters                                requests, refusals, busiest window by endpoint
@@ -59,8 +59,8 @@ class _Resume(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def control(emulator: Emulator, request: web.BaseRequest) -> web.Response:
-    """Answer a control request: 200 with JSON, 400 with ``{"error"}``, 403 for another Host, 404."""
-    # otherwise a web page open in a browser could reach loopback under its own host name
+    """Answer a control request with 200 and JSON, 400 and ``{"error"}``, 403 for another Host, or 404."""
+    # without this, a web page in a browser could reach loopback under its own host name
     host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
     if host not in _HOSTS or request.headers.get("Origin"):
         return _json({"error": "the control interface only answers on loopback"}, 403)
@@ -140,7 +140,9 @@ def _deposit(emulator: Emulator, deposit: _Deposit) -> Any:
     units = to_units(deposit.amount)
     currency = deposit.currency.lower()
     if currency not in emulator.venue.currencies or units <= 0:
-        raise ValueError(f"{deposit.amount} {deposit.currency}: use a positive amount of a listed currency")
+        raise ValueError(
+            f"{deposit.amount} {deposit.currency} cannot be deposited; use a positive amount of a listed currency"
+        )
     made = emulator.wallet.deposit(deposit.account, currency, units)
     if not emulator.clock.held:
         emulator.advance(emulator.venue.now)
@@ -153,7 +155,7 @@ def _time(emulator: Emulator) -> dict[str, Any]:
 
 
 def counters(emulator: Emulator) -> dict[str, Any]:
-    """Requests, refusals and the busiest window for each endpoint; frame totals."""
+    """Return requests, refusals and the busiest window for each endpoint, and the total number of frames."""
     limits = emulator.venue.limits
     return {
         "received": emulator.received,
@@ -164,7 +166,9 @@ def counters(emulator: Emulator) -> dict[str, Any]:
 
 
 def state(emulator: Emulator) -> dict[str, Any]:
-    """Balances, open orders and totals for every account; the market; sockets. Never keys or secrets."""
+    """Return balances, open orders and totals for every account, the market and the sockets, but never keys or
+    secrets.
+    """
     venue = emulator.venue
     accounts = {}
     for email, rows in venue.rows.items():

@@ -1,4 +1,4 @@
-"""Faults injected on command or at random into requests, sockets or the whole exchange.
+"""Injects faults into requests, sockets or the whole exchange, on command or at random.
 
 A fault has a kind, a place and a frequency: ``count`` times, with probability ``share``, for ``for_s`` seconds of the
 exchange's time. Random draws are keyed by seed, fault and request number, so a run can be repeated.
@@ -14,12 +14,13 @@ from typing import Any, Final
 
 import msgspec
 
+from botkit.emulator.find_pattern import endless
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.sim.draws import keyed
 
-#: kind -> its effect, including the meaning of ``value`` if it has one
+#: each kind's effect, including the meaning of ``value`` if it has one
 REQUEST_KINDS: Final[dict[str, str]] = {
     "delay_request": "arrives `value` ms late, plus up to `jitter` ms",
     "delay_answer": "is answered `value` ms late, plus up to `jitter` ms",
@@ -70,24 +71,24 @@ KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
 _STATUS: Final = (200, 599, "an HTTP status from 200 to 599")
 _WAIT_MS: Final = (0, 86_400_000, "from 0 to 86400000 ms, a day")
 _SIZE_MB: Final = (0, 100, "from 0 to 100 MB")
-#: bounds of `value`, and their wording
+#: the bounds of `value`, and how to word them
 _VALUES: Final[dict[str, tuple[float, float, str]]] = {
     **dict.fromkeys(("delay_request", "delay_answer", "late_arrival", "slow_body"), _WAIT_MS),
     **dict.fromkeys(("error_before", "error_after", "ws_refuse"), _STATUS),
     **dict.fromkeys(("huge", "ws_huge"), _SIZE_MB),
     "lagging": (0, 10**12, "from 0 to 10^12 ms"),
     "ws_close": (1000, 4999, "a code from 1000 to 4999"),
-    "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year, 31536000000 ms, either way"),
+    "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year (31536000000 ms) in either direction"),
 }
-#: longest address or replacement, and most faults in force at once
+#: the longest address or replacement, and the largest number of active faults
 _PUT_MAX, _FAULTS_MAX = 1_000, 1_000
-#: place -> kind of fault -> its effect
+#: for each place, the kinds of faults with their effects
 FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
     "requests": REQUEST_KINDS,
     "sockets": _SOCKET_KINDS,
     "the whole exchange": GLOBAL_KINDS,
 }
-#: kinds that need these fields
+#: the fields that some kinds need
 _NEEDS: Final = {
     "redirect": ("put",),
     "ws_redirect": ("put",),
@@ -98,7 +99,7 @@ _NEEDS: Final = {
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair under maintenance.
+    """A fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair under maintenance.
 
     ``put`` can refer to groups in ``find``, as in `re.sub`.
     """
@@ -157,6 +158,9 @@ class Faults:
             raise ConfigError(
                 f"fault: find {fault.find!r} and put {fault.put!r} do not work together: {error}"
             ) from None
+        why = endless(fault.find or "")
+        if why is not None:
+            raise ConfigError(f"fault: find {fault.find!r} {why}")
         self._count += 1
         fault.id, fault.seen, fault.fired = self._count, 0, 0
         fault.until = None if fault.for_s is None else now + int(fault.for_s * NS_PER_S)
@@ -164,13 +168,13 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int | None = None) -> list[Fault]:
-        """Remove one fault, or all; returns the removed ones."""
+        """Remove one fault, or all of them, and return the removed ones."""
         gone = [fault for fault in self.rules if fault_id is None or fault.id == fault_id]
         self.rules = [fault for fault in self.rules if fault not in gone]
         return gone
 
     def strike(self, place: str, kinds: Mapping[str, str], now: Nanos) -> list[Fault]:
-        """The faults that affect this request or frame."""
+        """Return the faults that affect this request or frame."""
         struck = []
         for fault in self.rules:
             if fault.kind not in kinds or fault.where not in ("*", place):
@@ -191,19 +195,19 @@ class Faults:
         return keyed(self._seed, 1000 + fault.id, number) / 2**64
 
     def draw(self, fault: Fault, number: int) -> float:
-        """A number from 0 to 1, the same whenever the same fault occurs for the nth time."""
+        """Return a number from 0 to 1 that is the same whenever the same fault occurs for the nth time."""
         return self._draw(fault, -fault.seen * 100_003 - number)
 
     def wait_ms(self, fault: Fault) -> float:
-        """How long a delay lasts: its value plus part of its jitter."""
+        """Return how long a delay lasts: its value plus part of its jitter."""
         return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
 
     def has_expired(self, now: Nanos) -> bool:
-        """True if the accounts' keys are refused."""
+        """Return True if the accounts' keys are refused."""
         return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
-        """How far faults shift the exchange's clock ahead, in ms."""
+        """Return how far faults shift the exchange's clock ahead, in ms."""
         return sum(
             int(fault.value or 0)
             for fault in self.rules
@@ -212,7 +216,7 @@ class Faults:
 
 
 def _check_figures(fault: Fault) -> None:
-    """Refuse figures and texts that no answer could carry. Raises ConfigError."""
+    """Check that an answer could carry these figures and texts. Raises ConfigError if not."""
     value, (least, most, said) = fault.value, _VALUES.get(fault.kind, (-math.inf, math.inf, ""))
     if value is not None and not (math.isfinite(value) and least <= value <= most):
         raise ConfigError(f"fault: value of {fault.kind} is {value:g}; it is {said or 'a number'}")

@@ -35,7 +35,7 @@ from botkit.model.requests import Answer
 from botkit.sim.publication import Levels
 from botkit.sim.publish import ACCOUNT_EVENTS
 
-_EVENT = 14  # kind of draw
+_EVENT = 14  # distinguishes these random draws from others
 _LIMIT_DEFAULT = 5
 _HISTORY_ROWS = 100
 
@@ -60,11 +60,11 @@ class Subscriber:
         self.outlet = outlet
         self.pairs = pairs
         self.account = account
-        self.shown: dict[str, tuple[Levels, Levels]] = {}  # the book last sent, rounded
+        self.shown: dict[str, tuple[Levels, Levels]] = {}  # the last book that was sent, rounded
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A delivery in lockstep: an answer (``request`` is its number) or a frame (``event_id``)."""
+    """A delivery in lockstep: either an answer (``request`` is its number) or a frame (``event_id``)."""
 
     at: Nanos
     kind: str
@@ -75,16 +75,16 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str = ""
     request: int = 0
     status: int = 0
-    #: frames with the same number (not 0) belong to one match: together they are one input to the bot
+    #: frames with the same number (not 0) belong to one match, and together form one input to the bot
     group: int = 0
 
 
 def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
-    """The pairs and levels in a public stream's URL; None if the exchange would refuse the upgrade.
+    """Return the pairs in a public stream's URL with their numbers of levels, or None if the exchange would refuse the
+    upgrade.
 
     An unknown pair makes a path invalid, but is silently dropped from ``?pairs=``; an unsupported number of levels
-    becomes
-    5.
+    becomes 5.
     """
     in_query = not path_part and bool(query_pairs)
     wanted: dict[str, int] = {}
@@ -108,8 +108,8 @@ class Hub:
         self._public: dict[tuple[str, str], list[Subscriber]] = {}
         self._private: dict[tuple[str, str], list[Subscriber]] = {}
         self._events = 0
-        self._at: Nanos = 0  # of the last frame built
-        self._group = 0  # of the delivery being sent
+        self._at: Nanos = 0  # belongs to the last frame that was built
+        self._group = 0  # belongs to the delivery that is being sent
         self._ticker_at: dict[str, Nanos] = {}
         self._active_final = venue.switches.on("active_final")
         self._last_is_range = venue.switches["ticker_range"] == "last"
@@ -118,10 +118,10 @@ class Hub:
         self.frames = 0
         self.sockets = 0
 
-    # -- listeners ------------------------------------------------------------------------------------------------
+    # -- subscribers ----------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
-        """Add a socket, and push what the exchange sends first."""
+        """Add a socket, and push the frames that the exchange sends first."""
         self.sockets += 1
         stream = subscriber.stream.id
         now = self._venue.now
@@ -221,7 +221,9 @@ class Hub:
     # -- frames ---------------------------------------------------------------------------------------------------
 
     def _envelope(self, at: Nanos, acted: Nanos | None = None) -> dict[str, Any]:
-        """What every frame begins with: one that is told at ``at`` bears the time at which the exchange ``acted``."""
+        """Return the fields with which every frame begins. A frame delivered at ``at`` bears the time at which the
+        exchange ``acted``.
+        """
         self._events += 1
         self._at = at
         stamp = (at if acted is None else acted) // NS_PER_MS
@@ -328,7 +330,7 @@ def _rounded(levels: Levels, unit: int) -> Levels:
 
 
 def stream_of(path: str) -> tuple[StreamPath, str] | None:
-    """The stream for a path below the WebSocket base, and the rest of the path; None if no stream matches."""
+    """Return the stream for a path below the WebSocket base and the rest of the path, or None if no stream matches."""
     path = path.rstrip("/")
     for stream in STREAMS.values():
         if stream.private:

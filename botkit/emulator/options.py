@@ -1,4 +1,4 @@
-"""The options of an emulator: accounts, balances, market, speed, switches."""
+"""An emulator's options: accounts, balances, market, speed and switches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from botkit.model.money import to_units
 #: default balances of an account, in coins by currency
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
-#: the highest speed: beyond it the market cannot be generated in time
+#: the highest speed; beyond it the market cannot be generated in time
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
@@ -29,7 +29,7 @@ _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     """An account: its email, key and secret, and its balances (units of 1e-8 by lowercase currency).
 
-    ``fees`` is a fee model of its own, because ranks follow an account's volume; None uses the emulator's.
+    ``fees`` is the account's own fee model, because ranks follow an account's volume; None means the emulator's.
     """
 
     email: str
@@ -39,22 +39,22 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeeModel | None = None
 
     def __repr__(self) -> str:
-        # no secret in any output, not even an invented one: a user may have typed a real one
+        # show no secret in any output, not even an invented one, because a user may have typed a real one
         return f"EmulatorAccount({self.email!r})"
 
 
-#: the account of an emulator started without one
+#: the account of an emulator that was started without one
 DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-key", secret="emulator-secret")
 
 
 class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How an emulator behaves.
+    """The options of an emulator.
 
-    ``market`` is None for the synthetic one, or the folder of a recorded tape. ``lockstep`` stops the clock: time then
-    moves by ``/_emulator/step`` alone. ``start`` (ns) is the first moment; by default the machine's time, or the
-    tape's beginning in lockstep. ``history_days`` of candles come before the synthetic market's first trade.
-    ``market_span`` (ns, the end excluded) is the part of the tape that is served; None serves all of it.
-    ``fees``, ``latency`` and ``queue`` are models of the simulated exchange; None takes rank 0, none, and the default
+    ``market`` is None for the synthetic one, or the folder of a recorded tape. ``lockstep`` stops the clock, so that
+    time moves only with ``/_emulator/step``. ``start`` (ns) is the first moment, by default the machine's time or, in
+    lockstep, the tape's beginning. ``history_days`` of candles come before the synthetic market's first trade.
+    ``market_span`` (ns, the end excluded) is the part of the tape that is served; None serves all of it. ``fees``,
+    ``latency`` and ``queue`` are models of the simulated exchange; None means rank 0, no latency, and the default
     reading.
     """
 
@@ -76,7 +76,7 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_book_age_s: int | None = None
 
     def all_accounts(self) -> tuple[EmulatorAccount, ...]:
-        """The accounts with their balances filled in."""
+        """Return the accounts with their balances filled in."""
         shared = self.balances if self.balances is not None else default_balances()
         accounts = self.accounts or (DEFAULT_ACCOUNT,)
         return tuple(
@@ -85,18 +85,18 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def default_balances() -> dict[str, int]:
-    """`DEFAULT_BALANCES` in units."""
+    """Return `DEFAULT_BALANCES` in units."""
     return {currency: to_units(amount) for currency, amount in DEFAULT_BALANCES.items()}
 
 
 def parse_account(text: str, environ: Mapping[str, str] = os.environ, *, where: str = "--account") -> EmulatorAccount:
-    """``EMAIL:KEY:SECRET``; each part may be ``${NAME}``, a variable of ``environ``.
+    """Parse ``EMAIL:KEY:SECRET``, in which each part may be ``${NAME}``, a variable in ``environ``.
 
-    Raises ConfigError with ``where``, which never shows the text, since a secret may be in it.
+    Raises ConfigError that begins with ``where`` and never shows the text, since it may contain a secret.
     """
     parts = [_from_environ(part, environ, where) for part in text.split(":")]
     if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
-        raise ConfigError(f"{where}: write it as EMAIL:KEY:SECRET, three parts without blanks (what was given is not)")
+        raise ConfigError(f"{where}: this is not of the form EMAIL:KEY:SECRET, three parts without blanks; correct it")
     return EmulatorAccount(email=parts[0], key=parts[1], secret=parts[2])
 
 
@@ -110,9 +110,9 @@ def _from_environ(part: str, environ: Mapping[str, str], where: str) -> str:
 
 
 def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[EmulatorAccount]:
-    """The accounts of a file: a line ``EMAIL:KEY:SECRET`` each; ``#`` starts a comment line.
+    """Return the accounts in a file of ``EMAIL:KEY:SECRET`` lines, in which ``#`` starts a comment line.
 
-    Raises ConfigError that names the line, and never shows it, and for a file that others can read.
+    Raises ConfigError, which names a wrong line but never shows it. The file must not be readable by others.
     """
     where = f"--accounts {path}"
     if not path.is_file():
@@ -134,7 +134,7 @@ def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[E
 
 
 def parse_balances(text: str) -> dict[str, int]:
-    """``twd=1000000,btc=1`` in units of 1e-8. Raises ConfigError."""
+    """Parse balances such as ``twd=1000000,btc=1`` into units of 1e-8. Raises ConfigError."""
     balances = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         currency, equals, amount = part.partition("=")
@@ -146,7 +146,7 @@ def parse_balances(text: str) -> dict[str, int]:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"--balance {part}: {error}") from None
         if units < 0:
-            raise ConfigError(f"--balance {part}: a balance is not negative")
+            raise ConfigError(f"--balance {part}: a balance must not be negative")
         balances[currency] = units
     return balances
 
@@ -160,9 +160,10 @@ def emulator_options(
     as_set: str | None = None,
     **more: Any,
 ) -> EmulatorOptions:
-    """Build options from text: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` sets other fields.
+    """Build options from text in the forms ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1`` and ``name=value``. ``more`` sets
+    other fields.
 
-    ``accounts_file`` holds more accounts, a line each; only its owner may be able to read it. Raises ConfigError.
+    ``accounts_file`` holds more accounts, one per line, and must not be readable by others. Raises ConfigError.
     """
     known = [parse_account(text) for text in accounts]
     if accounts_file is not None:
@@ -176,11 +177,11 @@ def emulator_options(
 
 
 def check_options(options: EmulatorOptions) -> None:
-    """Refuse invalid or contradictory options. Raises ConfigError."""
+    """Raise ConfigError for invalid or contradictory options."""
     if not 0 < options.speed <= SPEED_MAX:
-        raise ConfigError(f"--speed {options.speed:g}: a factor above 0 and at most {SPEED_MAX}")
+        raise ConfigError(f"--speed {options.speed:g}: the factor must be above 0 and at most {SPEED_MAX}")
     if not 0 <= options.history_days <= HISTORY_DAYS_MAX:
-        raise ConfigError(f"--history-days {options.history_days:g}: from 0 to {HISTORY_DAYS_MAX}")
+        raise ConfigError(f"--history-days {options.history_days:g}: it must be from 0 to {HISTORY_DAYS_MAX}")
     accounts = options.all_accounts()
     if len({account.email for account in accounts}) < len(accounts):
         raise ConfigError("--account: two accounts share an email")

@@ -23,7 +23,7 @@ _CONDITIONS: Final = {condition.value: condition for condition in Condition}
 
 
 def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
-    """The pair in a path or body, in upper or lower case. Raises RefusedError."""
+    """Return the pair named in a path or body, in upper or lower case. Raises RefusedError."""
     pair = pairs.get(name.lower())
     if pair is None:
         raise RefusedError(f"Unsupported trading pair {name.lower()}.")
@@ -31,7 +31,7 @@ def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
 
 
 def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool = False) -> OrderSpec:
-    """The order that a body describes. Raises RefusedError with the exchange's message."""
+    """Return the order that a body describes. Raises RefusedError with the exchange's message."""
     side = _SIDES.get(body.action.upper())
     kind = _TYPES.get(body.type.upper())
     if side is None:
@@ -45,7 +45,7 @@ def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool 
         raise RefusedError("Wrong parameter: timeInForce")
     client_id = body.client_id or 0  # 0 means none
     if not 0 <= client_id <= CLIENT_ID_MAX:
-        raise RefusedError("Wrong parameter: clientId")  # assumed (Q16)
+        raise RefusedError("Wrong parameter: clientId")  # this is assumed (Q16)
     rules = pair.rules
     price = stop = lots = spend = 0
     condition = None
@@ -94,7 +94,7 @@ def _number(text: str | None, what: str, decimals: int) -> int:
 
 
 def _share(percentage: int, side: Side, pair: Pair, account: Account) -> int:
-    """The amount of a sell that gives a percentage of the available balance, rounded down (Q27)."""
+    """Return the amount of a sell that gives a percentage of the available balance, rounded down (Q27)."""
     if side is not Side.SELL or not 1 <= percentage <= 100:
         raise RefusedError("Wrong parameter: percentage")
     return pair.rules.lots_of_units(account.available(pair.base) * percentage // 100)

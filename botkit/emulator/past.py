@@ -1,8 +1,8 @@
-"""Orders and executions that have long been final: in a temporary file in place of memory.
+"""Moves orders and executions that have long been final from memory to a temporary file.
 
-The exchange lists the orders of 90 days, and a long or fast run makes hundreds of thousands of them. So the newest few
-thousand of an account stay in memory, open ones always, and the rest goes into an SQLite file without a name, which
-vanishes with the process. Whoever lists or looks up orders sees no difference.
+The exchange lists 90 days of orders, and a long or fast run produces hundreds of thousands of them. So only open orders
+and an account's newest few thousand stay in memory. The rest goes into an unnamed SQLite file, which vanishes with the
+process. Listings and look-ups work the same for all of them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import ListOrders, ListTrades
 from botkit.sim.order import Account, Orders, Trades, VenueOrder, is_listed
 
-#: above so many orders or executions in memory, spill until so many are left
+#: with more orders or executions in memory than the first number, spill until the second number is left
 SPILL_AT, SPILL_TO = 4_000, 2_000
-#: an order stays in memory for so long after its end: its answer and its frames may still be on their way
+#: how long an order stays in memory after its end, because its answer and frames may still be on their way
 _RESTS: Nanos = NS_PER_MINUTE
 _NEVER: Nanos = (1 << 63) - 1
 
@@ -43,11 +43,11 @@ CREATE INDEX by_pair_trades ON trades (pair, place);
 
 
 class AccountPast:
-    """Takes an account's orders and executions out of memory, and finds them again."""
+    """Moves an account's orders and executions out of memory, and finds them again."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        # "" is a file without a name: SQLite keeps what is small in memory and removes the file when it is closed
+        # "" is an unnamed file: SQLite keeps small ones in memory, and removes the file when it is closed
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(_TABLES)
         self.orders = account.orders = _SpiltOrders(self)
@@ -66,12 +66,13 @@ class AccountPast:
     # -- out ------------------------------------------------------------------------------------------------------
 
     def is_due(self) -> bool:
-        """Whether there is much in memory."""
+        """Return whether so much is in memory that some of it should be spilt."""
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
-        """Move what is old out of memory; returns the ids of the orders. ``sums_of``: the sums of an order's executions
-        are kept with it."""
+        """Move old orders and executions out of memory and return the ids of the orders. ``sums_of`` gives the sums
+        over an order's executions, which are kept with it.
+        """
         going: list[VenueOrder] = []
         surplus = self.orders.in_memory - SPILL_TO
         for order in self.orders.present():
@@ -98,29 +99,29 @@ class AccountPast:
         self.orders.spilt += len(going)
         del self.trades[: len(old)]
         self.trades.spilt += len(old)
-        # where orders end faster than they may go, the next look waits for some more
+        # if orders end faster than they may be moved, the next check waits for some more
         self._look_at = max(SPILL_AT, self.orders.in_memory + SPILL_TO)
         return [order.order_id for order in going]
 
     # -- back -----------------------------------------------------------------------------------------------------
 
     def has_number(self, number: int) -> bool:
-        """Whether an order that was spilt has these digits."""
+        """Return whether a spilt order has these digits."""
         return self._db.execute("SELECT 1 FROM orders WHERE number = ?", (number,)).fetchone() is not None
 
     def order(self, order_id: str) -> VenueOrder | None:
-        """An order that was spilt."""
+        """Return a spilt order."""
         row = self._db.execute("SELECT body FROM orders WHERE id = ?", (order_id,)).fetchone()
         return None if row is None else self._order(row[0])
 
     def sums(self, order_id: str) -> list[int] | None:
-        """The sums that were kept with an order."""
+        """Return the sums that are kept with an order."""
         row = self._db.execute("SELECT sums FROM orders WHERE id = ?", (order_id,)).fetchone()
         found: list[int] | None = None if row is None else json.loads(row[0])
         return found
 
     def newest_orders(self, where: str = "1", *values: object, limit: int = -1) -> Iterator[VenueOrder]:
-        """Spilt orders, newest first."""
+        """Return spilt orders, newest first."""
         sql = f"SELECT body FROM orders WHERE {where} ORDER BY rank DESC LIMIT {limit}"
         return (self._order(body) for (body,) in self._db.execute(sql, values))
 
@@ -128,17 +129,19 @@ class AccountPast:
         return _order_of(self._account, self._decode_order(body))
 
     def newest_trades(self, where: str = "1", *values: object) -> Iterator[TradeReport]:
-        """Spilt executions, newest first."""
+        """Return spilt executions, newest first."""
         sql = f"SELECT body FROM trades WHERE {where} ORDER BY place DESC"
         return (self._decode_trade(body) for (body,) in self._db.execute(sql, values))
 
     def pairs(self) -> list[str]:
-        """The pairs of what was spilt."""
+        """Return the pairs of all spilt orders."""
         return list(self._pairs)
 
 
 class _SpiltOrders(Orders):
-    """An account's orders, the oldest of which may have been spilt. Writing is a dict's own: only new ones are."""
+    """An account's orders, the oldest of which may have been spilt. Only new orders are written to it, so it writes
+    like a plain dict.
+    """
 
     def __init__(self, past: AccountPast) -> None:
         super().__init__()
@@ -150,7 +153,7 @@ class _SpiltOrders(Orders):
         return super().__len__()
 
     def present(self) -> Iterator[VenueOrder]:
-        """Those in memory, in order of creation."""
+        """Return the orders in memory, in order of creation."""
         return iter(super().values())
 
     def __len__(self) -> int:
@@ -172,14 +175,14 @@ class _SpiltOrders(Orders):
         return default if found is None else found
 
     def values(self) -> Any:
-        """All of them, in order of creation: a list, since those of the file are made for it."""
+        """Return all orders in order of creation, as a list, since those in the file must be rebuilt."""
         if not self.spilt:
             return super().values()
         return list(self._merged(super().values(), self._past.newest_orders()))[::-1]
 
     @staticmethod
     def _merged(present: Any, spilt: Iterator[VenueOrder]) -> Iterator[VenueOrder]:
-        """Newest first: an open order stays in memory while later ones are spilt."""
+        """Yield orders newest first, since an open order stays in memory while later ones are spilt."""
         return heapq.merge(reversed(present), spilt, key=lambda order: order.rank, reverse=True)
 
     def created_within(self, request: ListOrders) -> Iterator[VenueOrder]:
@@ -205,7 +208,7 @@ class _SpiltOrders(Orders):
 
 
 class _SpiltTrades(Trades):
-    """An account's executions, the oldest of which may have been spilt; as a list it holds those in memory."""
+    """An account's executions, the oldest of which may have been spilt. As a list it holds those in memory."""
 
     def __init__(self, past: AccountPast) -> None:
         super().__init__()
@@ -217,7 +220,7 @@ class _SpiltTrades(Trades):
         return len(self) + self.spilt
 
     def since(self, number: int) -> Sequence[TradeReport]:
-        assert number >= self.spilt, "they are summed up before they are spilt"
+        assert number >= self.spilt, "their sums are taken before they are spilt"
         return self[number - self.spilt :]
 
     def made_within(self, request: ListTrades) -> Iterator[TradeReport]:
@@ -229,14 +232,16 @@ class _SpiltTrades(Trades):
 
 
 class TakenIds(set[int]):
-    """The digits of all orders of a venue: of those in memory here, of the others in their accounts' files."""
+    """The digits of all orders at a venue. It holds those of orders in memory itself, and looks up the others in their
+    accounts' files.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._pasts: list[AccountPast] = []
 
     def follow(self, past: AccountPast) -> None:
-        """Look into an account's file too; what is spilt there is left out here."""
+        """Also look into an account's file from now on, and drop the digits of orders that are spilt there."""
         self._pasts.append(past)
         past.on_spilt = self.discard
 
@@ -246,7 +251,9 @@ class TakenIds(set[int]):
 
 
 def _within(request: ListOrders | ListTrades, time: str, **wanted: object) -> tuple[str, list[object]]:
-    """A listing's condition on the file's rows and its values. ``time`` is their column; None in ``wanted`` is any."""
+    """Return the condition by which a listing selects rows in the file, with its values. ``time`` is the column to use,
+    and None in ``wanted`` means any.
+    """
     where = f"pair = ? AND {time} >= ? AND {time} < ?"
     values: list[object] = [str(request.pair), request.start or 0, _NEVER if request.end is None else request.end]
     for column, value in wanted.items():
@@ -264,7 +271,7 @@ def _number_of(order_id: str) -> int:
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
-    """A final order: what a listing or a look-up can show of it. The names are those of `VenueOrder`."""
+    """The fields of a final order that a listing or a look-up can show, named as in `VenueOrder`."""
 
     order_id: str
     rank: int
@@ -283,9 +290,9 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     new: OrderSpec
 
 
-#: those that the constructor of `VenueOrder` does not take
+#: the fields that `VenueOrder`'s constructor does not take
 _OTHERS = [name for name in _Kept.__struct_fields__ if name not in ("new", "order_id", "rank", "sent", "arrived")]
-_encode = msgspec.json.Encoder(enc_hook=str).encode  # a pair, by its name
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # a pair is stored by its name
 
 
 def _order_row(order: VenueOrder, sums: list[int] | None) -> tuple[object, ...]:

@@ -1,4 +1,5 @@
-"""The private endpoints: each translates a signed request into a model request, and the answer into the wire format.
+"""The private endpoints, each of which translates a signed request into a model request, and the answer into the wire
+format.
 
 Each handler returns two functions: one creates the request, one formats the answer. The request is executed when it
 arrives.
@@ -57,7 +58,7 @@ Work: TypeAlias = tuple[Make, Word]
 CheckTime: TypeAlias = Callable[[int], None]
 
 _ORDER_IDS_MAX = 1000
-_ALL = 10**9  # rows: the wire's filters apply after the model's
+_ALL = 10**9  # the wire's filters apply to rows after the model's
 _WINDOW_MS = 90 * NS_PER_DAY // NS_PER_MS
 _KINDS: Final = {"ALL": None, "OPEN": {-1, 0, 1}, "DONE": {2, 3}}
 UNKNOWN_ORDER: Final = "Invalid order id."
@@ -86,7 +87,9 @@ class PrivateDesk:
     def work(
         self, endpoint: str, account: str, names: Names, query: Query, body: bytes, now: Nanos, check_time: CheckTime
     ) -> Work:
-        """Translate a request. Raises RefusedError, and WireError for a malformed body."""
+        """Translate a request into what creates the model's request and what formats its answer. Raises RefusedError,
+        and WireError for a malformed body.
+        """
         if endpoint == "create_order":
             return self._create(account, names, body, now, check_time)
         if endpoint == "create_batch":
@@ -258,7 +261,7 @@ class PrivateDesk:
         ids = query.get("orderIDs") if self._order_ids_filter != "off" else None
         wanted_ids = frozenset(ids.split(",")) if ids else None
         if wanted_ids is not None and (len(wanted_ids) > _ORDER_IDS_MAX or self._order_ids_filter == "refused"):
-            raise RefusedError("Wrong parameter: orderIDs")  # assumed (Q35)
+            raise RefusedError("Wrong parameter: orderIDs")  # this is assumed (Q35)
         no_limit = kind == "OPEN" and query.get("ignoreTimeLimitEnable", "").lower() == "true"
         no_limit = no_limit or wanted_ids is not None
         start, end = (None, None) if no_limit else self._window(query)
@@ -315,7 +318,9 @@ class PrivateDesk:
         return make, word
 
     def _window(self, query: Query) -> tuple[Nanos, Nanos]:
-        """startTimestamp and endTimestamp; a window longer than 90 days is shortened at its start."""
+        """Return startTimestamp and endTimestamp, whose window is shortened at its start if it is longer than 90
+        days.
+        """
         now_ms = self._venue.now // NS_PER_MS + 1
         end = whole_number(query, "endTimestamp", max(now_ms, 0), 0, 10**14)
         start = whole_number(query, "startTimestamp", max(end - _WINDOW_MS, 0), 0, 10**14)
@@ -345,7 +350,7 @@ def _only(answer: Answer) -> OrderReport:
 
 
 def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderReport]:
-    """Rows from the one with that id onward, inclusive (Q23); ids do not grow with time."""
+    """Return the rows from the one with that id onward, inclusive (Q23). Ids do not grow with time."""
     if not cursor:
         return reports
     place = next((i for i, report in enumerate(reports) if report.order_id == cursor), len(reports))
@@ -355,7 +360,9 @@ def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderRe
 def _match_acks(
     acks: tuple[object, ...], orders: tuple[OrderSpec, ...], rows: AccountRows
 ) -> list[tuple[int, OrderAck]]:
-    """(index in the request, acknowledgement); with best effort, the exchange omits orders that it refused."""
+    """Yield each acknowledgement with its index in the request. With best effort, the exchange omits orders that it
+    refused.
+    """
     found: list[tuple[int, OrderAck]] = []
     place = 0
     for ack in acks:

@@ -1,4 +1,4 @@
-"""The public endpoints: query in, reply out."""
+"""The public endpoints, each of which turns a query into a reply."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ Query: TypeAlias = Mapping[str, str]
 Names: TypeAlias = Mapping[str, str]
 PublicHandler: TypeAlias = Callable[[EmulatedVenue, Names, Query], HttpReply]
 
-#: levels kept for merging if a scale is requested
+#: how many levels are kept for merging if a scale is requested
 _DEEP = 200
-_OTC_SPREAD = 0.008  # each way; the two prices were observed 0.8 to 2.3 % apart
+_OTC_SPREAD = 0.008  # in each direction; the two prices were observed 0.8 to 2.3 % apart
 _LATEST_S = 10**10
 
 
 def whole_number(query: Query, name: str, default: int | None, least: int, most: int) -> int:
-    """An integer from the query. Raises RefusedError if it is not an integer, out of range, or missing without a
+    """Return an integer from the query. Raises RefusedError if it is not an integer, out of range, or missing without a
     default.
     """
     text = query.get(name, "")
@@ -54,7 +54,7 @@ def whole_number(query: Query, name: str, default: int | None, least: int, most:
 
 
 def trading_pairs(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /provisioning/trading-pairs."""
+    """Answer GET /provisioning/trading-pairs."""
     rows = []
     for pair in venue.pairs.values():
         rules = pair.rules
@@ -79,12 +79,12 @@ def trading_pairs(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply
 
 
 def currencies(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /provisioning/currencies."""
+    """Answer GET /provisioning/currencies."""
     return ok(CurrenciesReply(data=currency_rows(venue.currencies)))
 
 
 def limitations_and_fees(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /provisioning/limitations-and-fees."""
+    """Answer GET /provisioning/limitations-and-fees."""
     return ok(
         LimitationsReply(
             trading_fee_rate=fee_rows(venue.facts.fee_ranks),
@@ -97,17 +97,17 @@ def limitations_and_fees(venue: EmulatedVenue, names: Names, query: Query) -> Ht
 
 
 def tickers(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /tickers: a list."""
+    """Answer GET /tickers with a list."""
     return ok(TickersReply(data=tuple(venue.ticker(pair) for pair in venue.pairs.values())))
 
 
 def ticker(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /tickers/{pair}: a single object."""
+    """Answer GET /tickers/{pair} with a single object."""
     return ok(TickersReply(data=venue.ticker(find_pair(names["pair"], venue.pairs))))
 
 
 def order_book(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /order-book/{pair}: exact amounts, levels merged by ``scale``."""
+    """Answer GET /order-book/{pair} with exact amounts and levels merged by ``scale``."""
     pair = find_pair(names["pair"], venue.pairs)
     limit = _listed(query, "limit", (0, *BOOK_LIMITS)) or 5
     scale = _listed(query, "scale", range(pair.rules.book_scale_max + 1))
@@ -121,7 +121,7 @@ def order_book(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     for levels, up in ((book.bid_levels, False), (book.ask_levels, True)):
         coarse = merged(levels, by, up=up)[:limit]
         if scale > decimals:
-            # 26 tens make 260: no decimals are left
+            # 26 tens make 260, so no decimals are left
             coarse = tuple((ticks * int(10 ** (scale - decimals)), lots) for ticks, lots in coarse)
         sides.append(level_rows(coarse, pair, price_decimals=max(decimals - scale, 0)))
     return ok(OrderBookReply(bids=sides[0], asks=sides[1]))
@@ -135,7 +135,7 @@ def _listed(query: Query, name: str, allowed: range | tuple[int, ...]) -> int:
 
 
 def trades(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /trades/{pair}: newest first, eight fixed decimals."""
+    """Answer GET /trades/{pair}, newest first and with eight fixed decimals."""
     rows = venue.recent_trades(find_pair(names["pair"], venue.pairs))
     padded = tuple(
         TradeRow(timestamp=r.timestamp, price=_eight(r.price), amount=_eight(r.amount), is_buyer=r.is_buyer)
@@ -150,7 +150,9 @@ def _eight(text: str) -> str:
 
 
 def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /trading-history/{pair}: ascending, with the unfinished candle, without buckets that had no trades (Q22)."""
+    """Answer GET /trading-history/{pair} in ascending order, with the unfinished candle and without buckets that had no
+    trades (Q22).
+    """
     pair = find_pair(names["pair"], venue.pairs)
     resolution = query.get("resolution", "")
     if resolution not in RESOLUTIONS:
@@ -179,7 +181,7 @@ def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpRep
 
 
 def otc_price(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
-    """GET /price/otc/{currency}: the desk sells above the last TWD price and buys below it."""
+    """Answer GET /price/otc/{currency}. The exchange's desk sells above the last TWD price and buys below it."""
     currency = names["currency"].lower()
     last = venue.last_price(f"{currency}_twd")
     if last is None:

@@ -11,7 +11,7 @@ from botkit.exchange.bitopro.wire.errors import encode_error
 
 
 class HttpReply(msgspec.Struct, frozen=True):
-    """An answer's status and body."""
+    """An answer: its status and body."""
 
     status: int
     body: bytes
@@ -32,12 +32,12 @@ class RefusedError(Exception):
 
 
 def ok(value: Any) -> HttpReply:
-    """200 with a wire struct."""
+    """Return a reply with status 200 and a wire struct."""
     return HttpReply(200, encode(value))
 
 
 def refusal(status: int, text: str) -> HttpReply:
-    """A refusal in the exchange's format."""
+    """Return a refusal in the exchange's format."""
     return HttpReply(status, encode_error(status, text))
 
 

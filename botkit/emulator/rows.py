@@ -17,12 +17,12 @@ from botkit.model.pairs import Pair
 from botkit.sim.draws import keyed
 from botkit.sim.order import Account
 
-_SEQ, _MATCH = 11, 12  # kinds of draws
+_SEQ, _MATCH = 11, 12  # distinguish these random draws from each other
 _TYPES: Final = {OrderType.LIMIT: "LIMIT", OrderType.MARKET: "MARKET", OrderType.STOP_LIMIT: "STOP_LIMIT"}
 
 
 def fixed(value: int, decimals: int) -> str:
-    """``value`` x 10^-decimals with all its decimals: (4250, 4) is ``0.4250``."""
+    """Format ``value`` x 10^-decimals with all its decimals: (4250, 4) is ``0.4250``."""
     if not decimals:
         return str(value)
     digits = str(value).rjust(decimals + 1, "0")
@@ -30,7 +30,7 @@ def fixed(value: int, decimals: int) -> str:
 
 
 def at_least(value: int, decimals: int, shown: int) -> str:
-    """``value`` x 10^-decimals without trailing zeros after the first ``shown`` decimals."""
+    """Format ``value`` x 10^-decimals without trailing zeros after the first ``shown`` decimals."""
     text = fixed(value, decimals)
     return (
         text[: len(text) - decimals + shown] + text[len(text) - decimals + shown :].rstrip("0")
@@ -40,7 +40,7 @@ def at_least(value: int, decimals: int, shown: int) -> str:
 
 
 class Executed:
-    """The sums of one order's executions: fee in the currency received, fee in BITO, ticks x lots, lots."""
+    """The sums over one order's executions: fee in the currency received, fee in BITO, ticks x lots, and lots."""
 
     __slots__ = ("bito_units", "fee_units", "lots", "ticks_lots")
 
@@ -49,12 +49,12 @@ class Executed:
 
     @staticmethod
     def figures(sums: Executed | None) -> list[int] | None:
-        """The sums as a list."""
+        """Return the sums as a list."""
         return None if sums is None else [sums.fee_units, sums.bito_units, sums.ticks_lots, sums.lots]
 
     @classmethod
     def of(cls, figures: list[int] | None) -> Executed | None:
-        """The sums from such a list."""
+        """Return the sums from such a list."""
         if figures is None:
             return None
         sums = cls()
@@ -91,26 +91,26 @@ class AccountRows:
             sums.lots += trade.lots
 
     def _summed(self, order_id: str) -> Executed | None:
-        """The sums of an order that has left memory."""
+        """Return the sums for an order that has left memory."""
         return Executed.of(self.past.sums(order_id))
 
     def spill(self, now: Nanos) -> None:
-        """Move what is long final out of memory, if there is much of it."""
+        """Move orders that have long been final out of memory, if there are many."""
         if self.past.is_due():
             self._catch_up()
             for order_id in self.past.spill(now, lambda order_id: Executed.figures(self._executed.get(order_id))):
                 self._executed.pop(order_id, None)
 
     def stamp_ms(self, time: Nanos) -> int:
-        """An order's timestamp, in milliseconds."""
+        """Return an order's timestamp, in milliseconds."""
         unit = self._unit_ms
         return time // NS_PER_MS // unit * unit
 
     def order(
         self, report: OrderReport, *, stream: bool = False, stamp: bool = True, seconds: bool = False
     ) -> OwnOrderRow:
-        """An order's row. ``stream`` spells the client id as streams do; ``seconds`` gives timestamps in seconds
-        (Q9).
+        """Return an order's row. ``stream`` spells the client id as streams do, and ``seconds`` gives timestamps in
+        seconds (Q9).
         """
         self._catch_up()
         pair, rules = report.pair, report.pair.rules
@@ -119,7 +119,7 @@ class AccountRows:
             sums = self._summed(report.order_id)
         average = "0"
         if sums is not None and sums.lots:
-            # two digits finer than a tick; how the exchange rounds is not documented
+            # two digits finer than a tick; the documentation does not say how the exchange rounds
             average = format_scaled(divide_half_up(sums.ticks_lots * 100, sums.lots), rules.price_decimals + 2)
         is_buy = report.side is Side.BUY
         created, updated = self.stamp_ms(report.created), self.stamp_ms(report.updated)
@@ -147,13 +147,15 @@ class AccountRows:
             updated_timestamp=updated,
             stop_price=rules.price_text(report.stop_ticks) if is_stop else None,
             condition=report.condition.value if is_stop and report.condition is not None else None,
-            client_id=None if stream else report.client_id or None,  # 0 means none
+            client_id=None if stream else report.client_id or None,  # 0 means that there is none
             client_id_stream=(report.client_id or None) if stream else None,
             timestamp=updated if stamp else None,
         )
 
     def own_trade(self, trade: TradeReport) -> OwnTradeRow:
-        """An execution as in the listing: ``feeSymbol`` names the base currency even for sells (API 6.10)."""
+        """Return an execution's row in the listing, where ``feeSymbol`` names the base currency even for sells (API
+        6.10).
+        """
         rules = trade.pair.rules
         stamp = trade.time // NS_PER_MS
         named = trade.fee_currency if trade.fee_currency == "bito" else trade.pair.base
@@ -172,7 +174,7 @@ class AccountRows:
         )
 
     def user_trade(self, trade: TradeReport) -> UserTradeRow:
-        """An execution as in the stream."""
+        """Return an execution's row in the stream."""
         rules = trade.pair.rules
         order = self.account.orders[trade.order_id]
         second = trade.time // NS_PER_S
@@ -196,13 +198,13 @@ class AccountRows:
 
 
 def seq_of(pair: Pair, order_id: str) -> str:
-    """An order's ``seq``: its pair without underscore, and ten digits."""
+    """Return an order's ``seq``: its pair without underscore, and ten digits."""
     digits = int(order_id.removeprefix("SL-"))
     return f"{pair.base.upper()}{pair.quote.upper()}{1_000_000_000 + keyed(0, _SEQ, digits) % 9_000_000_000}"
 
 
 def uuid_of(kind: int, key: int, seed: int = 0) -> str:
-    """A UUID (formatted as version 4) that depends only on the arguments."""
+    """Return a UUID (formatted as version 4) that depends only on the arguments."""
     high, low = keyed(seed, kind, key), keyed(seed, kind + 100, key)
     variant = 0x8000 | low >> 50
     variant = 0x8000 | low >> 50
@@ -210,7 +212,7 @@ def uuid_of(kind: int, key: int, seed: int = 0) -> str:
 
 
 def balance_row(currency: str, total: int, available: int) -> BalanceRow:
-    """A currency's row. ``stake`` belongs to a holding programme and is always 0 here (Q20)."""
+    """Return a currency's row. ``stake`` belongs to a holding programme and is always 0 here (Q20)."""
     return BalanceRow(
         currency=currency, amount=format_units(total), available=format_units(available), stake="0", tradable=True
     )
@@ -219,7 +221,7 @@ def balance_row(currency: str, total: int, available: int) -> BalanceRow:
 def level_rows(
     levels: tuple[tuple[int, int], ...], pair: Pair, *, shown: int | None = None, price_decimals: int | None = None
 ) -> tuple[LevelRow, ...]:
-    """Levels with their running totals. Rounded amounts have ``shown`` decimals; None means exact.
+    """Return levels as rows with running totals. Amounts are rounded to ``shown`` decimals, or exact if it is None.
 
     ``count`` is always 1: a recorded book does not say how many orders make up a level.
     """
@@ -241,8 +243,8 @@ def level_rows(
 
 
 def merged(levels: tuple[tuple[int, int], ...], by: int, *, up: bool) -> tuple[tuple[int, int], ...]:
-    """Levels merged to prices that are multiples of ``by`` ticks: bids down, asks up (assumed). Results are in units of
-    ``by`` ticks.
+    """Merge levels to prices that are multiples of ``by`` ticks, bids down and asks up (assumed). The results are in
+    units of ``by`` ticks.
     """
     amounts: dict[int, int] = {}
     for ticks, lots in levels:

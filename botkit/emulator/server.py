@@ -52,11 +52,11 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.emulator")
 _http_log = logging.getLogger("botkit.emulator.http")
-# what is no HTTP is answered 400, and is the client's mistake
+# anything that is not HTTP is answered 400, and is the client's mistake
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 HOST = "127.0.0.1"
-#: bytes per header: a PUT's payload contains its whole body, and a thousand orders may be cancelled at once
+#: the most bytes in a header: a PUT's payload contains its whole body, which may cancel a thousand orders at once
 _HEADER_MAX = 128 * 1024
 _FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
 _NAP_S = 0.02  # the longest sleep between two market updates
@@ -118,7 +118,7 @@ class Emulator:
             self._handle,
             access_log=None,
             logger=_http_log,
-            # a compressed body is no JSON, and is refused as such
+            # a compressed body is not JSON, and is refused as such
             auto_decompress=False,
             max_line_size=_HEADER_MAX,
             max_field_size=_HEADER_MAX,
@@ -193,13 +193,13 @@ class Emulator:
         more: bool = False,
         patience_s: float = 60.0,
     ) -> tuple[Nanos, list[Told]]:
-        """Lockstep: advance time to the first moment up to ``until`` at which anything is delivered, and deliver it.
+        """In lockstep, advance time to the first moment up to ``until`` at which anything is delivered, and deliver it.
 
         ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
-        to ``until``. ``still`` stays between the books and the trades of a moment: if orders arrive instantly, more of
-        them may belong before the next delivery. ``more`` only waits for the requests: others of the same turn follow,
-        and nothing may happen between them. Returns (the new time, the deliveries in order) once all frames are
-        written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
+        to ``until``. ``still`` stays between a moment's books and trades, because if orders arrive instantly, more of
+        them may belong before the next delivery. ``more`` only waits for the requests, because others from the same
+        turn follow, and nothing may happen between them. Return (the new time, the deliveries in order) once all frames
+        are written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -267,13 +267,13 @@ class Emulator:
             if path.startswith("/ws/"):
                 return await self._stream(request, path[3:])
             if path.startswith("/_emulator"):
-                from botkit.emulator.control import control  # it imports this module
+                from botkit.emulator.control import control  # imported here, because it imports this module
 
                 return await control(self, request)
         except web.HTTPException as error:
             return self._respond(refusal(error.status, error.reason))
         except (web.RequestPayloadError, ConnectionError):
-            return self._cut(request)  # the body is broken, or its sender is gone
+            return self._cut(request)  # the body is broken, or the sender has disconnected
         return self._respond(NOT_FOUND)
 
     async def _rest(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
@@ -320,7 +320,7 @@ class Emulator:
     def _begin(
         self, request: web.BaseRequest, route: Route, body: bytes, query: Query
     ) -> HttpReply | asyncio.Future[HttpReply]:
-        """Count, check and start a request; returns its reply, or a future if the exchange answers later."""
+        """Count, check and start a request. Return its reply, or a future if the exchange answers later."""
         endpoint, names = route
         now = self.clock.now()
         self.received += 1
@@ -401,7 +401,9 @@ class Emulator:
     async def _faulty(
         self, request: web.BaseRequest, route: Route, body: bytes, struck: dict[str, Fault]
     ) -> web.StreamResponse:
-        """Carry out a request affected by faults: on its way, before or after it takes effect, or on the way back."""
+        """Carry out a request that is affected by faults: on its way, before or after it takes effect, or on the way
+        back.
+        """
         faults = self.faults
         if "delay_request" in struck:
             await self._wait_ms(faults.wait_ms(struck["delay_request"]))
@@ -447,7 +449,7 @@ class Emulator:
         return self._respond(reply)
 
     async def _hang(self, request: web.BaseRequest) -> web.Response:
-        """Answer nothing until the client gives up."""
+        """Send no answer until the client gives up."""
         while request.transport is not None and not request.transport.is_closing() and not self._stopping.is_set():
             await asyncio.sleep(0.02)
         return self._cut(request)
@@ -498,7 +500,7 @@ class Emulator:
             pairs = wanted
         try:
             await response.prepare(request)
-        except ConnectionResetError:  # hung up before the upgrade
+        except ConnectionResetError:  # the client disconnected before the upgrade
             return web.Response(status=503)
         keepalive = self.options.switches["keepalive"]
         socket = Socket(response, request, stream.id, self.faults, self._now, keepalive)
@@ -532,7 +534,7 @@ def _redirect(fault: Fault) -> web.Response:
 
 
 def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[MarketSource, Nanos]:
-    """The market, and the time at which the emulator starts."""
+    """Return the market, and the time at which the emulator starts."""
     if options.market is not None:
         tape = TapeMarket(options.market, facts.pairs, options.market_span)
         if options.lockstep:
@@ -548,8 +550,8 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
-    # the market starts on a whole minute and has all its books within two seconds: start a little earlier, or an
-    # emulator started within those seconds would have an empty market at first
+    # The market starts on a whole minute and takes two seconds to produce all its books. So start it a little earlier,
+    # or an emulator that is started within those seconds would have an empty market at first.
     source = SyntheticSource(
         facts.pairs,
         seed=options.seed,

@@ -14,18 +14,19 @@ from botkit.emulator.spoiling import alter, lengthen
 from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.model.clock import Nanos
 
-#: how many frames may wait for a client that does not read; beyond that the connection is cut, as an exchange would do
+#: how many frames may wait for a client that does not read; beyond that the connection is cut, as an exchange would cut
+#: it
 QUEUE_MAX = 20_000
 #: the same in bytes, if more than one frame waits
 QUEUE_BYTES_MAX = 16 * 1024 * 1024
-#: seconds between pings, and seconds without a pong before the socket is cut (Q18)
+#: seconds between pings, and seconds to wait for a pong before the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
-#: how many bytes are joined into one write, and may wait in the connection's own buffer
+#: how many bytes are joined into one write, and how many may wait in the connection's own buffer
 _WRITE_MAX = 256 * 1024
 
 
 def _header(length: int) -> bytes:
-    """The start of a complete, unmasked text frame."""
+    """Return the start of a complete, unmasked text frame."""
     if length < 126:
         return bytes((0x81, length))
     if length < 65_536:
@@ -103,7 +104,7 @@ class Socket:
 
     @property
     def is_private(self) -> bool:
-        """True if it carries an account's data."""
+        """True if the socket carries an account's data."""
         return STREAMS[self._stream_id].private
 
     def silence(self) -> None:
@@ -131,7 +132,7 @@ class Socket:
                     await self._ws.pong(message.data)
                 elif message.type is WSMsgType.PONG:
                     self._pong_at = asyncio.get_running_loop().time()
-                # anything a client sends is ignored: the URL is the subscription
+                # the URL is the subscription, so anything a client sends is ignored
         except (TimeoutError, ConnectionError):
             pass
         finally:
@@ -189,7 +190,7 @@ class Socket:
                 await asyncio.sleep(self._ping_s if asked_at is None else min(self._ping_s, self._patience_s))
                 waited = 0.0 if asked_at is None or self._pong_at >= asked_at else loop.time() - self._pong_at
                 if waited >= self._patience_s:
-                    # observed: cut without a close frame (1006); documented: "disconnected"
+                    # observed as a cut without a close frame (1006), documented as "disconnected"
                     self.abort()
                     return
                 if not waited and asked_at is not None and loop.time() - asked_at < self._ping_s:

@@ -24,11 +24,11 @@ _Columns = TypeVar("_Columns", bound=MarketColumns)
 
 
 class MarketSource(Protocol):
-    """Rows in order of receive time, a chunk at a time."""
+    """Market data as rows in order of receive time, returned in chunks."""
 
     #: a description, shown in the state
     name: str
-    #: the market is invented
+    #: True if the market is invented
     synthetic: bool
     #: True once there is nothing more to come
     ended: bool
@@ -36,7 +36,7 @@ class MarketSource(Protocol):
     known_until: Nanos
 
     def history(self) -> list[CandleColumns]:
-        """One-minute candles from before the first row."""
+        """Return one-minute candles from before the first row."""
         ...
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
@@ -44,12 +44,14 @@ class MarketSource(Protocol):
         ...
 
     def is_wire(self, pair: str) -> bool:
-        """True if the pair's books were recorded from the exchange's stream and so already have its rhythm."""
+        """Return True if the pair's books were recorded from the exchange's stream and so already have its rhythm."""
         ...
 
 
 class SyntheticSource:
-    """The synthetic market with ``history_days`` of candles before ``start``. Equal seed and start give equal rows."""
+    """The synthetic market with ``history_days`` of candles before ``start``. The same seed and start give the same
+    rows.
+    """
 
     synthetic = True
 
@@ -68,11 +70,11 @@ class SyntheticSource:
         self.known_until: Nanos = begin
 
     def is_wire(self, pair: str) -> bool:
-        """Always False: this market is finer than any stream."""
+        """Return False, because this market is finer than any stream."""
         return False
 
     def history(self) -> list[CandleColumns]:
-        """Candles up to the minute before the start."""
+        """Return candles up to the minute before the start."""
         found: list[CandleColumns] = []
         for day in self._market.history(self._minutes):
             found += day
@@ -81,7 +83,7 @@ class SyntheticSource:
         return found
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """Books and trades for all pairs."""
+        """Return books and trades for all pairs."""
         found: list[MarketColumns] = []
         while self.known_until <= until:
             # always the same number of seconds, so that a companion's rows do not depend on the caller's timing
@@ -119,11 +121,11 @@ class TapeMarket:
         self.known_until: Nanos = self.start
 
     def is_wire(self, pair: str) -> bool:
-        """What the tape says about its books."""
+        """Return whether the tape says that its books were recorded from a stream."""
         return self._feed.is_wire(pair)
 
     def history(self) -> list[CandleColumns]:
-        """The tape's own one-minute candles from before its first row."""
+        """Return the tape's own one-minute candles from before its first row."""
         found: list[CandleColumns] = []
         for info in self._candles:
             for piece in self._feed.slices([info.key], info.start, self.start // NS_PER_MINUTE * NS_PER_MINUTE + 1):
@@ -131,7 +133,7 @@ class TapeMarket:
         return [_shifted(part, self.shift_ns) for part in found]
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """The next slices of the tape."""
+        """Return the next slices of the tape."""
         if self._slices is None:
             self._slices = self._feed.slices(self._keys, self.start, self.end + 1, rows_max=_ROWS_MAX)
             self.known_until = self.start + self.shift_ns
@@ -147,7 +149,7 @@ class TapeMarket:
 
 
 def _shifted(columns: _Columns, by: Nanos) -> _Columns:
-    """The rows with all times shifted, both received and stamped."""
+    """Return the rows with all times shifted, both received and stamped."""
     if not by:
         return columns
     return msgspec.structs.replace(columns, received=columns.received + by, time=columns.time + by)

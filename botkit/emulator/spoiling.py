@@ -16,7 +16,7 @@ _MB: Final = 2**20
 
 
 def spoil_answer(body: bytes, struck: Mapping[str, Fault], faults: Faults, now: Nanos) -> bytes:
-    """An answer's body after the faults are applied."""
+    """Return an answer's body after the faults are applied."""
     if "lagging" in struck:
         newest = now - int((struck["lagging"].value or 0) * NS_PER_MS)
         body = _with_rows(body, lambda rows: [row for row in rows if _made(row) <= newest])
@@ -31,12 +31,12 @@ def spoil_answer(body: bytes, struck: Mapping[str, Fault], faults: Faults, now: 
 
 
 def alter(text: bytes, fault: Fault) -> bytes:
-    """The text with every match of `find` replaced."""
+    """Return the text with every match of `find` replaced."""
     return re.sub(fault.find or "", fault.put or "", text.decode()).encode()
 
 
 def lengthen(text: bytes, fault: Fault) -> bytes:
-    """The text padded with white space, which does not change the JSON."""
+    """Return the text padded with white space, which does not change the JSON."""
     return text.ljust(int((fault.value or 10) * _MB))
 
 

@@ -1,7 +1,7 @@
-"""Switches for behaviour that the exchange's documents leave open or contradict; each names its question
+"""Switches for behaviour that the exchange's documents leave open or contradict. Each names its question
 (QUESTIONS.md).
 
-``--as documented`` sets every switch to what the documents say, ``--as observed`` to what was observed on the wire.
+``--as documented`` sets every switch as the documents say, ``--as observed`` as observed on the wire.
 """
 
 from __future__ import annotations
@@ -44,14 +44,16 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "nonce", "any", "increasing", "any",
-            "any nonce within the skew window, or only increasing ones, with 409 for a repeated signed POST (Q3)",
+            "accept any nonce within the skew window, or only increasing ones, and answer 409 to a repeated signed "
+            "POST (Q3)",
             ("any", "increasing"),
         ),
         _number("skew_window_s", 60, 60, 60, "how far nonce and timestamp may be from the clock; otherwise 409 (Q4)",
                 1, 86_400),
         Switch(
             "identity", "any", "registered", "any",
-            "the identity in a signed GET or DELETE: any, even empty or missing, or the account's email (API 2.2)",
+            "which identity a signed GET or DELETE needs: any, even empty or missing, or the account's email (API "
+            "2.2)",
             ("any", "registered"),
         ),
         Switch(
@@ -61,7 +63,7 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "order_ids_filter", "off", "off", "off",
-            "the listing of all orders takes `orderIDs`, up to 1000, and then ignores times (Q35)",
+            "the listing of all orders accepts up to 1000 `orderIDs`, and then ignores times (Q35)",
             ("on", "off", "refused"),
         ),
         Switch("rate_limits", "on", "on", "on", "enforce the rate limits; off only counts requests (Q5)", _ON_OFF),
@@ -129,11 +131,11 @@ class Switches(msgspec.Struct, frozen=True):
         return self.values[name]
 
     def on(self, name: str) -> bool:
-        """True for a switch that is ``on``."""
+        """Return True if the switch is ``on``."""
         return self.values[name] == "on"
 
     def number(self, name: str) -> int:
-        """The value of a numeric switch."""
+        """Return the value of a numeric switch."""
         return int(self.values[name])
 
 
@@ -171,7 +173,7 @@ def _checked(switch: Switch, value: str) -> str:
 
 
 def help_lines() -> list[str]:
-    """The output of ``--switch help``: name, values with the default first, and what the switch is about."""
+    """Return the output of ``--switch help``: name, values with the default first, and what the switch is about."""
     lines = []
     for switch in SWITCHES.values():
         values = "|".join(switch.values) if switch.values else f"{switch.least}..{switch.most}"

@@ -47,12 +47,12 @@ CHAINS: Final[dict[str, tuple[Chain, ...]]] = {
 
 
 def chains_of(currency: str) -> tuple[Chain, ...]:
-    """How a currency can be transferred; the first chain is the default."""
+    """Return how a currency can be transferred; the first chain is the default."""
     return CHAINS.get(currency, (_OWN,))
 
 
 def currency_rows(currencies: Iterable[str]) -> tuple[CurrencyRow, ...]:
-    """The rows of /provisioning/currencies: one per protocol."""
+    """Return the rows of /provisioning/currencies: one per protocol."""
     return tuple(
         CurrencyRow(
             currency=currency.upper() + (f" ({chain.label})" if chain.label else ""),
@@ -70,7 +70,7 @@ def currency_rows(currencies: Iterable[str]) -> tuple[CurrencyRow, ...]:
 
 
 def withdrawal_limits(currencies: Iterable[str]) -> tuple[WithdrawalLimitRow, ...]:
-    """``restrictionsOfWithdrawalFees``."""
+    """Return the rows of ``restrictionsOfWithdrawalFees``."""
     return tuple(
         WithdrawalLimitRow(
             currency=currency.upper(),
@@ -88,7 +88,7 @@ def withdrawal_limits(currencies: Iterable[str]) -> tuple[WithdrawalLimitRow, ..
 
 
 def deposit_limits(currencies: Iterable[str]) -> tuple[DepositLimitRow, ...]:
-    """``cryptocurrencyDepositFeeAndConfirmation``."""
+    """Return the rows of ``cryptocurrencyDepositFeeAndConfirmation``."""
     return tuple(
         DepositLimitRow(
             currency=currency.upper(),
@@ -101,7 +101,7 @@ def deposit_limits(currencies: Iterable[str]) -> tuple[DepositLimitRow, ...]:
 
 
 def transfer_limits(level: int) -> tuple[TransferLimitRow, ...]:
-    """``ttCheckFeesAndLimitationsLevel1`` and ``...Level2``."""
+    """Return the rows of ``ttCheckFeesAndLimitationsLevel1`` and ``...Level2``."""
     day, least, most = ("0.2", "0.0001", "0.03") if level == 1 else ("25", "0.0001", "12")
     return (
         TransferLimitRow(
@@ -115,7 +115,9 @@ def transfer_limits(level: int) -> tuple[TransferLimitRow, ...]:
 
 
 def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
-    """``tradingFeeRate``. For rank 0 the volume is the upper limit, for all others the lower limit."""
+    """Return the rows of ``tradingFeeRate``. For rank 0 the volume is the upper limit, for all others the lower
+    limit.
+    """
     rows = []
     for index, rank in enumerate(ranks):
         first = index == 0 and len(ranks) > 1
@@ -141,5 +143,5 @@ def fee_rows(ranks: Sequence[FeeRank]) -> tuple[FeeRateRow, ...]:
 
 
 def units(text: str) -> int:
-    """A figure from these tables in units of 1e-8."""
+    """Return a figure from these tables in units of 1e-8."""
     return to_units(text)

@@ -1,4 +1,4 @@
-"""The exchange without I/O: the simulated exchange, its market, and what it delivers to whom and when.
+"""The emulated exchange without I/O: the simulated exchange, its market, and what it delivers to whom and when.
 
 Time is passed in. `submit` gives it a private request; `advance` moves time and returns `Delivery` objects in the
 documented total order: by time, then answers and account events, books, trades; then by pair.
@@ -43,12 +43,12 @@ OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """Something that becomes known at ``at``: to one account, or to everybody if ``account`` is None.
+    """Something that becomes known at ``at`` to one account, or to everybody if ``account`` is None.
 
     For public trades, ``item`` is just the pair. ``trades`` is the list of recent trades, newest first, if this
     delivery gets a frame: a frame repeats the list, so not every trade in a burst needs one. For an answer, ``item`` is
     the answer. Deliveries with the same ``group`` (not 0) belong to one match, although each has its own frame.
-    ``acted`` is when the exchange did what an account learns at ``at``: its frame's stamp.
+    ``acted`` is when the exchange did what an account learns at ``at``; it becomes the frame's timestamp.
     """
 
     at: Nanos
@@ -61,7 +61,7 @@ class Delivery(msgspec.Struct, frozen=True):
     acted: Nanos = 0
 
 
-#: what became known, its place in the total order, and the trade if it is one
+#: something that became known, its place in the total order, and the trade if it is one
 _Found: TypeAlias = tuple[Nanos, int, str, int, Delivery, TradeRow | None]
 
 
@@ -151,8 +151,8 @@ class EmulatedVenue:
         self._trades_max = switches.number("trades_rows")
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
-        self._tape_next: Nanos = _NEVER  # the earliest of all tapes
-        # readers align each list with the previous one, so to be safe half of it must overlap
+        self._tape_next: Nanos = _NEVER  # the earliest time of all tapes
+        # readers align each list with the previous one, so half of it must overlap to be safe
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
         self._groups = 0
@@ -173,7 +173,7 @@ class EmulatedVenue:
 
     @property
     def market_name(self) -> str:
-        """A description of the market."""
+        """A description of the market, shown in the state."""
         return self._source.name
 
     @property
@@ -183,7 +183,7 @@ class EmulatedVenue:
 
     @property
     def market_ended(self) -> bool:
-        """True if a tape has no more rows: from then on, books no longer change."""
+        """True if a tape has no more rows, so that books no longer change."""
         return self._source.ended
 
     # -- the market -----------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ class EmulatedVenue:
             assert tape.next_at is not None
             self._tape_next = min(self._tape_next, tape.next_at)
 
-    # -- what a shell calls ---------------------------------------------------------------------------------------
+    # -- for the shell --------------------------------------------------------------------------------------
 
     def submit(self, account: str, make: Callable[[int], Request], now: Nanos, on_answer: OnAnswer) -> None:
         """Submit a request for an account, created from its number by ``make``. `advance` returns the answer."""
@@ -230,7 +230,7 @@ class EmulatedVenue:
             on_answer(delivery.item, delivery.at)
 
     def next_at(self) -> Nanos | None:
-        """The earliest time at which something may be delivered; it may turn out to be nothing."""
+        """Return the earliest time at which something may be delivered, although nothing may be."""
         known = self.kernel.next_at()
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
@@ -269,7 +269,7 @@ class EmulatedVenue:
                     )
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         if self.kernel.is_paused:
-            to = self.kernel.now - 1  # this moment's trades come after what the bot sends now
+            to = self.kernel.now - 1  # this moment's trades come after whatever the bot sends now
         due = list(self._tapes.items()) if self._tape_next <= to else []
         for name, tape in due:
             if tape.next_at is not None and tape.next_at <= to:
@@ -285,7 +285,7 @@ class EmulatedVenue:
         return self._listed(found)
 
     def _listed(self, found: list[_Found]) -> list[Delivery]:
-        """Add the trades to the lists of recent trades. A burst too long for one list is sent as several."""
+        """Add trades to the lists of recent trades. A burst that is too long for one list is sent as several."""
         last = {row[2]: index for index, row in enumerate(found) if row[5] is not None}
         untold = dict.fromkeys(last, 0)
         deliveries = []
@@ -302,7 +302,7 @@ class EmulatedVenue:
     # -- reads ----------------------------------------------------------------------------------------------------
 
     def recent_trades(self, pair: Pair) -> tuple[TradeRow, ...]:
-        """The public list, newest first, as streams spell it."""
+        """Return the public list of recent trades, newest first, as streams spell it."""
         return tuple(self._lists[pair])
 
     def publish_books(self, pair: Pair, depth: int) -> None:
@@ -310,15 +310,15 @@ class EmulatedVenue:
         self.kernel.publish_books(pair, depth, is_wire=self._source.is_wire(pair))
 
     def book(self, pair: Pair, depth: int) -> OrderBook:
-        """The exact book."""
+        """Return the exact book."""
         return self.kernel.book(pair, depth)
 
     def candles(self, pair: Pair, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """(bucket, [open, high, low, close, lots]), including the unfinished candle."""
+        """Return each bucket with [open, high, low, close, lots], including the unfinished candle."""
         return self.kernel.candle_history(pair).rows(resolution, start, end)
 
     def ticker(self, pair: Pair, *, fresh: bool = False) -> TickerRow:
-        """24-hour figures, at most a second old unless ``fresh``."""
+        """Return 24-hour figures, at most a second old unless ``fresh``."""
         kept = self._tickers.get(pair)
         if not fresh and kept is not None and self.now - kept[0] < NS_PER_S:
             return kept[1]
@@ -343,7 +343,7 @@ class EmulatedVenue:
         return row
 
     def last_price(self, name: str) -> float | None:
-        """A pair's last price in its quote currency, or None."""
+        """Return a pair's last price in its quote currency, or None."""
         pair = self.pairs.get(name)
         if pair is None:
             return None
@@ -360,7 +360,7 @@ class EmulatedVenue:
         self.kernel.pairs[pair] = changed
 
     def figures(self) -> Mapping[str, object]:
-        """Totals for the state: orders and executions per account."""
+        """Return totals for the state: the numbers of orders and executions per account."""
         return {
             email: {
                 "orders": len(rows.account.orders),

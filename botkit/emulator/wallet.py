@@ -1,4 +1,4 @@
-"""Deposits and withdrawals for the emulator's accounts. A withdrawal debits at once, then passes through its
+"""Deposits and withdrawals for the emulator's accounts. A withdrawal is debited at once, then passes through its
 statuses.
 """
 
@@ -54,12 +54,12 @@ class Transfer(msgspec.Struct):
 
     @property
     def serial(self) -> str:
-        """The serial: the date and a number."""
+        """The serial, which consists of the date and a number."""
         kind = "TW" if self.currency == "twd" else "BW"
         return f"{to_datetime(self.created):%Y%m%d}{kind}{self.number % 100_000_000:08d}"
 
     def status(self, now: Nanos) -> str:
-        """Its current status."""
+        """Return its current status."""
         age = now - self.created
         if self.is_deposit or age >= _UNDER_WAY:
             return "COMPLETE"
@@ -107,14 +107,14 @@ class Wallet:
         return transfer
 
     def deposit(self, account: str, currency: str, amount_units: int) -> Transfer:
-        """Money arrives from outside."""
+        """Credit money that arrives from outside."""
         self._venue.kernel.transfer(account, currency, amount_units)
         return self._note(account, currency, amount_units, is_deposit=True)
 
     # -- endpoints ------------------------------------------------------------------------------------------------
 
     def history(self, account: str, names: Names, query: Query, *, deposits: bool) -> HttpReply:
-        """GET /wallet/depositHistory/{currency} and /wallet/withdrawHistory/{currency}, newest first."""
+        """Answer GET /wallet/depositHistory/{currency} and /wallet/withdrawHistory/{currency}, newest first."""
         currency = self._currency(names)
         now_ms = self._venue.now // NS_PER_MS
         end = whole_number(query, "endTimestamp", now_ms, 0, 10**14)
@@ -138,17 +138,17 @@ class Wallet:
         return ok(TransfersReply(data=tuple(rows[:limit])))
 
     def one(self, account: str, names: Names) -> HttpReply:
-        """GET /wallet/withdraw/{currency}/{serial} and .../id/{id}."""
+        """Answer GET /wallet/withdraw/{currency}/{serial} and .../id/{id}."""
         currency = self._currency(names)
         for transfer in self._transfers[account]:
             if transfer.is_deposit or transfer.currency != currency:
                 continue
             if transfer.serial == names.get("serial") or str(transfer.number) == names.get("id"):
                 return ok(TransferReply(data=self._row(transfer, seconds=True)))
-        raise RefusedError("Invalid withdraw id.")  # assumed
+        raise RefusedError("Invalid withdraw id.")  # this is assumed
 
     def withdraw(self, account: str, names: Names, body: WithdrawBody) -> HttpReply:
-        """POST /wallet/withdraw/{currency}: ``amount`` is debited, with the fee deducted from it."""
+        """Answer POST /wallet/withdraw/{currency}. ``amount`` is debited, and the fee is deducted from it."""
         venue, currency = self._venue, self._currency(names)
         protocol = (body.protocol or chains_of(currency)[0].protocol).upper()
         chain = next((chain for chain in chains_of(currency) if chain.protocol == protocol), None)
@@ -215,5 +215,5 @@ class Wallet:
         )
 
     def figures(self) -> Mapping[str, int]:
-        """How many transfers each account has."""
+        """Return how many transfers each account has."""
         return {email: len(rows) for email, rows in self._transfers.items()}

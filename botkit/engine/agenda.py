@@ -1,10 +1,10 @@
-"""What is due, and when: the one place that decides when the engine needs a turn without an event.
+"""The agenda decides when the engine needs a turn without an event.
 
-Each room that ever needs to be woken has a `Slot`: a function that says when, and the work to do. A room calls
+Each room that may need to be woken has a `Slot`: a function that says when, and the work to do. A room calls
 `Slot.changed` when that time may have changed, and `Agenda.head` asks again. Nothing else wakes the engine.
 
-`Changes` counts everything that may end a quiet span: a wake time that changed, and anything that a room puts into the
-outcome or into a strategy's mailbox. A span compares two integers instead of relying on a flag that every caller must
+`Changes` counts everything that may end a quiet span: a wake time that changed, and anything that a room adds to the
+outcome or to a strategy's mailbox. A span compares two integers instead of relying on a flag that every caller must
 remember to set.
 """
 
@@ -16,7 +16,7 @@ from botkit.model.clock import Nanos
 
 
 def earliest(*times: Nanos | None) -> Nanos | None:
-    """The earliest of several times; None if none is set."""
+    """Return the earliest of several times, or None if none is set."""
     first: Nanos | None = None
     for time in times:
         if time is not None and (first is None or time < first):
@@ -29,18 +29,18 @@ SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "w
 
 
 class BotClock:
-    """The time of the turn, in nanoseconds since the epoch, UTC. The engine writes it, all rooms read it."""
+    """The time of the turn, in nanoseconds since the epoch, UTC. The engine sets it, and all rooms read it."""
 
     __slots__ = ("events", "now")
 
     def __init__(self) -> None:
         self.now: Nanos = 0
-        #: inputs processed, rows of spans included: tells one event from the next at the same time
+        #: number of inputs processed, rows of spans included, which tells events at the same time apart
         self.events = 0
 
 
 class Changes:
-    """Counts what may end a quiet span."""
+    """Counts the changes that may end a quiet span."""
 
     __slots__ = ("count",)
 
@@ -61,21 +61,21 @@ class Slot:
         self.is_known = False
 
     def changed(self) -> None:
-        """The room's wake time has changed, or may have."""
+        """Announce that the room's wake time has changed, or may have."""
         self.is_known = False
         agenda = self._agenda
         agenda.is_known = False
         agenda.changes.count += 1
 
     def set(self, due: Nanos | None) -> None:
-        """The room needs to be woken at ``due``: like `changed`, where the time is known already."""
+        """Set the room's wake time to ``due``: like `changed`, for a time that is already known."""
         self.due, self.is_known = due, True
         agenda = self._agenda
         agenda.is_known = False
         agenda.changes.count += 1
 
     def ask(self) -> Nanos | None:
-        """When the room needs to be woken."""
+        """Return when the room needs to be woken."""
         if not self.is_known:
             self.due = self.when()
             self.is_known = True
@@ -91,13 +91,13 @@ class Agenda:
         self.changes = changes
         #: False if a slot has changed since the head was computed
         self.is_known = False
-        #: what `head` found last; true while ``is_known``
+        #: the last result of `head`; valid while ``is_known``
         self.known_head: Nanos | None = None
         self._ranked: list[tuple[int, Slot]] = []
         self._slots: list[Slot] = []
 
     def slot(self, name: str, when: Callable[[], Nanos | None], work: Callable[[Nanos], None]) -> Slot:
-        """Add a slot: ``when`` is called after each `Slot.changed`, ``work`` once its time has come."""
+        """Add a slot. ``when`` is called after each `Slot.changed`, and ``work`` once the time has come."""
         slot = Slot(self, when, work)
         self._ranked.append((SLOTS.index(name), slot))
         self._ranked.sort(key=lambda ranked: ranked[0])
@@ -106,7 +106,7 @@ class Agenda:
         return slot
 
     def head(self) -> Nanos | None:
-        """The earliest time at which any room needs to be woken."""
+        """Return the earliest time at which any room needs to be woken."""
         if not self.is_known:
             first: Nanos | None = None
             for slot in self._slots:

@@ -1,4 +1,4 @@
-"""Checks the balances that the exchange reports against the books and passes them on to strategies."""
+"""Compares the balances that the exchange reports with the books, and passes them on to strategies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport
 
-#: by then the balance changes caused by an execution have arrived
+#: after this long, the balance changes caused by an execution have arrived
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 
 
 class Balances:
-    """What the account holds, as reported to its strategies, and the halt while some of it is missing."""
+    """Reports the account's balances to the strategies, and halts new orders while some of the money is missing."""
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class Balances:
         self._table = table
         self._desk = desk
         self._records = records
-        #: `Begin` has come; before that, balances are only requested and reports are ignored
+        #: True once `Begin` has come; before that, balances are only requested and reports are ignored
         self.has_begun = False
         self._last: dict[tuple[str, str], Balance] = {}
-        #: the strategies that listen to their balances, once `Begin` has come
+        #: the strategies that define ``on_balance``; known once `Begin` has come
         self._listeners: tuple[StrategyRecord, ...] | None = None
 
     def reported(self, report: BalanceReport, now: Nanos) -> None:
@@ -53,7 +53,7 @@ class Balances:
         if not self.has_begun:
             return
         if self._desk.gate.shortage is not None or not self._portfolio.balances.is_as_expected(report):
-            # balance frames of the last executions may still be on their way, so these may be too low
+            # balance frames for the latest executions may still be on their way, so these figures may be too low
             quiet = now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self._table.has_live
             self._portfolio.balances.compare(report, now, quiet=quiet)
             self.watch_shortages()
@@ -61,7 +61,7 @@ class Balances:
             self.tell(report.balances)
 
     def tell(self, currencies: Iterable[str]) -> None:
-        """Notify strategies of their balances in some currencies, if changed since the last notification."""
+        """Notify strategies of their balances in some currencies, if those changed since the last notification."""
         listeners = self._listeners
         if listeners is None:
             of = self._callbacks.of
@@ -76,7 +76,7 @@ class Balances:
                     self._callbacks.notify(record, "on_balance", balance)
 
     def watch_shortages(self) -> None:
-        """Halt new orders while the account holds less of a coin than its strategies own between them."""
+        """Halt new orders while the account holds less of a currency than its strategies own together."""
         shortage = "; ".join(map(str, self._portfolio.balances.shortages())) or None
         if shortage != self._desk.gate.shortage:
             if shortage is None:

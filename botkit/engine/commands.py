@@ -1,4 +1,6 @@
-"""Commands from the user or a guard to a running bot. Each sets a reply: a value, or a sentence saying why not."""
+"""Commands from the user or a guard to a running bot. Each sets a reply: a value, or a sentence with the reason for a
+refusal.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from botkit.model.inputs import (
 from botkit.model.orders import Order
 
 PAUSED = "paused by hand"
-#: how deep into the visible book a position may be sold when a bot stops
+#: the maximum slippage in the visible book when a position is sold as a bot stops
 _FLATTEN_SLIPPAGE_PCT = 1.0
 
 
@@ -64,14 +66,14 @@ class Commands:
         self._reply()
 
     def resume(self, given: Resume, now: Nanos) -> None:
-        """Lift a halt. A stopped strategy stays stopped, since it missed what happened meanwhile."""
+        """Lift a halt. A stopped strategy stays stopped, because it has missed events in the meantime."""
         rooms = self._rooms
         if given.level is not None:
             record = self._record(given.level)
             if record is None:
                 return
             if not record.active:
-                self._reply(refusal=f"{given.level} was stopped ({record.stopped_because}); start the bot again")
+                self._reply(refusal=f"{given.level} was stopped ({record.stopped_because}); restart the bot")
                 return
         if rooms.risk.halted(given.level) is not None:
             rooms.risk.resume(given.level)
@@ -79,7 +81,7 @@ class Commands:
         self._reply()
 
     def set_parameter(self, given: SetParameter, now: Nanos) -> None:
-        """Set a parameter that is declared ``live``, and tell the strategy."""
+        """Set a parameter that is declared ``live``, and notify the strategy."""
         record = self._record(given.strategy)
         if record is None:
             return
@@ -98,7 +100,7 @@ class Commands:
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
-        """Give a strategy (or the pool) unassigned money, or take money back. May end a shortage."""
+        """Give unassigned money to a strategy (or the pool), or take money back. This may end a shortage."""
         rooms = self._rooms
         transfers = rooms.portfolio.transfers
         refusal = transfers.refusal(given.target, given.units) or transfers.unpriced(given.units)
@@ -117,11 +119,11 @@ class Commands:
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
-        """Cancel open orders whose strategies are gone; the outcome of a later turn says when it is done."""
+        """Cancel open orders whose strategies are gone. The outcome of a later turn reports when this is done."""
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 
     def flatten(self, given: Flatten, now: Nanos) -> None:
-        """Return to a strategy's given holdings, as far as the visible book can absorb it within the slippage."""
+        """Trade a strategy back to its given holdings, as far as the visible book allows within the slippage."""
         record = self._record(given.strategy)
         if record is None:
             return
@@ -156,7 +158,7 @@ class Commands:
         if lots < rules.least_lots:
             return None
         entry, amount = rooms.contexts[strategy].orders, rules.exact_amount(lots)
-        # the only purchase of a stopping bot; halts and risk rules apply to it as to any other
+        # the only purchase that a stopping bot makes; halts and risk rules apply to it as to any other order
         was_stopping, rooms.gate.is_stopping = rooms.gate.is_stopping, False
         try:
             return entry.market_buy(position.pair, None, amount, _FLATTEN_SLIPPAGE_PCT, "flatten")

@@ -1,6 +1,6 @@
 """The record of every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
 
-Only integers, strings and the bot's time: no floats, paths, versions or wall times, so that equal
+It contains only integers, strings and the bot's time, and no floats, paths, versions or wall times, so that equal
 inputs give equal bytes on any machine, and a backtest can be compared with a run over the wire byte for byte.
 
 An order makes six to ten decisions. Each is kept as a tuple of values that do not change any more, added by
@@ -34,7 +34,7 @@ from botkit.model.requests import (
     Request,
 )
 
-# names, tags and reasons repeat
+# cached, because names, tags and reasons repeat
 _text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode)
 
 # An enum's ``value`` is a Python call; at six lines per order a table pays off.
@@ -54,7 +54,7 @@ NOTE: Final = 6
 #: a kind, the bot's time, and what the kind says
 Decision: TypeAlias = tuple[Any, ...]
 
-#: decisions collected before they are written, hashed and passed on; trades memory for fewer calls
+#: how many decisions are collected before they are written and passed on; more use more memory but need fewer calls
 BLOCK_LINES = 2_000
 
 
@@ -64,13 +64,13 @@ class DecisionLog:
     def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
         self._sink = sink
         self._hash = hashlib.sha256()
-        #: not written yet. Who adds requests flushes at `BLOCK_LINES`: without requests, few decisions are made
+        #: the decisions not written yet. Whoever adds requests or refusals flushes at `BLOCK_LINES`
         self.pending: list[Decision] = []
         self.add = self.pending.append
         self.count = 0
 
     def flush(self) -> None:
-        """Write, hash and pass on the collected decisions."""
+        """Write the collected decisions as lines, hash these and pass them on."""
         if not self.pending:
             return
         block = ("\n".join(_lines(self.pending)) + "\n").encode()
@@ -81,17 +81,17 @@ class DecisionLog:
             self._sink(block)
 
     def sha256(self) -> str:
-        """Hex digest of every line so far."""
+        """Return the hex digest of all lines so far."""
         self.flush()
         return self._hash.hexdigest()
 
     def note(self, kind: str, now: Nanos, text: str) -> None:
-        """A change in what the bot may do: a halt, a stopped strategy, a new parameter value."""
+        """Record a change in what the bot may do: a halt, a stopped strategy, a new parameter value."""
         self.add((NOTE, now, kind, text))
 
 
 def _lines(decisions: Sequence[Decision]) -> list[str]:
-    """Each decision as a line. One function, since a call for each would cost as much again."""
+    """Write each decision as a line. All in one function, since a call for each would cost as much again."""
     lines: list[str] = []
     write = lines.append
     for decision in decisions:
@@ -144,7 +144,7 @@ def _lines(decisions: Sequence[Decision]) -> list[str]:
 
 
 def _client_ids(request: Request) -> str:
-    """The orders of a batch, or none."""
+    """Write the client ids of a batch; an empty text for other requests."""
     if type(request) is CreateBatch:
         return ",".join([str(spec.client_id) for spec in request.orders])
     if type(request) is CancelBatch:

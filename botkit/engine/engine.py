@@ -64,7 +64,7 @@ from botkit.model.requests import Answer
 
 
 class Engine:
-    """The bot. `botkit.assembly` puts one together."""
+    """The bot. `botkit.assembly` builds one."""
 
     def __init__(
         self,
@@ -79,8 +79,8 @@ class Engine:
         settings: EngineSettings | None = None,
         find_callback: FindCallback | None = None,
     ) -> None:
-        """``fee_rates`` returns a pair's fee rates at a given time, ``find_callback`` a plugin's wrapper of a
-        callback.
+        """``fee_rates`` returns a pair's fee rates at a given time; ``find_callback`` returns a plugin's wrapper around
+        a callback.
         """
         self._rooms = rooms = BotRooms(
             pairs=pairs,
@@ -114,7 +114,7 @@ class Engine:
             protector=rooms.protector,
         )
         self.view = EngineView(rooms)
-        #: unchanged while there is nothing to deliver: no new outcome and no new wake time
+        #: stays unchanged while there is nothing to deliver, that is, no new outcome and no new wake time
         self.changes = rooms.changes
         #: while its head is known, `wake_at` returns that
         self.agenda = rooms.agenda
@@ -150,7 +150,7 @@ class Engine:
             JournalFailed: commands.journal_failed,
         }
 
-    # -- the ways in ----------------------------------------------------------------------------------------------
+    # -- entry points ---------------------------------------------------------------------------------------------
 
     def turn(self, given: Input | None, now: Nanos, out: Outcome) -> None:
         """Process one input, or None to do what is due at ``now``. The results are added to ``out``.
@@ -180,12 +180,12 @@ class Engine:
             and slot.due is None
             and not (self._callbacks.mailbox or self._past.is_wanting or self._stages.reads_history)
         ):
-            return  # the input affected nobody, and nothing waited for a turn
+            return  # the input affected nothing, and no work was waiting for a turn
         self._finish(now, out)
 
     def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
-        """Process rows ``begin`` to ``end`` at once and return how many were taken. Equal to a `turn` for each, but
-        faster.
+        """Process rows ``begin`` to ``end`` at once and return how many were processed. The result equals a `turn` for
+        each row, but faster.
 
         It stops after a row that changes the agenda or the outcome. The driver must ensure that nothing else is due
         before the last row.
@@ -194,27 +194,27 @@ class Engine:
         before = self.changes.count
         taken = self._spans.run(rows, begin, end)
         self._clock.events += taken
-        if self.changes.count != before:  # otherwise its rows caused nothing, and nothing was due
+        if self.changes.count != before:  # otherwise the rows changed nothing, and nothing was due
             self._finish(self._clock.now, out)
         return taken
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
-        """One row of merged streams as an input for `turn`."""
+        """Return one row of merged streams as an input for `turn`."""
         return self._spans.event_at(rows, position)
 
     def wake_at(self) -> Nanos | None:
-        """When the engine needs a turn without an input. Exact, so a driver need not poll."""
+        """Return when the engine needs a turn without an input. Exact, so a driver need not poll."""
         agenda = self.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
-        """Deliver what the turn caused, then collect the requests that may leave. Repeats until nothing new is
-        caused.
+        """Deliver the effects of the turn, then collect the requests that may leave. Repeats until there are no new
+        effects.
         """
         rooms, router, slot = self._rooms, self._router, self._router_slot
         callbacks, quoter = self._callbacks, self._quoter
         while True:
-            # checking the queues costs nothing, and most turns leave nothing there
+            # checking the queues is cheap, and most turns leave nothing in them
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
             if quoter.has_due or self._targets.dirty or self._protector.again:
@@ -233,7 +233,7 @@ class Engine:
         if self._past.is_wanting or self._stages.reads_history:
             self._stages.end_of_turn(now)
 
-    # -- what the world says --------------------------------------------------------------------------------------
+    # -- events from outside -----------------------------------------------------------------------------------------
 
     def _on_trade(self, trade: Trade, now: Nanos) -> None:
         watch = self._rooms.watch

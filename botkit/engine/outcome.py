@@ -1,4 +1,4 @@
-"""Everything that can leave a turn. A driver passes in an `Outcome`, reads it, and clears it before the next turn."""
+"""The outputs of a turn. A driver passes in an `Outcome`, reads it, and clears it before the next turn."""
 
 from __future__ import annotations
 
@@ -53,18 +53,18 @@ class Outcome:
         self.streams: list[StreamWanted] = []
         self.history: list[HistoryWanted] = []
         self.comparisons: list[Comparison] = []
-        #: why a comparison failed (it is retried), and how its request ended
+        #: the reason why a comparison failed (it is retried), and how its request ended
         self.compare_failures: list[tuple[str, Ending]] = []
-        #: pairs whose book stream stays silent although the book changes
+        #: pairs whose book stream sends nothing although the book changes
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
-        #: the end of `CancelOrphans`: the cancelled ids, or a sentence saying why not
+        #: the result of `CancelOrphans`: the cancelled ids, or a sentence with the reason for a failure
         self.orphans: Reply | None = None
         self.withheld: list[Withheld] = []
         self.reply: Reply | None = None
 
     def clear(self) -> None:
-        """Empty it for the next turn."""
+        """Empty the outcome for the next turn."""
         self.requests.clear()
         self.states.clear()
         self.fills.clear()
@@ -82,7 +82,7 @@ class Outcome:
 
 
 class Outbox:
-    """Where the engine's rooms put their results. The engine sets ``out`` to the turn's `Outcome`."""
+    """Takes the results of the engine's rooms. The engine sets ``out`` to the turn's `Outcome`."""
 
     __slots__ = ("_changes", "out")
 
@@ -96,41 +96,41 @@ class Outbox:
         self.out.notes.append(Note(level, text, kind))
 
     def logged(self, level: Level, text: str) -> None:
-        """A strategy logged a message for the user."""
+        """Add a message that a strategy logged for the user."""
         self._changes.count += 1
         self.out.notes.append(Note(level, text, is_logged=True))
 
     def withheld(self, withheld: Withheld) -> None:
-        """A price was withheld."""
+        """Add a withheld price."""
         self._changes.count += 1
         self.out.withheld.append(withheld)
 
     def stream(self, stream: StreamWanted) -> None:
-        """A strategy subscribed."""
+        """Add a stream to which a strategy subscribed."""
         self._changes.count += 1
         self.out.streams.append(stream)
 
     def compare_failed(self, why: str, ending: Ending) -> None:
-        """The bot could not be reconciled with the exchange."""
+        """Report that the bot could not be reconciled with the exchange."""
         self._changes.count += 1
         self.out.compare_failures.append((why, ending))
 
     def compared(self, comparison: Comparison) -> None:
-        """The bot was reconciled with the exchange."""
+        """Add the result of reconciling the bot with the exchange."""
         self._changes.count += 1
         self.out.comparisons.append(comparison)
 
     def orphans_done(self, reply: Reply) -> None:
-        """Orders of departed strategies were cancelled, or could not be."""
+        """Report that orders of departed strategies were cancelled, or could not be."""
         self._changes.count += 1
         self.out.orphans = reply
 
     def resynchronise(self, pair: Pair) -> None:
-        """The book stream of a pair must reconnect."""
+        """Request that the book stream of a pair reconnects."""
         self._changes.count += 1
         self.out.resynchronise.append(pair)
 
     def halt(self, kind: Literal["loss", "breaker"], reason: str) -> None:
-        """The bot halted itself."""
+        """Report that the bot halted itself."""
         self._changes.count += 1
         self.out.halts.append(Halted(kind, reason))

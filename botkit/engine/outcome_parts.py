@@ -1,4 +1,4 @@
-"""What an `Outcome` (`botkit.engine.outcome`) is made of."""
+"""The parts of an `Outcome` (`botkit.engine.outcome`)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ class Note(msgspec.Struct, frozen=True):
     level: Level
     text: str
     kind: str = ""
-    #: a strategy wrote it with ``self.log``, so it is already in the log
+    #: True if a strategy wrote it with ``self.log``, so that it is already in the log
     is_logged: bool = False
 
 
 class StrategyFailure(msgspec.Struct, frozen=True):
-    """A strategy raised, or had to be stopped. ``where`` is the file and line; ``text`` the traceback."""
+    """The failure of a strategy that raised or had to be stopped. ``where`` is the file and line, ``text`` the
+    traceback.
+    """
 
     strategy: str
     callback: str
@@ -31,7 +33,7 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     error: str
     text: str
     time: Nanos
-    #: it refused its parameters (ConfigError in on_start): a user's mistake, for which a traceback does not help
+    #: True if it refused its parameters (ConfigError in on_start), a user's mistake for which a traceback does not help
     is_config: bool = False
 
 
@@ -44,8 +46,9 @@ class Withheld(msgspec.Struct, frozen=True):
 
 
 class StreamWanted(msgspec.Struct, frozen=True):
-    """A strategy subscribed: ``kind`` is trades, books, tickers or bars; ``depth`` is the number of book levels per
-    side."""
+    """A stream to which a strategy subscribed. ``kind`` is trades, books, tickers or bars; ``depth`` is the number of
+    book levels per side.
+    """
 
     pair: Pair
     kind: Literal["trades", "books", "tickers", "bars"]
@@ -54,7 +57,7 @@ class StreamWanted(msgspec.Struct, frozen=True):
 
 
 class HistoryWanted(msgspec.Struct, frozen=True):
-    """A series needs this many finished bars from before the start."""
+    """A series' request for a number of finished bars from before the start."""
 
     pair: Pair
     resolution: str
@@ -69,26 +72,28 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot was reconciled with the exchange. ``began`` is when the comparison was requested."""
+    """The result of reconciling the bot with the exchange. ``began`` is when the comparison was requested."""
 
     began: Nanos
     differences: tuple[Difference, ...] = ()
     foreign: int = 0
-    #: currency -> units that somebody else added or took; they count as unassigned
+    #: currency -> units added or taken from outside; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()
     #: our orders at the exchange that the journal should know but does not (`botkit.model.inputs.Unwritten`)
     unwritten: tuple[str, ...] = ()
+    #: one past the largest client id of these
+    unwritten_until: int = 0
 
 
 class Halted(msgspec.Struct, frozen=True):
-    """The bot halted itself: ``kind`` is loss or breaker."""
+    """A halt by the bot itself. ``kind`` is loss or breaker."""
 
     kind: Literal["loss", "breaker"]
     reason: str
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The result of a command: a value, or a sentence saying why not."""
+    """The result of a command: a value, or a sentence with the reason for a refusal."""
 
     value: Any = None
     refusal: str | None = None

@@ -1,7 +1,7 @@
 """The rooms of one engine, wired together, and the operations that involve several of them.
 
-A room gets what it needs at construction and never sees the engine. Events that concern several rooms (an order's new
-state, a fill, a price, a failed strategy) come here and are passed on in a fixed order.
+A room gets its dependencies at construction and never sees the engine. Events that concern several rooms (an order's
+new state, a fill, a price, a failed strategy) come here and are passed on in a fixed order.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 
-#: more refusals than this in one turn stop a strategy: it is looping
+#: more refusals than this in one turn mean that a strategy is looping, so it is stopped
 REFUSALS_A_TURN_MAX = 100
-#: consecutive rejections by the exchange, over all strategies, that halt the bot
+#: this many consecutive rejections by the exchange, over all strategies, halt the bot
 REJECTIONS_MAX = 10
 _REFUSED = OrderState.REFUSED
 _REJECTED = OrderState.REJECTED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
-#: finds a function for (strategy, callback's name); None: the plain method
+#: finds the function for (strategy, callback's name); None selects the plain method
 FindCallback = Callable[[Strategy, str], Callback | None]
 
 
@@ -93,9 +93,9 @@ class BotRooms:
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
         self._find_callback = find_callback
-        #: `Begin` has come: market events and timers are processed
+        #: True once `Begin` has come, so that market events and timers are processed
         self.has_begun = False
-        #: an order was refused in this turn
+        #: True if an order was refused in this turn
         self.has_refused = False
         self._rejections = 0
         self.comparison: Reconciliation | None = None
@@ -295,7 +295,8 @@ class BotRooms:
             self.protector.order_changed(order)
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
-                self.callbacks.notify(record, "on_order", order)  # no execution is pending that it could disagree with
+                # no execution is pending that the order's state could disagree with
+                self.callbacks.notify(record, "on_order", order)
             else:
                 self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
@@ -306,8 +307,8 @@ class BotRooms:
         record.fills_count += 1
         self.changes.count += 1
         self.outbox.out.fills.append(fill)
-        if self.protector.watches:
-            self.protector.filled(fill)
+        if self.protector.watches or record.best_prices:
+            self.protector.filled(fill, record)
         self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
         if fill.order.client_id in self.agreement.held:
             self.untold.held.append(fill)
@@ -322,12 +323,13 @@ class BotRooms:
 
     def _foreign(self, report: OrderReport) -> None:
         if report.state in FINAL_STATES:
-            self.foreign_orders.pop(report.order_id, None)  # another bot on the account may trade for months
+            # do not collect these, since another bot on the account may trade for months
+            self.foreign_orders.pop(report.order_id, None)
         else:
             self.foreign_orders[report.order_id] = report
 
     def work_off(self) -> None:
-        """Deliver the mailbox and settle quotes and exits until nothing new is caused."""
+        """Deliver the mailbox and settle quotes and exits until there are no new effects."""
         callbacks, quoter, protector, targets = self.callbacks, self.quoter, self.protector, self.targets
         while (callbacks.mailbox and callbacks.is_open) or quoter.dirty or protector.again or targets.dirty:
             if callbacks.mailbox and callbacks.is_open:
@@ -364,7 +366,7 @@ class BotRooms:
         self.risk.turn_of_day(now)
 
     def begin_day(self, now: Nanos) -> None:
-        """The bot starts: begin the trading day of ``now``, unless an earlier run has begun it."""
+        """Begin the trading day of ``now`` at the bot's start, unless an earlier run has begun it."""
         self.risk.turn_of_day(now)
         self._day_slot.changed()
 
@@ -393,7 +395,7 @@ class BotRooms:
 
 
 def _nothing(now: Nanos) -> None:
-    """Do nothing: the router runs at the end of every turn anyway."""
+    """Do nothing, because the router runs at the end of every turn anyway."""
 
 
 def _method_of(strategy: Strategy, name: str) -> Callback | None:

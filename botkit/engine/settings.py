@@ -1,4 +1,4 @@
-"""What an engine is given at construction and does not change."""
+"""The settings of an engine, which are fixed at construction."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     first_client_id: int = 1
     #: how long a bar waits for late trades after its end
     bar_grace_ns: Nanos = 2_000 * NS_PER_MS
-    #: a book older than this is not traded on
+    #: market orders do not use a book older than this
     max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
-    #: how long after an abort the exchange may still act on an order request
+    #: how long the exchange may still act on an order request after it was aborted
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
-    #: for a running bot: its clock speed relative to the machine's; None: no checks, as in a backtest
+    #: a running bot's clock speed relative to the machine's; None turns the checks off, as in a backtest
     watch_speed: float | None = None
     #: keep the values of attached indicators over the whole run, for the report's charts
     draws_indicators: bool = False

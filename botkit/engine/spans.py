@@ -1,9 +1,9 @@
 """Quiet spans: runs many rows of recorded data through the strategies in one tight loop.
 
-While nothing can happen to the bot or its orders, only the strategy's own arithmetic runs. The driver finds the end of
-such a span; here its rows reach the callbacks without dispatch, router or portfolio in between. The result equals a
-turn for each row (tests/properties/test_spans.py): a loop ends after a row that changes the agenda or the outcome
-(`botkit.engine.agenda.Changes`), and before a row that would breach a loss limit.
+While nothing can happen to the bot or its orders, only the strategy's own code needs to run. The driver finds the end
+of such a span; this module passes its rows directly to the callbacks, without dispatch, router or portfolio in between.
+The result equals a turn for each row (tests/properties/test_spans.py): a loop ends after a row that changes the agenda
+or the outcome (`botkit.engine.agenda.Changes`), and before a row that would breach a loss limit.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ class Spans:
         self._columns: MarketColumns | None = None
         self._block: Any = None
         self._market: PairMarket | None = None
-        self._first = self._until = 0  # their positions
+        self._first = self._until = 0  # the positions of those rows
         self._offset = 0  # a row's position less its index in the block, or for books in the stream
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
-        """One row as an event for a turn."""
+        """Return one row as an event for a turn."""
         columns, row, _ = rows.at(position)
         return self._blocks.event_at(columns, row)
 
     def run(self, rows: MergedRows, begin: int, end: int) -> int:
-        """Process rows from ``begin`` on, at most up to ``end``; returns how many."""
+        """Process rows from ``begin`` on, up to ``end`` at most. Returns how many were processed."""
         before = self._changes.count
         position = begin
         while position < end and self._changes.count == before:
@@ -89,21 +89,23 @@ class Spans:
         self._until = min(until, self._offset + len(block.events))
 
     def _take_some(self, begin: int, end: int) -> int:
-        """Rows ``begin`` to ``end`` of the block, or the first of them; how many were taken in."""
+        """Process rows ``begin`` to ``end`` of the block, or only the first of them. Returns how many were
+        processed.
+        """
         market, block, columns = self._market, self._block, self._columns
         assert market is not None
         feeds, last = market.bar_feeds, market.last.price
         if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
-            end = begin + 1  # the first trade determines when its bar ends, and the driver must know that
+            end = begin + 1  # the first trade determines when its bar ends, and the driver needs to know that time
         if last is None or self._protector.watches:
             return self._row_by_row(block, begin, end if last is not None else begin + 1)
         if market.doubts:
             end = begin
         elif 0 < begin < block.calm_end and last == block.price_list[begin - 1]:
-            end = min(end, block.calm_end)  # the row before is still the last price
+            end = min(end, block.calm_end)  # the previous row is still the last price
         else:
             end = block.calm_until(begin, end, last)
-        if end == begin:  # it may be withheld: then later rows are compared with another price
+        if end == begin:  # it may be withheld, in which case later rows are compared with another price
             return self._row_by_row(block, begin, begin + 1)
         if self._risk.has_loss_limits:
             breach = self._risk.first_breach(market.pair, block.prices[begin:end], self._clock.now)
@@ -133,7 +135,7 @@ class Spans:
         return taken
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
-        """Skip rows that no callback needs: only the last of them counts."""
+        """Skip rows that no callback needs. Only the last of them has an effect."""
         if market.trade_series:
             block.skip_to(end)
         self._clock.now = block.received[end - 1]
@@ -144,7 +146,7 @@ class Spans:
         """Process bars of the tape's own resolution: each row is a finished bar."""
         builder = feed.builder
         if not builder.follows(block.events[begin]):
-            return self._row_by_row(block, begin, begin + 1)  # the builder fills the gap before it
+            return self._row_by_row(block, begin, begin + 1)  # the builder must fill the gap before it
         if len(feed.listeners) != 1 or feed.listeners[0][2] is None:
             return self._row_by_row(block, begin, end)
         record, series, callback = feed.listeners[0]
@@ -162,7 +164,7 @@ class Spans:
     def _call(
         self, record: StrategyRecord, callback: Callback, market: PairMarket, block: Block, begin: int, end: int
     ) -> int:
-        """Call one strategy with row after row until it changes something; returns how many rows were taken."""
+        """Call one strategy with row after row until it changes something. Returns how many rows were processed."""
         clock, last, changes = self._clock, market.last, self._changes
         if block.done != begin:
             block.skip_to(begin)
@@ -179,7 +181,7 @@ class Spans:
         return block.done - begin
 
     def _row_by_row(self, block: Any, begin: int, end: int) -> int:
-        """The slow path for everything that the loops above do not cover."""
+        """Process rows one by one, for every case that the loops above do not cover."""
         clock, changes = self._clock, self._changes
         before = changes.count
         count = 0

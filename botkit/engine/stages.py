@@ -19,7 +19,7 @@ from botkit.model.pairs import Pair
 
 
 class Stages:
-    """Restore -> (Compare) -> Begin -> History -> Stop."""
+    """The stages, in the order Restore -> (Compare) -> Begin -> History -> Stop."""
 
     def __init__(self, rooms: BotRooms, reads: Reads) -> None:
         self._rooms = rooms
@@ -29,7 +29,7 @@ class Stages:
         rooms.gate.is_starting = True
 
     def restore(self, given: Restore, now: Nanos) -> None:
-        """Restore what the bot owns and remembers. Raises ConfigError if it does not fit the settings."""
+        """Restore the bot's books and other state. Raises ConfigError if they do not fit the settings."""
         rooms = self._rooms
         rooms.router.cool_down(given.sends, now)
         try:
@@ -72,7 +72,7 @@ class Stages:
     def begin(self, given: Begin, now: Nanos) -> None:
         """Run every strategy's ``on_start``, in the order of the configuration."""
         rooms = self._rooms
-        assert not rooms.has_begun, "a run begins once"
+        assert not rooms.has_begun, "a run can begin only once"
         rooms.has_begun = rooms.balances.has_begun = True
         self.reads_history = given.reads_history
         for record in list(rooms.records.values()):
@@ -91,7 +91,7 @@ class Stages:
         if self.reads_history:
             wanted = list(rooms.outbox.out.history)
             if rooms.gate.is_starting and not self._is_reading:
-                # a price for valuations before the first trade
+                # the history gives valuations a price before the first trade
                 wanted += [HistoryWanted(cell.pair, "1m", 1) for cell in rooms.portfolio.prices.values()]
             if wanted or (rooms.gate.is_starting and not self._is_reading):
                 self._is_reading = True
@@ -119,7 +119,7 @@ class Stages:
             if record.active and callback is not None:
                 rooms.callbacks.call(record, callback)
         rooms.timers.arm(now)
-        rooms.callbacks.is_open = True  # and what lies in the mailbox is told in this turn
+        rooms.callbacks.is_open = True  # and the mailbox is emptied in this turn
         rooms.untold.opened()
         if rooms.watch is not None:
             rooms.watch.begin(now)
@@ -134,7 +134,7 @@ class Stages:
 
     def stop(self, given: Stop, now: Nanos) -> None:
         """Run every ``on_stop``. From then on strategies are notified only about their orders and may only place orders
-        that reduce a position: others placed after the withdrawal would stay at the exchange.
+        that reduce a position: other orders placed after the withdrawal would stay at the exchange.
         """
         rooms = self._rooms
         for record in list(rooms.records.values()):
@@ -148,7 +148,7 @@ class Stages:
         rooms.work_off()
         rooms.protector.end()
         for record in rooms.records.values():
-            rooms.quoter.drop(record)  # fills from now on are not replenished
+            rooms.quoter.drop(record)  # fills from now on do not cause new orders
             rooms.targets.drop(record)
         rooms.gate.is_stopping = True
         if given.withdraws:

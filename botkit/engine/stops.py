@@ -1,4 +1,4 @@
-"""Ends trading from within: loss limits, the breaker, and strategies that fail or loop."""
+"""Stops trading from inside the engine: loss limits, the breaker, and strategies that fail or loop."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class Stops:
                 self.stop_strategy(self._records[breach.level], str(breach))
 
     def trip(self, reason: str) -> None:
-        """The breaker: halt the bot, unless it is halted."""
+        """Trip the breaker: halt the bot, unless it is halted already."""
         if self._risk.halted(None) is None:
             self.halt(reason)
             self._outbox.halt("breaker", reason)
 
     def halt(self, reason: str, *, keeps_orders: bool = False) -> None:
-        """Take no new orders and cancel the open ones. Orders that reduce a position still pass; only a resume ends
-        it.
+        """Take no new orders and cancel the open ones. Orders that reduce a position still pass. Only a resume ends the
+        halt.
         """
         if self._risk.halted(None) is None:
             self._risk.halt(None, reason)
@@ -103,7 +103,7 @@ class Stops:
         self._say_stopped(record)
 
     def _say_stopped(self, record: StrategyRecord) -> None:
-        if self._callbacks.failed_last != record.name:  # otherwise its traceback is shown
+        if self._callbacks.failed_last != record.name:  # otherwise its traceback is shown instead
             self._outbox.note("error", f"strategy {record.name!r} was stopped: {record.stopped_because}")
         protected = self._protector.strategy_stopped(record)
         for position in self._portfolio.positions(record.name):
@@ -111,7 +111,7 @@ class Stops:
                 what = (
                     "its protective exits stay active"
                     if position.pair in protected
-                    else "nothing manages this position now"
+                    else "nothing manages this position any more"
                 )
                 self._outbox.note(
                     "warning",

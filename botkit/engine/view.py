@@ -1,4 +1,4 @@
-"""The engine seen from outside: values for pages, status, summaries and the journal, never a room."""
+"""A read-only view of the engine: values for pages, status, summaries and the journal, but never a room."""
 
 from __future__ import annotations
 
@@ -37,8 +37,15 @@ class MoneyView:
         return dict(self._portfolio.account)
 
     @property
+    def reported(self) -> Mapping[str, int]:
+        """What the exchange reported at the latest comparison, in units; the books follow once no order of ours can
+        explain a difference.
+        """
+        return {**self._portfolio.account, **self._portfolio.balances.reported}
+
+    @property
     def unassigned(self) -> Mapping[str, int]:
-        """What is unassigned."""
+        """The unassigned funds, in units per currency."""
         return dict(self._portfolio.unassigned)
 
     @property
@@ -48,55 +55,61 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """By how many units the books may differ from the account, since the exchange's rounding of fills is
-        undocumented."""
+        """The number of units by which the books may differ from the account, since the exchange's rounding is
+        undocumented.
+        """
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
-        """What neither a strategy owns nor the reserve keeps, and what may therefore be handed over."""
+        """Return the units that neither a strategy owns nor the reserve keeps, so that they can be handed over."""
         return self._portfolio.ownership.free_units(currency)
 
     def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
-        """Who owns what of the account; ``elsewhere`` is what other bots own of it."""
+        """Return the ownership of the account's money. ``elsewhere`` is the part that other bots own."""
         return self._portfolio.ownership.shown(elsewhere or {})
 
     def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
-        """Positions that differ from the given holdings, and by how many units; if negative, coins are missing."""
+        """Compute by how many units each position differs from the given holdings; negative if coins are missing."""
         return [(_position(position), units) for position, units in self._portfolio.ownership.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:
-        """The equity of a strategy (None: of all) at last prices; None while a price is missing."""
+        """Return the equity of a strategy (None: of all) at last prices; None while a price is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
 
+    @property
+    def day(self) -> Nanos | None:
+        """The start of the trading day from which profits count, or None before the first."""
+        return self._portfolio.days.day
+
     def day_pnl(self, strategy: str | None = None) -> int | None:
-        """A strategy's profit (None: of all) since the trading day began; None without a loss limit, or while a price
-        is missing.
+        """Return a strategy's profit (None: of all) since the trading day began; None without a loss limit, or while a
+        price is missing.
         """
         return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
-        """A strategy's holdings by currency."""
+        """Return a strategy's holdings by currency."""
         return dict(self._portfolio.holdings(strategy))
 
     def positions(self, strategy: str) -> list[PositionView]:
-        """A strategy's positions, its listed pairs first."""
+        """Return a strategy's positions, its listed pairs first."""
         return [_position(position) for position in self._portfolio.positions(strategy)]
 
     def priced_pairs(self) -> list[Pair]:
-        """Every pair that has, or will have, a price in this run."""
+        """Return every pair that has, or will have, a price in this run."""
         return [cell.pair for cell in self._portfolio.prices.values()]
 
     def capital_given(self, target: str) -> dict[str, int]:
-        """The total capital given to a strategy's sub-account, by currency."""
+        """Return the total capital given to a strategy's sub-account, by currency."""
         return dict(self._portfolio.capital.given.get(target, {}))
 
     def document(self) -> dict[str, Any]:
-        """Everything that must survive a restart, as plain data."""
+        """Return the state that must survive a restart, as plain data."""
         return self._portfolio.state()
 
     @property
     def has_peaks(self) -> bool:
-        """True while peak equity is tracked, which prices alone can move."""
+        """True while peak equity is tracked, which changes with prices alone."""
         return bool(self._portfolio.peaks.baselines)
 
     def check(self) -> None:
@@ -112,15 +125,15 @@ class RouterView:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a slot."""
+        """Number of requests that wait for a slot."""
         return self._router.waiting
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Every window of the limits table, with the slots held."""
+        """Return every window of the limits table, with the slots held."""
         return self._router.usage(now)
 
     def statistics(self) -> RouterUse:
-        """Figures of the run so far."""
+        """Return statistics of the run so far."""
         return self._router.statistics()
 
 
@@ -131,11 +144,13 @@ class ChecksView:
         self._rooms = rooms
 
     def withheld(self) -> dict[Pair, int]:
-        """Market events that were withheld as doubtful, by pair."""
+        """Return the number of market events that were withheld as doubtful, by pair."""
         return dict(self._rooms.quarantine.counts)
 
     def bars(self) -> dict[str, dict[str, int]]:
-        """How many bars were checked against the exchange's candles and differed, by keys such as ``btc_twd 1m``."""
+        """Return how many bars were checked against the exchange's candles and differed, by keys such as ``btc_twd
+        1m``.
+        """
         return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
 
     @property
@@ -161,17 +176,17 @@ class EngineView:
 
     @property
     def events(self) -> int:
-        """Inputs processed, including rows of spans."""
+        """The number of inputs processed, including rows of spans."""
         return self._rooms.clock.events
 
     @property
     def halted(self) -> str | None:
-        """Why the bot takes no new orders, or None."""
+        """The reason why the bot takes no new orders, or None."""
         return self._rooms.risk.halted(None)
 
     @property
     def halts(self) -> dict[str, str]:
-        """Strategies that are halted, and why."""
+        """The halted strategies, with the reasons."""
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
 
     @property
@@ -180,7 +195,7 @@ class EngineView:
         return self._rooms.client_ids.next
 
     def strategies(self) -> list[StrategyView]:
-        """Every strategy, in the order of the configuration."""
+        """Return every strategy, in the order of the configuration."""
         halts = self._rooms.risk.halts
         return [
             StrategyView(
@@ -199,11 +214,11 @@ class EngineView:
         ]
 
     def names(self) -> list[str]:
-        """The strategies' names."""
+        """Return the strategies' names."""
         return list(self._rooms.records)
 
     def kept(self, strategy: str) -> dict[str, Any]:
-        """The state that a restart of a strategy must restore."""
+        """Return the state that a restart of a strategy must restore."""
         rooms = self._rooms
         kept = rooms.records[strategy].kept()
         if rooms.untold.held or rooms.untold.mailed:
@@ -211,20 +226,20 @@ class EngineView:
         return kept
 
     def lines(self) -> list[IndicatorLine]:
-        """The strategies' plots, and the values of attached indicators if they are kept."""
+        """Return the strategies' plots, and the values of attached indicators if they are kept."""
         contexts = self._rooms.contexts.values()
         return [line for context in contexts for line in context.plots.lines(context.subscriptions.first_pair)]
 
     def orders(self) -> list[Order]:
-        """Every order still remembered, oldest first."""
+        """Return every order still remembered, oldest first."""
         return list(self._rooms.table)
 
     def open_orders(self) -> list[Order]:
-        """Every order that is not final, strategy by strategy."""
+        """Return every order that is not final, strategy by strategy."""
         return self._rooms.table.all_open()
 
     def order(self, client_id: int) -> Order | None:
-        """The order with a client id."""
+        """Return the order with this client id, or None."""
         return self._rooms.table.by_client_id.get(client_id)
 
     def foreign_orders(self) -> list[OrderReport]:
@@ -232,7 +247,7 @@ class EngineView:
         return list(self._rooms.foreign_orders.values())
 
     def markets(self) -> list[MarketView]:
-        """Every pair in use, by name."""
+        """Return every pair in use, by name."""
         return [
             MarketView(
                 pair=market.pair,
@@ -250,7 +265,9 @@ class EngineView:
         ]
 
     def streams(self) -> list[StreamWanted]:
-        """The streams that a running bot follows: books and trades of its traded or watched pairs, and tickers."""
+        """Return the streams that a running bot follows: tickers, and the books and trades of its traded or watched
+        pairs.
+        """
         rooms = self._rooms
         books = {} if rooms.watch is None else rooms.watch.followed()
         wanted = [StreamWanted(pair, "books", depth) for pair, depth in books.items()]
@@ -262,13 +279,20 @@ class EngineView:
         """True once the history has arrived and `on_ready` has run."""
         return not self._rooms.gate.is_starting
 
+    def unprotected(self) -> list[tuple[str, Pair]]:
+        """Return the positions, as (strategy, pair), that the last run protected and this one does not."""
+        protector = self._rooms.protector
+        return [
+            (record.name, pair) for record in self._rooms.records.values() for pair in protector.unprotected(record)
+        ]
+
     @property
     def has_live_orders(self) -> bool:
         """True while an order is, or may be, at the exchange."""
         return self._rooms.table.has_live
 
     def has_timers(self) -> bool:
-        """True while a timer is set."""
+        """Return True while a timer is set."""
         return not self._rooms.timers.is_empty
 
 

@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy: whether it runs, and its counts. ``halted`` is why it places no new orders."""
+    """One strategy: whether it runs, and its counts. ``halted`` is the reason why it places no new orders."""
 
     name: str
     active: bool
@@ -24,7 +24,7 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     skips: Mapping[str, int]
     refusals: Mapping[str, int]
     last_skip: Mapping[str, Mapping[str, Any]]
-    #: as they are now, live changes included
+    #: the current values, live changes included
     parameters: Mapping[str, Any] = {}
 
 
@@ -57,5 +57,5 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     resolutions: tuple[str, ...]
     #: True if trades, books or tickers are subscribed to, not only bars
     is_listened_to: bool
-    #: trades that arrived after their bar had closed, for the resolution with the most
+    #: number of trades that arrived after their bar had closed, for the resolution with the most of them
     late_trades: int

@@ -1,4 +1,4 @@
-"""The machine's clock and randomness, for clients that are not given their own. Bots always are.
+"""The machine's clock and randomness, for clients that are not given their own. Bots always give them theirs.
 
 Nothing else under ``exchange`` reads either, so a test can run a bot on a loop with virtual time.
 """
@@ -17,17 +17,17 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC."""
+        """Return the time in nanoseconds since the epoch, UTC."""
         return time.time_ns()
 
 
 def system_random() -> Random:
-    """Randomness that differs at every start."""
+    """Return a random generator that differs at every start."""
     return Random()
 
 
 def thread_lock() -> AbstractContextManager[object]:
-    """A lock for use in a ``with`` block: only one thread of the process can hold it."""
+    """Return a lock for use in a ``with`` block, which only one thread of the process can hold."""
     return threading.Lock()
 
 

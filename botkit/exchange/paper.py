@@ -1,4 +1,4 @@
-"""Paper trading: market data comes from a real exchange, and orders go to a simulated one in this process."""
+"""Paper trading. Market data comes from a real exchange, and orders go to a simulated one in this process."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, GetBook, GetCandles, Request
 from botkit.model.venue import Venue
 
-#: the requests that a paper bot sends to the exchange itself
+#: the requests that a paper bot sends to the real exchange
 MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
-#: book levels that the simulated exchange keeps
+#: how many book levels the simulated exchange keeps
 _DEPTH = 50
 
 
 class PaperAdapter(Lifetime):
-    """Market data from ``market``, orders to ``venue``; the bot sees one exchange (`botkit.model.adapter`).
+    """Takes market data from ``market`` and sends orders to ``venue``, so the bot sees one exchange
+    (`botkit.model.adapter`).
 
-    The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and
-    do not affect it. The account has no streams that could be lost, because its events do not leave the process.
+    The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and do not
+    affect it. The account has no streams that could be lost, because its events do not leave the process.
     """
 
     account_streams = ()
@@ -52,7 +53,7 @@ class PaperAdapter(Lifetime):
         self._is_open = True
 
     async def close(self) -> None:
-        """Close it."""
+        """Close the connection to the market."""
         self._is_open = False
         if self._timer is not None:
             self._timer.cancel()
@@ -76,7 +77,7 @@ class PaperAdapter(Lifetime):
         return self._market.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their current rules, read from the exchange. Raises RequestError."""
+        """Return the pairs and their current rules, after reading them from the exchange. Raises RequestError."""
         return await self._market.pairs()
 
     # -- events in ------------------------------------------------------------------------------------------------
@@ -90,7 +91,9 @@ class PaperAdapter(Lifetime):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """The account's events come from the simulated exchange, all others from the market."""
+        """Subscribe to these feeds. The account's events come from the simulated exchange, all others from the
+        market.
+        """
         if account:
             self._sink = sink
 
@@ -117,7 +120,9 @@ class PaperAdapter(Lifetime):
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Market reads go to the exchange, everything else to the simulated one. Raises nothing but CancelledError."""
+        """Send market reads to the exchange and everything else to the simulated one. Raises nothing but
+        CancelledError.
+        """
         if not self._is_open:
             return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
         if request.endpoint in MARKET_READS:

@@ -13,13 +13,14 @@ from botkit.errors import ConfigError
 
 __all__ = ["CHAPTERS", "chapter"]
 
-#: topic -> summary, in reading order; the text is in TOPIC.md
+#: each topic with its summary, in reading order; the text is in TOPIC.md
 CHAPTERS: dict[str, str] = {
     "start": "Install, run a first backtest, write a first strategy.",
     "strategies": "Callbacks, market data, indicators, orders, quotes, exits, state and timers.",
     "backtests": "What a simulation assumes, and how to read its results.",
+    "research": "Backtests from Python, what trades and figures mean, runs side by side.",
     "data": "Record, download, import and check market data.",
-    "running": "Emulator, paper and live; restarts, halts, and what can happen.",
+    "running": "Emulator, paper and live; restarts, halts, and what can go wrong.",
     "emulator": "BitoPro on your machine: endpoints, faults, and your own tests.",
     "limits": "Rate limits, and how bots share them.",
     "plugins": "Hooks, models, and adapters for other exchanges.",
@@ -32,7 +33,7 @@ CHAPTERS: dict[str, str] = {
 
 
 def chapter(topic: str) -> str:
-    """The Markdown text of a chapter. Raises ConfigError for a topic that does not exist."""
+    """Return the Markdown text of a chapter. Raises ConfigError if there is no such topic."""
     if topic not in CHAPTERS:
         near = difflib.get_close_matches(topic.lower(), CHAPTERS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(CHAPTERS)}"

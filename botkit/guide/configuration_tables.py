@@ -1,4 +1,4 @@
-"""One table for each section of a configuration file, generated from the types that parse it."""
+"""Writes one table for each section of a configuration file, generated from the types that parse it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORDS: dict[Any, str] = {
 
 
 def configuration_tables() -> str:
-    """Markdown tables for all sections, outermost first."""
+    """Return Markdown tables for all sections, outermost first."""
     titles: dict[type[msgspec.Struct], str] = {}
     _collect(BotConfig, "The file", titles)
     return "\n".join(_table(kind, title) for kind, title in titles.items())
@@ -83,7 +83,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _words(annotation: Any) -> str:
-    """A value's type in words."""
+    """Describe a value's type in words."""
     if annotation in _WORDS:
         return _WORDS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)

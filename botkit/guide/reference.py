@@ -22,7 +22,7 @@ from botkit.guide.configuration_tables import configuration_tables
 
 __all__ = ["MARKER", "PUBLIC_MODULES", "configuration_chapter", "reference_chapter", "write"]
 
-#: the public modules with their purpose; names outside them, or not in their ``__all__``, may change at any time
+#: the public modules with their purpose; names elsewhere, or not in their ``__all__``, may change at any time
 PUBLIC_MODULES: dict[str, str] = {
     "botkit": "Everything a strategy needs.",
     "botkit.errors": "Errors, sorted by what happens next.",
@@ -32,13 +32,13 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.clock": "Time in nanoseconds.",
     "botkit.model.columns": "Market data as NumPy columns.",
     "botkit.model.merged_rows": "Rows of several streams as one stream.",
-    "botkit.model.events": "What happens: market data, fills, balances.",
+    "botkit.model.events": "Events: market data, fills, balances.",
     "botkit.model.inputs": "Everything that can enter a bot.",
-    "botkit.model.latency": "Latencies that a run measured.",
+    "botkit.model.latency": "The latencies that a run measured.",
     "botkit.model.limits": "Rate limits.",
     "botkit.model.money": "Exact money.",
     "botkit.model.moment": "The order of inputs with equal times.",
-    "botkit.model.order_spec": "An order as a strategy requested it.",
+    "botkit.model.order_spec": "An order as a strategy requests it.",
     "botkit.model.orders": "Orders and their states.",
     "botkit.model.pairs": "Pairs and the exchange's rules for them.",
     "botkit.model.percent": "Telling percent, basis points and fractions apart.",
@@ -67,7 +67,7 @@ _LONGEST_VALUE = 100
 
 
 def reference_chapter() -> str:
-    """The text of ``reference.md``."""
+    """Return the text of ``reference.md``."""
     parts = [_HEAD]
     written: dict[int, str] = {}
     for name, about in PUBLIC_MODULES.items():
@@ -91,7 +91,7 @@ def reference_chapter() -> str:
 
 
 def module_of(public: str) -> str:
-    """The public module, other than botkit itself, that defines a name."""
+    """Return the public module, other than botkit itself, that defines a name."""
     return next(
         name
         for name in PUBLIC_MODULES
@@ -102,7 +102,7 @@ def module_of(public: str) -> str:
 
 
 def configuration_chapter() -> str:
-    """The text of ``configuration.md``: the handwritten part and the tables."""
+    """Return the text of ``configuration.md``: the handwritten part and the tables."""
     head, marker, _ = (_HERE / "configuration.md").read_text(encoding="utf-8").partition(MARKER)
     assert marker, "configuration.md has lost its marker"
     return f"{head}{MARKER}\n\n{configuration_tables()}"
@@ -117,7 +117,7 @@ def write() -> list[Path]:
 
 
 class _Source:
-    """What only a module's source shows: the ``#:`` comments on its constants, and how their values are written."""
+    """Facts that only a module's source shows: the ``#:`` comments on its constants, and how it writes their values."""
 
     def __init__(self, module: ModuleType) -> None:
         text = inspect.getsource(module)
@@ -144,10 +144,10 @@ class _Source:
 
 
 def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
-    """The heading, signature and documentation of one name."""
+    """Return the heading, signature and documentation of one name."""
     heading = f"### {module}.{name}\n"
     thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a pytest fixture
-    is_alias = name in source.values  # such as Nanos, which is int: int's docstring would be useless here
+    is_alias = name in source.values  # a name such as Nanos is int, whose docstring would be useless here
     if inspect.isclass(thing) and not is_alias:
         return "\n".join([heading, _class(name, thing)])
     if inspect.isroutine(thing) and not is_alias:
@@ -165,7 +165,7 @@ def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
 
 
 def _comment_of(name: str) -> str:
-    """The ``#:`` comment on a constant that one public module takes from another."""
+    """Return the ``#:`` comment on a constant that one public module imports from another."""
     for other in PUBLIC_MODULES:
         if other != "botkit":
             comment = _Source(importlib.import_module(other)).comments.get(name)
@@ -210,7 +210,7 @@ def _function(value: Any) -> Any:
 
 
 def _fields(kind: type[msgspec.Struct]) -> list[str]:
-    """``name: type = default`` for a struct's fields, as written in the source."""
+    """Return a struct's fields as ``name: type = default``, as written in the source."""
     spelt = {name: text for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
     parts = []
     for field in msgspec.structs.fields(kind):
@@ -224,7 +224,7 @@ def _fields(kind: type[msgspec.Struct]) -> list[str]:
 
 
 def _signature(thing: Any, *, method: bool = False) -> str:
-    """A signature with its annotations as written; ``method`` leaves out the first parameter."""
+    """Return a signature with its annotations as written; ``method`` leaves out the first parameter."""
     try:
         signature = inspect.signature(thing)
     except (TypeError, ValueError):
@@ -239,7 +239,7 @@ def _signature(thing: Any, *, method: bool = False) -> str:
         stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
         part = "*" * stars + parameter.name
         if parameter.annotation is not parameter.empty:
-            annotation = parameter.annotation  # for a named tuple's field it is wrapped
+            annotation = parameter.annotation  # it is wrapped for a named tuple's field
             part += f": {getattr(annotation, '__forward_arg__', annotation)}"
         if parameter.default is not parameter.empty:
             part += f" = {_value(parameter.default)}"
@@ -265,7 +265,7 @@ def _prose(thing: Any) -> str:
 
 
 def _markdown(text: str) -> str:
-    """A docstring as Markdown: double backticks become single ones."""
+    """Return a docstring as Markdown, in which double backticks become single ones."""
     return text.replace("``", "`") + "\n" if text else ""
 
 

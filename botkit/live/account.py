@@ -1,4 +1,4 @@
-"""A read-only check that an account's key works."""
+"""Checks that an account's key works, using only reads."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
 from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
-#: what the exchange's API does not reveal about a key
+#: a caution, since the exchange's API does not reveal a key's permissions
 CANNOT_TELL = (
-    "The API cannot tell what a key may do. Make it without the right to withdraw, and tie it to your IP address."
+    "The API does not say what a key may do. Create the key without withdrawal permission, and bind it to your IP "
+    "address."
 )
 
 
 async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[str, Any]:
-    """Balances, open orders and an estimated fee rank as plain data; ``works`` says whether the key was accepted."""
+    """Read balances, open orders and an estimated fee rank, and return them as plain data. ``works`` says whether the
+    exchange accepted the key.
+    """
     balances = await access.send(GetBalances(id=-1))
     if balances.outcome is not Ending.OK or not isinstance(balances.body, BalanceReport):
         why = balances.text or balances.outcome.value
@@ -51,7 +54,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
 
 
 def account_lines(found: dict[str, Any]) -> list[str]:
-    """The same as lines of text."""
+    """Format the result of `read_account` as lines of text."""
     if not found["works"]:
         return [str(found["why"])]
     lines = ["the key works"]

@@ -1,4 +1,4 @@
-"""Background work (`botkit.live.ports.Background`): on threads, or, in a simulation, on the event loop itself."""
+"""Runs background work (`botkit.live.ports.Background`) on threads or, in a simulation, on the event loop itself."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 class Threads:
-    """One thread per job. No thread keeps the process alive, and each runs in the context of its starter, so that its
-    log lines belong to that bot.
+    """Runs each job on its own thread. These threads do not keep the process alive. Each runs in the context of whoever
+    started it, so its log lines belong to that bot.
     """
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Do ``work`` once, on its own thread."""
+        """Run ``work`` once, on its own thread."""
         return _Once(name, work)
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
@@ -31,15 +31,15 @@ class Threads:
         return _Loop(name, step)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` on one of asyncio's threads."""
+        """Run ``work`` on one of asyncio's threads."""
         return await asyncio.to_thread(work)
 
     def mutex(self) -> AbstractContextManager[object]:
-        """A lock."""
+        """Return a lock."""
         return threading.Lock()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """A function that returns the calling thread's current frame, for use by other threads."""
+        """Return a function that returns the calling thread's current frame, for use by other threads."""
         ident = threading.get_ident()
         return lambda: sys._current_frames().get(ident)
 
@@ -79,27 +79,27 @@ class _Loop:
 
 
 class OnLoop:
-    """All work on the running event loop, one job after another: with virtual time there can be no threads."""
+    """Runs all work on the running event loop, one job after another, because virtual time allows no threads."""
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Do ``work`` at once."""
+        """Run ``work`` at once."""
         work()
         return _Done()
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
-        """Call ``step`` in steps of the loop until it returns None."""
+        """Call ``step`` from the event loop until it returns None."""
         return _OnTimer(asyncio.get_running_loop(), step)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` at once."""
+        """Run ``work`` at once."""
         return work()
 
     def mutex(self) -> AbstractContextManager[object]:
-        """Nothing: there are no other threads."""
+        """Return a lock that does nothing, since there are no other threads."""
         return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """No thread runs beside the loop, so there is nothing to watch it."""
+        """Return None: no thread runs beside the loop, so nothing could watch it."""
         return lambda: None
 
 

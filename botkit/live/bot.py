@@ -1,4 +1,4 @@
-"""One running bot: an engine, its driver, and its other services to the user.
+"""A running bot: its engine, its driver, and the services that it offers the user.
 
 `botkit.live.starting.start` creates it with all parts in place.
 """
@@ -44,7 +44,7 @@ log = logging.getLogger("botkit.live")
 
 
 class Bot:
-    """A bot from its first contact with the exchange to its end. It listens to its own driver."""
+    """A bot, from its first contact with the exchange to its end. It listens to its own driver."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Bot:
         files: RunFiles,
         shared: SharedLimits | None,
     ) -> None:
-        """``shared``: the windows that it shares with other bots; None if it is alone."""
+        """``shared`` holds the rate-limit windows that this bot shares with others, or None if it is alone."""
         self.parts = parts
         self.notices = notices
         self.journal = journal
@@ -67,16 +67,16 @@ class Bot:
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
         self.opening_equity: int | None = None
-        #: number of answers by outcome
+        #: how many answers came with each outcome
         self.outcomes: dict[Ending, int] = {}
-        #: the outcome of the last turn that finished something the start waits for
+        #: the outcome of the last turn that completed something that the start is waiting for
         self.happened = asyncio.Event()
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
         self.compare_refusal: str | None = None
         #: set once the exchange has refused the key
         self.key_refused = asyncio.Event()
-        #: what this and other bots own in the account; None if no other bot uses it
+        #: the claims of this and other bots on the account; None if no other bot uses it
         self.claims = None if parts.is_new_world else Claims(parts.folder)
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
@@ -107,7 +107,7 @@ class Bot:
     # -- watching the driver --------------------------------------------------------------------------------------
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """An input is about to be processed."""
+        """Note that an input is about to be processed."""
         self.latencies.went_in(given, now)
         if type(given) is Answer:
             self.outcomes[given.outcome] = self.outcomes.get(given.outcome, 0) + 1
@@ -119,7 +119,7 @@ class Bot:
             if given.is_refused:
                 self._refuse_key(given.detail.partition(";")[0])
             if self.streams.changed(given) and self.started_at:
-                self.driver.soon(self.comparisons.at_once)  # everything the stream missed is read again
+                self.driver.soon(self.comparisons.at_once)  # read everything that the stream missed
             if given.pair is None and given.state is ConnectionState.STALE:
                 self.comparisons.suspect(now)
 
@@ -131,10 +131,11 @@ class Bot:
         self.key_refused.set()
         self.happened.set()
         if self.started_at:
-            self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # after the current turn
+            self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # not within the current turn
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
-        # a comparison adopts an outside change of the balance; a frame that was merely overtaken must not be adopted
+        # A comparison accepts a balance change that came from outside. A frame that merely arrived out of order must
+        # not look like one.
         for event in given.events:
             if type(event) is BalanceReport and self.started_at and not self.view.has_live_orders:
                 account = self.view.money.account
@@ -142,7 +143,7 @@ class Bot:
                     self.comparisons.suspect(now)
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
-        """A turn had results."""
+        """Handle the results of a turn."""
         if out.requests or out.fills:
             self.latencies.came_out(out.requests, out.fills, now)
         if self._tells_orders:
@@ -178,14 +179,14 @@ class Bot:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:
-        """A pass is over and its requests have been handed over."""
+        """Note that a pass is over and its requests have been passed on."""
         self.latencies.settle()
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():
             self.notices.tell("error", f"self.state of {strategy!r} cannot be saved for a restart: {why}")
         if self.shared is not None and self.driver.journal_fault is not None:
-            self.shared.disown()  # from here on cancels and reads leave without a journal row
+            self.shared.disown()  # from here on, cancels and reads are sent without being journaled
         if self.view.is_trading and not self.happened.is_set():
             self.happened.set()
 
@@ -195,7 +196,7 @@ class Bot:
     # -- services to the user ------------------------------------------------------------------------------------
 
     def tell_of_orders(self) -> None:
-        """Report orders in doubt from here on, including those already in doubt."""
+        """Start reporting orders in doubt, including those that are already in doubt."""
         self._tells_orders = True
         for order in self.view.open_orders():
             self._order_news.changed(order, order.state)
@@ -211,33 +212,33 @@ class Bot:
             "reconnects, and sends no new order until it is reconciled with the exchange",
         )
         self.note("standstill", f"{slept_s:.0f} s")
-        self.streams.reconnect()  # a connection that died meanwhile would go unnoticed for another half minute
+        self.streams.reconnect()  # a dead connection would otherwise go unnoticed for half a minute
         self.driver.soon(self.comparisons.at_once)
 
     def note(self, kind: str, text: str) -> None:
-        """Add a note to the journal. Best effort: JournalWatch reports journal failures."""
+        """Add a note to the journal if possible. JournalWatch reports journal failures."""
         with contextlib.suppress(JournalError):
             self.journal.note(kind, text, self.driver.now())
 
     def keep_claim(self) -> None:
-        """Let other bots of the account know what this one owns. Best effort: on a full disk an older claim counts."""
+        """Tell the account's other bots what this one owns. If the disk is full, the previous claim stays in force."""
         if self.claims is not None and self.started_at:
             with contextlib.suppress(OSError):
                 self.claims.update(self.view.money.pooled, self.view.money.holdings(None))
 
     def elsewhere(self) -> dict[str, int]:
-        """What other running bots own in the account, in units by currency."""
+        """Return what other running bots own in the account, in units by currency."""
         return {} if self.claims is None else self.claims.elsewhere()
 
     def _blocked(self, blocked: Blocked) -> None:
-        # from the watchdog's own thread: a callback that never ends would block the loop's
+        # run this on the watchdog's own thread, because a callback that never returns would block the loop
         log.error("%s\n%s", blocked, blocked.stack.rstrip())
         self.notices.tell("error", str(blocked))
 
     # -- figures --------------------------------------------------------------------------------------------------
 
     def remaining(self) -> list[Order]:
-        """Our orders that may still be at the exchange."""
+        """Return our orders that may still be at the exchange."""
         return [order for order in self.view.open_orders() if order.state not in FINAL_STATES]
 
     @property
@@ -246,7 +247,7 @@ class Bot:
         return (self.driver.now() - self.started_at) / NS_PER_S if self.started_at else 0.0
 
     def standing(self) -> Standing:
-        """The bot's current state."""
+        """Return the bot's current state."""
         driver = self.driver
         lost = self.streams.lost()
         return Standing(
@@ -267,7 +268,7 @@ class Bot:
     # -- the end --------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Release everything. Orders stay as they are: `botkit.live.stopping.stop` withdraws them first."""
+        """Release everything. Orders stay as they are, so call `botkit.live.stopping.stop` first to cancel them."""
         await self.driver.close()
         self.watchdog.stop()
         if self.shared is not None:

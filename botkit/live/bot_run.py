@@ -1,4 +1,6 @@
-"""One bot of a command, from its parts to its summary; several run side by side without affecting each other."""
+"""Runs one bot of a command, from its parts to its summary. Several bots run side by side without affecting each
+other.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,9 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts a bot, keeps it running, and stops it cleanly. ``run`` once; the result is in `summary`, `failed`,
-    `has_left_orders` and `has_stopped_strategies`."""
+    """Starts a bot, keeps it running and stops it cleanly. ``run`` once; the result is in `summary`, `failed`,
+    `has_left_orders` and `has_stopped_strategies`.
+    """
 
     def __init__(
         self,
@@ -42,9 +45,11 @@ class BotRun:
         say_notice: Callable[[str, str], None] | None,
         shows_lines: bool,
     ) -> None:
-        """``config`` is the bot's own file, named in messages; ``guard`` starts a guard, None for no guard.
+        """``config`` is the bot's own file, which messages name. ``guard`` starts a guard process; None means no guard.
 
-        ``say`` prints a line, ``say_notice`` one with its level; ``shows_lines``: fills and figures as they come."""
+        ``say`` prints a line, and ``say_notice`` prints one with its level. ``shows_lines`` prints fills and figures as
+        they come.
+        """
         self.parts = parts
         self.outputs = outputs
         self._config = config
@@ -65,7 +70,7 @@ class BotRun:
 
     async def run(self, duration_s: float | None) -> None:
         """Run the bot from start to end. Raises BotkitError if it cannot start; then nothing was traded."""
-        # tasks started here belong to this bot, and so do their logs
+        # tasks started here belong to this bot, and so do their log lines
         CURRENT_BOT.set(self.parts.name)
         outputs = self.outputs
         outputs.follow(self._notices)
@@ -91,7 +96,7 @@ class BotRun:
                 self.keeper.on_line = self._say
             with quiet_collector():
                 await self._keep(bot, duration_s)
-            # a guard keeps trying to cancel what the bot could not, unless the user chose not to wait
+            # unless the user chose not to wait, a guard keeps trying to cancel what the bot could not
             in_order = not self.failed and (not self.has_left_orders or self.summary["ended"] == "left")
         finally:
             if watching is not None:
@@ -101,7 +106,7 @@ class BotRun:
                 guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
-        """`run`, but never raising: the other bots continue."""
+        """Do the same as `run`, but never raise, so that the other bots continue."""
         try:
             await self.run(duration_s)
         except BotkitError as error:
@@ -114,13 +119,13 @@ class BotRun:
         self.failed = True
         self.summary |= {"ended": "failed", "error": why}
         self.outputs.state = "failed"
-        self._notices.tell("error", f"this bot has failed, the others continue: {why}")
+        self._notices.tell("error", f"this bot has failed: {why}. The other bots continue")
 
     async def _keep(self, bot: Bot, duration_s: float | None) -> None:
         try:
             why = await self.keeper.run(bot, duration_s)
         except Exception:
-            # cancel open orders, whatever broke here
+            # whatever broke here, cancel the open orders
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")
@@ -147,7 +152,9 @@ class BotRun:
         )
 
     def _look_for_orders(self, bot: Bot) -> None:
-        """Report orders that are still open although they should not be. Those of the embedded emulator end with it."""
+        """Report orders that should have been cancelled but are still open. Orders on the embedded emulator end with
+        it.
+        """
         parts = self.parts
         left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
         self.has_left_orders = bool(left) and not parts.is_new_world
@@ -162,7 +169,7 @@ class BotRun:
         return Guarding(self._guard, partial(self._notices.tell, "warning"), self.parts.machine.clock)
 
     def _ownership(self, bot: Bot) -> str:
-        """What each strategy owns and what is left alone; for unowned coins, how to hand them over."""
+        """Describe what each strategy owns and what no strategy owns, with the command that assigns unowned coins."""
         found = bot.view.money.ownership(bot.elsewhere())
         remedy = found.remedy(None if self.parts.is_new_world else str(self._config))
         return found.sentence() + (f"; {remedy}" if remedy else "")

@@ -1,7 +1,7 @@
-"""Moves money between unassigned and a strategy: ``botkit capital add|take``, for a running or a stopped bot.
+"""Moves unassigned money to a strategy or back (``botkit capital add|take``), whether the bot is running or stopped.
 
-A running bot does it itself on a command file; the books of a stopped one are changed in its journal, under its
-folder's lock. Either way the new books and a note are one journal transaction.
+A running bot does it itself when it finds the command file. For a stopped bot, its books are changed in its journal
+while its folder is locked. Either way, the new books and a note are written in one journal transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from botkit.model.orders import LIVE_STATES
 from botkit.model.pairs import Pair
 
 _AMOUNT = re.compile(r"([A-Za-z0-9]{1,20})=(.*)\Z", re.ASCII | re.DOTALL)
-#: far above any balance, yet low enough to catch a typing error
+#: far above any balance, yet low enough to catch a typo
 _MOST_UNITS = 10**15 * UNIT
 
 
@@ -53,7 +53,7 @@ def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
 
 
 def parse_cost(text: str) -> int:
-    """Parse what one coin cost into units of quote currency. Raises ConfigError with a sentence."""
+    """Parse the cost of one coin into units of quote currency. Raises ConfigError with a sentence."""
     try:
         cost_e8 = parse_scaled(text, UNIT_DECIMALS, "the cost")
     except ValueError as error:
@@ -64,15 +64,14 @@ def parse_cost(text: str) -> int:
 
 
 def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any], cost_e8: int | None = None) -> str:
-    """Move capital of a running bot; negative amounts are taken. Returns a sentence.
+    """Move a running bot's capital and return a sentence for the user. Negative amounts are taken from the strategy.
 
-    ``cost_e8`` is what each added coin cost, in units of quote; None: the last price.
-
-    Raises ValueError saying why not, and JournalError if it cannot be journaled; then nothing has moved.
+    ``cost_e8`` is the cost of each added coin, in units of quote currency; None means the last price. Raises ValueError
+    if the move is not possible, and JournalError if it cannot be journaled. In both cases nothing has moved.
     """
     units = {str(currency): change for currency, change in units_by_currency.items()}
     if not units or not all(type(change) is int and change for change in units.values()):
-        raise ValueError(f"{dict(units_by_currency)!r} are not amounts")
+        raise ValueError(f"{dict(units_by_currency)!r} must be whole amounts")
     if cost_e8 is not None and (type(cost_e8) is not int or cost_e8 <= 0):
         raise ValueError(f"{cost_e8!r} is not a cost")
     if bot.claims is None:
@@ -99,12 +98,12 @@ def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) 
         bot.say(MoveCapital(target, {currency: -change for currency, change in units.items()}))
         raise
     if bot.opening_equity is not None and before is not None and after is not None:
-        bot.opening_equity += after - before  # the run's profit is measured against its capital
+        bot.opening_equity += after - before  # profit is measured against the capital, so that changes too
     return _told(money.capital_given(target), target, units)
 
 
 def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
-    """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
+    """Return, for each strategy, the pairs in which a stopped bot's books have positions. Raises JournalError."""
     journal = Journal.open(folder.journal, read_only=True)
     try:
         with journal.reading("document portfolio"):
@@ -123,9 +122,10 @@ def move_stopped(
     now: Nanos,
     cost_e8: int | None = None,
 ) -> str:
-    """Move capital in the books of a stopped bot; ``portfolio`` is built as the bot would build it.
+    """Move capital in a stopped bot's books and return a sentence for the user.
 
-    Returns a sentence. Raises ConfigError saying why not, AlreadyRunning, and JournalError.
+    ``portfolio`` is built as the bot would build it. Raises ConfigError if the move is not possible, AlreadyRunning,
+    and JournalError.
     """
     folder.lock()
     try:
@@ -160,8 +160,8 @@ def move_stopped(
 
 
 def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str, Pair], target: str) -> str | None:
-    """Lock the money of orders that are, or may be, at the exchange: the books are saved without locks, and the next
-    start would find that money missing.
+    """Lock the money of every order that is, or may be, at the exchange. The books are saved without locks, so the next
+    start would otherwise find that money missing.
     """
     for order in journal.orders(dict(pairs)):
         if order.state not in LIVE_STATES:
@@ -170,8 +170,8 @@ def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str
             portfolio.relock(order)
         elif order.strategy == target:
             return (
-                f"orders of {target}, no longer in the configuration, may still be open; start the bot once with "
-                "--cancel (cancel them) or --adopt (leave them open)"
+                f"{target} is no longer in the configuration, but its orders may still be open; start the bot once "
+                "with --cancel to cancel them, or with --adopt to leave them open"
             )
     return None
 

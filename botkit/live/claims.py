@@ -1,8 +1,7 @@
-"""What each bot of an account owns of it, so that no two of them count the same coins.
-
-Each bot writes its claim into its own state folder. Claims count while the folder is locked, and the system releases
-the lock when a process ends, however it ends: a dead bot claims nothing. One lock per account makes reading the other
-claims and writing one's own a single step.
+"""Records what each bot owns of an account, so that no two bots count the same coins. Each bot writes its claim into
+its own state folder. A claim is valid while its folder is locked. The system releases that lock when the process ends,
+however it ends, so a dead bot claims nothing. One lock per account makes reading the other claims and writing one's own
+a single step.
 
     <state>/<name>/<mode>/<account>/claim.json        what the strategies of that bot own
     <state>/.claims/<mode>-<account>                  held while claims are compared
@@ -28,11 +27,11 @@ _FILE = "claim.json"
 
 
 class ClaimRefused(BotkitError):
-    """Another bot owns what this one would count as its own. The message names it."""
+    """Another bot owns what this one would count as its own. The message names that bot."""
 
 
 class CoinClaim(msgspec.Struct, frozen=True):
-    """What one bot owns of its account. ``pooled``: currencies of which it pools all that is free."""
+    """The part of an account that one bot owns. ``pooled`` lists the currencies whose whole free balance it uses."""
 
     name: str
     pooled: tuple[str, ...]
@@ -40,7 +39,9 @@ class CoinClaim(msgspec.Struct, frozen=True):
 
 
 class Claims:
-    """The claims on the account of one bot's folder. The folder's lock makes its own claim count."""
+    """The claims of all bots on the account that a folder belongs to. Its own claim is valid while the folder is
+    locked.
+    """
 
     def __init__(self, folder: StateFolder) -> None:
         self._folder = folder
@@ -52,7 +53,7 @@ class Claims:
         self._written: CoinClaim | None = None
 
     def others(self) -> list[CoinClaim]:
-        """The claims of other bots now running on this account."""
+        """Return the claims of all other bots that are now running on this account."""
         root, disk = self._root, self._folder.disk
         found: list[CoinClaim] = []
         if root is None:
@@ -67,7 +68,7 @@ class Claims:
         return found
 
     def elsewhere(self) -> dict[str, int]:
-        """What other running bots own, in units by currency."""
+        """Return what other running bots own, in units by currency."""
         total: dict[str, int] = {}
         for claim in self.others():
             for currency, units in claim.units.items():
@@ -75,15 +76,15 @@ class Claims:
         return total
 
     def forget(self) -> None:
-        """Drop what an earlier run claimed. The folder must be locked. Raises OSError."""
+        """Delete an earlier run's claim. The folder must be locked. Raises OSError."""
         self._folder.disk.files.remove(self._path)
 
     async def register(
         self, pooled: Sequence[str], owned: Mapping[str, int], account: Mapping[str, int] | None, slack: int = 0
     ) -> None:
-        """Claim what this bot owns of the account, None while that is unknown. Raises ClaimRefused, OSError.
+        """Claim what this bot owns of the account, or None while that is unknown. Raises ClaimRefused and OSError.
 
-        ``slack``: units by which the books may differ from the account, since fills are rounded.
+        ``slack`` is how many units the books may differ from the account, since fills are rounded.
         """
         claim = self._claim(pooled, owned)
         async with self._alone():
@@ -96,15 +97,15 @@ class Claims:
             self._write(claim)
 
     def update(self, pooled: Sequence[str], owned: Mapping[str, int]) -> None:
-        """Keep the claim current while the bot trades. Raises OSError."""
+        """Update the claim while the bot trades. Raises OSError."""
         claim = self._claim(pooled, owned)
         if claim != self._written:
             self._write(claim)
 
     @contextlib.contextmanager
     def adding(self, units: Mapping[str, int], free: Mapping[str, int]) -> Iterator[str | None]:
-        """Why these units cannot be handed over, or None: other bots own them. ``free`` is what belongs to no strategy
-        of this bot. Until the block ends, no other bot of the account can make a claim.
+        """Yield why these units cannot be assigned (another bot owns them), or None. ``free`` is what belongs to no
+        strategy of this bot. No other bot on the account can make a claim until the block ends.
         """
         with self._now() as refusal:
             yield refusal or _owned_elsewhere(units, free, self.others())
@@ -130,7 +131,8 @@ class Claims:
         while path is not None and (lock := self._folder.disk.lock(path, self._name)) is None:
             if waited_s >= _LOCK_WAIT_S:
                 raise ClaimRefused(
-                    f"another bot has held {path} for {waited_s:.0f} s; start this bot again once that one has started"
+                    f"another bot has kept {path} locked for {waited_s:.0f} s; start this bot again once that one "
+                    "has started"
                 )
             await asyncio.sleep(_LOCK_LOOK_S)
             waited_s += _LOCK_LOOK_S
@@ -146,7 +148,7 @@ class Claims:
         try:
             lock = None if path is None else self._folder.disk.lock(path, self._name)
             if path is not None and lock is None:
-                refusal = "another bot is claiming money of this account at the moment; try again"
+                refusal = "another bot is claiming money on this account right now; try again"
         except OSError as error:
             refusal = f"{path} cannot be written: {error.strerror or error}"
         try:

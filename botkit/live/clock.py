@@ -1,4 +1,4 @@
-"""The clock of a running bot: it starts at the wall time and then advances like a monotonic clock.
+"""The clock of a running bot, which starts at the wall time and then advances like a monotonic clock.
 
 A wall clock set an hour forward would free the router's slots early, and one set back would stop every timer. So the
 machine's wall time is read once, and after that only compared (`SteadyClock.drift_ns`). If the system has a counter
@@ -22,12 +22,12 @@ class DriverClock(Protocol):
     speed: float
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC. It never goes back."""
+        """Return the time in nanoseconds since the epoch, UTC. It never goes back."""
         ...
 
 
 def counter_ns() -> int:
-    """A counter shared by all processes of this machine, never adjusted, that starts at 0 at boot."""
+    """Return a counter that starts at 0 at boot, is never adjusted, and is shared by all processes on this machine."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
 
@@ -35,7 +35,7 @@ def counter_ns() -> int:
 class RealClock:
     """The machine's own time (`botkit.live.ports.MachineClock`)."""
 
-    # the system's own functions, since the watchdog calls them twice a turn
+    # assigned directly, because the watchdog calls them twice a turn
     wall_ns = staticmethod(time.time_ns)
     monotonic_s = staticmethod(time.monotonic)
     counter_ns = staticmethod(counter_ns)
@@ -51,20 +51,20 @@ class SteadyClock:
     speed = 1.0
 
     def __init__(self, *, wall: Callable[[], int] | None = None, counter: Callable[[], int] | None = None) -> None:
-        """``wall`` and ``counter`` are this machine's unless others are given."""
+        """``wall`` and ``counter`` default to this machine's."""
         self._wall = wall or REAL_CLOCK.wall_ns
         self._counter = counter or REAL_CLOCK.counter_ns
         self._offset = self._wall() - self._counter()
 
     @classmethod
     def of(cls, clock: MachineClock) -> SteadyClock:
-        """A steady clock of a machine, starting now."""
+        """Return a steady clock for a machine, starting now."""
         return cls(wall=clock.wall_ns, counter=clock.counter_ns)
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC."""
+        """Return the time in nanoseconds since the epoch, UTC."""
         return self._offset + self._counter()
 
     def drift_ns(self) -> Nanos:
-        """How far the machine's wall time has drifted from this clock; positive if set forward."""
+        """Return how far the machine's wall time is ahead of this clock; negative if it was set back."""
         return self._wall() - self.now()

@@ -11,13 +11,13 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-#: the collector's thresholds: net new objects per collection, and collections per collection of the next generation
+#: the collector's thresholds: new objects per collection, and collections before the next generation is collected
 _THRESHOLDS = (50_000, 10, 10)
 
 
 @contextlib.contextmanager
 def quiet_collector() -> Iterator[None]:
-    """Exclude everything that exists now from collections until the end; collect new garbage, but rarely."""
+    """Exclude all existing objects from garbage collection until the block ends, and collect new garbage rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

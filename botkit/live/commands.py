@@ -1,7 +1,8 @@
-"""Commands from other processes to a running bot: files in its folder, taken in order of name, answered in the same
-place.
+"""Commands from other processes to a running bot: files in its folder, processed in order of name and answered in the
+same place.
 
-Files need no port, no password and no running bot; anyone who may write to the folder controls the bot.
+Files need neither a port nor a password, and can be left even while no bot is running. Anyone who may write to the
+folder controls the bot.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class CommandFailed(BotkitError):
 
 
 def leave(folder: StateFolder, command: str, *, clock: MachineClock = REAL_CLOCK, **arguments: Any) -> Path:
-    """Leave a command for the running bot; returns its file."""
+    """Leave a command for the running bot and return its file."""
     path = folder.commands / f"{clock.wall_ns():020d}-{os.getpid()}.json"
     folder.disk.files.write(path, json.dumps({"command": command, **arguments}).encode())
     return path
@@ -54,7 +55,7 @@ def ask(
 
 
 def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
-    """Take the waiting commands, oldest first, and remove them from the folder."""
+    """Remove the waiting commands from the folder and return them, oldest first."""
     files = folder.disk.files
     try:
         names = [name for name in files.names(folder.commands) if name.endswith(".json")]
@@ -69,7 +70,7 @@ def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
         try:
             files.remove(path)
         except OSError:
-            continue  # otherwise, on a disk that became read-only, it would be executed again and again
+            continue  # without this, a disk that became read-only would make the bot execute it again and again
         if isinstance(document, dict) and isinstance(document.get("command"), str):
             found.append((path, document))
     return found

@@ -12,17 +12,19 @@ from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
 from botkit.model.requests import Ending
 
-#: the interval when nothing happens: three reads a minute, of limits in the hundreds
+#: the interval when nothing happens: three reads a minute, out of hundreds allowed
 EVERY: Nanos = 60 * NS_PER_S
 #: the delay between a suspicious event and the comparison
 _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
 _SUSPECTED_EVERY: Nanos = 10 * NS_PER_S
-#: failures in a row before the user is notified
+#: consecutive failures before the user is notified
 _FAILURES_TOLD = 3
 
 
 class Comparisons:
-    """Requests comparisons and reports their findings. ``others`` are other bots on the same account."""
+    """Requests comparisons of the books with the exchange and reports what they find. ``others`` names the other bots
+    on the same account.
+    """
 
     def __init__(
         self,
@@ -33,7 +35,7 @@ class Comparisons:
         others: tuple[str, ...],
         speed: float,
     ) -> None:
-        """``note`` writes a (kind, text) to the journal."""
+        """``note`` writes a kind and a text to the journal."""
         self._notices = notices
         self._note = note
         self._say = say
@@ -45,22 +47,23 @@ class Comparisons:
         self.first: Comparison | None = None
         self._suspected_at: Nanos | None = None
         self._is_under_way = False
-        #: something happened during a comparison, which may have read too early
+        #: something happened during a comparison, so it may have read too early
         self._again = False
         self.last_failure = ""
-        #: requests in a row that found no connection
+        #: consecutive requests that found no connection
         self.unreachable = 0
         self._failures = 0
         self._is_told = False
 
     def suspect(self, now: Nanos) -> None:
-        """The books may be wrong: compare them soon, once messages in flight have arrived."""
+        """Note that the books may be wrong, and compare them soon, once messages in flight have arrived."""
         if self._suspected_at is None:
             self._suspected_at = now
 
     def at_once(self, unwritten: Unwritten | None = None) -> None:
-        """Compare now, or again after the comparison in progress, which may have read too early. ``unwritten`` is
-        for the first comparison: the orders that the journal would not know had it lost its latest commits."""
+        """Compare now, or again after the comparison in progress, which may have read too early. ``unwritten`` is for
+        the first comparison: it picks out orders that only a journal with lost commits would not know.
+        """
         if self._is_under_way:
             self._again = True
         else:
@@ -68,7 +71,7 @@ class Comparisons:
             self._say(Compare(unwritten=unwritten))
 
     def look(self, now: Nanos) -> None:
-        """Compare if it is time."""
+        """Start a comparison if one is due."""
         if self._is_under_way:
             return
         suspected = self._suspected_at
@@ -80,7 +83,9 @@ class Comparisons:
             self.at_once()
 
     def came_out(self, out: Outcome, now: Nanos) -> bool:
-        """Take a turn's results about comparisons; True if another one must follow `at_once`, after the turn."""
+        """Process a turn's comparison results. Return True if `at_once` must be called after the turn for another
+        one.
+        """
         for why, ending in out.compare_failures:
             self.unreachable = self.unreachable + 1 if ending is Ending.NOT_SENT else 0
             self._failed(why)
@@ -112,12 +117,13 @@ class Comparisons:
     def _tell(self, comparison: Comparison) -> None:
         for difference in comparison.differences:
             if difference.kind == "balance" and self._others:
-                continue  # each of their fills changes the account; a shortage still halts
+                continue  # each of their fills changes the account, so only a shortage is worth reporting
             self._notices.tell("warning", difference.text)
             self._note("difference", difference.text)
         siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""
         for currency, units in comparison.adopted:
             self._notices.tell(
                 "info" if self._others else "warning",
-                f"{currency}: {format_units(units)} came or went outside this bot{siblings}; it counts as unassigned",
+                f"{currency}: {format_units(units)} entered or left the account outside this bot{siblings}; it "
+                "counts as unassigned",
             )

@@ -1,4 +1,4 @@
-"""The stage of a start that connects the account's streams, or reports why they do not connect."""
+"""Connects the account's streams while a bot starts, or reports why they do not connect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.model.requests import Answer, Ending, GetBalances
 _CONNECT_S = 20.0
 #: after this long without the account's streams, a plain request shows whether waiting makes sense
 _CONNECT_SOON_S = 5.0
-#: for the exchange's reason if it refuses a stream
+#: how long to wait for the exchange's reason when it refuses a stream
 _REASON_S = 5.0
 
 
@@ -25,7 +25,7 @@ async def connect(bot: Bot) -> None:
     if await _is_connected(bot, _CONNECT_SOON_S):
         return
     answer = await _plain_answer(bot)
-    # without a connection, or with a refused key, waiting longer would be pointless
+    # without a connection, or with a refused key, there is no point in waiting longer
     is_hopeless = answer is not None and answer.outcome in (Ending.NOT_SENT, Ending.REFUSED)
     waited_s = _CONNECT_SOON_S if is_hopeless else _CONNECT_S
     if not is_hopeless and await _is_connected(bot, _CONNECT_S - _CONNECT_SOON_S):
@@ -43,7 +43,9 @@ async def connect(bot: Bot) -> None:
 
 
 async def _is_connected(bot: Bot, seconds: float) -> bool:
-    """Wait for the account's streams. Raises StartRefused where they are refused."""
+    """Wait for the account's streams and return whether they connected. Raises StartRefused if the exchange refuses
+    them.
+    """
     connected, refused = bot.streams.account_connected, bot.key_refused
     waiting = [asyncio.ensure_future(event.wait()) for event in (connected, refused)]
     try:
@@ -64,7 +66,7 @@ def _refuse_key(bot: Bot, words: str) -> NoReturn:
 
 
 async def _plain_answer(bot: Bot) -> Answer | None:
-    """The exchange's answer to a plain request; None if there is none."""
+    """Return the exchange's answer to a plain request, or None if no answer came."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
             return await reads.send(GetBalances(id=-1))

@@ -23,11 +23,11 @@ class RealFiles:
     """Files of the operating system."""
 
     def read(self, path: Path) -> bytes:
-        """All of a file."""
+        """Return the whole content of a file."""
         return path.read_bytes()
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Write to a temporary file, then rename."""
+        """Write a temporary file, then rename it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
         try:
@@ -38,30 +38,30 @@ class RealFiles:
                     _sync(file.fileno())
             fresh.replace(path)
         except OSError:
-            with contextlib.suppress(OSError):  # half a file on a full disk is useless
+            with contextlib.suppress(OSError):  # half a file is useless and takes room on a full disk
                 fresh.unlink(missing_ok=True)
             raise
         if durable:
             _sync_folder(path.parent)
 
     def append(self, path: Path) -> Appending:
-        """Open for appending."""
+        """Open a file for appending."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("ab")
 
     def names(self, folder: Path) -> list[str]:
-        """What is in a folder, sorted."""
+        """Return the names in a folder, sorted."""
         try:
             return sorted(os.listdir(folder))  # noqa: PTH208  five times a second
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def remove(self, path: Path) -> None:
-        """Remove a file, if there is one."""
+        """Remove a file if it exists."""
         path.unlink(missing_ok=True)
 
     def identity(self, path: Path) -> tuple[int, int] | None:
-        """Device and inode."""
+        """Return the file's device and inode."""
         try:
             found = os.stat(path)  # noqa: PTH116  before every order
         except (FileNotFoundError, NotADirectoryError):
@@ -70,14 +70,16 @@ class RealFiles:
 
 
 class RealPulses:
-    """Times of last modification: setting one changes a file's entry and takes no block of a full disk."""
+    """Heartbeats stored as modification times. Setting one changes only the file's entry, so it works even on a full
+    disk.
+    """
 
     def beat(self, path: Path, time: Nanos) -> None:
-        """Set the time."""
+        """Set the file's modification time."""
         os.utime(path, ns=(time, time))
 
     def last(self, path: Path) -> Nanos | None:
-        """Read the time."""
+        """Return the file's modification time."""
         try:
             return path.stat().st_mtime_ns
         except FileNotFoundError:
@@ -85,10 +87,10 @@ class RealPulses:
 
 
 class RealDurableFiles:
-    """Files that are open for writing at any offset, unbuffered."""
+    """Unbuffered files that can be written at any offset."""
 
     def open(self, path: Path) -> DurableFile:
-        """Open one."""
+        """Open a file."""
         return _InPlace(path)
 
 
@@ -99,7 +101,7 @@ class _InPlace:
         self.size = os.fstat(self._number).st_size
 
     def write(self, at: int, content: bytes) -> None:
-        assert at + len(content) <= self.size, "a file written in place never grows"
+        assert at + len(content) <= self.size, "a file that is written in place never grows"
         written = _write_at(self._file, at, content)
         while written < len(content):
             written += _write_at(self._file, at + written, content[written:])
@@ -121,14 +123,14 @@ def _sync(number: int) -> None:
     if sys.platform == "darwin":  # pragma: no cover
         import fcntl
 
-        with contextlib.suppress(OSError):  # network file systems lack it
+        with contextlib.suppress(OSError):  # network file systems do not support it
             fcntl.fcntl(number, fcntl.F_FULLFSYNC)
             return
     os.fsync(number)  # on Windows this is FlushFileBuffers
 
 
 def _sync_data(number: int) -> None:
-    """Like `_sync`, for a file whose size did not change, so that its metadata need not be written."""
+    """Do the same as `_sync` for a file whose size has not changed, so its metadata need not be written."""
     if sys.platform == "linux":
         os.fdatasync(number)
     else:  # pragma: no cover
@@ -136,12 +138,14 @@ def _sync_data(number: int) -> None:
 
 
 def _for_its_owner(path: str, flags: int) -> int:
-    """Open a file that only its owner may read."""
+    """Open a file so that only its owner may read it."""
     return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:
-    """A renamed file keeps its new name after a power cut only once its folder has reached the disk too."""
+    """Sync a folder, because a renamed file keeps its new name after a power cut only if its folder has reached the
+    disk too.
+    """
     if os.name != "posix":
         return
     number = os.open(folder, os.O_RDONLY)
@@ -169,7 +173,7 @@ class RealDisk:
         self.durable: DurableFiles = RealDurableFiles()
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Lock without waiting. Creates the folder, accessible only to its owner."""
+        """Lock a file without waiting. Creates its folder, accessible only to its owner."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.name == "posix":
             path.parent.chmod(0o700)
@@ -178,7 +182,7 @@ class RealDisk:
             if not _try_lock(file):
                 file.close()
                 return None
-            # Windows locks the first byte, and a locked byte cannot be read by others there
+            # Windows locks the first byte, and other processes cannot read a locked byte
             file.truncate(0)
             file.write(f" {note}\n")
             file.flush()
@@ -189,7 +193,7 @@ class RealDisk:
         return _Held(file)
 
     def holder(self, path: Path) -> str | None:
-        """The holder's note in the lock file."""
+        """Return the note that the holder left in the lock file."""
         try:
             file = _open_lock(path)
         except OSError:
@@ -210,26 +214,26 @@ class RealDisk:
         return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
 
     def free_bytes(self, path: Path) -> int | None:
-        """Free space for this user."""
+        """Return the free space available to this user."""
         try:
             return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
         except (OSError, StopIteration):
             return None
 
     def folder_bytes(self, folder: Path) -> int:
-        """Sizes as the file system gives them."""
+        """Return the total size of the files, as the file system reports it."""
         with contextlib.suppress(OSError):
             return sum(entry.stat().st_size for entry in os.scandir(folder))
         return 0
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove as much as possible."""
+        """Remove as much of the folder as possible."""
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open_lock(path: Path) -> IO[str]:
     try:
-        return path.open("r+", encoding="ascii")  # a network file system locks only writable files
+        return path.open("r+", encoding="ascii")  # network file systems lock only writable files
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
@@ -237,7 +241,7 @@ def _open_lock(path: Path) -> IO[str]:
 
 
 def _try_lock(file: IO[str]) -> bool:
-    """Lock without waiting; the system releases the lock when the process ends, however it ends."""
+    """Lock a file without waiting. The system releases the lock when the process ends, however it ends."""
     if os.name == "posix":
         import fcntl
 

@@ -1,9 +1,10 @@
-"""The driver on wall time: passes inputs in, sends requests out, and moves time forward. It decides nothing.
+"""Drives an engine in real time: passes inputs in, sends requests out, and moves time forward. It decides nothing
+itself.
 
 Each pass sorts everything that arrived since the last one into the total order of events and gives it to the engine,
 one turn each; commits the changes to the journal; then sends the requests. There is no looping task: an event or a
-timer schedules the next pass, so that only one step of the event loop lies between a frame and its order. Work that an
-order need not wait for (figures, the next timer, the recording for a replay) is done after it has left.
+timer schedules the next pass, so only one step of the event loop lies between a frame and its order. Work that an order
+need not wait for (figures, the next timer, the recording for a replay) is done after the order has left.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from botkit.live.clock import DriverClock
 from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import Persistence, client_ids_of
 from botkit.live.recording import Recording
-from botkit.live.state_folder import StateFolder
+from botkit.live.state_folder import JOURNAL_HALT, StateFolder
 from botkit.live.watchdog import Watchdog
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S, Nanos
@@ -44,7 +45,7 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.live")
 
-#: steps of the event loop from a request to its bytes at the socket: its own task's, and that of aiohttp's writer
+#: steps of the event loop until a request's bytes reach the socket: one for its own task, one for aiohttp's writer
 _STEPS_TO_SOCKET = 2
 #: how long a commit waits for more inputs when nothing is sent
 _GATHER_S = 0.02
@@ -60,15 +61,15 @@ class Listener(Protocol):
     """Observes inputs and outcomes; implemented by the running bot."""
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """An input is about to be processed."""
+        """Note that an input is about to be processed."""
         ...
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
-        """A turn had results; the outcome is cleared afterwards."""
+        """Handle the results of a turn. The outcome is cleared afterwards."""
         ...
 
     def looked(self, now: Nanos) -> None:
-        """A pass is over and its requests have been handed over; called once for passes in quick succession."""
+        """Note that a pass is over and its requests have been passed on. Called once for passes in quick succession."""
         ...
 
 
@@ -88,7 +89,9 @@ class LiveDriver:
         gate: Callable[[Nanos], str | None],
         watchdog: Watchdog | None = None,
     ) -> None:
-        """``gate`` returns why no new order may leave at a given time, or None: a last check before the socket."""
+        """``gate`` is the last check before the socket: it returns why no new order may leave at a given time, or
+        None.
+        """
         self.engine = engine
         self.adapter = adapter
         self.clock = clock
@@ -117,7 +120,7 @@ class LiveDriver:
         self._unfinished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        # streams may be shared with other bots: this bot acts and logs in its own context, whichever woke it
+        # streams may be shared with other bots, so whichever bot woke this one, it acts and logs in its own context
         self._context = contextvars.copy_context()
         self._gathering: asyncio.TimerHandle | None = None
 
@@ -133,7 +136,7 @@ class LiveDriver:
         self.wake()
 
     def _drop_old_book(self, pair: Pair) -> None:
-        # a book replaces the previous one, so an old one can be dropped; a trade or an answer cannot
+        # a newer book replaces an older one, so books can be dropped; trades and answers cannot
         for i, (ranked, name, _, _) in enumerate(self._events):
             if ranked == _BOOKS and name == pair:
                 del self._events[i]
@@ -151,13 +154,13 @@ class LiveDriver:
             self._loop.call_soon(self._look, context=self._context)
 
     def now(self) -> Nanos:
-        """The bot's time: never before the last turn's."""
+        """Return the bot's time, never earlier than the last turn's."""
         return max(self.clock.now(), self.engine.view.now)
 
     # -- the turns ------------------------------------------------------------------------------------------------
 
     def say(self, given: Input) -> Reply:
-        """Pass the engine a stage or a command at once and send its requests. Returns the reply.
+        """Pass the engine a stage or a command at once and send its requests. Return the reply.
 
         Raises ConfigError if a stage does not fit the configuration.
         """
@@ -213,7 +216,7 @@ class LiveDriver:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # an assertion in the engine failed: its books can no longer be trusted, so it sends nothing more
+            # if an assertion fails in the engine, its books can no longer be trusted, so nothing more is sent
             log.exception("the bot hit an internal error and is ending")
             self.fault = error
             self.ended.set()
@@ -227,14 +230,17 @@ class LiveDriver:
         for given in self._drained():
             if rank(given) == 0:
                 self._persistence.heard()
-            # a request of unknown outcome may still arrive: to the next run it counts as unanswered
+            # a request of unknown outcome may still arrive, so the next run must count it as unanswered
             if type(given) is Answer and given.outcome is not Ending.UNKNOWN:
                 self._persistence.answered(given.request_id, now)
             self._turn(given, now, requests)
         due = self.engine.wake_at()
         if due is not None and due <= now:
-            self._persistence.heard()  # a trading day may begin
+            money = self.engine.view.money
+            day = money.day
             self._turn(None, now, requests)
+            if money.day != day:
+                self._persistence.heard()
         self._dispatch(requests, now)
         if requests:
             self._unfinished = True
@@ -243,7 +249,9 @@ class LiveDriver:
             self._finish()
 
     def _drained(self) -> list[Input]:
-        """The queued inputs in the total order of events; account events that arrived together form one input."""
+        """Return the queued inputs in the total order of events. Account events that arrived together form one
+        input.
+        """
         events, self._events = self._events, []
         if len(events) > 1:
             events.sort()
@@ -268,7 +276,7 @@ class LiveDriver:
             self._guarded(self._finish)
 
     def _finish(self) -> None:
-        """The part of a pass that requests need not wait for."""
+        """Do the part of a pass that requests need not wait for."""
         self._unfinished = False
         now = self.now()
         self._listener.looked(now)
@@ -281,8 +289,8 @@ class LiveDriver:
     def _dispatch(self, requests: list[Request], now: Nanos) -> None:
         """Commit the turns' changes, then send their requests.
 
-        If nothing is sent, the commit waits a little for more: after a crash the inputs would be read again, whereas a
-        commit for each answer and report would make the next book wait for the disk.
+        If nothing is sent, the commit waits a little for further changes. Otherwise every answer and report would cause
+        a commit, and the next book would wait for the disk; after a crash these inputs are simply read again.
         """
         if requests:
             self._commit(requests, now)
@@ -294,7 +302,7 @@ class LiveDriver:
             task.add_done_callback(self._tasks.discard)
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
-        # if there is nothing else to write, this tests whether the journal is writable
+        # even if there is nothing to write, this tests whether the journal is writable
         notes = [] if self.journal_fault is None else [("journal", _WRITTEN_AGAIN, now)]
         if self._gathering is not None:
             self._gathering.cancel()
@@ -315,13 +323,13 @@ class LiveDriver:
             self._persistence.settle()
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
-        # no journal, no new orders; cancels go on, since cancelling an order is safe without a record
-        # the engine blocks new orders, so none of them would discover that writing works again
+        # Without a journal there are no new orders. Cancels continue, because cancelling an order is safe without a
+        # record. the engine blocks new orders, so none of them would discover that writing works again
         self._gathering = self._loop.call_later(
             _RETRY_S / (self.clock.speed or 1.0), self._guarded, self._commit_gathered
         )
         if self.journal_fault is None:
-            log.error("%s; no new orders are sent until it can be written, cancels go on", error)
+            log.error("%s; no new orders are sent until it can be written, but cancels continue", error)
             self.sink(JournalFailed(str(error)))
         self.journal_fault = str(error)
 
@@ -342,15 +350,19 @@ class LiveDriver:
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:
-        """The last check before the socket: the journal must hold the order, and the latch must not be set."""
+        """Return why a request must not be sent, or None. This is the last check before the socket: the journal must
+        hold the order, and the latch must not be set.
+        """
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
         closed = self._gate(self.now())
         if closed is not None:
             return f"not sent: {closed}"
-        if not reduces and self.folder.is_halted():
+        if self.folder.is_halted():
             halt = self.folder.halt()
-            return f"not sent: the bot is halted: {halt.reason if halt else ''}"
+            # by outdated books an order may seem to reduce a position that was closed long ago
+            if not reduces or (halt is not None and halt.kind == JOURNAL_HALT):
+                return f"not sent: the bot is halted: {halt.reason if halt else ''}"
         return None
 
     # -- time -----------------------------------------------------------------------------------------------------
@@ -364,7 +376,7 @@ class LiveDriver:
             self._timer = None
         self._timer_at = due
         if due is not None:
-            # the loop's clock may be a little behind ours; a millisecond late is better than running twice
+            # the loop's clock may be slightly behind ours, and running a millisecond late is better than running twice
             wait_s = max(0, due - now) / NS_PER_S / (self.clock.speed or 1.0)
             self._timer = self._loop.call_later(wait_s, self._rang, context=self._context)
 
@@ -377,7 +389,7 @@ class LiveDriver:
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Stop for good. Requests in flight get ``grace_s`` seconds to be answered, then they are abandoned."""
+        """Stop for good. Requests in flight have ``grace_s`` seconds to be answered before they are abandoned."""
         if self._timer is not None:
             self._timer.cancel()
         if self._tasks and grace_s:
@@ -392,7 +404,7 @@ class LiveDriver:
             self._guarded(self._commit_gathered)
         if self._gathering is not None:
             self._gathering.cancel()
-        # the journal and the connections close next: ignore everything from here on
+        # the journal and the connections close next, so ignore everything from here on
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,5 +1,5 @@
-"""One connection to an exchange for several bots of a process: each stream is opened once and delivered to all
-watchers.
+"""Shares one connection to an exchange among several bots of a process: each stream is opened once and delivered to all
+of its watchers.
 
 A bot gets a `Seat`, which looks like its own adapter. Requests pass through unchanged: answers return to the sender, so
 equal request ids of two bots do not collide. Stream events go to every bot that watches the stream; one that joins
@@ -20,20 +20,20 @@ from botkit.model.limits import LimitTable
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-#: key of a feed: stream kind, pair and book depth; the account's streams count as one
+#: the key of a feed: stream kind, pair and book depth; the account's streams count as one feed
 _Key: TypeAlias = tuple[str, str, int]
 _ACCOUNT: _Key = ("account", "", 0)
 
 
 class _Feed:
-    """One followed feed: its watchers, the state of its streams, and its latest snapshot."""
+    """A feed with its watchers, the state of its streams, and its latest snapshot."""
 
     __slots__ = ("latest", "sinks", "states")
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.states: dict[str, Connection] = {}
-        #: a book or a ticker replaces the previous one; a trade or a report is delivered once
+        #: a book or a ticker replaces the previous one, but a trade or a report is delivered once
         self.latest: Any = None
 
     def take(self, event: Any) -> None:
@@ -47,7 +47,7 @@ class _Feed:
 
     def _note(self, event: Connection) -> None:
         if event.state is ConnectionState.RESYNCHRONISED:
-            # a bot that joins now has missed nothing: to it the stream is simply connected
+            # a bot that joins now has missed nothing, so for it the stream is simply connected
             event = Connection(ConnectionState.CONNECTED, event.stream, event.pair)
         self.states[event.stream] = event
 
@@ -69,7 +69,9 @@ class FanOut:
         self._lock = asyncio.Lock()
 
     def seat(self, market: FanOut | None = None) -> Seat:
-        """A bot's adapter. ``market`` supplies its market data if that comes over another account's connection."""
+        """Return an adapter for one bot. ``market`` supplies its market data if that comes over another account's
+        connection.
+        """
         return Seat(self, market or self)
 
     async def enter(self, user: object) -> None:
@@ -106,7 +108,7 @@ class FanOut:
             wanted["books"] = {pair: depth for (_, _, depth), pair in keys.items()}
         elif kind != "account":
             wanted[kind] = list(feeds)
-        # not in the context of the first bot: the streams are shared, and so are their log lines
+        # not in the first bot's context, because the streams and their log lines belong to all bots
         contextvars.Context().run(partial(self.adapter.watch, partial(_deliver, feeds), **wanted))
 
     def part(self, sink: Sink) -> None:
@@ -123,7 +125,7 @@ def _deliver(feeds: Mapping[Pair | None, _Feed], event: Any) -> None:
 
 
 class Seat(Lifetime):
-    """One bot's place at a `FanOut`: an `Adapter`."""
+    """One bot's place at a `FanOut`; the bot uses it as its `Adapter`."""
 
     def __init__(self, account: FanOut, market: FanOut) -> None:
         self._account = account
@@ -142,7 +144,7 @@ class Seat(Lifetime):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the exchange can do."""
+        """The exchange's capabilities."""
         return self._account.adapter.capabilities
 
     @property
@@ -173,7 +175,7 @@ class Seat(Lifetime):
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Subscribe to these feeds. A book with a new depth gets its own stream."""
+        """Subscribe to these feeds. A book with a depth that nobody uses yet gets its own stream."""
         self._sinks.add(sink)
         keys: dict[_Key, Pair | None] = {("books", pair, depth): pair for pair, depth in (books or {}).items()}
         keys |= {("trades", pair, 0): pair for pair in trades}
@@ -192,5 +194,5 @@ class Seat(Lifetime):
         return await self._account.adapter.send(request, urgent=urgent)
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their rules as the exchange gives them now."""
+        """Return the pairs and their rules as the exchange now lists them."""
         return await self._account.adapter.pairs()

@@ -1,12 +1,12 @@
-"""The guard of a bot: a process beside it that cancels the bot's open orders when its heartbeats stop.
+"""A guard is a process beside a bot that cancels the bot's open orders when its heartbeats stop.
 
-A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is a new stamp
-on its lock file each second; a full disk still takes one. On a disk that accepts no changes (read-only, failing),
-silence proves nothing, so the guard waits for the bot's process to end. A restarted bot brings its own guard, and the
-earlier process's guard exits.
+A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. As a heartbeat it stamps its
+lock file every second, which works even on a full disk. On a disk that accepts no changes (read-only, failing), silence
+proves nothing, so the guard waits for the bot's process to end. A restarted bot brings its own guard, and the previous
+guard exits.
 
-`Guarding` is the bot's side: it replaces a guard that has ended. A guard notes in the bot's folder what it did
-(`Strike`), and the bot tells its user once it is awake or started again.
+`Guarding` is the bot's side: it replaces a guard that has ended. A guard records what it did in the bot's folder
+(`Strike`), and the bot tells its user once it wakes up or is started again.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from botkit.live.state_folder import StateFolder, Strike
 from botkit.model.clock import Nanos
 
 _LOOK_S = 0.5
-#: A guard that could not check for longer than this was itself suspended (the machine slept, or is very busy), and so
-#: may the bot have been. No check counts for more.
+#: A guard that could not check for longer than this was itself suspended (the machine slept or is very busy), and the
+#: bot may have been too. So no check counts for more than this.
 _LOOK_COUNTS_S = 2.0
 _AGAIN_S = 5.0
 #: a guard that keeps failing is restarted less and less often
@@ -36,18 +36,18 @@ _LASTED_S = 60.0
 
 
 class GuardProcess(Protocol):
-    """The part of a guard's process that is used (`subprocess.Popen` has it)."""
+    """The part of a guard's process that is used here (`subprocess.Popen` provides it)."""
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """Return the exit code, or None while the process runs."""
         ...
 
     def terminate(self) -> None:
-        """End it."""
+        """End the process."""
         ...
 
     def wait(self) -> int:
-        """Wait for its end."""
+        """Wait for the process to end and return its exit code."""
         ...
 
 
@@ -91,7 +91,7 @@ class Guarding:
             self._tell(f"no guard can be started ({error}); trying again in a minute")
 
     def end(self) -> None:
-        """End the guard: the bot has stopped cleanly."""
+        """End the guard, because the bot has stopped cleanly."""
         if self._guard is not None:
             self._guard.terminate()
             self._guard.wait()
@@ -103,8 +103,8 @@ class Guarding:
 class Silence:
     """Measures how long a bot has been silent, by watching its heartbeat.
 
-    It never compares the stamp with a clock, since clocks are set; it only counts the time this process has watched the
-    stamp not change.
+    It never compares the stamp with a clock, since clocks can be set. It only counts how long this process has watched
+    the stamp stay the same.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
@@ -115,7 +115,7 @@ class Silence:
         self._silent_s = 0.0
 
     def look(self) -> float:
-        """Seconds without a heartbeat."""
+        """Return the number of seconds without a heartbeat."""
         now = self._now_s()
         passed, self._looked_at = now - self._looked_at, now
         found = self._folder.heartbeat()
@@ -127,7 +127,7 @@ class Silence:
 
 
 def has_successor(folder: StateFolder, bot: int) -> bool:
-    """Whether the bot has been restarted as another process that trades."""
+    """Return whether the bot has been restarted as another process that trades."""
     return bool((folder.read_status() or {}).get("process", bot) != bot)
 
 
@@ -154,12 +154,12 @@ class Guard:
         self._problem = ""
 
     def run(self) -> None:
-        """Watch until the bot has a successor, or has died and its orders are cancelled, or its folder is removed."""
+        """Watch until the bot has a successor, its folder is removed, or it has died and its orders are cancelled."""
         has_struck, again_at = False, 0.0
         while not has_successor(self._folder, self._bot):
             silent_s = self._silence.look()
             if silent_s < self._guard_s:
-                # the bot is alive, perhaps again: keep watching
+                # the bot is alive, perhaps again, so keep watching
                 has_struck, again_at, self._problem = False, 0.0, ""
             elif not has_struck and self._clock.monotonic_s() >= again_at and self._proves_something(silent_s):
                 if not again_at:
@@ -171,30 +171,30 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _proves_something(self, silent_s: float) -> bool:
-        """Whether the guard would notice a live bot."""
+        """Return whether the guard would notice a live bot."""
         if self._folder.takes_heartbeats() or self._folder.holder() is None:
             return True
-        problem = f"the disk of {self._folder.path} accepts no changes, and so no heartbeats"
+        problem = f"the disk that holds {self._folder.path} accepts no changes, so heartbeats cannot be written"
         if problem != self._problem:
             self._problem = problem
             self._say(
-                f"the bot has been silent for {silent_s:.0f} s, but {problem}; its process is still running, and its "
-                "orders stay until it ends"
+                f"the bot has been silent for {silent_s:.0f} s, but {problem}; its process is still running, so its "
+                "orders stay open until it ends"
             )
         return False
 
     def _knows_nothing(self) -> bool:
-        """Whether the journal, and with it the list of orders to cancel, is gone."""
+        """Return whether the journal is gone, and with it the list of orders to cancel."""
         try:
             return self._folder.disk.files.identity(self._folder.journal) is None
         except OSError:
             return False
 
     def _strike(self, silent_s: float) -> bool:
-        """Cancel the bot's orders; True if none are left."""
+        """Cancel the bot's orders. Return True if none are left."""
         try:
             result = self._cancel()
-        except Exception as error:  # a failure may be temporary, and nothing else cancels the orders
+        except Exception as error:  # a failure may be temporary, and nothing else would cancel the orders
             problem = str(error) or type(error).__name__
             if problem != self._problem:
                 self._problem = problem

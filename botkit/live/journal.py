@@ -1,8 +1,8 @@
-"""The journal: everything that a bot must recover after a crash, in a log and in one SQLite file filled from it.
+"""The journal keeps everything that a bot must recover after a crash, in a log and in an SQLite file filled from it.
 
 Every turn that sends something is committed before the first byte leaves: its orders (state SENDING), their slots, the
 books and the strategies' own state. A commit is one record of the log (`botkit.live.journal_log`), synced, so that it
-survives a power cut. SQLite, which everybody reads, takes it over a moment later. The journal never contains secrets.
+survives a power cut. SQLite, which everybody reads, receives it a moment later. The journal never contains secrets.
 """
 
 from __future__ import annotations
@@ -29,20 +29,35 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order
 
-__all__ = ["DAMAGE", "ID_BLOCK", "ID_MAX", "REMEMBERED", "SCHEMA", "FillRecord", "Journal", "Reach", "remove_journal"]
+__all__ = [
+    "DAMAGE",
+    "ID_BLOCK",
+    "ID_MAX",
+    "REMEMBERED",
+    "SCHEMA",
+    "SKIPPED_MAX",
+    "FillRecord",
+    "Journal",
+    "Reach",
+    "remove_journal",
+]
 
 #: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
 ID_BLOCK = 1_000
-#: Final orders are remembered this long, also across restarts, to recognise late reports: four times as long as the
-#: exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
+#: a start skips fewer blocks than this, so that a folder restored from a backup hardly uses an id again
+_BLOCKS_SKIPPED = 100
+#: how far behind the reserved ids a start's last reserved one may be
+SKIPPED_MAX = ID_BLOCK * (_BLOCKS_SKIPPED + 1)
+#: how long final orders are remembered, even across restarts, to recognise late reports: four times as long as the
+#: exchange may still act on a request. A busy bot sends 1,200 orders of 2 kB each a minute.
 REMEMBERED: Nanos = NS_PER_HOUR
 
-#: a reader of a running bot's log may find a segment deleted in the meantime, and tries again
+#: a reader of a running bot's log may find that a segment was just deleted, and then tries again
 _LOOKS = 5
-#: the largest integer of a table; figures that may exceed it are text
+#: the largest integer that a table can hold; larger figures are stored as text
 _INTEGER_MAX = 2**63 - 1
 _PRICE, _STOP = ORDER_FIELDS.index("price_ticks"), ORDER_FIELDS.index("stop_ticks")
-#: in ``meta``: damage that no bot has reported yet
+#: key in ``meta`` for damage that no bot has reported yet
 DAMAGE = "damage"
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -50,14 +65,14 @@ _operations = msgspec.msgpack.Decoder(list[tuple[str, list[Any]]]).decode
 
 
 class Journal(JournalReading):
-    """One bot's journal. Opened by `open`; used from one thread, while another fills SQLite."""
+    """One bot's journal, opened with `Journal.open`. It is used from one thread while another one fills SQLite."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk, background: Background) -> None:
         super().__init__(connection, path, disk)
-        #: there was no file: it begins with this run
+        #: True if there was no file, so the journal begins with this run
         self.is_new = False
         self._background = background
-        #: the log being written; None for a reader
+        #: the log that is being written; None for a reader
         self.log: JournalLog | None = None
         self.filling: Filling | None = None
         #: commits that a reader found only in the log
@@ -76,7 +91,8 @@ class Journal(JournalReading):
     ) -> Journal:
         """Open or create the journal. Raises JournalError saying what is wrong with the file and how to fix it.
 
-        ``background`` is where SQLite is filled. ``random`` names a new log, so that two can be told apart.
+        ``background`` runs the job that fills SQLite. ``random`` gives a new log its name, so that two logs can be told
+        apart.
         """
         try:
             is_new = disk.files.identity(path) is None
@@ -104,7 +120,7 @@ class Journal(JournalReading):
         db = self._db
         if not read_only:
             db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA fullfsync=1")  # on macOS, where a plain sync ends in the drive's cache
+            db.execute("PRAGMA fullfsync=1")  # needed on macOS, where a plain sync only reaches the drive's cache
             db.execute("PRAGMA checkpoint_fullfsync=1")
         check = db.execute("PRAGMA quick_check").fetchone()[0]
         if check != "ok":
@@ -122,7 +138,7 @@ class Journal(JournalReading):
             self._read_over_the_log()
 
     def _read_over_the_log(self) -> None:
-        """Load what the bot has committed and SQLite does not have yet, all as of one moment."""
+        """Load, as of one moment, what the bot has committed and SQLite does not have yet."""
         self._db.execute("PRAGMA temp_store=MEMORY")
         tail = Tail([])
         for _ in range(_LOOKS):
@@ -148,7 +164,7 @@ class Journal(JournalReading):
             tail = read_tail(self.path, files, place)
             end = tail.records[-1].end if tail.records else place
         else:
-            # of a journal that was moved away without its log, or restored from before it had one
+            # left by a journal that was moved away without its log, or that was restored from a time before it had one
             tail = Tail([])
             if any(files.read(segment_path(self.path, segment)).strip(b"\0") for segment in found):
                 tail.damage = f"its log {segment_path(self.path, found[0]).name} is another journal's"
@@ -158,7 +174,7 @@ class Journal(JournalReading):
                     "journal that it belongs to: restore the journal, or move the log away too"
                 )
             end = Place(f"{(random or _chance()).getrandbits(64):016x}", 0, 0, 1)
-        # after a clean end, the next segment, so that a copy of that end and this log fit together
+        # After a clean end, start the next segment, so that a copy made at that end still fits this log.
         due = end.segment if end.segment and not end.offset else end.segment + 1
         begin = Place(end.log, max([due, *(segment + 1 for segment in found)]), 0, end.number)
         if tail.damage is not None:
@@ -191,7 +207,7 @@ class Journal(JournalReading):
             return None if document is None else msgspec.convert(document, Place)
 
     def _set_aside(self, segments: Iterable[int]) -> None:
-        """Keep the unreadable part where it is in nobody's way."""
+        """Move the unreadable part of the log out of the way."""
         for segment in segments:
             path, files = segment_path(self.path, segment), self.disk.files
             files.write(path.with_name(path.name.replace("-log-", "-damaged-log-")), files.read(path))
@@ -230,7 +246,7 @@ class Journal(JournalReading):
             return
         if self.log is None or self.filling is None:
             raise JournalError(f"the journal {self.path} was opened read-only")
-        if self.filling.fault is not None:  # SQLite cannot be filled, and a log alone would grow without end
+        if self.filling.fault is not None:  # if SQLite cannot be filled, the log would grow without limit
             raise JournalError(str(self.filling.fault))
         try:
             behind = self.log.append(_pack(operations))
@@ -241,7 +257,7 @@ class Journal(JournalReading):
         self.filling.take(operations, behind)
 
     def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """An order's row, checked to fit into SQLite, which is filled later."""
+        """Return an order's row after checking that it fits into SQLite, which is only filled later."""
         if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
             raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
         return row
@@ -251,11 +267,11 @@ class Journal(JournalReading):
         self._commit([("meta", item) for item in values.items()])
 
     def note(self, kind: str, text: str, now: Nanos) -> None:
-        """Record something that the user may ask for later: a halt, a difference, a fault."""
+        """Record something that the user may look up later: a halt, a difference, a fault."""
         self._commit([("note", (now, kind, text))])
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
-        """End the orders of a departed strategy: this bot no longer follows them."""
+        """Stop following a departed strategy's orders and mark them as ended."""
         self._commit([("let_go", (client_id, reason)) for client_id in client_ids])
 
     def parameter(self, strategy: str, name: str, value: Any, now: Nanos) -> None:
@@ -267,7 +283,7 @@ class Journal(JournalReading):
         self._commit([("reason", (now, *row)) for row in rows])
 
     def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        if self.filling is None:  # opening, or a reader
+        if self.filling is None:  # while opening, or in a reader
             return super()._ask(statement, values)
         with self.filling.filled():
             return super()._ask(statement, values)
@@ -275,8 +291,8 @@ class Journal(JournalReading):
     # -- client ids -----------------------------------------------------------------------------------------------
 
     def lease_ids(self, random: Random, *, after: int | None = None) -> tuple[int, int]:
-        """Reserve a block of client ids on disk: (first, one past the last). A new journal starts at a random number,
-        so that a lost journal's ids are not reused; ``after`` is the bot's current position.
+        """Reserve a block of client ids on disk and return (first, one past the last). A new journal starts at a random
+        number, so that a lost journal's ids are not reused. ``after`` is the bot's current position.
 
         The counter is also kept in a separate file: a journal restored from a backup is behind, and two orders with one
         id could not be told apart. Raises JournalError.
@@ -286,12 +302,13 @@ class Journal(JournalReading):
             first = after
         elif reserved:
             # if the whole folder was restored from a backup, this skips past used ids with 99 % probability
-            first = reserved + ID_BLOCK * random.randrange(100)
+            first = reserved + ID_BLOCK * random.randrange(_BLOCKS_SKIPPED)
         else:
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
-        # the journal first: if the file's count is not in the journal, the journal has lost commits
+        # write the journal first, so a count that is in the file but not in the journal means that the journal has lost
+        # commits
         self.put_meta({"client_ids": first + ID_BLOCK})
         self._reserved = first + ID_BLOCK
         try:

@@ -1,4 +1,4 @@
-"""What is wrong with a journal, in one sentence: its disk, or the journal itself."""
+"""Says in one sentence what is wrong with a journal: its disk, or the journal itself."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ _DISK_CODES = frozenset(
         sqlite3.SQLITE_NOMEM,
     )
 )
-#: with less free space than this, a failed write is blamed on a full disk: a page, SQLite's index, and a margin
+#: with less free space than this, a failed write is blamed on a full disk; it is enough for a page, SQLite's index, and
+#: a margin
 _ROOM_NEEDED = 256 * 1024
 
 
 def is_the_disks_fault(error: sqlite3.Error | OSError) -> bool:
-    """Whether the file itself may be intact."""
+    """Return whether the disk is at fault and the file itself may be intact."""
     return isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
 
 
 def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
-    """Why a journal could not be opened, read or written (``verb``), and what to do.
+    """Return why a journal could not be opened, read or written (``verb``), and what to do about it.
 
-    SQLite reports a full disk as an I/O error if it hits the index of its own log.
+    SQLite reports a full disk as an I/O error if there is no room for the index of its own log.
     """
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     is_full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
@@ -42,23 +43,25 @@ def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) 
         free = disk.free_bytes(path)
         is_full = free is not None and free < _ROOM_NEEDED
     if is_full:
-        return JournalError(f"the journal {path} cannot be {verb}: the disk is full. The journal is whole; make room")
+        return JournalError(
+            f"the journal {path} cannot be {verb}: the disk is full. The journal is intact; free some space"
+        )
     return JournalError(f"the journal {path} cannot be {verb}: {error}")
 
 
 def failed(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
-    """Why SQLite could not open or read a journal: its disk, or damage."""
+    """Return why SQLite could not open or read a journal: a problem with its disk, or damage."""
     return unusable(path, verb, error, disk) if is_the_disks_fault(error) else damaged(path, error)
 
 
 def commits_lost(path: Path, what: str) -> str:
-    """Says that a journal can be read up to a point, after which commits are missing."""
+    """Return an error for a journal that can be read up to a point, after which commits are missing."""
     return f"the journal {path} has lost its latest commits ({what})"
 
 
 def damaged(path: Path, what: object) -> JournalError:
-    """Says that a journal must not be used any further, and what to do."""
+    """Return an error for a journal that must not be used any further. It says what to do."""
     return JournalError(
-        f"the journal {path} is damaged ({what}). Move it away to start over, with the files beside it that begin with "
-        "its name: orders that it knew will then be shown as foreign, so look at your open orders first"
+        f"the journal {path} is damaged ({what}). To start over, move it away together with the files beside it that "
+        "begin with its name. Its orders will then be shown as foreign, so check your open orders first"
     )

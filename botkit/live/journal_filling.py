@@ -20,17 +20,17 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 
 log = logging.getLogger("botkit.live")
 
-#: in ``meta``: the place in the log up to which the tables are filled
+#: key in ``meta`` for the place in the log up to which the tables are filled
 PLACE = "log"
 #: how often SQLite is filled while commits are pending
-_FILL_S = 0.1
+_FILL_S = 0.25
 _AGAIN_S = 0.5
 _IDLE_S = 3_600.0
-#: how long the end waits for the filling thread
+#: how long closing waits for the filling thread
 _END_S = 10.0
-#: commits taken over in one transaction, which a reader in this process may have to wait for
+#: how many commits one transaction copies; a reader in this process may have to wait for it
 _AT_ONCE = 500
-#: how long sends are kept: far longer than any window of the exchange
+#: how long sends are kept, which is far longer than any of the exchange's windows
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
 _DROP_UNFILLED = """DELETE FROM orders WHERE client_id IN (
   SELECT client_id FROM orders WHERE updated < ? AND final = 1 AND executed_lots = '0' LIMIT ?)"""
@@ -38,7 +38,7 @@ _DROPPED_AT_ONCE = 1_000
 
 
 class Filling:
-    """Moves commits from the log into SQLite, in order."""
+    """Copies commits from the log into SQLite, in order."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, disk: Disk, background: Background, log: JournalLog) -> None:
         self._db = db
@@ -57,16 +57,16 @@ class Filling:
         self._is_idle = False
         self._has_ended = False
         self._to_prune: tuple[Nanos, Nanos] | None = None
-        #: why SQLite cannot be filled; it is retried
+        #: why SQLite could not be filled; filling is retried
         self.fault: JournalError | None = None
 
     @property
     def waiting(self) -> int:
-        """Commits that SQLite does not have yet."""
+        """The number of commits that SQLite does not have yet."""
         return len(self._waiting)
 
     def take(self, operations: list[Operation], behind: Place) -> None:
-        """Remember a commit that is in the log. Nothing is written yet."""
+        """Queue a commit that is already in the log. Nothing is written yet."""
         self._waiting.append((operations, behind))
 
     def beside(self) -> None:
@@ -81,7 +81,7 @@ class Filling:
     def _step(self) -> float | None:
         if self._has_ended:
             return None
-        self._is_idle = True  # before checking, so that a later commit wakes this again
+        self._is_idle = True  # clear this before checking, so that a later commit wakes the job again
         if not self._waiting and self._to_prune is None:
             return _IDLE_S
         self._is_idle = False
@@ -91,7 +91,7 @@ class Filling:
         except JournalError as error:
             self.fault = error
             return _AGAIN_S
-        with contextlib.suppress(OSError):  # a commit that needs it will report it
+        with contextlib.suppress(OSError):  # the next commit that needs SQLite will report this
             self._log.make_ahead()
         with contextlib.suppress(JournalError):
             if self._to_prune is not None and not self.prune(*self._to_prune):
@@ -107,12 +107,12 @@ class Filling:
             yield
 
     def _fill(self) -> bool:
-        # another thread may append meanwhile, which would break an iterator
+        # by index, because another thread may append meanwhile, which would break an iterator
         batch = [self._waiting[i] for i in range(min(len(self._waiting), _AT_ONCE))]
         if not batch:
             return False
         behind = batch[-1][1]
-        is_last = behind.segment > self._oldest  # segments that may be deleted once this is synced
+        is_last = behind.segment > self._oldest  # these segments may be deleted once this is synced
         try:
             synced(self._db, is_last)
             with transaction(self._db):
@@ -137,9 +137,9 @@ class Filling:
         self.beside()
 
     def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
-        """Drop sends that no window counts any more, and orders that ended ``unfilled_before`` without a fill: a market
-        maker produces a gigabyte of them in a few days. True if there may be more to drop: it works in small steps, so
-        that nobody waits long. Orders with fills, and the fills, stay. Raises JournalError.
+        """Delete sends that no window counts any more, and orders that ended before ``unfilled_before`` without a fill,
+        of which a market maker produces a gigabyte in a few days. It works in small steps, so that nobody waits long,
+        and returns True if there may be more to delete. Fills and their orders stay. Raises JournalError.
         """
         with self.filled():
             try:
@@ -150,8 +150,9 @@ class Filling:
         return dropped == _DROPPED_AT_ONCE
 
     def end(self) -> None:
-        """Fill SQLite completely, so that after a clean end journal.sqlite holds everything. What the disk does not
-        accept stays in the log for the next start. Ending twice does nothing."""
+        """Fill SQLite completely, so that journal.sqlite holds everything after a clean end. If the disk refuses, the
+        rest stays in the log for the next start. A second call does nothing.
+        """
         if self._has_ended:
             return
         self._has_ended = True
@@ -177,18 +178,18 @@ def put(db: sqlite3.Connection, key: str, value: str | int) -> None:
 
 
 def text_of(place: Place) -> str:
-    """A place as the document that SQLite keeps."""
+    """Return a place in the log as the document that SQLite stores."""
     return msgspec.json.encode(place).decode()
 
 
 def synced(db: sqlite3.Connection, is_synced: bool) -> None:
-    """Whether later transactions have reached the disk when they end."""
+    """Make SQLite's later transactions return only once they are on the disk, or not."""
     db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
 
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Run all of it, or nothing."""
+    """Run the block in one transaction: all of it takes effect, or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -200,7 +201,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def remove_segments(path: Path, disk: Disk, segments: Iterable[int]) -> None:
-    """Remove segments that SQLite has; the next start removes those that cannot be removed now."""
+    """Remove segments that SQLite has completely. The next start removes those that cannot be removed now."""
     with contextlib.suppress(OSError):
         for segment in segments:
             disk.files.remove(segment_path(path, segment))

@@ -1,4 +1,4 @@
-"""The journal's log: one record per commit, synced before anything is sent; SQLite is filled from it afterwards.
+"""The journal's log: each commit is one record, synced before anything is sent. SQLite is filled from it afterwards.
 
 * Owner: the process that holds the bot's folder writes it, on its event loop's thread; nobody else ever does.
 * Files: ``journal.sqlite-log-00000001`` and so on, segments of 1 MiB. Each is written full of zeros, and synced, before
@@ -29,21 +29,23 @@ import msgspec
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError
 from botkit.live.ports import Disk, DurableFile, Files
 
-#: of the records; a log with a newer format is refused
+#: version of the record format; a log with a newer one is refused
 FORMAT = 1
 SEGMENT_BYTES = 2**20
-#: the smaller size of a segment when the disk has no room for a full one; the last holds one record
+#: smaller sizes for a segment if the disk has no room for a full one; the last one holds a single record
 _SMALL_BYTES = 64 * 1024
 _BLOCK = 4_096
-#: larger than any header
+_ZEROS = bytes(4_096)
+#: an upper bound for the size of a header
 _HEADING_BYTES = 2_048
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-#: length of the body, CRC-32 of number and body, number
+#: a record's header: length of the body, CRC-32 of number and body, number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER = struct.Struct("<Q")
 _ALIGNED = 8
-#: a valid record after a broken one must have one of this many next numbers; anything else only resembles a record
+#: a record after a broken one is believed only if its number is one of this many next ones; anything else only looks
+#: like a record
 _NUMBERS_AHEAD = 10**6
 _SEGMENT_NAME = re.compile(r"-log-(\d{8})\Z", re.ASCII)
 
@@ -51,26 +53,27 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A place between two records of a log: the next one has ``number`` and begins at ``offset`` of ``segment``."""
+    """A place between two records of a log. The next record has ``number`` and begins at ``offset`` in ``segment``."""
 
     log: str
     segment: int
     offset: int
     number: int
-    #: False after a clean end: everything is in SQLite, and there may be no segment
+    #: False after a clean end, when everything is in SQLite and there may be no segment
     is_open: bool = True
 
 
 class LogHeading(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's first record. ``after`` is where the previous segment's records end: anything after that was never
-    acknowledged."""
+    """A segment's first record. ``after`` is where the previous segment's records end; anything after that was never
+    acknowledged.
+    """
 
     botkit_journal_log: int
     log: str
     segment: int
     room: int
     after: int
-    #: what the values of an order's row are
+    #: the fields of an order's row, in order
     order_fields: tuple[str, ...]
 
 
@@ -83,10 +86,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Tail(msgspec.Struct):
-    """The log from a place on."""
+    """The part of a log from a given place on."""
 
     records: list[Record]
-    #: one sentence if the log once held more than can be read
+    #: a sentence, if the log once held more than can be read now
     damage: str | None = None
 
 
@@ -94,12 +97,12 @@ _heading_decoder = msgspec.msgpack.Decoder(LogHeading)
 
 
 def segment_path(path: Path, segment: int) -> Path:
-    """A segment's file, beside the journal at ``path``."""
+    """Return the path of a segment's file, which lies beside the journal at ``path``."""
     return path.with_name(f"{path.name}-log-{segment:08d}")
 
 
 def segments_of(path: Path, files: Files) -> list[int]:
-    """The segments that exist, in order. Raises OSError."""
+    """Return the numbers of the segments that exist, in order. Raises OSError."""
     found = []
     for name in files.names(path.parent):
         match = _SEGMENT_NAME.search(name)
@@ -112,7 +115,7 @@ def segments_of(path: Path, files: Files) -> list[int]:
 
 
 class JournalLog:
-    """The writing end, starting at an empty segment made by `make_segment`."""
+    """The writing end of a log. It starts with an empty segment made by `make_segment`."""
 
     def __init__(self, path: Path, disk: Disk, place: Place, making: AbstractContextManager[object]) -> None:
         """``making`` keeps two threads from making the same segment. Raises OSError."""
@@ -131,18 +134,18 @@ class JournalLog:
         self.file = segment_path(self._path, self._segment)
         self._handle: DurableFile | None = self._disk.durable.open(self.file)
         self._room = self._handle.size
-        #: the file's identity: it changes if the file is replaced
+        #: the file's identity, which changes if the file is replaced
         self.identity = self._disk.files.identity(self.file)
 
     @property
     def place(self) -> Place:
-        """Where the next record begins."""
+        """The place where the next record begins."""
         return Place(self._log, self._segment, self._at, self._number)
 
     def append(self, body: bytes) -> Place:
-        """Write a record; returns the place after it once it has reached the disk.
+        """Write a record and return the place after it once it has reached the disk.
 
-        Raises OSError. The record then counts as not written, and the next one goes to a new segment.
+        Raises OSError. In that case the record counts as not written, and the next one goes to a new segment.
         """
         if self._is_closed:
             raise OSError(errno.EBADF, "it is closed")
@@ -154,7 +157,7 @@ class JournalLog:
         try:
             self._handle.write(self._at, content)
         except OSError:
-            # it is unknown what a failed disk holds of this block, so later records must not share it
+            # after a failure nobody knows what the disk holds of this block, so later records must not share it
             self._has_failed = self._at > 0
             raise
         self._at += len(content)
@@ -188,9 +191,8 @@ class JournalLog:
         self._open()
 
     def make_ahead(self) -> None:
-        """Make the next segment once half of this one is used; for another thread than that of `append`.
-
-        Raises OSError; then `append` will try itself.
+        """Make the next segment once half of this one is used. Call it from a different thread than `append`. Raises
+        OSError, in which case `append` will try itself.
         """
         segment = self._segment + 1
         if self._made >= segment or self._at < self._room // 2:
@@ -210,7 +212,7 @@ class JournalLog:
 
 
 def make_segment(path: Path, files: Files, segment: int, least: int = 0) -> None:
-    """Write an empty segment with room for at least so many bytes. Raises OSError."""
+    """Write an empty segment with room for at least ``room`` bytes. Raises OSError."""
     for size in (SEGMENT_BYTES, _SMALL_BYTES, _BLOCK):
         room = max(size, -(-least // _BLOCK) * _BLOCK)
         try:
@@ -223,7 +225,7 @@ def make_segment(path: Path, files: Files, segment: int, least: int = 0) -> None
 
 
 def frame_of(number: int, body: bytes) -> bytes:
-    """A record as stored in the file."""
+    """Return a record as it is stored in the file."""
     crc = zlib.crc32(body, zlib.crc32(_NUMBER.pack(number)))
     return _PREFIX.pack(len(body), crc, number) + body + bytes(-(_PREFIX.size + len(body)) % _ALIGNED)
 
@@ -238,7 +240,7 @@ class _Found(msgspec.Struct, frozen=True):
 
 
 class _Begun(msgspec.Struct, frozen=True):
-    """A segment that has a header, and where its first record begins."""
+    """A segment with a valid header, and the offset of its first record."""
 
     heading: LogHeading
     number: int
@@ -246,7 +248,8 @@ class _Begun(msgspec.Struct, frozen=True):
 
 
 def read_tail(path: Path, files: Files, place: Place) -> Tail:
-    """The complete records from ``place`` on, and what is wrong after them.
+    """Return the complete records from ``place`` on, and what is wrong after them. Raises OSError, and JournalError if
+    a newer botkit wrote the log.
 
     Raises OSError, and JournalError for a log of a newer botkit.
     """
@@ -261,7 +264,7 @@ class _TailReading:
         self._contents = {segment: files.read(segment_path(path, segment)) for segment in found}
         self._begun = {segment: begun for segment in found if (begun := _begun(path, segment, self._contents[segment]))}
         self._tail = Tail([])
-        # where the reading has come to
+        # how far the log has been read
         self._segment, self._at, self._number = place.segment, place.offset, place.number
 
     def read(self) -> Tail:
@@ -271,7 +274,7 @@ class _TailReading:
                 self._tail.damage = f"its log {segment_path(self._path, self._segment).name} {damage}"
                 return self._tail
             self._segment, self._at = self._segment + 1, 0
-        # the records end here, unless there is evidence that there were more
+        # the records end here unless there is evidence of more
         content = self._contents.get(self._segment)
         is_sure = any(later > self._segment for later in self._begun)
         if self._segment == self._place.segment:
@@ -284,7 +287,7 @@ class _TailReading:
         return self._tail
 
     def _take(self) -> str | None:
-        """Read a segment's records; returns what is wrong with it."""
+        """Read a segment's records and return what is wrong with it."""
         content, begun = self._contents[self._segment], self._begun[self._segment]
         following, heading = self._begun.get(self._segment + 1), begun.heading
         if heading.log != self._place.log or heading.segment != self._segment:
@@ -295,7 +298,7 @@ class _TailReading:
         if max(bounds) < self._at:
             return f"is damaged at byte {max(bounds):,}, before the end of what {self._path.name} has of it"
         if bounds.get(self._at) != self._number:
-            return f"does not go on where {self._path.name} ends"
+            return f"does not continue where {self._path.name} ends"
         for record in records:
             if record.end > self._at:
                 self._number = record.number + 1
@@ -308,7 +311,7 @@ class _TailReading:
             return f"was cut to {len(content):,} of {heading.room:,} bytes"
         else:
             is_whole = not _is_whole_behind(content, end, self._number)
-        return None if is_whole else f"is damaged at byte {end:,}, with later commits behind it"
+        return None if is_whole else f"is damaged at byte {end:,}, before later commits"
 
 
 def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
@@ -328,7 +331,7 @@ def _begun(path: Path, segment: int, content: bytes) -> _Begun | None:
 
 
 def _records(content: bytes, at: int, number: int) -> Iterator[_Found]:
-    """The records from one on, up to the first incomplete one."""
+    """Yield the records from ``number`` on, up to the first incomplete one."""
     while (found := _record_at(content, at)) is not None and found.number == number:
         yield found
         at, number = found.end, number + 1
@@ -349,11 +352,23 @@ def _record_at(content: bytes, at: int) -> _Found | None:
 
 
 def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
-    """Whether a record after ``number`` exists anywhere after ``start``: then the broken part before it is not the
-    end."""
-    used = min(len(content.rstrip(b"\0")), len(content) - _PREFIX.size + 1)
+    """Return whether a record after ``number`` exists anywhere after ``start``. If so, the broken part before it is not
+    the end of the log.
+    """
+    used = min(_used(content), len(content) - _PREFIX.size + 1)
     for at in range(start, used, _ALIGNED):
         (found,) = _NUMBER.unpack_from(content, at + _PREFIX.size - _NUMBER.size)
         if number < found <= number + _NUMBERS_AHEAD and _record_at(content, at) is not None:
             return True
     return False
+
+
+def _used(content: bytes) -> int:
+    """Return the size without the zeros at the end, of which a segment mostly consists. Comparing whole blocks of them
+    is fast.
+    """
+    end, size = len(content), len(_ZEROS)
+    while end >= size and content[end - size : end] == _ZEROS:
+        end -= size
+    last = content[max(0, end - size) : end]
+    return end - len(last) + len(last.rstrip(b"\0"))

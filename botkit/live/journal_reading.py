@@ -1,4 +1,4 @@
-"""The journal's read queries. A row that has changed since it was written is damage, never a result."""
+"""The journal's read queries. A row that has changed since it was written is reported as damage and never returned."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from botkit.model.inputs import SentBefore
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
-#: the exchange's own tools put this client id on every order, so it is never used
+#: the exchange's own tools give every order this client id, so botkit never uses it
 ID_MAX = 2_147_483_646
-#: exceptions that a damaged cell can cause when read
+#: exceptions that reading a damaged cell can cause
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
@@ -55,14 +55,14 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalReading:
-    """The queries. Each sees every commit, and raises JournalError."""
+    """The journal's queries. Each of them sees every commit, and may raise JournalError."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk) -> None:
         self._db = connection
         self.path = path
         self.disk = disk
         self.run = 0
-        #: one sentence on what cannot be read; everything else can
+        #: a sentence about what cannot be read; everything else can be
         self.damage: str | None = None
         #: rows of older schemas have no checksum
         self._is_sealed = True
@@ -72,13 +72,13 @@ class JournalReading:
             return self._db.execute(statement, values).fetchall()
         except (sqlite3.Error, OSError) as error:
             raise failed(self.path, "read", error, self.disk) from None
-        except (OverflowError, UnicodeError) as error:  # from a cell that is not text
+        except (OverflowError, UnicodeError) as error:  # raised by a cell that is not text
             raise damaged(self.path, error) from None
 
     def _sealed(
         self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
     ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
-        """(a row's sealed values and those of the columns ``beside``, what is wrong with the row)."""
+        """Yield each row's sealed values with those of the columns ``beside``, and what is wrong with the row."""
         called, key, columns = SEALED[table]
         names = (*columns, *beside, "crc" if self._is_sealed else "NULL")
         at, count = columns.index(key), len(columns)
@@ -96,7 +96,7 @@ class JournalReading:
 
     @contextlib.contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """Report content that makes no sense as damage of the journal."""
+        """Report content that makes no sense as damage to the journal."""
         try:
             yield
         except _UNREADABLE as error:
@@ -105,18 +105,18 @@ class JournalReading:
     # -- documents ------------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> Any:
-        """A document by name, or None."""
+        """Return a document by name, or None."""
         rows = list(self._whole("meta", "WHERE key = ?", (key,)))
         return rows[0][1] if rows else None
 
     def document(self, key: str) -> Any:
-        """A JSON document by name, decoded, or None."""
+        """Return a JSON document by name, decoded, or None."""
         text = self.meta(key)
         with self.reading(f"document {key}"):
             return json.loads(text) if text else None
 
     def parameters(self) -> list[tuple[str, str, Any]]:
-        """(strategy, name, value) of every parameter set at run time, in order."""
+        """Return (strategy, name, value) for every parameter set at run time, in order."""
         rows = self._whole("parameters", "ORDER BY id")
         with self.reading("a parameter"):
             return [(strategy, name, msgspec.json.decode(value)) for _, strategy, name, value in rows]
@@ -124,7 +124,7 @@ class JournalReading:
     # -- orders and fills -----------------------------------------------------------------------------------------
 
     def orders(self, pairs: dict[str, Pair], *, since: Nanos | None = None) -> list[Order]:
-        """The orders that are not final, and with ``since`` also those changed since then, oldest first."""
+        """Return the orders that are not final, and with ``since`` also those changed since then, oldest first."""
         where, values = ("final = 0", ()) if since is None else ("final = 0 OR updated >= ?", (since,))
         found = []
         for row in self._whole("orders", f"WHERE {where} ORDER BY created, client_id", values):
@@ -133,8 +133,10 @@ class JournalReading:
         return found
 
     def order_rows(self) -> list[dict[str, Any]]:
-        """Every intact order as plain columns, oldest first. For display and for cancelling open orders: damaged
-        rows are left out and reported in ``damage``."""
+        """Return every intact order as plain columns, oldest first.
+
+        This is for display and for cancelling open orders. Damaged rows are left out and reported in ``damage``.
+        """
         found = []
         for row, wrong in self._sealed("orders", "ORDER BY created, client_id"):
             if wrong is None:
@@ -144,7 +146,7 @@ class JournalReading:
         return found
 
     def fills(self, client_id: int | None = None) -> list[FillRecord]:
-        """Every fill in order of booking, or those of one order."""
+        """Return every fill, or those of one order, in order of booking."""
         where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
         found = []
         for row in self._whole("fills", f"{where} ORDER BY time, client_id, length(executed_lots)", values):
@@ -169,7 +171,7 @@ class JournalReading:
         return found
 
     def sends_since(self, time: Nanos, *, run: int = 0) -> list[SentBefore]:
-        """Requests of earlier runs, or of runs from ``run`` on, that a window may still count."""
+        """Return requests from earlier runs, or from runs since ``run``, that a window may still count."""
         rows = self._whole(
             "sends",
             "WHERE sent >= ? AND run >= ? AND run < ? ORDER BY sent",
@@ -187,10 +189,10 @@ class JournalReading:
                 for _, _, endpoint, sent, ids, answered in rows
             ]
 
-    # -- for people -----------------------------------------------------------------------------------------------
+    # -- for display ---------------------------------------------------------------------------------------------
 
     def reasons_since(self, since: Nanos) -> list[tuple[str, str, str, int]]:
-        """(strategy, kind, reason, count) since a time, the most frequent first."""
+        """Return (strategy, kind, reason, count) since a time, most frequent first."""
         return self._ask(
             "SELECT strategy, kind, reason, SUM(count) FROM reasons WHERE time >= ? GROUP BY strategy, kind, reason "
             "ORDER BY strategy, SUM(count) DESC",
@@ -198,13 +200,13 @@ class JournalReading:
         )
 
     def notes(self, since: Nanos = 0) -> list[tuple[Nanos, str, str]]:
-        """(time, kind, text) of every note."""
+        """Return (time, kind, text) for every note."""
         return self._ask("SELECT time, kind, text FROM notes WHERE time >= ? ORDER BY id", (since,))
 
     # -- client ids -----------------------------------------------------------------------------------------------
 
     def reach(self) -> Reach:
-        """How far what it knows goes (`botkit.live.journal_losses`)."""
+        """Return how much the journal knows (`botkit.live.journal_losses`)."""
         [(last_id, *times)] = self._ask(
             "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
             "(SELECT MAX(sent) FROM sends)"
@@ -231,5 +233,5 @@ class JournalReading:
             text = self.disk.files.read(self._counter).decode("ascii").strip()
         except (OSError, ValueError):
             return 0
-        # a count that no bot can have reached was not written by one
+        # no bot can have reached this count, so no bot wrote it
         return int(text) if text.isdigit() and len(text) <= len(str(ID_MAX)) and int(text) <= ID_MAX else 0

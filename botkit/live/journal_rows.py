@@ -12,14 +12,14 @@ from botkit.model.events import Fill
 from botkit.model.orders import FINAL_STATES, Condition, Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 
-#: what is stored of an order besides its spec
+#: the state that is stored with an order's spec
 _STATE_FIELDS = (
     *("sent", "updated", "state", "reason", "order_id", "executed_lots", "executed_units", "fee_units"),
     *("cancel_requested", "final"),
 )
-#: the columns of an order, in the order of `order_row`
+#: an order's columns, in the order of `order_row`
 ORDER_FIELDS = (*OrderSpec.__struct_fields__, *_STATE_FIELDS)
-#: figures that may exceed SQLite's integers are stored as text
+#: figures that may exceed SQLite's integers, which are stored as text
 _AS_TEXT = frozenset({"amount_lots", "spend_units"})
 _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "side": Side,
@@ -27,7 +27,7 @@ _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "condition": Condition,
 }
 _FLAGS = frozenset({"post_only", "reduces", "is_quote"})
-# their positions in a spec, since a row is made between a frame and its order
+# their positions in a spec, computed once because a row is built between a frame and its order
 _TEXT_PLACES, _FLAG_PLACES, _ENUM_PLACES = (
     tuple(place for place, name in enumerate(OrderSpec.__struct_fields__) if name in names)
     for names in ({*_AS_TEXT, "pair"}, _FLAGS, _ENUMS)
@@ -36,11 +36,11 @@ _VALUES: dict[Any, str | None] = {None: None} | {one: one.value for kind in _ENU
 
 
 class JournalError(BotkitError):
-    """The journal cannot be read or written. Without it no new orders are sent; cancels go on."""
+    """The journal cannot be read or written. No new orders are sent without it, but cancels continue."""
 
 
 def order_row(order: Order) -> tuple[Any, ...]:
-    """An order as a journal row: its spec field by field, then its state."""
+    """Return an order as a journal row: its spec field by field, then its state."""
     asked = list(msgspec.structs.astuple(order.spec))
     for place in _TEXT_PLACES:
         asked[place] = str(asked[place])
@@ -91,9 +91,9 @@ def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
 
 
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
-    """The order of a row. Raises JournalError for a pair that the exchange no longer has."""
+    """Return the order that a row describes. Raises JournalError if the exchange no longer lists the pair."""
     if row["pair"] not in pairs:
-        raise JournalError(f"order {row['client_id']} in the journal is of {row['pair']}, which is no longer a pair")
+        raise JournalError(f"order {row['client_id']} in the journal is for {row['pair']}, which is no longer a pair")
     order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
     order.sent, order.updated = row["sent"], row["updated"]
     order.state, order.reason, order.order_id = OrderState(row["state"]), row["reason"], row["order_id"]
@@ -103,7 +103,7 @@ def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
 
 
 def fill_row(fill: Fill, now: Nanos) -> tuple[Any, ...]:
-    """A fill as a journal row, booked at ``now``."""
+    """Return a fill as a journal row, booked at ``now``."""
     return (
         fill.order.client_id,
         str(fill.executed_lots),

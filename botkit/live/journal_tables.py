@@ -1,8 +1,8 @@
-"""The journal's tables in SQLite, and how a commit's operations are written to them.
+"""The journal's tables in SQLite, and how they store a commit's operations.
 
 An operation is (name, values): ``order``, ``fill``, ``send``, ``answered``, ``meta``, ``note``, ``parameter``,
-``reason``, ``let_go``. The log holds them as they are. Writing the same ones twice in the same order gives the same
-tables. A row that a restart relies on has a checksum, since SQLite does not notice a flipped bit in a cell.
+``reason``, ``let_go``. The log holds them as they are. Writing the same operations twice in the same order gives the
+same tables. A row that a restart relies on has a checksum, since SQLite does not notice a flipped bit in a cell.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from botkit.live.journal_rows import FIELD_DEFAULTS, ORDER_FIELDS
 
 SCHEMA = 4
-#: older schemas that can still be read; the bot's next start upgrades them
+#: older schemas that can still be read, and that the bot's next start upgrades
 READABLE = (2, 3, SCHEMA)
 
 _ORDERS = """
@@ -50,10 +50,10 @@ CREATE TABLE reasons ({_REASONS});
 CREATE INDEX reasons_time ON reasons (time);
 CREATE TABLE notes ({_NOTES});
 """
-# Amounts and money are text: SQLite's integers end at 2^63, and 1e16 lots times a price does not.
+# Amounts and money are text, because 1e16 lots times a price can exceed 2^63, where SQLite's integers end.
 
-#: what each table's row checksums cover: (the user's word for a row, its key, its columns). An answer is written later
-#: than its request, and losing it does no harm.
+#: what each table's row checksums cover: (the user's word for a row, its key, its columns). A request's answer is left
+#: out: it is written later, and losing it does no harm.
 SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "orders": ("order", "client_id", ORDER_FIELDS),
     "fills": (
@@ -72,20 +72,20 @@ SEALED: dict[str, tuple[str, str, tuple[str, ...]]] = {
 #: the statements that upgrade each older schema to the next
 _MIGRATIONS = {
     1: ("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0",),
-    2: ("DROP TABLE IF EXISTS equity",),  # it got a row a minute that was never read
-    # from here on the file has a log, which an older botkit would not read, and rows have checksums
+    2: ("DROP TABLE IF EXISTS equity",),  # nothing ever read this table, which grew by a row a minute
+    # from this version on, rows have checksums, and the file has a log, which an older botkit would not read
     3: tuple(f"ALTER TABLE {table} ADD COLUMN crc INTEGER" for table in SEALED),
 }
 
 _pack = msgspec.msgpack.Encoder().encode
-#: a column of type REAL returns a float whatever was stored
+#: a REAL column returns a float whatever was stored
 _SLIPPAGE = ORDER_FIELDS.index("max_slippage_pct")
 
 Operation = tuple[str, Sequence[Any]]
 
 
 def checksum(values: Sequence[Any]) -> int:
-    """The checksum of a row's sealed values."""
+    """Return the checksum over a row's sealed values."""
     return zlib.crc32(_pack(values))
 
 
@@ -111,9 +111,12 @@ def _seal(db: sqlite3.Connection, table: str, columns: tuple[str, ...]) -> None:
 
 
 class RowWriter:
-    """Writes operations to the tables, or to others of the same shape whose names have a ``prefix``."""
+    """Writes operations to the tables, or to tables of the same shape whose names begin with ``prefix``."""
 
     def __init__(self, prefix: str = "") -> None:
+        #: rows may be in either of two tables
+        self._is_over = bool(prefix)
+
         def put(table: str, *columns: str) -> str:
             marks = ", ".join("?" * len(columns))
             return f"INSERT OR REPLACE INTO {prefix}{table} ({', '.join(columns)}) VALUES ({marks})"
@@ -129,9 +132,8 @@ class RowWriter:
     def write(
         self, db: sqlite3.Connection, operations: Iterable[Operation], order_fields: tuple[str, ...] = ORDER_FIELDS
     ) -> None:
-        """Write one commit's operations. ``order_fields`` names the fields of an order's values.
-
-        Raises sqlite3.Error, and ValueError for an operation that nobody knows.
+        """Write one commit's operations. ``order_fields`` names the fields of an order's values. Raises sqlite3.Error,
+        and ValueError for an unknown operation.
         """
         for name, values in operations:
             if name == "order":
@@ -161,9 +163,12 @@ class RowWriter:
         db.execute(self._put_order, (*values, checksum(values)))
 
     def _answered(self, db: sqlite3.Connection, time: int, run: int, number: int) -> None:
+        if not self._is_over:  # an answer is not part of what its row's checksum covers
+            db.execute("UPDATE sends SET answered = ? WHERE run = ? AND id = ?", (time, run, number))
+            return
         columns = (*SEALED["sends"][2], "crc")
         row = db.execute(f"SELECT {', '.join(columns)} FROM sends WHERE run = ? AND id = ?", (run, number)).fetchone()
-        if row is not None:  # unless it was pruned
+        if row is not None:  # the row may have been pruned
             db.execute(self._put_send, (*row, time))
 
     def _let_go(self, db: sqlite3.Connection, client_id: int, reason: str) -> None:
@@ -174,20 +179,22 @@ class RowWriter:
 
 
 def _by_name(values: Sequence[Any], names: tuple[str, ...]) -> tuple[Any, ...]:
-    """The row values of an order written by another botkit with these fields; missing fields get their defaults."""
+    """Return the row values of an order that another botkit wrote with these fields. Missing fields get their
+    defaults.
+    """
     given = dict(zip(names, values, strict=True))
     return tuple(given.get(name, FIELD_DEFAULTS.get(name)) for name in ORDER_FIELDS)
 
 
 def whole_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-    """Each row without its checksum, which comes last, and whether it is intact."""
+    """Yield each row without its checksum, which comes last, and whether it is intact."""
     for *values, crc in rows:
         yield tuple(values), crc == checksum(values)
 
 
 # -- reading a log on top of the tables ------------------------------------------------------------------------------
 
-#: (table, its columns, the key that a newer row replaces an older one by)
+#: table, its columns, and the key by which a newer row replaces an older one
 _LAID_OVER = (
     ("orders", _ORDERS, "client_id"),
     ("fills", _FILLS, "client_id || ' ' || executed_lots"),
@@ -200,16 +207,16 @@ _LAID_OVER = (
 
 
 def lay_over(db: sqlite3.Connection, commits: Iterable[tuple[Iterable[Operation], tuple[str, ...]]]) -> None:
-    """Let a connection that only reads see ``commits`` (operations, order fields) as if they were in the tables.
+    """Make ``commits`` (operations, order fields) visible to a read-only connection as if they were in the tables.
 
-    They go to temporary tables, and temporary views of the tables' names show both.
+    They go to temporary tables, and temporary views with the tables' names combine both.
     """
     for table, columns, key in _LAID_OVER:
         db.execute(f"CREATE TEMP TABLE new_{table} ({columns})")
         names = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
         older = f"WHERE {key} NOT IN (SELECT {key} FROM new_{table})" if key else ""
         newer = names
-        if names.startswith("id,"):  # numbers itself, from 1 on
+        if names.startswith("id,"):  # this table numbers its own rows from 1
             newer = names.replace("id,", f"id + (SELECT IFNULL(MAX(id), 0) FROM main.{table}) AS id,", 1)
         db.execute(
             f"CREATE TEMP VIEW {table} AS SELECT {names} FROM main.{table} {older} "

@@ -1,7 +1,7 @@
 """Reports when the journal cannot be written or has been moved, and when it recovers.
 
-If the file was deleted or replaced while open, everything written to it is lost: after a restart the orders of that
-time would be foreign. So new orders are blocked, as on a full disk; cancels go on.
+If the file was deleted or replaced while open, everything written to it is lost, and after a restart the orders of that
+time would be foreign. So new orders are blocked, as on a full disk, while cancels continue.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class JournalWatch:
         self._fault_told = False
 
     def _missing(self) -> Path | None:
-        """The first of the journal's files that is missing or has been replaced."""
+        """Return the first of the journal's files that is missing or has been replaced."""
         files, log = self._journal.disk.files, self._journal.log
         wanted = [(self._path, self._identity), *([] if log is None else [(log.file, log.identity)])]
         for path, identity in wanted:
@@ -36,7 +36,7 @@ class JournalWatch:
         return None
 
     def gate(self) -> str | None:
-        """Why no new order may leave, or None."""
+        """Return why no new order may be sent, or None."""
         return self._gone or None
 
     def look(self, fault: str | None) -> None:
@@ -46,23 +46,23 @@ class JournalWatch:
             self._fault_told = True
             self._tell(
                 "error",
-                f"{fault}. No new orders are sent until it can be written, and cancels go on; check whether the disk "
-                "is full or read-only",
+                f"{fault}. No new orders are sent until it can be written, but cancels continue; check whether the "
+                "disk is full or read-only",
             )
         elif fault is None and self._fault_told:
             self._fault_told = False
-            self._tell("info", f"the journal {self._path} can be written again; new orders are sent")
+            self._tell("info", f"the journal {self._path} can be written again; new orders are allowed")
 
     def _look_for_the_file(self) -> None:
         missing = self._missing()
         if missing is not None and not self._gone:
             what = "journal" if missing == self._path else "journal's log"
-            self._gone = f"the {what} {missing} was deleted or replaced while the bot runs"
+            self._gone = f"the {what} {missing} was deleted or replaced while the bot was running"
             self._tell(
                 "error",
-                f"{self._gone}. Writes to it are lost, so no new orders are sent, and cancels go on: put it "
-                "back, or stop the bot (which cancels its orders) and start it again",
+                f"{self._gone}. Writes to it are lost, so no new orders are sent, but cancels continue. Put it back, "
+                "or stop the bot (which cancels its orders) and start it again",
             )
         elif missing is None and self._gone:
             self._gone = ""
-            self._tell("info", f"the journal {self._path} is back; new orders are sent")
+            self._tell("info", f"the journal {self._path} is back; new orders are allowed")

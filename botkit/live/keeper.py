@@ -1,4 +1,4 @@
-"""What a running bot does besides trading: health checks, commands and status reports."""
+"""Keeps a bot running: health checks, commands and status reports."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _STATUS_S = 1.0
 _LINE_S = 5.0
 _REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
-#: how far the machine's clock may be off the exchange's, whose timestamps are whole seconds and whose tolerance is
+#: how far the machine's clock may differ from the exchange's, whose timestamps are whole seconds and whose tolerance is
 #: unpublished
 SKEW_MS_MAX = 5_000
-#: a smaller change of the wall clock is normal gradual correction
+#: a smaller change of the wall clock is a normal gradual correction
 _MOVED_S = 2.0
 
 
@@ -36,7 +36,7 @@ class Keeper:
     """Keeps one bot running until it is told to stop."""
 
     def __init__(self) -> None:
-        #: called every few seconds with a status line for the user
+        #: called with a status line for the user every few seconds
         self.on_line: Callable[[str], None] = lambda text: None
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
@@ -60,52 +60,47 @@ class Keeper:
         self._stop.set()
 
     async def run(self, bot: Bot, duration_s: float | None) -> str:
-        """Run the bot until it should stop; returns why: duration, signal, command, fault or left."""
+        """Run the bot until it should stop, and return why it stopped: duration, signal, command, fault or left."""
         driver, machine = bot.driver, bot.parts.machine
         memory = MemoryWatch(bot.notices.tell, read=machine.resident_bytes)
         now_s = machine.clock.monotonic_s
         status_at = now_s()
         line_at = status_at + _LINE_S
         until = None if duration_s is None else status_at + duration_s
-        while not self._stop.is_set() and driver.fault is None:
-            now = now_s()
-            bot.standstill.beat(driver.now())
-            bot.journal_watch.look(driver.journal_fault)
-            if until is not None and now >= until:
-                self._why = "duration"
-                break
-            self._obey(bot)
-            bot.latch.look()
-            self._care(bot, driver.now())
-            if now >= status_at:
-                status_at = now + _STATUS_S
-                memory.look()
-                self.beat(bot)
-                self.write_status(bot)
-                bot.keep_claim()
-                self._look_for_strike(bot)
-            if now >= line_at:
-                line_at = now + _LINE_S
-                self.on_line(_line(bot))
-            wait_s = _LOOK_S if until is None else min(_LOOK_S, max(0.0, until - now))
-            await self._sleep(bot, wait_s)
+        ends = [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(driver.ended.wait())]
+        try:
+            while not self._stop.is_set() and driver.fault is None:
+                now = now_s()
+                bot.standstill.beat(driver.now())
+                bot.journal_watch.look(driver.journal_fault)
+                if until is not None and now >= until:
+                    self._why = "duration"
+                    break
+                self._obey(bot)
+                bot.latch.look()
+                self._care(bot, driver.now())
+                if now >= status_at:
+                    status_at = now + _STATUS_S
+                    memory.look()
+                    self.beat(bot)
+                    self.write_status(bot)
+                    bot.keep_claim()
+                    self._look_for_strike(bot)
+                if now >= line_at:
+                    line_at = now + _LINE_S
+                    self.on_line(_line(bot))
+                wait_s = _LOOK_S if until is None else min(_LOOK_S, max(0.0, until - now))
+                await asyncio.wait(ends, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
         if self._left.is_set():
             return "left"
         return "fault" if driver.fault is not None else self._why
 
-    async def _sleep(self, bot: Bot, seconds: float) -> None:
-        done, pending = await asyncio.wait(
-            [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(bot.driver.ended.wait())],
-            timeout=seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        del done
-
     async def stop(self, bot: Bot) -> None:
-        """Stop the bot in order; a second request to leave ends the wait."""
+        """Stop the bot cleanly. A second request to leave ends the wait."""
         bot.standstill.end()
         with contextlib.suppress(JournalError):
             self._keep_reasons(bot, bot.driver.now())
@@ -130,8 +125,10 @@ class Keeper:
         dropped = bot.driver.dropped_events
         if dropped != self._dropped_told:
             self._dropped_told = dropped
-            bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can process them")
-        with contextlib.suppress(JournalError):  # the journal watch reports it and blocks new orders
+            bot.notices.tell(
+                "warning", f"{dropped} books were skipped because they came faster than the bot can process them"
+            )
+        with contextlib.suppress(JournalError):  # the journal watch reports this and blocks new orders
             self._keep(bot, now)
         bot.persistence.fill()
 
@@ -143,10 +140,10 @@ class Keeper:
             return
         if bot.view.halted is None:
             way = "ahead of" if skew_ms > 0 else "behind"
-            # the bot reads the machine's clock only once, at its start
+            # the bot reads the machine's wall time only once, at its start
             bot.latch.set(
                 "breaker",
-                f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, start the bot again, then "
+                f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, restart the bot, then "
                 "resume",
             )
 
@@ -160,19 +157,19 @@ class Keeper:
             bot.notices.tell(
                 "warning",
                 f"this machine's clock was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; the bot "
-                "keeps its own time, which that does not change. If its own time is the wrong one, the exchange's "
-                "answers will show it: then restart the bot",
+                "keeps its own time, which does not change. If the bot's time is the wrong one, the exchange's "
+                "answers will show it; then restart the bot",
             )
 
     @staticmethod
     def _look_for_strike(bot: Bot) -> None:
-        """Detect that a guard assumed this bot, or the previous run, dead."""
+        """Check whether a guard took this bot or its previous run for dead."""
         strike = bot.parts.folder.take_strike()
         if strike is None:
             return
         text = (
-            f"the guard cancelled {strike.cancelled} of this bot's orders at {format_time(strike.time)}, after the bot "
-            f"had been silent for {strike.silent_s:,.0f} s"
+            f"the guard cancelled {strike.cancelled} of this bot's orders at "
+            f"{format_time(strike.time, bot.parts.zone)}, after the bot had been silent for {strike.silent_s:,.0f} s"
         )
         bot.notices.tell("warning", f"{text}; the bot is reconciled with the exchange")
         bot.note("guard", text)
@@ -205,7 +202,7 @@ class Keeper:
             bot.notices.tell("warning", text)
 
     def _keep_reasons(self, bot: Bot, now: Nanos) -> None:
-        """Journal why strategies did not trade since the last call, for `botkit why`."""
+        """Write to the journal why strategies did not trade since the last call, for `botkit why`."""
         rows = []
         for strategy in bot.view.strategies():
             name = strategy.name
@@ -255,15 +252,15 @@ class Keeper:
     def beat(self, bot: Bot) -> None:
         """Show the guard that the bot is alive."""
         wall = bot.parts.machine.clock.wall_ns()
-        # no two in a row are equal, even if the wall clock was set back in between or stands still
+        # two successive stamps must differ, even if the wall clock stands still or was set back
         self._beat_at = wall if wall != self._beat_at else wall + NS_PER_S
-        with contextlib.suppress(OSError):  # the guard tests the disk itself before it treats silence as the bot's end
+        with contextlib.suppress(OSError):  # before it takes the bot for dead, the guard tests the disk itself
             bot.parts.folder.beat(self._beat_at)
 
     # -- reporting ------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
-        """Write the status for `botkit status`: the current one, or the final one with why it ``ended``."""
+        """Write the current status for `botkit status`, or the final one with the reason why the bot ``ended``."""
         status = summary_of(bot.standing(), ended)
         status["time"] = bot.driver.now()
         status["latest_fills"] = bot.fills.latest
@@ -284,7 +281,7 @@ class Keeper:
             for currency, units in money.account.items()
             if units
         }
-        #: since each strategy's first start, in the pair's quote currency
+        #: these count from each strategy's first start, in the pair's quote currency
         status["profits"] = [
             {
                 "strategy": name,
@@ -297,7 +294,7 @@ class Keeper:
             for p in money.positions(name)
         ]
         status["parameters"] = {
-            strategy.name: {name: str(value) for name, value in strategy.parameters.items()}
+            strategy.name: {name: _spelled(value) for name, value in strategy.parameters.items()}
             for strategy in bot.view.strategies()
         }
         status["address"] = list(bot.parts.address)
@@ -305,8 +302,12 @@ class Keeper:
         status["journal_waiting"] = bot.journal.filling.waiting if bot.journal.filling is not None else 0
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
-        with contextlib.suppress(OSError):  # on a full disk the bot continues without it
+        with contextlib.suppress(OSError):  # if the disk is full, the bot continues without it
             bot.parts.folder.write_status(status)
+
+
+def _spelled(value: object) -> str:
+    return f"[{', '.join(map(_spelled, value))}]" if isinstance(value, (list, tuple)) else str(value)
 
 
 def _line(bot: Bot) -> str:

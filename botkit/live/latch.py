@@ -1,4 +1,4 @@
-"""Halts that survive restarts: the bot's in a file that any process may write, strategies' in the journal."""
+"""Keeps halts across restarts: the bot's in a file that any process may write, strategies' in the journal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.model.inputs import Halt, Input, Resume
 
 
 class Latch:
-    """One bot's halts. ``say`` passes an input to the engine."""
+    """Handles one bot's halts. ``say`` passes an input to the engine."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class Latch:
         self._say = say
         self._now = now
         self._is_set = folder.halt() is not None
-        #: a halt that could not be written yet
+        #: a halt that has not been written yet
         self._to_write: KeptHalt | None = None
         self._strategies: dict[str, str] = halts_of(journal)
 
     def set(self, kind: str, reason: str) -> None:
-        """Set the durable latch: no new orders, and open ones are cancelled unless the key is refused."""
+        """Set the durable latch: new orders are blocked, and open ones are cancelled unless the key was refused."""
         self._say(Halt(reason, keeps_orders=kind == KEY_HALT))
         self.remember(kind, reason)
 
@@ -56,7 +56,7 @@ class Latch:
                 f"the halt could not be written to {self._folder.path}; retrying. Until it is written, a restart would "
                 "forget the halt",
             )
-        with contextlib.suppress(JournalError):  # the journal watch reports that it cannot be written
+        with contextlib.suppress(JournalError):  # the journal watch reports that the journal cannot be written
             self._journal.note("halt", reason, self._now())
 
     def look(self) -> None:
@@ -81,7 +81,7 @@ class Latch:
                 self._to_write = None
 
     def keep(self, strategies: Mapping[str, str]) -> None:
-        """Save halts of strategies (by loss or by hand), so that they survive restarts like the bot's own."""
+        """Save strategies' halts (from a loss limit or by hand), so that they survive restarts like the bot's own."""
         if strategies != self._strategies:
             self._strategies = dict(strategies)
             with contextlib.suppress(JournalError):
@@ -89,6 +89,6 @@ class Latch:
 
 
 def halts_of(journal: Journal) -> dict[str, str]:
-    """Strategies that an earlier run left halted, and why."""
+    """Return the strategies that an earlier run left halted, and why."""
     found: dict[str, str] = journal.document("halts") or {}
     return found

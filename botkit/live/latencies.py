@@ -1,15 +1,15 @@
 """Measures how long a run's requests, answers and market data take, for backtests with `latency: {from: RUN}`.
 
     order    from the turn that decided on a create or cancel (checks, journal and socket included) to the exchange
-    answer   from the exchange's deed to the turn in which the bot could act on it: an order accepted (its answer or its
-             report, whichever comes first), cancelled (its report: an answer proves nothing), or filled (all frames of
-             the fill are there, and strategies hear of it)
+    answer   from an event at the exchange to the turn in which the bot could act on it: an order was accepted (its
+             answer or report, whichever comes first), cancelled (its report, since an answer proves nothing), or
+             filled (all frames of the fill have arrived and strategies are called)
     feed     from the exchange's stamp on a book to the turn that got it
     round trip   from deciding on a create or cancel to its answer
 
-The exchange's side is known by the stamps on its frames, to the millisecond and by its own clock. Its clock's
-difference is removed by assuming that the fastest orders and the fastest answers take equally long. If it does not
-timestamp reports, a round trip is split in half.
+The exchange's side is known from the timestamps on its frames, in milliseconds of its own clock. The difference between
+the clocks is removed by assuming that the fastest orders and the fastest answers take equally long. If the exchange
+does not timestamp reports, each round trip is split in half.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ from botkit.model.latency import (
 from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 
-#: values below this many microseconds are kept exactly, larger ones to a thousandth
+#: durations below this many microseconds are kept exactly, longer ones to within a thousandth
 _EXACT_BITS = 11
-#: requests and orders to remember while there is no news of them
+#: how many requests and orders to remember while waiting for news of them
 _WAITING_MAX = 10_000
 _CREATES, _CANCELS = (CreateOrder, CreateBatch), (CancelOrder, CancelBatch)
-#: timestamps are truncated to the millisecond, so on average they are half a millisecond early
+#: timestamps are truncated to the millisecond, so they are half a millisecond early on average
 _STAMP_CUT: Nanos = NS_PER_MS // 2
 
 
 class Histogram:
-    """How often each duration occurred: bounded in memory however long a bot runs."""
+    """Counts how often each duration occurred. Its memory is bounded however long a bot runs."""
 
     def __init__(self) -> None:
         self.count = 0
         self._counts: dict[int, int] = {}
 
     def add(self, ns: Nanos) -> None:
-        """Count a duration. Clocks that differ may make it negative."""
+        """Count a duration, which may be negative if clocks differ."""
         us = ns // NS_PER_US
         size = abs(us)
         shift = size.bit_length() - _EXACT_BITS
@@ -72,8 +72,9 @@ class Histogram:
         self.count += 1
 
     def quantiles(self, steps: int = STEPS) -> list[int]:
-        """``steps`` + 1 durations in microseconds, from the shortest to the longest in equal steps of rank; empty
-        without values."""
+        """Return ``steps`` + 1 durations in microseconds, from the shortest to the longest in equal steps of rank. The
+        list is empty if there are no values.
+        """
         found: list[int] = []
         passed = 0
         for us, count in sorted(self._counts.items()):
@@ -93,26 +94,26 @@ class Latencies:
         self._about = dict(about)
         self._order, self._round_trip = ({kind: Histogram() for kind in REQUESTS} for _ in range(2))
         self._answer, self._feed = {kind: Histogram() for kind in NEWS}, Histogram()
-        self._sent: OrderedDict[int, tuple[Nanos, str, tuple[int, ...]]] = OrderedDict()  # by request
-        self._creating: OrderedDict[int, Nanos] = OrderedDict()  # by client id: when it was sent
+        self._sent: OrderedDict[int, tuple[Nanos, str, tuple[int, ...]]] = OrderedDict()  # keyed by request
+        self._creating: OrderedDict[int, Nanos] = OrderedDict()  # keyed by client id: when the order was sent
         self._cancelling: OrderedDict[int, Nanos] = OrderedDict()
-        self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # by client id: when the answer arrived
-        # by client id: the timestamp of a fill not yet reported to strategies
+        self._accepted: OrderedDict[int, Nanos] = OrderedDict()  # keyed by client id: when the answer arrived
+        # keyed by client id: the timestamp of a fill not yet reported to strategies
         self._filled: OrderedDict[int, Nanos] = OrderedDict()
         self._written = 0
-        # inputs and outcomes not yet looked at, in order
+        # inputs and outcomes that are not processed yet, in order
         self._new: list[Callable[[], None]] = []
 
     def came_out(self, requests: Iterable[Request], fills: Iterable[Fill], now: Nanos) -> None:
-        """A turn at ``now`` decided on these requests and reported these fills to strategies."""
+        """Note that a turn at ``now`` decided on these requests and reported these fills to strategies."""
         self._new.append(partial(self._decided, tuple(requests), tuple(fills), now))
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """A turn at ``now`` receives an input."""
+        """Note that a turn at ``now`` receives an input."""
         self._new.append(partial(self._take, given, now))
 
     def settle(self) -> None:
-        """Look at everything new. Called once the requests have left, since no order need wait for it."""
+        """Process everything new. Call it once the requests have left, since no order need wait for it."""
         new, self._new = self._new, []
         for look in new:
             look()
@@ -153,7 +154,7 @@ class Latencies:
         if answer.outcome in (Ending.OK, Ending.REFUSED):
             self._round_trip[kind].add(now - at)
         for client_id in ids:
-            if answer.outcome is not Ending.OK:  # no report says when the exchange refused it
+            if answer.outcome is not Ending.OK:  # no report shows when the exchange refused it
                 self._creating.pop(client_id, None)
                 self._cancelling.pop(client_id, None)
             elif client_id in self._creating:
@@ -174,7 +175,7 @@ class Latencies:
     # -- results --------------------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
-        """Everything measured so far, in microseconds; see `botkit.model.latency`."""
+        """Return everything measured so far, in microseconds; see `botkit.model.latency`."""
         self.settle()
         order, answer, round_trip = (
             {kind: tuple(found.quantiles()) for kind, found in table.items()}
@@ -210,7 +211,7 @@ class Latencies:
         return msgspec.to_builtins(found)  # type: ignore[no-any-return]
 
     def save(self) -> None:
-        """Write the measurements, if anything is new. A full disk is reported elsewhere."""
+        """Write the measurements if there are new ones. A full disk is reported elsewhere."""
         self.settle()
         tables = (self._order, self._answer, self._round_trip)
         measured = self._feed.count + sum(found.count for table in tables for found in table.values())

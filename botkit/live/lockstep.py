@@ -1,8 +1,8 @@
 """Runs a bot in lockstep with an emulator whose clock it controls: a backtest's decisions over real HTTP and WebSocket.
 
 The driver asks the emulator to advance to the next delivery, reads exactly those answers and frames, and runs the turns
-in the order and at the times that the emulator reports. Nothing depends on socket speed, so the decisions equal those
-of a backtest over the same tape line by line (tests/parity).
+in the order and at the times that the emulator reports. Nothing depends on the speed of the sockets, so the decisions
+equal those of a backtest over the same tape, line by line (tests/parity).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from botkit.model.moment import FIRST, KIND_RANKS
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-#: how long an announced frame or answer may take to arrive, in machine time
+#: how long an announced frame or answer may take to arrive, in the machine's time
 _PATIENCE_S = 120.0
 _STREAM_RANKS = {"order_book": KIND_RANKS["books"], "trades": KIND_RANKS["trades"], "ticker": KIND_RANKS["tickers"]}
 #: how long after the end to wait for answers, as in a backtest
@@ -38,7 +38,7 @@ DRAIN: Nanos = 10 * NS_PER_S
 
 
 class HeldClock:
-    """The bot's clock in lockstep: always equal to the emulator's."""
+    """The bot's clock in lockstep, which always equals the emulator's."""
 
     speed = 1.0
 
@@ -46,17 +46,18 @@ class HeldClock:
         self.time = start
 
     def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC."""
+        """Return the time in nanoseconds since the epoch, UTC."""
         return self.time
 
 
 class LockstepError(BotkitError):
-    """Something that the emulator announced did not arrive, or it is not in lockstep."""
+    """The emulator is not in lockstep, or something that it announced did not arrive."""
 
 
 class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A run over the wire. ``answers`` and ``frames`` count what was read from the sockets; ``split_bursts`` the
-    moments at which one pair's trades needed several frames."""
+    """The result of a run over the wire. ``answers`` and ``frames`` count what was read from the sockets;
+    ``split_bursts`` counts the moments at which one pair's trades needed several frames.
+    """
 
     start: Nanos
     end: Nanos
@@ -68,7 +69,7 @@ class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Told(msgspec.Struct):
-    """One delivery announced by the emulator."""
+    """A delivery that the emulator announced."""
 
     at: Nanos
     kind: str
@@ -81,8 +82,9 @@ class _Told(msgspec.Struct):
 
 
 def _first(told: _Told) -> tuple[Nanos, int]:
-    """A delivery's place: what an order causes in the middle of a moment precedes that moment's remaining events of
-    a higher rank, as in a backtest."""
+    """Return a delivery's place in the order. What an order causes in the middle of a moment precedes that moment's
+    remaining events of a higher rank, as in a backtest.
+    """
     return told.at, FIRST if told.kind == "answer" else _STREAM_RANKS.get(told.stream, FIRST)
 
 
@@ -103,7 +105,7 @@ class Lockstep:
         clock: HeldClock,
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
     ) -> None:
-        """``history`` returns the bars that series need from before a given time."""
+        """``history`` returns the bars from before a given time that series need."""
         self.engine = engine
         self._history = history
         self._out = Outcome()
@@ -112,15 +114,15 @@ class Lockstep:
         self.frames = 0
         self.answers = 0
         self.split_bursts = 0
-        self._trades_told: dict[str, tuple[Nanos, int]] = {}  # by pair: the latest moment with trades, and its frames
+        self._trades_told: dict[str, tuple[Nanos, int]] = {}  # by pair: latest moment and frames
         self._control = control
         self._session: aiohttp.ClientSession | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._frames: dict[str, list[Any]] = {}
         self._arrived = asyncio.Condition()
-        self._requests: dict[int, asyncio.Task[Answer]] = {}  # by their id at the emulator
+        self._requests: dict[int, asyncio.Task[Answer]] = {}  # keyed by their id at the emulator
         self._received = 0
-        self._is_unsettled = False  # requests were received that the exchange has not acted on
+        self._is_unsettled = False  # True if the exchange has received requests that it has not acted on
         self._connected = 0
         self._broken = ""
         self._told: deque[_Told] = deque()
@@ -163,7 +165,7 @@ class Lockstep:
     async def run(
         self, balances: Mapping[str, int], begin: Nanos, start: Nanos, end: Nanos, priced: Iterable[str] = ()
     ) -> None:
-        """Begin at ``begin``, trade from ``start`` to ``end`` and stop, as a backtest over that span does.
+        """Begin at ``begin``, trade from ``start`` to ``end``, and stop, as a backtest over that span does.
 
         It follows the strategies' subscriptions and the trades of ``priced`` pairs, which are needed for valuation.
         ``started`` is called once they have subscribed.
@@ -173,7 +175,7 @@ class Lockstep:
         wanted = self._begin(balances, begin)
         depths: dict[str, int] = {m.pair: m.book_depth or BOOK_DEPTH for m in self.engine.view.markets()}
         await self._listen(depths, [pair for pair in priced if pair not in depths])
-        # the streams' initial frames are from before the start
+        # the streams' initial frames date from before the start
         await self._turn(self._history(wanted, start), start)
         await self._carry(end)
         now = max(end, self.engine.view.now)
@@ -189,7 +191,7 @@ class Lockstep:
         return wanted
 
     async def _turn(self, given: Input | None, now: Nanos) -> None:
-        """Run one turn and send its requests; series subscribed to in it get their history at once."""
+        """Run one turn and send its requests. Series that it subscribes to get their history at once."""
         out = self._out
         self.engine.turn(given, now, out)
         requests, wanted = list(out.requests), list(out.history)
@@ -235,7 +237,7 @@ class Lockstep:
                 if self._is_trades(told):
                     await self._settle_before(told)
             return
-        # the account streams' frames of one match are one input, as in a backtest
+        # one match's frames on the account streams form one input, as in a backtest
         while told.group and self._told and self._told[0].group == told.group:
             events = [*events, *await self._frame(self._told.popleft())]
         if events:
@@ -266,7 +268,7 @@ class Lockstep:
             task = asyncio.ensure_future(self.adapter.send(request))
             self._received += 1
             self._requests[self._received] = task
-            # returns once the request has been received; what it causes waits for `_settle`
+            # returns once the request has been received; its effects wait for `_settle`
             await self._post("step", until=self.clock.time, requests=self._received, more=True)
             self._is_unsettled = True
 
@@ -275,9 +277,11 @@ class Lockstep:
         return told.stream == "trades"
 
     async def _settle(self) -> None:
-        """Let happen what the requests sent so far cause at this very moment, and sort it among what is still to take.
+        """Carry out the immediate effects of the requests sent so far, and sort them among the deliveries still to be
+        processed.
 
-        As in a backtest: once all answers, account events and books of a moment are taken, and after each trade.
+        As in a backtest, this is done once a moment's answers, account events and books are processed, and after each
+        trade.
         """
         if self._is_unsettled:
             self._is_unsettled = False
@@ -286,7 +290,7 @@ class Lockstep:
             self._told = deque(sorted(self._told, key=_first))
 
     async def _settle_before(self, told: _Told) -> None:
-        """Take all that the orders sent at one trade cause at once, before the rest of its frame."""
+        """Process everything that the orders sent at one trade cause at once, before the rest of that trade's frame."""
         while self._is_unsettled:
             await self._settle()
             while self._told and _first(self._told[0]) < _first(told):
@@ -311,7 +315,7 @@ class Lockstep:
             )
         if self._broken:
             raise LockstepError(self._broken)
-        # each stream's first frames were announced too; read them all before time moves
+        # each stream's first frames were announced too, so read them all before time moves
         step = await self._step(self.clock.time)
         for told in step.delivered:
             await self._frame(told)
@@ -331,7 +335,7 @@ class Lockstep:
                         if item.state is ConnectionState.CONNECTED:
                             self._connected += 1
                         else:
-                            # its frames are gone, so the order of events can no longer be known
+                            # its frames are lost, so the order of events can no longer be known
                             self._broken = f"the stream {stream_id} was lost: {item.detail}"
                         self._arrived.notify_all()
                     continue

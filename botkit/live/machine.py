@@ -1,4 +1,6 @@
-"""This machine as the ports of a running bot, for `botkit run` and related commands; simulations use their own."""
+"""Provides this machine as a running bot's ports, for `botkit run` and related commands. Simulations provide their
+own.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,17 @@ from botkit.live.ports import Machine
 
 
 def this_machine() -> Machine:
-    """The machine that this process runs on, with an unseeded random generator."""
+    """Return the machine that this process runs on, with an unseeded random generator."""
     return Machine(clock=REAL_CLOCK, random=Random(), background=THREADS, disk=REAL_DISK, resident_bytes=resident_bytes)
 
 
 def secret_random() -> Random:
-    """An unpredictable random generator, for tokens."""
+    """Return an unpredictable random generator, for tokens."""
     return SystemRandom()
 
 
 def resident_bytes() -> int | None:
-    """The process's resident memory in bytes; None if the system does not expose it as a file."""
+    """Return the process's resident memory in bytes, or None if the system does not show it in a file."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

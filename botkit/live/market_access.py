@@ -1,4 +1,4 @@
-"""Market data without a bot, for ``botkit record`` and ``botkit download``."""
+"""Gives access to market data without a bot, for ``botkit record`` and ``botkit download``."""
 
 from __future__ import annotations
 
@@ -50,11 +50,13 @@ class MarketAccess:
             }
         )
         self._ledger, self._venue = ledger, venue_name(self.facts, rest)
-        #: True if the market is synthetic, as reported by an emulator
+        #: True if an emulator reports that its market is synthetic
         self.is_synthetic = any(_is_synthetic(address) for address in {rest, ws} - {None})
 
     def reads(self, *endpoints: str) -> RateLimitedReads:
-        """Reads of these endpoints, within the limits. An async context manager; raises LedgerUnreachable there."""
+        """Return a sender for reads of these endpoints within the limits. It is an async context manager, which may
+        raise LedgerUnreachable.
+        """
         return rate_limited_reads(
             self.adapter,
             self.facts.limits,
@@ -65,7 +67,7 @@ class MarketAccess:
         )
 
     def pair(self, name: str) -> Pair:
-        """A pair by its name in any case. Raises ConfigError with a suggestion."""
+        """Return the pair with a name, in upper or lower case. Raises ConfigError with a suggestion."""
         found = self.facts.pairs.get(name.strip().lower())
         if found is None:
             near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
@@ -77,8 +79,9 @@ class MarketAccess:
 
 
 async def read_pairs(adapter: Adapter, reads: RateLimitedReads, exchange: str) -> Mapping[str, Pair]:
-    """The pairs and their rules as an exchange lists them now, over a connection that is not open yet. Raises
-    ConfigError."""
+    """Return the pairs and their rules as an exchange lists them now, over a connection that is not open yet. Raises
+    ConfigError.
+    """
     await adapter.open()
     try:
         async with reads, reads.slot(PAIRS_ENDPOINT) as slot:
@@ -92,7 +95,7 @@ async def read_pairs(adapter: Adapter, reads: RateLimitedReads, exchange: str) -
 
 
 def _is_synthetic(address: str | None) -> bool:
-    """Ask an address on this machine whether it is an emulator with a synthetic market."""
+    """Return whether an address on this machine belongs to an emulator with a synthetic market."""
     url = urlsplit(address or "")
     if url.hostname not in ("localhost", "127.0.0.1", "::1"):
         return False
@@ -100,7 +103,7 @@ def _is_synthetic(address: str | None) -> bool:
     try:
         with opener.open(f"http://{url.netloc}/_emulator/state", timeout=_ASK_S) as answer:
             return bool(json.loads(answer.read())["market"]["synthetic"])
-    except (OSError, ValueError, KeyError, TypeError):  # not an emulator, or an older one
+    except (OSError, ValueError, KeyError, TypeError):  # not an emulator, or one that is too old to tell
         return False
 
 

@@ -1,4 +1,4 @@
-"""Messages to the user, in order."""
+"""Delivers messages to the user, in order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ log = logging.getLogger("botkit.live")
 
 
 class Notices:
-    """Delivers messages for the user to subscribers, which may be called from any thread."""
+    """Delivers messages for the user to its subscribers, which may be called from any thread."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str, str], None]] = []
 
     def tell(self, level: str, text: str, *, is_logged: bool = False) -> None:
-        """Publish one sentence of level info, warning, error or breaker. ``is_logged``: it is already in the log."""
+        """Publish one sentence at level info, warning, error or breaker. ``is_logged`` means that it is already in the
+        log.
+        """
         if not is_logged:
             number = {"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR)
             log.log(number, "%s", text)

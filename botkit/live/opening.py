@@ -1,4 +1,4 @@
-"""The first stage of a start: the folder, its journal, client ids, and the way to send."""
+"""The first stage of a start, which opens the folder, its journal, the client ids, and the way to send."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
 from botkit.live.parts import BotParts
 from botkit.live.start_refused import StartRefused
-from botkit.live.state_folder import KeptHalt
+from botkit.live.state_folder import JOURNAL_HALT, KeptHalt
 from botkit.model.clock import Nanos
 from botkit.model.inputs import Unwritten
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The first stage's result: the folder is locked and the journal can be read."""
+    """The result of the first stage: the folder is locked, and the journal can be read."""
 
     journal: Journal
     first_client_id: int
@@ -26,12 +26,12 @@ class Opened(msgspec.Struct, frozen=True):
     run_folder: Path
     began: Nanos
     unwritten: Unwritten | None
-    #: what the journal has lost, if that is already known
+    #: a description of what the journal has lost, if that is already known
     losses: str | None
 
 
 async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
-    """The first stage; ``stack`` receives what releases everything again. Raises BotkitError."""
+    """Run the first stage. ``stack`` receives whatever releases everything again. Raises BotkitError."""
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
@@ -47,16 +47,16 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     unwritten, losses = None, None
     if journal.damage is not None or has_lost_ids(journal):
         losses = losses_of(
-            journal.damage or commits_lost(journal.path, "client ids were used that it does not know of")
+            journal.damage or commits_lost(journal.path, "it does not know some client ids that were used")
         )
         try:
-            parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
+            parts.folder.set_halt(KeptHalt(kind=JOURNAL_HALT, reason=losses, time=parts.clock.now()))
         except OSError as error:
             raise StartRefused(f"{losses}. That cannot be recorded either: {error}") from None
         write_off(journal)
     elif not journal.is_new:
         unwritten = unwritten_orders(journal)
-    random = parts.machine.random  # client ids may start anywhere; no comparison depends on it
+    random = parts.machine.random  # client ids may start anywhere, because no comparison depends on it
     first, until = journal.lease_ids(random)
     if parts.client_ids is not None:
         apart = parts.client_ids.claim(parts.name, first, random)
@@ -68,7 +68,9 @@ async def open_bot(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def losses_of(what: str) -> str:
-    """Why the bot must not continue by itself: with outdated books it would buy everything a second time."""
+    """Return why the bot must not continue by itself, or None. With outdated books it would buy everything a second
+    time.
+    """
     return (
         f"{what}; positions, capital and self.state are outdated. Restore the whole folder, or "
         "compare them with the exchange's"

@@ -1,6 +1,6 @@
 """Cancels all orders of an account from a second process, whatever the bot itself is doing.
 
-The latch is set first and is on disk before anything is sent: a hanging bot that resumes finds it before its next
+The latch is set first and is on disk before anything is sent, so a hanging bot that wakes up finds it before its next
 order. Then everything is cancelled and listed again until nothing is left.
 """
 
@@ -24,20 +24,23 @@ _PAUSE_S = 1.0
 
 
 class PanicResult(msgspec.Struct, kw_only=True):
-    """The result of a panic. ``left`` are the orders still open at the last listing, None if that failed."""
+    """The result of a panic. ``left`` are the orders that were still open at the last listing, or None if that
+    failed.
+    """
 
     cancelled: int = 0
     foreign: int = 0
     left: tuple[str, ...] | None = None
-    #: the exchange does not accept the key, so nothing else was tried
+    #: True if the exchange does not accept the key, so nothing else was tried
     is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
 
 
 class OwnOrders:
-    """Distinguishes a bot's orders from others' by its journal (`Journal.order_rows`).
+    """Distinguishes a bot's orders from other orders by means of its journal (`Journal.order_rows`).
 
-    An order whose answer the bot never read has no exchange id in its row; it is recognised by what was sent.
+    If the bot never read an order's answer, the row has no exchange id, and the order is recognised by the contents of
+    its request.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -56,7 +59,7 @@ class OwnOrders:
 
 
 def text_of(row: OrderReport) -> str:
-    """An order at the exchange as one line of text."""
+    """Return an order at the exchange as one line of text."""
     rules = row.pair.rules
     return (
         f"{row.order_id} {row.side.value} {rules.amount_text(row.original_lots)} {row.pair} "
@@ -64,10 +67,22 @@ def text_of(row: OrderReport) -> str:
     )
 
 
-def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> None:
-    """Set the latch, first of all, since later steps may fail."""
-    folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
-    say("new orders are held back until `botkit resume`")
+def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> bool:
+    """Set the latch, first of all, since later steps may fail. Return False if the disk does not take it: the orders
+    are to be cancelled all the same.
+    """
+    try:
+        folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
+    except OSError as error:
+        holder = folder.holder()
+        ends = f"end the bot (process {holder})" if holder else "do not start the bot"
+        say(
+            f"problem: the halt cannot be written to {folder.path} ({error.strerror or error}), so nothing holds new "
+            f"orders back: {ends}, make that folder writable, then run `botkit panic` again"
+        )
+        return False
+    say("new orders are blocked until `botkit resume`")
+    return True
 
 
 async def panic(
@@ -79,8 +94,8 @@ async def panic(
     say: Callable[[str], None],
     pause_s: float = _PAUSE_S,
 ) -> PanicResult:
-    """Cancel every order of the account, or with ``own_only`` only those in ``own``, using what the exchange ``can``
-    do.
+    """Cancel every order of the account, or with ``own_only`` only those in ``own``. ``can`` says what the exchange
+    supports.
     """
     result = PanicResult()
     number = 0
@@ -117,7 +132,7 @@ async def panic(
         if result.is_key_refused:
             return result
         if not own_only and can.cancel_all:
-            # even if the listing failed: unlisted orders can still be cancelled
+            # do this even if the listing failed, because unlisted orders can still be cancelled
             await send(lambda i: CancelAll(id=i))
         elif can.batch_cancel_max:
             for start in range(0, len(wanted or ()), can.batch_cancel_max):

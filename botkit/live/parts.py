@@ -26,7 +26,7 @@ OnStop = Literal["keep", "cancel", "flatten"]
 
 
 class BotParts(msgspec.Struct, frozen=True, kw_only=True):
-    """A running bot's configuration values, its surroundings, and what makes its engine."""
+    """A running bot's configuration values, its surroundings, and a function that makes its engine."""
 
     name: str
     mode: str
@@ -34,32 +34,32 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     #: the user's time zone
     zone: tzinfo
     pairs: Mapping[str, Pair]
-    #: pairs needed for valuation that no strategy trades
+    #: pairs that no strategy trades but that valuation needs
     valuation_pairs: tuple[Pair, ...]
     machine: Machine
-    #: the bot's own time; on an emulator it may run faster than the machine's
+    #: the bot's own time, which may run faster than the machine's on an emulator
     clock: DriverClock
     adapter: Adapter
     folder: StateFolder
     on_stop: Mapping[str, OnStop]
-    #: the most disk space for all recordings of runs
+    #: the most disk space that the recordings of all runs may use
     recording_bytes_max: int
     #: how long orders that ended without a fill stay in the journal
     unfilled_kept_ns: Nanos
     #: REST and WebSocket addresses, for a second process that must reach the same exchange
     address: tuple[str | None, str | None]
-    #: True if the exchange ends with the bot (the embedded emulator), so that an earlier journal does not apply
+    #: True if the exchange ends with the bot (the embedded emulator), so an earlier journal does not apply
     is_new_world: bool
-    #: the day on which the account's key was created, if the configuration gives it
+    #: the day on which the account's key was created, if the configuration says so
     key_day: date | None
     sharing: LimitSharing
-    #: what rebuilds the engine in a replay, as plain JSON values without secrets
+    #: what a replay needs to rebuild the engine, as plain JSON values without secrets
     recipe: Mapping[str, Any]
     #: other bots of this process on the same account, by name
     siblings: tuple[str, ...] = ()
-    #: their starting points for client ids; None if there are no other bots
+    #: the account's starting points for client ids; None if there are no other bots
     client_ids: ClientIdPlaces | None = None
-    #: a new engine, not started: (decision log, first client id, shared counters)
+    #: makes a new engine, not started, from (decision log, first client id, shared counters)
     engine: Callable[[DecisionLog, int, LeasedPools | None], Engine]
     #: a warning if simulated fees should be paid in a coin that this account does not hold
     lacks_coin: Callable[[Mapping[str, int]], str | None]
@@ -67,11 +67,11 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     def outside_router(
         self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> RateLimitedReads:
-        """A sender outside the engine's router, for use before start-up and after an engine fault."""
+        """Return a sender outside the engine's router, for use before start-up and after an engine fault."""
         return self.sharing.outside_router(self.adapter, hurries=hurries, say=say)
 
     def recorded_as(self, shared: SharedLimits | None, first_client_id: int) -> dict[str, Any]:
-        """The header of a recording, with what only this start knows."""
+        """Return the header of a recording, with the values that only this start knows."""
         pools = None if shared is None else list(shared.leased.pools)
         return {**self.recipe, "shared": pools, "first_client_id": first_client_id}
 
@@ -80,7 +80,7 @@ AnyParts = TypeVar("AnyParts", bound=BotParts)
 
 
 def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
-    """One process's bots grouped by account; accounts without an owner ("") stay separate."""
+    """Return one process's bots grouped by account. Accounts without an owner ("") stay separate."""
     groups: dict[object, list[AnyParts]] = {}
     for one in parts:
         account = one.sharing.account
@@ -89,7 +89,7 @@ def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
 
 
 def introduced(bots: list[AnyParts]) -> list[AnyParts]:
-    """Bots of one account, each knowing the others."""
+    """Return one account's bots, each of which knows the others."""
     if len(bots) < 2:
         return bots
     ids, names = ClientIdPlaces(), [one.name for one in bots]

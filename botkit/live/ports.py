@@ -1,10 +1,10 @@
-"""The ports of a running bot: everything it uses from the machine besides sockets and the event loop.
+"""The ports of a running bot: everything that it uses from the machine besides sockets and the event loop.
 
 Clock, randomness, background work and disk are injected, so that a test can run a whole bot in virtual time, with
-seeded randomness and a disk that crashes. The machine's own are in `botkit.live.clock`, `botkit.live.background` and
-`botkit.live.disk`; `botkit.live.machine` puts them together. The event loop already is a port: ``asyncio.sleep`` and
-``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a random number, starts a thread
-or touches a file that must survive; tests/test_architecture.py enforces this.
+seeded randomness and a disk that crashes. The machine's own ports are in `botkit.live.clock`, `botkit.live.background`
+and `botkit.live.disk`; `botkit.live.machine` puts them together. The event loop is already a port, so ``asyncio.sleep``
+and ``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a random number, starts a
+thread or touches a file that must survive; tests/test_architecture.py enforces this.
 """
 
 from __future__ import annotations
@@ -30,19 +30,23 @@ class MachineClock(Protocol):
     """The machine's own time. The bot's time, which may run faster, is `botkit.live.clock.DriverClock`."""
 
     def wall_ns(self) -> Nanos:
-        """The wall time in nanoseconds since the epoch, UTC. It may be set forward or back."""
+        """Return the wall time in nanoseconds since the epoch, UTC. It may be set forward or back."""
         ...
 
     def monotonic_s(self) -> float:
-        """Monotonic seconds since an arbitrary start. Never adjusted; stops while the machine sleeps."""
+        """Return monotonic seconds since an arbitrary start. They are never adjusted, and stop while the machine
+        sleeps.
+        """
         ...
 
     def counter_ns(self) -> Nanos:
-        """Nanoseconds since boot, the same for every process. Keeps running while the machine sleeps."""
+        """Return the nanoseconds since boot, which are the same for every process and continue while the machine
+        sleeps.
+        """
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block for some seconds: for processes without an event loop (`botkit stop`, the guard)."""
+        """Block for some seconds. For processes without an event loop (`botkit stop`, the guard)."""
         ...
 
 
@@ -50,26 +54,26 @@ class MachineClock(Protocol):
 
 
 class Job(Protocol):
-    """A one-off job of a `Background`."""
+    """A job that a `Background` runs once."""
 
     def is_running(self) -> bool:
-        """True until it has ended."""
+        """Return True until the job has ended."""
         ...
 
     def wait(self) -> None:
-        """Block until it has ended."""
+        """Block until the job has ended."""
         ...
 
 
 class Repeating(Protocol):
-    """A repeating job."""
+    """A job that a `Background` repeats."""
 
     def wake(self) -> None:
-        """Run it now. Callable from any thread; never waits."""
+        """Run the job now. May be called from any thread, and never waits."""
         ...
 
     def stop(self, wait_s: float) -> None:
-        """Run it once more and block until it has ended, for at most ``wait_s`` seconds."""
+        """Run the job once more and wait for it to end, for at most ``wait_s`` seconds."""
         ...
 
 
@@ -77,23 +81,23 @@ class Background(Protocol):
     """Runs slow work outside the event loop."""
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Do ``work`` once. ``name`` is what a debugger shows."""
+        """Run ``work`` once. A debugger shows ``name``."""
         ...
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
-        """Call ``step`` until it returns None; what it returns is how many seconds to wait before the next call."""
+        """Call ``step`` until it returns None. It returns how many seconds to wait before the next call."""
         ...
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` while the loop goes on, and return its result."""
+        """Run ``work`` without blocking the loop, and return its result."""
         ...
 
     def mutex(self) -> AbstractContextManager[object]:
-        """A non-reentrant lock for one thread at a time."""
+        """Return a non-reentrant lock, which one thread at a time can hold."""
         ...
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """A function that shows what the calling thread is doing; None if there are no other threads."""
+        """Return a function that shows what the calling thread is doing, or None if there are no other threads."""
         ...
 
 
@@ -117,15 +121,14 @@ class Appending(Protocol):
 
 
 class DurableFile(Protocol):
-    """A fixed-size file that is written in place."""
+    """A file of fixed size that is written in place."""
 
-    #: in bytes
+    #: the size in bytes
     size: int
 
     def write(self, at: int, content: bytes) -> None:
-        """Write at an offset, within the size; on return the bytes have reached the disk.
-
-        Raises OSError; then any part of them may have.
+        """Write at an offset, within the size. On return the bytes have reached the disk. If it raises OSError, any
+        part of them may have.
         """
         ...
 
@@ -143,34 +146,34 @@ class DurableFiles(Protocol):
 
 
 class Files(Protocol):
-    """Files of a bot's folder. Folders are created with their first file. All methods raise OSError."""
+    """The files in a bot's folder. Folders are created with their first file. All methods may raise OSError."""
 
     def read(self, path: Path) -> bytes:
-        """All of a file. Raises FileNotFoundError if it does not exist."""
+        """Return the whole content of a file. Raises FileNotFoundError if it does not exist."""
         ...
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Replace a file atomically: a reader, or a restart after a crash, finds the old or the new one, never half of
-        it.
+        """Replace a file atomically: a reader, or a restart after a crash, finds either the old or the new content,
+        never half of it.
 
         If ``durable``, both content and name have reached the disk on return.
         """
         ...
 
     def append(self, path: Path) -> Appending:
-        """Open a file for appending; created if missing."""
+        """Open a file for appending, and create it if it is missing."""
         ...
 
     def names(self, folder: Path) -> list[str]:
-        """The names in a folder, sorted; empty if there is no such folder."""
+        """Return the names in a folder, sorted, or nothing if there is no such folder."""
         ...
 
     def remove(self, path: Path) -> None:
-        """Remove a file, if there is one."""
+        """Remove a file if it exists."""
         ...
 
     def identity(self, path: Path) -> tuple[int, int] | None:
-        """An identity that changes if the file is replaced; None if there is no such file."""
+        """Return a value that changes if the file is replaced, or None if there is no such file."""
         ...
 
 
@@ -182,7 +185,9 @@ class Pulses(Protocol):
         ...
 
     def last(self, path: Path) -> Nanos | None:
-        """The file's stamp, as precise as the file system keeps it; None if there is no such file. Raises OSError."""
+        """Return the file's stamp, as precisely as the file system keeps it, or None if there is no such file. Raises
+        OSError.
+        """
         ...
 
 
@@ -190,7 +195,7 @@ class Lock(Protocol):
     """A lock that this process holds. The system releases it when the process ends, however it ends."""
 
     def release(self) -> None:
-        """Release it. Releasing twice does nothing."""
+        """Release the lock. A second call does nothing."""
         ...
 
 
@@ -202,11 +207,11 @@ class Disk(Protocol):
     durable: DurableFiles
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Lock a file and leave ``note`` in it; None if another process holds it. Raises OSError."""
+        """Lock a file and leave ``note`` in it. Return None if another process holds it. Raises OSError."""
         ...
 
     def holder(self, path: Path) -> str | None:
-        """The note of the process that holds a lock file, or None."""
+        """Return the note of the process that holds a lock file, or None."""
         ...
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -217,11 +222,11 @@ class Disk(Protocol):
         ...
 
     def free_bytes(self, path: Path) -> int | None:
-        """Free space where ``path`` is or would be; None if unknown."""
+        """Return the free space where ``path`` is or would be, or None if unknown."""
         ...
 
     def folder_bytes(self, folder: Path) -> int:
-        """The total size of a folder's files; 0 if it cannot be read."""
+        """Return the total size of a folder's files, or 0 if it cannot be read."""
         ...
 
     def remove_folder(self, folder: Path) -> None:
@@ -229,16 +234,16 @@ class Disk(Protocol):
         ...
 
 
-# -- together ---------------------------------------------------------------------------------------------------------
+# -- all of it --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One process's view of its machine. ``random`` is the source of randomness for client ids, pauses and names."""
+    """One process's view of its machine. ``random`` is the source of random client ids, pauses and names."""
 
     clock: MachineClock
     random: Random
     background: Background
     disk: Disk
-    #: resident memory of the process in bytes; None if unknown
+    #: returns the process's resident memory in bytes; None if unknown
     resident_bytes: Callable[[], int | None]

@@ -1,11 +1,11 @@
-"""Records the engine's inputs: enough to run the same bot over them again (`botkit.live.replay`).
+"""Records the engine's inputs, so that the same bot can be run over them again (`botkit.live.replay`).
 
 The engine has no clock, no randomness and no I/O, so its decisions are a function of its inputs and their times. Each
 input is one entry of ``inputs.bin``; a turn without an input is an empty entry.
 
-An input is serialised once the orders it caused have left (`Recording.settle`); compression and writing wait for
-`Recording.flush`, a few times a second, so a kill loses less than a second. A write error ends the recording but never
-the bot, and so does reaching the size limit once older runs have been deleted.
+An input is serialised once the orders that it caused have been sent (`Recording.settle`). Compression and writing wait
+for `Recording.flush`, a few times a second, so a killed bot loses less than a second. A write error ends the recording
+but never the bot. So does reaching the size limit when there are no older runs left to delete.
 """
 
 from __future__ import annotations
@@ -32,21 +32,23 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.live")
 
-#: increased whenever the shape of an input changes
+#: version of the format, increased whenever the shape of an input changes
 FORMAT = 5
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 
-#: the first entry: the sha256 of the header
+#: the type name of the first entry, which holds the header's sha256
 BEGUN = "begun"
-#: The last entry of a run that ended cleanly, and of one whose recording ended before the run. The first says what
-#: decisions.jsonl then held: the number of lines, and their sha256.
+#: type names of the last entry: of a run that ended cleanly, and of a recording that ended before its run. The former
+#: holds the number of lines in decisions.jsonl, and their sha256.
 CLOSED, FULL = "closed", "full"
-#: how many recordings to keep in a bot's state folder
+#: how many runs' recordings to keep in a bot's state folder
 RUNS_KEPT = 20
+#: the folder is measured whenever this share of its limit was written: an overshoot of it does no harm
+_MEASURED_SHARE = 64
 #: each entry is preceded by its size and CRC-32
 PREFIX = struct.Struct(">II")
-#: inputs that contain orders, which change, so they are serialised at once
+#: inputs that contain orders; these change, so such inputs are serialised at once
 _CHANGING = (Restore, CancelOrphans)
 
 
@@ -67,7 +69,7 @@ class Recording:
         tell: Callable[[str], None] = log.warning,
     ) -> None:
         self._entries: list[bytes] = []
-        #: inputs not serialised yet
+        #: inputs that are not serialised yet
         self._later: list[tuple[Nanos, Input | None]] = []
         self._packed: list[bytes] = []
         self._packer = zlib.compressobj(1)
@@ -80,11 +82,13 @@ class Recording:
         _drop_old(folder.parent, files)
         #: earlier runs with their sizes, oldest first
         self._older = [(run, disk.folder_bytes(run)) for run in _runs(folder.parent, files) if run != folder]
-        #: the limit was reached: nothing more is recorded
+        #: bytes written since the folder was measured
+        self._unmeasured = bytes_max
+        #: True once the limit was reached and nothing more is recorded
         self.is_full = False
         document = (json.dumps({"format": FORMAT, **header}, indent=1) + "\n").encode()
         files.write(folder / HEADER, document, durable=False)
-        files.remove(folder / INPUTS)  # left by a run of this number in a past emulator
+        files.remove(folder / INPUTS)  # a run with this number in an earlier emulator left this file
         self._file: Appending | None = files.append(folder / INPUTS)
         self._add(BEGUN, 0, hashlib.sha256(document).hexdigest())
 
@@ -114,8 +118,8 @@ class Recording:
             return
         try:
             self._entries.append(self._encode((name, now, content)))
-        except Exception:  # a failing recording must never end the bot
-            log.exception("this run can no longer be recorded for a replay: %s", name)
+        except Exception:  # a recording that fails must never end the bot
+            log.exception("this run can no longer be recorded, so it cannot be replayed: %s", name)
             self._give_up()
 
     def flush(self) -> None:
@@ -124,21 +128,24 @@ class Recording:
         if self._file is None or not self._packed:
             return
         self._put(self._file)
-        if self._file is not None:
+        if self._file is not None and self._unmeasured >= self._bytes_max // _MEASURED_SHARE:
             self._keep_within_bound(self._file)
 
     def _put(self, file: Appending) -> None:
         self.settle()
         packed, self._packed = self._packed, []
+        block = b"".join(packed) + self._packer.flush(zlib.Z_SYNC_FLUSH)
+        self._unmeasured += len(block)
         try:
-            file.write(b"".join(packed) + self._packer.flush(zlib.Z_SYNC_FLUSH))
+            file.write(block)
             file.flush()
         except OSError as error:
-            self._tell(f"this run can no longer be recorded for a replay: {error}")
+            self._tell(f"this run can no longer be recorded, so it cannot be replayed: {error}")
             self._give_up()
 
     def _keep_within_bound(self, file: Appending) -> None:
         """Delete older runs to make room; without any, end the recording."""
+        self._unmeasured = 0
         own = self._disk.folder_bytes(self._folder)
         while self._older and own + sum(size for _, size in self._older) > self._bytes_max:
             run, _ = self._older.pop(0)
@@ -148,7 +155,7 @@ class Recording:
         self.is_full = True
         self._tell(
             f"the recording of this run has reached {own / 2**20:,.0f} MB and ends here: `botkit replay` covers the "
-            "run up to now. The bot goes on; `log: {record_mb: ...}` sets the limit"
+            "run up to now. The bot continues; `log: {record_mb: ...}` sets the limit"
         )
         self._add(FULL, 0, None)
         self._put(file)
@@ -165,7 +172,7 @@ class Recording:
     def close(self, decisions: tuple[int, str] | None) -> None:
         """Write the remaining entries and close the file.
 
-        ``decisions``: (lines, sha256) of decisions.jsonl; None if it ended before the run.
+        ``decisions`` is (lines, sha256) of decisions.jsonl, or None if that file ended before the run.
         """
         self._catch_up()
         self._add(CLOSED, 0, decisions)
@@ -178,7 +185,7 @@ class Recording:
 
 
 def _runs(runs: Path, files: Files) -> list[Path]:
-    """The folders of runs, oldest first."""
+    """Return the folders of runs, oldest first."""
     return [runs / name for name in sorted(filter(str.isdigit, files.names(runs)), key=int)]
 
 
@@ -189,7 +196,7 @@ def _drop_old(runs: Path, files: Files) -> None:
 
 
 def _packable(given: Input | None) -> Any:
-    """An input in msgpack form: values of union types carry their type's name."""
+    """Return an input in a form for msgpack, in which values of union types carry their type's name."""
     if type(given) is Answer:
         body = given.body
         kind = "" if body is None else type(body).__name__
@@ -203,7 +210,7 @@ def _packable(given: Input | None) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return str(value)  # a pair, by its name
+        return str(value)  # a pair is stored by its name
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, Order):

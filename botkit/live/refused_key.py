@@ -1,20 +1,24 @@
-"""An account's key that the exchange does not accept (401 on every signed request), or that expires soon."""
+"""Explains that an exchange does not accept an account's key (401 on every signed request), or that the key expires
+soon.
+"""
 
 from __future__ import annotations
 
 from datetime import date
 
-#: kind of the halt that follows; it leaves open orders as they are, since nothing can be done about them
+#: the kind of the halt that follows. Open orders stay as they are, since nothing can be done about them.
 KEY_HALT = "key"
 REFUSED_STATUS = 401
 #: a key without a list of IP addresses expires this many days after it was created
 KEY_DAYS = 365
-#: days before expiry on which to warn
+#: how many days before expiry to warn
 _WARNED_DAYS = (30, 7, 0)
 
 
 def key_refused(words: str, address: str | None) -> str:
-    """A sentence explaining a 401 and what to do. ``words`` are the exchange's, ``address`` is its REST address."""
+    """Return a sentence that explains a 401 and says what to do. ``words`` are the exchange's, and ``address`` is its
+    REST address.
+    """
     where = f" at {address}" if address else ""
     said = f" ({words})" if words else ""
     return (
@@ -24,9 +28,9 @@ def key_refused(words: str, address: str | None) -> str:
 
 
 def key_ends_soon(created: date, today: date, told: int | None) -> tuple[str, int] | None:
-    """(a warning that the key expires soon, its step); None if no warning is due.
+    """Return (a warning that the key expires soon, its step), or None if no warning is due.
 
-    ``told`` is the step of the last warning: each is given once a run.
+    ``told`` is the step of the last warning; each warning is given once a run.
     """
     left = KEY_DAYS - (today - created).days
     step = min((days for days in _WARNED_DAYS if left <= days), default=None)

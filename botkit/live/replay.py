@@ -1,4 +1,4 @@
-"""Replays a recorded run through the same engine: every decision is the same, or the first difference is shown.
+"""Replays a recorded run through the same engine, and shows the first decision that differs, if any.
 
 A difference means changed code: another botkit, another version of a strategy, a changed configuration, or a strategy
 that reads a clock, its own random numbers, or the network.
@@ -32,14 +32,14 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer
 
 _READ_BYTES = 1 << 16
-#: a larger entry is a damaged size
+#: if an entry seems larger than this, its size is damaged
 _ENTRY_MAX = 1 << 28
 
-#: How a recording ends: with its run, before its run (it reached its limit), or in the middle: the run was killed, or
-#: the file was cut
+#: How a recording ends: with its run, before its run (it reached its limit), or in the middle (the run was
+#: killed, or the file was cut)
 RecordingEnd = Literal["closed", "full", "cut"]
 
-#: no price or amount has more decimals; powers of ten are computed from them
+#: no price or amount has more decimals than this, from which powers of ten are computed
 _DECIMALS_MAX = 18
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
@@ -51,11 +51,13 @@ _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
 
 
 class ReplayError(BotkitError):
-    """The run cannot be replayed; the message says why."""
+    """The run cannot be replayed. The message says why."""
 
 
 class DecisionDifference(msgspec.Struct, frozen=True):
-    """The first decision that differs from the recording, by line; None if one side has no more."""
+    """The first decision that differs from the recording, as two lines. One of them is None if that side has no
+    more.
+    """
 
     line: int
     recorded: str | None
@@ -76,12 +78,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def is_equal(self) -> bool:
-        """Whether every decision of the run was repeated. A truncated recording never shows that."""
+        """True if every decision of the run was repeated. A truncated recording never shows that."""
         return self.difference is None and self.end != "cut"
 
 
 class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run was started, as stored in ``inputs.json``."""
+    """The way a run was started, as stored in ``inputs.json``."""
 
     format: int
     config: str
@@ -98,8 +100,8 @@ class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entries:
-    """The entries of a recorded run as (type name, time, content), in order, read lazily, since a run may not fit into
-    memory. A torn end, as left by a kill, is dropped; what is damaged is a ReplayError.
+    """The entries of a recorded run as (type name, time, content), in order. They are read lazily, since a run may not
+    fit into memory. A torn end, as a killed bot leaves it, is dropped. Damage raises ReplayError.
     """
 
     def __init__(self, path: Path) -> None:
@@ -110,11 +112,11 @@ class Entries:
         self._decode = msgspec.msgpack.Decoder(tuple[str, Nanos, msgspec.Raw]).decode
         self._data = bytearray()
         self._at = 0
-        #: number of entries read
+        #: the number of entries that were read
         self.taken = 0
 
     def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
-        """The next entry; None at the end."""
+        """Return the next entry, or None at the end."""
         head = self._bytes(PREFIX.size)
         if head is None:
             return None
@@ -160,7 +162,7 @@ class Entries:
 
 
 def read_header(run: Path) -> RunHeader:
-    """How a run was started. Raises ReplayError."""
+    """Return how a run was started, from its header. Raises ReplayError."""
     path = run / HEADER
     try:
         raw = path.read_bytes()
@@ -191,7 +193,7 @@ def read_header(run: Path) -> RunHeader:
 
 
 def _check_begin(run: Path, header: bytes) -> None:
-    """Refuse a header other than the one with which the recording began. Raises ReplayError."""
+    """Check that the header is the one with which the recording began. Raises ReplayError if not."""
     try:
         entries = Entries(run / INPUTS)
     except OSError as error:
@@ -203,7 +205,7 @@ def _check_begin(run: Path, header: bytes) -> None:
     finally:
         entries.close()
     if first is None:
-        return  # truncated before its first entry
+        return  # the file was truncated before its first entry
     name, _, content = first
     if name != BEGUN or msgspec.msgpack.decode(content) != hashlib.sha256(header).hexdigest():
         raise ReplayError(f"{run / HEADER} is damaged: it does not belong to {INPUTS}; restore it from a copy")
@@ -214,7 +216,7 @@ def _header_damaged(path: Path, why: object) -> str:
 
 
 class Replay:
-    """Plays one run's inputs into an engine built like the run's."""
+    """Feeds a run's inputs to an engine that is built like the run's."""
 
     def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
         self._engine = engine
@@ -223,12 +225,12 @@ class Replay:
         self.end: RecordingEnd = "cut"
         #: (lines, sha256) of decisions.jsonl at the run's end, if the recording says so
         self.decisions: tuple[int, str] | None = None
-        #: an exception of the engine, which is expected if an earlier decision differed
+        #: an exception from the engine, which is to be expected if an earlier decision differed
         self.error: Exception | None = None
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
     def run(self) -> int:
-        """Play everything; returns how many entries were played. Raises ReplayError for a damaged file."""
+        """Feed all entries to the engine and return how many there were. Raises ReplayError for a damaged file."""
         out = Outcome()
         try:
             entries = Entries(self._run / INPUTS)
@@ -237,7 +239,7 @@ class Replay:
                 f"{self._run / INPUTS} cannot be read ({error.strerror or error}); restore it from a copy"
             ) from None
         try:
-            entries.take()  # what `read_header` has compared
+            entries.take()  # `read_header` has already compared this entry
             while self.end == "cut" and (entry := entries.take()) is not None:
                 name, now, content = entry
                 if name == CLOSED:
@@ -250,7 +252,7 @@ class Replay:
                     out.clear()
         except ReplayError:
             raise
-        except Exception as error:  # such as an answer to a request not made this time
+        except Exception as error:  # for example an answer to a request that was not made this time
             self.error = error
         finally:
             entries.close()
@@ -300,8 +302,8 @@ class Replay:
 
 
 def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole: bool) -> Verdict:
-    """Compare the decisions. A killed run (``is_whole`` false) may have made more decisions than it wrote, or written
-    more decisions than inputs.
+    """Compare the decisions. If the run was killed (``is_whole`` is false), it may have made more decisions than it
+    wrote, or written more decisions than inputs.
     """
     for number, (before, after) in enumerate(itertools.zip_longest(recorded, replayed), 1):
         if before is None and not is_whole:
@@ -331,7 +333,7 @@ def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[st
     decisions.flush()
     recorded = raw.decode("ascii", "replace").splitlines()
     if replay.end != "closed" and recorded and not _is_json(recorded[-1]):
-        recorded.pop()  # torn by a kill
+        recorded.pop()  # the run was killed while it wrote this line
     _check_decisions(path, raw, recorded, replay.decisions)
     verdict = compare(recorded, lines, entries, is_whole=replay.end == "closed" or replay.error is not None)
     if replay.error is not None and (verdict.difference is None or verdict.difference.replayed is None):
@@ -340,7 +342,7 @@ def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[st
 
 
 def _check_decisions(path: Path, raw: bytes, lines: list[str], written: tuple[int, str] | None) -> None:
-    """Refuse a file that differs from what the run wrote, as far as the recording shows. Raises ReplayError."""
+    """Check that the file holds what the run wrote, as far as the recording shows. Raises ReplayError if not."""
     bad = next((number for number, line in enumerate(lines, 1) if not _is_json(line)), None)
     if bad is not None:
         raise ReplayError(f"{path}:{bad} is damaged: it is not a decision; restore the file from a copy")

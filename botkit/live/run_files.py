@@ -15,14 +15,14 @@ DECISIONS = "decisions.jsonl"
 
 
 class RunFiles:
-    """Both files of one run. ``tell`` is called with the reason if one of them ends before the run."""
+    """Both files of a run. ``tell`` is called with the reason if one of them ends before the run."""
 
     def __init__(
         self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None], disk: Disk
     ) -> None:
         self.folder = folder
         self._tell = tell
-        disk.files.remove(folder / DECISIONS)  # left by a run of this number in a past emulator
+        disk.files.remove(folder / DECISIONS)  # a run with this number in an earlier emulator left this file
         self._file: Appending | None = disk.files.append(folder / DECISIONS)
         self.decisions = DecisionLog(self._keep)
         self.recording = Recording(folder, header, disk, bytes_max=bytes_max, tell=tell)
@@ -37,7 +37,7 @@ class RunFiles:
             self._tell(f"{DECISIONS} of this run can no longer be written: {error}")
 
     def flush(self) -> None:
-        """Write collected data; called a few times a second."""
+        """Write the collected data. Called a few times a second."""
         self.decisions.flush()
         self.recording.flush()
 
@@ -50,6 +50,6 @@ class RunFiles:
 
     def _end(self) -> None:
         file, self._file = self._file, None
-        with contextlib.suppress(OSError):  # buffered data may not fit on the disk
+        with contextlib.suppress(OSError):  # the buffered data may not fit on the disk
             if file is not None:
                 file.close()

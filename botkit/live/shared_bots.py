@@ -1,4 +1,4 @@
-"""What the bots of one process have in common: connections, clocks and ledgers of request slots."""
+"""Keeps what one process's bots share: connections, clocks and ledgers of request slots."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class SharedBots:
     def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
         self.machine = machine or this_machine()
-        #: one clock per exchange, so that the bots' windows share one time
+        #: one clock per exchange, so that the bots' windows use the same time
         self.clocks: dict[str, DriverClock] = {}
         self._ledgers: dict[str, InProcessLedger] = {}
         self._accounts: dict[object, FanOut] = {}
         self._markets: dict[object, FanOut] = {}
 
     def clock(self, venue: str) -> DriverClock:
-        """The clock of the bots at an exchange."""
+        """Return the clock that all bots at an exchange use."""
         return self.clocks.setdefault(venue, SteadyClock.of(self.machine.clock))
 
     def adapter(self, make: Callable[[], Adapter], market: Hashable, account: str) -> Adapter:
-        """``make``'s adapter, or a share of the one that another bot of this market and account uses."""
+        """Return ``make``'s adapter, or a share of the one that another bot on this market and account uses."""
         if self.is_alone:
             return make()
         way = self._accounts.get((market, account))
@@ -39,7 +39,7 @@ class SharedBots:
         return way.seat(self._markets.setdefault(market, way))
 
     def ledger(self, venue: str, clock: DriverClock) -> str | InProcessLedger:
-        """The ledger for the bots of this process at an exchange that no other process shares."""
+        """Return the ledger for this process's bots at an exchange that no other process shares."""
         if self.is_alone:
             return ALONE
         return self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))

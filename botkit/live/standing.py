@@ -1,4 +1,4 @@
-"""The state of a bot at one moment: the source of summaries, pictures and the status."""
+"""The state of a bot at one moment, from which summaries, pictures and the status are made."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Blocks trading after a standstill (sleep, a stopped process, a long block) until the bot is reconciled.
 
-The bot's clock goes on meanwhile (`botkit.live.clock`), so everything it holds is stale: prices, balances, and
-connections that may be dead without having been closed. So no new order passes the last gate until the streams have
-reconnected and the books have been compared; cancels and reads go on.
+The bot's clock runs on meanwhile (`botkit.live.clock`), so everything that the bot holds is stale: prices, balances,
+and connections that may be dead without having been closed. So no new order passes the last gate until the streams have
+reconnected and the books have been compared. Cancels and reads continue.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: a gap between beats this long is a standstill; a busy machine may be late by a second or two
+#: a gap this long between beats is a standstill; a busy machine may be a second or two late
 STANDSTILL_S = 15.0
 
 
@@ -21,8 +21,8 @@ class Standstill:
     def __init__(
         self, on_wake: Callable[[float], None], compared_at: Callable[[], Nanos], *, speed: float = 1.0
     ) -> None:
-        """``compared_at`` returns when the latest finished comparison of the books began. Machine time counts: on a
-        fast emulator a busy second is a minute.
+        """``compared_at`` returns when the latest finished comparison of the books began. Gaps are measured in the
+        machine's time, because on a fast emulator a busy second is a minute.
         """
         self._on_wake = on_wake
         self._compared_at = compared_at
@@ -41,7 +41,9 @@ class Standstill:
         self._beat_at = None
 
     def gate(self, now: Nanos) -> str | None:
-        """Why no new order may leave at ``now``, or None. Also detects a gap if an order comes before the next beat."""
+        """Return why no new order may be sent at ``now``, or None. Also detects a gap if an order comes before the next
+        beat.
+        """
         self._look(now)
         if self._woke_at is None:
             return None

@@ -32,15 +32,16 @@ from botkit.live.persistence import Persistence, without_locks
 from botkit.live.refused_key import KEY_HALT
 from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
+from botkit.live.state_folder import JOURNAL_HALT
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
 
-#: a start is abandoned after this many requests in a row, a second apart, without a connection
+#: a start is abandoned after this many consecutive requests, a second apart, without a connection
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
-#: how often, and after how many seconds each, a claim is compared with other bots' before it is abandoned
+#: how often a claim is compared with other bots' claims before it is abandoned, and the seconds in between
 _CLAIM_LOOKS = 3
 _CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
@@ -49,9 +50,10 @@ OrphanChoice = Literal["refuse", "adopt", "cancel"]
 
 
 async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
-    """Start a bot; it trades on return. Raises BotkitError; then nothing was traded and everything is released.
+    """Start a bot and return it; it is then trading. If it raises BotkitError, nothing was traded and everything is
+    released.
 
-    ``orphans``: what to do with open orders whose strategies have left the configuration.
+    ``orphans`` says what to do with open orders whose strategies are no longer in the configuration.
     """
     async with contextlib.AsyncExitStack() as stack:
         opened = await open_bot(parts, stack)
@@ -89,7 +91,7 @@ def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
 
 
 async def _share_limits(bot: Bot, opened: Opened) -> None:
-    """Join the other processes that share the same windows. Nothing is sent before that."""
+    """Join the other processes that share the same windows. Nothing may be sent before that."""
     shared = bot.shared
     before = predecessor(opened.journal, opened.began - _WINDOWS)
     keep_identity(opened.journal, shared)
@@ -106,7 +108,7 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 
 
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
-    """Restore the engine's state from earlier runs; returns the open orders of departed strategies."""
+    """Restore the engine's state from earlier runs and return the open orders of departed strategies."""
     journal, parts = opened.journal, bot.parts
     document = journal.document("portfolio")
     with journal.reading("document portfolio"):
@@ -114,7 +116,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
-    # no books means the bot never owned anything: the first comparison opens them
+    # without books the bot has never owned anything, so the first comparison opens them
     for order in journal.orders(dict(parts.pairs), since=opened.began - REMEMBERED) if document is not None else ():
         if order.strategy in names:
             executions = tuple((fill.price_ticks, fill.lots) for fill in journal.fills(order.client_id))
@@ -133,7 +135,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
     if opened.losses is not None and halt is not None and halt.reason != opened.losses:
-        bot.notices.tell("error", opened.losses)  # it was halted for another reason, which stays
+        bot.notices.tell("error", opened.losses)  # it was already halted for another reason, which stays in force
     for name, reason in halts.items():
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
@@ -157,7 +159,7 @@ async def _claim_pool(bot: Bot) -> None:
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
-    # a first start's books come from the exchange's balances, and become this bot's once its claim is accepted
+    # a first start's books come from the exchange's balances, and they become this bot's once its claim is accepted
     bot.persistence.owns_books = bool(money.account)
     try:
         claims.forget()
@@ -169,17 +171,18 @@ async def _claim_pool(bot: Bot) -> None:
 
 
 async def _claim(bot: Bot) -> None:
-    """Claim what the bot owns. Raises StartRefused if other bots own part of it; then its books are not saved."""
+    """Claim what the bot owns. If other bots own part of it, raises StartRefused, and the books are not saved."""
     claims, money = bot.claims, bot.view.money
     if claims is None:
         return
     for left in range(_CLAIM_LOOKS, 0, -1):
         try:
-            await claims.register(money.pooled, money.holdings(None), money.account, slack=money.rounding_units)
+            # not the books: while own orders rest, they leave out what other bots have earned meanwhile
+            await claims.register(money.pooled, money.holdings(None), money.reported, slack=money.rounding_units)
         except ClaimRefused as error:
             if left == 1:
                 raise StartRefused(f"{error}. Nothing was traded") from None
-            # the other bot's fills may be in its claim but not yet in the balances, or the other way round
+            # the other bot's fills may already be in its claim but not yet in the balances, or vice versa
             await asyncio.sleep(_CLAIM_AGAIN_S)
             before = bot.comparisons.began
             bot.comparisons.at_once()
@@ -218,9 +221,9 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     lost = bot.comparisons.first.unwritten
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
-        evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
-        bot.latch.set("journal", losses_of(commits_lost(bot.journal.path, evidence)))
-        write_off(bot.journal)
+        evidence = f"the exchange has {count} of this bot's that the journal does not know: {'; '.join(lost[:5])}"
+        bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
+        write_off(bot.journal, bot.comparisons.first.unwritten_until)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:
@@ -229,7 +232,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
 
 
 def _is_settled(bot: Bot) -> bool:
-    """Whether the first comparison has ended, or never will."""
+    """Return whether the first comparison has ended or can no longer succeed."""
     comparisons = bot.comparisons
     is_reached = comparisons.unreachable < _UNREACHABLE_MAX
     return (
@@ -258,6 +261,12 @@ async def _begin(bot: Bot) -> None:
     await _until(bot, lambda: bot.view.is_trading, _HISTORY_S)
     if not bot.view.is_trading:
         raise StartRefused(f"candles from before the start could not be read within {_HISTORY_S:.0f} s; start again")
+    for strategy, pair in bot.view.unprotected():
+        bot.notices.tell(
+            "warning",
+            f"{strategy} holds {pair}, which it protected in the last run; protections end with the run, and it has "
+            "set no new one: call self.protect in on_start",
+        )
     bot.started_at = bot.driver.now()
     bot.watchdog.start()
     bot.follow_markets()
@@ -265,7 +274,9 @@ async def _begin(bot: Bot) -> None:
 
 
 async def _until(bot: Bot, is_so: Callable[[], bool], timeout_s: float) -> None:
-    """Wait until a condition holds, or for ``timeout_s`` seconds of machine time. Raises StartRefused for a fault."""
+    """Wait until a condition holds, or for ``timeout_s`` seconds of the machine's time. Raises StartRefused after an
+    internal error.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             while not is_so():

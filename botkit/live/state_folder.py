@@ -2,7 +2,7 @@
 
     <state>/<name>/<mode>/<account>/   journal.sqlite, lock, halt.json, status.json, commands/, runs/
 
-Emulator, paper and live have separate folders, so that a rehearsal cannot leak into live trading.
+Emulator, paper and live runs have separate folders, so that a rehearsal cannot leak into live trading.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
 
+#: the kind of the halt for a journal that has lost commits: positions are unknown, so nothing is sent but cancels
+JOURNAL_HALT = "journal"
+
 #: overrides the operating system's location for program state
 STATE_VARIABLE = "BOTKIT_STATE"
 
@@ -34,7 +37,7 @@ class FolderUnusable(BotkitError):
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the bot may send no new orders. ``kind``: panic, loss, breaker."""
+    """The reason why the bot may send no new orders. ``kind`` is panic, loss or breaker."""
 
     kind: str
     reason: str
@@ -42,7 +45,7 @@ class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strike(msgspec.Struct, frozen=True, kw_only=True):
-    """A guard's intervention while its bot was silent. ``time`` is machine time."""
+    """A guard's intervention while its bot was silent. ``time`` is the machine's time."""
 
     silent_s: float
     cancelled: int
@@ -50,21 +53,21 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_root() -> Path:
-    """The folder of all bots' state: BOTKIT_STATE, or the system's default location."""
+    """Return the folder that holds all bots' state: BOTKIT_STATE, or the system's default location."""
     given = os.environ.get(STATE_VARIABLE)
     return Path(given) if given else Path(platformdirs.user_state_dir("botkit", appauthor=False))
 
 
 def account_label(email: str) -> str:
-    """A folder name for an account, without exposing the e-mail address in a path."""
+    """Return a folder name for an account that does not reveal the e-mail address."""
     return hashlib.sha256(email.strip().lower().encode()).hexdigest()[:12]
 
 
 class StateFolder:
-    """One bot's folder, by default on this machine's disk."""
+    """A bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
-        """``root`` is the folder of all bots' state; None for a folder outside it."""
+        """``root`` is the folder of all bots' state, or None for a folder outside it."""
         self.path = path
         self.root = root
         self.disk = disk
@@ -76,9 +79,10 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """The folder of the bot with this name: the running one, otherwise the only one.
+        """Return the folder of the bot with this name: the running one, otherwise the only one, otherwise the latest of
+        a mode without real money.
 
-        Raises ConfigError if there is none, or if ``mode`` is needed to choose.
+        Raises ConfigError if there is none, or if it is not clear which one is meant.
         """
         root = state_root()
         places = sorted((root / name).glob(f"{mode or '*'}/*/journal.sqlite"))
@@ -88,13 +92,20 @@ class StateFolder:
         running = [folder for folder in found if folder.holder() is not None]
         chosen = running or found
         if len(chosen) > 1:
-            modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
-            raise ConfigError(f"{name} has run as {modes}; choose one with --mode")
-        return chosen[0]
+            modes = sorted({folder.path.parent.name for folder in chosen})
+            if len(modes) > 1:
+                raise ConfigError(f"{name} has run as {', '.join(modes)}; choose one with --mode")
+            if modes == ["live"]:
+                folders = ", ".join(str(folder.path) for folder in chosen)
+                raise ConfigError(
+                    f"{name} has traded on {len(chosen)} accounts ({folders}); "
+                    "move the folder of the account that it no longer trades on away"
+                )
+        return max(chosen, key=lambda folder: folder.heartbeat() or 0)
 
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
-        """The folder of a bot by its name, mode and account."""
+        """Return the folder of a bot by its name, mode and account."""
         root = state_root()
         return cls(root / name / mode / account, disk, root)
 
@@ -105,14 +116,14 @@ class StateFolder:
 
     @property
     def commands(self) -> Path:
-        """Where other processes leave commands for the running bot."""
+        """The folder in which other processes leave commands for the running bot."""
         return self.path / "commands"
 
     # -- one process at a time ------------------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Lock the folder until `unlock` or the end of the process, however it ends. Raises AlreadyRunning, or
-        FolderUnusable if it cannot be written.
+        """Lock the folder until `unlock` is called or the process ends, however it ends. Raises AlreadyRunning, or
+        FolderUnusable if the folder cannot be written.
         """
         assert self._lock is None
         try:
@@ -136,7 +147,7 @@ class StateFolder:
             self._lock = None
 
     def holder(self) -> int | None:
-        """Process id of the running bot, or None."""
+        """Return the process id of the running bot, or None."""
         note = self.disk.holder(self._lock_path)
         if note is None:
             return None
@@ -145,14 +156,14 @@ class StateFolder:
     # -- the halt latch -------------------------------------------------------------------------------------------
 
     def is_halted(self) -> bool:
-        """Whether the latch is set: one file-system call, cheap enough to make before every order."""
+        """Return whether the latch is set. This is one file-system call, cheap enough to make before every order."""
         try:
             return self.disk.files.identity(self._halt_path) is not None
         except OSError:
             return True  # a failing disk must not permit trading
 
     def halt(self) -> KeptHalt | None:
-        """Why new orders are blocked, or None. An unreadable file blocks them too."""
+        """Return why new orders are blocked, or None. An unreadable file blocks them too."""
         try:
             return msgspec.json.decode(self.disk.files.read(self._halt_path), type=KeptHalt)
         except FileNotFoundError:
@@ -161,12 +172,12 @@ class StateFolder:
             return KeptHalt(kind="breaker", reason=f"{self._halt_path} cannot be read ({error})", time=0)
 
     def set_halt(self, halt: KeptHalt) -> None:
-        """Set the latch; the first reason stays."""
+        """Set the latch. If it is already set, the first reason stays."""
         if not self.is_halted():
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
-        """Lift the latch; only `botkit resume` does this. Raises FolderUnusable."""
+        """Lift the latch. Only `botkit resume` calls this. Raises FolderUnusable."""
         try:
             self.disk.files.remove(self._halt_path)
         except OSError as error:
@@ -181,7 +192,7 @@ class StateFolder:
         self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
-        """The last figures that the bot wrote."""
+        """Return the last figures that the bot wrote."""
         try:
             found = json.loads(self.disk.files.read(self._status_path))
         except (OSError, ValueError, RecursionError):
@@ -192,21 +203,21 @@ class StateFolder:
     # --------------------------------------------------------------------------
 
     def beat(self, time: Nanos) -> None:
-        """Leave a heartbeat on the lock file: it exists while the bot runs, and stamping it works even on a full disk.
+        """Leave a heartbeat on the lock file, which exists while the bot runs and can be stamped even on a full disk.
 
-        Raises OSError if the disk takes no changes at all.
+        Raises OSError if the disk accepts no changes at all.
         """
         self.disk.pulses.beat(self._lock_path, time)
 
     def heartbeat(self) -> Nanos | None:
-        """A value that keeps changing while the bot is alive; None if there is nothing to read."""
+        """Return a value that keeps changing while the bot is alive, or None if there is nothing to read."""
         try:
             return self.disk.pulses.last(self._lock_path)
         except OSError:
             return None
 
     def takes_heartbeats(self) -> bool:
-        """Whether the disk would accept a heartbeat: tried with the current one."""
+        """Return whether the disk would accept a heartbeat, after trying it with the current one."""
         try:
             last = self.disk.pulses.last(self._lock_path)
             if last is not None:
@@ -222,7 +233,7 @@ class StateFolder:
         self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
 
     def take_strike(self) -> Strike | None:
-        """What a guard did since the last call, or None."""
+        """Return what a guard did since the last call, or None."""
         try:
             found = self.disk.files.read(self._strike_path)
             self.disk.files.remove(self._strike_path)

@@ -1,4 +1,4 @@
-"""Stops a run in order: strategies first, then their orders, then, if requested, their positions."""
+"""Stops a run cleanly: first the strategies, then their orders, then, if requested, their positions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from botkit.live.bot import Bot
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
-#: how often to try selling a position at the end; an unsold rest stays and is reported
+#: how often to try to sell a position at the end; whatever is not sold is kept and reported
 _FLATTEN_ROUNDS = 10
 
 
 async def stop(bot: Bot, *, wait_s: float = 15.0) -> None:
-    """Stop the strategies, handle their orders as configured, and wait for their ends."""
+    """Stop the strategies, handle their orders as configured, and wait for the orders to end."""
     driver = bot.driver
     keep = frozenset(name for name, choice in bot.parts.on_stop.items() if choice == "keep")
     if driver.fault is not None:
@@ -59,8 +59,9 @@ async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
 
 
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
-    """Return to a strategy's given holdings, each time by as much as the visible book can absorb within the
-    slippage."""
+    """Trade back to a strategy's given holdings, each time as much as the visible book can absorb within the
+    slippage.
+    """
     refused = ""
     money = bot.view.money
     for _ in range(_FLATTEN_ROUNDS):
@@ -79,7 +80,7 @@ async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float)
 
 
 def _away(money: MoneyView, strategy: str) -> list[tuple[PositionView, int]]:
-    """Positions that an order could bring closer to the given holdings, and by how many lots."""
+    """Return the positions that an order could bring closer to the given holdings, and by how many lots."""
     found = []
     for position, units in money.surplus(strategy):
         rules = position.pair.rules

@@ -1,4 +1,4 @@
-"""The streams of one bot: which are open, their states, and which ones strategies still need."""
+"""Tracks a bot's streams: which ones are open, their states, and which ones strategies still need."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ class Streams:
         self._look_for_account()
 
     def follow(self, wanted: Iterable[StreamWanted], valued: Iterable[Pair] = ()) -> None:
-        """Open the needed streams that are not open yet; for ``valued`` pairs the trades, which give prices."""
+        """Open the streams that are needed and not open yet. For ``valued`` pairs these are the trades, which give
+        prices.
+        """
         books: dict[Pair, int] = {}
         trades: dict[Pair, None] = {}
         tickers: list[Pair] = []
         for stream in wanted:
-            # a deeper book requested later needs its own stream; the shallower one stays open and does no harm
+            # a deeper book that is requested later needs its own stream; the shallower one stays open and does no harm
             if stream.kind == "books" and self._books.get(stream.pair, 0) < stream.depth:
                 books[stream.pair] = stream.depth
             elif stream.kind == "trades" and stream.pair not in self._trades:
@@ -61,7 +63,7 @@ class Streams:
         self._adapter.reconnect(kind)
 
     def changed(self, event: Connection) -> bool:
-        """Record a stream's new state; True if an account stream is back, so that missed events must be read."""
+        """Record a stream's new state. Return True if an account stream is back, so that missed events must be read."""
         key = (event.stream, str(event.pair or ""))
         before = self.connections.get(key)
         self.connections[key] = event.state
@@ -82,15 +84,15 @@ class Streams:
         self._news.tell(now)
 
     def troubles(self) -> str:
-        """The account streams' problems, in one line."""
+        """Return the account streams' problems in one line."""
         return self._news.summary()
 
     def unreadable(self) -> str:
-        """The account streams' problems, if one has sent unreadable data since it connected."""
+        """Return the account streams' problems if one has sent unreadable data since it connected."""
         stale = ConnectionState.STALE in (state for (_, pair), state in self.connections.items() if not pair)
         return self.troubles() if stale else ""
 
     def lost(self) -> list[str]:
-        """The streams that are not connected, by name."""
+        """Return the names of the streams that are not connected."""
         gone = (ConnectionState.LOST, ConnectionState.STALE)
         return sorted(f"{stream} {pair}".strip() for (stream, pair), state in self.connections.items() if state in gone)

@@ -1,7 +1,8 @@
-"""A thread that notices when a strategy blocks the bot, and names the plugin, the file and the line.
+"""Notices, on a thread of its own, when a strategy blocks the bot, and names the plugin, the file and the line.
 
-While a callback runs, nothing else can: no answer is read, no order is cancelled. The thread cannot end the callback
-(Python has no safe way to), but it names it; `live.guard_s` starts a second process for a bot that never comes back.
+While a callback runs, nothing else can: no answer is read, and no order is cancelled. The thread cannot end the
+callback, because Python has no safe way to, but it can name it. For a bot that never comes back, `live.guard_s` starts
+a second process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from botkit.live.clock import REAL_CLOCK
 from botkit.live.ports import Background, MachineClock, Repeating
 
 _OWN = str(Path(__file__).resolve().parents[1])
-#: how often the thread checks, and how often it repeats its report while the same callback runs
+#: how often the thread checks, and how often it repeats its report while the same callback is running
 _LOOK_S = 0.05
 _REPEAT_S = 10.0
 _STOP_S = 2.0
@@ -36,7 +37,9 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """Watches the thread that creates it. Call `enter` before a turn and `leave` after it: two attribute writes."""
+    """Watches the thread that creates it. Call `enter` before a turn and `leave` after it; each is a cheap attribute
+    write.
+    """
 
     def __init__(
         self,
@@ -69,12 +72,12 @@ class Watchdog:
             self._looking.stop(_STOP_S)
 
     def enter(self) -> None:
-        """A turn begins."""
+        """Note that a turn begins."""
         self._turn += 1
         self._since = self._now_s()
 
     def leave(self) -> None:
-        """A turn has ended."""
+        """Note that a turn has ended."""
         self._since = None
 
     def _look(self) -> float | None:
@@ -97,14 +100,14 @@ class Watchdog:
         if frame is None:
             return None
         stack = traceback.extract_stack(frame)
-        # the plugin is the first frame outside botkit called by botkit; deeper frames count as the plugin's
+        # the plugin is the first frame outside botkit that botkit called; deeper frames count as the plugin's
         own = [i for i, entry in enumerate(stack) if entry.filename.startswith(_OWN)]
         theirs = stack[own[-1] + 1 :] if own else []
         if own and not theirs:
-            # a callback that calls botkit: the last plugin frame above it
+            # the callback has called botkit, so take the last plugin frame above that call
             last = max((i for i, e in enumerate(stack) if not e.filename.startswith(_OWN) and i > own[0]), default=None)
             theirs = [stack[last]] if last is not None else [stack[-1]]
-        # the plugin's own innermost line, not a library's
+        # take the plugin's own innermost line, not a library's
         entry = next((e for e in reversed(theirs) if e.filename == theirs[0].filename), stack[-1])
         return Blocked(
             plugin=Path(entry.filename).stem,

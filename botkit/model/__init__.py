@@ -1,4 +1,4 @@
 """Value types: pairs and their rules, exact money, time, events, orders and their states, requests, limits.
 
-Code here only holds, checks and converts values. Every other package builds on this one; it imports only `errors`.
+The code here only holds, checks and converts values. Every other package builds on this one; it imports only `errors`.
 """

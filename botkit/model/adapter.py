@@ -39,18 +39,18 @@ from botkit.model.requests import Answer, Request
 AdapterEvent: TypeAlias = MarketEvent | AccountEvent | Connection
 #: receives an event; it must return at once and must not raise
 Sink: TypeAlias = Callable[[AdapterEvent], None]
-#: what a stream carries, named after the arguments of `StreamSource.watch`
+#: the content of a stream, named after the arguments of `StreamSource.watch`
 StreamKind: TypeAlias = Literal["books", "trades", "tickers", "account"]
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What an exchange can do beyond single limit and market orders.
+    """The capabilities of an exchange beyond single limit and market orders.
 
-    ``batch_create_max`` and ``batch_cancel_max``: the most orders in one `CreateBatch` or `CancelBatch`; 0 if the
-    exchange has no such call, in which case the limit table has no ``create_batch`` or ``cancel_batch`` either.
-    ``cancel_all``: one call can cancel all of the account's orders. ``stop_orders``: it accepts stop-limit orders.
-    ``find_by_client_id``: `ListOrders` can filter by client id; if not, it returns every order in the pair and time
-    span. Orders in listings and reports carry their client id in either case.
+    ``batch_create_max`` and ``batch_cancel_max``: the maximum number of orders in one `CreateBatch` or `CancelBatch`; 0
+    if the exchange has no such call, in which case the limit table has no ``create_batch`` or ``cancel_batch`` either.
+    ``cancel_all`` says that one call can cancel all of the account's orders, and ``stop_orders`` that it accepts
+    stop-limit orders. ``find_by_client_id`` says that `ListOrders` can filter by client id; if not, it returns every
+    order in the pair and time span. Orders in listings and reports carry their client id in either case.
     """
 
     batch_create_max: int = 0
@@ -61,10 +61,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lifetime(Protocol):
-    """Opened once, closed once."""
+    """The lifetime of an adapter, which is opened once and closed once."""
 
     async def open(self) -> None:
-        """Get ready to send, without necessarily sending anything. Raises ConfigError if the settings cannot work."""
+        """Prepare for sending, without necessarily sending anything. Raises ConfigError if the settings cannot work."""
         ...
 
     async def close(self) -> None:
@@ -72,19 +72,19 @@ class Lifetime(Protocol):
         ...
 
     async def __aenter__(self) -> Self:
-        """`open`."""
+        """Open the adapter."""
         await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """`close`."""
+        """Close the adapter."""
         await self.close()
 
 
 class StreamSource(Protocol):
-    """Events in. Every stream reconnects by itself and reports its state as `Connection` events."""
+    """The source of events. Every stream reconnects by itself and reports its state as `Connection` events."""
 
     @property
     def account_streams(self) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ class StreamSource(Protocol):
         ...
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Reconnect the streams of one kind, or all of them, in case the current connection is silently dead."""
+        """Reconnect the streams of one kind, or all of them, in case a connection has died silently."""
         ...
 
 
@@ -137,7 +137,7 @@ class Sender(Protocol):
 
 
 class RequestSender(Sender, Protocol):
-    """Requests out, and facts about the exchange that receives them."""
+    """Sends requests, and describes the exchange that receives them."""
 
     @property
     def limits(self) -> LimitTable:
@@ -146,18 +146,19 @@ class RequestSender(Sender, Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the exchange can do."""
+        """The exchange's capabilities."""
         ...
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, as of the last answer; None before the first. It may be off by a
-        second if the exchange's clock only counts seconds.
+        """This machine's time minus the exchange's, as far as the last few answers agree on it; None before the first.
+        It may be off by a second if the exchange's clock only counts seconds. A bot halts over it, so one answer with
+        a wrong time, such as a proxy's, must not show here.
         """
         ...
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their current rules, by lowercase name, read from the exchange; uses the endpoint
+        """Return the pairs and their current rules, by lowercase name, read from the exchange; uses the endpoint
         `botkit.model.limits.PAIRS_ENDPOINT`.
 
         Raises a RequestError that says what to do next (`botkit.errors`).

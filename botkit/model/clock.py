@@ -41,15 +41,15 @@ _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 class Clock(Protocol):
-    """Where a driver reads the time: the real clock, an emulator's scaled clock, or a test's manual clock."""
+    """The clock from which a driver reads the time: the real one, an emulator's scaled one, or a test's manual one."""
 
     def now(self) -> Nanos:
-        """The time of day, in nanoseconds since the epoch, UTC."""
+        """Return the current time in nanoseconds since the epoch, UTC."""
         ...
 
 
 def to_datetime(time: Nanos, zone: tzinfo = UTC) -> datetime:
-    """The time as a datetime in ``zone``, truncated to microseconds."""
+    """Return the time as a datetime in ``zone``, truncated to microseconds."""
     seconds, rest = divmod(time, NS_PER_S)
     # float arithmetic, as in timestamp(), loses microseconds; divmod on integers does not
     return datetime.fromtimestamp(seconds, zone).replace(microsecond=rest // NS_PER_US)
@@ -64,13 +64,13 @@ def from_datetime(moment: datetime) -> Nanos:
 
 
 def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
-    """The midnight in ``zone`` that starts the trading day containing ``now``."""
+    """Return the midnight in ``zone`` that starts the trading day containing ``now``."""
     midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
     return from_datetime(midnight)
 
 
 def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
-    """Parse an ISO 8601 date or time; one without an offset is taken to be in ``zone``.
+    """Parse an ISO 8601 date or time; one without an offset is read as being in ``zone``.
 
     Raises ValueError quoting the text and naming the accepted forms.
     """
@@ -86,12 +86,14 @@ def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
 
 
 def is_date_only(text: str) -> bool:
-    """True for a date without a time, such as ``2025-01-31``. As the end of a range it includes the whole day."""
+    """Return True for a date without a time, such as ``2025-01-31``. At the end of a range it includes the
+    whole day.
+    """
     return _DATE_ONLY.match(text.strip()) is not None
 
 
 def format_time(time: Nanos, zone: tzinfo = UTC) -> str:
-    """ISO 8601 with milliseconds, such as ``2025-01-31T01:00:00.000Z``."""
+    """Format a time as ISO 8601 with milliseconds, such as ``2025-01-31T01:00:00.000Z``."""
     moment = to_datetime(time, zone)
     text = moment.isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text

@@ -1,8 +1,8 @@
 """Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receipt.
 
 Integers (ticks, lots, nanoseconds) are the source of truth; the floats that strategies see are derived from them.
-``received`` is the tape's time axis: when the recorder received the row, and so when a backtest matches and delivers
-it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
+``received`` is the tape's time axis: the time when the recorder received the row, at which a backtest matches and
+delivers it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TradeColumns(msgspec.Struct, frozen=True):
         return len(self.received)
 
     def rows(self, start: int, stop: int) -> TradeColumns:
-        """Rows ``start`` to ``stop`` as views."""
+        """Return rows ``start`` to ``stop`` as views."""
         cut = slice(start, stop)
         return TradeColumns(
             self.pair, self.received[cut], self.time[cut], self.ticks[cut], self.lots[cut], self.side[cut]
@@ -60,11 +60,11 @@ class BookColumns(msgspec.Struct, frozen=True):
 
     @property
     def depth(self) -> int:
-        """How many levels per side a row can hold."""
+        """The number of levels per side that a row can hold."""
         return int(self.bid_ticks.shape[1])
 
     def rows(self, start: int, stop: int) -> BookColumns:
-        """Rows ``start`` to ``stop`` as views."""
+        """Return rows ``start`` to ``stop`` as views."""
         cut = slice(start, stop)
         return BookColumns(
             self.pair,
@@ -85,7 +85,7 @@ class CandleColumns(msgspec.Struct, frozen=True):
     resolution: str
     received: IntArray
     time: IntArray
-    open: IntArray  # ticks, like the next three
+    open: IntArray  # in ticks, like the next three
     high: IntArray
     low: IntArray
     close: IntArray
@@ -95,7 +95,7 @@ class CandleColumns(msgspec.Struct, frozen=True):
         return len(self.received)
 
     def rows(self, start: int, stop: int) -> CandleColumns:
-        """Rows ``start`` to ``stop`` as views."""
+        """Return rows ``start`` to ``stop`` as views."""
         cut = slice(start, stop)
         return CandleColumns(
             self.pair,

@@ -6,7 +6,7 @@ Market events (`Trade`, `OrderBook`, `Ticker`, `Candle`) and account events (`Or
 
 Figures for strategies are floats in base or quote currency; ``.exact`` has the same names as Decimals. Account
 events carry integers (ticks, lots, units of 1e-8), because money is exact. ``time`` is the exchange's own timestamp in
-nanoseconds; a turn's ``now`` is when the bot received the event.
+nanoseconds, while a turn's ``now`` is the time when the bot received the event.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 
 
 def _decimal(value: float, decimals: int) -> Decimal:
-    # the float came from an integer of 10^-decimals, so rounding recovers that integer exactly
+    # the float was computed from an integer of 10^-decimals, so rounding recovers that integer exactly
     return Decimal(round(value * 10**decimals)).scaleb(-decimals)
 
 
@@ -60,7 +60,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """price and amount as Decimals."""
+        """The price and amount as Decimals."""
         rules = self.pair.rules
         return SimpleNamespace(
             price=_decimal(self.price, rules.price_decimals), amount=_decimal(self.amount, rules.amount_decimals)
@@ -74,7 +74,7 @@ class Level(msgspec.Struct, frozen=True, gc=False):
     amount: float
 
 
-#: the oldest book the bot trades on by default
+#: the maximum age of a book on which the bot trades, by default
 MAX_BOOK_AGE_S = 300
 
 
@@ -128,7 +128,7 @@ class OrderBook(msgspec.Struct, frozen=True):
 
     @property
     def exact(self) -> Any:
-        """bids, asks, best_bid, best_ask and mid as Decimals."""
+        """The bids, asks, best_bid, best_ask and mid as Decimals."""
         rules = self.pair.rules
 
         def levels(side: tuple[tuple[int, int], ...]) -> tuple[SimpleNamespace, ...]:
@@ -156,7 +156,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """last_price, high, low and volume as Decimals."""
+        """The last_price, high, low and volume as Decimals."""
         rules = self.pair.rules
         return SimpleNamespace(
             last_price=_decimal(self.last_price, rules.price_decimals),
@@ -171,7 +171,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
 
     pair: Pair
     resolution: str
-    time: Nanos  # start of the bucket
+    time: Nanos  # the start of the bucket
     open: float
     high: float
     low: float
@@ -182,7 +182,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
 class Bar(msgspec.Struct, frozen=True, gc=False):
     """A finished bar. ``time`` is the start of its bucket; ``volume`` is in base currency.
 
-    ``empty`` marks an interval without trades: all prices are the last close and the volume is 0, live as in a
+    ``empty`` marks an interval without trades: all prices are the last close and the volume is 0, both live and in a
     backtest.
     """
 
@@ -198,7 +198,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exact(self) -> Any:
-        """open, high, low, close and volume as Decimals."""
+        """The open, high, low, close and volume as Decimals."""
         rules = self.pair.rules
         prices = {
             name: _decimal(getattr(self, name), rules.price_decimals) for name in ("open", "high", "low", "close")
@@ -210,7 +210,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The exchange's own row for one of the account's orders, from a stream or a listing.
 
     ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to them.
-    A market buy's ``original_lots`` means nothing until the order is final (Q12), so only ``executed_lots`` and
+    A market buy's ``original_lots`` is meaningless until the order is final (Q12), so only ``executed_lots`` and
     ``executed_units`` (quote) are used. ``pushed`` is the exchange's stamp on the frame that brought the row, 0 for a
     listing; it only measures latency.
     """
@@ -262,7 +262,7 @@ class BalanceReport(msgspec.Struct, frozen=True):
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
-    """Part or all of one of a strategy's orders was executed.
+    """The execution of part or all of one of a strategy's orders.
 
     ``value`` is price x amount in quote currency; ``fee`` is in ``fee_currency``. Identified by (order,
     ``executed_lots``), the order's total executed lots after this fill.
@@ -292,7 +292,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> float:
-        """price x amount in quote currency."""
+        """The product of price and amount, in quote currency."""
         return self.value_units / 10**8
 
     @property
@@ -302,7 +302,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exact(self) -> Any:
-        """price, amount, value and fee as Decimals."""
+        """The price, amount, value and fee as Decimals."""
         rules = self.pair.rules
         return SimpleNamespace(
             price=rules.exact_price(self.price_ticks),
@@ -331,12 +331,12 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def total(self) -> float:
-        """available + locked."""
+        """The sum of ``available`` and ``locked``."""
         return (self.available_units + self.locked_units) / 10**8
 
     @property
     def exact(self) -> Any:
-        """available, locked and total as Decimals."""
+        """The available, locked and total as Decimals."""
         return SimpleNamespace(
             available=from_units(self.available_units),
             locked=from_units(self.locked_units),
@@ -345,7 +345,9 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False):
-    """A strategy's timer fired. ``due`` is the scheduled time; ``missed`` counts the firings skipped before it."""
+    """The firing of a strategy's timer. ``due`` is the scheduled time; ``missed`` counts the firings that were skipped
+    before it.
+    """
 
     name: str
     due: Nanos
@@ -353,7 +355,7 @@ class Timer(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConnectionState(enum.Enum):
-    """What happened to a stream."""
+    """The states of a stream."""
 
     CONNECTED = "connected"
     LOST = "lost"
@@ -362,10 +364,10 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A stream connected, dropped, or caught up. ``pair`` is None for the account's streams.
+    """A change in a stream: it connected, dropped, or caught up. ``pair`` is None for the account's streams.
 
-    ``gap``: rows from before this moment may be missing for good. ``is_refused``: the stream is gone for good because
-    the exchange does not accept the account's key.
+    After a ``gap``, rows from before this moment may be lost. ``is_refused`` means that the stream ended permanently,
+    because the exchange does not accept the account's key.
     """
 
     state: ConnectionState

@@ -1,4 +1,4 @@
-"""What plugins implement: the marker for hook implementations, and the protocol for each kind of plugin.
+"""The interfaces that plugins implement: the marker for hook implementations, and the protocol for each kind of plugin.
 
 The hooks are in `botkit.hookspecs`; these are the types that plugins provide through them.
 """
@@ -69,7 +69,7 @@ class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about an exchange without connecting to it: pairs and their rules, rate limits, fees.
+    """The facts about an exchange that are known without connecting to it: pairs and their rules, rate limits, fees.
 
     ``fee_ranks`` has one row if everybody pays the same fees. If it is empty, the configuration's ``fees`` must give
     the rates, and no bot runs live. Ranks count volume in ``volume_currency``; fees paid in ``discount_currency`` (""
@@ -92,7 +92,9 @@ class Exchange(Protocol):
     name: str
 
     def facts(self, options: Options) -> ExchangeFacts:
-        """Pairs, limits and fees. ``options`` is the rest of the ``exchange:`` section of the configuration."""
+        """Return the pairs, limits and fees. ``options`` is the rest of the ``exchange:`` section of the
+        configuration.
+        """
         ...
 
     def connect(self, options: Options) -> Adapter:
@@ -134,13 +136,13 @@ class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
 class FeeModel(Protocol):
     """The fees an account pays. Each account has its own instance, which may follow its volume."""
 
-    #: assumptions that the report states
+    #: assumptions to be stated in the report
     assumptions: tuple[str, ...]
     #: True if fees are paid in the exchange's ``discount_currency`` while the account has enough of it
     uses_discount: bool
 
     def rates(self, now: Nanos) -> FeeRates:
-        """The rates in force at ``now``."""
+        """Return the rates in force at ``now``."""
         ...
 
     def record(self, now: Nanos, volume_units: int) -> None:
@@ -149,7 +151,7 @@ class FeeModel(Protocol):
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """The caution for fees to be paid in a coin that the account does not hold; None if it holds some."""
+    """Return a caution if fees are to be paid in a coin that the account does not hold, or None if it holds some."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -160,36 +162,40 @@ def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int
 
 
 class LatencyModel(Protocol):
-    """How long things take, in nanoseconds. Random draws are keyed by client id or row, so the order of calls does not
-    matter. A model that returns the same figure for every key may set ``is_constant = True``: it is asked only once.
+    """The delays of orders, answers and market data, in nanoseconds. Random draws are keyed by client id or row, so the
+    order of calls does not matter. A model that returns the same figure for every key may set ``is_constant = True``:
+    it is called only once.
     """
 
     assumptions: tuple[str, ...]
 
     def order_ns(self, key: int) -> Nanos:
-        """From sending a request to its arrival at the exchange."""
+        """Return the time from sending a request to its arrival at the exchange."""
         ...
 
     def answer_ns(self, key: int) -> Nanos:
-        """From the exchange's action to the bot receiving the answer."""
+        """Return the time from the exchange's action to the bot receiving the answer."""
         ...
 
     def feed_ns(self, key: int) -> Nanos:
-        """From a market event to the bot receiving it."""
+        """Return the time from a market event to the bot receiving it."""
         ...
 
 
 @runtime_checkable
 class LatencyByKind(Protocol):
-    """A `LatencyModel` that tells kinds of requests apart may have these too; they are then asked instead."""
+    """Optional methods of a `LatencyModel` that distinguishes kinds of requests. If present, they are called
+    instead.
+    """
 
     def request_ns(self, endpoint: str, key: int) -> Nanos:
-        """From sending a request of this endpoint to its arrival at the exchange."""
+        """Return the time from sending a request of this endpoint to its arrival at the exchange."""
         ...
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """From the exchange's action to the bot receiving it: what a request of this endpoint did, or, with an empty
-        ``endpoint``, what others did to the account's orders."""
+        """Return the time from the exchange's action to the bot receiving the news of it. The action was caused by a
+        request of this endpoint, or, if ``endpoint`` is empty, by others.
+        """
         ...
 
 
@@ -199,11 +205,11 @@ class QueueModel(Protocol):
     assumptions: tuple[str, ...]
 
     def on_arrival(self, shown: int) -> int:
-        """The lots ahead of a new order when the recorded book shows ``shown`` lots at its price."""
+        """Return the lots ahead of a new order when the recorded book shows ``shown`` lots at its price."""
         ...
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """The lots ahead after a snapshot that shows ``shown`` lots at the price."""
+        """Return the lots ahead after a snapshot that shows ``shown`` lots at the price."""
         ...
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
@@ -215,11 +221,11 @@ class QueueModel(Protocol):
         ...
 
     def on_through(self, lots: int) -> int:
-        """How many of ``lots`` the order may take when a trade of that size prints beyond its price."""
+        """Return how many of ``lots`` the order may take when a trade of that size prints beyond its price."""
         ...
 
     def on_cross(self, lots: int) -> int:
-        """How many of ``lots`` the order may take when the other side shows that many at or beyond its price."""
+        """Return how many of ``lots`` the order may take when the other side shows that many at or beyond its price."""
         ...
 
 
@@ -227,23 +233,23 @@ class QueueModel(Protocol):
 
 
 class OrderCounts(Protocol):
-    """A risk rule's view of the orders of a strategy or the whole bot, excluding the order under review."""
+    """A risk rule's view of the orders of a strategy or of the whole bot, excluding the order under review."""
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Unfilled lots of live and queued orders on one side; an unknown order counts as live."""
+        """Return the unfilled lots of live and queued orders on one side. An unknown order counts as live."""
         ...
 
     def open_orders(self, pair: Pair | None = None) -> int:
-        """Number of orders that are live or queued."""
+        """Return the number of orders that are live or queued."""
         ...
 
     def orders_in_last_second(self) -> int:
-        """Orders placed in the last second."""
+        """Return the number of orders placed in the last second."""
         ...
 
 
 class RiskView(Protocol):
-    """What a risk rule may read: one strategy's figures, or the whole bot's for a rule at bot level.
+    """The figures that a risk rule may read: those of one strategy, or of the whole bot for a rule at bot level.
 
     ``orders`` counts the orders in the same scope.
     """
@@ -252,35 +258,35 @@ class RiskView(Protocol):
     orders: OrderCounts
 
     def pairs(self) -> Sequence[Pair]:
-        """The pairs in scope, in the configuration's order."""
+        """Return the pairs in scope, in the configuration's order."""
         ...
 
     def last_price(self, pair: Pair) -> float | None:
-        """Last traded price, or None before the first."""
+        """Return the last traded price, or None before the first."""
         ...
 
     def expected_price(self, order: Order) -> float | None:
-        """The average price that a taker order would get from the visible book; None without a book."""
+        """Return the average price that a taker order would get from the visible book, or None without a book."""
         ...
 
     def position_lots(self, pair: Pair) -> int:
-        """The net position in the pair, in lots."""
+        """Return the net position in the pair, in lots."""
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices; None if a price is missing."""
+        """Convert units of one currency into another at last prices, or None if a price is missing."""
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Change in the strategies' own equity since the trading day began, unrealised profit included."""
+        """Return the change in the strategies' own equity since the trading day began, unrealised profit included."""
         ...
 
 
 class RiskRule(Protocol):
-    """Can veto an order before it reaches the router. The first refusal wins."""
+    """A rule that can veto an order before it reaches the router. The first refusal wins."""
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """The reason to refuse the order, or None to let it pass."""
+        """Return the reason to refuse the order, or None to let it pass."""
         ...
 
 
@@ -290,7 +296,7 @@ class RiskRule(Protocol):
 class TapeFormat(Protocol):
     """Reads one kind of data file into columns."""
 
-    #: the file name endings it reads, such as ``.frames.jsonl``
+    #: the file name endings that it reads, such as ``.frames.jsonl``
     endings: tuple[str, ...]
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
@@ -305,7 +311,7 @@ class Notifier(Protocol):
     """Notifies the user outside the terminal."""
 
     def notify(self, level: Literal["info", "warning", "error", "breaker"], title: str, text: str) -> None:
-        """Send one message. It may be slow: it is called outside the trading loop."""
+        """Send one message. This may be slow, because it is called outside the trading loop."""
         ...
 
 

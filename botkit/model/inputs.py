@@ -1,4 +1,4 @@
-"""Everything that can enter the bot, each a small type: outside events, the stages of a run, and commands.
+"""The bot's inputs, each a small type: outside events, the stages of a run, and commands.
 
 The engine has one entry point, `botkit.engine.engine.Engine.turn`, which takes one of these. A recording of a run is a
 list of inputs with their times, so anything that can affect a decision must be one of these types.
@@ -33,9 +33,10 @@ from botkit.model.requests import Answer
 
 
 class AccountEvents(msgspec.Struct, frozen=True):
-    """What the account's streams delivered at one moment: executions, order states and balances, in order of arrival.
+    """The events that the account's streams delivered at one moment: executions, order states and balances, in order of
+    arrival.
 
-    All parts of one match belong in a single `AccountEvents`. Money counts at once; strategies are notified when the
+    All parts of one match belong in a single `AccountEvents`. Money is booked at once; strategies are notified when the
     states of their orders agree with the executions.
     """
 
@@ -62,7 +63,8 @@ class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bot owns and remembers: the first input of every run. ConfigError if it does not fit the settings.
+    """Restore the bot's books and other state. This is the first input of every run. It raises ConfigError if the state
+    does not fit the settings.
 
     On a first start, ``balances`` (units by currency) opens the books; later, ``books`` restores them. With neither,
     the first `Compare` opens the books with the account's balances.
@@ -78,7 +80,7 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     sends: tuple[SentBefore, ...] = ()
     #: halted strategies, each with the reason
     halts: Mapping[str, str] = {}
-    #: why the whole bot is halted; None if it is not
+    #: the reason why the whole bot is halted; None if it is not
     halted: str | None = None
     #: True if that halt leaves open orders in place
     keeps_orders: bool = False
@@ -95,9 +97,9 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Reconcile with the exchange. The outcome of a later turn reports what was found.
+    """Reconcile with the exchange. The outcome of a later turn reports the result.
 
-    ``unwritten``: also look for these orders.
+    ``unwritten`` are orders to look for as well.
     """
 
     unwritten: Unwritten | None = None
@@ -106,7 +108,7 @@ class Compare(msgspec.Struct, frozen=True):
 class Begin(msgspec.Struct, frozen=True):
     """Run every strategy's ``on_start``. The outcome names the streams and the history that the strategies need.
 
-    ``reads_history``: the bot reads the history from the exchange itself and then starts to trade; otherwise a
+    With ``reads_history``, the bot itself reads the history from the exchange and then starts to trade; otherwise a
     `History` follows.
     """
 
@@ -137,7 +139,7 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """The run ends: run every ``on_stop``, then cancel all orders except those of the strategies in ``keep``.
+    """End the run: call every ``on_stop``, then cancel all orders except those of the strategies in ``keep``.
 
     If ``withdraws`` is False, orders stay as they are, as at the end of a backtest.
     """
@@ -184,7 +186,7 @@ class SetParameter(msgspec.Struct, frozen=True):
 class MoveCapital(msgspec.Struct, frozen=True):
     """Give unassigned units of currencies to a strategy or the pool; negative amounts take them back.
 
-    ``cost_e8`` is what each coin cost, in units of quote; None means the current price.
+    ``cost_e8`` is the cost of each coin, in units of quote; None means the current price.
     """
 
     target: str
@@ -193,7 +195,9 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancel any of these orders that are still open; their strategies no longer exist. The outcome reports the end."""
+    """Cancel any of these orders that are still open; their strategies no longer exist. The outcome of a later turn
+    reports when this is done.
+    """
 
     orders: tuple[Order, ...]
 
@@ -211,7 +215,9 @@ class Forget(msgspec.Struct, frozen=True):
 
 
 class JournalFailed(msgspec.Struct, frozen=True):
-    """The journal cannot be written because of ``why``, so no new order leaves. None means that it works again."""
+    """The journal cannot be written, for the reason ``why``, so no new order may leave. None means that it
+    works again.
+    """
 
     why: str | None
 

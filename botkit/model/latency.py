@@ -1,7 +1,7 @@
-"""The latencies of a run as it leaves them in its folder: written by a running bot, read for a backtest.
+"""The latency file of a run: a running bot writes it to the run's folder, and a backtest reads it.
 
 The file is one JSON object. A distribution is `STEPS` + 1 quantiles in microseconds, from the shortest to the longest
-in equal steps of rank, and empty where nothing was measured. ``order_us`` and ``round_trip_us`` have one for each of
+in equal steps of rank; it is empty if nothing was measured. ``order_us`` and ``round_trip_us`` have one for each of
 `REQUESTS`, ``answer_us`` for each of `NEWS`; ``feed_us`` is one.
 """
 
@@ -30,13 +30,13 @@ __all__ = [
 #: the file's name in a run's folder
 LATENCIES = "latency.json"
 FORMAT = 1
-#: how finely a distribution is kept
+#: number of steps in a distribution
 STEPS = 1000
-#: the kinds of requests that are told apart, singles and batches together
+#: the kinds of requests that are distinguished; single requests and batches count as one kind
 CREATE = "create"
 CANCEL = "cancel"
 REQUESTS = (CREATE, CANCEL)
-#: and of what a bot hears: an order was accepted, cancelled, or filled by others
+#: the kinds of news that a bot receives: an order was accepted, cancelled, or filled by others
 FILL = "fill"
 NEWS = (CREATE, CANCEL, FILL)
 
@@ -44,12 +44,14 @@ Quantiles: TypeAlias = tuple[int, ...]
 
 
 def kind_of(endpoint: str) -> str:
-    """The kind of a request by its endpoint: reads count as creates."""
+    """Return the kind of a request by its endpoint: reads count as creates."""
     return CANCEL if endpoint.startswith("cancel_") else CREATE
 
 
 class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run measured. ``is_stamped``: the exchange's stamps tell the way there from the way back."""
+    """The latencies measured in a run. ``is_stamped`` says that the exchange's timestamps separate the way there from
+    the way back.
+    """
 
     format: int
     bot: str
@@ -61,15 +63,15 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
     answer_us: dict[str, Quantiles]
     feed_us: Quantiles
     round_trip_us: dict[str, Quantiles]
-    #: how many were measured, by distribution and kind
+    #: number of measurements, by distribution and kind
     counts: dict[str, dict[str, int]]
 
     @classmethod
     def read(cls, path: Path) -> MeasuredLatencies:
-        """From such a file, from the run's folder, or from the state folder of a bot, whose newest run with
-        measurements it is.
+        """Read such a file, given its path, the run's folder, or a bot's state folder (then its newest run with
+        measurements is read).
 
-        Raises ValueError with a sentence for the user.
+        Raises ValueError with a message for the user.
         """
         file = _file(path)
         try:
@@ -77,16 +79,16 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
         except OSError as error:
             raise ValueError(f"{file} cannot be read: {error.strerror}") from None
         except msgspec.DecodeError as error:
-            raise ValueError(f"{file} holds no latencies of a run: {error}") from None
+            raise ValueError(f"{file} is not a latency file: {error}") from None
         if found.format != FORMAT:
             raise ValueError(
-                f"{file} is of format {found.format}, written by another version of botkit; measure again with this one"
+                f"{file} has format {found.format}, written by another version of botkit; measure again with this one"
             )
         for us in (*found.order_us.values(), *found.answer_us.values(), found.feed_us):
             if us and (len(us) != STEPS + 1 or any(first > second for first, second in itertools.pairwise(us))):
-                raise ValueError(f"{file} is damaged: a distribution is {STEPS + 1} durations in rising order")
+                raise ValueError(f"{file} is damaged: a distribution must be {STEPS + 1} durations in ascending order")
         if not any(found.order_us.values()) or not any(found.answer_us.values()):
-            raise ValueError(f"{file}: that run had no answered order, so it measured nothing; take a run that traded")
+            raise ValueError(f"{file}: no order was answered in that run, so it measured nothing; use one that traded")
         return found
 
 

@@ -42,7 +42,7 @@ NEEDED_ENDPOINTS = (
 
 
 class Scope(enum.Enum):
-    """Whose requests count toward a window."""
+    """The scope of a window: whose requests count toward it."""
 
     IP = "ip"
     ACCOUNT = "account"
@@ -109,12 +109,12 @@ class LimitTable(msgspec.Struct, frozen=True):
 class SlotsChanged(msgspec.Struct, frozen=True):
     """A bot's new share of the rate-limit windows that it shares with other processes.
 
-    ``leased``: for each counter (`EndpointLimit.pool`), the slots that the ledger has leased to this bot since it
-    started, less those returned unused. Slots that the router has not taken are free. With the router's own count,
-    this determines what `botkit.engine.router.leased.LeasedPools` answers until the next input of this type.
+    ``leased`` holds, for each counter (`EndpointLimit.pool`), the slots that the ledger has leased to this bot since it
+    started, less those returned unused. Slots that the router has not taken are free. With the router's own count, this
+    determines what `botkit.engine.router.leased.LeasedPools` answers until the next input of this type.
 
-    ``until``: when the leases end, in nanoseconds of the bot's clock. ``cancels_until``: the same for leases reserved
-    for cancels, which last longer. ``number`` counts up.
+    ``until`` is the time when the leases end, in nanoseconds of the bot's clock. ``cancels_until`` is the same for
+    leases reserved for cancels, which last longer. ``number`` counts up.
     """
 
     number: int

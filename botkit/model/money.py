@@ -53,7 +53,7 @@ def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool 
     Raises ValueError naming ``what`` and the text.
     """
     whole, _, fraction = text.partition(".")
-    # isdigit() alone also accepts Arabic and superscript digits; isascii() excludes those
+    # isdigit() alone would also accept Arabic and superscript digits, which isascii() excludes
     if not (whole.isdigit() and text.isascii() and len(whole) <= 20 and (fraction.isdigit() or whole == text)):
         exact = parse_decimal(text, what).scaleb(decimals)
         if exact != int(exact) and not floor:
@@ -89,17 +89,17 @@ def to_decimal(value: Number, what: str = "number") -> Decimal:
 
 
 def to_units(value: Number, what: str = "amount") -> int:
-    """The value in units of 1e-8, rounded toward zero."""
+    """Return the value in units of 1e-8, rounded toward zero."""
     return int(to_decimal(value, what) * UNIT)
 
 
 def from_units(units: int) -> Decimal:
-    """The exact Decimal value of an amount in units of 1e-8."""
+    """Return the exact Decimal value of an amount in units of 1e-8."""
     return Decimal(units).scaleb(-UNIT_DECIMALS)
 
 
 def format_scaled(value: int, decimals: int) -> str:
-    """``value`` x 10^-decimals as plain text without trailing zeros: (12300, 4) is ``1.23``."""
+    """Format ``value`` x 10^-decimals as plain text without trailing zeros: (12300, 4) is ``1.23``."""
     if decimals <= 0:
         return str(value)
     sign = "-" if value < 0 else ""
@@ -110,22 +110,22 @@ def format_scaled(value: int, decimals: int) -> str:
 
 
 def format_units(units: int) -> str:
-    """Units of 1e-8 as plain text without trailing zeros."""
+    """Format units of 1e-8 as plain text without trailing zeros."""
     return format_scaled(units, UNIT_DECIMALS)
 
 
 def divide_half_up(numerator: int, denominator: int) -> int:
-    """Integer division of non-negative numbers, rounding halves up. The exchange is assumed to round fees so (Q31)."""
+    """Divide non-negative integers, rounding halves up. The exchange is assumed to round fees in this way (Q31)."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
 def divide_up(numerator: int, denominator: int) -> int:
-    """Integer division, rounding up."""
+    """Divide integers, rounding up."""
     return -(-numerator // denominator)
 
 
 def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
-    """The number of steps of 10^-decimals in ``value``, rounded up or down.
+    """Return the number of steps of 10^-decimals in ``value``, rounded up or down.
 
     A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2 and must not be rounded
     down to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or TypeError for anything that is

@@ -1,7 +1,7 @@
-"""An order as requested, described once.
+"""The single description of an order as requested.
 
-Every other description of an order takes its fields from here: the request and its body, the journal row, the decision
-line, the CSV and the page. What happened to the order is in `botkit.model.orders.Order`.
+All others take their fields from here: the request and its body, the journal row, the decision line, the CSV and the
+page. `botkit.model.orders.Order` has the order's state and fills.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Side(enum.Enum):
     BUY = "buy"
     SELL = "sell"
 
-    __hash__ = object.__hash__  # members are singletons; Enum's own hash costs a Python call for each look-up
+    __hash__ = object.__hash__  # members are singletons, and Enum's own hash costs a Python call for each look-up
 
     @property
     def sign(self) -> int:
@@ -92,14 +92,14 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     condition: Condition | None = None
     post_only: bool = False
     strategy: str = ""
-    #: when the strategy requested it
+    #: the time at which the strategy requested it
     created: Nanos = 0
-    #: when it is dropped from the queue or cancelled; None for never
+    #: the time at which it is dropped from the queue or cancelled; None for never
     expires: Nanos | None = None
-    #: how far into the visible book a market order may reach, in percent
+    #: the maximum slippage of a market order in the visible book, in percent
     max_slippage_pct: float | None = None
     tag: str = ""
-    #: it can only shrink the position, so halts do not block it
+    #: True if it can only reduce the position, so that halts do not block it
     reduces: bool = False
-    #: it is one level of a `quote`; after a restart, the quote with the same pair and tag takes it over
+    #: True for a level of a `quote`; after a restart, the quote with the same pair and tag takes it over
     is_quote: bool = False

@@ -1,4 +1,4 @@
-"""Orders: their states, the only table of transitions, and the handle that a strategy holds.
+"""Orders: their states, the table of allowed transitions, and the object that a strategy holds.
 
     intent ──> REFUSED                       rules or risk said no; nothing was sent
        └────> QUEUED ──> EXPIRED             waited in the router past its deadline; nothing was sent
@@ -10,7 +10,7 @@
                            └──> UNTRIGGERED ──> OPEN ──> PARTLY_FILLED ──> FILLED
                                      └───────────┴───────────┴──> CANCELLED / POST_ONLY_CANCELLED
 
-A CANCELLED order may be partly filled; if an exchange has a separate code for that, it still becomes CANCELLED.
+A CANCELLED order may be partly filled. If an exchange has a separate code for that, the order still becomes CANCELLED.
 """
 
 from __future__ import annotations
@@ -108,15 +108,15 @@ LIVE_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN} | _RESTING)
 #: states in which the order is known to be at the exchange
 RESTING_STATES: Final = frozenset(_RESTING)
 
-#: states in which an exchange can show an order; the others exist only within the bot
+#: states in which an exchange can report an order; the others exist only within the bot
 REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:
-    """One order of a strategy: what was requested (``spec``), and what happened to it. Only the engine writes to it.
+    """One order of a strategy: the request (``spec``), its state and its fills. Only the engine writes to it.
 
-    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is what has been filled. A market
-    buy has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
+    ``price`` and ``amount`` are the requested figures after rounding; ``executed`` is the amount filled. A market buy
+    has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
     """
 
     __slots__ = (
@@ -151,7 +151,8 @@ class Order:
 
     def __init__(self, spec: OrderSpec) -> None:
         self.spec = spec
-        # copied because they are read a hundred times in an order's life, and a property costs a call
+        # copied because they are read some hundred times during an order's life, and a property would cost a call each
+        # time
         self.client_id: Final = spec.client_id
         self.strategy: Final = spec.strategy
         self.pair: Final = spec.pair
@@ -179,7 +180,7 @@ class Order:
         self.fee_units = 0
         self.cancel_requested = False
 
-    # -- what a strategy reads ------------------------------------------------------------------------------------
+    # -- for strategies ------------------------------------------------------------------------------------
 
     @property
     def price(self) -> float:
@@ -198,7 +199,7 @@ class Order:
 
     @property
     def spend(self) -> float:
-        """What a market buy spends, in quote currency; 0.0 for any other order."""
+        """The amount that a market buy spends, in quote currency; 0.0 for any other order."""
         return self.spend_units / 10**8
 
     @property
@@ -243,7 +244,7 @@ class Order:
         """The same figures as Decimals."""
         return ExactOrder(self)
 
-    # -- what the engine writes -----------------------------------------------------------------------------------
+    # -- for the engine -----------------------------------------------------------------------------------
 
     def shrink_to(self, lots: int) -> None:
         """Reduce the amount before sending, because the order that this one replaces has been partly filled."""
@@ -294,7 +295,7 @@ class ExactOrder:
 
     @property
     def spend(self) -> Decimal:
-        """What a market buy spends, in quote currency."""
+        """The amount that a market buy spends, in quote currency."""
         return from_units(self._order.spend_units)
 
     @property
@@ -304,7 +305,7 @@ class ExactOrder:
 
     @property
     def remaining(self) -> Decimal:
-        """Amount not filled yet, in base currency."""
+        """Unfilled amount, in base currency."""
         return self._order.pair.rules.exact_amount(self._order.remaining_lots)
 
     @property

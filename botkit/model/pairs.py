@@ -18,7 +18,7 @@ __all__ = [
 
 #: more decimals than any currency uses
 _DECIMALS_MAX = 18
-#: powers of ten by exponent: a look-up takes a third of the time, and every order needs a dozen
+#: powers of ten by exponent, since a look-up takes a third of the time and every order needs a dozen
 _TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
@@ -29,7 +29,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     *units* of 1e-8.
 
     Order amounts are multiples of ``amount_step`` lots. It is 1 (basePrecision) unless the configuration selects the
-    coarser amountPrecision: the documents do not say which of the two applies to orders (Q11).
+    coarser amountPrecision: the documentation does not say which of the two applies to orders (Q11).
     """
 
     price_decimals: int  # quotePrecision
@@ -71,11 +71,11 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def in_display_steps(self) -> PairRules:
-        """The same rules with amounts in steps of amountPrecision, the coarser reading of Q11."""
+        """Return the same rules with amounts in steps of amountPrecision, the coarser reading of Q11."""
         step = int(10 ** max(0, self.amount_decimals - self.display_decimals))
         return msgspec.structs.replace(self, amount_step=step, least_lots=divide_up(self.least_lots, step) * step)
 
-    # -- what a strategy reads ------------------------------------------------------------------------------------
+    # -- for strategies ------------------------------------------------------------------------------------
 
     @property
     def tick_size(self) -> Decimal:
@@ -100,68 +100,70 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     # -- numbers into steps ---------------------------------------------------------------------------------------
 
     def ticks(self, price: Number, *, up: bool) -> int:
-        """A price in ticks, rounded up or down. Orders round in the user's favour: a buy down, a sell up."""
+        """Return a price in ticks, rounded up or down. Orders round in the user's favour: a buy down, a sell up."""
         return steps_of(price, self.price_decimals, up=up, what="price")
 
     def lots(self, amount: Number) -> int:
-        """An amount in lots, rounded down to a multiple of the exchange's step."""
+        """Return an amount in lots, rounded down to a multiple of the exchange's step."""
         lots = steps_of(amount, self.amount_decimals, up=False, what="amount")
         return lots - lots % self.amount_step
 
     def spend_units(self, spend: Number) -> int:
-        """A quote amount in units, rounded down to quotePrecision as market buys require."""
+        """Return a quote amount in units, rounded down to quotePrecision as market buys require."""
         steps = steps_of(spend, self.price_decimals, up=False, what="spend")
         return steps * _TEN[UNIT_DECIMALS - self.price_decimals]
 
     # -- steps into numbers ---------------------------------------------------------------------------------------
 
     def price(self, ticks: int) -> float:
-        """The float nearest to that many ticks: one correctly rounded division, so the same on every machine."""
+        """Return the float nearest to that many ticks: one correctly rounded division, so the same on every machine."""
         return ticks / _TEN[self.price_decimals]
 
     def amount(self, lots: int) -> float:
-        """The float nearest to that many lots."""
+        """Return the float nearest to that many lots."""
         return lots / _TEN[self.amount_decimals]
 
     def exact_price(self, ticks: int) -> Decimal:
-        """The price as a Decimal."""
+        """Return the price as a Decimal."""
         return Decimal(ticks).scaleb(-self.price_decimals)
 
     def exact_amount(self, lots: int) -> Decimal:
-        """The amount as a Decimal."""
+        """Return the amount as a Decimal."""
         return Decimal(lots).scaleb(-self.amount_decimals)
 
     def price_text(self, ticks: int) -> str:
-        """The price as written on the wire, without trailing zeros."""
+        """Return the price as written on the wire, without trailing zeros."""
         return format_scaled(ticks, self.price_decimals)
 
     def amount_text(self, lots: int) -> str:
-        """The amount as written on the wire, without trailing zeros."""
+        """Return the amount as written on the wire, without trailing zeros."""
         return format_scaled(lots, self.amount_decimals)
 
     def base_units(self, lots: int) -> int:
-        """Lots of the base currency in units of 1e-8."""
+        """Return lots of the base currency in units of 1e-8."""
         return lots * _TEN[UNIT_DECIMALS - self.amount_decimals]
 
     def lots_of_units(self, units: int) -> int:
-        """Units of the base currency in lots, rounded down to a whole amount step."""
+        """Return units of the base currency in lots, rounded down to a whole amount step."""
         lots = units // _TEN[UNIT_DECIMALS - self.amount_decimals]
         return lots - lots % self.amount_step
 
     def value_units(self, ticks: int, lots: int) -> int:
-        """The value of ``lots`` at ``ticks``, in quote units. Rounded down once, the same for buyer and seller."""
+        """Return the value of ``lots`` at ``ticks``, in quote units, rounded down once and the same for buyer and
+        seller.
+        """
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
 
     def value_units_up(self, ticks: int, lots: int) -> int:
-        """What a limit buy must lock, in quote units: rounded up, so that the lock always covers its fills."""
+        """Return the units of quote that a limit buy must lock, rounded up so that the lock always covers its fills."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else -(-product // _TEN[-shift])
 
     def lots_for_value(self, ticks: int, value_units: int) -> int:
-        """The most lots that ``value_units`` of quote can buy at ``ticks``."""
+        """Return the most lots that ``value_units`` of quote can buy at ``ticks``."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         # v >= floor(t*l*10^s)  <=>  l <= ((v+1)*10^-s - 1) / t  for s < 0, and l <= v / (t*10^s) otherwise
         lots = value_units // (ticks * _TEN[shift]) if shift >= 0 else ((value_units + 1) * _TEN[-shift] - 1) // ticks
@@ -180,7 +182,12 @@ class Pair(str):
     quote: str
     rules: PairRules
 
-    def __new__(cls, name: str, rules: PairRules) -> Pair:
+    def __new__(cls, name: str, rules: PairRules | None = None) -> Pair:
+        if rules is None:
+            raise TypeError(
+                f"a pair's rules come from the exchange: write the name alone, {name!r}, or declare a parameter, "
+                "`pair: Pair`"
+            )
         pair = super().__new__(cls, name)
         pair.base, _, pair.quote = name.partition("_")
         assert pair.base, name
@@ -195,7 +202,7 @@ class Pair(str):
         return Pair, (str(self), self.rules)
 
     def with_rules(self, rules: PairRules) -> Pair:
-        """The same pair with different rules."""
+        """Return the same pair with different rules."""
         return Pair(str(self), rules)
 
 

@@ -13,21 +13,21 @@ from botkit.model.money import Number, to_decimal
 
 __all__ = ["check_bps", "check_pct", "looks_like_fraction", "looks_tiny"]
 
-#: percentages below this are taken for fractions: fees alone are several times larger, so no sensible stop, target or
-#: collar is this close
+#: percentages below this are treated as mistaken fractions, because fees alone are several times larger, so no sensible
+#: stop, target or collar is this close
 _LEAST_PCT = Decimal("0.1")
-#: below this they are accepted, but with a warning
+#: percentages below this are accepted, but with a warning
 _DOUBTFUL_PCT = Decimal("0.5")
 _LEAST_BPS = Decimal("0.01")
 
 
 def check_pct(name: str, value: Number | None, *, below: int | None = None) -> None:
-    """Check a distance in percent; None means no distance. Raises ValueError naming the remedy."""
+    """Check a distance in percent, where None means no distance. Raises ValueError naming the remedy."""
     if value is None:
         return
     pct = _number(name, value, "percent such as 2")
     if pct <= 0:
-        raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
+        raise ValueError(f"{name} is {value}; it must be a percentage above 0, or None")
     if pct < _LEAST_PCT:
         meant = _times(pct, 100)
         raise ValueError(f"{name} is {value}, which means {value} %; write {meant} for {meant} %")
@@ -36,12 +36,14 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
 
 
 def looks_like_fraction(value: Number | None) -> bool:
-    """True for a percentage that is valid but more likely meant as a fraction: 0.2, where 20 % may be intended."""
+    """Return True for a percentage that is valid but was probably meant as a fraction: 0.2, where 20 % may be
+    intended.
+    """
     return value is not None and _LEAST_PCT <= to_decimal(value) < _DOUBTFUL_PCT
 
 
 def looks_tiny(value: Number | None) -> bool:
-    """True for a percentage so small that a fraction may have been intended: 0.01 for 1 %."""
+    """Return True for a percentage so small that a fraction may have been intended: 0.01 for 1 %."""
     return value is not None and 0 < to_decimal(value) < _LEAST_PCT
 
 

@@ -1,4 +1,4 @@
-"""Why strategies did not trade, by kind: messages that differ only in their figures count as one reason."""
+"""Groups the reasons why strategies did not trade: messages that differ only in their figures count as one reason."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["FIGURE", "grouped", "kind_of"]
 
 #: a stand-alone figure: 12.5, -3, 1,000,000, 0.05%; not the 5 in "5m" or "sma_5"
 _FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
-#: stands in for a figure in a kind of reason
+#: replaces a figure in a kind of reason
 FIGURE = "…"
 
 
 def kind_of(reason: str) -> str:
-    """The reason with every figure replaced by ``…``."""
+    """Return the reason with every figure replaced by ``…``."""
     return _FIGURE.sub(FIGURE, reason)
 
 
 def grouped(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by kind, most frequent first. A kind with only one wording keeps its figures."""
+    """Group counts by kind, most frequent first. A kind with only one wording keeps its figures."""
     kinds: dict[str, int] = {}
     wordings: dict[str, list[str]] = {}
     for reason, count in counts.items():

@@ -98,7 +98,7 @@ class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
     """GET /orders/all/{pair} with statusKind=ALL: orders created in ``start`` <= time < ``end``, optionally only
     those with ``client_id``.
 
-    ``order_ids`` asks for these alone, whenever they were created; an exchange may ignore it
+    ``order_ids`` requests only these orders, whenever they were created; an exchange may ignore it
     (`botkit.engine.orders.by_ids`).
     """
 
@@ -179,26 +179,26 @@ Request: TypeAlias = (
 
 
 class Ending(enum.Enum):
-    """How a request ended, as far as the bot can tell."""
+    """The ways in which a request can end, as far as the bot can tell."""
 
     OK = "ok"  # 200, with a body that matches the request
-    REFUSED = "refused"  # a 4xx: the exchange says that it did nothing
+    REFUSED = "refused"  # a 4xx: the exchange states that it did nothing
     RATE_LIMITED = "rate_limited"  # 429: refused, but counted toward the limit
-    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx, garbage: it may have taken effect, or still may
+    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx or garbage: it may have taken effect, or may still do so
     NOT_SENT = "not_sent"  # no byte was written: it had no effect and was not counted
 
-    __hash__ = object.__hash__  # avoids a Python call for each look-up
+    __hash__ = object.__hash__  # Enum's own hash costs a Python call for each look-up
 
 
 class OrderAck(msgspec.Struct, frozen=True, gc=False):
-    """The exchange accepted an order. ``client_id`` is echoed by the exchange; None if it sent none."""
+    """The exchange's acceptance of an order. ``client_id`` is echoed by the exchange; None if it sent none."""
 
     order_id: str
     client_id: int | None
 
 
 class CancelAck(msgspec.Struct, frozen=True):
-    """The exchange accepted the cancel of these orders. Only a push or a read proves that they are dead."""
+    """The exchange's acceptance of cancels. Only a pushed report or a read proves that the orders are dead."""
 
     orders: tuple[tuple[str, str], ...]  # (lowercase pair, order id)
 
@@ -218,7 +218,7 @@ AnswerBody: TypeAlias = (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a request ended. It takes effect at the ``now`` of its turn; ``text`` is the exchange's own message.
+    """The answer to a request. It takes effect at the ``now`` of its turn; ``text`` is the exchange's own message.
     ``status`` 401 means that the account's key is not accepted.
 
     ``body`` is a tuple of reports for a listing, an `OrderAck` for a create, a tuple of `OrderAck` in request order

@@ -18,7 +18,7 @@ __all__ = [
     "fixed_length",
 ]
 
-#: every resolution the exchange serves, shortest first
+#: every resolution that the exchange serves, shortest first
 RESOLUTIONS = ("1m", "5m", "15m", "30m", "1h", "3h", "4h", "6h", "12h", "1d", "1w", "1M")
 
 _UNIT = {"m": NS_PER_MINUTE, "h": NS_PER_HOUR, "d": NS_PER_DAY, "w": 7 * NS_PER_DAY}
@@ -34,7 +34,7 @@ def check_resolution(text: str) -> str:
 
 
 def fixed_length(resolution: str) -> Nanos | None:
-    """Length of a bucket in nanoseconds, or None for months, which vary."""
+    """Return the length of a bucket in nanoseconds, or None for months, which vary."""
     if resolution == "1M":
         return None
     match = _TEXT.match(resolution)
@@ -44,7 +44,7 @@ def fixed_length(resolution: str) -> Nanos | None:
 
 
 def bucket_start(time: Nanos, resolution: str) -> Nanos:
-    """Start of the bucket that contains ``time``."""
+    """Return the start of the bucket that contains ``time``."""
     length = fixed_length(resolution)
     if length is None:
         moment = datetime.fromtimestamp(time // NS_PER_S, UTC)
@@ -54,7 +54,7 @@ def bucket_start(time: Nanos, resolution: str) -> Nanos:
 
 
 def bucket_end(start: Nanos, resolution: str) -> Nanos:
-    """End of the bucket that starts at ``start``: the start of the next bucket."""
+    """Return the end of the bucket that starts at ``start``, which is the start of the next bucket."""
     length = fixed_length(resolution)
     if length is not None:
         return start + length

@@ -7,7 +7,7 @@ of a single day, is None and never NaN, because JSON has no NaN.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -17,26 +17,38 @@ from botkit.model.orders import Order, OrderSpec
 from botkit.model.pairs import Pair
 
 __all__ = [
+    "MARKOUTS_S",
     "SUMMARY_KEYS",
     "BacktestResult",
+    "Benchmark",
     "Caution",
+    "ClosedTrade",
     "Curve",
     "DataDescription",
     "DayRow",
     "Drawdown",
     "EndpointUse",
     "Figure",
+    "FillMark",
     "FillRow",
     "IndicatorLine",
+    "MakerRow",
+    "OpenLot",
     "OrderRow",
     "PositionRow",
     "PriceCandles",
     "QueueReading",
     "RouterUse",
     "StrategyRow",
+    "TradeFigures",
+    "TradeKind",
 ]
 
 Figure: TypeAlias = float | int | str | None
+TradeKind: TypeAlias = Literal["long", "short", "loop"]
+
+#: seconds after a fill at which the middle price is looked at again
+MARKOUTS_S = (1, 10, 60)
 
 #: the figures in every summary, in the order they are written; more may follow
 SUMMARY_KEYS = (
@@ -68,7 +80,7 @@ SUMMARY_KEYS = (
 
 
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
-    """One order at the end of a run: what was requested and what came of it. ``sent`` is 0 if it was never sent."""
+    """One order at the end of a run: the request and its outcome. ``sent`` is 0 if it was never sent."""
 
     spec: OrderSpec
     sent: Nanos
@@ -81,7 +93,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """The row for an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
+        """Return the row for an order in its current state. (``_value_`` returns ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -115,7 +127,7 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, fill: Fill, value: float, fee_value: float) -> FillRow:
-        """The row for a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
+        """Return the row for a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
         order = fill.order
         return cls(
             fill.time,
@@ -134,6 +146,126 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
             fee_value,
             order.tag,
         )
+
+
+class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """One trade: the part of a strategy's position in a pair that one order closed, or a loop through several pairs.
+
+    Money is in ``currency``: the pair's quote currency, or the currency in which a loop begins and ends.
+    ``entry_units`` and ``exit_units`` are values at the fills' prices, before fees; ``pnl_units`` is the profit after
+    the fees of both sides, and ``pnl`` the same in the valuation currency, at the rate of the exit.
+    """
+
+    strategy: str
+    #: the pair, or the pairs of a loop's legs in order
+    pairs: tuple[Pair, ...]
+    kind: TradeKind
+    currency: str
+    opened: Nanos
+    closed: Nanos
+    #: the base currency closed, net of fees taken in it; for a loop, the money spent
+    units: int
+    entry_units: int
+    exit_units: int
+    fee_units: int
+    pnl_units: int
+    pnl: float
+    #: True if it sold coins that were handed over, not bought, so that it counts in no win rate
+    is_given: bool = False
+    entry_tag: str = ""
+    exit_tag: str = ""
+    exit_reason: str = "signal"
+    #: the order that closed it
+    client_id: int = 0
+    #: changes of the holding over time: (time, base units added, quote units received, before fees)
+    steps: tuple[tuple[Nanos, int, int], ...] = ()
+    #: the worst and the best result before the exit, as fractions of the entry value; None if unknown
+    mae: float | None = None
+    mfe: float | None = None
+
+    @property
+    def return_(self) -> float | None:
+        """``pnl`` as a fraction of the entry value."""
+        return self.pnl_units / self.entry_units if self.entry_units else None
+
+    @property
+    def pair_text(self) -> str:
+        """The pair's name, or a loop's legs: ``btc_twd > btc_usdt > usdt_twd``."""
+        return " > ".join(self.pairs)
+
+
+class FillMark(msgspec.Struct, frozen=True, gc=False):
+    """The middle of the book at a fill, and `MARKOUTS_S` seconds after it; None where it was not known."""
+
+    mid: float | None = None
+    after: tuple[float | None, ...] = (None,) * len(MARKOUTS_S)
+
+
+class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy's resting orders in a pair earned on the spread. Figures are weighted by the fills' values.
+
+    Basis points are of the fill's price, and positive when good for the strategy; None without a middle price.
+    """
+
+    strategy: str
+    pair: Pair
+    #: fills as maker, and their value in the valuation currency
+    fills: int
+    value: float
+    #: the value of maker fills as a share of the value of all of the strategy's fills in the pair
+    share: float
+    #: how far the fills were from the middle at their time
+    spread_bps: float | None
+    #: how far they were from the middle `MARKOUTS_S` seconds later
+    markouts_bps: tuple[float | None, ...]
+    fee_bps: float
+    #: base currency held beyond what was handed over, over the whole run: least, most, and the average over time
+    inventory_least: float
+    inventory_most: float
+    inventory_average: float
+
+
+class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of some trades. Money is in the valuation currency; a figure is None if there is no trade for it."""
+
+    count: int
+    wins: int
+    gross_profit: float
+    gross_loss: float
+    average_return: float | None = None
+    best_return: float | None = None
+    worst_return: float | None = None
+    average_holding_s: float | None = None
+    longest_holding_s: float | None = None
+
+    @property
+    def win_rate(self) -> float | None:
+        """Share of trades with a profit."""
+        return self.wins / self.count if self.count else None
+
+    @property
+    def profit_factor(self) -> float | None:
+        """Gross profit / gross loss; None without a losing trade."""
+        return self.gross_profit / self.gross_loss if self.gross_loss > 0 else None
+
+    @property
+    def expectancy(self) -> float | None:
+        """The mean profit of a trade."""
+        return (self.gross_profit - self.gross_loss) / self.count if self.count else None
+
+
+class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Base currency that a strategy held at the end: bought (positive units) or sold short (negative).
+
+    ``cost_units`` is its cost in quote currency, fees included; negative for the proceeds of a short sale.
+    """
+
+    strategy: str
+    pair: Pair
+    opened: Nanos
+    units: int
+    cost_units: int
+    is_given: bool = False
 
 
 class Curve(msgspec.Struct):
@@ -170,14 +302,14 @@ class IndicatorLine(msgspec.Struct):
     pane: str
     times: list[Nanos]
     values: list[float]
-    #: which of an indicator's values this is, such as "upper" for Bollinger bands
+    #: the name of the indicator's value, such as "upper" for Bollinger bands
     field: str = ""
 
 
 class Drawdown(msgspec.Struct, frozen=True):
-    """The largest fall in equity from an earlier peak, as a ``fraction`` of the peak, with its times.
+    """A fall in equity from a peak, as a ``fraction`` of the peak, with its times.
 
-    ``recovered`` is when equity first reached the peak again; None if it never did.
+    ``peak_time`` is the last moment at the peak; ``recovered`` is the time when equity first reached it again, or None.
     """
 
     fraction: float = 0.0
@@ -216,6 +348,8 @@ class StrategyRow(msgspec.Struct, kw_only=True):
 
     name: str
     use: str = ""
+    #: parameters in force, defaults included, as plain JSON values
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
     orders: int = 0
     fills: int = 0
     refused: int = 0
@@ -231,11 +365,11 @@ class StrategyRow(msgspec.Struct, kw_only=True):
     positions: list[PositionRow] = msgspec.field(default_factory=list)
     skips: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    stopped: str = ""  # why it stopped early, with the last line of the traceback
+    stopped: str = ""  # the reason why it stopped early, with the last line of the traceback
 
 
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
-    """How the router used one endpoint.
+    """The router's use of one endpoint.
 
     ``peak_use`` is the highest use of any of its windows, as a fraction of the documented ``limit`` (such as "1,200 in
     60 s per account"). Waits are in milliseconds and cover only orders that had to wait.
@@ -254,7 +388,7 @@ class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouterUse(msgspec.Struct, kw_only=True):
-    """How the router behaved during a run: how many orders waited for a slot, how long, and where."""
+    """The router's figures for a run: how many orders waited for a slot, how long, and where."""
 
     endpoints: list[EndpointUse] = msgspec.field(default_factory=list)
     orders_delayed: int = 0
@@ -286,10 +420,21 @@ class QueueReading(msgspec.Struct, kw_only=True):
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """Something the reader must know before trusting the result. ``grave`` cautions are shown in red."""
+    """A fact that the reader must know before trusting the result. ``grave`` cautions are shown in red."""
 
     text: str
     grave: bool = True
+
+
+class Benchmark(msgspec.Struct, kw_only=True):
+    """What the opening equity would have become without the strategies, to compare a run with."""
+
+    name: str
+    equity: Curve
+    days: list[DayRow]
+    return_: float | None
+    max_drawdown: float
+    sharpe: float | None
 
 
 class BacktestResult(msgspec.Struct, kw_only=True):
@@ -307,11 +452,21 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     data: DataDescription
     config_text: str = ""
     days: list[DayRow] = msgspec.field(default_factory=list)
+    benchmark: Benchmark | None = None
     strategies: list[StrategyRow] = msgspec.field(default_factory=list)
     strategy_days: dict[str, list[DayRow]] = msgspec.field(default_factory=dict)
     strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
+    trades: list[ClosedTrade] = msgspec.field(default_factory=list)
+    #: by what the trades are grouped (such as "exit_reason") and by group
+    groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
+    #: one for each fill; empty without order books
+    marks: list[FillMark] = msgspec.field(default_factory=list)
+    makers: list[MakerRow] = msgspec.field(default_factory=list)
+    open_lots: list[OpenLot] = msgspec.field(default_factory=list)
+    #: the deepest falls of equity below a peak, starting with the deepest
+    drawdowns: list[Drawdown] = msgspec.field(default_factory=list)
     prices: list[PriceCandles] = msgspec.field(default_factory=list)
     indicators: list[IndicatorLine] = msgspec.field(default_factory=list)
     router: RouterUse = msgspec.field(default_factory=RouterUse)
@@ -322,4 +477,5 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     #: money that belonged to no strategy at the end, in units by currency; not included in any figure
     unassigned: dict[str, int] = msgspec.field(default_factory=dict)
     versions: dict[str, str] = msgspec.field(default_factory=dict)
-    extra: dict[str, Any] = msgspec.field(default_factory=dict)  # for plugins' sections; botkit does not read it
+    # data for plugins' sections, which botkit does not read
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)

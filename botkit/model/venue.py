@@ -1,4 +1,4 @@
-"""A simulated exchange from the outside: market data and requests in, timed events and answers out."""
+"""The interface of a simulated exchange: it takes market data and requests, and returns timed events and answers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from botkit.model.requests import Answer, Request
 
 
 class Published(Protocol):
-    """Something that became known to one account, or to everybody if ``account`` is None."""
+    """News that became known to one account, or to everybody if ``account`` is None."""
 
     @property
     def account(self) -> str | None:
-        """The account concerned."""
+        """The account that the news concerns."""
         ...
 
     @property
     def events(self) -> Sequence[Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade]:
-        """One event, or everything that a match did to one account."""
+        """One event, or all effects of a match on one account."""
         ...
 
 
 class Venue(Protocol):
-    """Matches requests against the market data it is given. It reads no clock: `advance` moves its time."""
+    """Matches requests against the market data it is given. It reads no clock; `advance` moves its time."""
 
     def load(self, columns: MarketColumns) -> None:
         """Add the next rows of market data. Raises ValueError for rows older than those already loaded."""
@@ -37,11 +37,11 @@ class Venue(Protocol):
         ...
 
     def advance(self, to: Nanos) -> Sequence[Published]:
-        """Process everything up to and including ``to``; return what became known by then, in order."""
+        """Process everything up to and including ``to``. Returns the news that became known by then, in order."""
         ...
 
     def next_at(self) -> Nanos | None:
-        """The earliest time at which something may become known; None if only new input can cause it."""
+        """Return the earliest time at which news may become known, or None if only new input can cause any."""
         ...
 
 

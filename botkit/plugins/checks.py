@@ -1,7 +1,7 @@
 """Reports plugin and strategy mistakes that would otherwise pass silently: misspelt hooks, missing markers, wrong
 arguments.
 
-Pluggy calls what matches and ignores the rest, so a misspelt callback would simply never run.
+Pluggy calls the names that match and ignores the rest, so a misspelt callback would simply never run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MARK = "botkit_impl"
 def check_plugin(name: str, thing: Any, file: str) -> None:
     """Refuse functions that look like hook implementations but are not valid ones. Raises PluginError."""
     for attribute in dir(thing):
-        # a plugin's attributes may be anything; only functions are examined
+        # a plugin's attributes may be of any type, but only functions are examined
         function = inspect.getattr_static(thing, attribute, None)
         if isinstance(function, (staticmethod, classmethod)):
             function = function.__func__
@@ -85,8 +85,8 @@ def check_event_methods(cls: type, file: str) -> None:
 
 
 def check_hidden_names(cls: type, file: str) -> None:
-    """Refuse a strategy's methods and attributes that would replace something every strategy has: its own ``close``
-    would silently replace the order call. Parameters are checked where they are read.
+    """Refuse a strategy's methods and attributes that would replace something that every strategy has: its own
+    ``close`` would silently replace the order method. Parameters are checked where they are read.
 
     Raises PluginError with the method's line. ``file`` is used if the line is not known.
     """
@@ -102,8 +102,8 @@ def check_hidden_names(cls: type, file: str) -> None:
                 continue
             if hasattr(base, name) or name in vars(base).get("__annotations__", {}):
                 raise PluginError(
-                    f"{_line(value, file)}: `{name}` of the strategy `{cls.__name__}` would hide what every strategy "
-                    "has under that name; rename it"
+                    f"{_line(value, file)}: `{name}` of the strategy `{cls.__name__}` would hide an attribute that "
+                    "every strategy has; rename it"
                 )
 
 

@@ -37,7 +37,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def built_in(plugins: Iterable[tuple[str, Any]]) -> Iterator[Candidate]:
-    """The plugins that ship with botkit, already imported."""
+    """Yield the plugins that ship with botkit, already imported."""
     for name, thing in plugins:
         yield Candidate(name=name, origin="built-in", file=file_of(thing), load=partial(_itself, thing))
 
@@ -47,7 +47,7 @@ def _itself(thing: Any) -> Any:
 
 
 def entry_points(environ_load: str | None) -> Iterator[Candidate]:
-    """Installed plugins, sorted by distribution and name.
+    """Find installed plugins, sorted by distribution and name.
 
     ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all, a comma-separated list only those named.
     """
@@ -77,13 +77,15 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Plugin files in folders (sorted; names starting with _ are ignored) and single files, each real file once."""
+    """Find plugin files in folders (sorted; names starting with _ or with ., as editors leave them, are ignored) and
+    single files, each real file once.
+    """
     seen: set[Path] = set()
     for folder in folders:
         if not folder.exists():
             raise PluginError(f"{folder}: this plugin folder does not exist; fix `plugins:`, or create the folder")
         if folder.is_dir():
-            files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_") and file.is_file())
+            files = [file for file in _python_files(folder) if not file.name.startswith("_") and file.is_file()]
         elif folder.suffix == ".py":
             files = [folder]
         else:
@@ -95,13 +97,18 @@ def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
                 yield Candidate(name=file.stem, origin="folder", file=str(file), load=partial(import_file, file))
 
 
+def _python_files(folder: Path) -> list[Path]:
+    """List a folder's visible .py files, sorted."""
+    return sorted(file for file in folder.glob("*.py") if not file.name.startswith("."))
+
+
 def check_own(folder: Path) -> None:
-    """Refuse a plugin folder that the configuration does not name and to which others can write: its files would be
-    run. Raises PluginError. On systems without POSIX permissions, every folder passes.
+    """Refuse a plugin folder that the configuration does not name and that others can write to, because its files would
+    be run. Raises PluginError. On systems without POSIX permissions, every folder passes.
     """
     if os.name != "posix":
         return
-    for path in (folder, *sorted(folder.glob("*.py"))):
+    for path in (folder, *_python_files(folder)):
         found = path.stat()
         if found.st_uid not in (os.geteuid(), 0):
             why, mend = f"belongs to another user ({found.st_uid})", "check its contents"
@@ -113,7 +120,7 @@ def check_own(folder: Path) -> None:
 
 
 def _is_own_group(gid: int) -> bool:
-    """True if the group belongs to the user alone, as on systems that create one group per user."""
+    """Return True if the group belongs to the user alone, as on systems that create one group per user."""
     import grp
     import pwd
 
@@ -125,7 +132,7 @@ def _is_own_group(gid: int) -> bool:
 
 
 def modules(names: Sequence[str]) -> Iterator[Candidate]:
-    """Dotted modules, in the configuration's order."""
+    """Find dotted modules, in the configuration's order."""
     for name in dict.fromkeys(names):
         yield Candidate(name=name, origin="module", file=name, load=partial(importlib.import_module, name))
 
@@ -134,7 +141,7 @@ _imported: dict[Path, tuple[bytes, ModuleType]] = {}
 
 
 def import_file(file: Path) -> ModuleType:
-    """Import a plugin's file under a module name of its own; it is imported again only if its text changes.
+    """Import a plugin's file under its own module name. It is imported again only if its text changes.
 
     This bypasses the import system's cache of compiled files, which compares whole seconds and sizes and would run the
     old text of a file that was edited quickly.
@@ -151,7 +158,7 @@ def import_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     code = compile(text, str(real), "exec", dont_inherit=True)
     before = sys.modules.get(name)
-    sys.modules[name] = module  # annotations and pickles look up their module there
+    sys.modules[name] = module  # annotations and pickles look their module up there
     try:
         exec(code, module.__dict__)
     except BaseException:
@@ -179,7 +186,7 @@ def import_candidate(candidate: Candidate) -> Any:
 
 
 def error_place(error: BaseException, file: str) -> str:
-    """``file:line`` of the error's last frame in ``file``, or of its syntax error."""
+    """Return ``file:line`` of the error's last frame in ``file``, or of its syntax error."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno or 1}"
     real = str(Path(file).resolve()) if file.endswith(".py") else ""
@@ -196,7 +203,7 @@ def error_place(error: BaseException, file: str) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """The error on one line."""
+    """Return the error on one line."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     text = " ".join(str(error).split())
@@ -206,7 +213,7 @@ def in_words(error: BaseException) -> str:
 
 
 def file_of(thing: Any) -> str:
-    """The file of a module, class or object; its name if it has no file."""
+    """Return the file of a module, class or object, or its name if it has no file."""
     if isinstance(thing, ModuleType):
         return getattr(thing, "__file__", None) or thing.__name__
     module = sys.modules.get(getattr(thing, "__module__", None) or type(thing).__module__)
@@ -214,7 +221,7 @@ def file_of(thing: Any) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A suggestion, or the list of known words."""
+    """Return a suggestion, or the list of known words."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:

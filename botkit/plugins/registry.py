@@ -1,4 +1,4 @@
-"""What the loaded plugins offer, and calls to their hooks."""
+"""Holds the objects that loaded plugins offer, and calls their hooks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.plugins import discovery
 from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_hidden_names, check_plugin
 from botkit.plugins.discovery import Candidate, Origin, did_you_mean, error_place, file_of, import_candidate, in_words
 
-#: what can be registered by name -> the hook that registers it
+#: kind of object that can be registered by name -> the hook that registers it
 KINDS = {
     "strategies": "botkit_register_strategies",
     "exchanges": "botkit_register_exchanges",
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """Something that a plugin offers under a name."""
+    """An object that a plugin offers under a name."""
 
     name: str
     thing: Any
@@ -60,7 +60,7 @@ class BotPluginManager(pluggy.PluginManager):
     """
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        """For plugins, pluggy's own rule; for a strategy, only its own ``on_*`` methods."""
+        """Apply pluggy's own rule to plugins; for a strategy, accept only its own ``on_*`` methods."""
         if is_strategy(plugin):
             if name not in EVENTS or not _overrides(type(plugin), name):
                 return None
@@ -71,7 +71,7 @@ class BotPluginManager(pluggy.PluginManager):
 
 
 class Plugins:
-    """The loaded plugins and what they offer: one registry per kind, by name, in order of registration."""
+    """The loaded plugins and the objects that they offer: one registry per kind, by name, in order of registration."""
 
     def __init__(self) -> None:
         self.manager = BotPluginManager("botkit")
@@ -101,7 +101,7 @@ class Plugins:
             )
         thing = import_candidate(candidate)
         if self.manager.is_registered(thing):
-            return  # the same module found twice, such as by an entry point and by `plugins:`
+            return  # the same module was found twice, for example by an entry point and by `plugins:`
         file = candidate.file if candidate.origin == "folder" else file_of(thing)
         check_plugin(candidate.name, thing, file)
         try:
@@ -133,7 +133,7 @@ class Plugins:
         def register(name: str, thing: Any, /) -> None:
             if not isinstance(name, str) or not _NAME.match(name):
                 raise PluginError(
-                    f"{plugin.file}: the plugin `{plugin.name}` offers a {what} under {name!r}; "
+                    f"{plugin.file}: the plugin `{plugin.name}` offers a {what} under {_spelled(name)}; "
                     "a name may contain letters, digits, - and _"
                 )
             if name in registry:
@@ -163,7 +163,9 @@ class Plugins:
     # -- using ----------------------------------------------------------------------------------------------------
 
     def pick(self, kind: str, name: str, where: str = "") -> Registration:
-        """What is registered under a name. Raises PluginError with a suggestion; ``where`` is ``file:line``."""
+        """Return the object that is registered under a name. Raises PluginError with a suggestion; ``where`` is
+        ``file:line``.
+        """
         registry: dict[str, Registration] = getattr(self, kind)
         found = registry.get(name)
         if found is not None:
@@ -180,7 +182,7 @@ class Plugins:
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
 
     def _unoffered(self, name: str) -> str | None:
-        """The remedy if a plugin's file defines this strategy class without registering it; otherwise None."""
+        """Return the remedy if a plugin's file defines this strategy class without registering it, otherwise None."""
         offered = {registration.thing for registration in self.strategies.values()}
         found: dict[str, tuple[type, str]] = {}
         for plugin in self.loaded:
@@ -201,11 +203,11 @@ class Plugins:
         )
 
     def report_sections(self, result: Any) -> list[ReportSection]:
-        """The sections that plugins add to a report. Raises PluginError naming the plugin that failed."""
+        """Return the sections that plugins add to a report. Raises PluginError naming the plugin that failed."""
         return [section for _, call in self._each("botkit_report_sections") for section in _first(call(result=result))]
 
     def metrics(self, snapshot: dict[str, float]) -> dict[str, float]:
-        """The metrics that plugins add."""
+        """Return the metrics that plugins add."""
         added: dict[str, float] = {}
         for _, call in self._each("botkit_metrics"):
             for figures in call(snapshot=dict(snapshot)):
@@ -218,7 +220,7 @@ class Plugins:
             call(group=group)
 
     def _each(self, hook: str) -> Iterator[tuple[LoadedPlugin, Callable[..., Any]]]:
-        """The plugins that implement a hook, in loading order, each with a function that calls only that plugin.
+        """Yield the plugins that implement a hook, in loading order, each with a function that calls only that plugin.
 
         Wrappers from other plugins surround each call.
         """
@@ -250,7 +252,7 @@ class Plugins:
         call.
         """
         assert is_strategy(strategy), strategy
-        assert not self._calls, "strategies are registered before calls are resolved"
+        assert not self._calls, "strategies must be registered before calls are resolved"
         self.manager.register(strategy, name=f"strategy:{name}")
         self._instances.append(strategy)
 
@@ -262,11 +264,11 @@ class Plugins:
         self._calls.clear()
 
     def has_wrappers(self, hook: str) -> bool:
-        """True if a plugin wraps an event, so that its calls go through pluggy."""
+        """Return True if a plugin wraps an event, so that its calls go through pluggy."""
         return any(impl.wrapper or impl.hookwrapper for impl in getattr(self.manager.hook, hook).get_hookimpls())
 
     def call_through(self, hook: str, strategy: Any) -> Callable[..., Any]:
-        """A function that takes the event's positional arguments and runs the wrappers around this strategy's
+        """Return a function that takes the event's positional arguments and runs the wrappers around this strategy's
         callback.
         """
         others = [instance for instance in self._instances if instance is not strategy]
@@ -280,7 +282,9 @@ class Plugins:
         return call
 
     def callbacks(self, strategy: Any, hook: str) -> Callable[..., Any] | None:
-        """`call_through` if a plugin wraps the event; otherwise None, and the engine calls the method itself."""
+        """Return `call_through` if a plugin wraps the event. Otherwise return None, and the engine calls the method
+        itself.
+        """
         key = (id(strategy), hook)
         try:
             return self._calls[key]
@@ -292,7 +296,9 @@ class Plugins:
     # -- describing -----------------------------------------------------------------------------------------------
 
     def describe(self) -> list[dict[str, Any]]:
-        """One row per plugin: name, origin, file, distribution, version, hooks, offers (kind -> names), blocked."""
+        """Return one row per plugin: name, origin, file, distribution, version, hooks, offers (kind -> names) and
+        blocked.
+        """
         rows = []
         for plugin in self.loaded:
             callers = self.manager.get_hookcallers(plugin.thing) or []
@@ -306,7 +312,7 @@ class Plugins:
 
     @staticmethod
     def describe_hooks() -> list[dict[str, str]]:
-        """One row per hook: name, signature, text (its docstring)."""
+        """Return one row per hook: name, signature, text (its docstring)."""
         rows = []
         for name in HOOKS:
             function = getattr(hookspecs, name)
@@ -349,25 +355,34 @@ def load_plugins(
 
 
 def is_strategy(thing: Any) -> bool:
-    """True if an object is a strategy instance, recognised by a marker attribute because nothing here imports the
-    engine.
+    """Return True if an object is a strategy instance, recognised by a marker attribute because nothing here imports
+    the engine.
     """
     return not isinstance(thing, (type, ModuleType)) and getattr(type(thing), "__botkit_strategy__", False) is True
 
 
 def _overrides(cls: type, name: str) -> bool:
-    """True if a class overrides the base's method, which does nothing."""
+    """Return True if a class overrides the base's method, which does nothing."""
     for owner in cls.__mro__:
         if name in vars(owner):
             return "__botkit_strategy__" not in vars(owner)
     return False
 
 
+def _spelled(thing: Any) -> str:
+    """What a user passed, without the names that botkit gives to modules of plugin folders."""
+    if isinstance(thing, type):
+        return f"the class {thing.__qualname__}"
+    if isinstance(thing, (str, int, float, type(None))):
+        return repr(thing)
+    return f"an object of the class {type(thing).__qualname__}"
+
+
 def _check_strategy(name: str, thing: Any, plugin: LoadedPlugin) -> None:
     if not isinstance(thing, type) or getattr(thing, "__botkit_strategy__", False) is not True:
         raise PluginError(
             f"{plugin.file}: the strategy `{name}` of the plugin `{plugin.name}` must be a class derived from "
-            f"botkit.Strategy, not {thing!r}"
+            f"botkit.Strategy, not {_spelled(thing)}"
         )
     check_event_methods(thing, plugin.file)
     check_hidden_names(thing, plugin.file)

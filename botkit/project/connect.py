@@ -13,15 +13,26 @@ from botkit.project.project import Project
 
 
 def market_key(project: Project, address: object) -> Hashable:
-    """What must be equal for two bots to share a connection. Adapters count in lots, so these must be equal as well."""
+    """Return what must be equal for two bots to share a connection. Adapters count in lots, so lot sizes must be equal
+    too.
+    """
     config = project.config
     return address, config.exchange.name, repr(config.exchange.options), repr(config.amount_step)
 
 
 def connect(
-    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
+    project: Project,
+    account: Any,
+    rest: str | None,
+    ws: str | None,
+    clock: DriverClock,
+    *,
+    random: Random,
+    **more: Any,
 ) -> Adapter:
-    """Return an adapter for the configuration's exchange, not yet open. ``more`` are further options for its plugin."""
+    """Return an adapter, not yet open, for the configuration's exchange. ``random`` and ``clock`` are those of the
+    machine; ``more`` are further options for the exchange's plugin.
+    """
     found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
     exchange: Exchange = found.thing
     return exchange.connect(
@@ -32,7 +43,7 @@ def connect(
             "ws": ws,
             "clock": clock,
             "speed": clock.speed,
-            "random": Random(),
+            "random": random,
             "pairs": project.pairs,
             **more,
         }

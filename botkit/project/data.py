@@ -1,4 +1,4 @@
-"""The recorded data for a configuration's backtest, and its time span."""
+"""Finds the recorded data for a configuration's backtest, and its time span."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.tape.feed import Feed, FeedSource, FileSource, OneKind, TapeSource, 
 
 
 def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float = 0) -> Feed:
-    """A configuration's recorded data as one feed. Raises DataError or ConfigError."""
+    """Open a configuration's recorded data as one feed. Raises DataError or ConfigError."""
     formats = tape_formats(project.plugins)
     opened: list[FeedSource] = []
     wanted = [str(pair) for pair in project.bot_pairs()]
@@ -49,7 +49,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
 
 
 def backtest_feed(project: Project, data: Path | None) -> Feed:
-    """The data for a backtest: ``data`` from the command line, or else what the configuration names.
+    """Open the data for a backtest: ``data`` from the command line, or else what the configuration names.
 
     Raises DataError or ConfigError.
     """
@@ -60,19 +60,19 @@ def backtest_feed(project: Project, data: Path | None) -> Feed:
             raise ConfigError(f"--data {data}: there is no such file or folder; check the path")
         sources = (DataSource(path=data),)
     if not sources:
-        raise project.loaded.error("backtest", "there is no data to run on; add `data: PATH`, or use --data PATH")
+        raise project.loaded.error("backtest", "there is no data to run on; add `data: PATH` here, or use --data PATH")
     return open_feed(project, sources, feed_ms=float(section.latency.feed_ms))
 
 
 def pairs_with_data(project: Project, feed: Feed) -> dict[str, Pair]:
-    """The pairs that strategies name, and those in the data."""
+    """Return the pairs that strategies name, together with those in the data."""
     named = [str(pair) for pair in project.bot_pairs()]
     read = {stream.pair for stream in feed.streams}
     return {name: project.pairs[name] for name in dict.fromkeys([*named, *(p for p in project.pairs if p in read)])}
 
 
 def one_tape(project: Project) -> Path:
-    """The backtest's single tape, which an emulator can serve. Raises ConfigError."""
+    """Return the backtest's single tape, which an emulator can serve. Raises ConfigError."""
     sources = project.config.backtest.data
     if len(sources) == 1 and sources[0].path.is_dir():
         return sources[0].path
@@ -80,7 +80,7 @@ def one_tape(project: Project) -> Path:
 
 
 def emulator_tape(project: Project) -> Path | None:
-    """The tape that the emulator plays; None for the synthetic market."""
+    """Return the tape that the emulator plays, or None for the synthetic market."""
     market = project.config.emulator.market
     if market == "synthetic":
         return None
@@ -89,7 +89,7 @@ def emulator_tape(project: Project) -> Path | None:
 
 
 def asked_span(project: Project, start: str | None, end: str | None) -> tuple[Nanos | None, Nanos | None]:
-    """The span of a backtest: from the command line, or else from the configuration. Raises ConfigError."""
+    """Return the span of a backtest: from the command line, or else from the configuration. Raises ConfigError."""
     zone, section = project.config.zone, project.config.backtest
     begin, until = section.span(zone)
     if start is not None:

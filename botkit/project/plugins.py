@@ -18,7 +18,7 @@ from botkit.plugins.discovery import check_own, did_you_mean
 from botkit.sim import plugin as sim_plugin
 from botkit.tape import plugin as tape_plugin
 
-#: plugins that ship with botkit, in the order in which they are called. Never strategies.
+#: plugins that ship with botkit, in the order in which they are called; strategies are never among them
 BUILT_IN: tuple[tuple[str, Any], ...] = (
     ("botkit.risk", engine_plugin),
     ("botkit.sim", sim_plugin),
@@ -28,20 +28,24 @@ BUILT_IN: tuple[tuple[str, Any], ...] = (
 )
 
 
-def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool = False) -> Plugins:
+def assemble_plugins(
+    loaded: LoadedConfig | None = None, *, installed_only: bool = False, also: Sequence[tuple[str, Any]] = ()
+) -> Plugins:
     """Load a configuration's plugins; without one, the built-in and installed plugins and those in ./strategies.
 
-    ``installed_only`` leaves out ./strategies: showing help should not run files that the user did not name.
+    ``installed_only`` leaves out ./strategies: showing help should not run files that the user did not name. ``also``
+    are plugins that exist as objects, such as a class from a notebook: (name, object).
     """
     environ_load = os.environ.get("BOTKIT_LOAD_PLUGINS")
+    builtin = (*BUILT_IN, *also)
     if loaded is None:
         default = Path("strategies")
         folders: Sequence[Path] = (default,) if default.is_dir() and not installed_only else ()
         for folder in folders:
             check_own(folder)
-        return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
+        return load_plugins(folders=folders, environ_load=environ_load, builtin=builtin)
     _check_modules(loaded)
-    if loaded.config.plugins is None:  # nobody named this folder: it is in the current directory
+    if loaded.config.plugins is None:  # nobody named this folder, which just happens to be in the current directory
         for folder in loaded.plugin_folders:
             check_own(folder)
     return load_plugins(
@@ -49,12 +53,12 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         modules=loaded.plugin_modules,
         block=loaded.config.block,
         environ_load=environ_load,
-        builtin=BUILT_IN,
+        builtin=builtin,
     )
 
 
 def _check_modules(loaded: LoadedConfig) -> None:
-    """Check that each bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError if not."""
+    """Raise ConfigError unless each bare word under ``plugins:`` is a folder or an installed module."""
     for index, place in enumerate(loaded.config.plugins or ()):
         top = (place.module or "").partition(".")[0]
         if not top or find_spec(top) is not None:
@@ -69,5 +73,5 @@ def _check_modules(loaded: LoadedConfig) -> None:
 
 
 def tape_formats(plugins: Plugins) -> dict[str, TapeFormat]:
-    """The data formats by name."""
+    """Return the data formats by name."""
     return {name: registration.thing for name, registration in plugins.tape_formats.items()}

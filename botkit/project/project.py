@@ -1,12 +1,13 @@
-"""What a configuration means: the strategies, risk rules and models built from it, and the exchange it names."""
+"""Builds what a configuration describes: the strategies, risk rules and models, and the exchange that it names."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from botkit.config.load import LoadedConfig, load_config
+from botkit.config.load import LoadedConfig, load_config, with_parameters
 from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
@@ -34,20 +35,53 @@ class Project:
     @classmethod
     def load(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
         """Read a configuration, load its plugins and check everything that needs no data. Raises ConfigError."""
-        loaded = load_config(path, overrides=overrides)
-        plugins = assemble_plugins(loaded)
+        return cls.of(load_config(path, overrides=overrides))
+
+    @classmethod
+    def of(cls, loaded: LoadedConfig, *, also: Sequence[tuple[str, Any]] = ()) -> Project:
+        """Load a configuration's plugins, and ``also`` those given as (name, object), and check everything that needs
+        no data. Raises ConfigError.
+        """
+        plugins = assemble_plugins(loaded, also=also)
         facts = exchange_facts(loaded, plugins)
         project = cls(loaded, plugins, facts)
         project.specs()
         project.bot_rules()
+        project.check_currencies()
+        return project
+
+    def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
+        """Return the same project with other parameters: strategy -> name -> value. Raises ConfigError.
+
+        It shares the plugins, so bots of both must not be assembled at the same time.
+        """
+        project = Project(with_parameters(self.loaded, parameters), self.plugins, self.facts)
+        project.pairs = self.pairs
+        project.specs()
         return project
 
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
         """Use the pairs that the exchange currently lists, with the configuration's amount steps. Raises ConfigError if
-        a strategy's pair is gone.
+        it no longer lists a strategy's pair.
         """
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
+
+    def check_currencies(self) -> None:
+        """Check that every currency of a balance or reserve is the exchange's: a reserve under a misspelt name would
+        protect nothing. Raises ConfigError.
+        """
+        known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
+        for place, amounts in (
+            ("reserve", self.config.reserve),
+            ("backtest.balances", self.config.backtest.balances),
+            ("emulator.balances", self.config.emulator.balances),
+        ):
+            for currency in amounts or ():
+                if currency not in known:
+                    near = difflib.get_close_matches(currency, sorted(known), n=1)
+                    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+                    raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
 
     def check_money(self) -> None:
         """Check that ``backtest: balances:`` covers the strategies' capital and the reserve. Raises ConfigError."""
@@ -62,7 +96,7 @@ class Project:
     # -- strategies -----------------------------------------------------------------------------------------------
 
     def specs(self) -> list[StrategySpec]:
-        """New instances of the configuration's strategies, in order, with their validated parameters."""
+        """Return new instances of the configuration's strategies, in order, with their validated parameters."""
         specs = []
         for index, strategy in enumerate(self.config.strategies):
             place = f"strategies.{index}"
@@ -76,13 +110,13 @@ class Project:
             except Exception as error:
                 raise PluginError(
                     f"{registration.file}: the strategy `{strategy.use}` cannot be created: {error!r}; "
-                    "a strategy's __init__ takes no arguments; parameters are set afterwards"
+                    "its __init__ must take no arguments, since parameters are set afterwards"
                 ) from error
             specs.append(StrategySpec(strategy.label, instance, values))
         return specs
 
     def bot_pairs(self) -> list[Pair]:
-        """The pairs that strategies name in their parameters, in the configuration's order."""
+        """Return the pairs that strategies name in their parameters, in the configuration's order."""
         found: dict[str, Pair] = {}
         for spec in self.specs():
             for pair in pairs_of(spec):
@@ -90,11 +124,13 @@ class Project:
         return list(found.values())
 
     def priced_pairs(self) -> dict[str, Pair]:
-        """The pairs that the bot trades, and those that it needs for valuation."""
+        """Return the pairs that the bot trades, and those that it needs for valuation."""
         return {str(pair): pair for pair in (*self.bot_pairs(), *self.valuation_pairs())}
 
     def valuation_pairs(self) -> tuple[Pair, ...]:
-        """Pairs that the bot does not trade but needs to value its currencies in the valuation currency."""
+        """Return the pairs that the bot does not trade but needs for converting its currencies into the valuation
+        currency.
+        """
         return pairs_on_the_way(self.pairs, self.bot_pairs(), self.currency)
 
     @property
@@ -112,7 +148,7 @@ class Project:
     # -- risk -----------------------------------------------------------------------------------------------------
 
     def bot_rules(self) -> tuple[list[RiskRule], dict[str, list[RiskRule]]]:
-        """(rules for the whole bot, rules for each strategy)."""
+        """Return the rules for the whole bot and the rules for each strategy."""
         bot = self._rules("risk", self.config.risk)
         own = {
             strategy.label: self._rules(f"strategies.{index}.risk", strategy.risk)
@@ -141,17 +177,19 @@ class Project:
             raise self.loaded.error(section, str(error)) from None
 
     def fee_model(self, fees: FeesConfig, section: str) -> FeeModel:
-        """The fee model that a section chooses. Always a new one, because it follows an account's volume."""
+        """Return the fee model that a section chooses. It is always a new one, because it follows an account's
+        volume.
+        """
         model: FeeModel = self._model("fee_models", section, fees.choice(), self.facts)
         return model
 
     def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
-        """The latency model that a section chooses."""
+        """Return the latency model that a section chooses."""
         model: LatencyModel = self._model("latency_models", section, latency.choice(), seed)
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:
-        """The queue model that a section chooses."""
+        """Return the queue model that a section chooses."""
         model: QueueModel = self._model("fill_models", section, fills.choice())
         return model
 
@@ -159,7 +197,7 @@ class Project:
 def make_portfolio(
     project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
 ) -> Portfolio:
-    """A bot's books for the pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    """Return a bot's books for the pairs that have prices, neither opened nor restored. Raises ConfigError."""
     traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}
     return books_over(project, pairs, traded, project.currency)
 
@@ -167,7 +205,9 @@ def make_portfolio(
 def books_over(
     project: Project, pairs: Mapping[str, Pair], traded: Mapping[str, Sequence[Pair]], currency: str
 ) -> Portfolio:
-    """Books for ``pairs``, valued in ``currency``; ``traded`` maps each strategy to its pairs. Raises ConfigError."""
+    """Return books for ``pairs``, valued in ``currency``. ``traded`` maps each strategy to its pairs. Raises
+    ConfigError.
+    """
     config = project.config
     shares = [
         CapitalShare(strategy=strategy.label, pairs=tuple(traded.get(strategy.label, ())), capital=_capital(strategy))
@@ -187,12 +227,12 @@ def books_over(
 def _capital(strategy: Any) -> dict[str, int] | int | None:
     if isinstance(strategy.capital, dict):
         return {currency: int(amount * UNIT) for currency, amount in strategy.capital.items()}
-    percent: int | None = strategy.capital_percent  # a whole percentage: the configuration refuses others
+    percent: int | None = strategy.capital_percent  # whole, since the configuration refuses others
     return percent
 
 
 def pairs_of(spec: StrategySpec) -> list[Pair]:
-    """The pairs among a strategy's parameters, in order of declaration."""
+    """Return the pairs among a strategy's parameters, in the order in which they are declared."""
     found: list[Pair] = []
     for value in spec.parameters.values():
         if isinstance(value, Pair):
@@ -203,7 +243,7 @@ def pairs_of(spec: StrategySpec) -> list[Pair]:
 
 
 def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
-    """The facts of the configuration's exchange, with its limits and amount steps applied."""
+    """Return the facts of the configuration's exchange, with its limits and amount steps applied."""
     config = loaded.config
     exchange = plugins.pick("exchanges", config.exchange.name, loaded.where("exchange")).thing
     options = dict(config.exchange.options)
@@ -216,7 +256,7 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
     except ConfigError as error:
         raise loaded.error("limits" if "limits" in options else "exchange", str(error)) from None
     missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
-    if missing:  # the exchange may be a plugin: report this before the router needs the limit
+    if missing:  # the exchange may be a plugin, so report this before the router needs the limit
         raise loaded.error(
             "exchange", f"the exchange `{config.exchange.name}` has no rate limit for {', '.join(missing)}"
         )
@@ -233,5 +273,5 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
 
 
 def _stepped(pair: Pair, choice: str) -> Pair:
-    """The pair, with amount steps of amountPrecision if the configuration selects that (Q11)."""
+    """Return the pair, with amount steps from amountPrecision if the configuration selects that (Q11)."""
     return pair.with_rules(pair.rules.in_display_steps()) if choice == "amount" else pair

@@ -1,4 +1,4 @@
-"""What is needed to rebuild the engine of a recorded run."""
+"""Keeps what is needed to rebuild the engine of a recorded run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from botkit.project.project import Project
 def recipe_of(
     project: Project, mode: str, *, speed: float, latest_accept_ns: Nanos, fees: FeesConfig, pairs: Iterable[Pair]
 ) -> dict[str, Any]:
-    """A bot's configuration and its run's settings, as plain JSON values without secrets."""
+    """Return a bot's configuration and its run's settings as plain JSON values without secrets."""
     loaded = project.loaded
     return {
         "config": str(loaded.path.absolute()),
@@ -36,7 +36,7 @@ def recipe_of(
 
 
 def recorded_project(recipe: Mapping[str, Any], config: Path | None) -> Project:
-    """A recorded run's configuration, with the pairs as they were then. ``config`` replaces the run's own.
+    """Return a recorded run's configuration, with the pairs as they were then. ``config`` replaces the run's own.
 
     Raises ConfigError if the configuration is missing or has changed.
     """
@@ -51,7 +51,7 @@ def recorded_project(recipe: Mapping[str, Any], config: Path | None) -> Project:
 
 
 def recorded_fees(recipe: Mapping[str, Any]) -> FeesConfig:
-    """The run's fees. Raises ConfigError."""
+    """Return the run's fees. Raises ConfigError."""
     try:
         return msgspec.convert(recipe["fees"], FeesConfig, strict=False)
     except msgspec.ValidationError as error:
@@ -64,4 +64,6 @@ def _check_unchanged(path: Path, sha256: str) -> None:
     except OSError as error:
         raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); use --config") from None
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ConfigError(f"{path}: the configuration has changed since the run; use --config {path} to replay anyway")
+        raise ConfigError(
+            f"{path}: the configuration has changed since the run; use --config {path} to replay it anyway"
+        )

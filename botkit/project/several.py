@@ -1,4 +1,4 @@
-"""The projects of one command."""
+"""Loads and compares the projects of one command."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class LimitsAgreement:
         self._firsts: dict[str, Project] = {}
 
     def check(self, project: Project, venue: str, *, shares: bool) -> None:
-        """Raises ConfigError if another configuration for the exchange differs. With ``shares``, other processes may
-        use that exchange as well, so the ledger must agree too.
+        """Raise ConfigError if another configuration for the exchange differs. With ``shares``, other processes may use
+        that exchange as well, so the ledger must agree too.
         """
         first = self._firsts.setdefault(venue, project)
         together = f"the bots in one command share the limits of {venue}: use the same value in both"
@@ -53,13 +53,14 @@ class LimitsAgreement:
 
 
 def check_one_account(projects: Sequence[Project]) -> None:
-    """Refuse configurations for one account that would count the same money twice. Raises ConfigError."""
+    """Raise ConfigError if configurations for one account would count the same money twice."""
     if len(projects) > 1:
         check_shared_money([Claim(p.loaded, p.currency, [pairs_of(spec) for spec in p.specs()]) for p in projects])
 
 
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
-    """The first configuration that sets ``key``; None if none does.
+    """Return the first configuration that sets ``key``, or None if none does. Raises ConfigError if another one sets it
+    differently.
 
     Raises ConfigError if another one sets it differently.
     """

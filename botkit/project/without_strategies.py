@@ -1,4 +1,4 @@
-"""What commands for a bot need from its configuration, without importing strategy files.
+"""Loads what commands for a bot need from its configuration, without importing strategy files.
 
 A strategy file that is being edited, or that ended the bot, must not prevent `botkit panic`.
 """
@@ -31,7 +31,7 @@ def without_strategies(config: Path | LoadedConfig) -> Project:
 
 
 def account_of(config: Path) -> Project:
-    """Like `without_strategies`, for a configuration that may have mistakes elsewhere. Raises BotkitError."""
+    """Do the same as `without_strategies` for a configuration that may have mistakes elsewhere. Raises BotkitError."""
     found = load_essentials(config)
     if not found.is_readable:
         raise ConfigError(found.problem)
@@ -39,8 +39,8 @@ def account_of(config: Path) -> Project:
 
 
 def stopped_books(project: Project, positions: Mapping[str, Iterable[str]]) -> Portfolio:
-    """The books of a bot that is not running, neither opened nor restored. ``positions`` names, for each strategy, the
-    pairs in which its saved books have positions. Raises ConfigError.
+    """Return the books of a bot that is not running, neither opened nor restored. ``positions`` names, for each
+    strategy, the pairs in which its saved books have positions. Raises ConfigError.
     """
     known = project.pairs
     traded = {name: [known[pair] for pair in pairs if pair in known] for name, pairs in positions.items()}

@@ -26,8 +26,8 @@ LINE_VALUES_MAX_TOGETHER = 60_000
 
 
 class LocalTimes:
-    """Converts times to milliseconds of local time: the chart library knows only UTC, so it gets local time labelled as
-    UTC.
+    """Converts times to milliseconds of local time. The chart library supports only UTC, so it gets local time labelled
+    as UTC.
     """
 
     def __init__(self, zone: tzinfo) -> None:
@@ -35,7 +35,7 @@ class LocalTimes:
         self._offsets: dict[int, int] = {}  # UTC offsets, by quarter hour
 
     def ms(self, time: Nanos) -> int:
-        """A time in local milliseconds."""
+        """Return a time in local milliseconds."""
         hour = time // (900 * NS_PER_S)  # clock changes happen on the hour in UTC, but some zones are at :30 or :45
         offset = self._offsets.get(hour)
         if offset is None:
@@ -45,7 +45,7 @@ class LocalTimes:
 
 
 def rounded(value: float) -> float:
-    """Round to eight significant digits: more would not be visible and would double the page's size."""
+    """Round to eight significant digits, because more would not be visible and would double the page's size."""
     return float(f"{value:.8g}")
 
 
@@ -65,7 +65,7 @@ def thin(curve: Curve, points_max: int) -> Curve:
 
 
 def ascending(times: Sequence[int]) -> list[int]:
-    """Indices of points at strictly ascending times; of several points in one millisecond, the last.
+    """Select points at strictly ascending times, by index; of several points in one millisecond, the last.
 
     If a clock change repeats an hour, only the first pass is kept, because the chart library refuses times that go
     back.
@@ -80,12 +80,12 @@ def ascending(times: Sequence[int]) -> list[int]:
 
 
 def deltas(times: Sequence[int]) -> list[int]:
-    """The first time, then differences, which need half the digits."""
+    """Return the first time, followed by differences, which need half the digits."""
     return [*times[:1], *(b - a for a, b in pairwise(times))]
 
 
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
-    """A curve in the page's format, with ``less`` subtracted."""
+    """Return a curve in the page's format, with ``less`` subtracted."""
     curve = thin(curve, points_max)
     return _points([local.ms(t) for t in curve.times], [rounded(v - less) for v in curve.values])
 
@@ -96,7 +96,7 @@ def _points(times: Sequence[int], values: Sequence[float]) -> ChartData:
 
 
 def drawdowns(curve: Curve, local: LocalTimes) -> ChartData:
-    """Equity relative to its previous peak, in percent (0 or below)."""
+    """Compute the equity relative to its previous peak, in percent (0 or below)."""
     falls, peak = [], float("-inf")
     for value in curve.values:
         peak = max(peak, value)
@@ -124,9 +124,10 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
 
 
 def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
-    """Marks for fills on a pair's candles, one per candle and side: [candle, side, fills, amount, average price].
+    """Create marks for fills on a pair's candles, one per candle and side: [candle, side, fills, amount, average
+    price].
 
-    One mark per fill would bury the page under data.
+    One mark per fill would make the page too large.
     """
     joined: dict[tuple[int, str], list[float]] = {}
     for fill in fills:
@@ -144,9 +145,10 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
 
 
 def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
-    """A line's last value within each candle; None if it has none there.
+    """Return a line's last value within each candle, or None if it has none there.
 
-    Values are placed at the candles' times: at any other time, the chart library would leave a gap in the candles.
+    Values are placed at the candles' times, because the chart library would leave a gap in the candles at any other
+    time.
     """
     values: list[float | None] = []
     done = bisect_left(found.times, candles.times[0]) if candles.times else 0
@@ -159,7 +161,7 @@ def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | Non
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
-    """The lines on a pair's chart; lines of one indicator share a number, which decides their colour."""
+    """Return the lines on a pair's chart. Lines of one indicator share a number, which determines their colour."""
     several = len({found.strategy for found in lines}) > 1
     numbers: dict[tuple[str, str], int] = {}
     charts = []
@@ -187,7 +189,7 @@ def pair_chart(
     candles_max: int,
     lines: Sequence[IndicatorLine] = (),
 ) -> ChartData:
-    """One pair's price, volume and fills, with its strategies' indicators and plots."""
+    """Return one pair's price, volume and fills, with its strategies' indicators and plots."""
     candles = join_candles(candles, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
     times = [candles.times[i] for i in rows]
@@ -208,7 +210,11 @@ def pair_chart(
 
 
 def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
-    """What the opening equity would be worth if invested in the traded pair; None unless there is exactly one."""
+    """Return the run's benchmark, or else the value of the opening equity if it were invested in the traded pair; None
+    unless there is exactly one.
+    """
+    if result.benchmark is not None:
+        return line(result.benchmark.equity, local, EQUITY_POINTS_MAX)
     opening = result.summary.get("opening_equity")
     if len(result.prices) != 1 or not isinstance(opening, (int, float)):
         return None
@@ -222,7 +228,7 @@ def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
 
 
 def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
-    """Everything the page draws."""
+    """Return the data of everything that the page draws."""
     local = LocalTimes(zone)
     equity = thin(result.equity, EQUITY_POINTS_MAX)
     strategies = []

@@ -20,10 +20,10 @@ from markupsafe import Markup
 
 from botkit.model.extension import ReportSection
 from botkit.model.money import format_units
-from botkit.model.results import BacktestResult
+from botkit.model.results import MARKOUTS_S, BacktestResult
 from botkit.report import chart_data, tables, wording
 
-ROWS_MAX = 60  # latest orders and latest fills; the CSV files have all of them
+ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
 
 
 def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> str:
@@ -35,11 +35,13 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
         s=result.summary,
         zone=zone,
         cur=result.currency.upper(),
-        library=Markup(library),  # files of this package
+        library=Markup(library),  # not escaped, because these are files of this package
         script=Markup(script),
         style=Markup(_file("page/report.css")),
         script_sources=f"'sha256-{_sha256(library)}' 'sha256-{_sha256(script)}'",
-        data=Markup(embed(chart_data.charts(result, zone))),  # escaped there
+        data=Markup(embed(chart_data.charts(result, zone))),  # `embed` escapes the data
+        trade_groups=tables.trade_groups(result),
+        markouts=MARKOUTS_S,
         fee_lines=tables.fee_lines(result.fills),
         fees_paid={currency: format_units(units) for currency, units in tables.fee_currencies(result.fills).items()},
         reasons=tables.reasons(result.strategies, result.orders),
@@ -50,7 +52,7 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
     )
 
 
-#: figures compared between queue assumptions: title, key in the summary, format
+#: the figures to compare between queue assumptions: title, key in the summary, format
 _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Final equity", "final_equity", wording.money),
     ("Return", "return", lambda v: wording.percent(v, sign=True)),
@@ -65,7 +67,7 @@ _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 
 def embed(data: object) -> str:
-    """JSON that is safe inside a script element: no text in it can close the element or open a comment."""
+    """Encode JSON that is safe inside a script element: no text in it can close the element or open a comment."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -84,7 +86,19 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    for name in ("money", "amounts", "percent", "ratio", "count", "milliseconds", "moment", "minute", "span", "tone"):
+    for name in (
+        "money",
+        "amounts",
+        "percent",
+        "ratio",
+        "count",
+        "milliseconds",
+        "moment",
+        "minute",
+        "span",
+        "tone",
+        "lasting",
+    ):
         environment.filters[name] = getattr(wording, name)
     environment.filters["wait"] = tables.queue_ms
     return environment.from_string(_file("page/report.html.j2"))

@@ -8,7 +8,7 @@ import msgspec
 
 from botkit.model.clock import NS_PER_MS
 from botkit.model.reasons import grouped
-from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow
+from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow, TradeFigures
 
 
 class FeeLine(msgspec.Struct):
@@ -27,7 +27,7 @@ class FeeLine(msgspec.Struct):
 
 
 def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
-    """Fees by pair, makers before takers."""
+    """Sum up the fees by pair, as maker before as taker."""
     lines: dict[tuple[str, bool], FeeLine] = {}
     for fill in fills:
         key = (str(fill.pair), not fill.is_maker)
@@ -41,7 +41,7 @@ def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
 
 
 def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
-    """Fees in the currencies they were paid in, as units by currency."""
+    """Sum up the fees in the currencies in which they were paid, as units by currency."""
     paid: dict[str, int] = {}
     for fill in fills:
         if fill.fee_units:
@@ -49,8 +49,20 @@ def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
     return dict(sorted(paid.items()))
 
 
+#: what trades are grouped by in the report: title, key
+_GROUPS = (("pair", "pair"), ("exit", "exit_reason"), ("entry tag", "entry_tag"), ("month", "month"))
+#: groups of one kind in the report; trades.csv has all
+GROUPS_MAX = 12
+
+
+def trade_groups(result: BacktestResult) -> list[tuple[str, list[tuple[str, TradeFigures]]]]:
+    """Return the figures of groups of trades by what they have in common, where that tells them apart."""
+    found = [(title, list(result.groups.get(key, {}).items())) for title, key in _GROUPS]
+    return [(title, groups[-GROUPS_MAX:]) for title, groups in found if len(groups) > (title != "pair")]
+
+
 class Reason(msgspec.Struct):
-    """Why a strategy did not trade, and how often."""
+    """A reason why a strategy did not trade, and how often it occurred."""
 
     strategy: str
     kind: str
@@ -58,7 +70,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: how an order without a fill ended, and a reason in case the order has none
+#: the end of an order without a fill, and a reason in case the order has none
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),
@@ -70,7 +82,7 @@ _FATES = {
 
 
 def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
-    """Skips and refusals that strategies counted, and orders that ended without a fill, grouped by kind, most frequent
+    """Group skips and refusals that strategies counted, and orders that ended without a fill, by kind, most frequent
     first.
     """
     found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in grouped(row.skips).items()]
@@ -87,15 +99,15 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
 
 
 def queue_ms(order: OrderRow) -> float | None:
-    """How long an order waited in the router, in ms; None if it was never sent."""
+    """Return how long an order waited in the router, in ms, or None if it was never sent."""
     return (order.sent - order.spec.created) / NS_PER_MS if order.sent else None
 
 
 def latest_orders(result: BacktestResult, most: int) -> list[OrderRow]:
-    """The last orders, newest first."""
+    """Return the last orders, newest first."""
     return result.orders[-most:][::-1]
 
 
 def latest_fills(result: BacktestResult, most: int) -> list[FillRow]:
-    """The last fills, newest first."""
+    """Return the last fills, newest first."""
     return result.fills[-most:][::-1]

@@ -1,4 +1,4 @@
-"""How figures are written for people, in one place so that page and terminal agree."""
+"""Formats figures for people, in one place so that the page and the terminal agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTHING = "–"
 
 
 def zone_of(name: str) -> tzinfo:
-    """A run's time zone, or UTC if the system does not know it."""
+    """Return a run's time zone, or UTC if the system does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -26,7 +26,7 @@ def _number(value: Any) -> float | None:
 
 
 def money(value: Any, sign: bool = False) -> str:
-    """An amount of money; small amounts get more decimals: 1,234,567.89 and 0.00012345."""
+    """Format an amount of money. Small amounts get more decimals: 1,234,567.89 and 0.00012345."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -37,12 +37,12 @@ def money(value: Any, sign: bool = False) -> str:
 
 
 def amounts(units_by_currency: Mapping[str, int]) -> str:
-    """Exact amounts of several currencies: 0.05 BTC, 1200 TWD."""
+    """Format exact amounts of several currencies: 0.05 BTC, 1200 TWD."""
     return ", ".join(f"{format_units(units)} {c.upper()}" for c, units in units_by_currency.items() if units)
 
 
 def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
-    """A fraction as a percentage."""
+    """Format a fraction as a percentage."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -50,19 +50,19 @@ def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
 
 
 def ratio(value: Any) -> str:
-    """A ratio with two decimals."""
+    """Format a ratio with two decimals."""
     number = _number(value)
     return NOTHING if number is None else f"{number:,.2f}".replace("-", "−")
 
 
 def count(value: Any) -> str:
-    """A whole number with thousands separators."""
+    """Format a whole number with thousands separators."""
     number = _number(value)
     return NOTHING if number is None else f"{number:,.0f}".replace("-", "−")
 
 
 def milliseconds(value: Any) -> str:
-    """A waiting time: 12 ms, 3.4 s, 2.1 min."""
+    """Format a waiting time: 12 ms, 3.4 s, 2.1 min."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -72,17 +72,17 @@ def milliseconds(value: Any) -> str:
 
 
 def moment(time: Nanos | None, zone: tzinfo) -> str:
-    """Date and time to the second in the run's zone."""
+    """Format a date and time to the second, in the run's zone."""
     return NOTHING if time is None else to_datetime(time, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def minute(time: Nanos | None, zone: tzinfo) -> str:
-    """Date and time to the minute."""
+    """Format a date and time to the minute."""
     return NOTHING if time is None else to_datetime(time, zone).strftime("%Y-%m-%d %H:%M")
 
 
 def span(length: Nanos) -> str:
-    """A duration in its two largest units: 31 days, 3 h 20 min, 45 s."""
+    """Format a duration in its two largest units: 31 days, 3 h 20 min, 45 s."""
     if length >= 2 * NS_PER_DAY:
         return f"{length / NS_PER_DAY:.0f} days"
     if length >= NS_PER_HOUR:
@@ -94,7 +94,13 @@ def span(length: Nanos) -> str:
     return f"{length / NS_PER_S:.0f} s"
 
 
+def lasting(seconds: Any) -> str:
+    """Return a duration in seconds as `span` would."""
+    number = _number(seconds)
+    return NOTHING if number is None else span(round(number * NS_PER_S))
+
+
 def tone(value: Any) -> str:
-    """The CSS class, and rich style, for a gain or a loss."""
+    """Return the CSS class, and rich style, for a gain or a loss."""
     number = _number(value)
     return "" if not number else "gain" if number > 0 else "loss"

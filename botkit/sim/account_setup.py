@@ -1,4 +1,4 @@
-"""How an account begins."""
+"""The initial state of an account."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from botkit.model.extension import FeeModel
 
 
 class AccountSetup(msgspec.Struct):
-    """An account's start: balances in units of 1e-8 by lowercase currency, and its fee model.
+    """The initial state of an account: balances in units of 1e-8 by lowercase currency, and its fee model.
 
     ``address`` is the IP address its requests come from, for the limits per IP; accounts share one by default.
     """

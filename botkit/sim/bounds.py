@@ -12,9 +12,9 @@ NEVER_DOWN = -1
 class Bounds(msgspec.Struct):
     """The prices at which a pair's orders can be touched, in ticks.
 
-    Resting buys by sellers at or below ``buy``, resting sells at or above ``sell``; stops when the last price is at or
-    above ``stop_up`` or at or below ``stop_down``; orders that take from trades (tapes without books) by any trade at
-    or below ``take_buy`` or at or above ``take_sell``.
+    Resting buys are touched by sellers at or below ``buy``, resting sells by buyers at or above ``sell``. Stops are
+    touched when the last price is at or above ``stop_up`` or at or below ``stop_down``. Orders that take from trades
+    (on tapes without books) are touched by any trade at or below ``take_buy`` or at or above ``take_sell``.
     """
 
     buy: int = NEVER_DOWN
@@ -25,5 +25,5 @@ class Bounds(msgspec.Struct):
     take_sell: int = NEVER_UP
 
     def of_book(self) -> Bounds:
-        """The bounds that snapshots alone can touch."""
+        """Return the bounds that snapshots alone can touch."""
         return Bounds(self.buy, self.sell)

@@ -1,6 +1,6 @@
 """Fills on candle-only tapes.
 
-A bar gives four prices and a volume but not their order, so every doubt is resolved pessimistically.
+A bar gives four prices and a volume but not their order, so every ambiguity is resolved pessimistically.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from botkit.sim.streams import CandleStream
 
 CANDLE_ASSUMPTIONS = (
     "Candles: a market order fills whole at the open of the bar that contains its arrival if it was sent no later than"
-    " that open, else at the next open, plus slippage against it; whether that much was available there is unknown.",
+    " that open, otherwise at the next open, plus slippage against it; whether that much was available there is "
+    "unknown.",
     "Candles: a limit order that this open already meets is a taker there, filled whole at the open plus slippage,"
     " never past its limit (POST_ONLY: cancelled with status 6).",
     "Candles: a resting order fills only when a bar that starts at or after its arrival trades strictly through its"
@@ -24,7 +25,7 @@ CANDLE_ASSUMPTIONS = (
     "bar's end on.",
 )
 
-#: a fill of more than one LARGE-th of its bar's volume is flagged
+#: a fill of more than 1/LARGE of its bar's volume is flagged
 LARGE = 10
 
 
@@ -48,7 +49,7 @@ class CandleMatcher(Matcher):
             market.waiting.append(order)
 
     def opens_at(self, market: VenueMarket) -> Nanos | None:
-        """When the next waiting order can be processed."""
+        """Return when the next waiting order can be processed."""
         candles = market.candles
         assert candles is not None
         earliest: Nanos | None = None
@@ -95,7 +96,7 @@ class CandleMatcher(Matcher):
             market.rest(order)
 
     def on_bar(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """A bar has ended: fill what it traded through, then trigger stops."""
+        """Process a bar that has ended: fill the orders that it traded through, then trigger stops."""
         candles = market.candles
         assert candles is not None
         index = row - candles.first
@@ -117,7 +118,7 @@ class CandleMatcher(Matcher):
             self.trigger(market, low, high, deed, arrived_by=start)
 
     def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """On candles a triggered stop is processed like an order sent when the trigger becomes known."""
+        """Process a triggered stop like an order that is sent when the trigger becomes known."""
         if market.candles is not None:
             order.sent = order.arrived = deed.time
             order.opens_at = -1

@@ -13,9 +13,9 @@ from botkit.sim.order import Account, VenueOrder
 class AccountNews(msgspec.Struct):
     """The changes that one event made to one account, in order."""
 
-    #: the latency key: the client id or request id that caused them
+    #: the latency key: the client id or request id that caused the changes
     key: int
-    #: of the account's own request; empty where others caused it
+    #: the endpoint of the account's own request; empty if others caused the changes
     endpoint: str = ""
     answer: Answer | None = None
     trades: list[TradeReport] = []
@@ -34,7 +34,7 @@ class Deed(msgspec.Struct):
     news: dict[Account, AccountNews] = {}
 
     def of(self, order: VenueOrder) -> AccountNews:
-        """The changes of the order's account, with the order marked as touched."""
+        """Return the changes of the order's account, with the order marked as touched."""
         news = self.news.get(order.account)
         if news is None:
             news = self.news[order.account] = AccountNews(order.new.client_id)

@@ -45,38 +45,38 @@ Handled: TypeAlias = tuple[Answer, tuple[VenueMarket, ...]]
 
 
 class Floor(Protocol):
-    """What the desk needs from the exchange (`botkit.sim.kernel.Kernel`)."""
+    """The part of the exchange (`botkit.sim.kernel.Kernel`) that the desk needs."""
 
     pairs: dict[str, Pair]
     #: those in use
     markets: dict[str, VenueMarket]
 
     def market(self, name: str, /) -> VenueMarket:
-        """A pair's market."""
+        """Return a pair's market."""
         ...
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos, /) -> VenueOrder:
-        """A new order with an id and a rank, not in a market yet."""
+        """Return a new order with an id and a rank, not in a market yet."""
         ...
 
     def book(self, pair: Pair, depth: int, /) -> OrderBook:
-        """A pair's current book."""
+        """Return a pair's current book."""
         ...
 
     def candle_history(self, pair: Pair, /) -> CandleHistory:
-        """The pair's candles up to now."""
+        """Return the pair's candles up to now."""
         ...
 
 
 class Desk:
-    """Answers requests; the second part of each result names the markets in which orders changed."""
+    """Answers requests. The second part of each result names the markets in which orders changed."""
 
     def __init__(self, floor: Floor, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
         self._floor = floor
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-        #: executes a request of a type at the deed's time; types not listed here are reads
+        #: methods that execute a request of a type at the deed's time; types not listed here are reads
         self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
             CreateOrder: self._create,
             CancelOrder: self._cancel,
@@ -137,12 +137,13 @@ class Desk:
                 return refused(request.id, refusal), ()
         floor = self._floor
         orders = [floor.new_order(account, new, units, sent, deed.time) for new, units in accepted]
-        for order in orders:  # all locks first: a fee in BITO must not use funds granted to a later order
+        # lock for all orders first, because a fee in BITO must not use funds that a later order has locked
+        for order in orders:
             self._ledger.open(order, deed)
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._matcher.enter(order, market, deed)  # a batch accepts no stops
+            self._matcher.enter(order, market, deed)  # a batch cannot contain stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 
@@ -159,7 +160,7 @@ class Desk:
         return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
 
     def _cancel_batch(self, account: Account, request: CancelBatch, deed: Deed, sent: Nanos) -> Handled:
-        # on the wire they are grouped by pair, in order of first occurrence
+        # on the wire, cancels are grouped by pair, in order of first occurrence
         places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
         named = sorted(request.orders, key=lambda row: places[row[0]])
         wanted = [account.open.get(order_id) for _, order_id in named]
@@ -217,10 +218,10 @@ class Desk:
 
 
 def granted(request_id: int, body: AnswerBody) -> Answer:
-    """200."""
+    """Build an answer of status 200."""
     return Answer(request_id=request_id, outcome=_OK, body=body)
 
 
 def refused(request_id: int, text: str) -> Answer:
-    """422 with the exchange's message."""
+    """Build an answer of status 422 with the exchange's message."""
     return Answer(request_id=request_id, outcome=Ending.REFUSED, status=422, text=text)

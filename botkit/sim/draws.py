@@ -1,7 +1,7 @@
 """Keyed random draws: each depends only on (seed, kind, key), so an extra read does not shift the others.
 
-A 64-bit mixer (splitmix64, Steele et al. 2014) instead of ``random.Random(f"{seed}:{key}")``: seeding a Mersenne
-Twister costs about 10 us, a third of an order's total cost here.
+It uses a 64-bit mixer (splitmix64, Steele et al. 2014) instead of ``random.Random(f"{seed}:{key}")``, because seeding a
+Mersenne Twister costs about 10 us, a third of an order's total cost here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def mix(value: int) -> int:
-    """64 well-mixed bits of an integer."""
+    """Mix an integer into 64 well-distributed bits."""
     value = (value + _GOLDEN) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -19,19 +19,19 @@ def mix(value: int) -> int:
 
 
 def text_key(text: str) -> int:
-    """An integer for a short text, equal on every machine (unlike ``hash`` of a str)."""
+    """Return an integer for a short text, equal on every machine (unlike ``hash`` of a str)."""
     return mix(int.from_bytes(text.encode(), "big") & _MASK) ^ len(text)
 
 
 def keyed(seed: int, kind: int, key: int) -> int:
-    """64 bits that depend only on the three arguments."""
+    """Return 64 bits that depend only on the three arguments."""
     return mix(mix(mix(seed & _MASK) ^ (kind & _MASK)) ^ (key & _MASK))
 
 
 def normal(seed: int, kind: int, key: int) -> float:
-    """A nearly normal draw, mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
+    """Return a nearly normal draw with mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
 
-    Uses only additions, since logarithms and sines differ in the last digit between machines.
+    It uses only additions, because logarithms and sines differ in the last digit between machines.
     """
     total = 0
     for part in range(3):
@@ -41,7 +41,9 @@ def normal(seed: int, kind: int, key: int) -> float:
 
 
 def exponential(x: float) -> float:
-    """e^x for |x| <= 40, using only multiplications and additions: the same float on every machine."""
+    """Compute e^x for |x| <= 40 using only multiplications and additions, so that the float is the same on every
+    machine.
+    """
     small = x / 64
     term = result = 1.0
     for n in range(1, 14):

@@ -14,7 +14,7 @@ from botkit.model.money import UNIT, to_decimal
 _TAIPEI = 8 * NS_PER_HOUR
 _APPLIED = 4 * NS_PER_HOUR
 _VOLUME_DAYS = 30
-_BITO = (4, 5)  # 20 % off
+_BITO = (4, 5)  # a 20 % discount
 
 
 def _rate_e8(options: Options, key: str) -> int:
@@ -25,10 +25,10 @@ def _rate_e8(options: Options, key: str) -> int:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"fees.{key}: {error}") from None
     if not 0 <= rate < 1:
-        raise ConfigError(f"fees.{key} is {rate}; it is a fraction such as 0.002, at least 0 and less than 1")
+        raise ConfigError(f"fees.{key} is {rate}; it must be a fraction such as 0.002, at least 0 and less than 1")
     scaled = rate * UNIT
     if scaled != int(scaled):
-        raise ConfigError(f"fees.{key} is {rate}; at most 8 decimals")
+        raise ConfigError(f"fees.{key} is {rate}; it may have at most 8 decimals")
     return int(scaled)
 
 
@@ -42,7 +42,7 @@ def _uses_discount(options: Options) -> bool:
 def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
     unknown = sorted(set(options) - {"model", *known})
     if unknown:
-        raise ConfigError(f"fees.{unknown[0]} is unknown; this model takes {', '.join(known)}")
+        raise ConfigError(f"fees.{unknown[0]} is unknown; the options of this model are {', '.join(known)}")
 
 
 def _percent(rate_e8: int) -> str:
@@ -56,7 +56,7 @@ _BITO_SENTENCE = (
 
 
 class FixedFees:
-    """The same rates throughout: ``{maker: "0.001", taker: "0.002", bito: false}``."""
+    """Rates that never change: ``{maker: "0.001", taker: "0.002", bito: false}``."""
 
     counts_volume = False
 
@@ -72,23 +72,23 @@ class FixedFees:
             source="configuration",
         )
         self.assumptions: tuple[str, ...] = (
-            f"Fees are fixed: maker {_percent(maker)}, taker {_percent(taker)} of what an order receives, rounded half"
-            " up at 1e-8.",
+            f"Fees are fixed: maker {_percent(maker)}, taker {_percent(taker)} of an order's proceeds, rounded half "
+            "up at 1e-8.",
             *((_BITO_SENTENCE,) if self.uses_discount else ()),
         )
 
     def rates(self, now: Nanos) -> FeeRates:
-        """The configured rates."""
+        """Return the configured rates."""
         return self._rates
 
     def record(self, now: Nanos, volume_units: int) -> None:
-        """Do nothing: fixed rates ignore volume."""
+        """Do nothing, because fixed rates ignore volume."""
 
 
 class RankFees:
     """The exchange's ranks: ``{rank: 0..6, bito: true}`` or ``{rank: auto}``, which follows the 30-day volume.
 
-    ``auto`` starts without past volume, at rank 0. The model does not know the account's BITO holdings, so it never
+    ``auto`` starts at rank 0, without past volume. The model does not know the account's BITO holdings, so it never
     grants a rank for holdings alone, nor one that requires both holdings and volume.
     """
 
@@ -106,10 +106,10 @@ class RankFees:
         self._volumes: dict[int, int] = {}
         self._period = -1
         self._rates = self._of(self._ranks[min(self._ranks) if self._auto else wanted])
-        what = "follow the 30-day volume of the run, applied at 04:00 UTC+8" if self._auto else f"are rank {wanted}"
+        what = "follow the run's 30-day volume, with changes at 04:00 UTC+8" if self._auto else f"are rank {wanted}"
         self.assumptions: tuple[str, ...] = (
             f"Fees {what}: {self._rates.source} maker {_percent(self._rates.maker_e8)}, taker"
-            f" {_percent(self._rates.taker_e8)} of what an order receives, rounded half up at 1e-8.",
+            f" {_percent(self._rates.taker_e8)} of an order's proceeds, rounded half up at 1e-8.",
             *(("A rank that requires a holding of BITO is not granted automatically.",) if self._auto else ()),
             *((_BITO_SENTENCE,) if self.uses_discount else ()),
         )
@@ -125,7 +125,7 @@ class RankFees:
         )
 
     def rates(self, now: Nanos) -> FeeRates:
-        """The rates of the rank in force at ``now``."""
+        """Return the rates of the rank in force at ``now``."""
         if self._auto:
             period = (now + _TAIPEI - _APPLIED) // NS_PER_DAY
             if period != self._period:

@@ -1,13 +1,13 @@
-"""The built-in queue assumptions: how trades and snapshots move a resting order forward.
+"""The built-in queue assumptions: how trades and snapshots move a resting order forward in the queue.
 
-A recorded book shows amounts, not orders, so it is unknown which cancelled orders were ahead of ours and which
-behind. The three assumptions bracket the truth: run all three to see how much the result depends on luck in the
+A recorded book shows amounts, not orders, so it is unknown which cancelled orders were ahead of ours and which were
+behind it. The three assumptions bracket the truth. Run all three to see how much the result depends on luck in the
 queue.
 """
 
 from __future__ import annotations
 
-#: more lots than any order has: an unlimited allowance
+#: more lots than any order has, which means an unlimited allowance
 WHOLE = 1 << 62
 
 
@@ -16,31 +16,32 @@ class Queue:
 
     assumptions: tuple[str, ...] = (
         "Queue (default assumption): an order joins behind the whole amount recorded at its price when it arrives; "
-        "whatever joins later is behind it; trades at its price use up what is ahead, then fill it with the rest.",
-        "A snapshot that shows less at the price caps what is ahead: cancellations are taken to come from ahead"
-        " only as far as the shown amount proves it.",
+        "orders that join later are behind it; trades at its price use up the amount ahead, then fill it with the "
+        "rest.",
+        "A snapshot that shows less at the price caps the amount ahead: cancelled amounts are assumed to be ahead "
+        "only as far as the snapshot proves it.",
         "A trade beyond the price fills an order with the trade's amount, at the order's price; an opposite best at or"
         " beyond the price fills it with the amount shown there.",
     )
 
     def on_arrival(self, shown: int) -> int:
-        """Everything shown is ahead."""
+        """Count the whole amount shown as ahead."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """No more can be ahead than is shown."""
+        """Cap the amount ahead at the amount shown."""
         return ahead if ahead < shown else shown
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """A trade first uses up the amount ahead."""
+        """Use up the amount ahead first."""
         return (ahead - lots, 0) if lots <= ahead else (0, lots - ahead)
 
     def on_through(self, lots: int) -> int:
-        """The trade's amount."""
+        """Return the trade's amount."""
         return lots
 
     def on_cross(self, lots: int) -> int:
-        """The amount shown."""
+        """Return the amount shown."""
         return lots
 
 
@@ -53,28 +54,28 @@ class Optimistic:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """Nothing ahead."""
+        """Return 0: nothing is ahead."""
         return 0
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """Nothing ahead."""
+        """Return 0: nothing is ahead."""
         return 0
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """The whole order."""
+        """Return the whole order."""
         return 0, WHOLE
 
     def on_through(self, lots: int) -> int:
-        """The whole order."""
+        """Return the whole order."""
         return WHOLE
 
     def on_cross(self, lots: int) -> int:
-        """The whole order."""
+        """Return the whole order."""
         return WHOLE
 
 
 class Pessimistic:
-    """An order is the last at its price: only trades beyond the price fill it. A lower bound."""
+    """An order is the last at its price, so only trades beyond the price fill it: a lower bound."""
 
     assumptions: tuple[str, ...] = (
         "Queue (pessimistic assumption): an order is always the last at its price, so only a recorded trade beyond the"
@@ -83,21 +84,21 @@ class Pessimistic:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """All lots are always ahead."""
+        """Count all lots as ahead, always."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """Unchanged: a smaller snapshot proves nothing here."""
+        """Leave the amount unchanged, because a smaller snapshot proves nothing here."""
         return ahead
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Nothing: trades at the price fill others."""
+        """Fill nothing, because trades at the price fill others."""
         return ahead, 0
 
     def on_through(self, lots: int) -> int:
-        """The trade's amount."""
+        """Return the trade's amount."""
         return lots
 
     def on_cross(self, lots: int) -> int:
-        """Nothing: a book's amount is not a trade."""
+        """Return 0, because an amount in the book is not a trade."""
         return 0

@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 from botkit.model.resolutions import bucket_end, bucket_start
 from botkit.sim.streams import CandleStream, TradeStream
 
-#: the most trades to aggregate into minutes at once
+#: the maximum number of trades to aggregate into minutes at once
 _ROWS = 1 << 20
 
 
@@ -27,7 +27,7 @@ class CandleHistory:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self._minutes: dict[Nanos, list[int]] = {}
-        self._order: list[Nanos] = []  # kept sorted, so that a year of minutes is not sorted at each read
+        self._order: list[Nanos] = []  # kept sorted, so that a year of minutes need not be sorted at each read
         self._absorbed = 0
 
     def preload(self, candles: CandleColumns) -> None:
@@ -39,7 +39,7 @@ class CandleHistory:
                 self._add(minute, row)
 
     def absorb(self, trades: TradeStream, upto: int) -> None:
-        """Aggregate new rows, up to but excluding number ``upto``."""
+        """Aggregate new rows, up to but excluding row number ``upto``."""
         while self._absorbed < upto:
             stop = min(upto, self._absorbed + _ROWS)
             cut = slice(max(self._absorbed - trades.first, 0), stop - trades.first)
@@ -81,14 +81,14 @@ class CandleHistory:
         old[4] += row[4]
 
     def candles(self, resolution: str, start: Nanos, end: Nanos, now: Nanos) -> tuple[Candle, ...]:
-        """Candles that have ended by ``now``, with ``start`` <= bucket start < ``end``, oldest first."""
+        """Build the candles that have ended by ``now``, with ``start`` <= bucket start < ``end``, oldest first."""
         rows = self.rows(resolution, start, end)
         ended = [(bucket, row) for bucket, row in rows if bucket_end(bucket, resolution) <= now]
         return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in ended)
 
     def rows(self, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """(bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, including the
-        unfinished one, oldest first.
+        """Return (bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, including
+        the unfinished one, oldest first.
         """
         buckets: dict[Nanos, list[int]] = {}
         for index in range(bisect_left(self._order, start), len(self._order)):
@@ -104,7 +104,9 @@ class CandleHistory:
 def held_candles(
     pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
 ) -> tuple[Candle, ...]:
-    """On candle tapes: the recorded candles of that resolution still in memory that have ended by ``now``."""
+    """Select the recorded candles of that resolution that are still in memory and have ended by ``now``. For candle
+    tapes.
+    """
     if stream.resolution != resolution:
         return ()
     stop = stream.position(now) - stream.first

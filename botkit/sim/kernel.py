@@ -5,7 +5,7 @@ calls ``advance`` to move time there; between two such moments a binary search s
 
 At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
 arrivals in the order of sending: an order meets only rows after the one that triggered it. With zero latency, a driver
-can ask for the books before the trades of the same moment happen; orders it sends then meet these trades.
+can request the books before the trades of the same moment happen; orders that it then sends meet these trades.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = ["AccountSetup", "Kernel", "Publication"]
 #: arrival time, number, account, request, time sent, and latency key
 _Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
 
-_ORDER_IDS = 7  # the kind of draw, for `keyed`
+_ORDER_IDS = 7  # the kind of draw, passed to `keyed`
 TOO_MANY = "Too Many Requests"  # assumed: the exchange's text is not documented
 
 
@@ -53,7 +53,8 @@ class Kernel:
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
     orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
-    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` takes the numbers of all orders.
+    ``keep_candles`` keeps minute candles of past trades for `GetCandles`. ``ids`` is the set of order numbers already
+    in use.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Kernel:
         self.now: Nanos = 0
         self._latency = latency
         self._by_kind = latency if isinstance(latency, LatencyByKind) else None
-        #: a model may declare that it draws nothing; it is then asked only once
+        #: a model may declare that it makes no draws; it is then called only once
         self._is_constant = bool(getattr(latency, "is_constant", False))
         self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
         self._answer_ns: Nanos = latency.answer_ns(0)
@@ -92,11 +93,11 @@ class Kernel:
         )
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self.markets: dict[str, VenueMarket] = {}
-        self._order: list[VenueMarket] = []  # by pair name: the order of events at one moment
+        self._order: list[VenueMarket] = []  # by pair name, which is the order of events at one moment
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
-        #: number of requests by endpoint, and how many were refused because a window was full
+        #: number of requests by endpoint, and number of refusals because a window was full
         self.limits = VenueLimits(limits)
         self._arrivals: list[_Arrival] = []
         self._sent = 0
@@ -105,21 +106,22 @@ class Kernel:
         self._ids = set() if ids is None else ids
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
-        #: the earliest time at which anything private or dynamic happens or becomes known, None if nothing will. It may
-        #: be early (a row that turns out to touch nothing, a place to resume the search), but never late
+        #: the earliest time at which anything private or dynamic happens or becomes known; None if nothing will. It may
+        #: be early (for a row that turns out to touch nothing, or to resume the search), but never late
         self.next_moment: Nanos | None = None
         #: nothing becomes known to anybody before this time. A driver may let its bot run up to it before it calls
-        #: `advance`: whatever the bot sends until then arrives after everything it does not know yet
+        #: `advance`, because any request that the bot sends until then arrives after all events that it does not know
+        #: yet
         self.next_news: Nanos | None = None
-        self._next: Nanos | None = None  # when the next thing happens, as opposed to becoming known
-        self._touched: Nanos | None = None  # when the recorded market may next touch an order
+        self._next: Nanos | None = None  # when the next event happens, as opposed to becoming known
+        self._touched: Nanos | None = None  # when the recorded market may touch an order next
         self._is_instant = not self._order_ns
         #: an event becomes known no earlier than `_answer_ns` after it happens, and many rows lie in between
         self._runs_ahead = False
         self._has_books = False
         self._is_trades_only = True
         self._only_account = next(iter(self._ledger.accounts.values())) if len(accounts) == 1 else None
-        self._paused_at: Nanos | None = None  # between the books and the trades of this moment
+        self._paused_at: Nanos | None = None  # set between the books and the trades of this moment
         self._traded_at: Nanos | None = None  # the latest moment whose trades have happened
         self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
@@ -127,7 +129,7 @@ class Kernel:
     # -- the recorded market --------------------------------------------------------------------------------------
 
     def market(self, name: str) -> VenueMarket:
-        """The market of a pair. Raises KeyError for an unknown pair."""
+        """Return the market of a pair. Raises KeyError for an unknown pair."""
         market = self.markets.get(name)
         if market is None:
             age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
@@ -136,7 +138,7 @@ class Kernel:
         return market
 
     def load(self, columns: MarketColumns) -> None:
-        """Append the next chunk of a recorded stream. Keep one chunk of look-ahead loaded; past rows are dropped.
+        """Append the next chunk of a recorded stream. Keep one chunk of look-ahead loaded. Past rows are dropped.
 
         Raises ValueError for rows older than those of the same stream, and for candles beside books or trades.
         """
@@ -151,7 +153,7 @@ class Kernel:
         if market.candles is None:
             self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
-            # orders are open, but the new stream has not been searched for them, not even its rows at this moment
+            # orders are open, but the new stream has not been searched for them yet, not even its rows at this moment
             self._search(market, self.now - 1, None)
         if columns.pair in self._feeds:
             self._feeds[columns.pair].look()
@@ -166,19 +168,20 @@ class Kernel:
         return history
 
     def candle_history(self, pair: Pair) -> CandleHistory:
-        """Candles of past trades, up to now."""
+        """Return the candles of past trades, up to now."""
         return self._absorb(self.market(pair))
 
     def _last_ticks(self, name: str) -> int | None:
         market = self.markets.get(name)
         return None if market is None else market.last_ticks(self.now)
 
-    # -- what a driver calls --------------------------------------------------------------------------------------
+    # -- for drivers --------------------------------------------------------------------------------------
 
     def publish_books(self, pair: Pair, depth: int, *, is_wire: bool = False) -> None:
         """Publish the pair's books from now on, with the best ``depth`` levels per side.
 
-        ``is_wire``: they were recorded from the wire, so they are published at their receive times, never thinned out.
+        ``is_wire`` says that they were recorded from the wire, so they are published at their receive times and never
+        thinned out.
         """
         feed = self._feeds.get(pair)
         if feed is None:
@@ -206,32 +209,34 @@ class Kernel:
         self._look_to(arrives if self._next is None or arrives < self._next else self._next)
 
     def next_at(self) -> Nanos | None:
-        """`next_moment` as a method, for the paper adapter's `Venue`."""
+        """Return `next_moment`, as a method for the paper adapter's `Venue`."""
         return self.next_moment
 
     def _look_ahead(self) -> None:
-        """Recompute what comes next after something was added from outside."""
+        """Recompute the next moment after an outside change."""
         self._look_to(self._next_deed())
 
     def _look_to(self, at: Nanos | None) -> None:
-        """The next thing happens at ``at``: record when it, or anything already on its way to the bots, becomes
-        known."""
+        """Record that the next event happens at ``at``, and when it, or anything already on its way to the bots,
+        becomes known.
+        """
         self._next = at
         due = self._outbox.due
         known = due[0][0] if due else None
         self.next_moment = known if known is not None and (at is None or known < at) else at
         news = at
         if at is not None and self._runs_ahead and (known is None or at < known) and (self._busy or self._arrivals):
-            news = at + self._answer_ns  # what happens to an account
+            news = at + self._answer_ns  # news for an account
             account = self._only_account
             if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:
-                shown = self._shown_at(at)  # and the first of it that is public
+                shown = self._shown_at(at)  # and the first public news
                 if shown is not None and shown < news:
                     news = shown
         self.next_news = known if known is not None and (news is None or known < news) else news
 
     def _shown_at(self, at: Nanos) -> Nanos | None:
-        """When, from ``at`` on, our orders can first show in public data; None if nothing on its way will show.
+        """Return the earliest time from ``at`` on at which our orders can show in public data, or None if nothing on
+        its way will show.
 
         A book shows them at its next publication. A trade shows an order that takes: one that arrives on a tape with
         books and is not post-only, a triggered stop, or one of our orders that meets another.
@@ -270,7 +275,7 @@ class Kernel:
         return earliest
 
     def _next_deed(self) -> Nanos | None:
-        """When the next thing happens (rather than becomes known)."""
+        """Return when the next event happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
         earliest = self._arrivals[0][0] if self._arrivals else None
@@ -309,7 +314,7 @@ class Kernel:
         return self._paused_at is not None
 
     def advance(self, to: Nanos, *, pause: bool = False) -> list[Publication]:
-        """Run everything up to and including ``to``; returns what became known by then, in total order.
+        """Process everything up to and including ``to``. Returns the news that became known by then, in total order.
 
         With ``pause`` it may stop after the books of a moment, if orders have zero latency: see `is_paused`.
         """
@@ -328,7 +333,7 @@ class Kernel:
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
-                is_touched = True  # those that just arrived may be, too
+                is_touched = True  # orders that have just arrived may be touched, too
             if is_touched:
                 self._trades(at)
             self._traded_at = at
@@ -349,7 +354,7 @@ class Kernel:
     # -- one moment -----------------------------------------------------------------------------------------------
 
     def _candles_and_books(self, now: Nanos) -> None:
-        """The recorded rows of this moment that come before trades: bars of all pairs, then books."""
+        """Process the recorded rows of this moment that come before trades: the bars of all pairs, then the books."""
         busy, matcher = list(self._busy.values()), self._matcher
         for market in busy:
             if market.candles is None:
@@ -366,13 +371,15 @@ class Kernel:
                 self._rows_of(market, market.books, matcher.on_book, now)
 
     def _trades(self, now: Nanos) -> None:
-        """The recorded trades of this moment."""
+        """Process the recorded trades of this moment."""
         for market in list(self._busy.values()):
             if market.trades is not None:
                 self._rows_of(market, market.trades, self._matcher.on_trade, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
-        """Process orders sent in response to this moment's books; those sent earlier come later."""
+        """Process orders that were sent in response to this moment's books. Orders that were sent earlier come
+        later.
+        """
         due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
         earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
         for market in self._order:
@@ -406,7 +413,7 @@ class Kernel:
                 return
 
     def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
-        """After changes in a market, publish its prints, which may trigger stops, and update its search bounds."""
+        """Publish our public trades in a market that changed, which may trigger stops, and update its search bounds."""
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
@@ -443,7 +450,7 @@ class Kernel:
                 self._busy = dict(sorted(self._busy.items()))
 
     def _books(self, now: Nanos) -> bool:
-        """Publish the books that are due; returns whether there were any."""
+        """Publish the books that are due. Returns whether there were any."""
         published = False
         for name, feed in self._feeds.items():
             if feed.due is not None and feed.due <= now:
@@ -495,10 +502,12 @@ class Kernel:
                 told.append(Publication(at, name, tuple(events), deed.time))
             self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 
-    # -- what the desk needs --------------------------------------------------------------------------------------
+    # -- for the desk --------------------------------------------------------------------------------------
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
-        """A new order with a fresh id: ten digits that do not grow with time, prefixed with ``SL-`` for stops."""
+        """Return a new order with a fresh id: ten digits that do not increase over time, prefixed with ``SL-`` for
+        stops.
+        """
         self._rank += 1
         key = account.key ^ new.client_id if new.client_id else self._rank
         attempt = 0
@@ -519,25 +528,27 @@ class Kernel:
         return self._matcher.large_fills
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
-        """The exact book now: recorded levels less what our orders took, plus our resting orders unless ``own``."""
+        """Return the exact current book: recorded levels less our orders' takes, plus our resting orders unless
+        ``own``.
+        """
         market = self.market(pair)
         row = market.book_row(self.now)
         return book_event(market, row, compose(market, row, depth, own=own), self.now)
 
     def orders(self, account: str) -> list[OrderReport]:
-        """Every order of the account, in order of arrival."""
+        """Return every order of the account, in order of arrival."""
         return [order.report() for order in self._ledger.accounts[account].orders.values()]
 
     def trades(self, account: str) -> list[TradeReport]:
-        """Every execution of the account, in order."""
+        """Return every execution of the account, in order."""
         return list(self._ledger.accounts[account].trades)
 
     def ledger(self, account: str) -> dict[str, tuple[int, int]]:
-        """Currency -> (total, available) in units."""
+        """Return currency -> (total, available), in units."""
         return self._ledger.accounts[account].balances().balances
 
     def account(self, name: str) -> Account:
-        """An account's books, read-only. Raises KeyError."""
+        """Return an account's books, read-only. Raises KeyError for an unknown account."""
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:
@@ -550,7 +561,7 @@ class Kernel:
         self._look_ahead()
 
     def last_price(self, pair: Pair) -> int | None:
-        """The last traded price in ticks, None before the first."""
+        """Return the last traded price in ticks, or None before the first."""
         return self._last_ticks(pair)
 
     def check(self) -> None:
@@ -558,15 +569,15 @@ class Kernel:
         self._ledger.check()
 
     def assumptions(self) -> list[str]:
-        """All of this run's assumptions, as sentences for the report."""
+        """Return all of this run's assumptions, as sentences for the report."""
         sentences: list[str] = []
         markets = self._order
         if any(market.books is not None for market in markets):
             sentences += BOOK_ASSUMPTIONS
             if self._max_book_age_s is not None:
                 sentences.append(
-                    f"A book recorded more than {self._max_book_age_s} s ago is not traded on: market "
-                    "orders are refused or cancelled, limit orders rest."
+                    f"A book recorded more than {self._max_book_age_s} s ago is treated as stale: market orders are "
+                    "refused or cancelled, and limit orders rest."
                 )
             sentences += self._queue.assumptions
         if any(market.trades is not None and market.books is None for market in markets):

@@ -23,18 +23,18 @@ def _milliseconds(options: Options, key: str) -> Nanos:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"latency.{key}: {error}") from None
     if not 0 <= value <= _MS_MAX:
-        raise ConfigError(f"latency.{key} is {value}; it must be 0 to {_MS_MAX} milliseconds")
+        raise ConfigError(f"latency.{key} is {value}; it must be from 0 to {_MS_MAX} milliseconds")
     return int(value * NS_PER_MS)
 
 
 def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
     unknown = sorted(set(options) - {"model", *known})
     if unknown:
-        raise ConfigError(f"latency.{unknown[0]} is unknown; this model takes {', '.join(known)}")
+        raise ConfigError(f"latency.{unknown[0]} is unknown; the options of this model are {', '.join(known)}")
 
 
 class Constant:
-    """Every request, answer and event takes the same time. ``seed`` is unused."""
+    """Constant delays for requests, answers and events. ``seed`` is unused."""
 
     is_constant = True
 
@@ -51,20 +51,21 @@ class Constant:
         )
 
     def order_ns(self, key: int) -> Nanos:
-        """From sending to arrival at the exchange."""
+        """Return the time from sending to arrival at the exchange."""
         return self._order_ns
 
     def answer_ns(self, key: int) -> Nanos:
-        """From the exchange's action to the bot receiving the answer."""
+        """Return the time from the exchange's action to the bot receiving the answer."""
         return self._answer_ns
 
     def feed_ns(self, key: int) -> Nanos:
-        """From a market event to the bot receiving it."""
+        """Return the time from a market event to the bot receiving it."""
         return self._feed_ns
 
 
 class Lognormal:
-    """Medians in ``order_ms``, ``answer_ms``, ``feed_ms``, each times e^(sigma x normal); ``sigma`` defaults to 0.5.
+    """Lognormal delays: the medians ``order_ms``, ``answer_ms`` and ``feed_ms``, each times e^(sigma x normal).
+    ``sigma`` defaults to 0.5.
 
     Draws are rounded to whole microseconds.
     """
@@ -79,7 +80,7 @@ class Lognormal:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"latency.sigma: {error}") from None
         if not 0 <= self._sigma <= _SIGMA_MAX:
-            raise ConfigError(f"latency.sigma is {self._sigma}; it must be 0 to {_SIGMA_MAX}")
+            raise ConfigError(f"latency.sigma is {self._sigma}; it must be from 0 to {_SIGMA_MAX}")
         self._seed = keyed(seed, 0, 0)
         ms = NS_PER_MS
         self.assumptions: tuple[str, ...] = (
@@ -95,15 +96,15 @@ class Lognormal:
         return int(median * factor) // NS_PER_US * NS_PER_US
 
     def order_ns(self, key: int) -> Nanos:
-        """From sending to arrival at the exchange."""
+        """Return the time from sending to arrival at the exchange."""
         return self._draw(self._order_ns, _ORDER, key)
 
     def answer_ns(self, key: int) -> Nanos:
-        """From the exchange's action to the bot receiving the answer."""
+        """Return the time from the exchange's action to the bot receiving the answer."""
         return self._draw(self._answer_ns, _ANSWER, key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """From a market event to the bot receiving it."""
+        """Return the time from a market event to the bot receiving it."""
         return self._draw(self._feed_ns, _FEED, key)
 
 
@@ -131,7 +132,7 @@ class Measured:
         self._order = _for_all(found.order_us, REQUESTS)
         self._answer = _for_all(found.answer_us, NEWS)
         self._feed_mean = _mean(self._feed)
-        # weighted by how often each was heard
+        # weighted by how often each kind of news was received
         counts = {kind: found.counts.get("answer", {}).get(kind, 0) for kind in NEWS}
         lost = {
             kind: _mean([max(0, us - self._feed_mean) for us in quantiles]) - (_mean(quantiles) - self._feed_mean)
@@ -141,41 +142,41 @@ class Measured:
         self._ahead = sum(lost[kind] * count for kind, count in counts.items()) // heard if heard else lost[CREATE]
         medians = [us[STEPS // 2] / 1000 for us in (*self._order.values(), *self._answer.values(), self._feed)]
         speed = "" if found.speed == 1.0 else f" at speed {found.speed:g}"
-        split = "" if found.is_stamped else " (the exchange stamps nothing, so round trips are split in half)"
+        split = "" if found.is_stamped else " (the exchange sends no timestamps, so round trips are split in half)"
         measured = sum(found.counts.get("order" if found.is_stamped else "round_trip", {}).values())
         self.assumptions: tuple[str, ...] = (
-            f"Latency is drawn from what the bot {found.bot} measured in mode {found.mode}{speed}, in"
+            f"Latency is drawn from the measurements of the bot {found.bot} in mode {found.mode}{speed}, in"
             f" {measured:,} requests{split}: medians of {medians[0]:g} ms to the exchange ({medians[1]:g} for cancels),"
             f" {medians[2]:g} ms back ({medians[3]:g} for cancels, {medians[4]:g} for fills) and {medians[5]:g} ms from"
-            " the market. Draws are independent: a slow second of that run is not a slow second here.",
+            " the market. Draws are independent, so delays do not cluster in slow seconds as they did in that run.",
         )
 
     def _draw(self, quantiles: Quantiles, kind: int, key: int) -> int:
-        """Microseconds, by linear interpolation between two quantiles."""
+        """Draw a duration in microseconds, by linear interpolation between two quantiles."""
         place = keyed(self._seed, kind, key) * STEPS
         index, rest = place >> 64, place & ((1 << 64) - 1)
         return quantiles[index] + ((quantiles[index + 1] - quantiles[index]) * rest >> 64)
 
     def request_ns(self, endpoint: str, key: int) -> Nanos:
-        """From sending to arrival at the exchange, how late books are included."""
+        """Return the time from sending to arrival at the exchange, including the delay of books."""
         way = self._draw(self._order[kind_of(endpoint)], _ORDER, key) + self._draw(self._feed, _FEED, key) - self._ahead
         return max(0, way) * NS_PER_US
 
     def news_ns(self, endpoint: str, key: int) -> Nanos:
-        """From the exchange's action to the bot receiving it, less how late books are."""
+        """Return the time from the exchange's action to the bot receiving it, less the delay of books."""
         quantiles = self._answer[kind_of(endpoint) if endpoint else FILL]
         return max(0, self._draw(quantiles, _ANSWER, key) - self._feed_mean) * NS_PER_US
 
     def order_ns(self, key: int) -> Nanos:
-        """As `request_ns` of a create."""
+        """Return `request_ns` of a create."""
         return self.request_ns("", key)
 
     def answer_ns(self, key: int) -> Nanos:
-        """As `news_ns` of a fill."""
+        """Return `news_ns` of a fill."""
         return self.news_ns("", key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """Nothing: it is part of an order's way already."""
+        """Return 0, because the delay is already part of an order's way."""
         return 0
 
 
@@ -184,6 +185,6 @@ def _mean(quantiles: Sequence[int]) -> int:
 
 
 def _for_all(measured: Mapping[str, Quantiles], kinds: Sequence[str]) -> dict[str, Quantiles]:
-    """A distribution for each kind; an unmeasured kind uses another kind's."""
+    """Return a distribution for each kind. An unmeasured kind gets that of another kind."""
     known = next(us for kind in kinds if (us := measured.get(kind)))
     return {kind: measured.get(kind) or known for kind in kinds}

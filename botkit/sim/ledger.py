@@ -1,7 +1,7 @@
 """Accounts, locks, fills and fees in exact integer units, and a check that no unit appears or vanishes.
 
 A fill moves quote and base between two parties: one of the accounts and another account, or the recorded *market*.
-Fees go to the exchange. ``Ledger.check`` asserts that accounts + market + fees still hold what they began with.
+Fees go to the exchange. ``Ledger.check`` asserts that the sum of accounts, market and fees never changes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Ledger:
         discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
-        self.market: dict[str, int] = {}  # the recorded market's side of every fill; negative for what it gave
+        self.market: dict[str, int] = {}  # the recorded market's side of every fill; negative for units that it gave
         self.fees: dict[str, int] = {}
         self._pairs = pairs
         self._last_price = last_price
@@ -47,7 +47,8 @@ class Ledger:
                 assert units >= 0, (currency, units)
                 self._begun[currency] = self._begun.get(currency, 0) + units
 
-    # -- orders come and go ---------------------------------------------------------------------------------------
+    # -- opening and closing orders
+    # ---------------------------------------------------------------------------------------
 
     def open(self, order: VenueOrder, deed: Deed) -> None:
         """Add an order and lock its funds."""
@@ -64,7 +65,7 @@ class Ledger:
         news.currencies[currency] = None
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
-        """Move an order to a final state and release what it still locks."""
+        """Move an order to a final state and release the rest of its lock."""
         self._close(order, deed.of(order), deed.time, state)
 
     def _close(self, order: VenueOrder, news: AccountNews, now: Nanos, state: OrderState) -> None:
@@ -79,7 +80,7 @@ class Ledger:
         order.state = state
         order.updated = now
         if order.is_market_buy:
-            # Q12: when finished, a market buy shows what it bought as its original amount
+            # Q12: when finished, a market buy shows the bought amount as its original amount
             order.original_lots = order.executed_lots
 
     def cancel(self, order: VenueOrder, deed: Deed) -> None:
@@ -87,7 +88,7 @@ class Ledger:
         self.close(order, deed, CANCELLED)
 
     def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
-        """Deposit money, or withdraw it if negative; only available funds can leave."""
+        """Deposit money, or withdraw it if negative. Only available funds can be withdrawn."""
         assert account.available(currency) + units >= 0, (account.name, currency, units)
         account.total[currency] = account.total.get(currency, 0) + units
         account.locked.setdefault(currency, 0)
@@ -180,7 +181,7 @@ class Ledger:
     def _charge(
         self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
     ) -> tuple[str, int]:
-        """Charge the fee; returns (currency, units). Volume is counted afterwards, so that a fill never lowers its own
+        """Charge the fee. Returns (currency, units). Volume is counted afterwards, so that a fill never lowers its own
         rate.
         """
         model = account.fees
@@ -204,7 +205,9 @@ class Ledger:
         return currency, fee
 
     def _in_volume_currency(self, currency: str, units: int) -> tuple[int, int] | None:
-        """``units`` of a currency in the volume currency, as an exact fraction; None without a price."""
+        """Convert ``units`` of a currency into the volume currency, as an exact fraction. Returns None without
+        a price.
+        """
         target = self._volume_currency
         if currency == target:
             return units, 1
@@ -212,7 +215,9 @@ class Ledger:
         return None if price is None else (units * price[0], price[1])
 
     def _in_discount_currency(self, quote: str, units_e8: int) -> int | None:
-        """A fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the coin that pays at a discount, half up."""
+        """Return a fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the coin that pays at a discount, half
+        up.
+        """
         worth = self._in_volume_currency(quote, units_e8)
         price = self._price_of(self._discount_currency, self._volume_currency)
         if worth is None or price is None:
@@ -224,7 +229,7 @@ class Ledger:
         ticks = self._last_price(pair) if pair is not None else None
         return None if pair is None or not ticks else (ticks, 10**pair.rules.price_decimals)
 
-    # -- the proof ------------------------------------------------------------------------------------------------
+    # -- conservation ------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Assert that money is conserved and that every lock is the sum of its orders' locks."""

@@ -36,13 +36,13 @@ class VenueMarket:
         self.taken: dict[tuple[bool, int], Taken] = {}
         self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
-        #: True after this moment's books were published and before its trades happen: orders sent now meet those trades
+        #: True between the publication of this moment's books and its trades; orders sent now meet those trades
         self.before_trades = False
         rules = pair.rules
         #: the amounts of recorded books are multiples of ``display_unit`` lots, as on the wire
         self.is_in_units = True
         self.display_unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
-        self.changed = False  # our part of the book changed since the last check
+        self.changed = False  # True if our part of the book has changed since the last check
         self._print_ticks: int | None = None
         self._print_row = -1
 
@@ -75,12 +75,12 @@ class VenueMarket:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def trade_position(self, now: Nanos) -> int:
-        """Number of the first recorded trade after ``now``. Requires recorded trades."""
+        """Find the number of the first recorded trade after ``now``. Requires recorded trades."""
         assert self.trades is not None
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
     def last_ticks(self, now: Nanos) -> int | None:
-        """The last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
+        """Return the last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
         if self.trades is not None:
             trades = self.trades
             row = (trades.first_from(now) if self.before_trades else trades.position(now)) - 1
@@ -104,10 +104,10 @@ class VenueMarket:
         self._print_ticks = ticks
         self.prints.append(Print(side, ticks, lots))
 
-    # -- the recorded book, less what we took ---------------------------------------------------------------------
+    # -- the recorded book, less our takes ---------------------------------------------------------------------
 
     def book_row(self, now: Nanos) -> int:
-        """Number of the current snapshot, or -1."""
+        """Find the number of the current snapshot, or -1."""
         books = self.books
         if books is None:
             return -1
@@ -115,13 +115,13 @@ class VenueMarket:
         return row if row >= books.first else -1
 
     def net_lots(self, row: int, ticks: int, lots: int, *, bids: bool) -> int:
-        """What our orders have left at a recorded level."""
+        """Return the lots that our orders have left at a recorded level."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             return lots
         if taken.row != row:
             assert self.books is not None
-            # -1 (the row does not reach the price) is a change too, since the amount there is unknown meanwhile
+            # -1 (the row does not reach the price) is a change too, because the amount there is unknown in the meantime
             if not self.books.stands(taken.row, row, (ticks, taken.recorded), bids=bids):
                 del self.taken[bids, ticks]
                 return lots
@@ -129,7 +129,7 @@ class VenueMarket:
         return max(lots - taken.lots, 0)
 
     def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """One side of the current snapshot, best first, less what our orders took, without empty levels.
+        """Return one side of the current snapshot, best first, less our orders' takes, without empty levels.
 
         With a ``depth``, at least that many levels, if available.
         """
@@ -150,7 +150,8 @@ class VenueMarket:
         return net
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
-        """The levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
+        """Return the levels available to a taker on one side: `net_levels` less the amounts taken by trades since the
+        snapshot.
 
         Counts trades up to and including ``trade_row``, or by default all received by ``now``. A book beyond the
         maximum age has no levels left.
@@ -173,7 +174,7 @@ class VenueMarket:
         return stand
 
     def is_stale(self, row: int, now: Nanos) -> bool:
-        """True if a snapshot is too old to trade on."""
+        """Return True if a snapshot is too old to trade on."""
         if row < 0 or self._max_book_age is None:
             return False
         assert self.books is not None
@@ -220,7 +221,7 @@ class VenueMarket:
     # -- our orders -----------------------------------------------------------------------------------------------
 
     def rest(self, order: VenueOrder) -> None:
-        """Put an order in its place by price and time."""
+        """Insert an order at its place by price and time."""
         insort(self.buys if order.is_buy else self.sells, order, key=_priority)
         self.changed = True
 
@@ -240,7 +241,7 @@ class VenueMarket:
             self.sells = [order for order in self.sells if order.remaining_lots]
 
     def bounds(self) -> Bounds:
-        """The prices at which the recorded market can touch our orders."""
+        """Return the prices at which the recorded market can touch our orders."""
         up, down, take_buy, take_sell = NEVER_UP, NEVER_DOWN, NEVER_DOWN, NEVER_UP
         for order in self.stops:
             if order.new.condition is Condition.AT_LEAST:

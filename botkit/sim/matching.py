@@ -1,6 +1,6 @@
 """Fills against recorded books and trades, and between our accounts.
 
-`ASSUMPTIONS` lists what is assumed here; `botkit.sim.fills` has the assumptions about the queue.
+`ASSUMPTIONS` lists the assumptions made here; `botkit.sim.fills` has those about the queue.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from botkit.sim.ledger import Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
 
-#: an unlimited level: candles and trades do not show how much rested at a price
+#: an unlimited level, because candles and trades do not show how much rested at a price
 ENDLESS = WHOLE
 #: marks a price whose amount no snapshot has shown yet
 UNSEEN = WHOLE
 
 BOOK_ASSUMPTIONS = (
-    "Market orders, crossing orders and triggered stops walk the recorded levels at the time of their arrival; other"
-    " participants do not react.",
-    "They meet what trades since that snapshot have left: a buyer's trade proves that the asks below its price are "
-    "gone and takes its amount from those at its price; a seller's trade does the same to the bids, and one of "
-    "unknown side to both. The next snapshot replaces all this.",
-    "What our orders take from a recorded level stays taken until that level changes in the recording; otherwise "
-    "our orders do not move the market.",
-    "An order better than the best recorded price, or between recorded levels, has nothing ahead; beyond the recorded"
-    " depth it is behind the whole level as first seen there.",
+    "Market orders, crossing orders and triggered stops take from the recorded levels at the time of their arrival; "
+    "other participants do not react.",
+    "They meet the levels that trades since that snapshot have left: a buyer's trade proves that the asks below its "
+    "price are gone and takes its amount from those at its price; a seller's trade does the same to the bids, and "
+    "one of unknown side to both. The next snapshot resets this.",
+    "The amount that our orders take from a recorded level stays taken until that level changes in the recording; "
+    "otherwise our orders do not move the market.",
+    "An order better than the best recorded price, or between recorded levels, has nothing ahead; beyond the recorded "
+    "depth it is behind the whole level as first seen there.",
     "One recorded trade's amount is shared by our orders by price, then time; every fill is capped by the trade's"
     " amount or by the opposite amount shown.",
-    "What a market order cannot fill in the recorded book is cancelled; no depth beyond the recording is assumed.",
+    "The part of a market order that the recorded book cannot fill is cancelled; no depth beyond the recording is "
+    "assumed.",
     "Our own taker executions are published as public trades and count as the last price until the next recorded one.",
 )
 TRADE_ASSUMPTIONS = (
@@ -59,7 +60,7 @@ class Matcher:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def slipped(self, order: VenueOrder, ticks: int) -> int:
-        """A taker's price after slippage, rounded to ticks against it, never past a limit."""
+        """Return a taker's price after slippage, rounded to ticks against it, never past a limit."""
         slippage = self.slippage_e8
         if order.is_buy:
             price = divide_up(ticks * (UNIT + slippage), UNIT)
@@ -69,7 +70,7 @@ class Matcher:
 
     @staticmethod
     def meets(order: VenueOrder, ticks: int) -> bool:
-        """True if the order may trade at a price of the other side."""
+        """Return True if the order may trade at a price of the other side."""
         if order.type is MARKET:
             return True
         return ticks <= order.price_ticks if order.is_buy else ticks >= order.price_ticks
@@ -87,7 +88,7 @@ class Matcher:
             if row >= 0 and (not is_limit or self.meets(order, books.best(row, bids=not order.is_buy))):
                 levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
         last = None if books is not None or not is_limit else market.last_ticks(deed.time)
-        # a price equal to the last one does not cross: it is unknown whether anything rested there
+        # a price equal to the last one does not cross, because it is unknown whether anything rested there
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
             others = market.sells if order.is_buy else market.buys
@@ -171,7 +172,7 @@ class Matcher:
                     self.settle(standing, market, row)
                     standing.ahead = max(standing.ahead - lots, 0)
             if available == ENDLESS:
-                return  # nothing left to fill
+                return  # nothing is left to fill
             left -= lots
             if not left:
                 index += 1
@@ -236,7 +237,7 @@ class Matcher:
     # -- recorded rows --------------------------------------------------------------------------------------------
 
     def on_book(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """A snapshot: an opposite best at or beyond a resting price fills it with the amount shown there."""
+        """Process a snapshot: an opposite best at or beyond a resting price fills it with the amount shown there."""
         for is_buy in (True, False):
             orders = market.buys if is_buy else market.sells
             if not orders:
@@ -272,7 +273,7 @@ class Matcher:
         self.ledger.fill(order, order.price_ticks, lots, deed, is_maker=True)
 
     def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """A public trade: fills orders waiting for one, advances queues, fills prices traded through, triggers
+        """Process a public trade: fill orders waiting for one, advance queues, fill prices traded through, and trigger
         stops.
         """
         trades = market.trades
@@ -293,7 +294,7 @@ class Matcher:
     def _work(
         self, market: VenueMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
     ) -> int:
-        """Allocate a trade to resting orders by price, then time; returns the rest."""
+        """Allocate a trade to resting orders by price, then time. Returns the rest."""
         queue = self.queue
         book_row = market.book_row(deed.time)
         for order in orders:
@@ -315,7 +316,7 @@ class Matcher:
         return lots
 
     def _take_trade(self, market: VenueMarket, ticks: int, lots: int, deed: Deed) -> int:
-        """On trade-only tapes, let waiting taker orders take from a trade; returns the rest of its amount."""
+        """Let waiting taker orders take from a trade, on trade-only tapes. Returns the rest of its amount."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
             if order.type is MARKET:
@@ -324,7 +325,7 @@ class Matcher:
             elif self.meets(order, ticks) and lots:
                 before = order.remaining_lots
                 self.take(order, market, deed, [(self.slipped(order, ticks), lots)], -1)
-                # amounts from our own accounts count too: the pessimistic choice, since the trade cannot be split
+                # amounts from our own accounts count too, which is pessimistic, because the trade cannot be split
                 lots = max(lots - before + order.remaining_lots, 0)
                 if order.remaining_lots:
                     market.waiting.append(order)
@@ -344,7 +345,7 @@ class Matcher:
             self.activate(order, market, deed)
 
     def trigger_by_prints(self, market: VenueMarket, deed: Deed) -> None:
-        """Our own executions are trades like any other: they trigger stops, whose executions may trigger more."""
+        """Trigger stops by our own executions, which are trades like any other and may trigger further stops."""
         seen = 0
         while market.stops and len(market.prints) > seen:
             prices = [row.ticks for row in market.prints[seen:]]
@@ -360,6 +361,6 @@ class Matcher:
 
     @staticmethod
     def is_met(order: VenueOrder, low: int, high: int) -> bool:
-        """True if a stop's condition holds at the high or at the low."""
+        """Return True if a stop's condition holds at the high or at the low."""
         new = order.new
         return high >= new.stop_ticks if new.condition is Condition.AT_LEAST else low <= new.stop_ticks

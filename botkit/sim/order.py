@@ -73,7 +73,8 @@ class VenueOrder:
         self.pair = new.pair
         self.is_buy = new.side is BUY
         self.type = new.type
-        self.is_market_buy = self.is_buy and new.type is MARKET  # True for an order that spends an amount of quote
+        # True for an order that spends an amount of quote currency
+        self.is_market_buy = self.is_buy and new.type is MARKET
         self.price_ticks = new.price_ticks
         #: its place among the resting orders of its side
         self.priority = (-new.price_ticks if self.is_buy else new.price_ticks, rank)
@@ -88,12 +89,12 @@ class VenueOrder:
         self.book_row = -1
         self.shown_lots = -1
         self.is_placed = False
-        self.opens_at: Nanos = -1  # on candles: when it can be processed, and at which open
+        self.opens_at: Nanos = -1  # on candles, the time when it can be processed, and the open
         self.open_ticks = 0
         self.bar_lots = 0
 
     def report(self) -> OrderReport:
-        """The order's row. Times are whole milliseconds, as on the wire."""
+        """Return the order's row. Times are whole milliseconds, as on the wire."""
         new = self.new
         return OrderReport(
             pair=self.pair,
@@ -108,7 +109,7 @@ class VenueOrder:
             executed_units=self.executed_units,
             stop_ticks=new.stop_ticks,
             condition=new.condition,
-            post_only=new.post_only and self.type is LIMIT,  # others are always GTC (Q28)
+            post_only=new.post_only and self.type is LIMIT,  # orders of other types are always GTC (Q28)
             created=self.created - self.created % NS_PER_MS,
             updated=self.updated - self.updated % NS_PER_MS,
         )
@@ -124,11 +125,13 @@ class Orders(dict[str, VenueOrder]):
     """An account's orders by id, in order of creation."""
 
     def created_within(self, request: ListOrders) -> Iterator[VenueOrder]:
-        """The orders that a listing asks for, newest first; the caller cuts them to its limit."""
+        """Return the orders that a listing selects, newest first. The caller cuts them to its limit."""
         return (order for order in reversed(self.values()) if is_listed(order, request))
 
     def closed_since(self, time: Nanos, pair_rows_max: int) -> list[VenueOrder]:
-        """Orders that ended at ``time`` or later, in order of creation: of each pair the newest ``pair_rows_max``."""
+        """Find orders that ended at ``time`` or later, in order of creation, limited to the newest ``pair_rows_max`` of
+        each pair.
+        """
         counts: dict[str, int] = {}
         found = []
         for order in reversed(self.values()):
@@ -139,7 +142,7 @@ class Orders(dict[str, VenueOrder]):
 
 
 def is_listed(order: VenueOrder, request: ListOrders) -> bool:
-    """Whether a listing asks for an order."""
+    """Return True if a listing selects an order."""
     return (
         order.pair == request.pair
         and (request.client_id is None or order.new.client_id == request.client_id)
@@ -153,20 +156,20 @@ class Trades(list[TradeReport]):
 
     @property
     def total(self) -> int:
-        """How many there have been."""
+        """The number of executions so far."""
         return len(self)
 
     def since(self, number: int) -> Sequence[TradeReport]:
-        """All but the first ``number``."""
+        """Return all executions except the first ``number``."""
         return self[number:]
 
     def made_within(self, request: ListTrades) -> Iterator[TradeReport]:
-        """The executions that a listing asks for, newest first; the caller cuts them to its limit."""
+        """Return the executions that a listing selects, newest first. The caller cuts them to its limit."""
         return (trade for trade in reversed(self) if is_listed_trade(trade, request))
 
 
 def is_listed_trade(trade: TradeReport, request: ListTrades) -> bool:
-    """Whether a listing asks for an execution."""
+    """Return True if a listing selects an execution."""
     return (
         trade.pair == request.pair
         and (request.order_id is None or trade.order_id == request.order_id)
@@ -198,7 +201,7 @@ class Account:
         self.key = text_key(name)
         self.address = setup.address
         self.fees = setup.fees
-        # a model can opt out of the conversion of every fill
+        # a model can opt out of having every fill converted
         self.counts_volume: bool = getattr(setup.fees, "counts_volume", True)
         self.total: dict[str, int] = dict(setup.balances)
         self.locked: dict[str, int] = dict.fromkeys(setup.balances, 0)
@@ -206,14 +209,15 @@ class Account:
         self.open: dict[str, VenueOrder] = {}
         self.open_count: dict[str, int] = {}
         self.trades = Trades()
-        self.known_at: Nanos = 0  # when its newest event becomes known; events must not overtake each other
+        # the time when its newest event becomes known, because events must not overtake each other
+        self.known_at: Nanos = 0
 
     def available(self, currency: str) -> int:
-        """Available funds, in units."""
+        """Return the available funds, in units."""
         return self.total.get(currency, 0) - self.locked.get(currency, 0)
 
     def changed(self, currencies: Iterable[str]) -> BalanceReport:
-        """Some currencies' balances, as the exchange reports them."""
+        """Return the balances of some currencies, as the exchange reports them."""
         total, locked = self.total, self.locked
         balances: dict[str, tuple[int, int]] = {}
         for currency in currencies:
@@ -222,6 +226,6 @@ class Account:
         return BalanceReport(balances)
 
     def balances(self) -> BalanceReport:
-        """All balances, as the exchange reports them."""
+        """Return all balances, as the exchange reports them."""
         locked = self.locked
         return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)

@@ -12,14 +12,14 @@ from botkit.sim.latency import Constant, Lognormal, Measured
 
 @hookimpl
 def botkit_register_fee_models(register: Callable[[str, Callable[[Options, ExchangeFacts], FeeModel]], None]) -> None:
-    """``fixed`` and ``rank``."""
+    """Register ``fixed`` and ``rank``."""
     register("fixed", FixedFees)
     register("rank", RankFees)
 
 
 @hookimpl
 def botkit_register_latency_models(register: Callable[[str, Callable[[Options, int], LatencyModel]], None]) -> None:
-    """``constant``, ``lognormal`` and ``measured``."""
+    """Register ``constant``, ``lognormal`` and ``measured``."""
     register("constant", Constant)
     register("lognormal", Lognormal)
     register("measured", Measured)
@@ -27,7 +27,7 @@ def botkit_register_latency_models(register: Callable[[str, Callable[[Options, i
 
 @hookimpl
 def botkit_register_fill_models(register: Callable[[str, Callable[[Options], QueueModel]], None]) -> None:
-    """``queue``, ``optimistic`` and ``pessimistic``. They take no options."""
+    """Register ``queue``, ``optimistic`` and ``pessimistic``, which take no options."""
     register("queue", lambda options: Queue())
     register("optimistic", lambda options: Optimistic())
     register("pessimistic", lambda options: Pessimistic())

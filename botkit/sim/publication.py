@@ -1,4 +1,4 @@
-"""What the exchange publishes, and when it becomes known."""
+"""The exchange's publications, and when they become known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Publication(msgspec.Struct, frozen=True):
 
     A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
     order touched, then the balances. The receiver should see the executions once order and balance include them.
-    ``acted`` is when the exchange did it, which the frames of an account's streams are stamped with.
+    ``acted`` is the time when the exchange acted, which is the timestamp of the frames of an account's streams.
     """
 
     at: Nanos

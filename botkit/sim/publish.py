@@ -43,10 +43,10 @@ _Delivery: TypeAlias = tuple[Nanos, int, str, int, list[Publication]]
 
 
 class Deliveries:
-    """Events on their way to the bots."""
+    """The events that are on their way to the bots."""
 
     def __init__(self) -> None:
-        #: a heap: the first is what becomes known next
+        #: a heap, whose first event becomes known next
         self.due: list[_Delivery] = []
         #: adds events that become known at one time, in order
         self.put: Callable[[_Delivery], None] = functools.partial(heapq.heappush, self.due)
@@ -54,7 +54,7 @@ class Deliveries:
         self.number: Callable[[], int] = itertools.count().__next__
 
     def until(self, to: Nanos, taken: Sequence[Publication] = ()) -> list[Publication]:
-        """Remove everything known by ``to``, and return it in order after what was ``taken`` already."""
+        """Remove all events known by ``to`` and return them in order, after those that were ``taken`` before."""
         due = self.due
         result: list[Publication] = [*taken]
         while due and due[0][0] <= to:
@@ -73,7 +73,7 @@ class Deliveries:
 
 
 def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
-    """(bids, asks): the recorded levels less what our orders took, with our resting orders among them.
+    """Return (bids, asks): the recorded levels less our orders' takes, with our resting orders among them.
 
     An order that the recorded opposite side has reached is omitted: the queue model may leave it unfilled, but no
     exchange shows a crossed book.
@@ -118,10 +118,10 @@ class BookFeed:
         self.depth = depth
         self._cadence = cadence
         self._is_wire = is_wire
-        self._last: tuple[Levels, Levels] | None = None  # as rounded
+        self._last: tuple[Levels, Levels] | None = None  # the last book published, as rounded
         self._last_at: Nanos | None = None
         self._row = -1
-        #: when there may be something to publish, and the earliest time at which a change of ours could be
+        #: when there may be something to publish, and the earliest time at which our own change may be published
         self.due: Nanos | None = None
         self.open_at: Nanos = 0
         self._changed_at: Nanos | None = now
@@ -141,7 +141,7 @@ class BookFeed:
             self.note_change(now)
 
     def look(self) -> None:
-        """Update ``due`` after a change and after rows were loaded."""
+        """Update ``due`` after a change, and after rows were loaded."""
         books = self.market.books
         if books is None:
             return
@@ -149,7 +149,7 @@ class BookFeed:
         next_row = max(self._row + 1, books.first)
         row_at = books.time_of(next_row)
         if self._row < 0 and self._last_at is None:
-            # nothing to show before the first recorded row
+            # there is nothing to show before the first recorded row
             changed = None if row_at is None else max(row_at, changed or row_at)
         elif row_at is not None and (changed is None or row_at < changed) and not self._is_wire:
             changed = row_at
@@ -160,7 +160,7 @@ class BookFeed:
         self.due = changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
-        """The book at ``now``, or None if it is unchanged."""
+        """Return the book at ``now``, or None if it is unchanged."""
         self._changed_at = None
         book = self._book(now)
         self.look()
@@ -173,10 +173,10 @@ class BookFeed:
             return None
         self._row = row
         if market.is_stale(row, now):
-            return None  # our own part has changed, but showing the rest again would make it look fresh
+            return None  # our own part has changed, but publishing the rest again would make it look fresh
         books = market.books
         is_plain = books is not None and not (market.buys or market.sells or market.taken)
-        if is_plain and books is not None:  # nothing of ours in it
+        if is_plain and books is not None:  # none of our orders are in it
             depth = self.depth
             composed: tuple[Levels, Levels] = (
                 tuple(books.levels(row, bids=True, depth=depth)),
@@ -189,7 +189,7 @@ class BookFeed:
         rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
         is_first = self._last is None
         if rounded == self._last:
-            return None  # rounding an amount that was exact in the first frame is no change
+            return None  # rounding an amount that was exact in the first frame is not a change
         self._last = rounded
         self._last_at = now
         self.open_at = now + self._cadence
@@ -205,12 +205,12 @@ class BookFeed:
     def _rounded(self, levels: Levels) -> Levels:
         unit = self._unit
         half = unit // 2
-        # the rest of a level may round to zero, which readers of the wire take for no level
+        # the rest of a level may round to zero, which readers of the wire interpret as a missing level
         return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])
 
 
 def book_event(market: VenueMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
-    """The composed book as an event. Its time is the exchange's: the row's timestamp plus the time since."""
+    """Return the composed book as an event. Its time is the exchange's: the row's timestamp plus the time since."""
     books = market.books
     if books is None or row < 0:
         return OrderBook(market.pair, now, levels[0], levels[1])

@@ -19,7 +19,7 @@ class RequestKeys:
         self._made: dict[tuple[str, str], int] = {}
 
     def key_of(self, account: Account, request: Request) -> int:
-        """A request's key, an integer."""
+        """Return the key of a request."""
         if type(request) is CreateOrder and request.order.client_id:
             return request.order.client_id
         client_id = _client_id(account, request)
@@ -28,7 +28,7 @@ class RequestKeys:
         if base is None:
             base = self._endpoints[endpoint] = text_key(endpoint)
         if not client_id:
-            client_id = self._made.get((account.name, endpoint), 0) - 1  # smaller than any client id
+            client_id = self._made.get((account.name, endpoint), 0) - 1  # below every client id
             self._made[account.name, endpoint] = client_id
         return mix(base + client_id)
 

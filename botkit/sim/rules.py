@@ -1,4 +1,4 @@
-"""The exchange's refusals at order entry, in its own words where known.
+"""The exchange's refusals at order entry, in its own words where they are known.
 
 Sources: the error texts collected from the exchange and from client libraries (``Invalid amount ...``, ``Invalid price
 ...``, ``Balance for ... not enough``, ``Unsupported ...``). Texts marked assumed are ours; they keep the prefixes that
@@ -44,7 +44,7 @@ def _bad_amount(new: OrderSpec, pair: Pair) -> str | None:
 
 
 def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:
-    """Why an order breaks a rule of its pair, or None. `balance_refusal` checks balances.
+    """Return the refusal of an order that breaks a rule of its pair, or None. `balance_refusal` checks balances.
 
     ``queued`` counts earlier orders of the same batch and pair.
     """
@@ -75,7 +75,9 @@ def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, q
 
 
 def lock_of(new: OrderSpec) -> tuple[str, int]:
-    """(currency, units) that an order locks: value at its limit rounded up, its spend, or its amount of base."""
+    """Return (currency, units) that an order locks: its value at the limit rounded up, its spend, or its amount of
+    base.
+    """
     pair = new.pair
     if new.side is SELL:
         return pair.base, pair.rules.base_units(new.amount_lots)
@@ -85,7 +87,7 @@ def lock_of(new: OrderSpec) -> tuple[str, int]:
 
 
 def balance_refusal(currency: str, units: int, available: int) -> str | None:
-    """Why an order's lock cannot be covered, or None."""
+    """Return the refusal of an order whose lock cannot be covered, or None."""
     if units <= available:
         return None
     have, ordered = format_units(available), format_units(units)

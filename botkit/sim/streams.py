@@ -1,11 +1,11 @@
 """Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
 
 Rows are numbered consecutively across the whole run (``first`` is the number of the first row still in memory), so row
-numbers stay valid when past rows are dropped. Nothing here loops over rows in Python.
+numbers stay valid when past rows are dropped. No code here loops over rows in Python.
 
 The search looks at the rows of a block, then at the extremes of all later blocks at once, then at the rows of the block
-they name, and remembers its progress: rows before ``scanned`` are clear. So a distant order, replaced again and again,
-costs a comparison per block and not per row.
+it finds, and remembers its progress: rows before ``scanned`` touch nothing. A distant order costs one comparison per
+block, even if it is replaced again and again.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColu
 from botkit.model.resolutions import bucket_end, fixed_length
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
-_FEW = 8  # rows to compare in Python: for so few, one numpy call takes longer
-#: rows whose extremes are kept
+_FEW = 8  # up to this many rows are compared in Python: a numpy call takes longer
+#: the number of rows in a block, whose extremes are kept
 _BLOCK = 256
-_STEPS = 3  # rows to try one by one before a binary search
+_STEPS = 3  # how many rows to try one by one before a binary search
 # for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
 _NEAR = 64
 
@@ -37,12 +37,12 @@ _Extremes: TypeAlias = dict[tuple[str, bool], npt.NDArray[Any]]
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
 
-#: what nothing touches
+#: bounds that nothing touches
 _NOTHING = Bounds()
 
 
 class VenueStream(Generic[_Columns]):
-    """Columns of one kind, contiguous from the latest row already reached."""
+    """Columns of one kind, contiguous from the latest past row on."""
 
     #: names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
@@ -54,20 +54,20 @@ class VenueStream(Generic[_Columns]):
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview: reading one takes a third of the time of a numpy scalar
+        # the same numbers as a memoryview, from which a read takes a third of the time of a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
         self.scanned = 0
         #: number of the row that `next_touch` found
         self.touch_row = -1
-        #: what the search compares, by (array, is it the highest): of each row, and of each block of rows
+        #: what the search compares, by (array, is it the highest), of each row and of each block of rows
         self._each: _Extremes = {}
         self._blocks: _Extremes = {}
-        #: rows that reach down to the best resting buy, or up to the best sell, touch it; None on candles
+        #: each row's prices that touch the best resting buy from above and the best sell from below; None for candles
         self._lows: memoryview | None = None
         self._highs: memoryview | None = None
-        #: nothing is being searched for
+        #: True while nothing is being searched for
         self.is_idle = True
 
     # -- loading ------------------------------------------------------------------------------------------------------
@@ -76,8 +76,8 @@ class VenueStream(Generic[_Columns]):
         raise NotImplementedError
 
     def load(self, columns: _Columns) -> None:
-        """Append rows; drop those before the current row. Raises ValueError if they are older than the existing
-        rows.
+        """Append rows, and drop those before the current row. Raises ValueError if the new rows are older than existing
+        ones.
         """
         fresh = self._derive(columns)
         rows = len(columns)
@@ -114,11 +114,11 @@ class VenueStream(Generic[_Columns]):
     def _join(self, old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.concatenate((old, new))
 
-    # -- where we are ---------------------------------------------------------------------------------------------
+    # -- position ---------------------------------------------------------------------------------------------
 
     def position(self, time: Nanos) -> int:
-        """The number of rows received up to and including ``time``, that is, the number of the next one. Never
-        decreases.
+        """Return the number of rows received up to and including ``time``, which is also the number of the next row. It
+        never decreases.
         """
         cursor = self._cursor
         axis, held = self._axis, self.held
@@ -133,21 +133,21 @@ class VenueStream(Generic[_Columns]):
 
     @property
     def current(self) -> int:
-        """Number of the newest past row; one less than the first row in memory if there is none."""
+        """The number of the newest past row, or one less than the first row in memory if there is none."""
         return self.first + self._cursor - 1
 
     def time_of(self, row: int) -> Nanos | None:
-        """When the row is received; None if it is not loaded."""
+        """Return the receive time of a row, or None if it is not loaded."""
         index = row - self.first
         return self._axis[index] if index < self.held else None
 
     # -- the search -----------------------------------------------------------------------------------------------
 
     def watch(self, bounds: Bounds, now: Nanos, floor: int | None = None) -> None:
-        """Search for ``bounds``; if they reach further than before, from row ``floor`` on, by default the first one
-        after ``now``.
+        """Search for ``bounds``, from row ``floor`` on (by default the first one after ``now``) if they reach further
+        than before.
 
-        Narrower bounds keep the search result: a row that no longer touches anything is harmless.
+        Narrower bounds keep the search result, because a row that no longer touches anything is harmless.
         """
         old = self.bounds
         if bounds == old:
@@ -166,7 +166,7 @@ class VenueStream(Generic[_Columns]):
         self.is_idle = bounds == _NOTHING
 
     def stop_watching(self) -> None:
-        """Nothing waits for the market any more."""
+        """Stop searching, because no order waits for the market any more."""
         self.bounds, self.is_idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
@@ -175,9 +175,10 @@ class VenueStream(Generic[_Columns]):
         self.touch_row = -1
 
     def next_touch(self, until: Nanos | None) -> Nanos | None:
-        """When the next row that can touch is received; None if nothing will come.
+        """Return when the next row that can touch is received; None if none will come.
 
-        Beyond ``until``, when something else happens anyway, it may be an earlier time, at which the search goes on.
+        Something else happens at ``until`` anyway, so after it the search may stop early and return the time at which
+        to call again.
         """
         if self.is_idle:
             return None
@@ -209,17 +210,17 @@ class VenueStream(Generic[_Columns]):
         return axis[found] if found < held else None
 
     def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
-        """Which rows (or blocks of rows) can touch an order."""
+        """Return which rows (or blocks of rows) can touch an order."""
         raise NotImplementedError
 
     def _first_touch(self, begin: int, end: int) -> int:
-        """The first of some rows that `_touched` marks, or ``end``."""
+        """Return the first of some rows that `_touched` marks, or ``end``."""
         mask = self._touched(self._each, begin, end)
         found = int(mask.argmax())
         return begin + found if mask[found] else end
 
     def _first_of_few(self, begin: int, end: int) -> int:
-        """`_first_touch` without numpy, if only the best resting buy and sell matter."""
+        """Return the same as `_first_touch`, without numpy if only the best resting buy and sell matter."""
         bounds = self.bounds
         buy, sell, lows, highs = bounds.buy, bounds.sell, self._lows, self._highs
         if lows is None or highs is None or bounds != Bounds(buy, sell):
@@ -230,7 +231,7 @@ class VenueStream(Generic[_Columns]):
         return end
 
     def _first_block(self, begin: int) -> int:
-        """The first block from ``begin`` on with a row that `_touched` marks, or how many blocks there are."""
+        """Return the first block from ``begin`` on with a row that `_touched` marks, or the number of blocks."""
         mask = self._touched(self._blocks, begin, None)
         found = int(mask.argmax())
         return begin + found if mask[found] else begin + len(mask)
@@ -259,7 +260,7 @@ class TradeStream(VenueStream[TradeColumns]):
             "ticks": columns.ticks,
             "lots": columns.lots,
             "side": columns.side,
-            # a buyer's trade reaches resting buys only beyond its price, so there it counts as one tick higher
+            # a buyer's trade reaches resting buys only beyond its price, so for them it counts as one tick higher
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }
@@ -269,13 +270,14 @@ class TradeStream(VenueStream[TradeColumns]):
         self._lows, self._highs = self._low.data, self._high.data
 
     def first_from(self, time: Nanos) -> int:
-        """Number of the first row in memory received at ``time`` or later."""
+        """Find the number of the first row in memory received at ``time`` or later."""
         return self.first + int(self.received.searchsorted(time, side="left"))
 
     def sweep(self, start: int, stop: int, so_far: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-        """(highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these rows.
+        """Return (highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these
+        rows.
 
-        A trade of unknown side counts for both sides: the pessimistic choice.
+        A trade of unknown side counts for both sides, which is the pessimistic choice.
         """
         buy, buy_lots, sell, sell_lots = so_far
         cut = slice(max(start - self.first, 0), stop - self.first)
@@ -322,7 +324,7 @@ class BookStream(VenueStream[BookColumns]):
         self.ask_lots: IntArray
         self.best_bid: IntArray
         self.best_ask: IntArray
-        #: by side and depth: rows as lists, from a first index on
+        #: rows as lists from a first index on, by side and depth
         self._converted: dict[tuple[bool, int | None], tuple[int, list[list[int]], list[list[int]]]] = {}
 
     def _view(self) -> None:
@@ -356,12 +358,12 @@ class BookStream(VenueStream[BookColumns]):
         return mask
 
     def best(self, row: int, *, bids: bool) -> int:
-        """The best price of one side of a row, or what nobody reaches if it is empty."""
+        """Return the best price of one side of a row, or one that nobody reaches if the side is empty."""
         found: int = (self.best_bid if bids else self.best_ask).item(row - self.first)
         return found
 
     def lots_at(self, row: int, ticks: int, *, bids: bool) -> int | None:
-        """The lots that a row shows at a price, 0 between its levels; None if they end before it."""
+        """Return the lots that a row shows at a price, 0 between its levels; None if its levels end before it."""
         index = row - self.first
         rows = self._converted.get((bids, None))
         if rows is None or not 0 <= index - rows[0] < len(rows[1]):
@@ -377,7 +379,7 @@ class BookStream(VenueStream[BookColumns]):
         return 0 if (ticks > prices[-1] if bids else ticks < prices[-1]) else None
 
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """(ticks, lots) of one side of a row, best first, at most ``depth``."""
+        """Return (ticks, lots) of one side of a row, best first, at most ``depth``."""
         index = row - self.first
         rows = self._converted.get((bids, depth))
         if rows is None or not 0 <= index - rows[0] < len(rows[1]):
@@ -387,7 +389,9 @@ class BookStream(VenueStream[BookColumns]):
         return levels if 0 not in amounts else [level for level in levels if level[1]]
 
     def _convert(self, index: int, bids: bool, depth: int | None) -> tuple[int, list[list[int]], list[list[int]]]:
-        """Convert several rows at once: the first numpy call for a row costs as much as twenty of its levels."""
+        """Convert several rows at once, because the first numpy call for a row costs as much as twenty of its
+        levels.
+        """
         cut = slice(index, index + _ROWS_AT_ONCE)
         ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
         rows = (index, ticks[cut, :depth].tolist(), lots[cut, :depth].tolist())
@@ -395,8 +399,8 @@ class BookStream(VenueStream[BookColumns]):
         return rows
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
-        """True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change quickly, so a short look ahead nearly always suffices
+        """Return True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
+        width = 4  # levels change quickly, so looking a short way ahead nearly always suffices
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -405,7 +409,9 @@ class BookStream(VenueStream[BookColumns]):
         return True
 
     def shown(self, after: int, upto: int, ticks: int, *, bids: bool) -> list[int]:
-        """The lots that rows ``after`` < row <= ``upto`` show at a price; -1 if a row does not reach that far."""
+        """Return the lots shown at a price by rows ``after`` < row <= ``upto``; -1 for a row that does not reach that
+        far.
+        """
         cut = slice(max(after + 1 - self.first, 0), upto + 1 - self.first)
         prices, lots = (self.bid_ticks[cut], self.bid_lots[cut]) if bids else (self.ask_ticks[cut], self.ask_lots[cut])
         amounts = np.where(prices == ticks, lots, 0).sum(axis=1)
@@ -464,7 +470,7 @@ class CandleStream(VenueStream[CandleColumns]):
             "low": columns.low,
             "close": columns.close,
             "lots": columns.lots,
-            # a bar without volume is empty: nothing fills in it
+            # a bar without volume is empty, so nothing fills in it
             "_low": np.where(traded, columns.low, NEVER_UP),
             "_high": np.where(traded, columns.high, NEVER_DOWN),
         }
@@ -481,8 +487,8 @@ class CandleStream(VenueStream[CandleColumns]):
         return mask
 
     def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
-        """Number of the bar at whose open an order is processed: the first with trades that opens no earlier than the
-        order was sent and ends after it arrived. None while it is not loaded.
+        """Find the number of the bar at whose open an order is processed: the first with trades that opens no earlier
+        than the order was sent and ends after it arrived. Returns None while it is not loaded.
         """
         # nearly always it is the current bar or the next, so check there before searching
         row, steps = self._cursor, 0
@@ -505,6 +511,6 @@ class CandleStream(VenueStream[CandleColumns]):
         return None
 
     def bar_at(self, row: int) -> tuple[Nanos, int, int]:
-        """(start, open in ticks, lots) of a bar."""
+        """Return (start, open in ticks, lots) of a bar."""
         index = row - self.first
         return self._starts[index], self._opens[index], self._volumes[index]

@@ -1,7 +1,7 @@
-"""The exchange's own request counting, by time of arrival: decides which requests get a 429.
+"""The exchange's own counting of requests by time of arrival, which decides which requests get a 429.
 
 Windows slide: the exchange does not document which kind it uses, and sliding is stricter. A refused request also counts
-in each of its windows, so a client that keeps hammering stays locked out.
+in each of its windows, so a client that keeps sending stays locked out.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class VenueLimits:
         return route
 
     def admit(self, endpoint: str, account: str, address: str, now: Nanos) -> bool:
-        """Count one request arriving at ``now``; False if a window is over its limit and the answer is 429."""
+        """Count one request arriving at ``now``. Returns False if a window is over its limit, so that the answer is
+        429.
+        """
         count = self.counts.get(endpoint)
         if count is None:
             count = self.counts[endpoint] = EndpointCount()

@@ -1,4 +1,4 @@
-"""Candle buckets: when they start and end, and which are missing."""
+"""Candle buckets: their starts and ends, and the missing ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.tape.manifest import GAPS_KEPT
 
 
 def bucket_starts(times: IntArray, resolution: str) -> IntArray:
-    """The start of the bucket containing each time."""
+    """Return the start of the bucket containing each time."""
     length = fixed_length(resolution)
     if length is None:
         return np.array([bucket_start(int(t), resolution) for t in times], dtype=np.int64)
@@ -20,7 +20,7 @@ def bucket_starts(times: IntArray, resolution: str) -> IntArray:
 
 
 def candle_ends(times: IntArray, resolution: str) -> IntArray:
-    """The end of each bucket that starts at ``times``."""
+    """Return the end of each bucket that starts at ``times``."""
     length = fixed_length(resolution)
     if length is None:
         return np.array([bucket_end(int(t), resolution) for t in times], dtype=np.int64)
@@ -28,7 +28,7 @@ def candle_ends(times: IntArray, resolution: str) -> IntArray:
 
 
 def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[Nanos, Nanos]]:
-    """Spans without candles: (end of the last candle before, start of the next), in ns."""
+    """Find spans without candles. Returns (end of the candle before, start of the candle after), in ns."""
     times = columns.time
     length = fixed_length(columns.resolution)
     if last_time is not None:
@@ -41,7 +41,7 @@ def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[N
 
 
 def has_receive_times(columns: MarketColumns) -> bool:
-    """True if any row has a real receive time.
+    """Return True if any row has a real receive time.
 
     A format without receive times uses the row's own time, or a candle's end.
     """

@@ -1,6 +1,6 @@
 """Writes a synthetic market as a tape: months of one-minute candles that end with hours of books and trades.
 
-The bundled ``backtest_data`` is what `write_synthetic` produces with its defaults; equal arguments give an equal
+The bundled ``backtest_data`` is the output of `write_synthetic` with its defaults; equal arguments give an equal
 ``content_sha256`` in the manifest on any machine.
 """
 
@@ -29,7 +29,7 @@ DEFAULT_HOURS = 4
 
 _SOURCE = "botkit's synthetic market: invented by a seeded generator, not recorded from any exchange"
 _RECORDED = (
-    "candles: one minute, made from ten-second prices, and from the trades where there are trades; books: at most one "
+    "candles: one minute, made from ten-second prices, or from the trades where there are any; books: at most one "
     "a second, when changed; trades: as they were matched; receive times: exchange time plus a lag of some 30 ms"
 )
 
@@ -44,7 +44,7 @@ def write_synthetic(
     hours: int = DEFAULT_HOURS,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
-    """Create the tape at ``out``, replacing any synthetic tape there. Books and trades fill the last ``hours``.
+    """Create the tape at ``out``, replacing any synthetic tape there. Books and trades cover the last ``hours``.
 
     ``progress`` is called with (minutes done, total minutes). Raises DataError if the folder contains anything but a
     synthetic tape, and leaves it untouched.
@@ -92,7 +92,7 @@ def _generate(
 ) -> Manifest:
     total, fine = days * 1440, hours * 60
     market = SyntheticMarket(pairs, seed=seed, start=start)
-    # amounts have four decimals as on the wire, which take half the space of eight
+    # amounts have four decimals, as on the wire, which need half the space of eight
     decimals = {name: pairs[name].rules.display_decimals for name in PAIRS}
     command = f"botkit data synthetic --out {name} --seed {seed}"
     for given, default, option in (
@@ -117,7 +117,7 @@ def _generate(
         trades: dict[str, list[MarketColumns]] = {}
         while market.time < end:
             for columns in market.advance(min(end, market.time + NS_PER_HOUR // 4)):
-                # rows received after the end are left out, candles included, so that all three kinds end together
+                # rows received after the end are omitted, candles included, so that all three kinds end together
                 kept = columns.rows(0, int(np.searchsorted(columns.received, end)))
                 writer.write(kept)
                 if isinstance(kept, TradeColumns):

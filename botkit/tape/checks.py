@@ -24,7 +24,7 @@ _SPIKE = 2
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something wrong with a stream. ``row`` counts from 0 in the stream; ``rows`` is how many rows are affected."""
+    """Something wrong with a stream. ``row`` counts from 0 in the stream; ``rows`` is the number of affected rows."""
 
     stream: str
     what: str
@@ -33,7 +33,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     time: Nanos
 
     def sentence(self) -> str:
-        """What is wrong, how often, and where it first occurs."""
+        """Return a sentence that says what is wrong, how often, and where it first occurs."""
         return f"{self.stream}: {self.what}, {self.rows} rows, first at row {self.row} ({format_time(self.time)})"
 
 
@@ -50,7 +50,9 @@ class StreamReport(msgspec.Struct, kw_only=True):
     findings: list[Finding] = []
 
     def note(self) -> str | None:
-        """Gaps noted while the stream was recorded or imported; they are not errors in the file."""
+        """Return a note on gaps that occurred while the stream was recorded or imported, or None. They are not errors
+        in the file.
+        """
         gaps = self.info.gaps
         if self.info.kind == "candles" or not gaps:
             return None
@@ -73,7 +75,7 @@ class _Inspector:
 
     def chunk(self, columns: MarketColumns) -> None:
         start = self.report.rows
-        # prepend the previous chunk's last row, so that neighbours are compared across the cut
+        # prepend the previous chunk's last row, so that neighbours are also compared across chunks
         whole = join([self._last, columns]) if self._last is not None else columns
         skip = len(whole) - len(columns)
         self._common(whole, start - skip, skip)
@@ -119,7 +121,8 @@ class _Inspector:
             same &= equal if equal.ndim == 1 else equal.all(axis=1)
         doubled = np.concatenate(([False], same))
         if isinstance(columns, TradeColumns):
-            # equal trades occur when one taker meets several makers at one price: counted, but not an error
+            # equal trades occur when one taker meets several makers at one price, so they are counted but are not an
+            # error
             self.report.doubled += int(doubled.sum())
         else:
             self.report.doubled += self._note("doubled row", doubled, start, received)
@@ -180,7 +183,7 @@ class _Inspector:
 
 
 def inspect(source: FeedSource) -> Iterator[StreamReport]:
-    """Read every stream of a source and report on each. Raises DataError if the source cannot be read."""
+    """Read every stream of a source and return a report on each. Raises DataError if the source cannot be read."""
     for info in source.streams:
         inspector = _Inspector(info)
         rows_max = 16_384 if info.kind == "books" else 262_144
@@ -193,7 +196,7 @@ def inspect(source: FeedSource) -> Iterator[StreamReport]:
 
 
 def _other_sums(tape: Tape) -> list[str]:
-    """Sentences on streams whose rows and span are not those of their files."""
+    """Return sentences about streams whose rows and span differ from those of their files."""
     found: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
     for entry in tape.manifest.files:
         found.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)
@@ -204,13 +207,13 @@ def _other_sums(tape: Tape) -> list[str]:
         rows, starts, ends = sum(f.rows for f in files), [f.start for f in files], [f.end for f in files]
         of_files = rows, min(starts, default=0), max(ends, default=0)
         if info is None or (info.rows, info.start, info.end) != of_files:
-            wrong.append(f"manifest.json: {' '.join(filter(None, key))} is described otherwise than its files are")
+            wrong.append(f"manifest.json: {' '.join(filter(None, key))} does not match its files")
     return wrong
 
 
 def check_contents(tape: Tape) -> list[str]:
-    """Messages about differences between the manifest and the files: missing files, different row counts or
-    contents, damaged journals.
+    """Compare the manifest with the files. Returns messages about missing files, different row counts or contents, and
+    damaged journals.
     """
     wrong = tape.journal_damage()
     for entry in tape.manifest.files:
@@ -231,7 +234,7 @@ def check_contents(tape: Tape) -> list[str]:
         if rows != entry.rows:
             wrong.append(f"{entry.path}: {rows} rows, but the manifest says {entry.rows}")
         elif digest.hexdigest() != entry.sha256:
-            wrong.append(f"{entry.path}: the rows differ from what was recorded (their hash differs)")
+            wrong.append(f"{entry.path}: the rows differ from those recorded (their hash differs)")
         elif (first, last) != (entry.start, entry.end):
             wrong.append(
                 f"{entry.path}: its rows run from {format_time(first)} to {format_time(last)}, but the manifest says "

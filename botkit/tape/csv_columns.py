@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*\Z", re.ASCII)
-#: the same for Arrow, checked before every cast: Arrow's parser aborts the process on an exponent such as e-9999999
+#: the same for Arrow, checked before every cast, because Arrow's parser aborts the process on an exponent such as
+#: e-9999999
 _NUMBERS = r"\A\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*\z"
-#: nothing is cast that would not fit 256 bits with 40 decimals
+#: values that would not fit 256 bits with 40 decimals are never cast
 _FIGURE_MAX, _DECIMALS_MAX = Decimal(10) ** 36, 40
-#: a tape counts nanoseconds in 64 bits
+#: a tape stores nanoseconds in 64 bits
 _YEARS = (1970, 2261)
 #: a time of day followed by Z or an offset
 _OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
@@ -56,6 +57,8 @@ class CsvFile:
         self.columns: dict[str, int] = {}
         for name, aliases in wanted.items():
             index = next((lower.index(alias) for alias in aliases if alias in lower), None)
+            if index is not None and lower.count(lower[index]) > 1:
+                raise DataError(f"{path}:1: the header has the column {self.header[index]!r} twice; remove one")
             if index is not None:
                 self.columns[name] = index
             elif name not in optional:
@@ -114,7 +117,7 @@ class CsvFile:
 
 
 def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int) -> tuple[IntArray, int]:
-    """Convert numbers to steps of 10^-decimals; also return how many had to be rounded (half away from zero).
+    """Convert numbers to steps of 10^-decimals. Also returns how many had to be rounded (half away from zero).
 
     Raises DataError naming the line of the first value that is not a number or does not fit 64 bits.
     """
@@ -159,12 +162,12 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
             return DataError(f"{path}:{line + row}: {what} {value!r} is too large")
         if Decimal(value.strip()).as_tuple().exponent < -_DECIMALS_MAX:  # type: ignore[operator]  # it is a number
             return DataError(f"{path}:{line + row}: {what} {value!r} has more than {_DECIMALS_MAX} decimals")
-    return DataError(f"{path}:{line}: {what} cannot be read")  # pragma: no cover - the loop finds the figure
+    return DataError(f"{path}:{line}: {what} cannot be read")  # pragma: no cover - the loop always finds the figure
 
 
 def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = None) -> IntArray:
-    """Convert times to nanoseconds since the epoch: numbers in s, ms, us or ns, told apart by size, or ISO 8601 with an
-    offset.
+    """Convert times to nanoseconds since the epoch: numbers in s, ms, us or ns, distinguished by size, or ISO 8601 with
+    an offset.
 
     Times without an offset are in ``zone``. Without a zone they are refused, because guessing could be hours off.
     """
@@ -197,10 +200,14 @@ def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = N
                 f"{path}:{line + row}: time {text[row].as_py()!r} has no offset, but other times in the file do; "
                 "write all of them the same way"
             )
-        try:
-            moments = moments.dt.tz_localize(zone)
-        except ValueError as error:  # an hour repeated or skipped by daylight saving
-            raise DataError(f"{path}: {error}; write times with offsets, or as numbers") from None
+        known = moments.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+        if known.isna().any():
+            row = int(np.argmax(known.isna()))
+            raise DataError(
+                f"{path}:{line + row}: time {text[row].as_py()!r} is not one moment in {zone}, where clocks are set "
+                "then; write times with offsets, or as numbers"
+            )
+        moments = known
     values: Any = moments.dt.as_unit("ns").astype("int64").to_numpy()
     return values.astype(np.int64)  # type: ignore[no-any-return]
 
@@ -214,7 +221,7 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
             moment = pd.to_datetime(value, utc=True, format="ISO8601")
         except (ValueError, OverflowError) as error:
             if "bounds" in str(error):
-                return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
+                return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
             moment = None
         if pd.isna(moment):
             return DataError(
@@ -222,8 +229,8 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
                 "time"
             )
         if not _YEARS[0] <= moment.year <= _YEARS[1]:
-            return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
-    return DataError(f"{path}:{line}: times cannot be read")  # pragma: no cover - the loop finds the row
+            return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
+    return DataError(f"{path}:{line}: times cannot be read")  # pragma: no cover - the loop always finds the row
 
 
 def zone_of(path: Path, name: object) -> ZoneInfo | None:
@@ -257,5 +264,5 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
         raise DataError(f"{path}:{line + row}: time {shown!r} is in a different unit from the times before it")
     if not fraction:
         return (whole * unit).astype(np.int64)
-    # `whole` is in millionths of the unit
+    # `whole` counts millionths of the unit
     return (whole * (unit // 10**6) if unit >= 10**6 else whole // (10**6 // unit)).astype(np.int64)

@@ -1,7 +1,7 @@
-"""Joins several sources of recorded data into consecutive time slices with the rows of all wanted streams.
+"""Joins several sources of recorded data into consecutive time slices that hold the rows of all wanted streams.
 
 A driver works slice by slice: a slice has every row of every wanted stream with ``start <= received < end``. It ends at
-the latest time up to which every stream has been read, so no earlier row can follow. ``rows_max`` limits memory,
+the latest time up to which all streams have been read, so that no earlier row can follow. ``rows_max`` limits memory,
 however long the tape is.
 """
 
@@ -29,14 +29,14 @@ from botkit.tape.tape import Tape
 
 StreamKey: TypeAlias = tuple[str, Kind, str | None]
 
-#: how many rows a book row counts for: it has 80 or more numbers, a trade has 5
+#: the number of rows that a book row counts as, because it has 80 or more numbers and a trade has 5
 _BOOK_WEIGHT = 12
 #: files with fewer rows than this are read once and kept in memory
 _KEPT_ROWS = 4_000_000
 
 
 class Slice(msgspec.Struct):
-    """All rows of the wanted streams with ``start <= received < end``; consecutive slices leave no hole.
+    """All rows of the wanted streams with ``start <= received < end``; there are no holes between consecutive slices.
 
     ``columns`` has one item for each stream with rows in the slice: candles, then books, then trades, each by pair.
     """
@@ -60,7 +60,7 @@ class FeedSource(Protocol):
         ...
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream with ``start <= received < end``, in order of receipt."""
+        """Return rows of one stream with ``start <= received < end``, in order of receipt."""
         ...
 
 
@@ -84,7 +84,7 @@ class TapeSource:
         return [s for s in self.tape.streams if not self._only or s.pair in self._only]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream."""
+        """Return rows of one stream."""
         return self.tape.read(*key, start=start, end=end, rows_max=rows_max)
 
 
@@ -102,7 +102,7 @@ class OneKind:
         return [stream for stream in self._tape.streams if stream.kind in self._kinds]
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream."""
+        """Return rows of one stream."""
         return self._tape.read(key, start, end, rows_max)
 
 
@@ -117,7 +117,7 @@ class FileSource:
         self._file = Path(path)
         self.path = str(path)
         self.name = self._file.name
-        #: messages about repairs made while reading (rounded prices) and about errors (skipped rows)
+        #: messages about repairs (rounded prices) and errors (skipped rows) while reading
         self.notes: list[str] = []
         self.findings: list[str] = []
         self._gaps: dict[tuple[str, str], dict[tuple[Nanos, Nanos], None]] = {}
@@ -152,7 +152,7 @@ class FileSource:
                 self._kept.setdefault(key, []).append(columns)
         if not found:
             raise DataError(f"{self._file} has no rows")
-        # a recorder stamps all rows or none, so one that happens to equal the exchange's time was stamped too
+        # a recorder stamps all rows or none, so a row whose stamp happens to equal the exchange's time was stamped too
         stamped = any(survey.has_receive_times for key, survey in found.items() if key[1] != "candles")
         return [
             survey.info(
@@ -169,7 +169,7 @@ class FileSource:
         return self._streams
 
     def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream."""
+        """Yield rows of one stream."""
         if self._kept is not None:
             chunks: Iterator[MarketColumns] = iter(self._kept.get(key, []))
         else:
@@ -182,7 +182,7 @@ class FileSource:
 
 
 def _once(sentences: list[str], text: str) -> None:
-    # a large file is read several times and gives the same message each time
+    # a large file is read several times and would give the same message each time
     if text not in sentences:
         sentences.append(text)
 
@@ -207,7 +207,7 @@ class _Survey:
         self.has_receive_times |= has_receive_times(columns)
 
     def info(self, key: StreamKey, has_receive_times: bool, told: tuple[tuple[Nanos, Nanos], ...] = ()) -> StreamInfo:
-        """The stream's description; ``told`` are gaps that the format noticed."""
+        """Return the stream's description; ``told`` are the gaps that the format noticed."""
         return StreamInfo(
             pair=key[0],
             kind=key[1],
@@ -221,10 +221,11 @@ class _Survey:
 
 
 class Feed:
-    """Several sources joined. ``feed_ms``: how long after its own time a row without a receive time is received."""
+    """Several sources joined. A row without a receive time is received ``feed_ms`` after its own time."""
 
     def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
         self.sources = list(sources)
+        self.feed_ms = feed_ms
         self._feed_ns = round(feed_ms * NS_PER_MS)
         self._parts: dict[StreamKey, list[tuple[FeedSource, StreamInfo]]] = {}
         for source in self.sources:
@@ -269,11 +270,13 @@ class Feed:
         return any(source.synthetic for source in self.sources)
 
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
-        """One stream's description, or None if no source has it."""
+        """Return one stream's description, or None if no source has it."""
         return next((info for info in self.streams if info.key == (pair, kind, resolution)), None)
 
     def is_wire(self, pair: str) -> bool:
-        """True if the pair's books are real and were recorded as the exchange sent them, with their receive times."""
+        """Return True if the pair's books are real and were recorded as the exchange sent them, with their receive
+        times.
+        """
         parts = self._parts.get((pair, "books", None), [])
         return bool(parts) and all(info.has_receive_times and not source.synthetic for source, info in parts)
 
@@ -323,13 +326,13 @@ class Feed:
         return read
 
     def notes(self) -> list[str]:
-        """Repairs made while reading single files, such as rounded prices, each with the file's name."""
+        """Return the repairs made while reading single files, such as rounded prices, each with the file's name."""
         sources = {id(source): source for parts in self._parts.values() for source, _ in parts}
         return [f"{source.name}: {note}" for source in sources.values() for note in getattr(source, "notes", ())]
 
     def describe(self) -> list[dict[str, Any]]:
-        """For the report: one entry per source and stream, with name, path, span (ns), rows, gaps and whether it is
-        synthetic.
+        """Describe the data for the report: one entry per source and stream, with name, path, span (ns), rows, gaps and
+        whether it is synthetic.
         """
         return [
             {
@@ -377,7 +380,9 @@ class _Cursor:
             self._held_rows += len(columns)
 
     def known_until(self) -> Nanos:
-        """The time before which all rows have been read. Rows at that exact time may continue in the next chunk."""
+        """Return the time before which all rows have been read. Rows at exactly that time may continue in the next
+        chunk.
+        """
         while not self._exhausted and self._held_rows < self._rows:
             self._load()
         # if all rows of a chunk share one time, the next chunk may hold more rows with it
@@ -386,7 +391,7 @@ class _Cursor:
         return sys.maxsize if self._exhausted else int(self._held[-1].received[-1])
 
     def take(self, until: Nanos) -> MarketColumns | None:
-        """Rows received before ``until``, or None if there are none."""
+        """Return rows received before ``until``, or None if there are none."""
         taken: list[MarketColumns] = []
         rest: list[MarketColumns] = []
         for columns in self._held:
@@ -401,7 +406,7 @@ class _Cursor:
 
 
 def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """The format that matches the file's ending; the longest matching ending wins."""
+    """Return the format that matches the file's ending; the longest matching ending wins."""
     fitting = [
         (len(ending), name)
         for name, reader in formats.items()

@@ -25,14 +25,14 @@ _Chunk: TypeAlias = tuple[IntArray, np.ndarray[Any, np.dtype[np.int64]], int]
 _TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
 _AMOUNT = ("amount", "quantity", "qty", "size", "volume")
 _BUY = {"buy": 1, "b": 1, "bid": 1, "1": 1, "true": 1, "sell": -1, "s": -1, "ask": -1, "-1": -1, "false": -1}
-#: no side: the source does not say who was the taker
+#: no side, because the source does not say who was the taker
 _UNKNOWN_SIDE = {"": 0, "0": 0, "none": 0, "unknown": 0}
 
 
 def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
     """Find a pair by name, in upper or lower case. Raises DataError suggesting the nearest names if there is none."""
     if not name:
-        raise DataError(f"{where} does not name its pair; add `pair:` to the configuration or --pair to the command")
+        raise DataError(f"{where} does not name its pair; add `pair:` to the configuration, or --pair to the command")
     key = str(name).lower()
     if key in pairs:
         return pairs[key]
@@ -64,7 +64,7 @@ class CandleCsv:
     endings: tuple[str, ...] = (".csv", ".csv.gz")
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's candles, each received at the end of its bucket."""
+        """Yield the file's candles, each received at the end of its bucket."""
         pair = find_pair(options.get("pair"), pairs, str(path))
         said = options.get("resolution")
         if said is not None:
@@ -80,7 +80,7 @@ class CandleCsv:
             "close": ("close", "c"),
             "volume": ("volume", "vol", "v", "amount", "base_volume"),
         }
-        check = _CandleCheck(path, drop_doubled=options.get("doubled") == "drop")
+        check = CandleCheck(path, drop_doubled=options.get("doubled") == "drop")
         rounded, rows, resolution = 0, 0, str(said) if said is not None else None
         chunks = self._chunks(CsvFile(path, wanted), pair, zone_of(path, options.get("timezone")))
         for lines, table, off in _sorted(chunks) if options.get("sort") else chunks:
@@ -89,7 +89,7 @@ class CandleCsv:
             if not rows:
                 _refuse_descending(path, int(lines[0]), time)
             if resolution is None:
-                resolution = _guess_resolution(path, time)
+                resolution = guess_resolution(path, time)
             columns = check.accept(lines, pair, resolution, time, arrays, volume, first=rows == 0)
             rows += len(time)
             if len(columns):
@@ -115,8 +115,8 @@ class CandleCsv:
 
 
 def _sorted(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
-    """All rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order; if the
-    file runs from newest to oldest, that order is reversed.
+    """Yield all rows in one chunk, sorted by the time in the first column. Rows with equal times keep their order; if
+    the file runs from newest to oldest, that order is reversed.
     """
     parts = list(chunks)
     if not parts:
@@ -136,11 +136,14 @@ def _refuse_descending(path: Path, line: int, time: IntArray) -> None:
         )
 
 
-def _guess_resolution(path: Path, time: IntArray) -> str:
+def guess_resolution(path: Path, time: IntArray) -> str:
+    """Return the resolution whose length is the smallest distance between rows. Raises DataError if there is none."""
     steps = np.diff(time)
     steps = steps[steps > 0]
     if not len(steps) and len(time) > 1:
-        raise DataError(f"{path}: rows must be sorted by time (--sort does it)")
+        if (time == time[0]).all():
+            raise DataError(f"{path}: all rows have the time {format_time(int(time[0]))}; candles need one each")
+        raise DataError(f"{path}: rows must be sorted by time (use --sort)")
     if not len(steps):
         raise DataError(f"{path}: one candle does not reveal its resolution; set it with resolution: or --resolution")
     least = int(steps.min())
@@ -154,7 +157,7 @@ def _guess_resolution(path: Path, time: IntArray) -> str:
     )
 
 
-class _CandleCheck:
+class CandleCheck:
     """Checks one file's candles across chunks."""
 
     def __init__(self, path: Path, *, drop_doubled: bool) -> None:
@@ -187,7 +190,7 @@ class _CandleCheck:
             at = int(np.argmax(steps < 0)) + 1
             raise DataError(
                 f"{self.path}:{lines[at]}: {format_time(int(table[at, 0]))} comes after "
-                f"{format_time(int(table[at - 1, 0]))}; candles must be sorted by time (--sort does it)"
+                f"{format_time(int(table[at - 1, 0]))}; candles must be sorted by time (use --sort)"
             )
         self._check_prices(table, lines)
         self._check_distance(table, lines, resolution, first=first)
@@ -210,7 +213,7 @@ class _CandleCheck:
             what = "the same figures" if (table[at] == table[at - 1]).all() else "different figures"
             raise DataError(
                 f"{self.path}:{lines[at]}: a second candle for {format_time(int(table[at, 0]))}, with {what}; "
-                f"{len(repeats)} rows here repeat the time of the row before"
+                f"{len(repeats)} rows here repeat the time of the previous row"
                 + ("; `botkit data import --drop-doubled` skips exact copies" if what == "the same figures" else "")
             )
         self.doubled += len(repeats)
@@ -251,7 +254,7 @@ class _CandleCheck:
 
 
 class TradeCsv:
-    """CSV trades: time, price, amount, and if known side (buy or sell: the taker's) and received.
+    """CSV trades: time, price, amount, and, if known, side (the taker's: buy or sell) and received.
 
     Options: ``pair``, ``timezone`` and ``sort`` as for candles. An ``is_buyer_maker`` column is understood as well: if
     the buyer was the maker, the taker sold.
@@ -260,7 +263,7 @@ class TradeCsv:
     endings: tuple[str, ...] = (".csv", ".csv.gz")
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's trades in order."""
+        """Yield the file's trades in order."""
         pair = find_pair(options.get("pair"), pairs, str(path))
         wanted = {
             "time": _TIME,
@@ -286,7 +289,7 @@ class TradeCsv:
             if np.any(steps < 0):
                 raise DataError(
                     f"{path}:{lines[int(np.argmax(steps < 0))]}: this trade is older than the previous one; "
-                    "trades must be sorted by time (--sort does it)"
+                    "trades must be sorted by time (use --sort)"
                 )
             rows += len(time)
             last = int(received[-1])

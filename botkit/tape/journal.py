@@ -2,8 +2,9 @@
 
 A Parquet file does not survive a kill, because its footer is written last. Rows therefore first go to
 ``<tape>/journal/*.rows``, one file per day, and reach the disk every second. A file is a line of JSON (`Heading`),
-followed by records: length, CRC-32 and MessagePack. What a crash cut short at the end is ignored. Damage before the end
-is skipped up to the next complete record; it is reported (`TapeJournal.damage`), and every stream has a gap there.
+followed by records: length, CRC-32 and MessagePack. A record at the end that a crash cut short is ignored. Damage
+before the end is skipped up to the next complete record; it is reported (`TapeJournal.damage`), and every stream gets a
+gap there.
 
 A tape is read together with its journals, so a recording can be backtested while it runs, and after a kill -9.
 """
@@ -34,15 +35,15 @@ FORMAT_VERSION = 1
 #: rows per chunk of one stream
 CHUNK_ROWS = 4_096
 _PREFIX = struct.Struct("<II")
-#: a record is at most a book with fifty levels per side; a larger length is a torn prefix
+#: the largest record is a book with fifty levels per side, so a larger length is a torn prefix
 _RECORD_MAX = 64 * 1024
-#: of every heading
+#: the first bytes of every heading
 _BEGINS = b'{"botkit_journal":'
 _HEADING_MAX = 1 * 2**20
-#: how far to look for a whole record behind damage
+#: how far to search for a whole record behind damage
 _SEARCH_BYTES = 16 * 2**20
 
-#: (pair, kind): journals hold no candles
+#: (pair, kind), without a resolution because journals hold no candles
 JournalKey: TypeAlias = tuple[str, Kind]
 _KINDS: tuple[Kind, ...] = ("books", "trades")
 
@@ -61,7 +62,7 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     pairs: dict[str, tuple[int, int]]
     notes: tuple[str, ...] = ()
-    #: the market is invented, such as an emulator's
+    #: True if the market is invented, such as an emulator's
     synthetic: bool = False
 
 
@@ -87,7 +88,7 @@ class BookRecord(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=False
 
 
 class GapRecord(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
-    """Rows of a stream may be missing between two times."""
+    """A gap: rows of a stream may be missing between two times."""
 
     pair: int
     kind: Kind
@@ -102,14 +103,14 @@ _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 
 
 def journal_files(root: Path) -> list[Path]:
-    """A tape's journals, oldest first: their names begin with their start time."""
+    """Return a tape's journals, oldest first: their names begin with their start time."""
     return sorted((root / FOLDER).glob(f"*{ENDING}"))
 
 
 class JournalWriter:
     """Appends records to a new journal. `append` only buffers; `sync` writes everything to disk.
 
-    `sync` may be called from another thread, because a slow disk must not hold up the streams.
+    `sync` may be called from another thread, so that a slow disk does not delay the streams.
     """
 
     def __init__(self, path: Path, heading: Heading) -> None:
@@ -154,7 +155,7 @@ class JournalWriter:
 
     def abandon(self) -> None:
         """Close without writing the buffer."""
-        with suppress(OSError):  # on a full disk, flushing the file object's own buffer fails again
+        with suppress(OSError):  # on a full disk, flushing the file object's own buffer would fail again
             self._file.close()
 
 
@@ -169,7 +170,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """Bytes that hold no whole record; ``is_rest``: nor does anything behind them."""
+    """Bytes that contain no whole record. ``is_rest`` says that nothing after them can be read either."""
 
     at: int
     size: int
@@ -220,11 +221,13 @@ class TapeJournal:
 
     @classmethod
     def open(cls, path: Path, pairs: Mapping[str, Pair]) -> TapeJournal | None:
-        """Read the heading; None if the recorder was killed before writing it. Raises DataError."""
+        """Open a journal and read its heading. Returns None if the recorder was killed before writing it. Raises
+        DataError.
+        """
         with _opened(path) as file:
             line = file.readline(_HEADING_MAX)
         if not line.endswith(b"\n") and (line.startswith(_BEGINS) or _BEGINS.startswith(line)) and b"\0" not in line:
-            return None  # a record behind it would have a zero in its length
+            return None  # a record after it would have a zero in its length
         try:
             heading = msgspec.json.decode(line, type=Heading)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -266,21 +269,23 @@ class TapeJournal:
                     yield Damage(at, whole - at, is_rest=False)
                     file.seek(whole)
                     continue
-                if not is_torn:  # all of it is there, and it is not what was written
+                if not is_torn:  # it is complete, but differs from the written record
                     yield Damage(at, os.fstat(file.fileno()).st_size - at, is_rest=True)
                 return
 
     def damage(self) -> list[str]:
-        """Sentences on what is damaged, other than an end that a crash cut short."""
+        """Describe the damage, other than an end that a crash cut short."""
         return [
-            f"{self.path} is damaged at byte {part.at:,}: {part.size:,} bytes hold no whole record, and the rows in "
-            f"them are lost{'; nothing behind them can be read' if part.is_rest else ''}"
+            f"{self.path} is damaged at byte {part.at:,}: {part.size:,} bytes contain no whole record, and the rows "
+            f"in them are lost{'; nothing after them can be read' if part.is_rest else ''}"
             for part in self._records()
             if isinstance(part, Damage)
         ]
 
     def _noted(self) -> Iterator[tuple[JournalKey, Nanos, Nanos]]:
-        """Gaps in order of their end: those that the recorder noted, and one a stream around what is damaged."""
+        """Collect the gaps in order of their end: those that the recorder noted, and one per stream around each
+        damage.
+        """
         ends: dict[JournalKey, Nanos] = {}
         broken: set[JournalKey] = set()
         for record in self._records():
@@ -308,7 +313,7 @@ class TapeJournal:
         end: Nanos | None = None,
         rows_max: int = CHUNK_ROWS,
     ) -> Iterator[MarketColumns]:
-        """Yield rows with ``start <= received < end`` in chunks; those of several streams (or of ``only`` one)
+        """Yield rows with ``start <= received < end`` in chunks. Chunks of several streams (or of ``only`` one)
         alternate.
 
         ``after`` maps a stream to the time up to which the tape already has its rows; those are skipped.
@@ -343,11 +348,11 @@ class TapeJournal:
                 yield rows.take()
 
     def gaps(self) -> list[tuple[JournalKey, Nanos, Nanos]]:
-        """The gaps that the recorder noted, and those around what is damaged."""
+        """Return the gaps that the recorder noted, and those around damage."""
         return list(self._noted())
 
     def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:
-        """The journal's streams, excluding rows that are already in the tape, as in `read`."""
+        """Return the journal's streams, excluding rows that are already in the tape, as in `read`."""
         known = after or {}
         spans: dict[JournalKey, tuple[int, Nanos, Nanos]] = {}
         gaps: dict[JournalKey, list[tuple[Nanos, Nanos]]] = {}
@@ -377,7 +382,7 @@ class TapeJournal:
 
 
 def _record(payload: bytes, length: int, crc: int) -> Record | None:
-    """A whole record, or None."""
+    """Return a whole record, or None."""
     if not length or len(payload) != length or zlib.crc32(payload) != crc:
         return None
     with suppress(msgspec.MsgspecError):
@@ -386,11 +391,11 @@ def _record(payload: bytes, length: int, crc: int) -> Record | None:
 
 
 def _next_whole(file: BinaryIO, start: int) -> int | None:
-    """Where the next whole record begins, from ``start`` on; None if there is none near."""
+    """Return where the next whole record begins, from ``start`` on, or None if there is none near."""
     file.seek(start)
     data = file.read(_SEARCH_BYTES + _PREFIX.size + _RECORD_MAX)
     at = 0
-    # a length below 64 KB: its upper half is zero
+    # a length is below 64 KB, so its upper half is zero
     while (at := data.find(b"\0\0", at + 2) - 2) >= 0:
         begin = at + _PREFIX.size
         if begin > len(data):
@@ -406,6 +411,6 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise DataError(f"{path} was just turned into Parquet by its recorder; run the command again") from None
+        raise DataError(f"{path} was just converted to Parquet by its recorder; run the command again") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""A tape's description of itself: ``manifest.json`` next to the data, and the file names.
+"""The description of a tape: ``manifest.json`` next to the data, and the file names.
 
 The manifest holds each file's span, so that a tape of a thousand days opens without touching any of them.
 """
@@ -16,12 +16,12 @@ from botkit.errors import DataError
 from botkit.model.clock import Nanos
 
 FORMAT_VERSION = 1
-#: times are 64 bits of nanoseconds
+#: times are nanoseconds in 64 bits
 _LAST: Nanos = (1 << 63) - 1
 MANIFEST_NAME = "manifest.json"
 
 Kind: TypeAlias = Literal["trades", "books", "candles"]
-#: the order of rows with equal times, as in the total order of events
+#: the order of kinds among rows with equal times, as in the total order of events
 KINDS: tuple[Kind, ...] = ("candles", "books", "trades")
 
 
@@ -72,7 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     exchange: str
     source: str
-    #: where the rows came from: a recorder, an import, a generator
+    #: the origin of the rows: a recorder, an import or a generator
     recorded: str
     synthetic: bool
     #: the command that recreates this tape, "" if there is none
@@ -85,7 +85,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def content_hash(files: Iterable[FileEntry]) -> str:
-    """The tape's identity: equal for equal rows, whichever library wrote the Parquet files."""
+    """Return the hash that identifies a tape. It is equal for equal rows, whichever library wrote the Parquet files."""
     digest = hashlib.sha256()
     for entry in sorted(files, key=lambda f: f.path):
         digest.update(f"{entry.path} {entry.rows} {entry.sha256}\n".encode())
@@ -93,7 +93,9 @@ def content_hash(files: Iterable[FileEntry]) -> str:
 
 
 def folder_name(kind: Kind, resolution: str | None) -> str:
-    """``trades``, ``books`` or ``candles-1m``; a month is ``1mo``, because some file systems do not tell 1M from 1m."""
+    """Name the folder of a stream: ``trades``, ``books`` or ``candles-1m``. A month is ``1mo``, because some file
+    systems do not distinguish 1M from 1m.
+    """
     if kind != "candles":
         return kind
     assert resolution, "candles need a resolution"
@@ -101,7 +103,7 @@ def folder_name(kind: Kind, resolution: str | None) -> str:
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Read a tape's ``manifest.json``. Raises DataError explaining what is wrong with it."""
+    """Read a tape's ``manifest.json``. Raises DataError with an explanation if it is invalid."""
     path = root / MANIFEST_NAME
     try:
         raw = path.read_bytes()
@@ -132,12 +134,12 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def is_inside(path: str) -> bool:
-    """True if a manifest's path stays inside the tape's folder on every system; files at that path may be
-    overwritten.
+    """Return True if a manifest's path stays inside the tape's folder on every system, because files at that path may
+    be overwritten.
     """
     return not (path.startswith("/") or any(sign in path for sign in "\\:\0") or ".." in path.split("/") or not path)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """The manifest as indented JSON with a final newline."""
+    """Return the manifest as indented JSON with a final newline."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

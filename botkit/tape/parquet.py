@@ -1,8 +1,8 @@
 """Writes columns to Parquet and reads them back: integers, with the number of decimals in the file's metadata.
 
 Prices are stored as ticks and amounts as lots. The metadata gives their decimals, which may be fewer than the pair's:
-amounts with four decimals take half the space of eight. The reader scales them to the pair's rules and refuses what
-does not fit. Functions import pyarrow themselves, because it takes 0.3 s to load and most commands do not need it.
+amounts with four decimals need half the space of eight. The reader scales them to the pair's rules and refuses values
+that do not fit. Functions import pyarrow locally, because it takes 0.3 s to load and most commands do not need it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.tape.manifest import Kind
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: the columns of each kind in file order: name -> what it counts
+#: the columns of each kind in file order: name -> unit
 COLUMNS: dict[Kind, dict[str, str]] = {
     "trades": {"received": "ns", "time": "ns", "ticks": "ticks", "lots": "lots", "side": "side"},
     "books": {
@@ -50,17 +50,17 @@ _AGAIN = "import or generate the tape again"
 
 
 def kind_of(columns: MarketColumns) -> Kind:
-    """The kind of stream that these columns belong to."""
+    """Return the kind of stream that these columns belong to."""
     return columns.kind  # type: ignore[return-value]  # a ClassVar[str] with three values
 
 
 def resolution_of(columns: MarketColumns) -> str | None:
-    """The resolution of candles; None for trades and books."""
+    """Return the resolution of candles, or None for trades and books."""
     return columns.resolution if isinstance(columns, CandleColumns) else None
 
 
 def join(parts: list[MarketColumns]) -> MarketColumns:
-    """Concatenate parts of one stream; books with fewer levels are padded with empty ones."""
+    """Concatenate parts of one stream. Books with fewer levels are padded with empty ones."""
     assert parts, "nothing to join"
     first = parts[0]
     if len(parts) == 1:
@@ -84,7 +84,7 @@ def _padded(columns: BookColumns, depth: int) -> BookColumns:
 
 
 def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
-    """The same rows, received ``delay_ns`` later."""
+    """Return the same rows, received ``delay_ns`` later."""
     if delay_ns == 0:
         return columns
     kind = kind_of(columns)
@@ -94,7 +94,7 @@ def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
 
 
 def empty(pair: Pair, kind: Kind, resolution: str | None, depth: int = 1) -> MarketColumns:
-    """A stream's columns with no rows."""
+    """Return a stream's columns with no rows."""
     arrays: list[Any] = []
     for name, unit in COLUMNS[kind].items():
         shape: Any = (0, depth) if name.startswith(("bid_", "ask_")) else (0,)
@@ -110,7 +110,7 @@ def _build(pair: Pair, kind: Kind, resolution: str | None, arrays: list[Any]) ->
 
 
 class ContentHash:
-    """sha256 over the values of a stream's columns, independent of how the rows are cut into chunks."""
+    """Computes a sha256 over the values of a stream's columns, independent of how the rows are cut into chunks."""
 
     def __init__(self, kind: Kind) -> None:
         self._digests = {name: hashlib.sha256(f"{kind}.{name}".encode()) for name in COLUMNS[kind]}
@@ -125,7 +125,7 @@ class ContentHash:
         self._rows += len(columns)
 
     def hexdigest(self) -> str:
-        """The hash of all rows added so far."""
+        """Return the hash of all rows added so far."""
         total = hashlib.sha256(str(self._rows).encode())
         for digest in self._digests.values():
             total.update(digest.digest())
@@ -160,7 +160,7 @@ class ParquetSink:
             fields.append(pa.field(name, pa.int8() if unit == "side" else levels if is_level else pa.int64(), False))
         self._schema = pa.schema(fields, metadata={_META + k.encode(): v.encode() for k, v in metadata.items()})
         # Neighbouring values differ little, so their differences take few bits. Book levels repeat from row to row;
-        # zstd finds such repetition only in plain encoding, one row after the other.
+        # zstd finds such repetition only in plain encoding, where rows follow one another.
         plain = {name for name, unit in COLUMNS[self.kind].items() if unit == "side" or name[:4] in ("bid_", "ask_")}
         encodings = {name: "DELTA_BINARY_PACKED" for name in COLUMNS[self.kind] if name not in plain}
         self._writer = pq.ParquetWriter(
@@ -171,7 +171,7 @@ class ParquetSink:
             use_dictionary=False,
             column_encoding=encodings,
             write_statistics=["received"],
-            write_page_checksum=True,  # zstd as Parquet uses it has none, and a flipped bit would be another price
+            write_page_checksum=True,  # zstd as used by Parquet has no checksum, and a flipped bit would change a price
         )
 
     def write(self, columns: MarketColumns) -> None:
@@ -212,7 +212,8 @@ def read_file(
     end: Nanos | None = None,
     rows_max: int = 262_144,
 ) -> Iterator[MarketColumns]:
-    """Yield rows with ``start <= received < end``, at most ``rows_max`` at a time; row groups outside are not read.
+    """Yield rows with ``start <= received < end``, at most ``rows_max`` at a time. Row groups outside this span are not
+    read.
 
     Raises DataError for a file that is missing, damaged, or of another kind or precision.
     """
@@ -265,7 +266,7 @@ def _scales(path: Path, file: Any, pair: Pair, kind: Kind) -> tuple[tuple[int, i
     for name in (b"price_decimals", b"amount_decimals"):
         text = metadata.get(_META + name, "")
         if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= _DECIMALS_MAX):
-            raise DataError(f"{path} is damaged: its metadata does not say {name.decode()}; {_AGAIN}")
+            raise DataError(f"{path} is damaged: its metadata lacks {name.decode()}; {_AGAIN}")
         decimals.append(int(text))
     return _scale(rules.price_decimals - decimals[0]), _scale(rules.amount_decimals - decimals[1])
 

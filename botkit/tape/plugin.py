@@ -10,6 +10,6 @@ from botkit.tape.formats import CandleCsv, TradeCsv
 
 @hookimpl
 def botkit_register_tape_formats(register: Callable[[str, TapeFormat], None]) -> None:
-    """``candles`` and ``trades`` read CSV files."""
+    """Register ``candles`` and ``trades``, which read CSV files."""
     register("candles", CandleCsv())
     register("trades", TradeCsv())

@@ -1,4 +1,4 @@
-"""Raw frames saved with a tape: every frame as received, in a format that ``botkit data import`` and backtests read.
+"""Saves the raw frames of a tape: every frame as received, in a format that ``botkit data import`` and backtests read.
 
     <tape>/raw/<start time>.frames.jsonl.gz         one frame per line: {"received": <ms>, "frame": {...}}
 
@@ -52,7 +52,7 @@ class RawFrames:
         """Buffer a frame."""
         frame = data.encode() if isinstance(data, str) else data
         with self._lock:
-            # times in a file must never go back: its readers rely on that
+            # times in a file must never go back, because readers rely on that
             self._last = received = max(received, self._last)
             self._waiting.append((received, frame))
 
@@ -65,7 +65,7 @@ class RawFrames:
                 if received // NS_PER_DAY != self._day:
                     self._next_day(received)
                 assert self._file is not None
-                # one frame per line: JSON needs no newlines, so replace any that it came with
+                # one frame per line; JSON needs no newlines, so replace any that a frame contains
                 self._file.write(b'{"received":%d,"frame":%b}\n' % (received // NS_PER_MS, frame.replace(b"\n", b" ")))
                 self.frames += 1
             if self._file is not None and waiting:

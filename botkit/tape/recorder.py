@@ -1,4 +1,4 @@
-"""Records market events into a tape: events in, durable rows out. It has no clock and no connection.
+"""Records market events as durable rows of a tape. It has no clock and no connection.
 
 Events go into a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 costs at most that
 second. When a day ends its journal becomes Parquet; after a crash, this happens at the next start. A stream's rows
@@ -39,23 +39,23 @@ from botkit.tape.manifest import MANIFEST_NAME, Kind, read_manifest
 from botkit.tape.writer import TapeWriter
 
 LOCK_NAME = "recorder.lock"
-#: appended to the name of a journal whose rows could not all be added to the tape
+#: suffix for a journal of which some rows could not be added to the tape
 DAMAGED = ".damaged"
-#: the recorder's name for a stream -> the kind of its rows
+#: the name of a stream in `Connection` events -> the kind of its rows
 STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
 RECORDED = (
     "botkit record: books as they were pushed, trades as they appeared in the pushed lists of recent trades; stamped "
     "with this machine's time of arrival"
 )
-#: zstd level. A day is written once and read often, but the recorder shares its machine with a bot
+#: zstd level: a day is written once and read often, but the recorder shares its machine with a bot
 _COMPRESSION_LEVEL = 9
 
 
 class Recorder:
     """Records pairs into the tape at ``root``. A tape has only one recorder at a time: a second one is refused.
 
-    Use: `open` (turns what an earlier run left into Parquet), `take` for every event, `sync` every second,
-    `write_finished_days` now and then, `close`. Times come from the driver's clock.
+    Call `open` (which converts the journals of an earlier run to Parquet), `take` for every event, `sync` every second,
+    `write_finished_days` from time to time, and `close`. Times come from the driver's clock.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Recorder:
     ) -> None:
         """``known`` are all pairs of the exchange: an earlier run may have left rows for pairs not in ``pairs``.
 
-        ``synthetic``: the market is invented, such as an emulator's.
+        ``synthetic`` says that the market is invented, such as an emulator's.
         """
         assert pairs, "no pairs to record"
         self.root = Path(root)
@@ -98,7 +98,7 @@ class Recorder:
     # -- the life of a recording ----------------------------------------------------------------------------------
 
     def open(self, now: Nanos) -> list[str]:
-        """Lock the tape, convert what an earlier run left behind, and begin; returns messages about it.
+        """Lock the tape, convert the journals of an earlier run, and begin. Returns messages about the conversion.
 
         Raises DataError if the tape is already being recorded, if this recorder may not add to it, or if its last row
         is later than ``now``.
@@ -156,7 +156,7 @@ class Recorder:
             ) from None
 
     def write_finished_days(self) -> list[str]:
-        """Turn the journals of finished days into Parquet; this may take seconds, so call it in another thread."""
+        """Convert the journals of finished days to Parquet. This may take seconds, so call it in another thread."""
         finished, self._finished = self._finished, []
         return [
             sentence for path in finished for sentence in _write(self.root, path, self._known, command=self._command)
@@ -168,7 +168,7 @@ class Recorder:
         return bool(self._finished)
 
     def close(self) -> list[str]:
-        """Write everything to Parquet and unlock the tape; returns messages about it."""
+        """Write everything to Parquet and unlock the tape. Returns messages about the conversion."""
         journal, self._journal = self._journal, None
         try:
             if journal is not None:
@@ -179,7 +179,7 @@ class Recorder:
             self._unlock()
 
     def abandon(self) -> None:
-        """Unlock the tape without converting anything; the next start finds what was synced."""
+        """Unlock the tape without converting anything. The next start finds the synced rows."""
         journal, self._journal = self._journal, None
         if journal is not None:
             journal.abandon()
@@ -188,14 +188,15 @@ class Recorder:
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.close()  # closing the file releases the lock, as does the death of the process
+            lock.close()  # closing the file releases the lock, as does the end of the process
 
     # -- events ---------------------------------------------------------------------------------------------------
 
     def take(self, event: object, received: Nanos) -> None:
-        """Record an event received at ``received``; events that a tape does not hold are ignored.
+        """Record an event received at ``received``.
 
-        If the clock goes back, the last time is used again, so rows stay in order.
+        Events that a tape cannot hold are ignored. If the clock goes back, the last time is used again, so that rows
+        stay in order.
         """
         assert self._journal is not None, "the recorder is not open"
         received = max(received, self._last)
@@ -235,7 +236,7 @@ class Recorder:
             self._note_gap(key, received)
         rules = trade.pair.rules
         side = 1 if trade.side is Side.BUY else -1 if trade.side is Side.SELL else 0
-        # each float came from an integer by a single division, so rounding restores the integer
+        # each float was computed from an integer by a single division, so rounding restores the integer
         ticks = round(trade.price * 10**rules.price_decimals)
         lots = round(trade.amount * 10**rules.amount_decimals)
         self._append(key, TradeRecord(self._numbers[trade.pair], received, trade.time, ticks, lots, side))
@@ -253,7 +254,7 @@ class Recorder:
         key: JournalKey = (str(connection.pair), kind)
         if kind == "trades":
             if key in self._broken and connection.state is ConnectionState.CONNECTED:
-                self._note_gap(key, received)  # between two runs; from here on the lists are complete
+                self._note_gap(key, received)  # a gap between two runs; from here on the lists are complete
             elif connection.gap:
                 self._note_gap(key, received)
         elif connection.state in (ConnectionState.LOST, ConnectionState.STALE):
@@ -263,22 +264,25 @@ class Recorder:
         self._broken.discard(key)
         start = self._ends.get(key)
         if start is None or start >= received:
-            return  # the stream has no earlier rows: it begins here
+            return  # the stream has no earlier rows, so it begins here
         assert self._journal is not None
         self._journal.append(GapRecord(self._numbers[key[0]], key[1], start, received))
         self.gaps += 1
 
 
-# -- journals into Parquet --------------------------------------------------------------------------------------------
+# -- converting journals to Parquet
+# --------------------------------------------------------------------------------------------
 
 
 def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> list[str]:
-    """Turn all of a tape's journals into Parquet; returns messages about what was found. No recorder may be running."""
+    """Convert all of a tape's journals to Parquet. Returns messages about their contents. No recorder may be
+    running.
+    """
     return [sentence for path in journal_files(root) for sentence in _write(root, path, pairs, command=command)]
 
 
 def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
-    """Write one journal's rows and remove it. If killed midway, it can be repeated without duplicating rows."""
+    """Write one journal's rows and remove it. If killed midway, this can be repeated without duplicating rows."""
     journal = TapeJournal.open(path, pairs)
     told = []
     if journal is not None:
@@ -357,7 +361,7 @@ def _lock_file(file: IO[bytes]) -> None:
         import msvcrt
 
         windows: Any = msvcrt
-        # far beyond the text, because Windows cannot even read a locked byte
+        # lock a byte far beyond the text, because Windows cannot even read a locked byte
         file.seek(1_000)
         windows.locking(file.fileno(), windows.LK_NBLCK, 1)
         return

@@ -20,10 +20,10 @@ SIZES: dict[str, tuple[int, ...]] = {"twd": (3_000, 30_000, 300_000, 3_000_000),
 
 
 class OrderCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a market order worth ``value`` in quote currency pays beyond the mid, in basis points, averaged over both
-    sides.
+    """The cost of a market order worth ``value`` in quote currency: basis points paid beyond the mid, averaged over
+    both sides.
 
-    ``fits`` is the fraction of books deep enough to fill it on both sides; costs are measured on those only.
+    ``fits`` is the fraction of books deep enough to fill it on both sides; costs are measured only on those.
     """
 
     value: float
@@ -48,7 +48,7 @@ class SpreadReport(msgspec.Struct, frozen=True, kw_only=True):
     def slippage(self) -> str:
         """A value for ``slippage:``, as a fraction: the median cost of a small order beyond the mid, rounded up."""
         first = next((cost.median_bps for cost in self.costs if cost.median_bps is not None), self.spread_bps[2] / 2)
-        # rounded up to a tenth of a basis point: a backtest must not be kinder than the book
+        # rounded up to a tenth of a basis point, because a backtest must not be more favourable than the book
         return f"{np.ceil(first * 10) / 100_000:.5f}"
 
 
@@ -98,7 +98,7 @@ def _cost_bps(
     mid: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
     value: float,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Walk every book for this much quote value; NaN where the book is too thin."""
+    """Compute the cost of this much quote value in every book; NaN where the book is too thin."""
     worth = price * amount
     before = np.cumsum(worth, axis=1) - worth
     taken = np.clip(value - before, 0, worth)

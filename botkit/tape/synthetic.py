@@ -29,7 +29,7 @@ _MINUTES_A_CHUNK = 1440
 
 
 class SyntheticMarket:
-    """A seeded market. ``start`` is a whole minute; ``time`` is how far it has been generated."""
+    """A seeded market. ``start`` is a whole minute; the market has been generated up to ``time``."""
 
     def __init__(self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos) -> None:
         missing = [name for name in PAIRS if name not in pairs]
@@ -65,11 +65,11 @@ class SyntheticMarket:
             yield [_candle_columns(pair, rows[pair]) for pair in self._pairs]
 
     def _candle(self, pair: Pair, points: list[dict[str, int]]) -> tuple[int, ...]:
-        """A minute of trades at the book's best prices, around the ten-second points."""
+        """Build a candle from a minute of trades at the book's best prices, around the ten-second points."""
         dice, style = self._candle_dice[pair], STYLES[pair]
         unit = 10 ** (8 - pair.rules.price_decimals)
         activity = self._fundamentals.activity_percent
-        # the chance that somebody trades within ten seconds, in thousandths; it saturates
+        # the chance that somebody trades within ten seconds, in thousandths; it saturates at high activity
         rate = style.takers_per_minute * activity // 6
         busy = 1000 * rate // (rate + 60)
         prices: list[int] = []
@@ -95,7 +95,7 @@ class SyntheticMarket:
     # -- fine: books and trades ---------------------------------------------------------------------------------------
 
     def advance(self, until: Nanos) -> list[MarketColumns]:
-        """Books and trades of all pairs with exchange times in [``time``, ``until``), in whole seconds.
+        """Generate books and trades of all pairs with exchange times in [``time``, ``until``), in whole seconds.
 
         Some may be received a little after ``until``. Empty streams are left out.
         """

@@ -19,8 +19,8 @@ BookRow: TypeAlias = tuple[int, int, list[int], list[int], list[int], list[int]]
 class Style(msgspec.Struct, frozen=True, kw_only=True):
     """The character of a pair's market. Distances are in hundredths of a basis point of the price."""
 
-    half_spread: int  # the closest to the fair price that makers quote
-    spread_wander: int  # how much that distance varies
+    half_spread: int  # the smallest distance from the fair price at which makers quote
+    spread_wander: int  # the variation of that distance
     gap: int  # mean distance between levels
     depth: int  # levels shown per side
     #: mean amount at a level and mean taker amount, in the pair's display step (10^-amountPrecision)
@@ -50,7 +50,7 @@ STYLES: dict[str, Style] = {
     ),
 }  # fmt: skip
 
-_SPARE_LEVELS = 10  # kept behind the shown levels, so that eating through those reveals more
+_SPARE_LEVELS = 10  # levels kept behind the shown ones, so that taking those reveals more
 
 
 class _Side:
@@ -79,7 +79,7 @@ class SyntheticPair:
         self._lot_step = 10 ** (rules.amount_decimals - rules.display_decimals)
         self._bids, self._asks = _Side(-1), _Side(1)
         self._wander = self.style.spread_wander // 2
-        self._excitement = 0  # in thousandths; each trade makes further trades likelier
+        self._excitement = 0  # in thousandths; each trade makes further trades more likely
         self._mood = 1
         self._last_received = 0
         self._shown: tuple[list[int], list[int], list[int], list[int]] | None = None
@@ -87,7 +87,7 @@ class SyntheticPair:
     # -- one second ---------------------------------------------------------------------------------------------------
 
     def second(self, time: Nanos, fair_units: int, activity_percent: int) -> tuple[list[TradeRow], BookRow | None]:
-        """The trades in the second starting at ``time``, and the book at its end if the shown levels changed."""
+        """Return the trades in the second starting at ``time``, and the book at its end if the shown levels changed."""
         fair = fair_units // self._tick_units
         self._requote(fair, activity_percent)
         trades = self._trade(time, fair, activity_percent)
@@ -101,7 +101,9 @@ class SyntheticPair:
         return trades, (self._receive(stamp), stamp, *shown)
 
     def _receive(self, time: Nanos) -> Nanos:
-        """When a recorder in Taipei receives it: some 30 ms later, sometimes much later, never out of order."""
+        """Return the time at which a recorder in Taipei receives it: some 30 ms later, sometimes much later, never out
+        of order.
+        """
         lag_ms = 18 + self._wire.below(16) + (self._wire.below(12) << self._wire.halvings(5))
         self._last_received = max(self._last_received, time + lag_ms * NS_PER_MS)
         return self._last_received
@@ -125,7 +127,7 @@ class SyntheticPair:
             self._refill(side, gap)
 
     def _pull(self, side: _Side, limit: int) -> None:
-        """Makers too close to the fair price withdraw."""
+        """Withdraw makers' quotes that are too close to the fair price."""
         ticks, sign = side.ticks, side.sign
         gone = 0
         while gone < len(ticks) and sign * ticks[gone] < sign * limit:
@@ -134,11 +136,11 @@ class SyntheticPair:
             del ticks[:gone], side.lots[:gone]
 
     def _join(self, side: _Side, limit: int, gap: int) -> None:
-        """Somebody quotes a better price if the best one is far from the limit."""
+        """Add a better quote if the best price is far from the limit."""
         ticks, sign, dice = side.ticks, side.sign, self._dice
         for _ in range(4):
             away = sign * (ticks[0] - limit) if ticks else 0
-            # the further the best price has fallen behind, the likelier a better quote
+            # the further the best price has fallen behind, the more likely a better quote is
             if away <= gap or dice.below(1000) >= 250 * away // gap:
                 return
             ticks.insert(0, ticks[0] - sign * (1 + dice.below(away)))
@@ -172,7 +174,9 @@ class SyntheticPair:
         del ticks[wanted + 4 :], lots[wanted + 4 :]
 
     def _level_lots(self, place: int) -> int:
-        """A random amount for a level: heavy-tailed, larger further from the best price, often a round number."""
+        """Return a random amount for a level: heavy-tailed, larger away from the best price, and often a round
+        number.
+        """
         dice, mean = self._dice, self.style.level_steps
         steps = (1 + dice.below(mean)) * (8 + min(place, 16)) // 12 >> 1
         steps <<= dice.halvings(3)
@@ -203,7 +207,8 @@ class SyntheticPair:
     def _take(self, time: Nanos, fair: int) -> list[TradeRow]:
         dice, bids, asks = self._dice, self._bids, self._asks
         if dice.below(10) < 4:
-            # takers trade toward the fair price if the mid lags behind it, otherwise with the mood
+            # takers trade toward the fair price if the mid lags behind it, otherwise in the direction of the current
+            # mood
             lean = 2 * fair - bids.ticks[0] - asks.ticks[0]
             spread = asks.ticks[0] - bids.ticks[0]
             self._mood = 1 if dice.below(4 * spread + 4) < 2 * spread + 2 + lean else -1

@@ -1,12 +1,12 @@
-"""The prices behind the synthetic market: what each coin is worth every ten seconds, computed in integers.
+"""The prices behind the synthetic market: the value of each coin every ten seconds, computed in integers.
 
 Floats are avoided because the last bit of exp, log and sin depends on the machine, and numpy generators because their
 streams may change between versions. Everything uses integers and ``random.Random.getrandbits``, whose output Python
 guarantees. The same seed therefore gives the same market everywhere, and its content hash identifies it.
 
 The model: bitcoin in USDT is a random walk whose volatility itself wanders. It jumps now and then, follows the hour of
-the day, and drifts in regimes of hours to days, so there are trends and reversals. Ether follows bitcoin with noise of
-its own. The Taiwan dollar reverts to a slowly moving anchor. A TWD pair is its USDT price times usdt_twd times (1 +
+the day, and drifts in regimes of hours to days, so there are trends and reversals. Ether follows bitcoin, with its own
+noise. The Taiwan dollar reverts to a slowly moving anchor. A TWD pair is its USDT price times usdt_twd times (1 +
 basis). The basis wanders by tenths of a percent. Sometimes a burst (a big local order) pushes it past the cost of a
 round through three pairs, and it decays within minutes.
 """
@@ -45,26 +45,30 @@ class Dice:
         self._bits = random.Random(f"botkit synthetic {seed} {purpose}").getrandbits
 
     def below(self, n: int) -> int:
-        """A uniform integer from 0 to n-1 (exact to one part in 2^32)."""
+        """Return a uniform integer from 0 to n-1 (exact to one part in 2^32)."""
         return self._bits(32) * n >> 32
 
     def chance(self, ppm: int) -> bool:
-        """True with a probability of ``ppm`` in a million."""
+        """Return True with a probability of ``ppm`` in a million."""
         return self._bits(32) * 1_000_000 >> 32 < ppm
 
     def normal(self) -> int:
-        """Roughly normal with mean 0 and standard deviation `NORMAL_SD`: the sum of four uniform draws."""
+        """Draw from a roughly normal distribution with mean 0 and standard deviation `NORMAL_SD`: the sum of four
+        uniform draws.
+        """
         r = self._bits(64)
         return (r & 0xFFFF) + (r >> 16 & 0xFFFF) + (r >> 32 & 0xFFFF) + (r >> 48) - 131_070
 
     def halvings(self, most: int) -> int:
-        """0 with probability 1/2, 1 with probability 1/4, and so on, up to ``most``."""
+        """Draw 0 with probability 1/2, 1 with probability 1/4, and so on, up to ``most``."""
         r = self._bits(most) | 1 << most
         return (r & -r).bit_length() - 1
 
 
 class Basis:
-    """How far a TWD price deviates from the USDT price times usdt_twd, in ppb: mean reversion, noise, rare bursts."""
+    """The deviation of a TWD price from the USDT price times usdt_twd, in ppb: mean reversion, noise, and rare
+    bursts.
+    """
 
     __slots__ = ("_burst", "_dice", "_noise", "value")
 
@@ -105,7 +109,7 @@ class Fundamentals:
 
     @property
     def activity_percent(self) -> int:
-        """How busy the market is, from the hour of the day and the volatility."""
+        """Return the market's activity in percent, from the hour of the day and the volatility."""
         hour = HOUR_PERCENT[self.time // NS_PER_HOUR % 24]
         return max(20, min(500, hour * self.volatility // 250_000))
 

@@ -36,7 +36,7 @@ class Tape:
         self.path = path
         self.manifest = manifest
         self._journals = journals
-        #: how far each stream is in Parquet: after a crash in between, a journal may still hold rows that were
+        #: the end of each stream in Parquet, because after a crash a journal may still hold rows that were already
         #: converted
         self._written: dict[JournalKey, Nanos] = {(s.pair, s.kind): s.end for s in manifest.streams if not s.resolution}
         self._all_streams = _with_journals(manifest.streams, [j.streams(self._written) for j in journals])
@@ -47,10 +47,10 @@ class Tape:
 
     @classmethod
     def open(cls, path: Path | str, pairs: Mapping[str, Pair]) -> Tape:
-        """Open the folder; ``pairs`` says how to scale its prices and amounts. Raises DataError."""
+        """Open the folder. ``pairs`` says how to scale its prices and amounts. Raises DataError."""
         root = Path(path)
         journals = [journal for file in journal_files(root) if (journal := TapeJournal.open(file, pairs)) is not None]
-        if journals and not (root / MANIFEST_NAME).exists():  # a recording on its first day
+        if journals and not (root / MANIFEST_NAME).exists():  # the recording is on its first day
             heading = journals[0].heading
             manifest = Manifest(
                 name=root.name,
@@ -75,7 +75,7 @@ class Tape:
         return tuple(sorted({s.pair for s in self._all_streams if s.pair not in self._pairs}))
 
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
-        """One stream's description, or None if the tape has no such stream."""
+        """Return one stream's description, or None if the tape has no such stream."""
         return next((s for s in self.streams if s.key == (pair, kind, resolution)), None)
 
     def read(
@@ -128,18 +128,18 @@ class Tape:
                 yield journal.path, columns
 
     def journal_damage(self) -> list[str]:
-        """Sentences on what is damaged in the journals of the recording."""
+        """Describe the damage in the journals of the recording."""
         return [sentence for journal in self._journals for sentence in journal.damage()]
 
     def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:
-        """All rows of one file in the manifest. Raises DataError."""
+        """Yield all rows of one file in the manifest. Raises DataError."""
         yield from read_file(
             self.path / entry.path, self._pairs[entry.pair], entry.kind, entry.resolution, rows_max=rows_max
         )
 
 
 def _with_journals(written: Sequence[StreamInfo], journals: Sequence[Sequence[StreamInfo]]) -> tuple[StreamInfo, ...]:
-    """The manifest's streams, each extended by the rows in the journals."""
+    """Return the manifest's streams, each extended by the rows in the journals."""
     streams = {info.key: info for info in written}
     for info in (info for infos in journals for info in infos):
         before = streams.get(info.key)

@@ -1,7 +1,7 @@
 """Writes tapes: rows go to temporary files, which are synced and renamed only once they are complete.
 
-An interrupted write leaves the tape unchanged: only when the last row is on disk are the files renamed, and only then
-are they added to the manifest.
+An interrupted write leaves the tape unchanged, because the files are renamed and added to the manifest only when the
+last row is on disk.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ from botkit.tape.manifest import (
 )
 from botkit.tape.parquet import ContentHash, ParquetSink, join, kind_of, read_file, resolution_of
 
-#: rows per row group: large enough to compress well, small enough to read in pieces; a book row has 80 numbers or more
+#: rows per row group, large enough to compress well and small enough to read in pieces; a book row has 80 numbers or
+#: more
 GROUP_ROWS = {"trades": 131_072, "candles": 65_536, "books": 16_384}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a whole file: a reader sees either the old or the new content, never a mixture."""
+    """Replace a whole file, so that a reader sees either the old or the new content, never a mixture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -114,11 +115,11 @@ class _DayFile:
 
 
 class _Stream:
-    """What is known about a stream while it is being written."""
+    """The state of a stream while it is being written."""
 
     def __init__(self, known: StreamInfo | None) -> None:
         self.end: Nanos | None = known.end if known else None
-        # the last candle's bucket, so that a hole between two sessions of writing is noticed as well
+        # the last candle's bucket, so that a hole between two writing sessions is noticed as well
         self.last_time: Nanos | None = (
             bucket_start(known.end - 1, known.resolution) if known and known.resolution else None
         )
@@ -169,7 +170,8 @@ class TapeWriter:
         self._known = {s.key: s for s in self._base.streams}
         self._entries: dict[str, FileEntry] = {f.path: f for f in self._base.files}
         self._streams: dict[tuple[str, Kind, str | None], _Stream] = {}
-        # complete on disk under temporary names; renamed together, so that an error leaves the tape unchanged
+        # files that are complete on disk under temporary names; they are renamed together, so that an error leaves the
+        # tape unchanged
         self._finished: list[tuple[_DayFile, FileEntry]] = []
 
     def __enter__(self) -> TapeWriter:
@@ -317,8 +319,8 @@ class TapeWriter:
         grouped: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
         for entry in files:
             grouped.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)
-        # a recorder stamps all rows or none: a stream whose stamps happen to equal the exchange's times was still
-        # stamped
+        # a recorder stamps all rows or none, so a stream whose stamps happen to equal the exchange's times was stamped
+        # too
         stamped = any(s.has_receive_times for key, s in self._streams.items() if key[1] != "candles")
         infos = []
         for key, entries in sorted(grouped.items(), key=lambda item: tuple(map(str, item[0]))):
@@ -340,8 +342,8 @@ class TapeWriter:
 
 
 def _periods(received: IntArray, *, monthly: bool) -> np.ndarray[Any, Any]:
-    # a candle belongs to the period in which it ends, less one nanosecond: a month's last candle ends at midnight of
-    # the next
+    # a candle belongs to the period in which it ends, less one nanosecond, because a month's last candle ends at
+    # midnight of the next month
     if monthly:
         return (received - 1).astype("datetime64[ns]").astype("datetime64[M]")
     return (received // NS_PER_DAY * NS_PER_DAY).astype("datetime64[ns]").astype("datetime64[D]")

@@ -8,8 +8,8 @@ Describe in a `World` how to reach your exchange or its test network, and inheri
         def world(self):
             return MyWorld()  # an async context manager that yields a World
 
-Every case opens its own world. A case that does not apply (batches, stop orders) is skipped, or checks that the
-adapter refuses what the exchange cannot do. ``tests/toy_exchange.py`` has a world in a few lines.
+Every case opens its own world. A case that does not apply (batches, stop orders) is skipped, or checks that the adapter
+refuses requests that the exchange cannot handle. ``tests/toy_exchange.py`` has a world in a few lines.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from botkit.model.requests import (
 _T = TypeVar("_T")
 
 _CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: how far off a measured clock may be: many exchanges send their time in whole seconds
+#: the allowed error of a measured clock, since many exchanges send their time in whole seconds
 _SKEW_SLACK_MS = 1_500
 _CLOCK_AHEAD_MS = 5_000
 
@@ -68,7 +68,7 @@ class World(Protocol):
     lots: int
 
     def now(self) -> Nanos:
-        """The exchange's time."""
+        """Return the exchange's time."""
         ...
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
@@ -80,7 +80,7 @@ class World(Protocol):
         ...
 
     async def lose_next_answer(self) -> bool:
-        """Let the next create take effect but lose its answer. False if no answer can be lost."""
+        """Let the next create take effect but lose its answer. Returns False if no answer can be lost."""
         ...
 
     async def cut(self) -> None:
@@ -100,11 +100,11 @@ class Session:
         self._client_id = 1000
 
     def of(self, kind: type[_T]) -> list[_T]:
-        """The events of one type, in order."""
+        """Return the events of one type, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait for something that arrives without a request."""
+        """Wait for an event that arrives without a request."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
         while not condition():
@@ -143,7 +143,7 @@ class Session:
         return answer
 
     def new(self, lots: int | None = None) -> OrderSpec:
-        """A resting buy with a new client id."""
+        """Build a resting buy with a new client id."""
         self._client_id += 1
         world = self.world
         return OrderSpec(
@@ -156,7 +156,7 @@ class Session:
         )
 
     async def create(self, order: OrderSpec) -> str:
-        """Create an order that must be accepted; return the exchange's id."""
+        """Create an order that must be accepted. Returns the exchange's id."""
         answer = await self.read(lambda i: CreateOrder(id=i, order=order, timestamp=self.world.now()))
         body = answer.body
         assert isinstance(body, OrderAck), f"a create is answered with an OrderAck: {answer}"
@@ -187,7 +187,7 @@ class Session:
         raise AssertionError(f"the contract requires: {executed} lots of {order_id} are executed: {row}")
 
     async def open_orders(self) -> dict[str, OrderReport]:
-        """The account's open orders in the pair, by the exchange's id."""
+        """Return the account's open orders in the pair, by the exchange's id."""
         answer = await self.read(lambda i: ListOpenOrders(id=i, pair=self.world.pair))
         rows = _reports(answer)
         expect(
@@ -196,7 +196,7 @@ class Session:
         return {row.order_id: row for row in rows}
 
     async def listed(self, client_id: int) -> list[OrderReport]:
-        """The orders with a client id, looked up the way a bot does after a lost answer."""
+        """Return the orders with a client id, looked up as a bot does after a lost answer."""
         now = self.world.now()
         answer = await self.read(
             lambda i: ListOrders(
@@ -215,7 +215,7 @@ class Session:
         return [row for row in rows if row.client_id == client_id]
 
     async def balances(self) -> dict[str, tuple[int, int]]:
-        """(total, available) in units by currency."""
+        """Return (total, available) in units by currency."""
         body = (await self.read(lambda i: GetBalances(id=i))).body
         assert isinstance(body, BalanceReport), f"GetBalances is answered with a BalanceReport: {body}"
         expect(body.snapshot, "GetBalances gives a full list: a snapshot")
@@ -226,12 +226,12 @@ class Session:
         return await self.send(lambda i: CancelOrder(id=i, pair=self.world.pair, order_id=order_id))
 
     def executed(self, order_id: str) -> list[TradeReport]:
-        """An order's executions, as the streams reported them."""
+        """Return an order's executions, as the streams reported them."""
         return [trade for trade in self.of(TradeReport) if trade.order_id == order_id]
 
 
 def expect(condition: bool, what: str) -> None:
-    """Fail with a message about what the contract requires."""
+    """Fail with a message that quotes the contract's requirement."""
     if not condition:
         raise AssertionError(f"the contract requires: {what}")
 
@@ -246,15 +246,15 @@ def _reports(answer: Answer) -> list[OrderReport]:
 class AdapterCases:
     """The cases. Inherit them in a class whose name starts with ``Test``, and implement `world`."""
 
-    #: how long a case waits for events that come without a request, in s
+    #: how long a case waits for events that arrive without a request, in s
     patience_s = 10.0
 
     def world(self) -> AbstractAsyncContextManager[World]:
-        """A new exchange with an account."""
+        """Return a new exchange with an account."""
         raise NotImplementedError("implement `world`: how to reach the exchange")
 
     def run(self, case: Callable[[Session], Awaitable[None]], *, clock_ahead_ms: int = 0, watched: bool = True) -> None:
-        """Run a case with an open adapter; its streams are open too unless ``watched`` is False."""
+        """Run a case with an open adapter. Its streams are open too unless ``watched`` is False."""
 
         async def main() -> None:
             async with self.world() as world, world.adapter(clock_ahead_ms=clock_ahead_ms) as adapter:
@@ -318,7 +318,7 @@ class AdapterCases:
             await session.until(lambda: _sum(session.executed(order_id)) == 2 * part, "each execution is reported")
             before = len(session.events)
             await world.cut()
-            await world.trade(part)  # the streams may have missed it, so the bot reads it
+            await world.trade(part)  # the streams may have missed the execution, so the bot reads it
             if adapter.account_streams:
                 await _lost(session, before)
             await session.connected(before if adapter.account_streams else 0)
@@ -451,9 +451,7 @@ class AdapterCases:
         async def case(session: Session) -> None:
             world, can, limits = session.world, session.adapter.capabilities, session.adapter.limits
             for name, most in (("create_batch", can.batch_create_max), ("cancel_batch", can.batch_cancel_max)):
-                expect(
-                    (name in limits.endpoints) == (most > 0), f"{name} has a limit exactly if the call exists: {most}"
-                )
+                expect((name in limits.endpoints) == (most > 0), f"{name} has a limit iff the call exists: {most}")
             if can.batch_create_max < 2 or can.batch_cancel_max < 2:
                 pytest.skip("the exchange has no batches")
             orders = (session.new(world.lots // 4), session.new(world.lots // 2))
@@ -481,7 +479,7 @@ class AdapterCases:
             can, limits = session.adapter.capabilities, session.adapter.limits
             expect(
                 (CancelAll.endpoint in limits.endpoints) == can.cancel_all,
-                "cancel_all has a limit exactly if the call exists",
+                "cancel_all has a limit if and only if the call exists",
             )
             ids = [await session.create(session.new(session.world.lots // 4)) for _ in range(2)]
             if not can.cancel_all:
@@ -523,7 +521,7 @@ class AdapterCases:
 
         self.run(case)
 
-    # -- everything else --------------------------------------------------------------------------------------------
+    # -- other cases --------------------------------------------------------------------------------------------
 
     def test_every_request_has_an_endpoint_in_the_limit_table(self) -> None:
         async def case(session: Session) -> None:

@@ -1,17 +1,18 @@
-"""Fills of a scripted quoter worked out from recorded frames, with json alone: what the simulated exchange must agree
-with. Written from the rules for book and fills as they are documented, not from the simulated exchange.
+"""Fills of a scripted quoter computed from recorded frames with json alone, with which the simulated exchange must
+agree. This is written from the documented rules for books and fills, not from the simulated exchange.
 
     order    a dict: name, buy (bool), ticks, lots, arrives (ms), cancelled (ms); post-only
     fill     (name, time in ms, ticks, lots)
 
 An arriving order stands behind the amount recorded at its price: behind nothing between recorded levels or before the
-best, behind the whole level as first seen when it lies beyond the recorded depth. Snapshots that show less cap what is
-ahead; trades at the price by takers of the other side work it off and then fill; trades beyond the price clear it and
-fill; an opposite best at or beyond the price fills with what is shown there, and what was taken of a level stays taken
-until the level changes. Every fill is capped by its trade or by what is shown, and orders share by price, then time.
-A post-only order is judged by what the trades since the snapshot left of the other side: a buyer's trade takes all asks
-below its price and its amount at it, a seller's all bids above and its amount at it.
-The optimistic reading has nothing ahead and fills whole; the pessimistic one fills by trades beyond the price alone.
+best, behind the whole level as first seen when it lies beyond the recorded depth. Snapshots that show less cap the
+amount ahead. Trades at the price by takers of the other side use up the amount ahead and then fill; trades beyond the
+price clear it and fill. An opposite best at or beyond the price fills with the amount shown there, and lots taken from
+a level stay taken until the level changes. Every fill is capped by its trade or by the amount shown, and orders share
+by price, then time. A post-only order is checked against the part of the other side that trades since the snapshot have
+left: a buyer's trade takes all asks below its price and its amount at that price, a seller's trade all bids above and
+its amount at that price. The optimistic reading has nothing ahead and fills completely; the pessimistic one fills only
+by trades beyond the price.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def steps(text, decimals):
 
 
 def read_frames(path):
-    """(receive time, 0 for books and 1 for trades, rows) in processing order."""
+    """Read (receive time, 0 for books and 1 for trades, rows) in processing order."""
     events = []
     with gzip.open(Path(path), "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -42,7 +43,7 @@ def read_frames(path):
                 ]
                 events.append((row["received"], 0, sides))
             else:
-                for trade in frame["data"]:  # each of these files' trades becomes a frame of its own
+                for trade in frame["data"]:  # each trade in these files becomes a separate frame
                     taker_buys = trade["isBuyer"]
                     figures = (steps(trade["price"], TICK), steps(trade["amount"], LOT), taker_buys)
                     events.append((row["received"], 1, figures))
@@ -59,7 +60,7 @@ class Market:
         self.since = []  # the trades since the book: (ticks, lots, taker buys)
         self.fills = []
 
-    # -- what happens ------------------------------------------------------------------------------------------
+    # -- events ------------------------------------------------------------------------------------------
 
     def arrive(self, order):
         opposite = self.left(bids=not order["buy"])
@@ -114,7 +115,7 @@ class Market:
                 elif ticks == order["ticks"] and taker_buys != buy:
                     if self.reading == "pessimistic":
                         continue
-                    # the amount ahead is recorded and shared by all our orders there; it takes from the trade first
+                    # the recorded amount ahead is shared by all our orders at the price, and takes from the trade first
                     passed = min(order["ahead"], lots)
                     order["ahead"] -= passed
                     share = lots - passed
@@ -128,7 +129,7 @@ class Market:
                     lots = max(0, lots - got)
         self.drop()
 
-    # -- what is there -----------------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------
 
     def look(self, order):
         """Apply the snapshot to the amount ahead of an order."""
@@ -139,7 +140,7 @@ class Market:
         reached = worst <= order["ticks"] if order["buy"] else worst >= order["ticks"]
         if not reached:
             if not order["placed"]:
-                order["ahead"] = 10**30  # unknown: the order is behind whatever will be seen there
+                order["ahead"] = 10**30  # unknown: the order is behind the amount that will be seen there
             return
         shown = dict(levels).get(order["ticks"], 0)
         note = self.taken.get((order["buy"], order["ticks"]))
@@ -158,7 +159,7 @@ class Market:
         return levels
 
     def left(self, bids):
-        """The same less what trades since the book took from it."""
+        """Return the same levels less the amounts that trades since the book took from them."""
         standing = dict(self.net(bids))
         for price, amount, taker_buys in self.since:
             if taker_buys == bids:
@@ -185,7 +186,9 @@ class Market:
 
 
 def derive(events, orders, reading):
-    """Every fill of the orders. At equal times: books, trades, then arrivals, cancels before new orders."""
+    """Compute every fill of the orders. At equal times, books come first, then trades, then arrivals, with cancels
+    before new orders.
+    """
     acts = [(order["arrives"], 1, i, order) for i, order in enumerate(orders)]
     acts += [(order["cancelled"], 0, i, order) for i, order in enumerate(orders)]
     acts.sort(key=lambda act: act[:3])

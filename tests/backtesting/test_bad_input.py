@@ -1,4 +1,4 @@
-"""What users may get wrong: each mistake gives a clear error, exit code 2, and no half-written output."""
+"""Users' mistakes: each gives a clear error, exit code 2, and no half-written output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def row(i: int, figures: str = "100,101,99,100,5") -> str:
 
 
 def refused(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run it, check that it exits with code 2 and leaves nothing behind, and return its standard error."""
+    """Run a backtest, check that it exits with code 2 and leaves nothing behind, and return its standard error."""
     out = tmp_path / "runs" / "out"
     code = main(["backtest", str(config), "--out", str(out), *arguments])
     printed = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Which data a run needs depends on the strategy's subscriptions, not on the callbacks it defines."""
+"""The data that a run needs depends on the strategy's subscriptions, not on the callbacks that it defines."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def test_a_strategy_with_a_trade_callback_that_subscribes_only_to_bars_runs_on_c
 
 def test_subscribing_to_trades_with_only_candles_is_an_error(world: World) -> None:
     world.candles("btc_usdt", [50_000.0] * 5)
-    with pytest.raises(Exception, match="listens to trades or books of btc_usdt, but the data has only"):
+    with pytest.raises(Exception, match="subscribed to trades or books of btc_usdt, but the data has only"):
         run(world, "chooser", {"on_trades": True})
 
 
 def test_slippage_is_optional_when_books_are_read_without_a_callback(world: World) -> None:
-    world.candles("btc_usdt", [50_000.0] * 5)  # what one would expect a strategy without such a callback to need
+    world.candles("btc_usdt", [50_000.0] * 5)  # as one would expect from a strategy without such a callback
     books_and_trades(world)
     assert run(world, "reader", {}, slippage=None).skips["bar"] >= 4
 

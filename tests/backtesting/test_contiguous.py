@@ -47,14 +47,14 @@ def test_a_hole_repeats_the_previous_close() -> None:
     assert filler.filled == 2
 
 
-def test_months_are_not_filled() -> None:
+def test_holes_in_monthly_candles_are_not_filled() -> None:
     months = candles([0, 62], "1M", NS_PER_DAY)
     assert GapFiller().fill(months) is months
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=20), st.lists(st.integers(0, 20), max_size=4))
-def test_chunk_boundaries_do_not_matter(steps: list[int], cuts: list[int]) -> None:
+def test_the_result_does_not_depend_on_chunk_boundaries(steps: list[int], cuts: list[int]) -> None:
     minutes = np.cumsum(steps).tolist()
     whole = candles(minutes)
     expected = rows(GapFiller().fill(whole))

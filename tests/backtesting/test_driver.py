@@ -17,7 +17,7 @@ from tests.backtest_world import ROOT, run, write_candles, write_config, write_s
 from tests.benchmarks import market_data
 from tests.row_by_row import RowByRow
 
-#: reads everything that a span updates only on demand, and reports at the end what it saw
+#: reads all data that a span updates only on demand, and reports a digest of it at the end
 WATCHER = """
 pair: Pair
 every: int = 7
@@ -76,7 +76,7 @@ def on_stop(self):
 
 
 def told(result: BacktestResult) -> tuple[object, ...]:
-    """Everything in a result that must not depend on how the rows were delivered."""
+    """Return the parts of a result that must not depend on how the rows were delivered."""
     summary = {key: value for key, value in result.summary.items() if key not in ("wall_s", "events_per_second")}
     return summary, [row.skips for row in result.strategies], result.fills, result.orders
 
@@ -123,7 +123,7 @@ def test_trade_spans_equal_row_by_row_turns(tmp_path: Path, every: int) -> None:
 
 
 @pytest.mark.parametrize("use", ["two_emas", "resting_emas"])
-def test_the_trades_benchmark_decides_the_same_row_by_row(tmp_path: Path, use: str) -> None:
+def test_the_trades_benchmark_makes_the_same_decisions_row_by_row(tmp_path: Path, use: str) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.trades(60_000))
     config = write_config(
         tmp_path,
@@ -134,7 +134,7 @@ def test_the_trades_benchmark_decides_the_same_row_by_row(tmp_path: Path, use: s
     assert both_ways(config).summary["fills"]
 
 
-def test_the_candles_benchmark_decides_the_same_row_by_row(tmp_path: Path) -> None:
+def test_the_candles_benchmark_makes_the_same_decisions_row_by_row(tmp_path: Path) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.candles(20_000))
     config = write_config(
         tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=ROOT / "strategies", use="sma_cross",
@@ -145,7 +145,9 @@ def test_the_candles_benchmark_decides_the_same_row_by_row(tmp_path: Path) -> No
 
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(slice_rows=st.integers(1, 700), block_rows=st.integers(1, 300), every=st.integers(1, 12))
-def test_slice_and_block_sizes_do_not_matter(tmp_path: Path, slice_rows: int, block_rows: int, every: int) -> None:
+def test_decisions_do_not_depend_on_slice_and_block_sizes(
+    tmp_path: Path, slice_rows: int, block_rows: int, every: int
+) -> None:
     tape = tmp_path / "tape"
     if not tape.exists():
         market_data.write_tape(tape, market_data.candles(700))
@@ -176,7 +178,7 @@ def on_bar(self, bar):
 """
 
 
-def test_an_order_from_a_slices_last_bar_fills_at_the_next_slices_open(
+def test_an_order_from_the_last_bar_of_a_slice_fills_at_the_open_of_the_next_slice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "SLICE_ROWS", 10)
@@ -189,7 +191,7 @@ def test_an_order_from_a_slices_last_bar_fills_at_the_next_slices_open(
         backtest='  fees: {maker: "0", taker: "0"}\n  slippage: "0"\n  latency: {order_ms: 100, answer_ms: 100}\n',
     )
     result = run(config)
-    # the last bar's order finds no next open and must be ended rather than left hanging
+    # there is no next open for the last bar's order, which must be ended rather than left open
     assert [fill.price_ticks for fill in result.fills] == [round(close * 100) for close in closes[:-1]]
     assert [fill.time for fill in result.fills] == [
         order.spec.created + 100 * NS_PER_MS for order in result.orders[:-1]

@@ -54,12 +54,12 @@ def test_equity_is_cash_plus_coins_at_every_price() -> None:
     assert c.drawdown.recovered is None
 
 
-def test_a_fill_counts_from_its_moment_and_its_fee_shows_at_once() -> None:
+def test_a_fill_and_its_fee_change_the_equity_at_once() -> None:
     c = curve({"usdt": 1_000 * COIN})
     at = START + NS_PER_S
     buy: list[Change] = [(at, "usdt", -500 * COIN), (at, "btc", 5 * COIN), (at, "btc", -COIN // 100)]
     c.add_slice({"btc_usdt": column((0, 100.0), (NS_PER_S, 100.0), (2 * NS_PER_S, 110.0))}, buy)
-    # at the fill: 500 + 4.99 x 100; a price later 500 + 4.99 x 110
+    # at the fill 500 + 4.99 x 100, one price later 500 + 4.99 x 110
     assert c.curve().values == pytest.approx([1_000.0, 1_000.0, 999.0, 1_048.9], abs=1e-9)
     assert c.final == pytest.approx(1_048.9, abs=1e-9)
     assert c.drawdown.fraction == pytest.approx(0.001)
@@ -104,12 +104,12 @@ def test_days_close_at_midnight_in_the_configured_zone() -> None:
         (START + 2 * NS_PER_DAY, 121.0),
         (START + 3 * NS_PER_DAY, 121.0),
     ]
-    # neither the half day at the beginning nor the one at the end has a return
+    # neither the half day at the beginning nor the half day at the end has a return
     assert c.daily_returns() == pytest.approx([0.10, 0.0])
 
 
 def test_every_calendar_day_counts_even_if_nothing_moved() -> None:
-    """Three flat days, one in the market, three flat days again: seven closes, in one slice or in many."""
+    """Three flat days, one day in the market and three more flat days give seven closes, in one slice or in many."""
     bought = START + 3 * NS_PER_DAY + NS_PER_HOUR
     sold = bought + 5 * NS_PER_HOUR
     changes: list[Change] = [
@@ -228,7 +228,7 @@ def test_fills_are_valued_at_prices_of_their_moment() -> None:
 
 events = st.lists(
     st.tuples(
-        st.integers(0, 3),  # time since the event before
+        st.integers(0, 3),  # time since the previous event
         st.sampled_from(["btc_usdt", "eth_usdt", "usdt_twd", "fill"]),
         st.integers(1, 400),
     ),
@@ -238,14 +238,14 @@ events = st.lists(
 
 
 def plain(rows: list[tuple[int, str, int]], opening: dict[str, int]) -> list[tuple[int, float]]:
-    """(time, equity in usdt) after every row and every group of changes, one event at a time."""
+    """Compute (time, equity in usdt) after every row and every group of changes, one event at a time."""
     held, price, out = dict(opening), {}, []
     for i, (time, what, figure) in enumerate(rows):
         if what == "fill":
             held["btc"] = held.get("btc", 0) + figure * COIN // 100
             held["usdt"] = held.get("usdt", 0) - figure * COIN
             if i + 1 < len(rows) and rows[i + 1][:2] == (time, "fill"):
-                continue  # changes of one time count as one
+                continue  # changes at one time count as one
         else:
             price[what] = figure / 4
         if any(units and c != "usdt" and f"{c}_usdt" not in price for c, units in held.items()):
@@ -263,13 +263,13 @@ def test_slices_pairs_and_fast_paths_do_not_change_the_figures(
     for step, what, figure in drawn:
         time += step * 20 * NS_PER_MINUTE
         rows.append((time, what, figure))
-    # the documented order at equal times: rows in order of pair, then changes; a fill needs a price before it
+    # the documented order at equal times is rows by pair, then changes; a fill needs an earlier price
     rows.sort(key=lambda r: (r[0], r[1] == "fill", r[1]))
     rows = [(START - 1, "btc_usdt", 7), *rows]
     opening = {"usdt": 5_000 * COIN, "btc": 3 * COIN} | ({"eth": 2 * COIN} if with_eth else {})
     c = curve(opening, pairs=(BTC, ETH))
     bounds = sorted({0, len(rows), *(min(cut, len(rows)) for cut in cuts)})
-    # a slice must not cut through one moment
+    # a slice must not split one moment
     bounds = [b for b in bounds if b in (0, len(rows)) or rows[b - 1][0] < rows[b][0]]
     for a, b in pairwise(bounds):
         part = rows[a:b]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from botkit.backtesting import metrics, session
+from botkit.backtesting import session, statistics
 from botkit.model.results import FillRow
 from tests.backtest_world import run, write_candles, write_config, write_strategy
 
@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """(time, total value) at every close and after the fills of every moment."""
+    """Compute (time, total value) at every close and after the fills of every moment."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -69,23 +69,35 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
     return points
 
 
-def gains(first: float, fills: list[FillRow]) -> list[float]:
-    """What each selling order earned against the average cost; opening coins cost the first price."""
-    coins, cost = OPENING["btc"], OPENING["btc"] * first
+def gains(first: float, fills: list[FillRow]) -> tuple[list[float], float]:
+    """Compute the profit of each selling order on coins that were bought, first in, first out, and the total profit.
+    Coins handed over cost the first price and are sold last.
+    """
+    given, bought = OPENING["btc"], []
     earned: dict[int, float] = defaultdict(float)
+    total = 0.0
     for fill in fills:
         if fill.side == "buy":
-            coins += (fill.lots - fill.fee_units) / 1e8
-            cost += fill.value_units / 1e8
-        else:
-            share = fill.lots / 1e8 / coins
-            earned[fill.client_id] += (fill.value_units - fill.fee_units) / 1e8 - cost * share
-            coins, cost = coins * (1 - share), cost * (1 - share)
-    return list(earned.values())
+            bought.append([(fill.lots - fill.fee_units) / 1e8, fill.value_units / 1e8])
+            continue
+        left, price = fill.lots / 1e8, (fill.value_units - fill.fee_units) / fill.lots
+        while left > 1e-9:
+            lot = bought[0] if bought else [given, given * first]
+            amount = min(left, lot[0])
+            cost = lot[1] * amount / lot[0]
+            left, lot[0], lot[1] = left - amount, lot[0] - amount, lot[1] - cost
+            total += amount * price - cost
+            if not bought:
+                given -= amount
+                continue
+            earned[fill.client_id] += amount * price - cost
+            if lot[0] < 1e-9:
+                bought.pop(0)
+    return list(earned.values()), total
 
 
 def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)  # a thirty-day run would take too long
+    monkeypatch.setattr(statistics, "RETURNS_LEAST", 2)  # a thirty-day run would take too long
     closes = walk(4_000)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
     plugins = write_strategy(tmp_path, SELLS_AND_BUYS)
@@ -119,7 +131,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
         fall = max(fall, 1 - value / peak)
     assert figures["max_drawdown"] == close_to(fall)
 
-    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins
+    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins then
     for time, value in points:
         days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
     ends = [opening, *days.values()][:-1]  # the last day is not whole
@@ -140,15 +152,16 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     assert figures["turnover"] == close_to(sum(fill.value_units / 1e8 for fill in fills))
     assert figures["buy_and_hold_return"] == close_to(closes[-1] / closes[0] - 1)
 
-    earned = gains(closes[0], fills)
+    earned, total = gains(closes[0], fills)
     assert figures["round_trips"] == len(earned)
     assert figures["win_rate"] == close_to(sum(g > 0 for g in earned) / len(earned))
     assert figures["profit_factor"] == close_to(sum(g for g in earned if g > 0) / -sum(g for g in earned if g < 0))
     (row,) = result.strategies
-    assert row.realised == close_to(sum(earned))
+    assert row.realised == close_to(total)
+    assert figures["expectancy"] == close_to(sum(earned) / len(earned))
+    # a position uses its average cost, so realised and unrealised profit differ, but not their sum
     (position,) = row.positions
-    assert position.realised == pytest.approx(row.realised, abs=1e-5)
-    assert position.unrealised == pytest.approx(row.unrealised, abs=1e-5)
+    assert position.realised + position.unrealised == pytest.approx(row.realised + row.unrealised, abs=1e-5)
 
     exposed, since, coins = 0, START_MS * 10**6 + MINUTE, OPENING["btc"]
     begin, end = since, START_MS * 10**6 + len(closes) * MINUTE
@@ -166,7 +179,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("slice_rows", [60, 997])
 def test_figures_do_not_depend_on_chunk_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
     """A five-day run that trades only on the second day."""
-    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)
+    monkeypatch.setattr(statistics, "RETURNS_LEAST", 2)
     closes = walk(5 * 1440)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
     config = write_config(
@@ -204,7 +217,7 @@ def on_bar(self, bar):
 
 
 def closes_at(closes: list[float], fill: FillRow) -> float:
-    """The last close at or before a fill, at which a fee in coins is valued."""
+    """Return the last close at or before a fill, at which a fee in coins is valued."""
     return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
 
 

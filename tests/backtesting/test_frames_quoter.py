@@ -1,4 +1,6 @@
-"""Every fill of a scripted quoter on recorded frames, against `frames_reference`, which knows only frames and JSON."""
+"""Every fill of a scripted quoter on recorded frames, compared with `frames_reference`, which uses only frames and
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ reference: Any = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(reference)
 
 ORDER_MS, EVERY_MS, LIVES = 137, 5_000, 2
-#: ticks away from the best price: at it, behind it, between levels, and beyond the twenty recorded ones
+#: distances from the best price in ticks: at it, behind it, between levels, and beyond the twenty recorded ones
 AWAY = (0, 1, 37, 900)
 
 QUOTER = """
@@ -53,7 +55,7 @@ def text(steps: int, decimals: int) -> str:
 
 
 def make_script(events: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(the strategy's action at each timer, the same as orders for the reference)."""
+    """Generate (the strategy's actions at each timer, the same actions as orders for the reference)."""
     rng = random.Random(5)
     script: dict[str, Any] = {}
     orders: list[dict[str, Any]] = []

@@ -20,7 +20,7 @@ def trades(name: str, received: list[int]) -> TradeColumns:
 
 
 def rows_of(streams: list[TradeColumns]) -> list[tuple[MarketColumns, int, int]]:
-    """(stream, first row, row after the last) for every run of rows of one stream."""
+    """Return (stream, first row, row after the last) for every run of rows of one stream."""
     rows = MergedRows(streams)
     found, position = [], 0
     while position < len(rows):

@@ -1,4 +1,4 @@
-"""A run's figures with exact expected numbers, and the cases in which there is no figure."""
+"""A run's figures with exact expected numbers, and the cases in which a figure is missing."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from botkit.backtesting.equity import EquityCurve
-from botkit.backtesting.metrics import (
-    RoundTrips,
-    complete_strategy,
-    fill_rows,
-    missing_ratios,
-    round_trips,
-    sharpe,
-    sortino,
-    summarise,
-)
+from botkit.backtesting.metrics import complete_strategy, fill_rows, summarise, trade_figures
+from botkit.backtesting.statistics import missing_ratios, sharpe, sortino
+from botkit.backtesting.trades import match_trades
 from botkit.model.events import Fill
 from botkit.model.orders import Order, OrderSpec, OrderType, Side
 from botkit.model.results import SUMMARY_KEYS, FillRow, RouterUse, StrategyRow
@@ -63,75 +54,6 @@ def row(
     )
 
 
-def test_a_round_trip_earns_the_price_difference_less_both_fees() -> None:
-    # buys 1 and pays 0.002 of it as the fee; sells 0.998 at 110 for a fee of 0.2196
-    fills = [
-        row(1, "buy", 1, 100, fee=0.002, fee_currency="btc", fee_value=0.2),
-        row(2, "sell", 0.998, 110, fee=0.21956),
-    ]
-    trips = round_trips(fills)
-    assert (trips.count, trips.wins) == (1, 1)
-    assert trips.gross_profit == pytest.approx(0.998 * 110 - 0.21956 - 100)
-    assert trips.win_rate == 1.0
-    assert trips.profit_factor is None  # nothing was lost, and infinity is not a figure
-    assert trips.realised == {("s", "btc_usdt"): pytest.approx(9.56044)}
-
-
-def test_all_fills_of_an_order_form_one_round_trip_at_average_cost() -> None:
-    fills = [
-        row(1, "buy", 1, 100),
-        row(2, "buy", 1, 200),  # average 150
-        row(3, "sell", 0.5, 170),
-        row(3, "sell", 0.5, 110),  # together 140: a loss of 10
-        row(4, "sell", 1, 180),  # a gain of 30
-    ]
-    trips = round_trips(fills)
-    assert (trips.count, trips.wins) == (2, 1)
-    assert trips.gross_profit == pytest.approx(30)
-    assert trips.gross_loss == pytest.approx(10)
-    assert trips.profit_factor == pytest.approx(3)
-
-
-def test_a_fee_in_the_exchanges_own_coin_is_deducted_at_its_value() -> None:
-    fills = [
-        row(1, "buy", 1, 100, fee=50, fee_currency="bito", fee_value=0.5),
-        row(2, "sell", 1, 101, fee=50, fee_currency="bito", fee_value=0.6),
-    ]
-    assert round_trips(fills).gross_loss == pytest.approx(0.1)
-
-
-def test_strategies_do_not_share_positions() -> None:
-    fills = [row(1, "buy", 1, 100, strategy="a"), row(2, "sell", 1, 120, strategy="b")]
-    assert round_trips(fills).count == 0
-
-
-def test_opening_coins_count_at_their_first_price() -> None:
-    trips = round_trips([row(1, "sell", 1, 90)], {("s", "btc_usdt"): (2 * COIN, 100.0)})
-    assert trips.gross_loss == pytest.approx(10)
-
-
-def test_an_order_that_reverses_the_position_opens_the_other_side() -> None:
-    fills = [row(1, "buy", 1, 100), row(2, "sell", 3, 110), row(3, "buy", 2, 105)]
-    trips = round_trips(fills)
-    assert (trips.count, trips.wins) == (2, 2)
-    assert trips.gross_profit == pytest.approx(10 + 10)
-
-
-@settings(deadline=None, max_examples=80)
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=40))
-def test_realised_gains_and_remaining_holdings_add_up_to_the_cash_flow(drawn: list[tuple[bool, int, int]]) -> None:
-    fills = [row(i, "buy" if buy else "sell", amount, price) for i, (buy, amount, price) in enumerate(drawn)]
-    held = sum(a if buy else -a for buy, a, _ in drawn)
-    # closing everything at the last price turns it all into cash
-    last = drawn[-1][2]
-    if held:
-        fills.append(row(999, "sell" if held > 0 else "buy", abs(held), last))
-    cash = sum((-a if buy else a) * p for buy, a, p in drawn) + held * last
-    trips = round_trips(fills)
-    assert math.fsum(trips.realised.values()) == pytest.approx(cash, abs=1e-6)
-    assert trips.gross_profit - trips.gross_loss == pytest.approx(cash, abs=1e-6)
-
-
 def test_sharpe_and_sortino_match_a_hand_calculation() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     mean = 0.02 / 3
@@ -140,12 +62,12 @@ def test_sharpe_and_sortino_match_a_hand_calculation() -> None:
     assert sortino(returns) == pytest.approx(mean / math.sqrt(0.0004 / 3) * math.sqrt(365))
 
 
-def test_with_under_thirty_daily_returns_there_is_a_reason_instead_of_ratios() -> None:
+def test_under_thirty_daily_returns_give_a_reason_instead_of_ratios() -> None:
     returns = [0.01, -0.02, 0.03] * 10
     assert (sharpe(returns[1:]), sortino(returns[1:])) == (None, None)
     assert missing_ratios(returns) is None
-    assert missing_ratios(returns[1:]) == "29 daily returns; a ratio needs 30"
-    assert missing_ratios([0.1]) == "1 daily return; a ratio needs 30"
+    assert missing_ratios(returns[1:]) == "29 daily returns; a ratio needs at least 30"
+    assert missing_ratios([0.1]) == "1 daily return; a ratio needs at least 30"
 
 
 @pytest.mark.parametrize("returns", [[], [0.01], [0.0] * 30, [0.01] * 30])
@@ -186,14 +108,14 @@ def figures(curve: EquityCurve, fills: list[FillRow], **more: object) -> dict[st
         currency="twd",
         curve=curve,
         fills=fills,
-        trips=round_trips(fills),
+        trades=match_trades(fills).trades,
         router=RouterUse(orders_delayed=3, max_queue_ms=250.0),
         journal_sha256="ab",
         **given,  # type: ignore[arg-type]
     )
 
 
-def test_summary_of_a_small_run() -> None:
+def test_the_summary_of_a_small_run_has_the_expected_figures() -> None:
     usdt = pair("usdt_twd", 2)
     curve = EquityCurve(
         pairs=(BTC, usdt),
@@ -231,7 +153,7 @@ def test_summary_of_a_small_run() -> None:
     assert summary["exposure"] == 0.5
     assert (summary["win_rate"], summary["profit_factor"]) == (1.0, None)
     assert summary["buy_and_hold_return"] == pytest.approx(0.2)
-    assert (summary["sharpe"], summary["sortino"]) == (None, None)  # one day
+    assert (summary["sharpe"], summary["sortino"]) == (None, None)  # because the run is only one day long
     assert (summary["events_per_second"], summary["orders_delayed"], summary["max_queue_ms"]) == (14, 3, 250.0)
     assert (summary["orders"], summary["fills"], summary["refused"]) == (4, 2, 2)
     json.dumps(summary, allow_nan=False)
@@ -258,7 +180,7 @@ def test_a_strategys_row_splits_its_gain_into_realised_and_unrealised() -> None:
     curve.add_slice({"btc_usdt": (np.array([START, START + 5, START + 9]), np.array([100.0, 110.0, 130.0]))}, changes)
     fills = [row(1, "buy", 2, 100), row(2, "sell", 1, 110)]
     strategy = StrategyRow(name="s")
-    complete_strategy(strategy, curve, fills, round_trips(fills))
+    complete_strategy(strategy, curve, fills, match_trades(fills).trades)
     assert strategy.pnl == pytest.approx(40.0)
     assert strategy.realised == pytest.approx(10.0)
     assert strategy.unrealised == pytest.approx(30.0)
@@ -267,5 +189,5 @@ def test_a_strategys_row_splits_its_gain_into_realised_and_unrealised() -> None:
 
 
 def test_without_round_trips_there_is_no_win_rate() -> None:
-    assert RoundTrips().win_rate is None
-    assert RoundTrips().profit_factor is None
+    assert trade_figures([]).win_rate is None
+    assert trade_figures([]).profit_factor is None

@@ -1,4 +1,4 @@
-"""Our own executions are trades like any others, also in the order in which a strategy receives them."""
+"""Our own executions are trades like any other, and strategies receive them in the same order."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_own_and_recorded_trades_at_one_moment_are_ordered_by_pair(tmp_path: Pat
         for name in PAIRS:
             at = np.array([START, minute + NS_PER_S], dtype=np.int64)
             writer.write(BookColumns(pairs[name], at, at, price, lots, price + 10, lots))
-            # one trade to begin with; for the pair that we do not take from, one when our order arrives and two after
-            # it
+            # one trade at the beginning; for the pair that we do not take from, one when our order arrives and two
+            # after that
             moments = [START, met, met + NS_PER_S] if name == other else [START, met + 2 * NS_PER_S]
             when = np.array(moments, dtype=np.int64)
             side = np.array([-1] + [1] * (len(when) - 1), dtype=np.int8)

@@ -1,4 +1,4 @@
-"""What a run reads: kinds, streams, span, and the data it requires."""
+"""The plan of a run: kinds, streams, span, and required data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan(feed: Feed, sources: dict[str, Source], *resolutions: str, **more: obje
     return make_plan(feed, sources, wanted, pairs=PAIRS, **options)  # type: ignore[arg-type]
 
 
-def test_bars_alone_run_on_candles_and_everything_else_on_books_and_trades(feed: Feed) -> None:
+def test_a_run_uses_candles_if_only_bars_are_needed_and_books_and_trades_otherwise(feed: Feed) -> None:
     bars = plan(feed, {"btc_usdt": "candles"}, "1m", "1h")
     assert bars.keys == (("btc_usdt", "candles", "1m"),)
     assert bars.candle_pairs == {"btc_usdt"}
@@ -71,7 +71,7 @@ def test_a_run_spans_all_rows_of_its_pairs_and_names_streams_that_begin_late_or_
     begins, ends = format_time(info.start + third), format_time(info.end - third)
     (sentence,) = partial_streams(feed, whole)
     assert sentence.startswith(
-        f"btc_usdt books does not begin until {begins} and ends as early as {ends}, and the run goes"
+        f"btc_usdt books does not begin until {begins} and already ends at {ends}, and the run goes"
     )
     assert (
         partial_streams(feed, plan(feed, {"btc_usdt": "market"}, start=info.start + third, end=info.end - third)) == []
@@ -101,7 +101,7 @@ def test_a_missing_pair_is_an_error_listing_the_available_ones(feed: Feed) -> No
 def test_trades_with_only_candles_are_an_error(tmp_path: Path) -> None:
     market_data.write_tape(tmp_path / "candles", market_data.candles(60))
     alone = Feed([TapeSource(tmp_path / "candles", PAIRS)])
-    with pytest.raises(DataError, match="listens to trades or books of btc_usdt"):
+    with pytest.raises(DataError, match="subscribed to trades or books of btc_usdt"):
         plan(alone, {"btc_usdt": "market"})
 
 
@@ -116,7 +116,7 @@ def test_a_span_before_or_after_the_data_is_reported_in_the_users_zone(
     said = str(refused.value)
     for moment in (start, end, market_data.START, market_data.START + 600 * NS_PER_MINUTE):
         assert moment is None or format_time(moment, zone) in said
-    assert "but the data of btc_usdt candles 1m from" in said
+    assert "but the data of btc_usdt candles 1m goes from" in said
 
 
 def test_a_strategy_without_subscriptions_is_an_error(feed: Feed) -> None:

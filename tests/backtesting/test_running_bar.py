@@ -1,4 +1,4 @@
-"""The bar that is open when a run begins includes the tape's earlier rows, so that no partial bar looks whole."""
+"""The bar that is open when a run begins includes earlier rows of the tape, so that no partial bar looks complete."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_unfinished_bar_is_completed_from_candles(
 
 
 def write_trades(folder: Path, *, candles_before: int = 0, trades_from_s: int = 0) -> None:
-    """A trade every 7 s for 31 minutes from ``trades_from_s`` on, and candles for the minutes before that."""
+    """Write a trade every 7 s for 31 minutes from ``trades_from_s`` on, and candles for the minutes before that."""
     times = T0 + np.arange(0, 31 * 60, 7, dtype=np.int64) * NS_PER_S
     ticks = 100_00 + (np.arange(len(times), dtype=np.int64) * 7919) % 1000
     lots = LOT * (1 + np.arange(len(times), dtype=np.int64) % 5)

@@ -38,7 +38,7 @@ def on_book(self, book):
 
 
 def small_market(root: Path, rows: int = 400, hole_s: int = 0) -> Path:
-    """A book a second, each with a trade of 0.3 at its best bid or ask; a hole in the middle."""
+    """Write a book every second, each with a trade of 0.3 at its best bid or ask, with a hole in the middle."""
     seconds = np.arange(rows, dtype=np.int64)
     received = START + (seconds + np.where(seconds >= rows // 2, hole_s, 0)) * NS_PER_S
     best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10
@@ -101,7 +101,8 @@ def test_bars_before_a_moment_are_the_last_finished_ones(tmp_path: Path) -> None
     columns = market_data.candles(200)
     feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
     moment = START + 100 * NS_PER_MINUTE
-    for before, rows in ((moment, (96, 97, 98)), (moment + 1, (97, 98, 99))):  # row 99 comes at the moment itself
+    # row 99 is received at exactly this moment
+    for before, rows in ((moment, (96, 97, 98)), (moment + 1, (97, 98, 99))):
         minutes = bars_before(feed, PAIR, "1m", 3, before)
         assert [bar.time for bar in minutes] == [START + i * NS_PER_MINUTE for i in rows]
         assert [bar.close for bar in minutes] == [PAIR.rules.price(int(columns.close[i])) for i in rows]
@@ -171,7 +172,7 @@ def on_timer(self, timer):
 
 
 @pytest.mark.parametrize("slice_rows", [1_000_000, 50])
-def test_a_hole_in_the_books_is_reported_and_not_traded_on(
+def test_a_hole_in_the_books_is_reported_and_blocks_market_orders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
 ) -> None:
     monkeypatch.setattr(session, "SLICE_ROWS", slice_rows)
@@ -184,7 +185,7 @@ def test_a_hole_in_the_books_is_reported_and_not_traded_on(
     (hole,) = [caution.text for caution in result.warnings if "hole" in caution.text]
     assert hole.startswith("btc_usdt books: 1 hole of 300 s or more, the longest of 1,801 s from 2024-01-01T00:03:19")
     refused = [order for order in result.orders if order.state == "refused"]
-    assert [order.reason.partition(", ")[0] for order in refused] == [
+    assert [order.reason.partition("; ")[0] for order in refused] == [
         f"the book of btc_usdt is {age} s old" for age in ("450", "750", "1,050", "1,350", "1,650")
     ]
     assert len(result.fills) == len(result.orders) - len(refused) > 0

@@ -1,4 +1,6 @@
-"""The books that a strategy sees in a backtest: never crossed by its own orders, never withheld because of them."""
+"""The books that a strategy sees in a backtest are never crossed by its own orders, and never withheld because
+of them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def on_stop(self):
 
 
 def write_falling_tape(folder: Path, seconds: int) -> None:
-    """A market that falls by half a dollar a second, through 100 at once; one trade in it, at 100."""
+    """Write a market that falls by half a dollar a second and jumps through 100, with one trade, at 100."""
     best = [100_00 - 50 * i for i in range(seconds)]
     received = np.array([T0 + i * S for i in range(seconds)], dtype=np.int64)
     column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731
@@ -77,7 +79,7 @@ def on_book(self, book):
 
 @pytest.mark.parametrize("synthetic", [False, True])
 def test_a_tape_recorded_from_the_wire_is_published_at_its_receive_times(tmp_path: Path, synthetic: bool) -> None:
-    """The exchange's frames come every second, give or take a tenth."""
+    """The exchange's frames arrive about every second, within a tenth of a second."""
     received = np.array([T0 + i * S + (i * 37 % 11 - 5) * 20 * MS for i in range(1, 60)], dtype=np.int64)
     column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731
     lots, prices = column([LOT] * len(received)), range(100_00, 100_00 + len(received))
@@ -119,7 +121,9 @@ def on_fill(self, fill):
 
 
 def test_without_latency_an_order_sent_at_a_book_meets_trades_of_the_same_moment(tmp_path: Path) -> None:
-    """0.01 is ahead of an order at 100; trades of 0.01 each come with the book and every second after it."""
+    """An order at 100 has 0.01 ahead of it. A trade of 0.01 comes with the book, and another every second after
+    that.
+    """
     at = np.array([T0 + i * S for i in range(5)], dtype=np.int64)
     column = lambda value: np.array([[value]], dtype=np.int64)  # noqa: E731
     with TapeWriter(tmp_path / "tape", source="a test", recorded="made up", synthetic=True) as writer:

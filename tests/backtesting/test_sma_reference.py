@@ -13,10 +13,10 @@ CANDLES = SHARED / "btc_usdt-2022-01.ohlc-1m.csv"
 
 
 def reference(data: pd.DataFrame, fast: int, slow: int, fee: float, cash: float) -> tuple[int, float]:
-    """(fills, final equity): market orders at the next open, all in and all out."""
+    """Compute (fills, final equity) with market orders at the next open that always trade the whole position."""
     fast_line, slow_line = data.close.rolling(fast).mean(), data.close.rolling(slow).mean()
     coins, fills = 0.0, 0
-    for i in range(slow, len(data) - 1):  # never on the first bar that has both averages
+    for i in range(slow, len(data) - 1):  # it never trades on the first bar that has both averages
         above, was_above = fast_line[i] > slow_line[i], fast_line[i - 1] > slow_line[i - 1]
         below, was_below = fast_line[i] < slow_line[i], fast_line[i - 1] < slow_line[i - 1]
         price = data.open[i + 1]
@@ -28,7 +28,7 @@ def reference(data: pd.DataFrame, fast: int, slow: int, fee: float, cash: float)
 
 
 def bundled_month(folder: Path) -> Path:
-    """January of the bundled tape as a CSV file."""
+    """Write January of the bundled tape as a CSV file."""
     data = pd.read_parquet(ROOT / "backtest_data/bitopro/btc_usdt/candles-1m/2025-01.parquet")
     rows = {"timestamp": data.time // 10**6} | {name: data[name] / 100 for name in ("open", "high", "low", "close")}
     path = folder / "candles.csv"
@@ -45,7 +45,7 @@ def bundled_month(folder: Path) -> Path:
         ),
     ],
 )
-def test_sma_cross_trades_and_earns_the_same_as_twenty_lines_of_pandas(recorded: bool, tmp_path: Path) -> None:
+def test_sma_cross_makes_the_same_trades_and_profit_as_twenty_lines_of_pandas(recorded: bool, tmp_path: Path) -> None:
     path = CANDLES if recorded else bundled_month(tmp_path)
     fills, equity = reference(pd.read_csv(path), 10, 30, 0.002, 1_000_000.0)
     config = write_config(

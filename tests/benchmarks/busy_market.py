@@ -1,7 +1,8 @@
-"""A seeded market with a trade every 40 ms, for `wall_clock`: many fills in a few minutes, to reduce chance.
+"""A seeded market with a trade every 40 ms, for `wall_clock`. Many fills in a few minutes reduce the influence of
+chance.
 
-Books come once a second. One taker order in seven sweeps through up to a dozen orders at one moment: the parts of one
-match. A maker's fills depend on when its quotes arrive, but no single one decides over all that follow.
+Books come once a second. One taker order in seven sweeps through up to a dozen orders at one moment, as the parts of
+one match. A maker's fills depend on when its quotes arrive, but no single fill decides everything that follows.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from botkit.tape.writer import TapeWriter
 PAIR = "btc_usdt"
 START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 _LEVELS = 10
-_HALF_SPREAD, _STEP = 300, 150  # ticks: half a basis point, and from level to level
+_HALF_SPREAD, _STEP = 300, 150  # in ticks: half a basis point, and the distance between levels
 _TAKERS_A_SECOND = 12
 _MIDDLE = 60_000_00
 
 
 def write_busy_market(folder: Path, seconds: int, seed: int = 4) -> None:
-    """The tape of this many seconds from START on, in an empty folder."""
+    """Write a tape of this many seconds from START on into an empty folder."""
     pair, dice = packaged_pairs()[PAIR], Random(seed)
     unit = 10 ** max(pair.rules.amount_decimals - pair.rules.display_decimals, 0)
     middle = _MIDDLE
@@ -42,8 +43,8 @@ def write_busy_market(folder: Path, seconds: int, seed: int = 4) -> None:
         while when < at + NS_PER_S:
             trades += _taker_order(dice, when // NS_PER_MS * NS_PER_MS, middle, unit)
             when += _pause(dice)
-    # not called synthetic: books of a synthetic market are thinned out to one a second, counted from when a bot
-    # connects, so a run and its backtest would see them at other moments
+    # not called synthetic, because a synthetic market's books are thinned out to one a second, counted from when a bot
+    # connects. A run and its backtest would then see them at different moments.
     with TapeWriter(folder, source="made up for a benchmark", recorded="as if by botkit record") as writer:
         received = np.array(times, dtype=np.int64)
         ticks, lots = np.array(prices, dtype=np.int64), np.array(amounts, dtype=np.int64)

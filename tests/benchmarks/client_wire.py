@@ -1,10 +1,11 @@
-"""What the client costs: frames decoded per second, microseconds from frame to event, microseconds to sign and send.
+"""Measures the client's cost: frames decoded per second, microseconds from frame to event, microseconds to sign and
+send.
 
     python tests/benchmarks/client_wire.py [--seconds 1]
 
-Frames are those of the emulator, of usual size (books of 20 levels, lists of 50 trades). Rates are of
-one core's own time, the best of five rounds, so that other work on the machine does not count; median and 99th
-percentile of single frames are by the clock on the wall, over all rounds.
+The frames come from the emulator and have the usual size (books of 20 levels, lists of 50 trades). Rates are per second
+of one core's CPU time, the best of five rounds, so that other work on the machine does not count. Medians and 99th
+percentiles of single frames are in wall time, over all rounds.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ ROUNDS = 5
 
 
 async def captured() -> dict[str, list[bytes]]:
-    """Frames of every stream, from a busy market and account."""
+    """Return frames of every stream, from a busy market and account."""
     credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
     found: dict[str, list[bytes]] = {}
     options = emulator_options(speed=20.0, switches=["rate_limits=off"], balance="twd=100000000,usdt=10000000,btc=100")
@@ -54,7 +55,7 @@ async def captured() -> dict[str, list[bytes]]:
             headers = nonce_headers(credentials, emulator.clock.now() // 10**6) if stream.private else {}
             async with session.ws_connect(url, headers=headers) as socket:
                 frames = [str((await socket.receive()).data).encode() for _ in range(count)]
-            found[stream_id] = frames[1:]  # the first is a snapshot
+            found[stream_id] = frames[1:]  # the first one is a snapshot
 
         tasks = [asyncio.create_task(listen(stream_id, 25)) for stream_id in STREAMS]
         account = BitoProClient(
@@ -69,7 +70,7 @@ async def captured() -> dict[str, list[bytes]]:
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
-    """Units of ``work`` per second of this process's CPU time, the best of several rounds."""
+    """Return units of ``work`` per second of this process's CPU time, the best of several rounds."""
     best = 0.0
     for _ in range(ROUNDS):
         done, began = 0, time.process_time()
@@ -80,7 +81,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 
 def decoding(frames: dict[str, list[bytes]], seconds: float) -> None:
-    """Frames decoded alone, and decoded into the model's events."""
+    """Measure decoding frames alone, and decoding them into the model's events."""
     print(f"{'stream':<16}{'bytes':>7}{'decoded/s':>12}{'into events/s':>15}{'median us':>11}{'p99 us':>8}")
     for stream_id, data in frames.items():
         texts = [frame.decode() for frame in data]
@@ -122,7 +123,7 @@ _CREDENTIALS = Credentials("me@example.com", "key", "secret-of-thirty-two-charac
 
 
 def signing(seconds: float) -> None:
-    """From a request of the engine to signed bytes."""
+    """Measure the way from the engine's request to signed bytes."""
     order = OrderSpec(
         client_id=123456, pair=PAIR, side=Side.BUY, type=OrderType.LIMIT, price_ticks=8_612_345, amount_lots=1_250_000
     )
@@ -144,7 +145,9 @@ def signing(seconds: float) -> None:
 
 
 async def sending(seconds: float) -> None:
-    """From the request to its bytes at the other end of a loopback connection, and to the answer's delivery."""
+    """Measure the way from the request to its bytes at the other end of a loopback connection, and to the answer's
+    delivery.
+    """
     reply = b'{"orderId":1,"timestamp":1,"action":"BUY","amount":"0.0125","price":"86123.45","timeInForce":"GTC"}'
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(reply) + reply
     arrived: list[int] = []
@@ -191,7 +194,7 @@ async def sending(seconds: float) -> None:
 
 
 def main() -> None:
-    """All figures, without ``--json``, since people read them."""
+    """Print all figures as text, since people read them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of measuring, for each figure")
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""The emulator's memory over a long run: its process's resident memory by the number of orders accepted.
+"""Measures the emulator's memory over a long run: its process's resident memory by the number of accepted orders.
 
     python -m tests.benchmarks.emulator_memory [--orders 80000] [--speed 60]
 
 The emulator runs in a process of its own. One client places orders (limit orders that rest and are cancelled, limit and
-market orders that fill) as fast as it is answered, another reads every stream, and a third never reads what is sent to
-it.
+market orders that fill) as fast as it gets answers, another reads every stream, and a third never reads what it is
+sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CONNECTIONS = 8
 
 
 def resident_mb(process_id: int) -> float:
-    """Resident memory of a process (Linux), in MB."""
+    """Return a process's resident memory in MB (Linux)."""
     pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 
@@ -50,7 +50,7 @@ async def _read(session: aiohttp.ClientSession, raw: Raw, path: str) -> None:
 
 
 async def _never_read(raw: Raw, path: str) -> None:
-    """A socket that subscribes to a stream and never reads it, over and over."""
+    """Open a socket that subscribes to a stream and never reads it, over and over."""
     port = int(raw.rest.split(":")[2].split("/")[0])
     while True:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
@@ -65,7 +65,7 @@ async def _never_read(raw: Raw, path: str) -> None:
 
 
 async def run(orders: int, speed: float, every: int) -> list[tuple[int, float]]:
-    """(orders, resident MB) during the run."""
+    """Run the clients and return (orders, resident MB) at several points of the run."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "botkit", "emulator", "--speed", str(speed), "--seed", "1"),
         *("--switch", "rate_limits=off", "--balance", "twd=1000000000,btc=1000", "--history-days", "1"),
@@ -96,7 +96,7 @@ async def run(orders: int, speed: float, every: int) -> list[tuple[int, float]]:
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the measurement and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=80_000)
     parser.add_argument("--every", type=int, default=10_000)

@@ -1,9 +1,9 @@
-"""The emulator's throughput: signed creates accepted into its book, and WebSocket frames sent, per second.
+"""Measures the emulator's throughput: signed creates accepted into its book, and WebSocket frames sent, per second.
 
     python tests/benchmarks/emulator_throughput.py [--seconds 5]
 
-The emulator runs in a process of its own, on one core; the load comes from this one. Creates are signed beforehand,
-so that the figure is the emulator's. Every answer is counted, and the emulator's own books must agree at the end.
+The emulator runs in a process of its own, on one core; the load comes from this one. Creates are signed beforehand, so
+that only the emulator's work is measured. Every answer is counted, and the emulator's own books must agree at the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GOAL_CREATES, GOAL_FRAMES = 3_000, 50_000
 
 
 async def serve() -> None:
-    """The emulator, without rate limits and with room for a million open orders."""
+    """Run an emulator without rate limits and with room for a million open orders."""
     facts = BitoPro().facts({})
     roomy = {
         name: pair.with_rules(msgspec.structs.replace(pair.rules, open_orders_max=1_000_000))
@@ -42,13 +42,13 @@ async def serve() -> None:
     options = emulator_options(balance="twd=1000000000000,btc=1000", switches=["rate_limits=off"], history_days=0.1)
     async with make_emulator(options, msgspec.structs.replace(facts, pairs=roomy)) as emulator:
         gc.collect()
-        gc.freeze()  # as the command does
+        gc.freeze()  # as `botkit emulator` does
         print(json.dumps({"rest": emulator.rest, "ws": emulator.ws, "port": emulator.port}), flush=True)
         await asyncio.Event().wait()
 
 
 def signed_creates(count: int) -> list[bytes]:
-    """Whole HTTP requests for separate limit buys far below the market."""
+    """Return whole HTTP requests for separate limit buys far below the market."""
     credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
     now_ms = time.time_ns() // 1_000_000
     made = []
@@ -67,7 +67,7 @@ def signed_creates(count: int) -> list[bytes]:
 
 
 async def one_connection(port: int, requests: list[bytes], until: float) -> int:
-    """Send one request after another until time is up; returns how many were answered 200."""
+    """Send one request after another until time is up, and return how many were answered 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     accepted = 0
     while requests and time.perf_counter() < until:
@@ -81,14 +81,14 @@ async def one_connection(port: int, requests: list[bytes], until: float) -> int:
 
 
 def orders_in_book(port: int) -> int:
-    """What the emulator itself counts."""
+    """Return the emulator's own count of orders."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/_emulator/counters") as answer:
         counters = json.load(answer)
     return int(counters["endpoints"]["create_order"]["arrivals"])
 
 
 def cpu_s(pid: int) -> float | None:
-    """A process's CPU time in seconds; None if the system does not report it this way."""
+    """Return a process's CPU time in seconds, or None if the system does not report it this way."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return None
@@ -97,7 +97,7 @@ def cpu_s(pid: int) -> float | None:
 
 
 async def creates(port: int, seconds: float, pid: int) -> None:
-    """Signed creates per second, by the clock and by the emulator's own CPU time."""
+    """Measure signed creates per second, by the clock and by the emulator's own CPU time."""
     requests = signed_creates(int(seconds * 9_000))
     used, began = cpu_s(pid), time.perf_counter()
     until = began + seconds
@@ -112,9 +112,9 @@ async def creates(port: int, seconds: float, pid: int) -> None:
 
 
 async def frames(seconds: float, sockets: int = 8) -> None:
-    """Frames per second out of `Socket` into connections that this process's kernel accepts.
+    """Measure frames per second out of `Socket` into connections that this process's kernel accepts.
 
-    The emulator is asked for trades that happen as fast as it can tell of them; readers are raw, in another process.
+    Trades happen as fast as the emulator can report them. The readers work on raw bytes, in another process.
     """
     from botkit.emulator.venue import Delivery
     from botkit.sim.publish import TRADES
@@ -143,7 +143,7 @@ async def frames(seconds: float, sockets: int = 8) -> None:
 
 
 def read_only(port: int, sockets: int) -> None:
-    """The other end of `frames`: upgrade by hand and discard everything."""
+    """Act as the other end of `frames`: upgrade by hand and discard everything."""
     import selectors
     import socket
 
@@ -163,7 +163,7 @@ def read_only(port: int, sockets: int) -> None:
 
 
 def main() -> None:
-    """Both figures."""
+    """Measure and print both figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--serve", action="store_true")

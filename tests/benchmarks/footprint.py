@@ -1,4 +1,4 @@
-"""A running bot's footprint: time to the first turn, memory, and loaded modules.
+"""Measures a running bot's footprint: time to the first turn, memory, and loaded modules.
 
     python -m tests.benchmarks.footprint [--seconds 60]
 
@@ -40,7 +40,9 @@ print(json.dumps({{"code": code, "loaded": [name for name in {HEAVY} if name in 
 
 
 class Weight(msgspec.Struct, frozen=True):
-    """``started_s``: from the command to the trading bot. ``resident_mb``: the peak, if the system reports it."""
+    """``started_s`` is the time from the command to the trading bot. ``resident_mb`` is the peak, if the system reports
+    it.
+    """
 
     started_s: float
     resident_mb: float

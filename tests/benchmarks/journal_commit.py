@@ -1,12 +1,12 @@
-"""What an order waits for: a commit of the journal, compared with the disk's own sync of as many bytes.
+"""Measures what an order waits for: a commit of the journal, compared with the disk's own sync of as many bytes.
 
     python -m tests.benchmarks.journal_commit [--commits 500] [--rounds 3] [--folder PATH]
 
-A commit is what a turn with one order has: its row, its slot, and the strategy's state. ``the disk`` writes as many
-bytes into a file of the same kind and syncs it: nothing durable can cost less. ``SQLite`` is what the journal did until
-it had a log: one synced transaction with the same rows. The three are measured in turn, every few milliseconds, since
-other work on the machine comes and goes, and each after a little work of the kind that a turn is, since a processor
-that has just been idle is slow. The journal's thread fills SQLite meanwhile, as in a bot.
+A commit is that of a turn with one order: its row, its slot, and the strategy's state. ``the disk`` writes as many
+bytes into a file of the same kind and syncs it, since nothing durable can cost less. ``SQLite`` is how the journal
+worked before it had a log: one synced transaction with the same rows. The three are measured in turn, every few
+milliseconds, since other work on the machine comes and goes. Before each comes a little work like that of a turn, since
+a processor that has just been idle is slow. The journal's thread fills SQLite meanwhile, as in a bot.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from botkit.live.journal_tables import RowWriter, upgrade
 from botkit.model.orders import Order, OrderSpec, OrderType, Side
 from tests.sim.venue import BTC
 
-#: between two orders of a quick bot
+#: time between two orders of a fast bot
 _PAUSE_S = 0.005
 _STATE = b'{"state":{"books":12345,"grid":[1,2,3,4,5,6,7,8,9]},"timers":{"often":1764400000000000000},"best":{}}'
 _MADE_OF = bytes(range(1, 256)) * 20
@@ -148,7 +148,7 @@ def measure(folder: Path, commits: int, rounds: int) -> None:
 
 
 def main() -> int:
-    """Measure in a temporary folder."""
+    """Run the measurement in a temporary folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commits", type=int, default=500, help="of each kind in each round")
     parser.add_argument("--rounds", type=int, default=3)

@@ -17,7 +17,7 @@ PHASES = 60
 
 
 def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
-    """(most arrivals in any (t - length, t], how many arrivals were over the limit)."""
+    """Return the most arrivals in any (t - length, t], and how many arrivals were over the limit."""
     most = over = first = 0
     for last, time in enumerate(times):
         while times[first] <= time - length:
@@ -28,7 +28,7 @@ def sliding(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 
 def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
-    """The same for windows that begin at multiples of the length, at sixty different phases."""
+    """Do the same for windows that begin at multiples of the length, at sixty different phases."""
     most = over = 0
     for phase in range(PHASES):
         counts: dict[int, int] = {}
@@ -41,7 +41,7 @@ def fixed(times: list[int], limit: int, length: int) -> tuple[int, int]:
 
 
 def bucket(times: list[int], limit: int, length: int) -> tuple[float, int]:
-    """(highest level of a bucket that drains at limit/length, how many arrivals found it full)."""
+    """Return the highest level of a bucket that drains at limit/length, and how many arrivals found it full."""
     level = before = most = over = 0
     for time in times:
         level = max(0, level - (time - before) * limit) + length
@@ -52,7 +52,7 @@ def bucket(times: list[int], limit: int, length: int) -> tuple[float, int]:
 
 
 def used(times: list[int], limit: int, length: int) -> float | None:
-    """Arrivals in the whole windows since the first one, in percent of the limit."""
+    """Return the arrivals in whole windows since the first one, in percent of the limit."""
     if not times:
         return None
     whole = (times[-1] - times[0]) // length
@@ -62,7 +62,7 @@ def used(times: list[int], limit: int, length: int) -> float | None:
 
 
 def count(arrivals: list[list[Any]], limits: dict[str, list[list[int]]]) -> dict[str, Any]:
-    """The verdict."""
+    """Return the verdict."""
     counters: dict[str, Any] = {}
     violations = 0
     for name, windows in limits.items():

@@ -1,6 +1,7 @@
 """A bot without strategies: the real router, real HTTP, and as many orders as the limits allow.
 
-Run by ``limits_judge.py`` and by tests, each in a process of its own; prints one JSON object at its end.
+Run by ``limits_judge.py`` and by tests, each in a process of its own. Prints ``sending`` when its first request has
+been answered, and one JSON object at its end: after ``--seconds``, or in order after SIGTERM.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from random import Random, SystemRandom
@@ -33,7 +35,7 @@ POOLS = {"balance": "private", "order_book": "public"}
 
 
 def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
-    """The judge's limits in the form the router takes."""
+    """Return the judge's limits in the form that the router takes."""
     endpoints = {}
     for name in ("create_order", "create_batch", "cancel_order", "cancel_batch", "open_orders", "balance"):
         pool = POOLS.get(name, name)
@@ -50,7 +52,7 @@ def table_of(limits: dict[str, list[list[int]]]) -> LimitTable:
 
 
 def path_of(request: Request) -> tuple[str, str, object]:
-    """(method, path, JSON body)."""
+    """Return a request's method, path and JSON body."""
     if isinstance(request, CreateOrder):
         return "POST", "/orders/btc_twd", {"clientId": request.order.client_id}
     if isinstance(request, CreateBatch):
@@ -63,7 +65,7 @@ def path_of(request: Request) -> tuple[str, str, object]:
 
 
 class Sender:
-    """Drives the router on wall time."""
+    """Drives the router in real time."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         limits = json.loads(options.limits)
@@ -100,19 +102,20 @@ class Sender:
         self._cancels: dict[int, int] = {}
         self.waits_ms: dict[str, list[float]] = {}
         self.cancel_waits_ms: list[float] = []
-        self.sent = self.unknown = 0
+        self.sent = self.unknown = self.answered = 0
+        self._ended = False
         self._next_id = 0
         self.session: aiohttp.ClientSession
 
     def create(self, owner: str) -> None:
-        """One more order."""
+        """Create one more order."""
         self._next_id += 1
         now = self._clock.now()
         self._asked[self._next_id] = (owner, now)
         self.router.create(order(self._next_id, owner), now)
 
     def cancel(self, owner: str) -> None:
-        """One more cancel."""
+        """Cancel one more order."""
         self._next_id += 1
         placed: Order = resting(self._next_id, owner)
         now = self._clock.now()
@@ -120,7 +123,7 @@ class Sender:
         self.router.cancel(placed, now)
 
     def read(self, owner: str, endpoint: str) -> None:
-        """One more read."""
+        """Send one more read."""
         make = make_open_orders if endpoint == "open_orders" else make_balances
         now = self._clock.now()
         self.router.read(make, endpoint=endpoint, owner=owner, priority=Priority.PRIVATE_READ, now=now)
@@ -130,7 +133,7 @@ class Sender:
         self.pump()
 
     def pump(self) -> None:
-        """Send what is due and schedule the next run."""
+        """Send the requests that are due and schedule the next run."""
         now = self._clock.now()
         while (due := self.router.next_due()) is not None and due <= now:
             for request in self.router.due(now).requests:
@@ -166,14 +169,22 @@ class Sender:
             async with self.session.request(method, self._url + path, json=body, timeout=self._timeout) as response:
                 await response.read()
             outcome = Ending.OK
+            self.answered += 1
+            if self.answered == 1:
+                print("sending", flush=True)
         except (aiohttp.ClientError, TimeoutError):
             outcome = Ending.UNKNOWN
             self.unknown += 1
         self.router.answered(request.id, self._clock.now(), outcome)
         self.pump()
 
+    def end(self) -> None:
+        """Send nothing more, and end when all is answered."""
+        self._ended = True
+
     async def run(self, options: argparse.Namespace) -> None:
-        """The scenario."""
+        """Run the scenario."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.end)
         if self.shared is not None:
             await self.shared.start(patience_s=30)
         connector = aiohttp.TCPConnector(limit=0)
@@ -183,7 +194,7 @@ class Sender:
             self.pump()
             light = [asyncio.create_task(self._light(f"light{n}", Random(n))) for n in range(options.light)]
             end = self._clock.now() + int(options.seconds * NS_PER_S)
-            while self._clock.now() < end and (self.router.waiting or self._tasks or light):
+            while not self._ended and self._clock.now() < end and (self.router.waiting or self._tasks or light):
                 if options.refill and self.router.waiting < options.creates // 2:
                     for _ in range(options.creates // 2):
                         self.create("greedy")
@@ -200,7 +211,7 @@ class Sender:
             await self.shared.stop()
 
     async def _light(self, owner: str, random: Random) -> None:
-        """A strategy that does everything about once every two seconds."""
+        """Act as a strategy that does everything about once every two seconds."""
         while True:
             await asyncio.sleep(random.uniform(0.2, 0.8))
             deed = random.choice(["create", "cancel", "balance", "open_orders"])
@@ -214,7 +225,7 @@ class Sender:
 
 
 def link_of(options: argparse.Namespace) -> Link | None:
-    """The requested ledger."""
+    """Return the link to the requested ledger."""
     if options.ledger == "memory":
         return None
     if options.ledger.startswith("redis"):
@@ -225,7 +236,7 @@ def link_of(options: argparse.Namespace) -> Link | None:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--url", required=True)
     parser.add_argument("--limits", required=True, help="JSON: {pool: [[requests, seconds], ...]}")

@@ -2,8 +2,10 @@
 
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
-Prints its port, then answers until SIGTERM. Each request is stamped after an injected way in and answered after an
-injected way out. ``arrivals.json``: a list of [counter, nanoseconds, orders].
+Prints its port, then answers until SIGTERM. Each request is stamped after a simulated delay on its way in, and answered
+after one on the way out. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While it runs,
+``GET /judge/busiest/COUNTER/SECONDS`` is answered at once with the most arrivals so far in a window of that length;
+``?since=N`` leaves out the first N of them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 
 
 def counter_of(method: str, path: str) -> str:
-    """The exchange's counter that a request counts against."""
+    """Return the exchange's counter that a request counts against."""
     if method == "POST":
         return "create_batch" if path == "/orders/batch" else "create_order"
     if method == "DELETE":
@@ -31,6 +33,16 @@ def counter_of(method: str, path: str) -> str:
     return "private" if path == "/accounts/balance" else "public"
 
 
+def busiest(times: list[int], length_ns: int) -> int:
+    """The most arrivals in any (t - length, t]."""
+    most = first = 0
+    for last, time_ns in enumerate(times):
+        while times[first] <= time_ns - length_ns:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
 class Judge:
     """Records arrivals."""
 
@@ -40,11 +52,19 @@ class Judge:
         self._least_s, self._most_s = least_s, most_s
 
     def way(self) -> float:
-        """One direction of the network."""
+        """Simulate one direction of the network."""
         return self._random.uniform(self._least_s, self._most_s)
 
+    def said(self, path: str) -> bytes:
+        """The answer to a question about the arrivals so far: how many there are, and the most in one window."""
+        path, _, since = path.partition("?since=")
+        _, _, _, counter, seconds = path.split("/")
+        times = sorted(at for name, at, _ in self.arrivals if name == counter)
+        most = busiest(times[int(since or 0) :], round(float(seconds) * 1e9))
+        return json.dumps({"arrivals": len(times), "busiest": most}).encode()
+
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """As much of HTTP/1.1 with keep-alive as an honest client needs."""
+        """Speak as much of HTTP/1.1 with keep-alive as an honest client needs."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -52,6 +72,11 @@ class Judge:
                 method, path, _ = first.split(" ")
                 size = next((int(h[15:]) for h in headers if h.lower().startswith("content-length:")), 0)
                 body = await reader.readexactly(size)
+                if path.startswith("/judge/busiest/"):
+                    said = self.said(path)
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(said) + said)
+                    await writer.drain()
+                    continue
                 counter = counter_of(method, path)
                 orders = len(json.loads(body)) if counter == "create_batch" else int(counter == "create_order")
                 await asyncio.sleep(self.way())
@@ -75,12 +100,12 @@ async def serve(options: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, ended.set)
     await ended.wait()
-    # requests still arriving at the end come after everything that matters
+    # requests that still arrive at the end come after everything that matters
     options.out.write_text(json.dumps(judge.arrivals))
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--least-ms", type=float, default=1.0)

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.kill_runs [--kills 200] [--seed 1] [--open-orders 200]
 
-`tests.live.kills` says what is done and what is judged; this prints it by phase.
+`tests.live.kills` says what is done and how it is judged. This prints the result by phase.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 async def restart_with(folder: Path, open_orders: int) -> float:
-    """Seconds that a restart with this many open orders takes."""
+    """Return how many seconds a restart with this many open orders takes."""
     async with make_world(folder) as world:
         return await restart_with_open_orders(world, open_orders)
 

@@ -1,10 +1,10 @@
-"""A greedy bot against the emulator over real sockets, judged by the emulator's own count. One command.
+"""Runs a greedy bot against the emulator over real sockets, and judges it by the emulator's own count.
 
     python tests/benchmarks/limits_emulator.py [--seconds 185] [--no-batching]
 
-3,000 orders are wanted, 1,200 single creates and 90 batches a minute are allowed, and every request and every answer is
-1 to 80 ms on its way. Prints what the emulator took in, the busiest window of each endpoint beside its limit, and what
-it refused; exits with 1 if that is not zero.
+The bot wants 3,000 orders, the limits allow 1,200 single creates and 90 batches a minute, and every request and answer
+takes 1 to 80 ms. Prints what the emulator received, each endpoint's busiest window beside its limit, and what was
+refused. Exits with 1 if anything was.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "greedy.yaml"
-        config.touch(mode=0o600)  # it holds a key, even if only an invented one
+        config.touch(mode=0o600)  # it holds a key, even if only a made-up one
         config.write_text(
             CONFIG.format(plugins=HERE / "strategies", batching=str(options.batching).lower(), pairs=", ".join(PAIRS))
         )
@@ -93,15 +93,16 @@ def main() -> int:
 
 
 def fetch(url: str) -> dict[str, Any]:
-    """One JSON object."""
+    """Return one JSON object from the emulator."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
 
 def report(counters: dict[str, Any]) -> int:
-    """Print each endpoint's busiest window and its limit; 1 if any was exceeded or any request refused for its
-    limit."""
+    """Print each endpoint's busiest window and its limit. Return 1 if any limit was exceeded or any request refused for
+    it.
+    """
     from botkit.exchange.bitopro.limit_table import load_limit_table
 
     table = load_limit_table()

@@ -1,10 +1,11 @@
-"""Does the router obey the limits, according to a judge that knows nothing of it? One command, or ``--only NAME`` for a
+"""Checks whether the router obeys the limits, according to a judge that knows nothing about it. ``--only NAME`` runs a
 part.
 
     python tests/benchmarks/limits_judge.py [--only creates|mixed|batches|broker|redis|kills] [--window 60]
 
-The judge stamps arrivals in a process of its own after 1-80 ms of way in; a script that imports no botkit counts them
-under sliding, fixed and bucket counting. Prints a line for each part, and exits with 1 if a promise is broken.
+The judge stamps arrivals in a process of its own, after a delay of 1 to 80 ms on the way in. A script that does not
+import botkit counts them in sliding windows, fixed windows and a bucket. Prints a line for each part, and exits with 1
+if a promise is broken.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-#: the documented limits per minute; ``--window`` scales those of a minute together
+#: the documented limits per minute; ``--window`` scales windows of a minute together with their limits
 LIMITS = {
     "create_order": [1200, 60],
     "create_batch": [90, 60],
@@ -37,7 +39,7 @@ REDIS_PORT = 16379
 
 
 def limits_for(window_s: int) -> dict[str, list[list[int]]]:
-    """The table with windows of ``window_s`` instead of a minute, and the same rate."""
+    """Return the table with windows of ``window_s`` instead of a minute, at the same rate."""
     return {
         name: [[max(1, requests * window_s // per_s), window_s] if per_s == 60 else [requests, per_s]]
         for name, (requests, per_s) in LIMITS.items()
@@ -54,8 +56,8 @@ class Trial:
         command = [sys.executable, str(HERE / "judge_server.py"), "--out", str(self.out), "--most-ms", str(most_ms)]
         self._judge = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._judge.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self._judge.stdout.readline())}"
         self.senders: list[subprocess.Popen[str]] = []
+        self.url = f"http://127.0.0.1:{int(self._judge.stdout.readline())}"
 
     def send(self, *options: str) -> subprocess.Popen[str]:
         """Start a sender."""
@@ -65,13 +67,36 @@ class Trial:
         self.senders.append(sender)
         return sender
 
+    def until_sending(self) -> None:
+        """Wait until every sender has had an answer."""
+        for sender in self.senders:
+            assert sender.stdout is not None
+            said = sender.stdout.readline()
+            assert said == "sending\n", f"a sender ended before it had an answer: {said!r}"
+
+    def until_busy(self, counter: str, percent: float, *, since: int = 0, within_s: float = 120.0) -> int:
+        """Wait until so much of a window was used by arrivals after the first ``since``; how many have arrived."""
+        [[limit, seconds]] = self.limits[counter]
+        end = time.monotonic() + within_s
+        while True:
+            with urllib.request.urlopen(f"{self.url}/judge/busiest/{counter}/{seconds}?since={since}") as answer:
+                found = json.load(answer)
+            if found["busiest"] >= limit * percent / 100:
+                return int(found["arrivals"])
+            assert time.monotonic() < end, f"no window was used to {percent} %: {found} of {limit}"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Let the senders end in order."""
+        for sender in self.senders:
+            sender.send_signal(signal.SIGTERM)
+
     def verdict(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Wait for the senders, end the judge, and let the counting script count."""
         told = []
         for sender in self.senders:
             text, _ = sender.communicate()
-            if text.strip():
-                told.append(json.loads(text.splitlines()[-1]))
+            told += [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         self._judge.send_signal(signal.SIGTERM)
         self._judge.wait()
         limits = self.folder / "limits.json"
@@ -81,7 +106,7 @@ class Trial:
         return json.loads(counted.stdout), told
 
     def kill(self) -> None:
-        """End whatever still runs."""
+        """End every process that is still running."""
         for process in [*self.senders, self._judge]:
             if process.poll() is None:
                 process.kill()
@@ -92,7 +117,7 @@ class Trial:
 
 @contextmanager
 def trial(limits: dict[str, list[list[int]]], *, most_ms: float = 80) -> Iterator[Trial]:
-    """A trial in its own folder."""
+    """Set up a trial in its own folder."""
     with tempfile.TemporaryDirectory(prefix="judge") as folder:
         made = Trial(Path(folder), limits, most_ms=most_ms)
         try:
@@ -103,11 +128,15 @@ def trial(limits: dict[str, list[list[int]]], *, most_ms: float = 80) -> Iterato
 
 @contextmanager
 def redis_server(folder: Path, port: int = REDIS_PORT) -> Iterator[str]:
-    """A separate Redis server; returns its URL."""
+    """Start a separate Redis server and yield its URL."""
     command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder), "--bind", "127.0.0.1"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        time.sleep(0.3)
+        end = time.monotonic() + 60
+        while subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True, check=False).returncode:
+            assert server.poll() is None, "the Redis server ended"
+            assert time.monotonic() < end, "the Redis server does not answer"
+            time.sleep(0.02)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.kill()
@@ -115,7 +144,7 @@ def redis_server(folder: Path, port: int = REDIS_PORT) -> Iterator[str]:
 
 
 def broker_pid(folder: Path) -> int:
-    """A folder's broker, found by its command line (Linux)."""
+    """Find a folder's broker by its command line (Linux)."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -128,13 +157,13 @@ def broker_pid(folder: Path) -> int:
 
 
 def used(verdict: dict[str, Any], counter: str) -> float:
-    """Use of a counter in percent of its limit."""
+    """Return a counter's use in percent of its limit."""
     rows = verdict["counters"].items()
     return next((float(row["used_percent"] or 0) for name, row in rows if name.startswith(counter)), 0.0)
 
 
 def part_creates(window_s: int) -> dict[str, Any]:
-    """3,000 creates as fast as allowed."""
+    """Send 3,000 creates as fast as allowed."""
     with trial(limits_for(window_s)) as judged:
         judged.send("--seconds", "200", "--creates", str(50 * window_s))
         verdict, _ = judged.verdict()
@@ -143,7 +172,7 @@ def part_creates(window_s: int) -> dict[str, Any]:
 
 
 def part_mixed(window_s: int) -> dict[str, Any]:
-    """One greedy strategy and three light ones."""
+    """Run one greedy strategy and three light ones."""
     with trial(limits_for(window_s)) as judged:
         seconds = str(3 * window_s)
         judged.send("--seconds", seconds, "--creates", "3000", "--refill", "--light", "3")
@@ -154,7 +183,7 @@ def part_mixed(window_s: int) -> dict[str, Any]:
 
 
 def part_batches(window_s: int) -> dict[str, Any]:
-    """Orders per minute with batches."""
+    """Measure orders per minute with batches."""
     with trial(limits_for(window_s)) as judged:
         judged.send("--seconds", str(window_s * 2 + 5), "--creates", "6000", "--refill", "--batching")
         verdict, _ = judged.verdict()
@@ -166,7 +195,7 @@ def part_batches(window_s: int) -> dict[str, Any]:
 
 
 def part_broker(window_s: int) -> dict[str, Any]:
-    """Two processes share through the broker."""
+    """Let two processes share limits through the broker."""
     with trial(limits_for(window_s)) as judged:
         for _ in range(2):
             judged.send(
@@ -178,7 +207,7 @@ def part_broker(window_s: int) -> dict[str, Any]:
 
 
 def part_redis(window_s: int) -> dict[str, Any]:
-    """Three processes share through Redis. Its new ledger opens after one window."""
+    """Let three processes share limits through Redis, whose new ledger opens after one window."""
     if shutil.which("redis-server") is None:
         return {"violations": 0, "kept": True, "skipped": "no redis-server here"}
     with trial(limits_for(window_s)) as judged, redis_server(judged.folder) as url:
@@ -190,7 +219,7 @@ def part_redis(window_s: int) -> dict[str, Any]:
 
 
 def part_kills(window_s: int) -> dict[str, Any]:
-    """One of three holders is killed, then the broker."""
+    """Kill one of three holders, then the broker."""
     with trial(limits_for(window_s)) as judged:
         folder = judged.folder / "b"
         for _ in range(3):
@@ -214,7 +243,7 @@ PARTS = {
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--window", type=int, default=60, help="seconds in place of a minute (less: only a rehearsal)")

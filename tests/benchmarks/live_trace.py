@@ -1,11 +1,11 @@
-"""An order's path through the live code: ``python tests/benchmarks/live_trace.py``.
+"""Traces an order's path through the live code: ``python tests/benchmarks/live_trace.py``.
 
-A real bot trades against the emulator. Counted are the calls of Python functions under ``botkit/`` (`sys.setprofile`,
-"call" events: a coroutine counts each time it goes on) from the step of the event loop in which a WebSocket text is
+A real bot trades against the emulator. The trace counts calls of Python functions under ``botkit/`` (`sys.setprofile`,
+"call" events; a coroutine counts each time it resumes), from the step of the event loop in which a WebSocket text is
 read to the system call that hands the order's bytes to the socket. The emulator runs in a thread of its own, which is
-not traced. What else the loop did meanwhile (a timer, another frame) only adds, so the shortest of several orders
-counts: calls do not depend on the machine, and a test can hold them to a bound (tests/live/test_live_trace.py). A frame
-of trades repeats the last ones: of its calls five go to each trade listed.
+not traced. Anything else that the loop does meanwhile (a timer, another frame) only adds calls, so the shortest of
+several orders counts. Calls do not depend on the machine, so a test can limit them (tests/live/test_live_trace.py). A
+frame of trades repeats recent ones, and each listed trade takes five of its calls.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from tests.live.world import CONFIG, UNIT, World
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
 #: what triggers the order: a frame with a book, or one with trades
 LIVES = ("on_book", "on_trade")
-#: number of orders, of which the shortest path counts
+#: how many orders to trace; the shortest path counts
 ORDERS = 8
 SPEED = 5.0
-#: between an order and its cancel, by the emulator's clock, so that one is over before the next
+#: time between an order and its cancel, by the emulator's clock, so that one is over before the next
 APART_NS = 1 * NS_PER_S
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl
@@ -89,10 +89,10 @@ class _Tracer:
 
     def __init__(self) -> None:
         self.ways: list[list[CodeType]] = []
-        self._step: list[CodeType] = []  # the calls of the current step
-        self._way: list[CodeType] | None = None  # those of the steps since a text was read
+        self._step: list[CodeType] = []  # calls in the current step
+        self._way: list[CodeType] | None = None  # calls in the steps since a text was read
         self._is_ordered = False
-        self._events = 0  # what the strategy received in the meantime
+        self._events = 0  # what the strategy has received meanwhile
         self._text, self._order = Stream._frame.__code__, Strategy.buy.__code__
         self._run = asyncio.Handle._run.__code__
 
@@ -110,7 +110,7 @@ class _Tracer:
         elif event == "c_call" and self._is_ordered and argument.__name__ in ("send", "sendmsg"):
             self._end_step()
             assert self._way is not None
-            if self._events == 1:  # a text may hold many trades
+            if self._events == 1:  # a text may contain many trades
                 self.ways.append(self._way)
             self._way, self._is_ordered = None, False
 
@@ -151,7 +151,7 @@ class _EmulatorThread:
 
 @contextlib.asynccontextmanager
 async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
-    """A bot that keeps placing and cancelling an order for the duration of the block."""
+    """Run a bot that keeps placing and cancelling an order until the block ends."""
     (folder / "plugins").mkdir(parents=True)
     strategy = STRATEGY.format(on_book=life == "on_book", apart_ns=APART_NS)
     (folder / "plugins" / "quick.py").write_text(strategy, encoding="utf-8")
@@ -167,7 +167,7 @@ async def _trading(folder: Path, life: str) -> AsyncIterator[None]:
 
 
 async def way(folder: Path, life: str) -> Way:
-    """The shortest path of several orders."""
+    """Return the shortest path of several orders."""
     tracer = _Tracer()
     async with _trading(folder, life), asyncio.timeout(60):
         sys.setprofile(tracer)
@@ -178,11 +178,11 @@ async def way(folder: Path, life: str) -> Way:
             sys.setprofile(None)
     shortest = min(tracer.ways, key=len)
     files = Counter(code.co_filename.removeprefix(PACKAGE) for code in shortest)
-    return Way(life, len(shortest), dict(files))  # a Counter keeps the order of first sight
+    return Way(life, len(shortest), dict(files))  # a Counter keeps the order in which its keys first appeared
 
 
 async def ways(folder: Path) -> list[Way]:
-    """Every kind of path."""
+    """Trace every kind of path."""
     return [await way(folder / life, life) for life in LIVES]
 
 

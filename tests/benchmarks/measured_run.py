@@ -1,7 +1,7 @@
-"""One backtest in its own process, measured stage by stage; shared by the backtest benchmarks.
+"""Measures one backtest in its own process, stage by stage. Shared by the backtest benchmarks.
 
-CPU time is what counts, since other programs may share the machine; wall time is printed beside it. The cost of an
-empty method call says how fast the machine was meanwhile: 26 ns on the quiet machine that the goals were set on.
+CPU time is what counts, since other programs may share the machine; wall time is printed as well. The cost of an empty
+method call shows how fast the machine was meanwhile. It was 26 ns on the quiet machine for which the goals were set.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ QUIET_CALL_NS = 26.0
 
 class _Empty:
     def call(self) -> None:
-        """An empty method."""
+        """Do nothing."""
 
 
 def call_ns(count: int = 200_000) -> float:
-    """What an empty method call currently costs, in nanoseconds of CPU time."""
+    """Return what an empty method call currently costs, in nanoseconds of CPU time."""
     call = _Empty().call
     begin = time.process_time_ns()
     for _ in range(count):
@@ -82,7 +82,7 @@ def run_once(config: Path, out: Path) -> dict[str, Any]:
 
 
 def run_in_child(config: Path, out: Path) -> dict[str, Any]:
-    """`run_once` in a new process, with that process's wall time."""
+    """Do `run_once` in a new process, and add that process's wall time."""
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, __file__, str(config), str(out)], check=True, stdout=subprocess.PIPE, text=True
@@ -119,7 +119,7 @@ def report(title: str, runs: list[dict[str, Any]], goal: int, notes: str = "") -
 
 
 def print_machine() -> None:
-    """Machine and versions."""
+    """Print the machine and the versions."""
     import os
 
     names = ("numpy", "msgspec", "pandas", "pyarrow")

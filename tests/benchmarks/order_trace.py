@@ -1,11 +1,11 @@
-"""An order's life through the code: ``python tests/benchmarks/order_trace.py [TOP]``.
+"""Traces an order's life through the code: ``python tests/benchmarks/order_trace.py [TOP]``.
 
-Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events: generators count each time they
-go on) in one backtest with orders and in the same one without, and divides the difference by the number of orders. What
-a row of data costs anyway cancels out; that the orders cut quiet spans into pieces counts as theirs, and so do the
-simulated exchange and the recorder of the results. Calls do not depend on the machine, so a test can hold them to a
-bound (tests/engine/test_order_life_calls.py). ``TOP`` also prints that many functions by calls an order, and the calls
-by folder.
+Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events; generators count each time they
+resume) in one backtest with orders and in the same one without, and divides the difference by the number of orders. The
+calls that every row of data needs cancel out. The orders are charged for cutting quiet spans into pieces, for the
+simulated exchange, and for recording the results. Calls do not depend on the machine, so a test can limit them
+(tests/engine/test_order_life_calls.py). ``TOP`` also prints that many functions by calls an order, and the calls by
+folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.benchmarks import market_data
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
 ROWS = {"candles": 2_000, "trades": 8_000}
-#: rows between orders, so that each has ended before the next
+#: rows between orders, so that each order has ended before the next
 EVERY = {"candles": 20, "trades": 80}
 STRATEGY = """
 pair: Pair
@@ -92,7 +92,7 @@ LIVES = (
 
 
 class Run(NamedTuple):
-    """One backtest: calls by function, and its numbers of orders and fills."""
+    """A backtest's calls by function, and its numbers of orders and fills."""
 
     calls: Counter[CodeType]
     orders: int
@@ -107,12 +107,12 @@ class Life(NamedTuple):
     fills: int
     calls: float
     files: int
-    #: (file, function, calls per order), the largest first
+    #: (file, function, calls per order), largest first
     functions: tuple[tuple[str, str, float], ...]
 
 
 def traced(folder: Path, does: str, on: str) -> Run:
-    """One backtest of the driver's loop."""
+    """Trace the driver's loop in one backtest."""
     calls: Counter[CodeType] = Counter()
 
     def count(frame: FrameType, event: str, _: Any) -> None:
@@ -139,12 +139,12 @@ def traced(folder: Path, does: str, on: str) -> Run:
     )
     with patch.object(session, "Driver", Traced):
         result = session.run_backtest(backtest_parts(Project.load(config)), readings=False)
-    assert all(order.sent for order in result.orders), "an order that was refused has no life"
+    assert all(order.sent for order in result.orders), "a refused order has no life to trace"
     return Run(calls, len(result.orders), len(result.fills))
 
 
 def life(name: str, without: Run, run: Run) -> Life:
-    """The calls of one order's life, from a run without orders and one with them."""
+    """Return the calls in one order's life, from a run without orders and one with them."""
     orders = run.orders
     assert orders, name
     more: list[tuple[str, str, float]] = []
@@ -164,7 +164,7 @@ def life(name: str, without: Run, run: Run) -> Life:
 
 
 def lives(folder: Path) -> list[Life]:
-    """Every kind of life."""
+    """Trace every kind of life."""
     without = {on: traced(folder, "nothing", on) for on in ROWS}
     return [life(name, without[on], traced(folder, does, on)) for name, does, on in LIVES]
 

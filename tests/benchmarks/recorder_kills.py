@@ -3,8 +3,8 @@
     python -m tests.benchmarks.recorder_kills [--kills 20] [--seed 1]
 
 Each round records from a small exchange that makes a trade every 20 ms, kills the recorder at a random moment, and
-compares the tape with what the exchange had sent. The next round goes on with the same tape, so every start also turns
-a killed journal into Parquet; some rounds are killed while they do.
+compares the tape with what the exchange had sent. The next round continues the same tape, so every start also converts
+a killed recorder's journal to Parquet. Some recorders are killed while they do that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def wait_for_rows(out: Path, process: subprocess.Popen[bytes]) -> None:
             return
         assert process.poll() is None, "the recorder ended by itself"
         time.sleep(0.01)
-    raise TimeoutError("the recorder does not record")
+    raise TimeoutError("the recorder records nothing")
 
 
 def main() -> None:
@@ -71,9 +71,9 @@ def main() -> None:
             process.wait()
             found = numbers(out) if any(out.rglob("*.rows")) or (out / "manifest.json").exists() else []
             doubled += len(found) - len(set(found))
-            assert found[: len(known)] == known, "rows that were safe are gone"
+            assert found[: len(known)] == known, "rows that were safely on disk are gone"
             if len(found) == len(known):
-                early += 1  # it died within its first second
+                early += 1  # the recorder died within its first second
             else:
                 sent = {number: at for at, number in venue.trades}
                 lost_s.append(killed - sent[found[-1]])

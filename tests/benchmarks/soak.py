@@ -1,4 +1,5 @@
-"""A long run with faults on: memory, tasks, threads, descriptors and files over time, then both sides' books.
+"""Runs a bot for long with faults on, and records memory, tasks, threads, descriptors and files over time, then
+compares both sides' books.
 
     python -m tests.benchmarks.soak [--minutes 30] [--speed 20]
 
@@ -49,7 +50,7 @@ _MORE = """  - {name: second, use: restless, params: {pair: eth_usdt, trades: TR
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """The bot's process at one moment, and what it has written."""
+    """A sample of the bot's process at one moment, and what it has written."""
 
     at_s: float
     resident_kb: int
@@ -60,7 +61,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     recording_mb: float
 
     def line(self) -> str:
-        """A row of the table."""
+        """Return the sample as a row of the table."""
         return (
             f"{self.at_s:6.0f} s {self.resident_kb / 1024:7.1f} MB {self.tasks:5} tasks {self.threads:3} threads "
             f"{self.descriptors:4} descriptors {self.journal_mb:7.1f} MB journal {self.recording_mb:7.1f} MB recording"
@@ -68,7 +69,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sample(process_id: int, state: Path, at_s: float) -> Sample:
-    """Look at the process (Linux) and its folder."""
+    """Sample the process (Linux) and its folder."""
     process = Path(f"/proc/{process_id}")
     figures = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     files = {path: path.stat().st_size / 2**20 for path in state.rglob("*") if path.is_file()}
@@ -85,7 +86,7 @@ def sample(process_id: int, state: Path, at_s: float) -> Sample:
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """The least-squares slope per minute."""
+    """Return the least-squares slope per minute."""
     n = len(points)
     if n < 2:
         return 0.0
@@ -95,7 +96,7 @@ def slope(points: list[tuple[float, float]]) -> float:
 
 
 def write_configs(folder: Path) -> dict[str, Path]:
-    """Two configurations of the same bot: one that trades, and one that only watches."""
+    """Write two configurations of the same bot: one that trades, and one that only watches."""
     (folder / "plugins").mkdir()
     (folder / "plugins" / "restless.py").write_text(STRATEGY)
     paths = {}
@@ -108,7 +109,7 @@ def write_configs(folder: Path) -> dict[str, Path]:
 
 
 async def soak(folder: Path, minutes: float, speed: float) -> int:
-    """Run, print a line every thirtieth of the time, and judge."""
+    """Run the bot, print a line every thirtieth of the time, and judge it."""
     paths, state = write_configs(folder), folder / "state"
     os.environ["BOTKIT_STATE"] = str(state)
     balances = {"usdt": 10**7 * _UNIT, "btc": 100 * _UNIT, "eth": 1000 * _UNIT, "twd": 10**8 * _UNIT}

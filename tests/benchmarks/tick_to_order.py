@@ -1,12 +1,13 @@
-"""Tick to order over loopback: from a book frame handed to the server's socket to the whole signed order at the server.
+"""Measures tick to order over loopback: from a book frame handed to the server's socket to the whole signed order at
+the server.
 
     python -m tests.benchmarks.tick_to_order [--rounds 3] [--seconds 10]
 
-The server is the emulator in a process of its own, which pushes 200 books a second of 20 + 20 levels. The bot is whole,
-with its durable journal, its recording, risk rules and router, on uvloop where that is installed. Every twentieth book
-brings an order, which a later book cancels. Frames are stamped before they are written, orders when the server has read
-their last byte. In turn with the bot runs a client that is none (aiohttp and msgspec alone), and the disk is asked what
-it takes to make 16 kB durable: on a machine with other work these say what the same figures mean.
+The server is the emulator in a process of its own, which pushes 200 books a second of 20 + 20 levels. The bot is
+complete, with its durable journal, its recording, risk rules and router, on uvloop if that is installed. Every
+twentieth book triggers an order, which a later book cancels. Frames are stamped before they are written, orders when
+the server has read their last byte. A bare client (aiohttp and msgspec alone) takes turns with the bot, and the time to
+make 16 kB durable on the disk is measured too. On a machine with other work, these show what the bot's figures mean.
 
 Steps are named by what ends with them; "own work" is the time that the bot's thread itself was running.
 """
@@ -64,7 +65,7 @@ ORDER_EVERY = 20
 _BASE_CENTS = 6_000_000
 _BELOW_CENTS = 500_000
 _UNIT = 10**8
-#: what an empty method call takes on an otherwise idle machine of this kind
+#: the time of an empty method call on an otherwise idle machine of this kind
 _IDLE_CALL_NS = 26
 
 STRATEGY = f"""
@@ -105,7 +106,9 @@ emulator:
 
 
 class _Stamps:
-    """When frames were written, and when the orders that they triggered had fully arrived, by the price in both."""
+    """Notes when frames were written and when the orders that they triggered had fully arrived, matched by the price in
+    both.
+    """
 
     def __init__(self) -> None:
         self.pushed: dict[int, int] = {}
@@ -184,7 +187,7 @@ def _frame(cents: int, now: int) -> OrderBookFrame:
 # -- the bot ----------------------------------------------------------------------------------------------------------
 
 
-#: what ends each step of an order's path through the bot, in order
+#: the events that end each step of an order's path through the bot, in order
 _STEPS = (
     "received",
     "woken",
@@ -203,15 +206,15 @@ _STEPS = (
 )
 
 
-#: of these, what a bare client has too: received, request made, connected, written
+#: the ones that a bare client has too: received, request made, connected, written
 _BARE_STEPS = 4
 
 
 class _Trace:
     """The timestamps on an order's path through the bot, from socket bytes to socket bytes.
 
-    Each step is named by what ended with it; the times are of the wall, and of the thread's own work. Books that come
-    while an order is on its way do not disturb its marks.
+    Each step is named by the event that ends it. There are two times: wall time, and the thread's own work. Books that
+    arrive while an order is on its way do not disturb its marks.
     """
 
     def __init__(self) -> None:
@@ -309,7 +312,9 @@ class _Book(msgspec.Struct):
 
 
 async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
-    """The minimum that does the same: aiohttp and msgspec alone, without books, limits, checks or a journal."""
+    """Do the minimum that achieves the same, with aiohttp and msgspec alone, without books, limits, checks or a
+    journal.
+    """
     secret = DEFAULT_ACCOUNT.secret.encode()
     decode, number, order_id = msgspec.json.Decoder(_Book).decode, 0, ""
 
@@ -346,7 +351,7 @@ async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
 
 
 def disk_us(folder: Path) -> list[float]:
-    """The cost of making 16 kB durable there without a database."""
+    """Return the cost of making 16 kB durable there without a database."""
     took: list[float] = []
     with (folder / "probe").open("wb", buffering=0) as file:
         for _ in range(200):
@@ -359,7 +364,7 @@ def disk_us(folder: Path) -> list[float]:
 
 
 def empty_call_ns() -> float:
-    """The cost of an empty method call, the best of several rounds."""
+    """Return the cost of an empty method call, the best of several rounds."""
 
     class Empty:
         def method(self) -> None:
@@ -375,7 +380,7 @@ def empty_call_ns() -> float:
 
 
 def percentiles(values: list[float]) -> str:
-    """p50 and p99 of microseconds."""
+    """Return p50 and p99 of microseconds as text."""
     ordered = sorted(values)
     if not ordered:
         return "none"
@@ -386,7 +391,7 @@ _Marks = tuple[list[tuple[int, int, int]], int]
 
 
 def _ways(orders: list[_Marks], took: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """Each order's timestamps as (time, own work), from the server to the server."""
+    """Return each order's timestamps as (time, own work), from the server to the server."""
     at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
     ways = []
     for marks, cents in orders:
@@ -419,7 +424,7 @@ def _report(trace: _Trace, took: list[list[int]], disk: list[float], call_ns: fl
 
 
 def main() -> int:
-    """Measure and print."""
+    """Run the measurement and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10, help="of the bot in each round")
     parser.add_argument("--rounds", type=int, default=3)

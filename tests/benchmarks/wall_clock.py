@@ -1,14 +1,14 @@
-"""A run at speed 1 over real sockets, compared with the backtest of the same period at the measured latency.
+"""Compares a run at speed 1 over real sockets with the backtest of the same period at the measured latency.
 
     python -m tests.benchmarks.wall_clock [--minutes 5] [--runs 5] [--tape FOLDER] [--keep FOLDER]
 
 `botkit run` and its emulator in a process of their own, as a user starts them, 50 ms apart each way; market_maker,
 quoting at every fill. The tape is `busy_market` unless another is given. Each run's latency.json goes into the
-``latency: {from: ...}`` of its backtest. Two medians are compared, of the runs and of their backtests: fills,
-volume and cancels within 3 %.
+``latency: {from: ...}`` of its backtest. Two medians are compared, of the runs and of their backtests: fills, volume
+and cancels within 3 %.
 
-A backtest draws its latencies by a seed, so each is run with several seeds; what they differ by is the chance that no
-comparison can get below.
+A backtest draws its latencies from a seed, so each is run with several seeds. The difference between them is chance,
+below which no comparison can get.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ from tests.benchmarks.measured_run import print_machine
 ROOT = Path(__file__).resolve().parents[2]
 GOAL = 0.03
 SEEDS = 5
-#: what a run is judged by, and what else is shown of it
+#: the figures by which a run is judged, and others that are only shown
 JUDGED = ("fills", "volume", "cancels")
 SHOWN = (*JUDGED, "cancelled", "cancel_refused", "orders", "post_only_cancelled")
-#: at the start of a run and at its end books and quotes are not the backtest's yet, or any more
+#: at a run's start and end, books and quotes do not match the backtest's yet, or not any more
 _SETTLING: Nanos = 2 * NS_PER_S
-#: a tape is shifted by whole minutes; a start this near to the next one would leave unclear by how many
+#: a tape is shifted by whole minutes; with a start this close to the next minute, it would be unclear by how many
 _NEAR_MINUTE: Nanos = 15 * NS_PER_S
-#: what the emulator adds each way: a real exchange is this far away
+#: the latency that the emulator adds in each direction, since a real exchange is this far away
 _WAY_MS = 50
 _BALANCES = {"usdt": "1000000", "btc": "10"}
 _PARAMS = {"pair": PAIR, "amount": 0.02, "inventory": 3.0, "spread_bps": 1.0, "skew_bps": 10, "tolerance_bps": 0}
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """A wall-clock run: where its files are, how far its times are past the tape's, and what is compared."""
+    """A wall-clock run: where its files are, how far its times are ahead of the tape's, and what is compared."""
 
     folder: Path
     shift: Nanos
-    begin: Nanos  # the book that the bot began with; this and the next two by the tape's times
+    begin: Nanos  # the book with which the bot began; this and the next two in the tape's times
     counted_from: Nanos
     end: Nanos
 
 
 def config(tape: Path, params: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run and its backtest have in common."""
+    """Return the configuration that the run and its backtest have in common."""
     return {
         "name": "wall-clock",
         "plugins": [str(ROOT / "strategies")],
@@ -107,7 +107,7 @@ def run_wall_clock(folder: Path, tape: Path, seconds: float, params: Mapping[str
 
 
 def run_beside(stretch: Stretch, tape: Path, params: Mapping[str, Any], seed: int, out: Path) -> dict[str, float]:
-    """The backtest of the same period with the latency that the run measured."""
+    """Run the backtest of the same period with the latency that the run measured."""
     document = config(tape, params) | {"seed": seed}
     document["backtest"] |= {
         "from": format_time(stretch.begin),
@@ -127,7 +127,7 @@ def _rows(folder: Path) -> Iterable[dict[str, Any]]:
 
 
 def counted(rows: Iterable[dict[str, Any]], begin: Nanos, end: Nanos) -> dict[str, float]:
-    """The decisions and events of a span. ``volume`` is in base currency."""
+    """Count the decisions and events in a span. ``volume`` is in base currency."""
     found = dict.fromkeys(SHOWN, 0.0)
     for row in rows:
         if not begin <= row["t"] < end:
@@ -170,7 +170,7 @@ def _latency_line(stretch: Stretch) -> str:
 
 
 def main() -> int:
-    """0: the medians are within the goal."""
+    """Run the comparison and return 0 if the medians are within the goal."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.wall_clock")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--runs", type=int, default=5)

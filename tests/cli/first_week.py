@@ -56,7 +56,7 @@ class FirstBot:
         )
 
     def line_of(self, text: str) -> str:
-        """``file:line`` of the first line in the strategy file that contains the text."""
+        """Return ``file:line`` of the first line in the strategy file that contains the text."""
         lines = self.file.read_text(encoding="utf-8").splitlines()
         return f"{self.file}:{next(i for i, line in enumerate(lines, 1) if text in line)}"
 

@@ -1,4 +1,4 @@
-"""The untouched template on an account that holds coins of its user: no mode sells one of them, nor does a restart.
+"""Runs the unchanged template on an account that holds the user's own coins. No mode and no restart sells any of them.
 
 The template closes its position as soon as a bar ends above the average, so coins that it counted as its own would be
 sold within minutes.
@@ -7,7 +7,6 @@ sold within minutes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,34 @@ import pytest
 
 from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
-from botkit.emulator.thread import EmulatorThread
-from botkit.exchange.bitopro import sign
 from botkit.project.project import Project
 from tests.backtest_world import write_candles
+from tests.simulation.terminal import Terminal
 
 UNIT = 10**8
 COIN = 5 * UNIT // 100
 BALANCES = '{usdt: "10000", btc: "0.05"}'
-#: a minute of the market is half a second, and its strategy needs 20 bars of history and one more
+#: a minute of the market takes half a second, and the strategy needs 20 bars of history and one more
 SPEED, SECONDS = 120, 12
 
 
 @pytest.fixture
 def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
-    """The configuration of a new project."""
+    """Return the configuration of a new project."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     assert main(["new", "strategy", "dip"]) == 0
     capsys.readouterr()
     return tmp_path / "configs" / "dip.yaml"
 
 
-#: at this speed a loaded machine may bring books late; a user's coins are worth more than the template's order limit
-WIDE = ("--set=max_book_age_s=3600", "--set=risk.max_order_value={usdt: 10000}")
+#: a user's coins are worth more than the template's order limit
+WIDE = ("--set=risk.max_order_value={usdt: 10000}",)
 HANDED_OVER = f"--set=strategies.0.capital={BALANCES}"
 
 
 def ran(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, Any], str]:
-    """The summary of a run, and what it said on the error stream."""
+    """Return a run's summary, and what it printed on standard error."""
     code = main([*arguments, "--json"])
     output = capsys.readouterr()
     assert code == 0, output.err
@@ -59,8 +56,10 @@ def check_that_no_coin_was_sold(summary: dict[str, Any]) -> None:
     assert held == pytest.approx(float(summary["owned"]["dip"].get("btc", 0)))
 
 
-def test_in_a_backtest(template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # a price that climbs: every bar ends above the average, and the template would close what it owned
+def test_a_backtest_sells_none_of_the_users_coins(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # the price climbs, so every bar ends above the average, and the template would close what it owned
     tape = write_candles(tmp_path / "candles.csv", [20_000.0 + 10 * i for i in range(90)])
     data = f'--set=backtest.data=[{{path: "{tape.as_posix()}", pair: btc_usdt, kind: candles, resolution: 1m}}]'
     common = ["backtest", str(template), data, "--out", str(tmp_path / "out")]
@@ -75,31 +74,32 @@ def test_in_a_backtest(template: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "Belongs to no strategy and is in no figure: 0.05 BTC" in page
 
     summary, _ = ran(capsys, *common, f"--set=backtest.balances={BALANCES}", HANDED_OVER)
-    assert summary["fills"] == 1, "coins that were handed over are closed"
+    assert summary["fills"] == 1, "coins that were assigned are sold"
     assert summary["unassigned"] == {}
     assert summary["opening_equity"] == pytest.approx(10_000 + 0.05 * 20_000, rel=1e-3)
 
 
-def test_in_the_emulator_inside(template: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_embedded_emulator_sells_none_of_the_users_coins(
+    template: Path, terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = ["run", str(template), "--duration", f"{SECONDS}s", "--speed", str(SPEED), *WIDE]
     summary, _ = ran(capsys, *run, f"--set=backtest.balances={BALANCES}")
-    assert summary["strategies"]["dip"]["skips"], "it heard of bars"
+    assert summary["strategies"]["dip"]["skips"], "the strategy received bars"
     check_that_no_coin_was_sold(summary)
     summary, _ = ran(capsys, *run, f"--set=backtest.balances={BALANCES}", HANDED_OVER)
-    assert summary["fills"] >= 1, "coins that were handed over are sold within the same time"
+    assert summary["fills"] >= 1, "coins that were assigned are sold within the same time"
     assert summary["owned"]["dip"].get("btc", "0") != "0.05"
 
 
 @pytest.fixture
-def elsewhere(template: Path) -> Iterator[EmulatorThread]:
+def elsewhere(template: Path, terminal: Terminal) -> Emulator:
     facts = Project.load(template).facts
     options = EmulatorOptions(balances={"usdt": 10_000 * UNIT, "btc": COIN}, speed=SPEED, seed=3, history_days=0.05)
-    with EmulatorThread(lambda: Emulator(facts, options)) as emulator:
-        yield emulator
+    return terminal.serve(Emulator(facts, options))
 
 
-def test_in_an_emulator_elsewhere_over_restarts_and_without_its_journal(
-    template: Path, elsewhere: EmulatorThread, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_users_coins(
+    template: Path, elsewhere: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account = DEFAULT_ACCOUNT
     text = template.read_text() + (
@@ -116,7 +116,7 @@ def test_in_an_emulator_elsewhere_over_restarts_and_without_its_journal(
         summary = json.loads(_status(template, capsys))
         check_that_no_coin_was_sold(summary)
 
-    # what a lost journal knew belongs to nobody
+    # whatever a lost journal knew belongs to nobody now
     for path in (tmp_path / "state" / "dip").rglob("journal.sqlite*"):
         path.unlink()
     assert main([*run, "--duration", f"{SECONDS / 2}s"]) == 0
@@ -125,22 +125,24 @@ def test_in_an_emulator_elsewhere_over_restarts_and_without_its_journal(
     assert float(summary["unassigned"]["btc"]) >= 0.05
     assert summary["positions"]["dip btc_usdt"] >= 0
 
-    # and is handed over by name, with what it cost
+    # and is assigned by name, with its cost
     amount = summary["unassigned"]["btc"]
     assert main(["capital", "add", str(template), "dip", f"btc={amount}", "--cost", "50000"]) == 0
     assert f"dip was given {amount} btc" in capsys.readouterr().out
 
 
 def _status(config: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    assert main(["status", str(config), "--json"]) == 3  # it does not run any more
+    assert main(["status", str(config), "--json"]) == 3  # the bot is not running any more
     return capsys.readouterr().out
 
 
-def test_on_paper(template: Path, elsewhere: EmulatorThread, capsys: pytest.CaptureFixture[str]) -> None:
+def test_paper_trading_sells_none_of_the_users_coins(
+    template: Path, elsewhere: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
     summary, _ = ran(
         capsys,
         *("run", str(template), "--mode", "paper", "--rest", elsewhere.rest, "--ws", elsewhere.ws),
         *("--duration", f"{SECONDS}s", f"--set=backtest.balances={BALANCES}", "--set=limits.ledger=none", *WIDE),
     )
-    assert summary["strategies"]["dip"]["skips"], "it heard of bars"
+    assert summary["strategies"]["dip"]["skips"], "the strategy received bars"
     check_that_no_coin_was_sold(summary)

@@ -22,7 +22,7 @@ backtest: {balances: {usdt: 1000}}
 
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A project created by `botkit new`, with a configuration for the strategy `dip`."""
+    """Return a project created by `botkit new`, with a configuration for the strategy `dip`."""
     assert main(["new", "strategy", "dip", "--dir", str(tmp_path)]) == 0
     (tmp_path / "configs" / "x.yaml").write_text(CONFIG)
     capsys.readouterr()

@@ -159,7 +159,7 @@ def test_info_and_check_can_be_limited_to_one_pair(run: Run) -> None:
 
 
 def frames_file(path: Path, lists: list[list[int]]) -> Path:
-    """TRADE frames a second apart; each trade is given as a number."""
+    """Write TRADE frames a second apart. Each trade is given as a number."""
     lines = []
     for i, numbers in enumerate(lists):
         rows = [{"timestamp": 1735689600 + n, "price": str(100 + n), "amount": "1", "isBuyer": True} for n in numbers]

@@ -1,4 +1,4 @@
-"""The folder of plugins that nobody named is run only where nobody else could have put a file into it."""
+"""A plugin folder that nobody named is run only if nobody else could have put a file into it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from botkit.cli.main import main
 
-RUNS = "raise SystemExit('it was run')\n"
+RUNS = "raise SystemExit('the plugin was run')\n"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="rights are kept in another way there")
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps permissions in another way")
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_world_writable_plugins_in_the_current_directory_are_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
@@ -28,13 +28,13 @@ def test_world_writable_plugins_in_the_current_directory_are_not_run(
         assert main(command) == 2, command
         told = capsys.readouterr().err
         assert "is writable by others (mode 0777), and its code would be run; run: chmod go-w" in told
-        assert "it was run" not in told
-    config.write_text(config.read_text() + "plugins: [strategies]\n")  # whoever names it has looked
+        assert "the plugin was run" not in told
+    config.write_text(config.read_text() + "plugins: [strategies]\n")  # a user who names the folder has looked at it
     assert main(["config", "check", str(config)]) == 2
-    assert "sys.exit" in capsys.readouterr().err  # it was run
+    assert "sys.exit" in capsys.readouterr().err  # the plugin was run
 
 
-def test_cells_that_a_spreadsheet_would_evaluate_are_text() -> None:
+def test_cells_that_a_spreadsheet_would_evaluate_are_written_as_text() -> None:
     from botkit.backtesting.outputs import _Quoted
     from botkit.model.csv_cells import inert
 

@@ -9,10 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -20,6 +17,7 @@ import pytest
 from botkit.cli.run import _Signals
 from botkit.cli.screen import Output
 from botkit.model.clock import NS_PER_S
+from tests.waiting import PATIENCE_S, wait_for
 
 PLUGIN = """
 from botkit import Strategy, Pair, hookimpl
@@ -91,7 +89,7 @@ async def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.Monkey
     installed: list[int] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "add_signal_handler", lambda number, call: installed.append(number))
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # this is what nohup does
     try:
         _Signals([]).install()
         assert signal.SIGHUP not in installed
@@ -100,13 +98,6 @@ async def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.Monkey
         assert signal.SIGHUP in installed
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="terminals and signals")
@@ -131,7 +122,7 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
     process = subprocess.Popen(
         [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
         stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=environ, cwd=tmp_path, start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup would be inherited
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the effect of nohup would be inherited
     )  # fmt: skip
     os.close(theirs)
     status = tmp_path / "state" / "rests" / "emulator" / "inside" / "status.json"
@@ -140,11 +131,11 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
             os.close(ours)
         wait_for(lambda: status.exists() and json.loads(status.read_bytes())["open_orders"] == 1)
         written = json.loads(status.read_bytes())["time"]
-        # past the line printed every five seconds
+        # beyond the line that is printed every five seconds
         wait_for(lambda: json.loads(status.read_bytes())["time"] > written + 6 * NS_PER_S)
         assert process.poll() is None, "the bot ended because it could not print"
         process.send_signal(signal.SIGHUP)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

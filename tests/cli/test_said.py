@@ -1,4 +1,6 @@
-"""A strategy's messages reach the user in every mode, and a backtest refuses or warns of what live would refuse."""
+"""A strategy's messages reach the user in every mode, and a backtest refuses, or warns about, what live trading would
+refuse.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import pytest
 
 from botkit.cli.main import main
 from tests.cli.first_week import FirstBot
+from tests.simulation.terminal import Terminal
 
 Printed = pytest.CaptureFixture[str]
 
@@ -35,7 +38,7 @@ def test_a_backtests_warnings_and_errors_are_printed_once_with_level_and_time(tm
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("warning: 2024-01-01T08:00:00.000+08:00 mine: a spread of 6 bp pays nothing")
     assert sum("a spread of" in line for line in lines) == 1
-    assert sum("mine: bar 1000" in line for line in lines) == 5  # the rest is counted
+    assert sum("mine: bar 1000" in line for line in lines) == 5  # the others are only counted
     assert any(line.startswith("... and 85 more like this: mine: bar #") for line in lines)
     assert any(line.startswith("error: ") and "mine: an hour" in line for line in lines)
     assert not any("quiet start" in line for line in lines)
@@ -53,7 +56,7 @@ def test_log_file_and_level_work_in_a_backtest(tmp_path: Path) -> None:
 
 
 def test_a_runs_warnings_and_errors_reach_terminal_and_notifiers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     body = """
@@ -118,4 +121,4 @@ def test_a_callback_that_would_block_a_live_bot_is_reported_with_its_line(tmp_pa
     assert bot.backtest() == 0
     said = capsys.readouterr().err
     assert said.count("warning: on_bar took over 0.") == 1
-    assert f"at {bot.line_of('sleep(0.6)')}; a live bot does nothing else meanwhile" in said
+    assert f"at {bot.line_of('sleep(0.6)')}; a live bot can do nothing else during that time" in said

@@ -249,7 +249,7 @@ def test_each_mistake_has_its_line_and_a_remedy(tmp_path: Path, text: str, line:
         ("strategies: [{use: 'a b'}]\n", "a name is 1 to 64"),
     ],
 )
-def test_mistakes_about_strategies(tmp_path: Path, text: str, words: str) -> None:
+def test_a_mistake_about_strategies_has_its_line_and_a_remedy(tmp_path: Path, text: str, words: str) -> None:
     (message,) = refused(tmp_path, text)
     assert words in message
     assert message.startswith("1: ")

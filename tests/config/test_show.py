@@ -67,7 +67,7 @@ def test_machine_readable_rows_have_exact_figures(tmp_path: Path) -> None:
 
 
 def check(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
-    """A validator small enough to trust, for the JSON Schema keywords that ours uses."""
+    """Return a validator small enough to trust, for the JSON Schema keywords that ours uses."""
     if "$ref" in schema:
         return check(value, root["$defs"][schema["$ref"].rsplit("/", 1)[1]], root)
     if "anyOf" in schema:

@@ -1,4 +1,4 @@
-"""Emulators for these tests, in the test's own event loop."""
+"""Starts emulators for these tests, in the test's own event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Starter = Callable[..., Any]
 
 @pytest_asyncio.fixture
 async def start() -> AsyncIterator[Starter]:
-    """``emulator = await start(switches=[...])`` starts an emulator that is stopped after the test."""
+    """Return a function that starts an emulator for the test: ``emulator = await start(switches=[...])``."""
     async with AsyncExitStack() as stack:
 
         async def starter(**options: Any) -> Emulator:

@@ -3,7 +3,7 @@
     python tests/emulator/fuzz_wire.py [--cases 100000] [--seed 1]
 
 Half of the requests are validly signed, so that they reach the handlers. The emulator must neither crash nor answer
-500, and its balances must add up afterwards; the client may raise only its own typed errors.
+500, and its balances must add up afterwards. The client may raise only its own typed errors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from botkit.exchange.bitopro.wire.frames import UnknownFrame, decode_frame
 from tests.emulator.raw import EMAIL, KEY, SECRET, headers
 
 CONNECTIONS = 8
-#: statuses that the exchange answers; 400 and 413 come from HTTP itself
+#: statuses that the exchange uses; 400 and 413 come from HTTP itself
 EXPECTED = {200, 400, 401, 404, 409, 413, 422, 429}
 
 NASTY: list[Any] = [
@@ -50,7 +50,7 @@ ORDER: dict[str, Any] = {"action": "BUY", "type": "LIMIT", "price": "1000000", "
 
 
 class Mutator:
-    """Draws everything random from one seed."""
+    """Draws everything random from a seed."""
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
@@ -72,7 +72,7 @@ class Mutator:
         return {self.text(): self.value(depth + 1) for _ in range(dice.randrange(4))}
 
     def mutate(self, value: Any, chance: float = 0.15) -> Any:
-        """The value with parts replaced, dropped or added."""
+        """Return the value with parts replaced, dropped or added."""
         dice = self.dice
         if dice.random() < chance * 0.5:
             return self.value()
@@ -87,7 +87,7 @@ class Mutator:
         return self.value() if dice.random() < chance else value
 
     def bytes_of(self, value: Any) -> bytes:
-        """JSON bytes, sometimes corrupted."""
+        """Return JSON bytes, some of which are corrupted."""
         dice = self.dice
         try:
             body = json.dumps(value, ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
@@ -159,7 +159,7 @@ class Mutator:
 
 
 def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
-    """One complete HTTP request."""
+    """Return one complete HTTP request."""
     dice = mutator.dice
     endpoint = dice.choice(list(ENDPOINTS.values()))
     path = "/v3" + mutator.path(endpoint)
@@ -171,13 +171,13 @@ def request_bytes(mutator: Mutator, now_ms: int) -> bytes:
         signed = body if method in ("POST", "PUT") else json.dumps({"identity": EMAIL, "nonce": now_ms}).encode()
         sent |= headers(signed, key=KEY, secret=SECRET, urlsafe=dice.random() < 0.5)
     elif roll < 0.6:
-        sent |= headers(mutator.bytes_of(mutator.value()))  # correctly signed, but not a nonce
+        sent |= headers(mutator.bytes_of(mutator.value()))  # correctly signed, but not a nonce payload
     elif roll < 0.8:
         sent |= headers(body)
         name = dice.choice(("X-BITOPRO-APIKEY", "X-BITOPRO-PAYLOAD", "X-BITOPRO-SIGNATURE"))
         sent[name] = "".join(c for c in mutator.text() if c.isprintable())
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
-    # a client would never send characters that a path must not contain: HTTP's own parser answers 400
+    # a client would never send characters that a path must not contain, which HTTP's own parser answers with 400
     line = f"{method} {path} HTTP/1.1\r\n".encode("utf-8", "replace")
     return line + head.encode("utf-8", "replace") + b"\r\n" + body
 
@@ -213,7 +213,7 @@ async def fire(port: int, requests: list[bytes], statuses: Counter[int], failure
 
 
 async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None:
-    """Upgrades to random paths, and anything that a client might send on a socket."""
+    """Upgrade to random paths, and send anything that a client might send on a socket."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
@@ -236,7 +236,7 @@ async def fuzz_sockets(emulator: Emulator, mutator: Mutator, cases: int) -> None
 
 
 async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
-    """The statuses of that many requests; raises AssertionError for anything but a proper refusal."""
+    """Send that many requests and return their statuses. Raises AssertionError for anything but a proper refusal."""
     options = emulator_options(history_days=0.02, switches=["rate_limits=off"], seed=seed)
     statuses: Counter[int] = Counter()
     failures: list[str] = []
@@ -259,7 +259,7 @@ async def fuzz_emulator(cases: int, seed: int) -> Counter[int]:
 
 
 async def samples() -> tuple[dict[str, Any], list[Any]]:
-    """A reply from every endpoint and frames from every stream, from an emulator with some activity."""
+    """Return a reply from every endpoint and frames from every stream, from an emulator with some activity."""
     import aiohttp
 
     from tests.emulator.raw import Raw
@@ -327,9 +327,9 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
                     await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
                 status = mutator.dice.choice((200, 200, 200, 200, 422, 500))
                 writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:  # also where the loop ends first and cancels this
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # where the loop ends first it cancels this, and asyncio's server calls that an error
+        finally:
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -375,7 +375,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # thousands of lines about unknown pairs
+    logging.disable(logging.CRITICAL)  # hides thousands of lines about unknown pairs
     began = time.monotonic()
     for name, counts in asyncio.run(both_ways(arguments.cases, arguments.seed)).items():
         print(f"{name}: {sum(counts.values()):,}  {dict(counts.most_common())}")

@@ -1,6 +1,6 @@
-"""A client built only on json, hmac and aiohttp: it shares no code with the emulator, so it is an independent check.
-
-The machine's clock alone comes from botkit, since tests may run on virtual time."""
+"""A client built only on json, hmac and aiohttp. It shares no code with the emulator, so it is an independent check.
+Only the machine's clock comes from botkit, since tests may run on virtual time.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def headers(text: bytes, *, key: str = KEY, secret: str = SECRET, urlsafe: bool 
 
 
 class Raw:
-    """``await raw.get("/tickers")`` gives (status, parsed JSON). Signed when ``private``; nonces follow ``now_ms``."""
+    """``await raw.get("/tickers")`` gives (status, parsed JSON). Requests are signed if ``private``, and nonces follow
+    ``now_ms``.
+    """
 
     def __init__(self, rest: str, session: aiohttp.ClientSession, *, key: str = KEY, secret: str = SECRET) -> None:
         self.rest, self.session, self.key, self.secret = rest, session, key, secret
@@ -66,7 +68,7 @@ class Raw:
         return await self.send("POST", f"/orders/{pair}", {"timestamp": self.now_ms(), **order})
 
     async def books(self) -> Any:
-        """The emulator's own balances, from its control interface."""
+        """Return the emulator's own balances, from its control interface."""
         async with self.session.get(self.control + "/state") as answer:
             return json.loads(await answer.read())
 
@@ -76,12 +78,12 @@ class Raw:
 
 
 def example(name: str) -> Any:
-    """One file from the exchange's own examples."""
+    """Return a file from the exchange's own examples."""
     return json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def shape(value: Any) -> Any:
-    """A JSON value's shape: names, types, and the format of numbers in text; a list's shape is the union of its
+    """Return a JSON value's shape: names, types, and the format of numbers in text. A list's shape is the union of its
     rows.
     """
     if isinstance(value, dict):

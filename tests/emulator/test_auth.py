@@ -1,4 +1,4 @@
-"""Authentication: the three headers with all the leniency that real clients need, and the strict switches."""
+"""Authentication accepts the three headers with all the leniency that real clients need, unless switches are strict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``botkit emulator``: one line of JSON when ready; for a mistake, a one-line error and exit code 2."""
+"""``botkit emulator`` prints one line of JSON when ready. A mistake gives a one-line error and exit code 2."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from botkit.emulator.faults import KINDS
 from botkit.emulator.switches import SWITCHES, choose, help_lines
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
+from tests.waiting import PATIENCE_S
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
@@ -40,13 +41,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         (["--as", "imagined"], "documented or observed"),
         (["--market", "no/such/tape"], "no such tape"),
         (["--balance", "twd:5"], "twd=1000000"),
-        (["--balance", "twd=-5"], "not negative"),
+        (["--balance", "twd=-5"], "must not be negative"),
         (["--balance", "xyz=5"], "does not list this currency"),
         (["--speed", "0"], "above 0"),
         (["--speed", "nan"], "above 0"),
         (["--history-days", "1e9"], "from 0 to 400"),
         (["--port", "70000"], "65535"),
-        (["--host", "0.0.0.0"], "only listens on 127.0.0.1"),
+        (["--host", "0.0.0.0"], "listens only on 127.0.0.1"),
         (["--fault", "{"], "write it as JSON"),
         (["--fault", '{"kind":"resett"}'], "did you mean reset?"),
     ],
@@ -85,7 +86,7 @@ def test_accounts_come_from_the_environment_or_a_private_file(tmp_path: Path, mo
         (None, 0o600, "there is no such file"),
     ],
 )
-def test_a_wrong_file_of_accounts_is_one_line_and_not_shown(capsys, tmp_path, text, mode, named) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_accounts_file_gives_one_line_that_does_not_show_it(capsys, tmp_path, text, mode, named) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "accounts"
     if text is not None:
         file.write_text(text, errors="surrogateescape")
@@ -160,7 +161,7 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
         with urllib.request.urlopen(ready["rest"].removesuffix("/v3") + "/_emulator/state") as answer:
             assert b"canary" not in answer.read()
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=20)
+        rest, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, rest, errors) == (0, "", "")
 
 

@@ -48,7 +48,7 @@ async def create(raw: Raw, within_s: float = 5.0) -> Any:
         ({"kind": "huge", "value": 0.1}, 200, 1),
     ],
 )
-async def test_request_faults(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
+async def test_request_faults_do_what_their_names_say(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(**fault, where="create_order", count=1)
@@ -65,7 +65,7 @@ async def test_request_faults(start, session, fault, outcome, deeds) -> None:  #
         assert await orders(raw) == 0
         await asyncio.sleep(0.4)
     assert await orders(raw) == deeds
-    status, _ = await create(raw)  # the fault has a count of 1
+    status, _ = await create(raw)  # the fault strikes only once
     assert status == 200
     assert emulator.faults.fired == {fault["kind"]: 1}
 
@@ -84,7 +84,7 @@ async def test_request_faults(start, session, fault, outcome, deeds) -> None:  #
         ({"kind": "ws_altered", "find": "^.*$", "put": "{"}, ["snapshot", "broken", "second"]),
     ],
 )
-async def test_frame_faults(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
+async def test_frame_faults_do_what_their_names_say(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     found: list[Any] = []
@@ -111,7 +111,7 @@ async def test_frame_faults(start, session, fault, expected) -> None:  # type: i
     assert found == expected
 
 
-async def test_a_refused_upgrade(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_upgrade_is_refused_with_the_configured_status(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="ws_refuse", where="trades", count=1, value=502)
@@ -122,7 +122,7 @@ async def test_a_refused_upgrade(start, session) -> None:  # type: ignore[no-unt
         assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
 
 
-async def test_a_redirected_upgrade(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_upgrade_is_redirected_to_the_configured_address(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     await raw.fault(kind="ws_redirect", where="trades", put=f"http://127.0.0.1:{emulator.port}/nowhere")
@@ -224,3 +224,42 @@ def test_a_fault_skips_counts_and_ends() -> None:
 def test_an_invalid_fault_is_refused(spec: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         Faults(0).add(spec, 0)
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        "(a+)+$",
+        "(?:a|a)*b",
+        r"(\w*\s?){1,50}!",
+        "(a{0,20}){0,20}b",
+        ".*.*x",
+        "[^]]*[^]]+x",
+        r"(.*)\1",
+        "(?P<n>.+)(?P=n)",
+        f"(?x)[#[]\n{'(a+)+'}$#]",
+        "a?" * 20 + "a" * 20,
+        "a{0,99}b{0,99}c{0,99}d",
+    ],
+)
+def test_a_pattern_that_might_search_forever_is_refused(find: str) -> None:
+    with pytest.raises(ConfigError, match="find"):
+        Faults(0).add({"kind": "altered", "find": find, "put": ""}, 0)
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        '"amount":"[^"]*"',
+        '"data":.*',
+        "^{",
+        "(?i)buy|sell",
+        r'"(\w*[tT]imestamp)":("?)(\d{10})\d{3}\b',
+        r'("price"):"(\d{1,9})(?:\.\d+)?"',
+        r"[\]*+]{2,5}x",
+        r"\(\+\*\)",
+        "a{}",
+    ],
+)
+def test_an_ordinary_pattern_is_accepted(find: str) -> None:
+    assert Faults(0).add({"kind": "ws_altered", "find": find, "put": ""}, 0).find == find

@@ -1,4 +1,4 @@
-"""Lockstep: time moves by hand, everything is delivered in one order, and equal runs give equal results."""
+"""In lockstep, time is moved by hand, everything is delivered in one order, and equal runs give equal results."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ async def test_a_refusal_is_delivered_too(start, session) -> None:  # type: igno
 
 
 async def one_run(start: Any, session: Any) -> list[Any]:
-    """Two minutes of a small market, with one order per step, as (what was delivered, what a socket received)."""
+    """Run a small market for two minutes with one order per step, and return what was delivered and what a socket
+    received.
+    """
     emulator = await start(lockstep=True, start=START, seed=3, switches=["rate_limits=off"])
     raw = Held(emulator.rest, session)
     told: list[Any] = []

@@ -1,4 +1,4 @@
-"""What a long run leaves behind: bounded in memory, and the same to whoever asks."""
+"""A long run's orders take bounded memory, and are listed as if all of them were still there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOP = {"stopPrice": "9000000", "condition": ">="}
 
 
 class FixedRaw(Raw):
-    """Its clock is the emulator's, so that two runs sign the same."""
+    """Uses the emulator's clock, so that two runs sign the same nonces."""
 
     emulator: Emulator
 
@@ -35,7 +35,7 @@ class FixedRaw(Raw):
 
 
 async def history(orders: int, seed: int) -> list[Any]:
-    """Random orders at one emulator, and everything that it says about them afterwards and on the way."""
+    """Place random orders at one emulator, and return everything that it says about them on the way and afterwards."""
     options = emulator_options(
         lockstep=True,
         start=START,
@@ -128,13 +128,13 @@ def test_a_client_that_never_reads_is_cut_before_its_frames_fill_the_memory() ->
     assert connection.aborted == 1, "one frame, however large, is sent"
 
 
-async def test_orders_that_left_memory_are_found_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_orders_that_left_memory_are_found_like_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = await history(260, 1)
     monkeypatch.setattr(past, "SPILL_AT", 40)
     monkeypatch.setattr(past, "SPILL_TO", 20)
     monkeypatch.setattr(past, "_RESTS", 5 * NS_PER_S)
     spilt = await history(260, 1)
     assert whole[-1] == 260
-    assert spilt[-1] < 150, "most are open: they stay"
+    assert spilt[-1] < 150, "most are open, so they stay"
     for one, other in zip(whole[:-1], spilt[:-1], strict=True):
         assert one == other

@@ -22,6 +22,8 @@ PATHS = (
     *("/ws/v1/pub/trades/BTC_TWD", "/ws/v1/pub/auth/orders", "/_emulator", "/_emulator/state", "/_emulator/faults"),
     *("/_emulator/counters", "/_emulator/time", "/_emulator/switches"),
 )
+pytestmark = pytest.mark.virtual_time
+
 FIGURES = (0, 1, -1, 7, 0.5, 200.5, 404, 1e3, 1e9, -1e9, 1e14, 1e20, -1e20, 1e40, 1e300, 10**30, "1", None, True)
 TEXTS = ("", "x", "a\r\nX: y", "\\0", "(", "http://[::1", "x" * 5000, "\u0000", "é", None, 5)
 
@@ -76,7 +78,7 @@ async def test_a_body_that_is_not_what_it_says_is_refused(emulator: Emulator) ->
         assert await status(emulator, chunked.encode()) == 400
 
 
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_let_go(emulator: Emulator) -> None:
+async def test_a_client_that_disconnects_in_the_middle_of_its_body_does_no_harm(emulator: Emulator) -> None:
     for path in ("/v3/orders/btc_twd", "/_emulator/faults"):
         for ending in ("Content-Length: 1000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n5\r\nab"):
             _, writer = await asyncio.open_connection("127.0.0.1", emulator.port)
@@ -89,7 +91,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_let_go(emulator
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_any_fault_is_refused_or_strikes_as_it_says(seed: int, emulator: Emulator) -> None:
+async def test_any_fault_is_either_refused_or_has_its_effect(seed: int, emulator: Emulator) -> None:
     dice = random.Random(seed)
     taken = 0
     for _ in range(150):
@@ -103,7 +105,7 @@ async def test_any_fault_is_refused_or_strikes_as_it_says(seed: int, emulator: E
             taken += 1
             for asked in (request("GET", "/v3/tickers"), request("GET", "/_emulator/state")):
                 answer = asyncio.ensure_future(status(emulator, asked))
-                done, _ = await asyncio.wait([answer], timeout=0.05)  # some keep a request waiting, as they should
+                done, _ = await asyncio.wait([answer], timeout=0.05)  # some faults keep a request waiting
                 if done and answer.exception() is None:
                     assert answer.result() < 500 or spec["kind"] in ("storm_429",), (spec, answer.result())
                 answer.cancel()
@@ -112,7 +114,7 @@ async def test_any_fault_is_refused_or_strikes_as_it_says(seed: int, emulator: E
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_any_command_is_refused_or_obeyed(seed: int, emulator: Emulator) -> None:
+async def test_any_command_is_either_refused_or_carried_out(seed: int, emulator: Emulator) -> None:
     mutator = Mutator(seed)
     dice = mutator.dice
     for _ in range(200):

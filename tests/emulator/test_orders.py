@@ -22,7 +22,7 @@ async def prices(raw: Raw, pair: str = "btc_twd") -> tuple[str, str]:
 
 async def test_orders_from_two_accounts_match_each_other(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(accounts=[ANN, BOB], balance="twd=1000000,btc=1")
-    emulator.clock.hold()  # the market does not move, so that no other order interferes
+    emulator.clock.hold()  # the market stands still, so that no other order interferes
     emulator.clock.resume(0.000001)
     ann = Raw(emulator.rest, session, key="ann-key", secret="ann-secret")
     bob = Raw(emulator.rest, session, key="bob-key", secret="bob-secret")
@@ -130,7 +130,7 @@ async def test_a_bad_order_spoils_its_batch_unless_the_switch_says_otherwise(sta
             assert await raw.send("POST", "/orders/batch", wrong) == (422, {"error": "Invalid body"})
 
 
-async def test_listings_filter_and_page(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_listings_are_filtered_and_paged(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
     bid, _ = await prices(raw)

@@ -1,6 +1,7 @@
-"""Every reply and frame compared with the exchange's own examples, parsed only by json.
+"""Compares every reply and frame with the exchange's own examples, parsed only by json.
 
-Client and emulator share their wire structs, so neither can vouch for the other: here none of botkit's code parses.
+Client and emulator share their wire structs, so neither can vouch for the other. Here none of botkit's code does the
+parsing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str =
 
 
 async def market(raw: Raw) -> tuple[int, int]:
-    """The best bid and ask for btc_twd."""
+    """Return the best bid and ask for btc_twd."""
     _, book = await raw.get("/order-book/btc_twd")
     return int(book["bids"][0]["price"]), int(book["asks"][0]["price"])
 
@@ -189,7 +190,7 @@ async def test_balances_and_transfers_have_the_exchanges_shapes(start, session) 
     emulator.venue.kernel.check()
 
 
-async def test_errors_are_the_exchanges_own(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_errors_have_the_exchanges_own_texts(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(balance="twd=100000")
     raw = Raw(emulator.rest, session)
     unsigned = await raw.call("GET", "/accounts/balance")

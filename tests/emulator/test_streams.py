@@ -1,4 +1,4 @@
-"""Sockets: which upgrades are accepted, what is pushed first, keepalive, and no pushes without a change."""
+"""Tests of sockets: which upgrades are accepted, what is pushed first, keepalive, and no pushes without a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bars: when they close, what they contain, gaps, and late trades."""
+"""Bars: closing times, contents, gaps, and late trades."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def builder(resolution: str = "1m", grace_ns: int = GRACE) -> BarBuilder:
 # -- from trades ------------------------------------------------------------------------------------------------------
 
 
-def test_the_next_intervals_first_trade_closes_the_bar_and_opens_the_next() -> None:
+def test_the_first_trade_of_the_next_interval_closes_the_bar_and_opens_the_next() -> None:
     b = builder()
     for second, price, amount in ((1, 10.0, 0.1), (20, 14.0, 0.2), (40, 8.0, 0.3), (59, 11.0, 0.4)):
         assert not b.on_trade(T0 + second * NS_PER_S, price, amount)
@@ -81,9 +81,9 @@ def test_a_trade_within_the_grace_period_counts_and_one_after_it_is_late() -> No
     b.on_trade(T0 + M - 1, 11.0, 1.0)
     (closed,) = b.close_due(T0 + M + GRACE)
     assert (closed.close, closed.volume) == (11.0, 2.0)
-    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # while the next bar is still without trades
+    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # while the next bar has no trades yet
     b.on_trade(T0 + M + 1, 12.0, 1.0)
-    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # and while it has some
+    assert not b.on_trade(T0 + M - 1, 99.0, 9.0)  # and once it has some
     assert b.late == 2
     assert list(b.close_due(T0 + 2 * M + GRACE)) == [bar(1, 12.0)]
 
@@ -117,7 +117,7 @@ def test_every_resolution_has_its_own_buckets(resolution: str) -> None:
     assert b.next_close() == bucket_end(end, resolution) + GRACE
 
 
-def test_months_have_their_own_lengths() -> None:
+def test_months_have_different_lengths() -> None:
     b = builder("1M")
     b.on_trade(parse_time("2024-01-31"), 10.0, 1.0)
     starts = [closed.time for closed in b.on_trade(parse_time("2024-04-01"), 10.0, 1.0)]
@@ -131,7 +131,7 @@ TRADES = st.lists(
 
 
 def definition(trades: Sequence[tuple[int, float, float]], starts: Sequence[int]) -> list[Bar]:
-    """The bars by grouping, without any state."""
+    """Build the bars by grouping the trades, without any state."""
     bars: list[Bar] = []
     for start in starts:
         inside = [(p, a) for t, p, a in trades if start <= t < start + M]
@@ -202,7 +202,7 @@ def test_a_gap_between_candles_gives_flat_bars() -> None:
     assert candle(b, 3, 5, 5, 5, 5, 1) == [flat(1, 11), flat(2, 11), bar(3, 5, 1)]
 
 
-def test_the_timer_fills_a_gap_when_it_ends() -> None:
+def test_the_timer_fills_a_gap_at_the_end_of_the_interval() -> None:
     b = builder(grace_ns=0)
     candle(b, 0, 10, 12, 9, 11, 2)
     assert b.next_close() == T0 + 2 * M
@@ -258,7 +258,7 @@ def test_candles_that_do_not_nest_are_refused() -> None:
         builder("4h").on_candle(T0, 1, 1, 1, 1, 1, "2m")
 
 
-def test_resolutions_that_can_build_others() -> None:
+def test_bars_are_built_only_from_resolutions_that_nest_in_them() -> None:
     for coarse in RESOLUTIONS:
         for fine in RESOLUTIONS:
             starts = range(T0 - 40 * NS_PER_DAY, T0 + 40 * NS_PER_DAY, NS_PER_HOUR)
@@ -308,7 +308,7 @@ def test_warm_start_accepts_finer_history() -> None:
     assert (closed.open, closed.close, closed.volume) == (1.0, 3.0, 3.0)
 
 
-def test_a_builder_continues_after_bars_made_elsewhere() -> None:
+def test_a_builder_continues_after_bars_that_were_built_elsewhere() -> None:
     b = builder(grace_ns=0)
     assert not b.follows(bar(0))
     candle(b, 0, 10, 10, 10, 10, 1)

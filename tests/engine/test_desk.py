@@ -29,14 +29,14 @@ def bot(**more: object) -> Bot:
 
 
 def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Order:
-    """A limit buy in flight."""
+    """Place a limit buy and return it in flight."""
     order: Order = bot.s.buy(BTC, amount=amount, price=price, **more)
     bot.end_turn()
     return order
 
 
 def states(bot: Bot, order: Order) -> list[str]:
-    """The order states that its strategy was notified of."""
+    """Return the order states that its strategy was notified of."""
     return [state.value for heard, state in bot.s.of("order") if heard is order]
 
 
@@ -61,7 +61,7 @@ def test_an_order_goes_from_call_to_fill() -> None:
     b.check()
 
 
-def test_money_is_locked_from_the_call_on() -> None:
+def test_money_is_locked_as_soon_as_an_order_is_placed() -> None:
     b = bot()
     b.s.buy(BTC, amount=1, price=900)
     assert b.s.balance("twd").locked == 900
@@ -76,7 +76,7 @@ def test_a_report_that_arrives_before_the_answer_is_applied_once() -> None:
     assert states(b, order) == ["open"]
 
 
-def test_a_push_that_shows_an_order_frees_its_slot() -> None:
+def test_a_pushed_report_of_an_order_frees_its_slot() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0)
@@ -98,7 +98,7 @@ def test_an_execution_that_arrives_before_the_answer_is_kept_until_the_order_is_
     b.check()
 
 
-def test_kept_executions_of_others_do_not_pile_up() -> None:
+def test_executions_of_other_peoples_orders_do_not_accumulate() -> None:
     for is_another in (False, True):
         b = bot()
         order = buy(b)
@@ -117,7 +117,8 @@ def test_kept_executions_of_others_do_not_pile_up() -> None:
         b.execute(stranger, 9)
         b.accept(order)
         if is_another:
-            b.execute(stranger, 9)  # nothing is in flight any more, so neither this one nor the one before was ours
+            # nothing is in flight any more, so neither this execution nor the previous one was ours
+            b.execute(stranger, 9)
         ours = buy(b)
         b.accept(ours)  # under the stranger's id: any execution kept for it would appear here
         assert order_id_of(ours) == order_id_of(stranger)
@@ -172,7 +173,7 @@ def test_an_older_report_does_not_stop_the_wait_for_executions() -> None:
     order = buy(b)
     b.rest(order)
     b.push(order, 2, 10_000)
-    b.push(order, 1, 4_000)  # older, and late
+    b.push(order, 1, 4_000)  # an older report that arrives late
     b.execute(order, 4_000)
     b.to(1.5)
     assert b.all(GetOrder)
@@ -187,9 +188,9 @@ def test_a_listed_execution_is_not_booked_again_from_the_stream() -> None:
     b.answer(b.last(GetOrder), body=(report_of(order, 1, 5_000),))
     b.answer(b.last(ListTrades), body=(b.execution(order, 5_000, trade_id="rest"),))
     assert order.executed_lots == 5_000
-    b.execute(order, 5_000, trade_id="stream")  # the same one, late
+    b.execute(order, 5_000, trade_id="stream")  # the same execution, late
     assert order.executed_lots == 5_000
-    b.execute(order, 5_000, trade_id="stream2")  # another one of the same size
+    b.execute(order, 5_000, trade_id="stream2")  # another execution of the same size
     assert order.executed_lots == 10_000
 
 
@@ -238,7 +239,7 @@ def test_a_repeated_cancel_is_sent_once() -> None:
     assert len(b.all(CancelOrder)) == 1
 
 
-def test_only_its_push_ends_an_order_neither_a_200_nor_a_not_found() -> None:
+def test_a_pushed_final_state_ends_an_order_but_a_200_or_a_not_found_does_not() -> None:
     for outcome, status in ((Ending.OK, 200), (Ending.REFUSED, 404)):
         b = bot()
         order = b.rest(buy(b))
@@ -252,7 +253,7 @@ def test_only_its_push_ends_an_order_neither_a_200_nor_a_not_found() -> None:
         assert b.s.balance("twd").locked == 0
 
 
-def test_a_cancel_without_a_push_is_read_after_a_second_and_repeated_while_the_order_is_live() -> None:
+def test_a_cancel_without_a_pushed_result_is_read_after_a_second_and_repeated_while_the_order_is_live() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.s.cancel(order)
@@ -362,7 +363,7 @@ def test_a_replacement_is_sent_once_the_old_order_is_final() -> None:
     assert new.price_ticks == 910
 
 
-def test_a_replacement_is_reduced_by_what_was_filled_meanwhile() -> None:
+def test_a_replacement_is_reduced_by_fills_that_happen_before_it_is_sent() -> None:
     b = bot()
     old = b.rest(buy(b))
     new = b.s.replace(old, price=910)
@@ -458,7 +459,7 @@ def test_a_triggered_stop_order_is_replaced_by_a_limit_order() -> None:
 # -- incomplete answers --------------------------------------------------------------------------------------------
 
 
-def test_an_order_of_which_no_byte_was_sent_is_final() -> None:
+def test_an_order_is_final_if_no_byte_of_it_was_sent() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), Ending.NOT_SENT, text="t0 is too old")
@@ -502,7 +503,7 @@ def test_a_rejected_order_that_turns_out_live_is_counted_again_and_cancelled() -
     assert b'"late_order"' in b"".join(b.log)
 
 
-def test_an_answer_with_another_client_id_proves_nothing() -> None:
+def test_an_answer_with_another_client_id_is_not_trusted() -> None:
     b = bot()
     order = buy(b)
     b.answer(b.create_of(order), body=OrderAck("X9", 9))
@@ -548,7 +549,7 @@ def test_a_batch_of_unknown_outcome_is_resolved_order_by_order() -> None:
     assert {order.state for order in inside[1:]} == {OrderState.UNKNOWN}
 
 
-def test_a_batch_answer_with_fewer_rows_than_orders_proves_nothing() -> None:
+def test_a_batch_answer_with_fewer_rows_than_orders_is_not_trusted() -> None:
     b = bot(limits={"create_order": "3/1m"})
     for i in range(7):
         b.s.buy(BTC, amount=0.1, price=900 + i)
@@ -573,7 +574,7 @@ def test_a_market_buys_remainder_is_counted_in_quote() -> None:
     b.check()
 
 
-def test_a_final_row_with_less_than_was_booked_is_still_final() -> None:
+def test_a_final_report_with_fewer_lots_than_booked_is_still_final() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.execute(order, 4_000)
@@ -583,7 +584,7 @@ def test_a_final_row_with_less_than_was_booked_is_still_final() -> None:
     assert b'"mismatch"' in b"".join(b.log)
 
 
-def test_executions_that_no_listing_shows_are_read_less_and_less_often() -> None:
+def test_executions_missing_from_listings_are_read_less_and_less_often() -> None:
     b = bot()
     order = b.rest(buy(b))
     b.push(order, 2, 10_000)
@@ -608,7 +609,7 @@ def test_a_delayed_replacement_counts_as_an_order_when_it_leaves() -> None:
     assert new.state is OrderState.SENDING
 
 
-def test_a_replacement_that_expires_while_waiting_wakes_nobody_in_the_past() -> None:
+def test_a_replacement_that_expires_while_waiting_does_not_set_a_wake_time_in_the_past() -> None:
     b = bot()
     old = b.rest(buy(b, expire_s=5))
     new = b.s.replace(old, price=910)

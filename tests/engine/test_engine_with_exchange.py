@@ -28,12 +28,12 @@ def sim(*strategies: Listener, prints: Any = (), **more: Any) -> Sim:
 
 
 def _at_t0(rows: Any) -> Any:
-    shift = (T0 - venue.T0) // S  # that world's tables count from another moment
+    shift = (T0 - venue.T0) // S  # the tables of that world count from a different moment
     return [(row[0] + shift, *row[1:]) for row in rows]
 
 
 class Deaf(Sim):
-    """Answers to creates are lost: the bot gives up after five seconds."""
+    """An exchange whose answers to creates are lost, so that the bot gives up after five seconds."""
 
     def send(self, leaving: Any) -> None:
         self.lost: set[int] = getattr(self, "lost", set())

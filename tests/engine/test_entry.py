@@ -1,4 +1,4 @@
-"""Why orders are refused before anything is sent, in the words that a strategy reads."""
+"""The reasons for refusing orders before anything is sent, in the words that a strategy reads."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_replacement_stop_order_is_refused_if_its_condition_is_met() -> None:
         ({"spend": 1_000, "amount": 1}, "give either spend"),
         ({"spend": 189}, "spend 189 twd is below the minimum 190"),
         ({"amount": -1}, "amount is -1; it must be above 0"),
-        ({"spend": 1_000, "max_slippage_pct": float("nan")}, "max_slippage_pct is nan; it is a percentage"),
+        ({"spend": 1_000, "max_slippage_pct": float("nan")}, "max_slippage_pct is nan; it must be a percentage"),
         ({"spend": 1_000, "max_slippage_pct": 101}, "max_slippage_pct is 101"),
         ({"spend": "x"}, "x"),
         ({"amount": 500}, "the visible book does not hold 500 btc"),
@@ -149,7 +149,7 @@ def test_slippage_is_checked_again_before_sending() -> None:
     assert all("visible book" in order.reason for order in waiting)
 
 
-def test_close_sells_what_is_sellable_or_reports_that_there_is_nothing() -> None:
+def test_close_sells_the_sellable_amount_or_reports_that_there_is_none() -> None:
     b = bot()
     order = b.s.close(BTC)
     assert (order.amount_lots, order.reduces) == (10**6, True)
@@ -175,14 +175,14 @@ def test_the_exchanges_open_order_cap_applies_across_strategies() -> None:
     first, second = b.strategies
     orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
     refused = second.buy(BTC, amount="0.01", price=900)
-    assert refused.reason == "8 orders of btc_twd are open, the most that the exchange allows"
-    assert first.replace(orders[0], price=910).is_open  # it replaces one
+    assert refused.reason == "8 orders of btc_twd are open, which is the exchange's maximum"
+    assert first.replace(orders[0], price=910).is_open  # allowed, because it replaces one of them
     assert second.market_buy(BTC, spend=1_000).is_open
 
 
 def test_an_unknown_pair_is_an_error() -> None:
     b = bot()
-    with pytest.raises(ValueError, match="'doge_twd' is not a pair of this exchange; there are btc_twd, eth_twd"):
+    with pytest.raises(ValueError, match="'doge_twd' is not a pair of this exchange, which has btc_twd, eth_twd"):
         b.s.buy("doge_twd", amount=1, price=1)
 
 
@@ -208,13 +208,13 @@ def test_a_halted_bot_accepts_only_reducing_orders_until_resumed() -> None:
 def test_orders_waiting_when_the_bot_is_halted_are_never_sent() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
-    b.risk.halt(None, "test")  # even if nobody cancelled it
+    b.risk.halt(None, "test")  # even if nobody cancelled the order
     assert not b.end_turn()
     assert order.state is OrderState.NOT_SENT
     assert order.reason == "the bot is halted: test"
 
 
-def test_a_shortage_names_the_coin_and_halts_creates_until_it_ends() -> None:
+def test_a_shortage_names_the_coin_and_blocks_new_orders_until_it_ends() -> None:
     b = Bot(Listener(), capital=[{"twd": RICH["twd"], "btc": RICH["btc"]}])
     b.trade(1_000)
     actual = {"twd": (RICH["twd"], RICH["twd"]), "btc": (60 * UNIT, 60 * UNIT)}
@@ -239,7 +239,7 @@ def test_a_shortage_names_the_coin_and_halts_creates_until_it_ends() -> None:
     assert b"".join(b.log).count(b'"k":"shortage"') == 2
 
 
-# -- the age of the book -----------------------------------------------------------------------------------------------
+# -- stale books -----------------------------------------------------------------------------------------------
 
 
 def test_a_market_order_into_a_stale_book_is_refused_with_its_age() -> None:
@@ -250,7 +250,7 @@ def test_a_market_order_into_a_stale_book_is_refused_with_its_age() -> None:
     assert b.s.market_buy(BTC, spend=1_000).is_open
     b.to(301)
     b.trade(1_000)
-    why = "the book of btc_twd is 301 s old, and one older than 300 s (max_book_age_s) is not traded on"
+    why = "the book of btc_twd is 301 s old; a market order needs one no older than 300 s (max_book_age_s)"
     assert b.s.market_buy(BTC, spend=1_000).reason == why
     assert b.s.market_sell(BTC, amount=1).reason == why
     assert b.s.sell(BTC, amount=1, price=1_010).is_open
@@ -258,7 +258,7 @@ def test_a_market_order_into_a_stale_book_is_refused_with_its_age() -> None:
     assert b.s.market_sell(BTC, amount=1).is_open
 
 
-def test_a_run_without_books_has_no_book_age() -> None:
+def test_a_run_without_books_does_not_check_the_age_of_the_book() -> None:
     b = bot()
     b.to(10_000)
     assert b.s.market_buy(BTC, spend=1_000).is_open

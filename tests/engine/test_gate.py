@@ -1,4 +1,4 @@
-"""An order's checks: the fast way gives the same result as asking for every reason."""
+"""An order's checks: the fast path gives the same result as the full list of checks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from botkit.model.clock import NS_PER_DAY
 from botkit.model.orders import Condition, Order, OrderSpec, OrderType, Side
 from tests.engine_world import BTC, PAIRS, RATES, RICH, T0, Listener
 
-#: what may block more than a single order
+#: conditions that may block more than a single order
 BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "stopped", "journal")
-#: of these, what is checked when a slot has been granted
+#: those of the conditions that are checked when a slot has been granted
 GRANTED_BARS = {"shortage", "halted", "unknown", "journal"}
 
 

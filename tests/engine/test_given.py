@@ -1,4 +1,4 @@
-"""Coins given to a strategy: what it sees of them, what `close` sells, and where flattening ends."""
+"""Coins given to a strategy: how it sees them, how many `close` sells, and where flattening stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIVEN = {"twd": 10_000 * UNIT, "btc": 2 * UNIT}
 
 
 def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
-    """A bot with a price and a book, whose account holds more coins than were handed over."""
+    """Return a bot with a price and a book, whose account holds more coins than were handed over."""
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_book(BTC, 5)) for _ in range(strategies)),
         balances=ACCOUNT,
@@ -36,7 +36,7 @@ def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
 
 
 def asked(b: Bot) -> list[Order]:
-    """The orders that have left."""
+    """Return the orders that have been sent."""
     found: list[Order] = []
     for request in b.requests:
         if isinstance(request, CreateOrder):
@@ -81,7 +81,7 @@ def test_trades_do_not_change_given_coins_but_capital_moves_do() -> None:
     position = b.s.position(BTC)
     assert (position.amount, position.given, position.exact.given) == (2, 0, Decimal(0)), "never below 0"
     b.tell(MoveCapital("s0", {"btc": 4 * UNIT}))
-    assert b.s.position(BTC).given == 3, "but what was taken beyond it is not forgotten"
+    assert b.s.position(BTC).given == 3, "but coins taken beyond that are still counted"
 
 
 @pytest.mark.parametrize(("bought", "side", "lots"), [(3, Side.SELL, 3), (-1, Side.BUY, 1)])
@@ -156,7 +156,7 @@ def test_the_pool_takes_only_the_quote_currencies_of_first_pairs() -> None:
     assert portfolio.position("b", USDT_TWD).amount == 0
 
 
-def test_pool_money_does_not_become_a_strategys_coin() -> None:
+def test_money_of_the_pool_does_not_count_as_a_strategys_coins() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_USDT,)), CapitalShare("b", (USDT_TWD,)), balances=coins(twd=100, usdt=50)
     )
@@ -177,7 +177,7 @@ def test_given_coins_survive_restarts() -> None:
     assert restarted(portfolio).position("a", BTC_TWD).given == 1.5
 
 
-def test_older_books_never_treat_given_coins_as_surplus() -> None:
+def test_given_coins_in_older_books_are_never_surplus() -> None:
     fixed = CapitalShare("fixed", (BTC_TWD, BTC_USDT), coins(twd=100, btc=1))
     portfolio = open_portfolio(fixed, CapitalShare("pool", (BTC_TWD,)), balances=coins(twd=300, btc=3))
     portfolio.transfers.move("pool", coins(btc=2))
@@ -189,12 +189,12 @@ def test_older_books_never_treat_given_coins_as_surplus() -> None:
         name: {pair: figures[:5] for pair, figures in own.items()} for name, own in state["positions"].items()
     }
     again = restarted(portfolio, state)
-    assert again.position("fixed", BTC_TWD).given == 1, "the record of capital knows it"
-    assert again.position("pool", BTC_TWD).given == 2, "a pool did not note it, so all that it holds counts"
+    assert again.position("fixed", BTC_TWD).given == 1, "the record of capital has the figure"
+    assert again.position("pool", BTC_TWD).given == 2, "a pool has no record of it, so its whole holding counts"
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_a_cost_sets_the_added_coins_average_cost_and_is_no_profit(is_running: bool) -> None:
+def test_a_given_cost_becomes_the_average_cost_of_added_coins_and_is_no_profit(is_running: bool) -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.days.watch("a", "twd")
     if is_running:

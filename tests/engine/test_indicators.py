@@ -1,4 +1,4 @@
-"""Indicators: known values, the first valid value, stability over many updates, and what they refuse."""
+"""Indicators: known values, the first valid value, stability over many updates, and refused input."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_cumulative_average_can_be_reset() -> None:
 
 
 def test_rsi_matches_wilders_definition() -> None:
-    # the example of the usual textbook sheet (14 periods); its figures are rounded to two places
+    # the usual textbook example (14 periods), whose figures are rounded to two places
     closes = [
         44.3389, 44.0902, 44.1497, 43.6124, 44.3278, 44.8264, 45.0955, 45.4245, 45.8433, 46.0826, 45.8931, 46.0328,
         45.6140, 46.2820, 46.2820, 46.0028, 46.0328, 46.4116, 46.2222, 45.6439,
@@ -96,7 +96,7 @@ def test_macd_combines_its_averages() -> None:
     ("indicator", "first"),
     [(SMA(5), 5), (WMA(5), 5), (EMA(5), 5), (RSI(5), 6), (MACD(2, 5, 3), 7), (Bollinger(5), 5), (RollingHigh(5), 5)],
 )
-def test_the_first_value_comes_when_documented(indicator: Any, first: int) -> None:
+def test_the_first_value_is_available_when_documented(indicator: Any, first: int) -> None:
     for count, price in enumerate(walk(12), start=1):
         indicator.update(price)
         assert indicator.ready is (count >= first)
@@ -117,7 +117,7 @@ def test_many_updates_do_not_drift() -> None:
     sma, bands = SMA(50), Bollinger(50)
     window: list[float] = []
     for i in range(200_000):
-        # now and then a value that a running sum would never get rid of
+        # an occasional value whose rounding error a running sum would keep forever
         value = 1e15 if i % 70_000 == 69_999 else chance.randint(1, 10**7) / 100
         sma.update(value)
         bands.update(value)
@@ -129,7 +129,7 @@ def test_many_updates_do_not_drift() -> None:
 
 
 def test_bands_are_exact_for_a_high_price_that_hardly_moves() -> None:
-    # sums of squares would find 0 or worse here: 1e9 squared leaves no digit for a hundredth
+    # sums of squares would give 0 or less here, because 1e9 squared leaves no digit for a hundredth
     line = [1e9 + 0.01 * (i % 2) for i in range(40)]
     bands = Bollinger(20, 1).over(line)
     assert bands.upper[-1] - bands.middle[-1] == pytest.approx(0.005, rel=1e-4)
@@ -147,16 +147,16 @@ def test_an_array_indicator_accepts_any_function() -> None:
 def test_an_array_indicator_supports_options_inputs_and_tuples() -> None:
     def spread(high: Any, low: Any, *, times: float) -> tuple[Any, Any]:
         assert len(high) == len(low) == 3
-        high *= times  # its own copies: this must not reach the indicator's memory
+        high *= times  # the function gets copies, so this must not change the indicator's memory
         return high - low, low
 
     indicator = ArrayIndicator(spread, 3, inputs=("high", "low"), fields=("spread", "low"), times=2.0)
     highs, lows = [float(i + 2) for i in range(20)], [float(i) for i in range(20)]
     got = steps(indicator, highs, lows)
     assert got == [None, None, *((2 * high - low, low) for high, low in zip(highs[2:], lows[2:], strict=True))]
-    with pytest.raises(ValueError, match="takes high, low, or a bar; it was given 1 values"):
+    with pytest.raises(ValueError, match="takes high, low, or a bar, but got 1 values"):
         indicator.update(1.0)
-    with pytest.raises(ValueError, match="takes high, low; it was given 1 arrays"):
+    with pytest.raises(ValueError, match="takes high, low, but got 1 arrays"):
         indicator.over([1.0])
 
 
@@ -175,7 +175,7 @@ def test_lengths_must_be_whole_and_positive(kind: Any, length: Any) -> None:
 
 
 def test_other_misuse_is_refused() -> None:
-    with pytest.raises(ValueError, match="fast length below its slow one"):
+    with pytest.raises(ValueError, match="fast length below the slow one"):
         MACD(26, 12)
     with pytest.raises(ValueError, match="width above 0"):
         Bollinger(20, 0)

@@ -1,4 +1,4 @@
-"""One window: when its slots are taken and when they become free."""
+"""One rate-limit window: taking slots and freeing them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_slot_is_held_for_the_window_plus_a_clock_margin() -> None:
 def test_a_slot_becomes_free_exactly_one_window_after_its_answer() -> None:
     log = SlotLog(WINDOW)
     log.take()
-    assert log.free(T0 + 10 * NS_PER_S) == 2  # no answer yet: held for as long as that takes
+    assert log.free(T0 + 10 * NS_PER_S) == 2  # there is no answer yet, so the slot is held until it arrives
     log.release(T0 + 10 * NS_PER_S)
     assert log.free(T0 + 10 * NS_PER_S + HOLD - 1) == 2
     assert log.free(T0 + 10 * NS_PER_S + HOLD) == 3
@@ -52,18 +52,18 @@ def test_an_unknown_outcome_holds_its_slot_for_one_window_after_its_latest_arriv
     assert log.free(T0 + 900 * NS_PER_S + HOLD) == 3
 
 
-def test_a_proof_can_only_shorten_the_hold_of_an_unknown_outcome() -> None:
+def test_resolving_an_unknown_outcome_can_only_shorten_its_hold() -> None:
     log = SlotLog(WINDOW)
     log.take()
     log.hold_late(7, T0 + 900 * NS_PER_S)
     log.shorten(7, T0 + 5 * NS_PER_S)
     log.shorten(7, T0 + 60 * NS_PER_S)
-    log.shorten(8, T0)  # never held: nothing happens
+    log.shorten(8, T0)  # this key was never held, so nothing happens
     assert log.free(T0 + 5 * NS_PER_S + HOLD - 1) == 2
     assert log.free(T0 + 5 * NS_PER_S + HOLD) == 3
 
 
-def test_with_all_slots_in_flight_only_an_answer_determines_the_time() -> None:
+def test_with_all_slots_in_flight_the_next_free_time_depends_on_an_answer() -> None:
     log = SlotLog(WINDOW)
     for _ in range(3):
         log.take()
@@ -128,7 +128,7 @@ def test_slots_become_free_exactly_at_the_announced_time(deeds: list[tuple[str, 
             log.lower(now)
         at = log.open_at(now, needed)
         if at is None:
-            assert log.free(now + 100 * NS_PER_S) < needed  # (this moves the log on, so the example ends here)
+            assert log.free(now + 100 * NS_PER_S) < needed  # (this advances the log's time, so the example ends here)
             return
         assert at >= now
         assert log.held(now) >= on_their_way

@@ -1,4 +1,4 @@
-"""A strategy that tries to see or change what it must not through the arrays of its bars."""
+"""Attempts of a strategy to look ahead, or to change data, through the arrays of its bars."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ NAMES = ("open", "high", "low", "close", "volume", "time")
 
 
 def bars(count: int) -> list[Bar]:
-    """Every figure of bar i is at least 1000 + i, so a figure from the future is recognisable."""
+    """Create bars in which every figure of bar i is at least 1000 + i, so that figures from the future are
+    recognisable.
+    """
     return [Bar(PAIR, T0 + i * NS_PER_MINUTE, *([1000.0 + i] * 5)) for i in range(count)]
 
 
 def everything_behind(view: Any) -> Iterator[Any]:
-    """The view and everything it leads to: bases, memoryviews and their objects."""
+    """Yield the view and every object reachable from it: bases, memoryviews and their objects."""
     seen: list[Any] = []
     queue = [view]
     while queue:
@@ -53,7 +55,7 @@ def everything_behind(view: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 2, 100, 255, 256, 257, 4095, 4096, 4097, 9000])
-def test_memory_behind_a_view_holds_no_unfinished_bar(name: str, count: int) -> None:
+def test_the_memory_behind_a_view_contains_no_unfinished_bar(name: str, count: int) -> None:
     series = BarSeries(PAIR, "1m")
     for bar in bars(count):
         series.append(bar)
@@ -63,7 +65,7 @@ def test_memory_behind_a_view_holds_no_unfinished_bar(name: str, count: int) -> 
             assert thing.max() <= latest
 
 
-def test_at_every_bar_the_whole_memory_ends_with_that_bar() -> None:
+def test_at_every_bar_the_memory_contains_no_later_bar() -> None:
     series = BarSeries(PAIR, "1m")
     for i, bar in enumerate(bars(600)):
         series.append(bar)
@@ -73,7 +75,7 @@ def test_at_every_bar_the_whole_memory_ends_with_that_bar() -> None:
         base = close.base
         assert isinstance(base, np.ndarray)
         assert not base[i + 1 :].any()
-        # a window cast over the memory past the view's end finds nothing either
+        # reading the memory past the end of the view finds nothing either
         room = len(base) - len(close)
         beyond = np.lib.stride_tricks.as_strided(close, shape=(len(close) + room,), writeable=False)[len(close) :]
         assert not beyond.any()
@@ -115,7 +117,7 @@ def test_the_object_behind_the_base_exposes_no_buffer() -> None:
     public = {name: getattr(keeper, name) for name in dir(keeper) if not name.startswith("__")}
     assert not public
     assert keeper is not None
-    assert keeper.__array_interface__["data"][1] is True  # read-only for anyone who makes an array of it
+    assert keeper.__array_interface__["data"][1] is True  # any array made from it is read-only
     with pytest.raises(ValueError, match="WRITEABLE"):
         np.asarray(keeper).flags.writeable = True
 
@@ -138,7 +140,7 @@ def test_a_view_outlives_its_series() -> None:
     view, wanted = series.close, series.close.tolist()
     del series
     gc.collect()
-    scribble = [np.full(512, -1.0) for _ in range(200)]  # would land in memory freed too early
+    scribble = [np.full(512, -1.0) for _ in range(200)]  # these would overwrite memory that was freed too early
     assert view.tolist() == wanted
     assert len(scribble) == 200
 
@@ -157,7 +159,7 @@ def test_memory_is_freed_once_no_view_remains() -> None:
     assert gone() is None
 
 
-def test_a_coarser_series_never_runs_ahead_of_the_finer_one() -> None:
+def test_a_coarser_series_is_never_ahead_of_a_finer_one() -> None:
     fine, coarse = BarSeries(PAIR, "1m"), BarSeries(PAIR, "5m")
     one, five = BarBuilder(PAIR, "1m", grace_ns=0), BarBuilder(PAIR, "5m", grace_ns=0)
     for i in range(100):
@@ -168,7 +170,7 @@ def test_a_coarser_series_never_runs_ahead_of_the_finer_one() -> None:
         for bar in five.on_candle(*row):
             coarse.append(bar)
         assert fine.close[-1] == price
-        assert len(coarse) == (i + 1) // 5  # the bar under construction is not there
+        assert len(coarse) == (i + 1) // 5  # the bar under construction is not included
         if len(coarse):
             assert coarse.high[-1] <= price
             assert coarse.close.base is not None

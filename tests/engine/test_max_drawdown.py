@@ -1,4 +1,4 @@
-"""``max_drawdown``: a fall from peak equity halts trading, durably, in every mode and however rows are read."""
+"""``max_drawdown``: a fall from peak equity halts trading until resumed, in every mode and however rows are read."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_a_value_that_is_not_a_fraction_is_refused_with_an_example(value: object
 @pytest.mark.parametrize("level", [None, "s0"])
 def test_a_fall_from_the_peak_halts_its_level(level: str | None) -> None:
     risk = desk("0.1", level)
-    assert mark(risk, 1_000) is None  # 4,000 in all
-    assert mark(risk, 2_000) is None  # 7,000: the peak
+    assert mark(risk, 1_000) is None  # an equity of 4,000
+    assert mark(risk, 2_000) is None  # an equity of 7,000, the peak
     assert mark(risk, 1_767) is None  # 6,301
     assert mark(risk, 1_766) == ("equity 6,298 TWD is 10.03 % below its peak of 7,000 TWD, and max_drawdown is 10 %")
     assert risk.halted(level) is not None
@@ -115,7 +115,7 @@ def price_by_price(prices: Sequence[float]) -> tuple[int | None, int | None]:
 
 
 def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int | None]:
-    """As the engine's spans do it: blocks of any length, with the breaching row processed alone."""
+    """Process prices as the engine's spans do: in blocks of any length, with the breaching row processed separately."""
     risk = desk("0.05")
     assert mark(risk, prices[0]) is None
     row = 1
@@ -135,7 +135,7 @@ def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int 
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_blocks_find_the_same_row_as_single_prices(seed: int) -> None:
+def test_blocks_of_prices_breach_at_the_same_row_as_single_prices(seed: int) -> None:
     chance = Random(seed)
     price, prices = 1_000.0, []
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""How many Python calls one order's life takes: a limit that does not depend on the machine."""
+"""The number of Python calls in an order's life, a limit that does not depend on the machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import botkit.engine.engine
 from tests.benchmarks.order_trace import LIVES, lives
 
-#: calls from the strategy's order to its last callback, with the simulated exchange, the driver and the recorder. How
-#: they divide is printed by tests/benchmarks/order_trace.py; they may only go down
+#: calls from the strategy's order to its last callback, with the simulated exchange, the driver and the recorder.
+#: tests/benchmarks/order_trace.py prints their distribution; these numbers may only go down
 CALLS = {
     "limit order that takes, on bars": 127,
     "limit order that takes, on trades": 151,
@@ -21,11 +21,11 @@ CALLS = {
     "quote replaced, on bars": 190,
     "quote replaced, on trades": 168,
 }
-#: a turn more or less of the driver around an order
+#: tolerance for one turn of the driver more or less
 ROOM = 10
 
 
-@pytest.mark.skipif(not botkit.engine.engine.__file__.endswith(".py"), reason="calls of compiled code are not seen")
+@pytest.mark.skipif(not botkit.engine.engine.__file__.endswith(".py"), reason="calls in compiled code are not visible")
 def test_an_orders_life_stays_within_its_call_budget(tmp_path: Path) -> None:
     measured = {life.name: life.calls for life in lives(tmp_path)}
     assert set(measured) == {name for name, _, _ in LIVES} == set(CALLS)

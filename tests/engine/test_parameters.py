@@ -1,4 +1,4 @@
-"""Parameters: what a class may declare, and what values a configuration may give."""
+"""Parameters: the declarations allowed in a class, and the values allowed in a configuration."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """Stands in for Strategy, which is recognised by this attribute."""
+    """A stand-in for Strategy, which is recognised by this attribute."""
 
     __botkit_strategy__: ClassVar[bool] = True
-    _context: Unknown  # not resolvable, and not ours to resolve
+    _context: Unknown  # cannot be resolved and need not be, because it is private
 
     @property
     def now(self) -> int:
@@ -202,9 +202,9 @@ def test_a_mixin_contributes_its_parameters() -> None:
         ({"__annotations__": {"x": "dict[str, int]"}}, "not a kind of parameter"),
         ({"__annotations__": {"x": "list"}}, r"write list\[float\]"),
         ({"__annotations__": {"x": "int | str"}}, "not a kind of parameter"),
-        ({"__annotations__": {"x": "int"}, "x": 1.5}, "default does not fit: must be a whole number"),
-        ({"__annotations__": {"x": "int"}, "x": None}, "default does not fit: is empty"),
-        ({"__annotations__": {"x": "int"}, "x": param(0, ge=1)}, "default does not fit: must be at least 1"),
+        ({"__annotations__": {"x": "int"}, "x": 1.5}, "default is invalid: must be a whole number"),
+        ({"__annotations__": {"x": "int"}, "x": None}, "default is invalid: is empty"),
+        ({"__annotations__": {"x": "int"}, "x": param(0, ge=1)}, "default is invalid: must be at least 1"),
         ({"__annotations__": {"x": "str"}, "x": param("a", ge=1)}, "only numbers have bounds"),
         ({"__annotations__": {"x": "int"}, "x": param(1, ge=float("nan"))}, "not a finite number"),
         ({"__annotations__": {"x": "Mode"}, "x": "lang"}, "did you mean long"),
@@ -259,7 +259,7 @@ def test_whole_numbers_are_accepted_in_every_spelling(given: Any) -> None:
     [True, False, 1.5, "1.5", "010", "1e3", "1_000", "ten", "", float("nan"), float("inf"), [1], {}, b"1", "0x10",
      Decimal("1E+999999"), "١٠"],
 )  # fmt: skip
-def test_anything_else_is_not_a_whole_number(given: Any) -> None:
+def test_other_values_are_not_whole_numbers(given: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         only(Whole, given)
     assert caught.value.name == "x"
@@ -272,7 +272,7 @@ def test_floats_are_accepted_in_every_spelling(given: Any, wanted: float) -> Non
 
 
 @pytest.mark.parametrize("given", [True, "1e3", "nan", "inf", float("inf"), "010.5", "1,5", 10**400, None, "", "true"])
-def test_anything_else_is_not_a_float(given: Any) -> None:
+def test_other_values_are_not_floats(given: Any) -> None:
     with pytest.raises(ParameterError):
         only(Floating, given)
 
@@ -380,7 +380,7 @@ def test_only_an_optional_parameter_accepts_null() -> None:
 def test_unknown_and_missing_names_are_reported() -> None:
     with pytest.raises(ParameterError, match=r"fats: Sample has no such parameter; did you mean fast\?; it has pair"):
         values(Sample, pair="btc_twd", fats=3)
-    with pytest.raises(ParameterError, match=r"pair: Sample needs it \(pair\); add it under params"):
+    with pytest.raises(ParameterError, match=r"pair: Sample requires it \(pair\); add it under params"):
         values(Sample)
     assert issubclass(ParameterError, ConfigError)
 
@@ -398,7 +398,7 @@ def test_a_single_value_can_be_checked_alone() -> None:
     st.sampled_from([Whole, Floating, Exact, Text, Truth, OnePair, ManyPairs, OneMode, OneStep, Choice]),
 )
 @settings(deadline=None, max_examples=300)
-def test_any_input_raises_nothing_but_a_parameter_error(value: Any, cls: type) -> None:
+def test_invalid_input_raises_only_parameter_errors(value: Any, cls: type) -> None:
     with contextlib.suppress(ParameterError):
         only(cls, value)
 

@@ -1,4 +1,4 @@
-"""Strategies' plots: bounded, thinned the same way however points arrive, and separated by name."""
+"""Strategies' plots are bounded, thinned in the same way however points arrive, and separated by name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_anything_but_a_number_is_refused(value: Any) -> None:
 
 
 @given(st.integers(0, 500), st.integers(2, 20))
-def test_a_whole_run_is_thinned_by_halves_and_stays_evenly_spaced(count: int, most: int) -> None:
+def test_a_line_over_a_whole_run_is_halved_and_stays_evenly_spaced(count: int, most: int) -> None:
     line = PlotLine("price", (), most, whole_run=True)
     for i in range(count):
         line.add(i, float(i))

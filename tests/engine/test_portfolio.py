@@ -48,7 +48,7 @@ def test_a_strategy_without_capital_can_spend_the_account_less_reserve_and_sub_a
     assert portfolio.unassigned == coins(twd=20, btc=2)
 
 
-def test_a_percentage_is_of_the_unreserved_balance_of_quote_currencies() -> None:
+def test_a_percentage_applies_to_the_unreserved_balance_of_quote_currencies() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), 40),
         CapitalShare("b", (BTC_TWD,), 60),
@@ -140,7 +140,7 @@ def test_a_sub_account_cannot_spend_anothers_money() -> None:
     assert portfolio.lock(make_order("rich", BTC_TWD, Side.BUY, price=990, amount=1)) is None
 
 
-def test_a_release_returns_the_lock_and_repeating_it_does_nothing() -> None:
+def test_releasing_a_lock_twice_has_no_further_effect() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
     portfolio.lock(order)
@@ -198,7 +198,7 @@ def test_many_small_fills_leave_nothing_locked() -> None:
     assert portfolio.balance("a", "usdt").available_units == COIN - 7 * 33_333
 
 
-def test_filling_more_than_an_orders_amount_breaks_an_invariant() -> None:
+def test_filling_more_than_an_orders_amount_fails_an_assertion() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -228,7 +228,7 @@ def test_a_fee_paid_with_anothers_coin_is_charged_to_the_strategy_that_caused_it
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
     assert portfolio.unassigned["bito"] == 0  # unassigned coins pay first ...
-    assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest is lent
+    assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest is borrowed from other parts
     assert portfolio.equity_units("a", "twd") == 90 * COIN
     assert portfolio.equity_units("b", "twd") == 15 * COIN
     assert portfolio.equity_units(None, "twd") == 105 * COIN
@@ -260,7 +260,7 @@ def test_a_late_fill_is_booked_as_a_debt_that_later_income_repays() -> None:
     portfolio.check()
 
 
-def test_an_order_that_turns_out_live_locks_what_is_available() -> None:
+def test_an_order_that_turns_out_live_locks_the_available_money() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
@@ -323,7 +323,7 @@ def test_withdrawing_strategies_money_is_a_shortage_until_it_is_returned() -> No
     assert portfolio.balances.shortages() == []
 
 
-def test_a_currency_missing_from_a_snapshot_is_gone() -> None:
+def test_a_currency_missing_from_a_snapshot_has_no_balance() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, btc=1))
     found = portfolio.balances.compare(BalanceReport({"twd": (100 * COIN, 0)}, snapshot=True), 0, quiet=True)
     assert [d.currency for d in found] == ["btc"]
@@ -363,7 +363,7 @@ def test_one_unit_per_fill_is_tolerated_because_rounding_is_undocumented() -> No
 # -- value and trading days --------------------------------------------------------------------------------------
 
 
-def test_equity_is_unknown_until_every_price_is_and_excludes_unassigned() -> None:
+def test_equity_is_unknown_until_all_prices_are_known_and_excludes_unassigned_funds() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD, ETH_TWD), coins(twd=90, btc=1, eth=2)),
         balances=coins(twd=100, btc=3, eth=2),
@@ -405,7 +405,7 @@ def test_a_new_days_profit_counts_from_its_first_moment() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.days.watch("a", "twd")
     assert portfolio.days.pnl_units("a", "twd") is None
-    portfolio.mark(BTC_TWD, 100)  # a day without prices starts at the first price
+    portfolio.mark(BTC_TWD, 100)  # a day that begins without prices starts at the first price
     portfolio.mark(BTC_TWD, 90)
     assert portfolio.days.pnl_units("a", "twd") == -10 * COIN
     portfolio.days.start(86_400)
@@ -459,7 +459,7 @@ def test_editing_the_configured_capital_is_an_error_that_names_the_commands() ->
 
 
 def moved(portfolio: Portfolio, target: str, **amounts: float) -> str | None:
-    """Move capital, or return the reason why not."""
+    """Move capital, or return the reason why that is not possible."""
     units = coins(**amounts)
     refusal = portfolio.transfers.refusal(target, units)
     if refusal is None:
@@ -495,7 +495,7 @@ def test_a_refused_capital_move_gives_the_reason_and_changes_nothing() -> None:
     before = portfolio.state()
     for target, amounts, told in (
         ("a", {"twd": 351}, r"351 twd is more than the 350 twd .* \(of 400, 50 is reserved\)\. Take it from another"),
-        ("a", {"twd": -201}, "a has 200 twd available, and 201 was asked for; 300 twd more is locked in 1 order"),
+        ("a", {"twd": -201}, "a has 200 twd available, but 201 was requested; 300 twd more is locked in 1 order"),
         ("a", {"btc": -1}, "a has 0 btc available"),
         ("a", {"twd": 1, "twb": 1}, r"twb is neither base nor quote .*did you mean twd"),
         ("aa", {"twd": 1}, "there is no strategy 'aa'; did you mean a"),
@@ -526,7 +526,7 @@ def test_the_pools_capital_can_be_changed() -> None:
     assert portfolio.days.pnl_units("b", "twd") == 0
 
 
-def test_coins_given_to_a_pooled_strategy_can_be_taken_back_from_it_alone() -> None:
+def test_coins_given_to_a_pooled_strategy_can_be_taken_back_only_from_that_strategy() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=5)
     )
@@ -540,7 +540,7 @@ def test_coins_given_to_a_pooled_strategy_can_be_taken_back_from_it_alone() -> N
     assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are shared
     refusal = moved(portfolio, "a", btc=-2)
     assert refusal is not None
-    assert "a has 1 btc of its own to give back, and 2 was asked for" in refusal
+    assert "a has 1 btc of its own to give back, but 2 was requested" in refusal
     assert moved(portfolio, "b", btc=-2) is None
     assert portfolio.unassigned["btc"] == 4 * COIN
     assert [portfolio.days.pnl_units(level, "twd") for level in ("a", "b", None)] == [0, 0, 0]
@@ -578,13 +578,13 @@ def with_capital(name: str, capital: dict[str, int] | int | None) -> CapitalShar
     return CapitalShare(name, (BTC_TWD,), capital)
 
 
-def test_the_file_may_show_the_opening_the_last_start_or_the_total() -> None:
+def test_the_file_may_show_the_capital_at_the_opening_at_the_last_start_or_in_total() -> None:
     portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
     assert moved(portfolio, "a", twd=100) is None
     for amount in (500, 600):
         restarted(portfolio, with_capital("a", coins(twd=amount)))
     with pytest.raises(
-        ConfigError, match=r"was 500 twd .*, 600 twd with what was added and taken since, and is now 700"
+        ConfigError, match=r"was 500 twd .*, 600 twd with all additions and withdrawals since, and is now 700"
     ) as e:
         restarted(portfolio, with_capital("a", coins(twd=700)))
     assert "`botkit capital add CONFIG a twd=100`" in str(e.value)
@@ -596,7 +596,7 @@ def test_the_file_may_show_the_opening_the_last_start_or_the_total() -> None:
         restarted(portfolio, with_capital("a", coins(twd=520)))
 
 
-def test_a_percentage_may_stay_in_the_file_or_become_amounts() -> None:
+def test_a_configured_percentage_may_stay_or_be_replaced_by_amounts() -> None:
     portfolio = open_portfolio(with_capital("a", 40), balances=coins(twd=1000, btc=1))
     assert moved(portfolio, "a", twd=100) is None
     restarted(portfolio, with_capital("a", 40))
@@ -644,7 +644,7 @@ def test_a_stopped_bots_books_can_be_changed_whichever_figure_the_file_shows() -
     assert balance(started, "a", "twd") == (600, 0)
 
 
-def test_a_departed_strategy_keeps_its_money_and_a_joining_one_is_paid_from_the_rest() -> None:
+def test_a_departed_strategy_keeps_its_money_and_a_joining_one_is_funded_from_the_rest() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000, btc=1))
     again = restarted(portfolio, CapitalShare("new", (BTC_TWD,), coins(twd=300, btc=1)))
     assert balance(again, "new", "twd") == (300, 0)

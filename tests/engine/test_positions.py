@@ -1,4 +1,4 @@
-"""Average cost in exact integers, dust, and what can be sold."""
+"""Positions: average cost in exact integers, dust, and sellable amounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exits that the engine manages."""
+"""Exits managed by the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POOR = {"twd": RICH["twd"]}
 
 
 def bot(**protection: Any) -> Bot:
-    """A bot that holds one coin, bought at 1000 and protected."""
+    """Return a bot that holds one coin, bought at 1000 and protected."""
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, **protection)
@@ -47,7 +47,7 @@ def cancelled_buy(b: Bot) -> Order:
 
 
 def is_watching(b: Bot, cancelled: Order) -> bool:
-    """Whether a position would still be exited: one is opened by an execution that comes after its order's end."""
+    """Return True if a position would still be exited that is opened by an execution arriving after its order's end."""
     before = len(exits(b))
     b.execute(cancelled, 5_000)
     b.trade(400)
@@ -96,7 +96,7 @@ def test_protection_also_covers_the_next_position() -> None:
     assert len(exits(b)) == 2
 
 
-def test_coins_locked_by_own_asks_are_freed_and_sold_at_once() -> None:
+def test_coins_locked_by_our_own_asks_are_freed_and_sold_at_once() -> None:
     b = bot(stop_loss_pct=5)
     ask = b.s.sell(BTC, amount=1, price=1_200)
     b.end_turn()
@@ -120,7 +120,7 @@ def test_an_exit_that_cannot_be_a_market_order_is_sent_as_a_limit_order() -> Non
     assert order.reduces
 
 
-def test_an_exit_sells_what_a_thin_book_can_take() -> None:
+def test_an_exit_sells_as_much_as_a_thin_book_can_absorb() -> None:
     b = bot(stop_loss_pct=5)
     b.book([(940, 100)], [(950, 100)])
     b.trade(940)
@@ -230,7 +230,7 @@ def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_named()
 
     for protection, told in (
         ({"trail_pct": 10}, "its protective exits stay active"),
-        ({}, "nothing manages this position now"),
+        ({}, "nothing manages this position any more"),
     ):
         b = bot(**protection)
         b.s.deeds["timer"] = fail

@@ -1,4 +1,4 @@
-"""Implausible prices are kept from the bot until they are confirmed, and the user is told once."""
+"""Implausible prices are withheld from the bot until they are confirmed, and the user is told once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def show(b: Bot, bids: Levels, asks: Levels, *, after_s: float = 1) -> None:
 
 
 def read(b: Bot, bids: Levels, asks: Levels) -> None:
-    """The stream is quiet for long, and the bot reads the book over REST."""
+    """Let the stream be quiet for so long that the bot reads the book over REST."""
     b.to((b.now - T0) / S + QUIET_S + 2)
     (request,) = [request for request in b.all(GetBook) if request.pair == BTC]
     b.answer(request, body=OrderBook(BTC, b.now, bids, asks))
@@ -58,7 +58,7 @@ def test_one_trade_at_a_trillion_affects_no_limit_price_or_bar() -> None:
     trade(b, 1_000)
     trade(b, 1_001)
     equity = b.portfolio.equity_units(None, "twd")
-    for price in (10**12, 1):  # a spike up would make the day's profit, a spike down its loss
+    for price in (10**12, 1):  # a spike up would look like a profit of the day, a spike down like a loss
         trade(b, price)
         assert b.portfolio.equity_units(None, "twd") == equity
         assert b.engine.view.halted is None
@@ -80,7 +80,7 @@ def test_a_price_confirmed_by_two_later_moments_is_accepted() -> None:
     trade(b, 1_000)
     trade(b, 3_000)
     for _ in range(3):
-        trade(b, 3_010, after_s=0)  # at the same moment it does not count as a second confirmation
+        trade(b, 3_010, after_s=0)  # a trade at the same moment does not count as a second confirmation
     trade(b, 3_020)
     assert b.portfolio.last_price(BTC) == 1_000
     trade(b, 3_030)
@@ -92,7 +92,7 @@ def test_a_price_confirmed_by_two_later_moments_is_accepted() -> None:
 def test_an_accepted_book_confirms_a_trade_after_a_long_silence() -> None:
     b = world()
     show(b, ((2_490, 5),), ((2_510, 5),))
-    b.portfolio.mark(BTC, 1_000)  # from the candles of last week
+    b.portfolio.mark(BTC, 1_000)  # a price from the candles of last week
     trade(b, 2_500)
     assert b.portfolio.last_price(BTC) == 2_500
     assert messages(b) == []
@@ -109,7 +109,7 @@ def test_an_accepted_book_confirms_a_trade_after_a_long_silence() -> None:
     ],
     ids=["crossed", "locked", "a negative level", "a negative bid", "nothing but a zero"],
 )
-def test_an_impossible_book_is_never_accepted_however_often_it_comes(bids: Levels, asks: Levels) -> None:
+def test_an_impossible_book_is_never_accepted_however_often_it_arrives(bids: Levels, asks: Levels) -> None:
     b = world()
     trade(b, 1_000)
     show(b, ((999, 5),), ((1_001, 5),))
@@ -235,7 +235,7 @@ def test_a_book_is_judged_without_our_own_orders() -> None:
     order = b.strategies[0].sell(BTC, amount=1, price=400)
     b.end_turn()
     b.rest(order)
-    # nobody else is in the market: what it shows at 400 is ours, so there is no price to doubt
+    # nobody else is in the market: the order shown at 400 is ours, so there is no price to check
     show(b, (), ((400, 10_000),))
     assert len(heard(b, "book")) == 1
     assert b.engine.view.checks.withheld() == {}

@@ -1,4 +1,4 @@
-"""Stated quotes become orders: matching ones stay, the rest is replaced, and refusals are not repeated."""
+"""Stated quotes become orders: matching orders stay, others are replaced, and refused ones are not retried."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bot(**more: Any) -> Bot:
 
 
 def quote(b: Bot, bids: Any = (), asks: Any = (), **more: Any) -> list[Order]:
-    """State a quote, accept what is sent, and return the open orders."""
+    """State a quote, accept the orders that are sent, and return the open orders."""
     b.s.quote(BTC, bids=bids, asks=asks, **more)
     b.end_turn()
     settle(b)
@@ -25,7 +25,7 @@ def quote(b: Bot, bids: Any = (), asks: Any = (), **more: Any) -> list[Order]:
 
 
 def settle(b: Bot) -> None:
-    """The exchange accepts every create, and confirms every cancel."""
+    """Let the exchange accept every create and confirm every cancel."""
     busy = True
     while busy:
         busy = False
@@ -151,7 +151,7 @@ def test_a_refused_level_is_not_retried_until_the_quote_is_restated() -> None:
 
 def test_nothing_is_placed_until_an_unknown_order_is_resolved() -> None:
     b = bot()
-    other = b.s.buy(BTC, amount=1, price=900)  # not the quote's
+    other = b.s.buy(BTC, amount=1, price=900)  # not an order of the quote
     b.end_turn()
     b.answer(b.create_of(other), Ending.UNKNOWN)
     quote(b, bids=[(990, 1)])
@@ -202,7 +202,7 @@ def test_far_levels_make_room_for_near_ones_when_the_market_moves() -> None:
     assert [price for _, price, _ in levels(b)] == list(range(985, 993))
 
 
-def test_room_freed_by_another_order_is_used() -> None:
+def test_room_freed_under_the_cap_by_another_order_is_used() -> None:
     b = bot()
     others = [b.rest(order) for order in [_buy(b, 800 + i) for i in range(7)]]
     quote(b, bids=[(990, 1), (980, 1)])
@@ -219,7 +219,7 @@ def _buy(b: Bot, price: int) -> Order:
     return order
 
 
-def test_a_queued_order_is_withdrawn() -> None:
+def test_a_queued_order_is_withdrawn_when_its_quote_changes() -> None:
     b = bot(limits={"create_order": "2/1m"}, batching=False)
     b.s.quote(BTC, bids=[(990 - i, 1) for i in range(6)])
     b.end_turn()
@@ -249,7 +249,7 @@ def test_a_stopped_strategy_no_longer_quotes() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_several_statements_in_a_turn_count_as_one() -> None:
+def test_a_quote_stated_several_times_in_a_turn_counts_once() -> None:
     b = bot()
     b.s.quote(BTC, bids=[(990, 1)])
     b.s.quote(BTC, bids=[(980, 1)])
@@ -266,7 +266,7 @@ def test_fills_after_the_stop_are_not_replenished() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_levels_delayed_by_an_unknown_order_are_placed_afterwards() -> None:
+def test_levels_delayed_by_an_unknown_order_are_placed_once_it_is_resolved() -> None:
     b = bot(limits={"create_order": "3/1m"}, batching=False)
     b.s.quote(BTC, bids=[(990 - i, 1) for i in range(5)])
     b.end_turn()

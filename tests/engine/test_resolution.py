@@ -1,4 +1,4 @@
-"""Orders of unknown outcome: looked up until found or proved absent, and never sent twice."""
+"""Orders of unknown outcome are looked up until found or proved absent, and never sent twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.engine_world import BTC, ETH, Bot, Exchange, Listener, S, cancelled_i
 
 
 def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Order]:
-    """A bot with a buy whose answer was lost."""
+    """Return a bot with a buy whose answer was lost."""
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), **more)
     b.trade(1_000)
     order = b.s.buy(BTC, amount=amount, price=price)
@@ -61,7 +61,7 @@ def test_refused_look_ups_are_retried_soon_but_not_all_at_once() -> None:
     assert asked[first.client_id][0] == asked[second.client_id][0] == 0.5
     assert 1 <= asked[first.client_id][1] - 0.5 < 3
     assert not set(asked[first.client_id][1:]) & set(asked[second.client_id][1:])
-    assert len(asked[first.client_id]) < 6, "it does not hammer"
+    assert len(asked[first.client_id]) < 6, "reads are not repeated too quickly"
 
 
 def test_an_unknown_order_is_found_and_adopted() -> None:
@@ -73,12 +73,12 @@ def test_an_unknown_order_is_found_and_adopted() -> None:
     assert len(b.all(CreateOrder)) == 1
 
 
-def test_an_unknown_order_is_found_by_its_push() -> None:
+def test_an_unknown_order_is_found_by_a_pushed_report() -> None:
     b, order = unknown()
     b.push(order, 0)
     assert order.state is OrderState.OPEN
     b.to(60)
-    assert not b.all(ListOrders), "nothing is looked up any more"
+    assert not b.all(ListOrders), "no more look-ups are sent"
 
 
 def test_the_executions_of_an_order_found_filled_are_read() -> None:
@@ -99,7 +99,7 @@ def test_a_cancel_waits_until_the_order_is_found() -> None:
     assert cancelled_ids(b.push(order, 0)) == [order.client_id]
 
 
-def test_an_order_is_proved_absent_only_after_the_bound_and_all_reads() -> None:
+def test_an_order_is_proved_absent_only_after_the_time_limit_and_all_reads() -> None:
     b, order = unknown(latest_accept_s=10)
     e = Exchange(b)
     e.serve(9.99)
@@ -196,7 +196,7 @@ def test_a_manual_trade_is_explained_by_reading_its_order() -> None:
     e.trades = [b.execution(order, 500, price=1_000)]
     e.trades = [type(e.trades[0])(**{**_fields(e.trades[0]), "order_id": "F1"})]
     e.serve(60)
-    assert order.state is OrderState.UNKNOWN  # its order could not be read
+    assert order.state is OrderState.UNKNOWN  # because its order could not be read
     e.orders = [manual]
     e.serve(200)
     assert order.state is OrderState.ABSENT
@@ -225,7 +225,7 @@ def test_a_full_listing_is_continued() -> None:
         report_of(order, 4, order_id=f"F{i}", client_id=5_000 + i, created=order.sent + S + i * 10**6)
         for i in range(2_500)
     ]
-    e.orders = [*others, report_of(order, 0, client_id=None, order_id="it")]  # the oldest
+    e.orders = [*others, report_of(order, 0, client_id=None, order_id="it")]  # the oldest row
     e.serve(4)
     assert order.state is OrderState.UNKNOWN
     pages = [r for r in e.asked if isinstance(r, ListOrders) and r.client_id is None]
@@ -249,10 +249,10 @@ def test_a_market_order_is_found_without_price_and_amount() -> None:
     b.check()
 
 
-# -- the pair in the meantime -------------------------------------------------------------------------------------
+# -- the pair of an unknown order -------------------------------------------------------------------------------------
 
 
-def test_its_pair_accepts_only_reducing_limit_sells() -> None:
+def test_the_pair_of_an_unknown_order_accepts_only_reducing_limit_sells() -> None:
     b, order = unknown()
     assert "unknown outcome" in b.s.buy(BTC, amount=1, price=800).reason
     assert "unknown outcome" in b.s.market_sell(BTC, amount=1).reason
@@ -284,7 +284,7 @@ def test_sells_of_unknown_outcome_count_as_sold_when_strategies_share_the_coins(
     b.rest(more)
     b.execute(more, 500_000)
     b.push(more, 2, 500_000)
-    order = first.sell(BTC, amount=60, price=1_100)  # out of its hundred
+    order = first.sell(BTC, amount=60, price=1_100)  # of its hundred coins
     b.end_turn()
     b.answer(b.create_of(order), Ending.UNKNOWN)
     assert first.sell(BTC, amount=50, price=1_100).is_refused

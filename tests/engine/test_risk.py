@@ -1,4 +1,4 @@
-"""Risk at two levels: the built-in rules, what they count, and loss limits."""
+"""Risk at two levels: the built-in rules, their counts, and loss limits."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_market_buy_counts_as_the_lots_its_spend_buys_at_the_last_price() -> N
     order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
     assert desk.review(make_order("a", BTC_TWD, BUY, spend=1500)) is not None
-    fill(desk, portfolio, order, 500, 8)  # cheaper than expected: more lots than expected
+    fill(desk, portfolio, order, 500, 8)  # the price was lower than expected, so there are more lots than expected
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
     desk.order_closed(order)
 
@@ -203,7 +203,7 @@ def test_open_orders_are_counted_at_their_level() -> None:
     assert desk.view("a").orders.open_orders(BTC_TWD) == desk.view("a").orders.open_orders() == 1
 
 
-def test_orders_above_the_rate_are_refused_until_the_second_is_over() -> None:
+def test_orders_above_the_rate_are_refused_until_a_second_has_passed() -> None:
     desk, portfolio = desk_of(rules(max_orders_per_second=2))
 
     def order(at: int) -> Order:
@@ -213,14 +213,14 @@ def test_orders_above_the_rate_are_refused_until_the_second_is_over() -> None:
     second = send(desk, portfolio, order(6))
     assert desk.review(order(NS_PER_S + 4)) == "2 orders in the last second, max_orders_per_second is 2"
     desk.order_closed(second)
-    desk.order_opened(second)  # put back after a replacement failed: it counts once
+    desk.order_opened(second)  # it was put back after a replacement failed, and counts only once
     assert desk.review(order(NS_PER_S + 5)) is None
 
 
 # -- collar -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_collar_refuses_only_harmful_prices() -> None:
+def test_the_collar_refuses_prices_only_on_the_harmful_side() -> None:
     desk, _ = desk_of(rules(price_collar_pct="2.5"))
     assert desk.review(make_order("a", BTC_TWD, BUY, price=1025, amount=1)) is None
     refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1026, amount=1))

@@ -1,4 +1,4 @@
-"""Which requests leave first, which are batched, and which never leave."""
+"""The router's order of requests: which leave first, which are batched, and which never leave."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sent_ids(requests: list[Request]) -> list[list[int]]:
 
 
 def fill_up(router: Router, requests: int) -> None:
-    """Use up the create window, for an hour as far as these tests are concerned."""
+    """Use up the create window, for longer than these tests run."""
     for number in range(requests):
         assert router.create(order(10_000 + number, "earlier", reduces=True), START) is None
     assert len(router.due(START).requests) == requests
@@ -120,7 +120,7 @@ def test_a_repeated_cancel_is_sent_again_only_after_its_answer() -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1, 5])
-def test_a_cancel_for_an_order_that_ended_meanwhile_takes_no_slot(others: int) -> None:
+def test_a_cancel_for_an_order_that_has_ended_takes_no_slot(others: int) -> None:
     router = a_router(batching=True)
     placed = resting(1)
     router.cancel(placed, START)
@@ -180,7 +180,7 @@ def test_an_expired_item_is_handed_back_exactly_at_its_deadline() -> None:
     assert router.statistics().dropped == 2
 
 
-def test_an_order_that_expired_while_waiting_is_not_sent_even_alone() -> None:
+def test_an_order_that_expired_while_waiting_is_not_sent_even_if_nothing_else_waits() -> None:
     router = a_router()
     late = order(1, expires=START)
     router.create(late, START)
@@ -266,7 +266,7 @@ def test_without_batching_every_order_is_sent_alone() -> None:
     assert {request.endpoint for request in router.due(START).requests} == {"cancel_order", "create_order"}
 
 
-def test_several_cancels_of_a_strategy_share_one_put() -> None:
+def test_several_cancels_of_one_strategy_share_one_put_request() -> None:
     router = a_router(batching=True)
     for client_id in range(1, 9):
         router.cancel(resting(client_id, "a" if client_id < 6 else "b"), START)
@@ -284,7 +284,7 @@ def test_a_single_cancel_never_waits_for_a_batch() -> None:
     assert [request.endpoint for request in router.due(START).requests] == ["cancel_order"]
 
 
-def test_cancels_without_a_slot_use_the_put_whatever_their_number() -> None:
+def test_cancels_without_a_slot_use_the_put_request_regardless_of_their_number() -> None:
     router = a_router(batching=True, cancel_order=(1, 60))
     router.cancel(resting(1), START)
     router.cancel(resting(2), START)
@@ -298,7 +298,7 @@ def test_cancels_without_any_slot_wait_for_whichever_frees_first() -> None:
     single, batch = router.due(START).requests
     router.cancel(resting(3), START)
     assert router.due(START).requests == []
-    assert router.next_due() is None  # nothing has been answered yet
+    assert router.next_due() is None  # no request has been answered yet
     router.answered(single.id, START + NS_PER_MS, Ending.OK)
     router.answered(batch.id, START + NS_PER_MS, Ending.OK)
     at = router.next_due()

@@ -1,4 +1,4 @@
-"""A router that shares counters decides from its last lease change and the slots it took, without a clock."""
+"""A router that shares counters decides from the last lease change and the slots that it took, without a clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Shared:
         self.router.slots_changed(SlotsChanged(self._number, leased, until, cancels_until))
 
     def create(self, count: int, now: int) -> list[int]:
-        """The ids of the requests that leave at once."""
+        """Return the ids of the requests that leave at once."""
         for n in range(count):
             self.router.create(order(1000 * self._number + n + 1, "a"), now)
         return self.due(now)
@@ -44,7 +44,7 @@ def test_leased_requests_leave_and_slots_are_requested_for_the_rest() -> None:
     assert len(shared.create(5, S)) == 2
     assert shared.router.next_due() is None
     assert shared.news == [("create_order", SlotNews.TAKEN)] * 2 + [("create_order", SlotNews.WANTED)]
-    shared.lease(create_order=5)  # in total since the start, so three more
+    shared.lease(create_order=5)  # five in total since the start, so three more
     assert len(shared.due(S)) == 3
 
 
@@ -52,7 +52,7 @@ def test_a_change_made_before_slots_were_taken_does_not_return_them() -> None:
     shared = Shared()
     shared.lease(create_order=3)
     assert len(shared.create(2, S)) == 2
-    shared.lease(create_order=1)  # in flight while the second left
+    shared.lease(create_order=1)  # the first was in flight while the second left
     assert shared.create(1, S) == []
     shared.lease(create_order=3)
     assert len(shared.due(S)) == 1

@@ -86,7 +86,7 @@ def test_a_greedy_strategy_slows_neither_light_ones_nor_any_cancel(batching: boo
     w.run()
     assert exceeded(w.arrivals, limits) == []
     assert w.router.waiting == 0
-    assert w.expired == []  # nobody's LIMIT order is dropped
+    assert w.expired == []  # no LIMIT order is dropped
     assert set(w.granted) == set(asked)
     assert len(asked) > 12_000
     use = {row.endpoint: row for row in w.router.statistics().endpoints}

@@ -11,7 +11,7 @@ from botkit.model.requests import Ending
 from tests.router_world import START, make_balances, most_in_sliding_window, order, resting, table
 
 LATEST_NS = 3 * NS_PER_S
-HOLD_1S = NS_PER_S + 100_000 + 2 * NS_PER_MS  # one second, 100 ppm of it, 2 ms
+HOLD_1S = NS_PER_S + 100_000 + 2 * NS_PER_MS  # one second, plus 100 ppm, plus 2 ms
 
 
 def a_router(**limits: tuple[int, int]) -> Router:
@@ -36,7 +36,7 @@ def test_requests_that_arrive_late_after_an_abort_still_hold_their_slot() -> Non
     assert most_in_sliding_window(arrivals, NS_PER_S) == 4
 
 
-def test_a_resolved_create_frees_its_slot_one_window_after_the_proof() -> None:
+def test_a_resolved_create_frees_its_slot_one_window_after_it_is_resolved() -> None:
     router = a_router(create_order=(1, 1))
     router.create(order(1), START)
     (first,) = router.due(START).requests
@@ -48,7 +48,7 @@ def test_a_resolved_create_frees_its_slot_one_window_after_the_proof() -> None:
     assert router.next_due() == START + 6 * NS_PER_S + HOLD_1S
 
 
-def test_one_proof_frees_a_whole_batch_of_unknown_outcome() -> None:
+def test_resolving_one_order_frees_a_whole_batch_of_unknown_outcome() -> None:
     router = Router(table(create_order=(1, 60), create_batch=(1, 1)), latest_accept_ns=LATEST_NS)
     for client_id in range(1, 12):
         router.create(order(client_id), START)
@@ -116,7 +116,7 @@ def test_several_429s_at_one_moment_are_one_event() -> None:
     assert {row.refused for row in router.usage(START) if row.pool == "create_order"} == {3}
 
 
-def test_the_pause_grows_with_repeated_429s_and_resets_after_a_calm_window() -> None:
+def test_the_pause_grows_with_repeated_429s_and_resets_after_a_window_without_one() -> None:
     router = a_router(create_order=(100, 60))
     now, pauses = START, []
     for client_id in range(1, 9):
@@ -158,12 +158,13 @@ def test_exits_and_cancels_keep_a_share_during_a_429_pause() -> None:
     assert router.next_due() == until
 
 
-def test_a_restart_counts_only_what_the_journal_shows() -> None:
+def test_a_restart_counts_only_the_requests_in_the_journal() -> None:
     router = a_router(create_order=(2, 60), cancel_order=(1, 60))
     now = START + 100 * NS_PER_S
     router.cool_down(
         [
-            SentBefore(endpoint="create_order", sent=START, answered=START + NS_PER_S),  # free again long ago
+            # this slot became free long ago
+            SentBefore(endpoint="create_order", sent=START, answered=START + NS_PER_S),
             SentBefore(endpoint="create_order", sent=START, answered=now - 10 * NS_PER_S),
             SentBefore(endpoint="create_order", sent=now - NS_PER_S, client_ids=(41,)),  # no answer was journaled
         ],

@@ -1,4 +1,4 @@
-"""Schedules: strictly after, aligned, right through both clock changes, and errors that name the fix."""
+"""Schedules: strictly ascending, aligned, correct through both clock changes, with errors that name the fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.engine.strategy.schedule import COUNT_MOST, CronSchedule, EverySched
 from botkit.model.clock import NS_PER_DAY, NS_PER_S, format_time, from_datetime, parse_time
 
 TAIPEI = ZoneInfo("Asia/Taipei")
-BERLIN = ZoneInfo("Europe/Berlin")  # 2025: clocks forward on 30 March at 02:00, back on 26 October at 03:00
+BERLIN = ZoneInfo("Europe/Berlin")  # in 2025, clocks go forward on 30 March at 02:00 and back on 26 October at 03:00
 START = from_datetime(datetime(2025, 1, 1, tzinfo=UTC))
 TIMES = st.integers(START, START + 400 * NS_PER_DAY)
 
@@ -36,7 +36,7 @@ def test_every_is_aligned_to_the_epoch() -> None:
     assert EverySchedule(0.1).period_ns == 100_000_000
 
 
-def test_every_counts_the_end_but_not_the_beginning() -> None:
+def test_count_between_includes_the_end_but_not_the_beginning() -> None:
     schedule = EverySchedule(10)
     assert schedule.count_between(0, 30 * NS_PER_S) == 3
     assert schedule.count_between(10 * NS_PER_S, 10 * NS_PER_S) == 0
@@ -51,7 +51,7 @@ def test_cron_fires_in_its_zone() -> None:
     assert CronSchedule("0 9 * * *").next_after(START) == START + 9 * 3600 * NS_PER_S
 
 
-def test_cron_is_strictly_after() -> None:
+def test_cron_fires_strictly_after_the_given_time() -> None:
     schedule = CronSchedule("30 * * * *", TAIPEI)
     ring = schedule.next_after(START)
     assert schedule.next_after(ring) == ring + 3600 * NS_PER_S
@@ -68,7 +68,7 @@ def test_a_time_skipped_in_spring_fires_at_the_change() -> None:
 def test_a_time_repeated_in_autumn_fires_once() -> None:
     wanted = ["2025-10-26T02:30+02:00", "2025-10-27T02:30+01:00"]
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-25T02:30+02:00", 2, BERLIN) == wanted
-    # asked within the second pass of that hour: the firing is over and must not be given in the past
+    # asked within the second pass of that hour, when the firing is over and must not be returned again
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-26T02:15+01:00", 1, BERLIN) == wanted[1:]
 
 
@@ -84,12 +84,12 @@ EXPRESSIONS = ["0 9 * * 1", "30 2 * * *", "15,30 2-3 * * *", "*/7 * * * *", "0 0
 
 @given(st.sampled_from(EXPRESSIONS), st.sampled_from([BERLIN, TAIPEI, UTC, ZoneInfo("Australia/Lord_Howe")]), TIMES)
 @settings(deadline=None, max_examples=80)
-def test_no_moment_in_between_gives_another_firing(expression: str, zone: tzinfo, time: int) -> None:
+def test_every_moment_between_two_firings_gives_the_same_next_firing(expression: str, zone: tzinfo, time: int) -> None:
     first = CronSchedule(expression, zone).next_after(time)
     assert first > time
     for between in (time + (first - time) // 3, (time + first) // 2, first - 1):
         assert CronSchedule(expression, zone).next_after(between) == first
-    # continuing from a firing, with or without the kept iterator, gives the same
+    # continuing from a firing gives the same result with or without the kept iterator
     schedule = CronSchedule(expression, zone)
     schedule.next_after(time)
     assert schedule.next_after(first) == CronSchedule(expression, zone).next_after(first) > first

@@ -1,4 +1,4 @@
-"""The series a strategy reads: its contents, attached indicators, crossings, and what is drawn."""
+"""The series that a strategy reads: contents, attached indicators, crossings, and plots."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def series(count: int, keep: int | None = None) -> BarSeries:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 255, 256, 257, 5000])
-def test_a_series_holds_what_was_appended(count: int) -> None:
+def test_a_series_contains_the_appended_bars(count: int) -> None:
     got = series(count)
     assert len(got) == count
     for name in ("open", "high", "low", "close"):
@@ -95,7 +95,7 @@ def test_a_series_lists_its_last_bars_however_it_is_filled_and_read(moves: list[
     assert got[-3:] == visible[-3:]
 
 
-def test_items_are_bars() -> None:
+def test_series_items_are_bars() -> None:
     got = series(5)
     assert got[-1] == got[4] == bar(4, 4.0, 0, empty=True)
     assert got[0].time == T0
@@ -134,7 +134,7 @@ def test_keep_must_be_a_whole_number_of_bars(keep: Any) -> None:
         BarSeries(PAIR, "1m", keep=keep)
 
 
-def test_bars_out_of_order_are_a_bug_in_the_engine() -> None:
+def test_bars_out_of_order_fail_an_assertion_because_they_are_a_bug_in_the_engine() -> None:
     for later in ([1, 1], [2, 1], [1, 2, 2]):
         got = series(1)
         for minute in later:
@@ -258,7 +258,7 @@ def test_an_indicator_sees_every_bar_even_if_nobody_reads_it() -> None:
     assert mean.value == by_hand.value
 
 
-# -- the beginning ----------------------------------------------------------------------------------------------------
+# -- the start ----------------------------------------------------------------------------------------------------
 
 
 def test_a_series_requests_the_history_its_indicators_need() -> None:
@@ -326,7 +326,7 @@ def test_a_short_history_delays_nothing() -> None:
     assert mean.value == 2.0
 
 
-# -- a series keeps ---------------------------------------------------------------------------------------------------
+# -- the kept bars ---------------------------------------------------------------------------------------------------
 
 
 def test_a_series_keeps_ten_thousand_bars_or_as_many_as_its_indicators_need() -> None:
@@ -448,7 +448,7 @@ def test_a_failing_indicator_raises_only_where_it_is_read(reads: bool) -> None:
     got = BarSeries(PAIR, "1m")
     before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
     for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
-        got.append(row)  # the engine's call: a failing strategy indicator must not affect it
+        got.append(row)  # the engine's own call, which a failing indicator of a strategy must not affect
         if reads and row.close < 13:
             assert broken.value == row.close
         elif reads:
@@ -485,7 +485,7 @@ def test_misuse_of_attach_is_refused_with_a_fix() -> None:
     got.attach(one)
     for series, name in ((got, "other"), (BarSeries(PAIR, "5m"), None)):
         with pytest.raises(
-            ValueError, match=r"this SMA\(2\) is attached already; attach a new one as '(other|SMA\(2\))'"
+            ValueError, match=r"this SMA\(2\) is already attached; attach a new one as '(other|SMA\(2\))'"
         ):
             series.attach(one, name)
     assert got.attach(one).value is None  # repeating it changes nothing
@@ -499,7 +499,7 @@ def test_an_indicators_input_appears_in_its_label_and_chooses_its_pane() -> None
     ]  # fmt: skip
 
 
-# -- what is drawn ----------------------------------------------------------------------------------------------------
+# -- plots ----------------------------------------------------------------------------------------------------
 
 
 def test_attached_indicators_values_are_collected_on_request() -> None:
@@ -515,7 +515,7 @@ def test_attached_indicators_values_are_collected_on_request() -> None:
     lines = {f"{line.name} {line.field}".strip(): line for line in store.lines()}
     assert list(lines) == ["SMA(2) 1m", "bands lower", "bands middle", "bands upper", "SMA(2) 1h"]
     assert lines["SMA(2) 1m"].values == [1.5, 2.5]
-    # a point is at the end of its bar: a chart of finer candles must not show it before it was known
+    # a point is drawn at the end of its bar, because a chart of finer candles must not show it before it was known
     assert lines["SMA(2) 1m"].times == [T0 + 2 * M - 1, T0 + 3 * M - 1]
     assert lines["SMA(2) 1h"].times == [T0 + 120 * M - 1]
     assert {(line.pair, line.strategy, line.pane) for line in lines.values()} == {("btc_twd", "s", "price")}

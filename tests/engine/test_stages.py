@@ -1,4 +1,4 @@
-"""The stages of a run: restore, begin, history, stop; what waits for what, and what is refused too early."""
+"""The stages of a run: restore, begin, history and stop, with events that must wait and calls that come too early."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.engine_world import BTC, ETH, MINUTE, PAIRS, RICH, T0, Bot, Listener,
 
 
 def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
-    """Finished bars from before the start, closing at 900 and one higher each."""
+    """Create finished bars from before the start, the first closing at 900 and each one higher than the previous."""
     return tuple(
         Bar(pair, T0 - (count - i) * MINUTE, 900.0 + i, 900.0 + i, 900.0 + i, 900.0 + i, 1.0, "1m")
         for i in range(count)
@@ -28,14 +28,14 @@ def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
 
 
 def turn(b: Bot, given: Any) -> Outcome:
-    """A single turn, without the history that `Bot` provides."""
+    """Run a single turn, without the history that `Bot` provides."""
     out = Outcome()
     b.engine.turn(given, b.now, out)
     return out
 
 
 def started(*strategies: Listener, **more: Any) -> tuple[Bot, Outcome]:
-    """A bot that has begun and waits for its history."""
+    """Return a bot that has begun and waits for its history."""
     b = Bot(*strategies, start=False, **more)
     turn(b, Restore(balances=b.balances))
     return b, turn(b, Begin())
@@ -55,7 +55,7 @@ def test_begin_names_the_required_streams_and_history() -> None:
         StreamWanted(BTC, "bars", resolution="5m"),
         StreamWanted(ETH, "bars", resolution="1m"),
     ]
-    # at least one bar: the builder must know what the next bar follows
+    # at least one bar, because the builder must know which bar the next one follows
     assert out.history == [HistoryWanted(BTC, "5m", 7), HistoryWanted(ETH, "1m", 1)]
 
 
@@ -83,14 +83,14 @@ def test_an_order_in_on_start_is_refused_with_a_pointer_to_on_ready() -> None:
 
     b = Bot(Listener(start=start, ready=lambda s: placed.append(s.buy(BTC, amount=1, price=900))))
     *early, ready = placed
-    told = "orders can be placed from on_ready on; move this out of on_start"
+    told = "orders can be placed from on_ready on; move this call out of on_start"
     assert [order.reason for order in early] == [told] * 3
     assert ready.state is OrderState.SENDING
     assert len(b.all(CreateOrder)) == 1
 
 
 def rested(client_id: int = 1) -> Order:
-    """An earlier run's order, resting at the exchange."""
+    """Return an earlier run's order, resting at the exchange."""
     order = Order(
         OrderSpec(
             client_id=client_id,
@@ -122,7 +122,7 @@ def test_events_between_begin_and_history_are_delivered_after_on_ready() -> None
     turn(b, Begin())
     b.execute(rested(), 10_000)
     b.push(rested(), 1, executed=10_000)
-    assert b.s.position(BTC).amount == 101.0, "money counts at once"
+    assert b.s.position(BTC).amount == 101.0, "money is booked at once"
     assert heard == []
     turn(b, History())
     assert heard == ["ready", "fill"]
@@ -177,11 +177,11 @@ def test_no_market_callback_runs_before_on_ready() -> None:
     turn(b, History())
     b.trade(100_000)
     assert [kind for kind, _ in b.s.heard] == ["trade"]
-    assert b.s.book(BTC).best_bid == 99_900.0  # known although no callback ran
+    assert b.s.book(BTC).best_bid == 99_900.0  # the book is known although no callback ran
 
 
 def reading(now_s: float) -> Bot:
-    """A bot that begins within a minute and has requested the earlier bars."""
+    """Return a bot that begins within a minute and has requested the earlier bars."""
     b = Bot(
         Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
         start=False,
@@ -194,7 +194,7 @@ def reading(now_s: float) -> Bot:
 
 
 def give(b: Bot, *rows: Candle) -> list[GetCandles]:
-    """Answer the requests that are not answered yet; ETH has no candles."""
+    """Answer the pending requests. ETH has no candles."""
     asked = [request for request in b.all(GetCandles) if request.id not in b.s.state.setdefault("answered", [])]
     for request in asked:
         b.s.state["answered"].append(request.id)
@@ -220,7 +220,7 @@ def test_the_unfinished_bar_at_a_live_start_is_completed_from_the_exchanges_cand
     assert len(b.s.series[0]) == 3
 
 
-def test_a_bar_that_closes_while_history_is_read_is_fetched_again_in_full() -> None:
+def test_a_bar_that_closes_while_the_history_is_read_is_read_again() -> None:
     b = reading(58)
     b.tell(Trade(BTC, b.now, 905.0, 2.0))
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
@@ -251,7 +251,7 @@ def test_a_series_added_during_a_run_is_warmed_up_by_a_later_history() -> None:
 def test_subscribing_later_to_data_that_the_run_does_not_read_is_an_error() -> None:
     b, _ = started(Listener(start=lambda s: s.subscribe_trades(BTC)))
     turn(b, History(kinds=frozenset({("btc_twd", "trades")})))
-    b.s.subscribe_bars(BTC, "1m")  # built from the trades that are read
+    b.s.subscribe_bars(BTC, "1m")  # these bars can be built from the trades that are read
     told = (
         r"this run reads no books of btc_twd, since no strategy subscribed to them in on_start; it reads btc_twd trades"
     )
@@ -311,7 +311,7 @@ def test_a_day_begins_even_without_loss_limits() -> None:
     assert b.engine.wake_at() == T0 + 3 * NS_PER_DAY
 
 
-def test_after_the_stop_no_orders_are_accepted_and_kept_ones_stay() -> None:
+def test_after_the_stop_new_orders_are_refused_and_kept_orders_stay() -> None:
     b = Bot(Listener(), Listener())
     b.trade(1_000)
     resting = []

@@ -1,4 +1,4 @@
-"""The smaller calls that a strategy makes."""
+"""The smaller methods of the strategy interface."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_state_belongs_to_the_strategy() -> None:
     assert b.engine.view.kept("s0")["state"] == {"n": 1}
 
 
-def test_time_is_the_events_and_local_in_the_zone() -> None:
+def test_now_is_the_events_time_and_local_time_is_in_the_zone() -> None:
     b = Bot(Listener(), zone=ZoneInfo("Asia/Taipei"))
     b.now += 5 * S
     b.trade(1_000)
@@ -81,7 +81,7 @@ def test_open_orders_lists_own_orders_by_pair_oldest_first() -> None:
     assert b.strategies[1].open_orders() == []
 
 
-def test_client_ids_count_up_and_never_reach_the_exchanges_own_id() -> None:
+def test_client_ids_ascend_and_never_reach_the_exchanges_own_id() -> None:
     b = Bot(Listener(), first_client_id=2_147_483_645)
     assert [b.s.buy(BTC, amount=1, price=900).client_id for _ in range(3)] == [2_147_483_645, 2_147_483_646, 1]
     assert b.engine.view.next_client_id == 2

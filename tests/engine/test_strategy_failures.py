@@ -1,4 +1,4 @@
-"""A failing strategy is stopped, and no other."""
+"""A failing strategy is stopped, and the others continue."""
 
 from __future__ import annotations
 
@@ -148,14 +148,15 @@ def test_orders_placed_before_a_strategy_raised_are_withdrawn() -> None:
         s.protect(BTC, stop_loss_pct=1)
         boom()
 
-    b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})  # no coins for its exits to sell
+    # there are no coins that its exits could sell
+    b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})
     assert not b.trade(1_000)
     assert not b.engine.view.open_orders()
     assert not b.trade(500)
     assert b.s.balance("twd").locked == 0
 
 
-def test_both_series_of_a_stopped_strategy_fall_silent() -> None:
+def test_a_stopped_strategy_gets_no_more_bars_from_its_series() -> None:
     calls: list[int] = []
 
     def bar(s: Any, _: Any) -> None:
@@ -182,7 +183,7 @@ def endless_withdrawals(s: Any, _: Any) -> None:
 
 
 @pytest.mark.parametrize("deed", [endless_orders, endless_withdrawals])
-def test_endless_orders_in_a_callback_end_it_and_stop_the_strategy(deed: Any) -> None:
+def test_a_callback_that_places_orders_endlessly_is_aborted_and_its_strategy_stopped(deed: Any) -> None:
     b = Bot(Listener(start=start, trade=deed), Listener(start=start))
     b.trade(1_000)
     (failure,) = b.failures
@@ -197,7 +198,7 @@ def test_endless_orders_in_a_callback_end_it_and_stop_the_strategy(deed: Any) ->
 
 def test_callbacks_that_trigger_each_other_endlessly_stop_only_their_strategy() -> None:
     def again(s: Any, timer: Any) -> None:
-        # a timer that missed its firings fires at once and sets the next one, which does too
+        # a timer that missed its firings fires at once and sets the next one, which does the same
         s.set_timer(f"timer {len(s.of('timer'))}", every_s=60, missed="once")
 
     missed = {f"timer {i}": T0 - MINUTE for i in range(30_000)}

@@ -1,4 +1,4 @@
-"""`order_target` and `rebalance`: a strategy states what to hold, and sales pay for purchases."""
+"""`order_target` and `rebalance`: a strategy states its target holdings, and sales pay for purchases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def bot(funds: dict[str, int] = FUNDS) -> Bot:
 
 
 def fill_whole(b: Bot, order: Order, price: int) -> None:
-    """The exchange executes a market order at a price."""
+    """Let the exchange execute a whole market order at a price."""
     b.accept(order)
     lots = order.spec.amount_lots or int(order.spec.spend_units * 10_000 // (price * UNIT))
     b.execute(order, lots, price)
@@ -57,7 +57,7 @@ def test_a_target_already_reached_sends_nothing() -> None:
     assert not b.engine.view.orders()
 
 
-def test_a_purchase_waits_for_a_sales_proceeds_and_spends_what_is_available() -> None:
+def test_a_purchase_waits_for_a_sales_proceeds_and_spends_the_available_money() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -74,14 +74,14 @@ def test_a_purchase_waits_for_a_sales_proceeds_and_spends_what_is_available() ->
     assert b.s.position(ETH).amount == pytest.approx(199)
 
 
-def test_a_purchase_that_no_sale_funds_spends_what_is_available() -> None:
+def test_a_purchase_that_no_sale_funds_spends_the_available_money() -> None:
     b = bot()
     order = b.s.order_target(ETH, 500)
     assert order is not None
     assert order.spec.spend_units == 10_000 * UNIT
 
 
-def test_a_refused_sale_lets_the_purchase_continue_with_what_is_available() -> None:
+def test_a_refused_sale_lets_the_purchase_continue_with_the_available_money() -> None:
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
@@ -127,7 +127,7 @@ def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
     assert not new_orders(b, known)
 
 
-def test_rebalance_without_a_price_reports_it_and_does_nothing() -> None:
+def test_rebalance_reports_a_missing_price_and_does_nothing() -> None:
     b = Bot(Listener(BTC, ETH, start=start), balances=FUNDS, capital=[dict(FUNDS)])
     b.trade(1_000)
     b.s.rebalance({BTC: 0.5, ETH: 0.5})
@@ -149,7 +149,7 @@ def test_impossible_weights_are_refused(weights: dict[Any, float], sentence: str
 
 
 def test_a_short_target_is_refused() -> None:
-    with pytest.raises(ValueError, match="a target is 0 or more, since spot cannot be short"):
+    with pytest.raises(ValueError, match="a target must be at least 0, because spot positions cannot be short"):
         bot().s.order_target(BTC, -1)
 
 

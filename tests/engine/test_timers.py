@@ -1,4 +1,4 @@
-"""Strategies' timers: when they fire, what was missed, and their place among a moment's events."""
+"""Strategies' timers: firing times, missed firings, and their place among the events of a moment."""
 
 from __future__ import annotations
 

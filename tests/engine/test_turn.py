@@ -1,4 +1,4 @@
-"""One turn: the order of a moment's events, who receives them, and what leaves."""
+"""One turn: the order of events at one moment, their receivers, and the requests that leave."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_warm_up_fills_the_series_without_callbacks() -> None:
     b = Bot(Listener(start=listens("1m", warm_up=3)), history=history)
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0]
     assert not b.s.of("bar")
-    b.to(60)  # nothing traded since: a flat bar follows the last one of the history
+    b.to(60)  # nothing has traded since, so a flat bar follows the last bar of the history
     assert [(bar.close, bar.empty) for bar in b.s.of("bar")] == [(902.0, True)]
 
 
@@ -202,7 +202,7 @@ def test_a_deposit_is_unassigned() -> None:
     assert not b.s.buy(BTC, amount=1, price=900).is_refused
 
 
-# -- what a turn causes -----------------------------------------------------------------------------------------------
+# -- effects of a turn -----------------------------------------------------------------------------------------------
 
 
 def test_an_order_placed_in_a_callback_leaves_in_the_same_turn() -> None:
@@ -338,7 +338,7 @@ def test_the_trading_day_changes_on_time() -> None:
     assert b.engine.view.halted is None
 
 
-# -- the end of a run of callbacks ------------------------------------------------------------------------------------
+# -- nested effects ------------------------------------------------------------------------------------
 
 
 def test_an_order_placed_when_another_ends_is_handled() -> None:

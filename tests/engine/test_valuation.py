@@ -1,4 +1,4 @@
-"""Converting between currencies through the last prices of the pairs."""
+"""Conversion between currencies at the last prices of the pairs."""
 
 from __future__ import annotations
 

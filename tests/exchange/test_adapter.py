@@ -128,7 +128,7 @@ async def test_an_echo_without_client_id_or_price_is_accepted() -> None:
     "wrong",
     [{"clientId": 6}, {"amount": "0.2"}, {"action": "SELL"}, {"price": "2752001"}, {"amount": "NaN"}, {"orderId": ""}],
 )
-async def test_200_with_another_orders_echo_is_unknown(wrong: dict[str, Any]) -> None:
+async def test_a_200_that_echoes_another_order_has_an_unknown_outcome(wrong: dict[str, Any]) -> None:
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(ECHO | wrong)})
     assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
 
@@ -148,7 +148,7 @@ async def test_200_with_another_orders_echo_is_unknown(wrong: dict[str, Any]) ->
         (201, Ending.OK),
     ],
 )
-async def test_the_outcome_of_a_create_by_status(status: int, outcome: Ending) -> None:
+async def test_each_status_gives_a_create_its_outcome(status: int, outcome: Ending) -> None:
     body = json.dumps(ECHO if status < 300 else {"error": "Invalid price -1."})
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": (status, body)})
     assert answer.outcome is outcome
@@ -158,7 +158,7 @@ async def test_the_outcome_of_a_create_by_status(status: int, outcome: Ending) -
         assert ("this machine's clock" in answer.text) == (status == 409)
 
 
-async def test_no_answer_is_unknown_and_sent_once() -> None:
+async def test_a_create_without_an_answer_is_sent_once_and_has_an_unknown_outcome() -> None:
     async def never(_request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(2)
         return web.Response()
@@ -169,7 +169,7 @@ async def test_no_answer_is_unknown_and_sent_once() -> None:
         assert len(v.requests) == 1
 
 
-async def test_no_connection_is_not_sent() -> None:
+async def test_a_create_without_a_connection_is_not_sent() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -178,7 +178,7 @@ async def test_no_connection_is_not_sent() -> None:
             assert (await a.send(request)).outcome is Ending.NOT_SENT
 
 
-async def test_a_create_too_old_after_its_grant_is_not_sent() -> None:
+async def test_a_create_that_is_too_old_after_its_grant_is_not_sent() -> None:
     clock = HandClock(T0 + NS_PER_S)
     async with venue({"POST /v3/orders/btc_twd": json.dumps(ECHO)}) as v, adapter(v, clock=clock) as a:
         assert (await a.send(CREATE)).outcome is Ending.NOT_SENT
@@ -308,7 +308,7 @@ async def test_executions_balances_books_and_candles_are_read() -> None:
     assert isinstance(book, OrderBook)
     assert (len(book.ask_levels), book.time, asked) == (15, T0, {"limit": "20"})
     assert isinstance(candles, tuple)
-    # sorted, without the unfinished candle
+    # the candles are sorted, without the unfinished one
     assert [c.time for c in candles if isinstance(c, Candle)] == [start, start + minute]
 
 
@@ -402,7 +402,7 @@ async def test_all_streams_become_events_without_repeats() -> None:
         ]
     }
     assert [len(by_type[kind]) for kind in (OrderBook, Trade, Ticker, TradeReport)] == [2, 2, 1, 1]
-    # both streams reported the order's end, but it reaches the bot once
+    # both streams reported the order's end, but it reaches the bot only once
     states = [e.state for e in by_type[OrderReport]]  # type: ignore[union-attr]
     assert states.count(OrderState.CANCELLED) == 1
     assert states.count(OrderState.OPEN) in (1, 2)
@@ -410,7 +410,7 @@ async def test_all_streams_become_events_without_repeats() -> None:
 
 
 async def understood(path: str, stream_id: str, frames: list[str], count: int) -> list[AdapterEvent]:
-    """The events that frames produce after CONNECTED, up to ``count``."""
+    """Return the events that frames produce after CONNECTED, up to ``count``."""
     events: list[AdapterEvent] = []
     async with venue(streams({path: frames})) as v, adapter(v) as a:
         task = asyncio.create_task(a._carry(stream_id, {}, [None], events.append))
@@ -434,7 +434,7 @@ async def test_a_late_balance_frame_changes_only_coins_without_newer_data() -> N
         told(1, TWD="6"),
         told(3, TWD="8"),
     ]
-    frames.append(told(-3600, TWD="9"))  # a stamp an hour back means that the clock was reset
+    frames.append(told(-3600, TWD="9"))  # a timestamp an hour earlier means that the clock was reset
     events = await understood("auth/account-balance", "account_balance", frames, 5)
     seen = [{c: total // 10**8 for c, (total, _) in e.balances.items()} for e in events]  # type: ignore[union-attr]
     assert seen == [{"twd": 5, "btc": 5}, {"twd": 7}, {"btc": 4}, {"twd": 8}, {"twd": 9}]
@@ -459,7 +459,7 @@ async def test_an_unknown_event_is_reported_once(caplog: pytest.LogCaptureFixtur
     balances = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
     await understood("auth/account-balance", "account_balance", [new, new, new, balances], 1)
     assert [r.getMessage() for r in caplog.records if "MARGIN_CALL" in r.getMessage()] == [
-        "account_balance: frames with the unknown event MARGIN_CALL are ignored, everything else continues; "
+        "account_balance: frames with the unknown event MARGIN_CALL are ignored, and everything else continues; "
         "check for a newer botkit"
     ]
 
@@ -521,7 +521,8 @@ async def test_a_gap_between_trade_lists_is_reported_before_the_trades() -> None
     assert events[2].price == 2751900.0
 
 
-# -- making one -------------------------------------------------------------------------------------------------------
+# -- creating an adapter
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_connect_needs_an_account_and_safe_addresses() -> None:
@@ -537,7 +538,7 @@ def test_connect_needs_an_account_and_safe_addresses() -> None:
 
 
 @pytest.mark.parametrize(("patience", "connect_s", "answer_s"), [(None, 1.0, 5.0), (60.0, 60.0, 300.0)])
-async def test_patience_is_a_factor_on_what_the_machine_may_take(
+async def test_patience_multiplies_the_time_that_the_machine_may_take(
     monkeypatch: pytest.MonkeyPatch, patience: float | None, connect_s: float, answer_s: float
 ) -> None:
     asked: list[tuple[float, float]] = []
@@ -553,7 +554,7 @@ async def test_patience_is_a_factor_on_what_the_machine_may_take(
     assert asked == [(connect_s, answer_s)]
 
 
-async def test_order_reports_carry_the_stamp_of_their_frame_but_for_those_of_a_first_one() -> None:
+async def test_order_reports_carry_their_frames_timestamp_except_in_a_first_frame() -> None:
     rows = {"btc_twd": [ROW]}
     later = {"btc_twd": [{**ROW, "status": 1, "remainingAmount": "0.05", "executedAmount": "0.05"}]}
     adapter = connect({"account": {"email": "a@b.c", "key": "k", "secret": "s"}})
@@ -561,5 +562,5 @@ async def test_order_reports_carry_the_stamp_of_their_frame_but_for_those_of_a_f
     for data, stamp, is_first in ((rows, 1_790_300_000_123, True), (later, 1_790_300_001_456, False)):
         decoded = decode_frame(frame("ACTIVE_ORDERS", data=data, timestamp=stamp))
         seen += list(adapter.events("active_orders", Received(0, decoded, is_first), []))
-    # the first frame of a connection repeats what may have happened long before
+    # the first frame of a connection repeats what may have happened long ago
     assert [report.pushed for report in seen] == [0, 1_790_300_001_456 * NS_PER_MS]

@@ -1,4 +1,5 @@
-"""The client against the emulator over real sockets: every endpoint and stream once, checked by its typed result.
+"""Runs the client against the emulator over real sockets. Every endpoint and stream is used once and checked by its
+typed result.
 
 Both share the wire structs; tests/emulator/test_shapes shows that the emulator's bytes match the exchange's.
 """
@@ -82,7 +83,7 @@ async def test_every_endpoint_is_answered_and_understood(venue: Emulator, client
     assert (await client.own_trades("btc_twd"))[0].action == "BUY"
     assert await client.cancel_all() == ()
     with pytest.raises(RateLimited):
-        await client.cancel_all("btc_twd")  # shares the counter
+        await client.cancel_all("btc_twd")  # this one shares the counter
     assert await client.deposits("btc")
     made = await client.withdraw("usdt", WithdrawBody(amount="100", address="T1", protocol="TRX"))
     assert (await client.withdrawals("usdt"))[0].id == made.id
@@ -148,7 +149,7 @@ async def test_a_fault_becomes_the_error_that_says_what_to_do_next(
     arrived = venue.received
     with pytest.raises(expected):
         await client.create_order("btc_twd", "BUY", "MARKET", amount="1000")
-    assert venue.received - arrived <= 1  # never sent twice
+    assert venue.received - arrived <= 1  # it must never be sent twice
     venue.remove_faults()
     venue.add_fault({"kind": "reset", "where": "balance", "count": 1})
     with pytest.raises(TryAgain):

@@ -1,4 +1,4 @@
-"""Recorded frames as columns, and the errors for damaged ones."""
+"""Reads recorded frames as columns, and reports damaged ones."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_files_with_single_trades_are_told_from_files_with_lists(tmp_path: Path)
     (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B, A])], **heard.options())
     assert columns.received.tolist() == [(T0 + 2) * NS_PER_MS]
     assert heard.notes == ["btc_usdt: left out 1 trade in the first list, from before the recording"]
-    # an empty list is still a list: nobody sends a single-trade frame without a trade
+    # an empty list is still a list, because nobody sends a single-trade frame without a trade
     (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 1, [A]), trades(T0 + 2, [A])])
     assert len(columns) == 1
 

@@ -23,10 +23,10 @@ from tests.exchange.venue import HandClock, venue
 pytestmark = pytest.mark.virtual_time
 
 HOUR_MS = 3_600_000
-T0 = 1_790_290_800_000  # start of an hour, ms
+T0 = 1_790_290_800_000  # the start of an hour, in ms
 
 Call = Callable[[BitoProClient], Awaitable[Any]]
-#: endpoint -> (expected path, example reply, call, expected result)
+#: for each endpoint: expected path, example reply, call, expected result
 WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
     "trading_pairs": (
         "/provisioning/trading-pairs",
@@ -64,7 +64,7 @@ WALK: dict[str, tuple[str, str, Call, Callable[[Any], Any], Any]] = {
         "rest_trading_history_1h",
         lambda c: c.candles("btc_twd", "1h", T0 * NS_PER_MS, (T0 + 3 * HOUR_MS) * NS_PER_MS),
         lambda r: [row.close for row in r],
-        ["2750010", "2752100"],  # the third is unfinished at the clock's time
+        ["2750010", "2752100"],  # the third candle is unfinished at the clock's time
     ),
     "otc_price": (
         "/price/otc/btc",
@@ -211,7 +211,7 @@ def test_every_documented_endpoint_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("endpoint_id", sorted(WALK))
-async def test_endpoint(endpoint_id: str) -> None:
+async def test_every_endpoint_sends_its_request_and_reads_its_reply(endpoint_id: str) -> None:
     path, example, call, look, expected = WALK[endpoint_id]
     endpoint = ENDPOINTS[endpoint_id]
     reply = (EXAMPLES / f"{example}.json").read_bytes()
@@ -275,7 +275,7 @@ async def test_a_value_cannot_reach_another_path() -> None:
         with pytest.raises(Refused):
             await client.cancel_order("btc_twd", "../all?x=")
         with pytest.raises(Refused, match="orderId must not be empty"):
-            await client.cancel_order("btc_twd", "")  # would be DELETE-all for the pair
+            await client.cancel_order("btc_twd", "")  # this would be DELETE-all for the pair
     assert [request[0] for request in v.requests] == ["DELETE"]
     assert v.requests[0][1] != "/v3/orders/all"
 
@@ -345,7 +345,7 @@ async def test_a_long_range_of_candles_is_split_stitched_and_filled() -> None:
         rows = [
             {"timestamp": h * HOUR_MS, "open": "1", "high": "2", "low": "1", "close": str(h % 7 + 1), "volume": "1"}
             for h in reversed(hours)
-            if h % 10  # every tenth hour nothing was traded
+            if h % 10  # nothing was traded in every tenth hour
         ]
         return web.json_response({"data": rows})
 

@@ -1,4 +1,4 @@
-"""Streams: keepalive, reconnecting, catching up, and no repeats."""
+"""Tests of streams: keepalive, reconnecting, catching up, and no repeats."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trades(*prices: int) -> str:
 
 
 def sockets(script: Script) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler that upgrades and runs ``script(socket, nth connection)``."""
+    """Return a handler that upgrades and runs ``script(socket, nth connection)``."""
     count = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -230,10 +230,10 @@ async def test_trade_lists_are_not_repeated_across_reconnects_and_gaps_are_seen(
         items = await take(stream, 12)
     lists = [i.item for i in items if isinstance(i.item, NewTrades)]
     assert [([row.price for row in item.new], item.gap) for item in lists] == [
-        ([], False),  # history from before the stream
+        ([], False),  # this is history from before the stream
         (["3"], False),
         ([], False),
-        (["4", "5"], False),  # traded while the stream was down
+        (["4", "5"], False),  # these were traded while the stream was down
         (["7", "8", "9"], True),
     ]
 
@@ -313,7 +313,7 @@ async def test_a_failed_catch_up_is_retried_with_the_connection() -> None:
         "connected",
         "BalanceFrame",
         "lost",
-        "lost",  # connected, but what was missed could not be read
+        "lost",  # connected, but could not read what was missed
         "connected",
         "Snapshot",
         "resynchronised",

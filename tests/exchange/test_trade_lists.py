@@ -14,7 +14,7 @@ def newest_first(text: str) -> list[str]:
 
 def test_only_rows_before_the_overlap_are_new_and_come_oldest_first() -> None:
     aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
-    assert aligner.feed(newest_first("abc")) == Aligned((), gap=False)  # history from before the stream
+    assert aligner.feed(newest_first("abc")) == Aligned((), gap=False)  # this is history from before the stream
     assert aligner.feed(newest_first("bcde")) == Aligned(("d", "e"), gap=False)
     assert aligner.feed(newest_first("bcde")) == Aligned((), gap=False)
 
@@ -51,7 +51,7 @@ def test_a_key_recognises_a_trade_whose_amount_was_rounded_later() -> None:
     assert aligner.feed([(2, 0.5), (1, 0.1)]).new == ((2, 0.5),)
 
 
-def test_overlap_of_a_list_that_shrank() -> None:
+def test_a_list_that_shrank_still_overlaps() -> None:
     assert overlap_at(newest_first("abcdef"), newest_first("efg")) == 1
     assert overlap_at(newest_first("abc"), newest_first("xyz")) is None
 
@@ -72,7 +72,7 @@ def test_distinct_trades_are_each_returned_once_in_order(history: int, batches: 
         trades += range(before, before + count)
         aligned = aligner.feed(trades[::-1][:depth])
         told += aligned.new
-        # when every row is new nothing overlaps, which is reported as a gap
+        # when every row is new, nothing overlaps, which is reported as a gap
         assert aligned.gap == (count >= depth and before > 0)
     assert told == trades[history:]
 

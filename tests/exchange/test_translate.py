@@ -113,7 +113,7 @@ def test_the_datetime_of_frames_is_eight_hours_ahead_and_never_read() -> None:
         ({"clientId": None, "clientID": 7}, 7),
     ],
 )
-def test_client_id_in_either_spelling(changes: dict[str, Any], expected: int | None) -> None:
+def test_a_client_id_is_read_in_either_spelling(changes: dict[str, Any], expected: int | None) -> None:
     assert translate.order_report(order(**changes), BTC).client_id == expected
 
 
@@ -209,11 +209,11 @@ def test_a_scaled_user_trade_fee_is_recognised(changes: dict[str, Any], units: i
 @pytest.mark.parametrize(
     ("said", "meant"), [(True, True), ("true", True), (False, False), ("false", False), (None, False)]
 )
-def test_is_maker_as_bool_and_as_text(said: Any, meant: bool) -> None:
+def test_is_maker_is_read_as_bool_and_as_text(said: Any, meant: bool) -> None:
     assert translate.user_trade_report(user_trade(isMaker=said), USDT).is_maker is meant
 
 
-def test_user_trade_side_and_numeric_order_id() -> None:
+def test_a_user_trades_side_and_numeric_order_id_are_read() -> None:
     report = translate.user_trade_report(user_trade(), USDT)
     assert (report.side, report.order_id, report.price_ticks) == (Side.SELL, "390733918", 31741)
     assert report.time == 1790300002 * NS_PER_S

@@ -1,4 +1,4 @@
-"""One call: sent once, limited in time and size, with errors that say what to do next."""
+"""A call is sent once, limited in time and size, and its errors say what to do next."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.exchange.bitopro import BitoProClient
 from botkit.exchange.bitopro import transport as transport_module
 from botkit.exchange.bitopro.transport import NothingSent, check_url
 from botkit.exchange.bitopro.wire.bodies import CreateBody
-from tests.exchange.venue import HandClock, RawServer, http, raw_server, venue
+from tests.exchange.venue import HandClock, RawScript, RawServer, http, raw_server, venue
 
 pytestmark = pytest.mark.virtual_time
 
@@ -53,7 +53,7 @@ async def test_a_request_is_not_resent_after_a_dropped_keep_alive_connection(
             writer.write(http(b'{"data":[]}'))
             await writer.drain()
             return True
-        return False  # read the second request on the kept connection, then drop it
+        return False  # read the second request on the kept connection, then drop the connection
 
     if switch == "the connector alone":
         made = transport_module.once_only_session
@@ -221,6 +221,44 @@ async def test_clock_skew_is_measured_and_reported_on_409() -> None:
         assert c.clock_skew_ms == 89_500
 
 
+_RIGHT, _WRONG = "Fri, 25 Sep 2026 01:33:20 GMT", "Fri, 25 Sep 2026 00:33:20 GMT"
+
+
+def _dated(*answers: str) -> RawScript:
+    """Answer with these headers, one answer after the other; the last one stays."""
+
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
+    ) -> bool:
+        writer.write(http(b'{"data":null}', headers=answers[min(number, len(answers)) - 1]))
+        await writer.drain()
+        return True
+
+    return script
+
+
+async def test_a_clock_is_wrong_only_if_three_answers_in_a_row_say_so() -> None:
+    right, wrong = f"Date: {_RIGHT}\r\n", f"Date: {_WRONG}\r\n"
+    clock = HandClock(1_790_300_000_500_000_000)
+    async with (
+        raw_server(_dated(right, wrong, wrong, right, wrong)) as server,
+        client(server.rest, clock=clock) as c,
+    ):
+        skews = []
+        for _ in range(7):
+            await c.balances()
+            skews.append(c.clock_skew_ms)
+    assert skews == [0, 0, 0, 0, 0, 0, 3_600_000]
+
+
+async def test_a_page_of_a_proxy_says_nothing_about_the_exchanges_clock() -> None:
+    page = f"Date: {_WRONG}\r\nContent-Type: text/html\r\n"
+    async with raw_server(_dated(page)) as server, client(server.rest, clock=HandClock()) as c:
+        for _ in range(4):
+            await c.balances()
+        assert c.clock_skew_ms is None
+
+
 @pytest.mark.parametrize("date", ["nonsense", "Fri, 99 Sep 2026 99:33:20 GMT", "Fri, 25 Sep 2026 01:33:20"])
 async def test_a_malformed_date_header_does_no_harm(date: str) -> None:
     async def script(
@@ -254,7 +292,7 @@ async def test_secrets_appear_in_no_error_and_no_log(caplog: pytest.LogCaptureFi
                 await call(c)
             error: BaseException | None = caught.value
             texts.append("".join(traceback.format_exception(caught.value)))
-            while error is not None:  # contexts that a printed traceback hides count as well
+            while error is not None:  # contexts that a printed traceback hides must not show it either
                 texts.append(repr(error) + repr(error.args))
                 error = error.__cause__ or error.__context__
     for text in [*texts, caplog.text]:
@@ -269,7 +307,7 @@ async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.Monk
 
 
 async def test_no_urgent_call_waits_for_another() -> None:
-    """All of them reach the exchange, although it answers none until the last has arrived."""
+    """All of them must reach the exchange, although it answers none until the last has arrived."""
     arrived, everybody = 0, asyncio.Event()
 
     async def together(_request: web.Request) -> web.StreamResponse:
@@ -294,7 +332,7 @@ async def test_urgent_calls_do_not_queue_behind_others() -> None:
 
     replies = {"GET /v3/accounts/balance": stuck, "DELETE /v3/orders/btc_twd/1": '{"orderId":"1"}'}
     async with venue(replies) as v, client(v.rest) as c:
-        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool holds
+        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool can hold
         await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
             assert (await c.cancel_order("btc_twd", "1")).order_id == "1"

@@ -1,4 +1,4 @@
-"""Garbage is a typed error: whatever bytes arrive, decoding and translating raise nothing but WireError."""
+"""Garbage gives a typed error. Whatever bytes arrive, decoding and translating raise nothing but WireError."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ junk = st.one_of(
 
 
 def mutated(row: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """The row with one or two fields replaced by junk, or dropped."""
+    """Return the row with one or two fields replaced by junk, or dropped."""
 
     @st.composite
     def draw(draw: st.DrawFn) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Servers for the client's tests: a scripted aiohttp.web exchange, and a raw one that breaks its protocol."""
+"""Servers for the client's tests: a scripted aiohttp.web exchange, and a raw one that breaks the protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Venue:
-    """What a scripted server saw. ``replies`` maps "METHOD /path" to a body, a (status, body), or a handler."""
+    """The requests that a scripted server has received. ``replies`` maps "METHOD /path" to a body, a (status, body), or
+    a handler.
+    """
 
     replies: dict[str, Any] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
@@ -40,7 +42,7 @@ class Venue:
 
 @asynccontextmanager
 async def venue(replies: dict[str, Any] | None = None) -> AsyncIterator[Venue]:
-    """A server on loopback, port 0, that runs for the duration of the block."""
+    """Run a server on loopback, on a free port, until the block ends."""
     state = Venue(dict(replies or {}))
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", state.answer)
@@ -69,7 +71,7 @@ RawScript = Callable[[RawServer, str, asyncio.StreamReader, asyncio.StreamWriter
 
 @asynccontextmanager
 async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
-    """Calls ``script(state, request line, reader, writer, nth request on this connection)`` for each request.
+    """Run ``script(state, request line, reader, writer, nth request on this connection)`` for each request.
 
     The script returns False to drop the connection.
     """
@@ -104,7 +106,7 @@ async def raw_server(script: RawScript) -> AsyncIterator[RawServer]:
 
 
 def http(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    """A complete HTTP/1.1 answer."""
+    """Return a complete HTTP/1.1 answer."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
 
 

@@ -1,7 +1,7 @@
-"""The fenced code blocks in README and guide, and a folder in which they work.
+"""Finds the fenced code blocks in README and guide, and sets up a folder in which they work.
 
-``<!-- file: PATH -->`` before a fence names the file that the block shows; later blocks can use that file.
-``<!-- output -->`` before a fence means that the block above prints its lines.
+``<!-- file: PATH -->`` before a fence names the file that the block shows; later blocks can use that file. ``<!--
+output -->`` before a fence means that the block above prints its lines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "botkit" / "guide"
 DOCUMENTS = [ROOT / "README.md", *sorted(path for path in GUIDE.glob("*.md") if path.stem != "reference")]
 
-#: Switch this on with the strategy API of `series.attach`, `crossed_above`, `plot` and `on_ready`.
+#: True once the strategy API has `series.attach`, `crossed_above`, `plot` and `on_ready`.
 ATTACH_HAS_LANDED = True
 _NEEDS_ATTACH = re.compile(r"\.attach\(|crossed_(above|below)|self\.plot\(|on_ready")
 
@@ -28,7 +28,7 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block. ``line`` is its first line's number; ``mark`` is the comment before it, or empty."""
+    """A fenced block. ``line`` is its first line's number, and ``mark`` is the comment before it, or empty."""
 
     document: str
     line: int
@@ -47,7 +47,7 @@ class Block:
 
 
 def blocks_of(document: Path) -> list[Block]:
-    """All blocks in a document, in order."""
+    """Return all blocks in a document, in order."""
     text = document.read_text(encoding="utf-8")
     return [
         Block(document.name, text.count("\n", 0, found.start("text")) + 1, found["language"], found["text"],
@@ -60,12 +60,12 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 
 
 def before(block: Block) -> list[Block]:
-    """The earlier blocks in the same document."""
+    """Return the earlier blocks in the same document."""
     return [other for other in BLOCKS if other.document == block.document and other.line < block.line]
 
 
 def waits_for_attach(block: Block) -> bool:
-    """Whether a block needs the API that has not landed, or runs a strategy that does."""
+    """Return whether a block needs the API that has not landed, or runs a strategy that does."""
     if ATTACH_HAS_LANDED:
         return False
     names = {Path(other.file).stem for other in before(block) if other.file and _NEEDS_ATTACH.search(other.text)}

@@ -18,7 +18,7 @@ REMEDY = "run: python -m botkit.guide.reference"
 
 
 def public_definitions(name: str) -> set[str]:
-    """Names without an underscore that a module defines at top level."""
+    """Return the names without an underscore that a module defines at top level."""
     tree = ast.parse(inspect.getsource(importlib.import_module(name)))
     names: set[str] = set()
     for node in tree.body:

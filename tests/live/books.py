@@ -12,17 +12,17 @@ from tests.live.world import until
 
 
 def exchange_rows(emulator: Emulator) -> list[Any]:
-    """Every order that the exchange has accepted."""
+    """Return every order that the exchange has accepted."""
     return list(emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email))
 
 
 def open_rows(emulator: Emulator) -> list[Any]:
-    """The orders resting at the exchange."""
+    """Return the orders resting at the exchange."""
     return [row for row in exchange_rows(emulator) if row.state in RESTING_STATES]
 
 
 def differences(bot: Bot, emulator: Emulator) -> list[str]:
-    """What is broken at this moment, in sentences that begin with the kind: lost, doubled, orphaned or money."""
+    """Return what is wrong at this moment, as sentences that begin with its kind: lost, doubled, orphaned or money."""
     rows = exchange_rows(emulator)
     view = bot.view
     known = {row["client_id"]: row for row in bot.journal.order_rows()}
@@ -52,7 +52,7 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
 
 
 async def compared(bot: Bot, timeout_s: float = 20.0) -> None:
-    """Reconcile the bot with the exchange, from now to the end."""
+    """Reconcile the bot with the exchange, and wait for the end."""
     await until(lambda: not bot.view.checks.is_comparing, timeout_s)
     asked = bot.driver.now()
     bot.comparisons.at_once()

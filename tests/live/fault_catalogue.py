@@ -1,7 +1,7 @@
-"""The test and the message for each fault.
+"""Lists the test and the message for each fault.
 
-The faults are those of the catalogue that botkit is built against, section by section. `test_fault_catalogue` holds
-this table against the tests: every test that is named exists, and asserts the words that the user is said to see.
+The faults are those that botkit must withstand, section by section. `test_fault_catalogue` compares this table with the
+tests: every test named here must exist, and must assert the message that the user is said to see.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 
 class Shown(NamedTuple):
-    """The tests that show a fault, and its message.
+    """The tests that cover a fault, and its message.
 
     ``tests`` are names as pytest takes them, from the project's folder and without parameters. ``says`` is what the
-    user reads, with ``...`` for what differs from case to case: each piece stands in the file of one of the tests.
-    Empty: nothing is lost and nothing is to be done, so nothing is said.
+    user reads, with ``...`` for parts that vary. Each piece must occur in the file of one of the tests. It is empty if
+    nothing is lost and there is nothing to do, so that nothing is said.
     """
 
     tests: tuple[str, ...] = ()
@@ -28,19 +28,19 @@ _LISTINGS = _LIVE + "test_faults_listings.py::"
 _STREAMS = _LIVE + "test_faults_streams.py::"
 _KEY = _LIVE + "test_faults_key.py::"
 _TRANSPORT = "tests/exchange/test_transport.py::"
-_CREATE = _ANSWERS + "test_a_create_is_neither_lost_nor_doubled_when"
-_CANCEL = _ANSWERS + "test_a_cancelled_order_ends_and_its_money_is_free_when"
-_UNBELIEVED = _ANSWERS + "test_an_untrustworthy_answer_is_looked_up_when"
+_CREATE = _ANSWERS + "test_a_create_is_neither_lost_nor_doubled"
+_CANCEL = _ANSWERS + "test_a_cancelled_order_ends_and_frees_its_money"
+_UNBELIEVED = _ANSWERS + "test_an_order_with_an_untrustworthy_answer_is_looked_up"
 _FORMS = _LISTINGS + "test_books_are_right_in_every_form_of_the_wire"
 _SWITCHES = _LISTINGS + "test_books_are_right_whatever_the_documentation_leaves_open"
-_FRAMES = _STREAMS + "test_fills_are_booked_once_and_nothing_is_lost_when_frames_are"
+_FRAMES = _STREAMS + "test_fills_are_booked_once_and_nothing_is_lost_whatever_happens_to_frames"
 _ENDED = _STREAMS + "test_events_missed_by_a_closed_connection_are_read"
 _UNKNOWN = (
     "is unknown, and btc_usdt takes no new orders meanwhile"
     "...looked up until it is found or proved absent, and never sent again"
 )
 _KNOWN = "is now known"
-_MISSED = "what it misses is read once it is back"
+_MISSED = "whatever it misses is read once it is back"
 _UNREADABLE = (
     "sent data that cannot be read...it was skipped, and the bot is reconciled with the exchange. "
     "Check whether there is"
@@ -138,14 +138,14 @@ ANSWERS: dict[str, Shown] = {
     "200 with another amount": Shown((_UNBELIEVED,), _UNKNOWN + "...for another order"),
     "unknown status": Shown(
         (
-            _LISTINGS + "test_a_push_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison",
+            _LISTINGS + "test_a_pushed_row_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison",
             _LISTINGS + "test_a_listing_of_an_unknown_kind_is_rejected_and_reported",
         ),
         _UNREADABLE + "...has the unknown type 'LIMIT' or status 9",
     ),
     "unknown type": Shown(
         (
-            _LISTINGS + "test_a_push_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison",
+            _LISTINGS + "test_a_pushed_row_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison",
             _LISTINGS + "test_a_listing_of_an_unknown_kind_is_rejected_and_reported",
             _LISTINGS + "test_someone_elses_order_of_an_unknown_kind_refuses_the_start_and_is_named",
         ),
@@ -159,7 +159,7 @@ ANSWERS: dict[str, Shown] = {
         _KNOWN,
     ),
     "listing filter ignored": Shown(
-        (_LISTINGS + "test_a_listing_that_ignores_its_filter_leads_to_the_right_order_or_to_none",), _KNOWN
+        (_LISTINGS + "test_a_listing_that_ignores_its_filter_finds_the_right_order_or_none",), _KNOWN
     ),
     "paging by non-monotonic ids": Shown((_LISTINGS + "test_pages_with_rows_in_any_order_are_all_read",)),
     "ids as int and as string": Shown((_FORMS,)),
@@ -202,7 +202,7 @@ WEBSOCKET: dict[str, Shown] = {
     ),
     "fill before the REST answer": Shown((_STREAMS + "test_a_fill_that_arrives_before_its_answer_is_booked_once",)),
     "reconnect storm": Shown(
-        (_STREAMS + "test_repeated_disconnects_are_met_with_ever_longer_pauses",), "was lost...is back"
+        (_STREAMS + "test_repeated_disconnects_lead_to_longer_and_longer_pauses",), "was lost...is back"
     ),
     "frozen book on a live socket": Shown(
         (
@@ -213,8 +213,8 @@ WEBSOCKET: dict[str, Shown] = {
     ),
     "frame of 10 MB": Shown((_ENDED,), "was lost: a frame larger than 4 MB was rejected..." + _MISSED),
     "unknown event": Shown(
-        (_STREAMS + "test_an_unknown_event_costs_nothing_and_is_reported_once",),
-        "frames with the unknown event USER_TRADE_V2 are ignored, everything else continues; check for",
+        (_STREAMS + "test_an_unknown_event_loses_nothing_and_is_reported_once",),
+        "frames with the unknown event USER_TRADE_V2 are ignored, and everything else continues; check for",
     ),
 }
 
@@ -228,10 +228,10 @@ _PLUGINS = _LIVE + "test_faults_plugins.py::"
 _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
 _SOURCE = "tests/config/test_source.py::"
-_JUMP = _TIME + "test_an_hours_jump_of_the_wall_clock_moves_neither_timers_nor_stamps_and_is_reported"
+_JUMP = _TIME + "test_a_wall_clock_jump_of_an_hour_moves_neither_timers_nor_timestamps_and_is_reported"
 _JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
 _FAILS = _PLUGINS + "test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line"
-_NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, and cancels go on"
+_NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, but cancels continue"
 _FEES = _DATA + "test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wire"
 _PLAIN_YAML = _SOURCE + "test_anything_but_plain_yaml_is_refused_with_its_line"
 
@@ -240,7 +240,7 @@ TIME: dict[str, Shown] = {
     "wall clock jumps an hour back": Shown((_JUMP,), _JUMPED),
     "wall clock wrong from the start": Shown(
         (_TIME + "test_a_wrong_clock_at_the_start_halts_the_bot_and_gives_the_difference",),
-        "this machine's clock is...ms ahead of the exchange's; set it, start the bot again, then resume",
+        "this machine's clock is...ms ahead of the exchange's; set it, restart the bot, then resume",
     ),
     "machine suspended ten minutes": Shown(
         (
@@ -251,8 +251,8 @@ TIME: dict[str, Shown] = {
     ),
     "seconds and milliseconds mixed": Shown(
         (
-            _TIME + "test_a_stamps_size_decides_between_seconds_and_milliseconds",
-            _TIME + "test_an_impossible_stamp_is_refused",
+            _TIME + "test_a_timestamps_size_decides_between_seconds_and_milliseconds",
+            _TIME + "test_an_impossible_timestamp_is_refused",
         )
     ),
 }
@@ -305,7 +305,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "journal on a full disk": Shown(
         (
-            _DISK + "test_on_a_really_full_disk_the_bot_sends_no_new_orders_and_survives",
+            _DISK + "test_on_a_really_full_disk_the_bot_survives_and_sends_no_new_orders",
             _DISK + "test_on_a_full_disk_no_new_orders_are_sent_cancels_continue_and_the_bot_recovers",
         ),
         _NO_JOURNAL,
@@ -315,10 +315,10 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _DISK + "test_a_journal_that_becomes_read_only_is_reported_and_so_is_its_recovery",
             _DISK + "test_an_unwritable_state_folder_refuses_the_start_with_a_reason",
         ),
-        _NO_JOURNAL + "...can be written again; new orders are sent",
+        _NO_JOURNAL + "...can be written again; new orders are allowed",
     ),
     "journal on a failing disk": Shown(
-        (_DISK + "test_while_no_file_can_be_written_the_bot_sends_no_new_orders_and_survives",),
+        (_DISK + "test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_orders",),
         _NO_JOURNAL + "...the halt could not be written",
     ),
     "journal held by another program": Shown(
@@ -327,7 +327,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "torn journal": Shown(
         (
             _DISK + "test_a_torn_end_of_the_journals_log_loses_no_order",
-            _DISK + "test_a_torn_end_of_the_write_ahead_log_loses_no_order",
+            _DISK + "test_a_torn_write_ahead_log_loses_no_order",
             _LOG + "test_a_torn_write_leaves_exactly_the_acknowledged_records",
             _LOG + "test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing",
         )
@@ -335,7 +335,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "damage in the journal's log": Shown(
         (
             _DISK + "test_lost_commits_halt_the_bot_until_the_user_has_checked",
-            _LOG + "test_a_flipped_bit_anywhere_loses_only_the_last_commit_or_is_reported",
+            _LOG + "test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported",
             _LOG + "test_a_truncated_or_emptied_log_is_reported",
         ),
         "has lost its latest commits (its log journal.sqlite-log-00000001...`botkit resume` lifts it",
@@ -345,7 +345,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "corrupt journal": Shown(
         (_DISK + "test_a_damaged_journal_refuses_the_start_and_names_the_fix",),
-        "is damaged...Move it away to start over...look at your open orders first",
+        "is damaged...To start over, move it away...check your open orders first",
     ),
     "another bot counts the same money": Shown(
         ("tests/live/test_claims.py::test_two_pools_on_one_account_are_refused_before_anything_is_sent",),
@@ -365,18 +365,18 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "journal deleted while running": Shown(
         (_DISK + "test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back",),
-        "was deleted or replaced while the bot runs. Writes to it are lost...is back; new orders are sent",
+        "was deleted or replaced while the bot was running. Writes to it are lost...is back; new orders are allowed",
     ),
     "restored journal": Shown(
         (_DISK + "test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id",),
-        "has lost its latest commits (client ids were used that it does not know of)...1 open orders are not",
+        "has lost its latest commits (it does not know some client ids that were used)...1 open orders are not",
     ),
     "journal without its latest commits": Shown(
         (
             _DISK + "test_without_its_write_ahead_log_a_first_journal_halts_the_bot",
             _DISK + "test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot",
         ),
-        "has lost its latest commits...the exchange has an order of this bot's that it does not know",
+        "has lost its latest commits...the exchange has an order of this bot's that the journal does not know",
     ),
 }
 
@@ -397,10 +397,11 @@ CONFIGURATION: dict[str, Shown] = {
         "unknown key `stratgies`; did you mean `strategies`?",
     ),
     "live keys with an emulator address": Shown(
-        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "use --mode emulator"
+        (_LIVE + "test_modes.py::test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_exchange",),
+        "use --mode emulator",
     ),
     "live mode at an emulator": Shown(
-        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",),
+        (_LIVE + "test_modes.py::test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_exchange",),
         "only reaches this machine",
     ),
 }
@@ -409,7 +410,7 @@ PLUGINS: dict[str, Shown] = {
     "exception": Shown((_FAILS,), "strategy 'r' was stopped: ...KeyError: 'what'...in on_book at"),
     "BaseException": Shown((_FAILS,), "BaseException: as such"),
     "sys.exit": Shown(
-        (_FAILS, _PLUGINS + "test_a_notifier_that_exits_ends_neither_the_bot_nor_itself"), "SystemExit: 3"
+        (_FAILS, _PLUGINS + "test_a_notifier_that_calls_exit_ends_neither_the_bot_nor_itself"), "SystemExit: 3"
     ),
     "endless loop or time.sleep": Shown(
         (_PLUGINS + "test_a_hanging_callback_is_reported_with_its_line_within_two_seconds",),
@@ -448,7 +449,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "crossed book": Shown(
         (
             _DATA + "test_a_crossed_book_is_withheld_and_read_over_rest_instead",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_comes",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
         ),
         "the order book is crossed or shows no prices...cannot be trusted, and reading it over REST did not help",
     ),
@@ -459,13 +460,13 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "negative book": Shown(
         (
             _DATA + "test_a_book_with_a_negative_level_is_rejected",
-            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_comes",
+            _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_arrives",
         ),
         "a level of...the order book is crossed or shows no prices",
     ),
     "10^12 spike": Shown(
         (
-            _DATA + "test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_reported",
+            _DATA + "test_a_single_spike_of_a_trillion_trips_no_loss_limit_and_is_reported",
             _DATA + "test_a_real_price_jump_is_accepted_after_two_confirmations",
             "tests/properties/test_spans.py::test_spans_and_turns_make_the_same_decisions",
         ),
@@ -497,7 +498,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
     "USER_TRADE fee scaled by 10^8": Shown((_FEES,)),
     "the same trade by REST and WS": Shown((_FEES,)),
     "rounding past the balance": Shown(
-        (_DATA + "test_the_whole_balance_can_be_spent_and_not_a_unit_more",), "usdt, 100000 available"
+        (_DATA + "test_the_whole_balance_but_not_a_unit_more_can_be_spent",), "usdt, 100000 available"
     ),
     "rounding under the minimum": Shown(
         (_DATA + "test_an_amount_that_rounds_below_the_minimum_is_refused_before_it_is_sent",), "is below the minimum"

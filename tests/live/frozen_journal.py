@@ -1,8 +1,8 @@
-"""A journal that an older botkit left in a state of many unfinished orders, and the exchange as it was then.
+"""A journal that an older botkit left with many unfinished orders, and the exchange as it was then.
 
 ``fixtures/journal-3a4e07c/`` was written at that commit, by ``python -m tests.live.frozen_journal FOLDER``; it is never
-written again, since what it proves is that a later botkit reads it. ``venue.json`` beside it says what the exchange
-knew when the bot died. `venue_as_left` and `execute` are all that this needs to know of the emulator's insides.
+written again, since it must prove that a later botkit can read it. ``venue.json`` beside it says what the exchange knew
+when the bot died. Only `venue_as_left` and `execute` know the emulator's internals.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from botkit.sim.deed import Deed
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"
-#: when the old bot was started at the emulator
+#: when the old bot started, in the emulator's time
 BEGAN: Nanos = 1_764_400_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 STRATEGY = """
 from botkit import Strategy, Pair, hookimpl, param
@@ -78,7 +78,7 @@ BALANCES = {"usdt": 100_000 * UNIT, "btc": 1 * UNIT, "twd": 5_000_000 * UNIT}
 
 @contextlib.asynccontextmanager
 async def frozen_world(folder: Path, start: Nanos) -> AsyncIterator[World]:
-    """An emulator whose clock begins at ``start``, and the configuration of the bot."""
+    """Return an emulator whose clock begins at ``start``, and the bot's configuration."""
     plugins = folder / "plugins"
     plugins.mkdir()
     (plugins / "keeper.py").write_text(STRATEGY)
@@ -114,7 +114,7 @@ PAIR_OF = {"p": "btc_usdt", "q": "btc_twd"}
 
 
 def execute(emulator: Emulator, client_id: int, lots: int) -> None:
-    """Somebody takes ``lots`` from a resting order at its price."""
+    """Execute ``lots`` of a resting order at its price, as if somebody had taken them."""
     kernel = emulator.venue.kernel
     [order] = [o for o in kernel.account(DEFAULT_ACCOUNT.email).orders.values() if o.new.client_id == client_id]
     deed = Deed(kernel.now)
@@ -124,7 +124,7 @@ def execute(emulator: Emulator, client_id: int, lots: int) -> None:
 
 
 def venue_picture(emulator: Emulator) -> dict[str, Any]:
-    """The exchange's state: open orders with their executed amounts, and the account's balances."""
+    """Return the exchange's state: open orders with their executed amounts, and the account's balances."""
     kernel = emulator.venue.kernel
     account = kernel.account(DEFAULT_ACCOUNT.email)
     orders = [
@@ -178,13 +178,15 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
 
 
 class _Dying:
-    """Sits between a bot and its adapter: once ``is_deaf``, nothing comes back except what ``fate`` says of a
-    create."""
+    """Sits between a bot and its adapter. Once ``is_deaf``, nothing comes back except what ``fate`` says about a
+    create.
+    """
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
         self.is_deaf = False
-        #: what becomes of a create, by its amount in lots: (it reaches the exchange, its outcome is unknown)
+        #: what happens to a create, by its amount in lots: (whether it reaches the exchange, whether its outcome is
+        #: unknown)
         self.fate: dict[int, tuple[bool, bool]] = {}
         self.met: list[int] = []
 
@@ -284,7 +286,7 @@ async def write(folder: Path, out: Path) -> None:
         picture = venue_picture(world.emulator)
     journal = Journal.open(folder / "state" / "journal.sqlite")
     kept = json.loads(journal.meta("strategy:p") or "")
-    kept["best"]["btc_usdt"] = round(price["p"] * 1.25, 2)  # the price has been there
+    kept["best"]["btc_usdt"] = round(price["p"] * 1.25, 2)  # the price has been that high
     journal.put_meta({"strategy:p": json.dumps(kept)})
     journal.close()
     db = sqlite3.connect(folder / "state" / "journal.sqlite")

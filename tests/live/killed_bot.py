@@ -2,9 +2,9 @@
 
     python -m tests.live.killed_bot        one JSON object a line: a `Life`; answered by the process id, then by its end
 
-A fork costs nothing of Python's imports, so that hundreds of bots die a minute. A bot ends itself with SIGKILL when it
-reaches its phase for the count-th time: nothing is flushed, no ``finally`` runs, and what the kernel has of a socket is
-still sent.
+A fork does not repeat Python's imports, so hundreds of bots can die in a minute. A bot ends itself with SIGKILL when it
+reaches its phase for the count-th time: nothing is flushed, no ``finally`` runs, and whatever the kernel holds for a
+socket is still sent.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ TORN = "journal row half written"
 FILLING = "SQLite half filled from the log"
 FILLED = "SQLite filled, its log not yet deleted"
 SIGTERM = "SIGTERM in the middle of a submit"
-#: where a bot kills itself; at the last point it is stopped cleanly, at the worst moment
+#: the phases in which a bot kills itself; in the last one it is stopped cleanly instead, at the worst moment
 INSIDE = (
     *(BEFORE_ROW, TORN, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, FILLING, FILLED),
     SIGTERM,
 )
-#: so small that a log is deleted every few orders
+#: small enough that a log is deleted every few orders
 _SEGMENT_BYTES = 8 * 1024
-#: the longest wait for an answer, while the emulator delays answers by up to this much
+#: the longest delay of the emulator's answers
 ANSWER_DELAY_S = 0.06
 _SEVERAL = 3
 _CREATES = ("create_order", "create_batch")
@@ -57,7 +57,7 @@ _LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.outp
 
 
 class Life(msgspec.Struct, kw_only=True):
-    """One bot: the blow that kills it, its command line, and the file for its output."""
+    """A bot: the blow that kills it, its command line, and the file for its output."""
 
     phase: str
     count: int
@@ -84,9 +84,9 @@ class Blow:
         self._phase = phase
         self._left = count
         self._random = random
-        self._creates = 0  # in flight
-        self._fills = 0  # known
-        self._tears = False  # the next write of the log
+        self._creates = 0  # the request is in flight
+        self._fills = 0  # the order is known
+        self._tears = False  # on the next write of the log
 
     def _reached(self, phase: str, then: Callable[[], None] = die) -> None:
         if phase == self._phase:
@@ -95,11 +95,11 @@ class Blow:
                 then()
 
     def _soon(self) -> None:
-        """A random moment between before the first byte and roughly the answer."""
+        """Return a random moment between before the first byte and roughly the answer."""
         die_within(self._random.uniform(0, ANSWER_DELAY_S))
 
     def arm(self) -> None:
-        """Install the blow."""
+        """Arrange the blow."""
         commit, send, sink = Journal.commit, BitoProAdapter.send, LiveDriver.sink
         blow = self
 
@@ -168,7 +168,7 @@ class Blow:
 
 
 def live(life: Life) -> int:
-    """Run the bot; the exit code if it was not killed."""
+    """Run the bot and return its exit code if it was not killed."""
     told = os.open(life.told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, wanted in ((nothing, 0), (told, 1), (told, 2)):

@@ -1,9 +1,9 @@
 """Kills bots at every moment of an order's path, and compares their books with the exchange's after each restart.
 
 Emulators run in this process, the bots in processes of their own (`killed_bot`), over real sockets and with the limits
-shared through a broker. Each round a bot trades at a brisk pace until it dies in one of the phases; a third of all
-kills fall between the journal row and the answer. Then the bot is started anew in this process, where both sides can be
-looked at in one moment:
+shared through a broker. In each round a bot trades fast until it dies in one of the phases. A third of all kills fall
+between the journal row and the answer. Then the bot is restarted in this process, where both sides can be compared at
+one moment:
 
     lost      an order that the exchange has and no row of the journal names
     doubled   a client id under which the exchange has two orders
@@ -58,13 +58,13 @@ from tests.live.killed_bot import (
 from tests.live.world import World, puppet, until
 
 STARTING, STOPPING, ANY_TIME = "starting", "stopping", "any time"
-SETTING, MOVING = "a parameter being set", "capital being moved"
+SETTING, MOVING = "while a parameter is set", "capital being moved"
 OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING, MOVING)
 PHASES = (*INSIDE, *OUTSIDE)
-#: a third of the kills between the journal row and the answer
+#: a third of the kills are between the journal row and the answer
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
-#: kills per exchange. A dead bot's slots are held for minutes, since nobody knows what it sent of them: after some
-#: forty deaths within that time the next bot would have no cancels left.
+#: kills per exchange. A dead bot's slots are held for minutes, since nobody knows which of them it used. After some
+#: forty deaths within that time, the next bot would have no cancels left.
 KILLS_A_WORLD = 20
 _LANES = 2
 _UNIT = 10**8
@@ -135,7 +135,7 @@ emulator:
 
 
 class Findings:
-    """The results of the restarts."""
+    """The results of all restarts."""
 
     def __init__(self) -> None:
         self.kills: collections.Counter[str] = collections.Counter()
@@ -146,7 +146,7 @@ class Findings:
         self.orders = self.executed = 0
 
     def lines(self) -> list[str]:
-        """A table by phase, then the totals."""
+        """Return a table by phase, then the totals."""
         rows = [f"{'phase':32} {'kills':>5} {'in doubt':>9}"]
         rows += [f"{phase:32} {self.kills[phase]:5} {self.in_doubt[phase]:9}" for phase in PHASES]
         kinds = collections.Counter(text.split(":")[0] for text in self.broken)
@@ -179,19 +179,19 @@ class Forks:
             assert process.stdin is not None
             process.stdin.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 5)
+                await asyncio.wait_for(process.wait(), _PATIENCE_S)
             if process.returncode is None:
                 process.kill()
                 await process.wait()
 
     async def start(self, life: Life) -> int:
-        """A bot's process id."""
+        """Start a bot and return its process id."""
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(life) + b"\n")
         return await self._number()
 
     async def ended(self) -> int:
-        """Wait for the end of the latest bot: its exit code, or minus the signal."""
+        """Wait for the latest bot to end, and return its exit code, or minus the signal."""
         return await self._number()
 
     async def _number(self) -> int:
@@ -214,7 +214,7 @@ class KillWorld:
             path.write_text(CONFIG.replace("NAME", name).replace("TRADES", trades).replace("LEDGER", ledger))
             path.chmod(0o600)
         self.findings = findings
-        #: how long a restarted bot has to explain everything
+        #: how long a restarted bot may take to explain everything
         self.patience_s = _PATIENCE_S
 
     # -- a bot's life and death -----------------------------------------------------------------------------------
@@ -242,8 +242,8 @@ class KillWorld:
         except TimeoutError:
             os.kill(bot, signal.SIGKILL)
             await ending
-            raise RuntimeError(f"the bot never came to {phase!r}: {self._last_words()}") from None
-        # a stopping bot may have ended first
+            raise RuntimeError(f"the bot never reached {phase!r}: {self._last_words()}") from None
+        # a bot that is stopping may have ended first
         if code not in {SIGTERM: (0,), STOPPING: (0, -signal.SIGKILL)}.get(phase, (-signal.SIGKILL,)):
             raise RuntimeError(f"the bot ended by itself, with {code}, before {phase!r}: {self._last_words()}")
 
@@ -255,7 +255,7 @@ class KillWorld:
             await asyncio.sleep(random.uniform(0, 0.4))
         else:
             until = time.monotonic() + _PATIENCE_S
-            while not (self.told.exists() and "Ctrl-C stops" in self.told.read_text()):  # from here on it trades
+            while not (self.told.exists() and "Ctrl-C stops" in self.told.read_text()):  # from here on the bot trades
                 if time.monotonic() > until:
                     break
                 await asyncio.sleep(0.01)
@@ -291,7 +291,7 @@ class KillWorld:
             self.findings.broken.append(f"command: {phase}: {found}, and it was {was} and should be {wanted}")
 
     def _commanded(self, phase: str) -> float:
-        """The journal's values that commands change."""
+        """Return the journal's values that commands change."""
         journal = Journal.open(self._state_folder().journal, read_only=True)
         try:
             if phase == SETTING:
@@ -320,14 +320,14 @@ class KillWorld:
                 await self._explained(bot)
                 findings.broken += [f"{text} (after {phase!r})" for text in differences(bot, self.emulator)]
                 if phase == SIGTERM and (left := bot.view.open_orders()):
-                    findings.broken.append(f"orphaned: {left} still stand after a stop in order")
+                    findings.broken.append(f"orphaned: {left} are still open after a clean stop")
             finally:
                 bot.driver.fault = bot.driver.fault or RuntimeError("dropped")
                 await bot.driver.close()
                 await bot.close()
 
     async def _explained(self, bot: Bot) -> None:
-        """Wait until nothing is in doubt and both sides have booked the fills made meanwhile."""
+        """Wait until nothing is in doubt and both sides have booked the latest fills."""
         until = time.monotonic() + self.patience_s
         while time.monotonic() < until:
             busy = [o for o in bot.view.open_orders() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
@@ -336,7 +336,7 @@ class KillWorld:
             await asyncio.sleep(0.05)
 
     def close(self) -> None:
-        """This exchange's totals."""
+        """End the exchange and add its totals."""
         rows = exchange_rows(self.emulator)
         self.findings.orders += len(rows)
         self.findings.executed += sum(bool(row.executed_lots) for row in rows)
@@ -348,9 +348,9 @@ class KillWorld:
 async def kill_world(
     folder: Path, *, name: str = "killed", seed: int = 1, findings: Findings | None = None, ledger: str = "null"
 ) -> AsyncIterator[KillWorld]:
-    """An emulator at the machine's speed with slow answers, and an account that can trade for long.
+    """Run an emulator at the machine's speed with slow answers, and an account with enough money to trade for long.
 
-    ``ledger`` is what bots share their limits by: the broker, or ``none``.
+    ``ledger`` is the one through which bots share their limits: the broker, or ``none``.
     """
     balances = {"usdt": 10_000_000 * _UNIT, "btc": 100 * _UNIT}
     options = EmulatorOptions(balances=balances, seed=seed, history_days=0.02)
@@ -366,8 +366,10 @@ async def kill_world(
 
 @contextlib.contextmanager
 def own_machine(folder: Path) -> Iterator[None]:
-    """A separate state folder and limits broker: dozens of dead bots would burden other users of the broker."""
-    broker = tempfile.mkdtemp(prefix="bk")  # a socket's path must be short
+    """Use a separate state folder and limits broker, since dozens of dead bots would burden other users of the
+    broker.
+    """
+    broker = tempfile.mkdtemp(prefix="bk")  # a temporary folder, because a socket's path must be short
     before = {name: os.environ.get(name) for name in (STATE_VARIABLE, FOLDER_VARIABLE)}
     os.environ.update({STATE_VARIABLE: str(folder / "state"), FOLDER_VARIABLE: broker})
     try:
@@ -382,19 +384,22 @@ def own_machine(folder: Path) -> Iterator[None]:
 
 
 async def restart_with_open_orders(world: World, count: int) -> float:
-    """Seconds from restarting a bot that crashed with ``count`` open orders until it trades again."""
+    """Return how many seconds a bot that crashed with ``count`` open orders takes from its restart until it trades
+    again.
+    """
     bot = await world.start()
     orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
     bot.driver.wake()
     await until(lambda: all(order.state is OrderState.OPEN for order in orders), 60)
     await world.crash(bot)
-    began = time.monotonic()
+    clock = asyncio.get_running_loop()
+    began = clock.time()
     await world.start()
-    return time.monotonic() - began
+    return clock.time() - began
 
 
 def plan(kills: int, random: Random) -> list[str]:
-    """The phases of the kills: a third between journal row and answer, the others evenly, in random order."""
+    """Return the kills' phases in random order: a third between journal row and answer, the others evenly."""
     others = [phase for phase in PHASES if phase not in BETWEEN]
     third = -(-kills // 3)
     phases = [BETWEEN[i % len(BETWEEN)] for i in range(third)]

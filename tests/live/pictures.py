@@ -1,4 +1,4 @@
-"""A bot's picture, for tests of what displays it."""
+"""Makes a bot's picture, for tests of what displays it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Several processes with the real router and shared limits, a ledger, and a venue, all on virtual time.
 
-The event loop's clock jumps to whatever is due next, so that minutes pass in moments and every run is repeatable. The
-way to the ledger loses messages and answers; processes die; the ledger is killed and comes back from its snapshot.
+The event loop's clock jumps to whatever is due next, so that minutes pass in moments and every run can be repeated. The
+link to the ledger loses messages and answers, processes die, and the ledger is killed and comes back from its snapshot.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Ending, Request
 from tests.router_world import order, resting
 
-#: longer than the silence after which a process is dead, so that its requests in flight arrive after that too
+#: longer than the silence after which a process counts as dead, so that some requests in flight arrive even later
 LATEST_ACCEPT_NS = 8 * NS_PER_S
 TIMEOUT_NS = NS_PER_S
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time advances only to the next due event. No sockets."""
+    """An event loop whose time advances only to the next due event, without sockets."""
 
     def __init__(self) -> None:
         super().__init__()
         self.virtual_s = 1000.0
-        # finer than the nanoseconds of the clocks: a waiter for one of those must see it pass
+        # coarser than the clocks' nanoseconds, so that whoever waits for one of those sees it pass
         self._clock_resolution = 1e-10
         selector = self._selector  # type: ignore[attr-defined]
         look = selector.select
@@ -42,7 +42,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         def select(timeout: float | None = None) -> Any:
             if timeout:
                 self.virtual_s += timeout
-            assert timeout is not None, "nothing is due any more: the world waits for ever"
+            assert timeout is not None, "nothing is due any more, so the world would wait for ever"
             return look(0)
 
         selector.select = select
@@ -94,13 +94,13 @@ class Server:
         self.is_up = False
 
     def come_back(self) -> None:
-        """Restore it from its saved state."""
+        """Restore the ledger from its saved state."""
         self.ledger = msgspec.msgpack.decode(msgspec.msgpack.encode(self.ledger), type=SlotLedger)
         self.ledger.keep_alive(self.clock.now())
         self.is_up = True
 
     def lose(self) -> None:
-        """It loses its state."""
+        """Let the ledger lose its state."""
         self.ledger = SlotLedger(f"after {self.clock.now()}")
         self.ledger.lose(self.clock.now())
 
@@ -147,7 +147,7 @@ class Process:
         account: str = "one",
         heard_after_s: float = 0.0,
     ) -> None:
-        """``heard_after_s``: how long a change of its leases takes to reach its router."""
+        """``heard_after_s`` is how long a change of its leases takes to reach its router."""
         self.name = name
         self._heard_after_s = heard_after_s
         self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
@@ -158,13 +158,14 @@ class Process:
         self._random = Random(f"{seed} {name}")
         self._unknown = unknown
         self._loop = loop
-        # the bot's clock need not show the ledger's time
+        # the bot's clock may show a different time from the ledger's
         self._clock = LoopClock(loop, offset_ns=10**18)
         self._arrivals = arrivals
         self._venue = LoopClock(loop)
         self._wake: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_alive = True
+        self.journal_fails = False
         self._next_id = 0
         self.shared = SharedLimits(
             table,
@@ -187,7 +188,7 @@ class Process:
         )
 
     async def start(self, *, patience_s: float = 10.0, heir_of: Process | None = None) -> None:
-        """Join; as a dead process's successor, report what that one sent."""
+        """Join the ledger and, as a dead process's successor, report what that one sent."""
         self.shared.on_join = self._joined
         await self.shared.start(patience_s)
         if heir_of is not None:
@@ -197,8 +198,11 @@ class Process:
             self.router.cool_down(sent, self._clock.now())
             self.pump()
 
-    def _joined(self, ledger: str, holder: str) -> None:
+    def _joined(self, ledger: str, holder: str) -> bool:
+        if self.journal_fails:
+            return False
         self._identity = (ledger, holder)
+        return True
 
     def create(self, count: int = 1, *, reduces: bool = False) -> None:
         for _ in range(count):
@@ -213,7 +217,7 @@ class Process:
         self.pump()
 
     def die(self) -> None:
-        """kill -9: requests in flight arrive anyway."""
+        """Die as by kill -9. Requests in flight arrive anyway."""
         self.is_alive = False
         if self._wake is not None:
             self._wake.cancel()

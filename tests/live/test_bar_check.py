@@ -26,19 +26,19 @@ from tests.portfolio_cases import make_pair
 
 pytestmark = pytest.mark.virtual_time
 
-PAIR = make_pair("btc_twd", price_decimals=0)  # amounts of eight decimals, shown with four
+PAIR = make_pair("btc_twd", price_decimals=0)  # the amounts have eight decimals and are shown with four
 
 
 @pytest.fixture
 async def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """A world whose bars last half a second, or as long as the test says."""
+    """Return a world whose bars last half a second, or as long as the test says."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=getattr(request, "param", 120.0)) as world:
         yield world
 
 
 async def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Bot:
-    """A bot whose bars are checked at every look."""
+    """Return a bot whose bars are checked at every look."""
     monkeypatch.setattr(watch, "BarCheck", partial(BarCheck, every_s=0, settle_s=5))
     return await world.start()
 
@@ -53,23 +53,23 @@ async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
 
 
 def warnings(bot: Bot) -> list[str]:
-    """Reports of trades lost for no known reason: a machine that stands still is a known one."""
+    """Return reports of trades lost for no known reason. A machine that stood still is a known reason."""
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("fast", [60.0], indirect=True)  # as a new user meets it
+@pytest.mark.parametrize("fast", [60.0], indirect=True)  # just as a new user meets it
 async def test_a_healthy_streams_bars_agree_at_sixty_times_the_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
-    # a machine that stands still for half a second is reported as such instead
+    # if the machine stands still for half a second, that is reported instead
     assert not figures(bot)["different"] or "closed" in told(bot) or "between two frames" in told(bot)
     assert bot.driver.fault is None
 
 
-@pytest.mark.parametrize("fast", [40.0], indirect=True)  # to be healthy again, the machine must keep up
+@pytest.mark.parametrize("fast", [40.0], indirect=True)  # the stream is only healthy again if the machine keeps up
 async def test_lost_trade_frames_are_reported_once_per_stretch(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 1)
@@ -77,12 +77,12 @@ async def test_lost_trade_frames_are_reported_once_per_stretch(fast: World, monk
     await looked(bot, lambda: figures(bot)["different"] >= 4)
     assert fault.fired
     (text,) = warnings(bot)
-    assert "It is left as the strategies saw it" in text
+    assert "The bar is not corrected, because strategies have already used it" in text
     assert ("bars", text) in [(kind, note) for _, kind, note in bot.journal.notes()]
     shown = list(puppet(bot).series)
     fast.emulator.remove_faults()
     await looked(bot, lambda: "bars agree with the exchange's again" in told(bot))
-    assert list(puppet(bot).series)[: len(shown)] == shown, "no bar changes after it was shown"
+    assert list(puppet(bot).series)[: len(shown)] == shown, "a bar must not change after it was shown"
 
 
 async def test_bars_built_during_a_stream_outage_are_expected_to_differ(
@@ -120,11 +120,11 @@ async def test_candle_reads_are_replayed(fast: World, monkeypatch: pytest.Monkey
     assert '"endpoint":"trading_history"' in (run_folder(bot) / "decisions.jsonl").read_text()
 
 
-# -- the check on its own ----------------------------------------------------------------------------------------------
+# -- the check by itself ---------------------------------------------------------------------------------------------
 
 
 class Checked:
-    """A bot that builds bars from a test's trades and checks them; its reads are answered at once."""
+    """A bot that builds bars from a test's trades and checks them. Its reads are answered at once."""
 
     def __init__(self, *resolutions: str) -> None:
         def start(strategy: Listener) -> None:
@@ -133,16 +133,16 @@ class Checked:
 
         self.bot = EngineBot(Listener(start=start), traded={"btc_twd": BTC}, watch_speed=1.0)
         self.stream(ConnectionState.CONNECTED)
-        #: the exchange's candles of the trades: time -> prices and amount
+        #: the exchange's candles over the trades: prices and amount by time
         self.candles: dict[int, Candle] = {}
-        #: the reads so far
+        #: the reads made so far
         self.reads: list[GetCandles] = []
 
     def stream(self, state: ConnectionState, *, gap: bool = False) -> None:
         self.bot.tell(Connection(state, "trades", BTC, gap=gap))
 
     def to(self, seconds: float) -> None:
-        """Second by second, since an answer arrives before the next check."""
+        """Advance second by second, since an answer arrives before the next check."""
         while (second := (self.bot.now - T0) // S + 1) <= seconds:
             for request in self.bot.to(second):
                 if isinstance(request, GetCandles):
@@ -151,7 +151,7 @@ class Checked:
                     self.bot.answer(request, body=tuple(rows))
 
     def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
-        """A trade of one coin, streamed or missed; it may have been made earlier."""
+        """Make a trade of one coin, streamed or missed, possibly at an earlier time."""
         made = self.bot.now if made_s is None else T0 + round(made_s * S)
         minute = made - made % MINUTE
         old = self.candles.get(minute)
@@ -163,7 +163,7 @@ class Checked:
             self.bot.tell(Trade(BTC, made, float(price), 1.0))
 
     def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
-        """Two trades in each of these minutes; in some, the second one is missed."""
+        """Make two trades in each of these minutes. In some, the second one is missed."""
         for minute in range(first, last):
             self.to(minute * 60 + 10)
             self.trade(100 + minute)
@@ -172,7 +172,7 @@ class Checked:
 
     @property
     def said(self) -> list[tuple[str, str]]:
-        """The messages about bars."""
+        """Return the messages about bars."""
         return [(note.level, note.text) for note in self.bot.notes if note.kind == "bars"]
 
     @property
@@ -230,8 +230,8 @@ def test_a_stretch_of_missed_trades_is_reported_at_its_first_bar_and_at_its_end(
     [
         ("down", "info", "the stream of trades was down"),
         ("gap", "warning", "more trades happened between two frames than the exchange lists"),
-        ("late", "info", "trades arrived after it had closed"),
-        ("very late", "warning", "trades arrived long after it had closed"),
+        ("late", "info", "trades arrived after the bar had closed"),
+        ("very late", "warning", "trades arrived long after the bar had closed"),
         ("spike", "info", "an implausible price was withheld"),
     ],
 )
@@ -281,12 +281,12 @@ def candle(*prices: float, volume: float = 1.0) -> Candle:
     return Candle(PAIR, "1m", 0, *prices, volume)
 
 
-def test_bars_that_count_as_equal() -> None:
+def test_bars_that_differ_only_by_rounding_count_as_equal() -> None:
     ours = bar(10, 12, 9, 11)
     assert agrees(ours, candle(10, 12, 9, 11), 1)
     assert not agrees(ours, candle(10, 12, 8, 11), 1)
     assert not agrees(ours, None, 1)
-    # each of three amounts was rounded to four decimals
+    # each of the three amounts was rounded to four decimals
     assert agrees(ours, candle(10, 12, 9, 11, volume=1.00015), 3)
     assert not agrees(ours, candle(10, 12, 9, 11, volume=1.00016), 3)
     nothing = bar(11, 11, 11, 11, volume=0.0, empty=True)

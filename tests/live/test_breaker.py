@@ -1,4 +1,4 @@
-"""Frozen books: when they are read, what the read shows, and what is done about it."""
+"""Tests of frozen books: when they are read, what the read shows, and what is done about it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST = ((100, 10),), ((110, 10),)
 
 
 class Watched:
-    """A bot that uses only bars and watches its books, and a test that answers its book reads."""
+    """A bot that uses only bars and watches its books. The test answers its book reads."""
 
     def __init__(self) -> None:
         listener = Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m"))
@@ -40,12 +40,12 @@ class Watched:
         self.bot.tell(OrderBook(BTC, self.bot.now, bids, asks))
 
     def quiet(self, seconds: float = QUIET_S) -> list[Any]:
-        """So long nothing comes; the reads of books."""
+        """Let that much time pass without frames, and return the reads of books."""
         asked = self.bot.to((self.bot.now - T0) / S + seconds)
         return [request for request in asked if isinstance(request, GetBook)]
 
     def read(self, bids: Any, asks: Any) -> None:
-        """A quiet minute, and what reading the book then shows."""
+        """Let a quiet minute pass, and answer the read of the book that follows."""
         (request,) = self.quiet()
         self.bot.answer(request, body=OrderBook(BTC, self.bot.now, bids, asks))
 
@@ -58,14 +58,14 @@ def test_a_book_is_read_only_after_a_long_silence() -> None:
     assert not w.quiet(QUIET_S - 1)
     (request,) = w.quiet(1)
     assert request.depth == 5
-    assert not w.quiet(QUIET_S), "one read at a time"
+    assert not w.quiet(QUIET_S), "only one read at a time"
 
 
 def test_an_equal_read_counts_as_fresh_however_often() -> None:
     w = Watched()
     w.frame(*FIRST)
     for _ in range(5):
-        w.read(((100, 9),), ((110, 12),))  # amounts are rounded differently by stream and REST
+        w.read(((100, 9),), ((110, 12),))  # stream and REST round amounts differently
     assert not w.trips
     assert not w.mended
 
@@ -85,7 +85,7 @@ def test_a_differing_read_is_adopted_and_a_second_one_halts() -> None:
     assert len(w.trips) == 1, "told once"
     w.bot.tell(Resume())
     w.read(((104, 10),), ((114, 10),))
-    assert len(w.trips) == 2, "a resumed bot whose book still stands still is halted again"
+    assert len(w.trips) == 2, "a resumed bot whose book is still frozen is halted again"
 
 
 def test_a_frame_between_two_differing_reads_clears_the_first() -> None:
@@ -104,7 +104,7 @@ def test_a_stream_that_never_showed_a_book_is_treated_the_same() -> None:
     w.read(*FIRST)
     assert w.bot.s.book(BTC).best_bid == 100
     w.read(*FIRST)
-    assert not w.trips, "what was read stands"
+    assert not w.trips, "the book that was read stays in force"
     w.read(((101, 10),), ((111, 10),))
     assert len(w.trips) == 1
 

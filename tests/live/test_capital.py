@@ -41,7 +41,7 @@ emulator:
 
 @pytest.fixture
 async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """A world whose state folder is where the command line looks for it."""
+    """Return a world whose state folder is where the command line looks for it."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "root"))
     place = tmp_path / "root" / "world" / "emulator"
@@ -52,7 +52,7 @@ async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def said(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """A command's exit code and output."""
+    """Return a command's exit code and output."""
     code = await asyncio.to_thread(main, ["capital", arguments[0], str(world.config), *arguments[1:]])
     out, err = capsys.readouterr()
     return code, out + err
@@ -79,7 +79,7 @@ async def test_capital_is_added_to_and_taken_from_a_running_bot(
     )
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5
-    # the price moves on meanwhile, and half a coin with it; the money itself is neither profit nor loss
+    # the price moves meanwhile, and with it the value of half a coin, but the money itself is neither profit nor loss
     pnl = bot.view.money.day_pnl("p")
     opening, equity = bot.opening_equity, bot.view.money.equity()
     assert isinstance(pnl, int)
@@ -93,7 +93,7 @@ async def test_capital_is_added_to_and_taken_from_a_running_bot(
     locked = puppet(bot).balance("usdt").locked
     code, text = await said(funded, capsys, "take", "p", "usdt=69000")
     assert code == 2
-    assert f"p has {70_000 - locked:.10g} usdt available, and 69000 was asked for" in text
+    assert f"p has {70_000 - locked:.10g} usdt available, but 69000 was requested" in text
     assert "is locked in 1 order" in text
     for arguments, words in (
         (("add", "p", "usdt=20001"), "20001 usdt is more than the 20000 usdt that belongs to no strategy (of 30000,"),
@@ -256,7 +256,7 @@ async def test_money_locked_by_a_stopped_bots_orders_cannot_be_taken(
     funded.config.write_text(CONFIG.replace("name: p,", "name: q,").replace('capital: {usdt: "50000"}', "capital: 1%"))
     code, text = await said(funded, capsys, "take", "p", "usdt=1")
     assert code == 2
-    assert "orders of p, no longer in the configuration, may still be open" in text
+    assert "p is no longer in the configuration, but its orders may still be open" in text
 
 
 async def test_money_does_not_move_if_it_cannot_be_journaled(funded: World) -> None:
@@ -276,7 +276,7 @@ async def test_money_does_not_move_if_it_cannot_be_journaled(funded: World) -> N
 
 async def test_taking_capital_ends_a_shortage(funded: World) -> None:
     bot = await funded.start()
-    # by hand: 5,000 of the strategy's money is gone
+    # somebody has withdrawn 5,000 of the strategy's money by hand
     withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})
     bot.say(withdrawn)
     [shortage] = [text for text in told(bot).splitlines() if "only orders that reduce a position are allowed" in text]

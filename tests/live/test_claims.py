@@ -42,14 +42,14 @@ ACCOUNT = {"usdt": 50_000 * UNIT, "btc": 1 * UNIT}
 
 
 class Account:
-    """An emulator with one account, and bots that start on it."""
+    """An emulator with one account, on which bots start."""
 
     def __init__(self, folder: Path, emulator: Emulator) -> None:
         self.folder = folder
         self.emulator = emulator
 
     def config(self, name: str, own: str | None) -> Path:
-        """The configuration of a bot with a capital, or without one in the pool."""
+        """Return a bot's configuration, with a capital or, without one, in the pool."""
         path = self.folder / f"{name}.yaml"
         path.write_text(CONFIG.replace("NAME", name).replace("CAPITAL", f", capital: {own}" if own else ""))
         path.chmod(0o600)
@@ -57,7 +57,7 @@ class Account:
 
     @contextlib.asynccontextmanager
     async def running(self, name: str, own: str | None = None) -> AsyncIterator[Bot]:
-        """A bot that has started, until the block ends."""
+        """Run a bot until the block ends."""
         project = Project.load(self.config(name, own))
         async with live_parts(project, "emulator", rest=self.emulator.rest, ws=self.emulator.ws) as parts:
             bot = await start(parts, Notices())
@@ -68,7 +68,7 @@ class Account:
                 await bot.close()
 
     async def refused(self, name: str, own: str | None = None) -> str:
-        """Why a bot does not start. It must leave no books behind."""
+        """Return why a bot does not start. It must leave no books behind."""
         with pytest.raises(StartRefused) as error:
             async with self.running(name, own):
                 pass
@@ -76,7 +76,7 @@ class Account:
         from botkit.live.journal import Journal
 
         journal = Journal.open(folder / "journal.sqlite", read_only=True)
-        assert journal.meta("portfolio") is None, "what was refused must not be restored by the next start"
+        assert journal.meta("portfolio") is None, "the next start must not restore books that were refused"
         journal.close()
         return str(error.value)
 
@@ -127,7 +127,7 @@ async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
         bought = puppet(a).market_buy("btc_usdt", spend=10_000)
         a.driver.wake()
         await until(lambda: bought.is_final)
-        a.keep_claim()  # as the keeper does every second
+        a.keep_claim()  # the keeper does this every second
         has = a.view.money.holdings(None)["btc"]
         assert has > 0
         told = await account.refused("b", '{btc: "1.05"}')
@@ -135,7 +135,25 @@ async def test_a_claim_follows_the_bots_purchases(account: Account) -> None:
         async with account.running("c", '{usdt: "10"}') as c:
             shown = c.view.money.ownership(c.elsewhere())
             assert shown.elsewhere["btc"] == has
-            assert shown.left["btc"] == 1 * UNIT, "what the account held before, and no bot was given"
+            assert shown.left["btc"] == 1 * UNIT, "coins that the account held before and that no bot was given"
+
+
+async def test_a_killed_bot_with_resting_orders_starts_again_after_another_one_has_sold_coins(account: Account) -> None:
+    async with account.running("a", '{usdt: "25000"}') as first:
+        await until(lambda: puppet(first).book("btc_usdt").best_bid)
+        resting = puppet(first).buy("btc_usdt", amount=0.001, price=puppet(first).book("btc_usdt").best_bid * 0.8)
+        first.driver.wake()
+        await until(lambda: resting.order_id)
+        await first.close()  # its order stays
+        async with account.running("b", '{usdt: "25000", btc: "0.5"}') as second:
+            await until(lambda: puppet(second).book("btc_usdt").best_bid)
+            sold = puppet(second).market_sell("btc_usdt", amount=0.05)
+            second.driver.wake()
+            await until(lambda: sold.is_final)
+            second.keep_claim()
+            assert Claims(first.parts.folder).elsewhere()["usdt"] > 25_000 * UNIT
+            async with account.running("a", '{usdt: "25000"}') as again:
+                assert [order.client_id for order in again.view.open_orders()] == [resting.client_id]
 
 
 async def test_another_bots_coins_cannot_be_added(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +201,7 @@ async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path)
         lines.close()
     [claim] = (tmp_path / "state" / "killed").rglob("claim.json")
     left = msgspec.json.decode(claim.read_bytes(), type=CoinClaim)
-    assert left.pooled == ("usdt",), "it had no time to take it back"
+    assert left.pooled == ("usdt",), "the killed bot had no time to withdraw its claim"
     async with account.running("b") as b:
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 

@@ -1,4 +1,4 @@
-"""When the bot reconciles with the exchange, and that nothing which happens meanwhile is missed."""
+"""Tests when the bot reconciles with the exchange, and that nothing which happens meanwhile is missed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ START = 1_700_000_000 * NS_PER_S
 
 
 class Asked:
-    """Comparisons with an engine that only counts requests."""
+    """Runs comparisons with an engine that only counts requests."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -25,7 +25,7 @@ class Asked:
         return Reply()
 
     def end(self, began: int, now: int) -> bool:
-        """The comparison in progress ends; True if another must follow."""
+        """End the comparison in progress. Return True if another one must follow."""
         out = Outcome()
         out.comparisons.append(Comparison(began=began))
         return self.comparisons.came_out(out, now)
@@ -35,19 +35,19 @@ def test_a_suspicion_during_a_comparison_leads_to_another() -> None:
     asked = Asked()
     asked.comparisons.at_once()
     asked.comparisons.suspect(START + NS_PER_S)
-    for second in range(30):  # a read of it takes that long
+    for second in range(30):  # a read by the comparison takes that long
         asked.comparisons.look(START + second * NS_PER_S)
     assert asked.count == 1
     assert not asked.end(START, START + 30 * NS_PER_S)
     asked.comparisons.look(START + 31 * NS_PER_S)
-    assert asked.count == 1  # reads have their room
+    assert asked.count == 1  # reads must leave room for others
     asked.comparisons.look(START + 41 * NS_PER_S)
     assert asked.count == 2
 
 
 def test_events_during_a_comparison_are_compared_once_it_has_ended() -> None:
     asked = Asked()
-    for _ in range(3):  # as when streams reconnect or the machine wakes up
+    for _ in range(3):  # as happens when streams reconnect or the machine wakes up
         asked.comparisons.at_once()
     assert asked.count == 1
     assert asked.end(START, START + NS_PER_S)

@@ -1,5 +1,6 @@
-"""What the network and the exchange may do to an order's request and answer: no order is lost or doubled, and none is
-sent a second time; its money is bound while its outcome is open and free afterwards."""
+"""Faults in an order's request or answer. No order is lost or doubled, and none is sent a second time. Its money is
+locked while its outcome is unknown, and free afterwards.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
 pytestmark = pytest.mark.virtual_time
 
-#: fault -> what becomes of the order, how many orders the exchange has of it, and whether its outcome was in doubt
+#: for each fault: what happens to the order, how many copies of it the exchange has, and whether its outcome was in
+#: doubt
 CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
     "request lost": ({"kind": "lost_request"}, OrderState.ABSENT, 0, True),
-    "answer lost": ({"kind": "lost_answer"}, OrderState.OPEN, 1, False),  # the push comes before the timeout
+    "answer lost": ({"kind": "lost_answer"}, OrderState.OPEN, 1, False),  # the pushed report comes before the timeout
     "arrives late": ({"kind": "late_arrival", "value": 15_000}, OrderState.OPEN, 1, True),
     "503, not done": ({"kind": "error_before"}, OrderState.ABSENT, 0, True),
     "408, not done": ({"kind": "error_before", "value": 408}, OrderState.ABSENT, 0, True),
@@ -37,7 +39,7 @@ CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
 
 
 @pytest.mark.parametrize("name", CREATES)
-async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World) -> None:
+async def test_a_create_is_neither_lost_nor_doubled(name: str, world: World) -> None:
     fault, state, count, in_doubt = CREATES[name]
     bot = await world.start()
     free = puppet(bot).balance("usdt").exact.available
@@ -56,13 +58,13 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
         assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
         assert "is now known" in told(bot)
 
-    # the fault is over, and the next order meets none
+    # the fault is over, so the next order is not affected
     again = far_buy(bot, 0.02)
     await settled(again)
     assert again.state is OrderState.OPEN
 
 
-#: untrustworthy answers to a completed create -> why, as the user reads it
+#: untrustworthy answers to a completed create, and the reason that the user reads
 UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
     "no answer": ({"kind": "reset_after"}, "Server disconnected"),
     "408": ({"kind": "error_after", "value": 408}, "(Bad Gateway)"),
@@ -83,17 +85,17 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", UNBELIEVED)
-async def test_an_untrustworthy_answer_is_looked_up_when(name: str, world: World) -> None:
+async def test_an_order_with_an_untrustworthy_answer_is_looked_up(name: str, world: World) -> None:
     fault, why = UNBELIEVED[name]
     bot = await world.start()
-    # no push shows the order either, so it is found only by its listing
+    # no stream shows the order either, so only a listing finds it
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     struck = world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: struck.fired == 1)
     await until(lambda: "is now known" in told(bot), 30)
     assert order.state is OrderState.OPEN, order
-    assert f"order {order.client_id}" not in told(bot)  # neither rejected nor not sent
+    assert f"order {order.client_id}" not in told(bot)  # reported neither as rejected nor as not sent
     assert why in told(bot)
     assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert "looked up until it is found or proved absent, and never sent again" in told(bot)
@@ -114,7 +116,7 @@ async def test_an_order_that_arrives_after_being_proved_absent_is_cancelled_and_
     # the exchange does not document how late it may act, and this is beyond the assumed bound
     await until(lambda: exchange_rows(world.emulator), 30)
     await until(lambda: order.state is OrderState.CANCELLED, 30)
-    assert "was assumed absent, but is live at the exchange: it counts again and is cancelled" in told(bot)
+    assert "was assumed absent, but is live at the exchange, so it counts again and is cancelled" in told(bot)
     assert "acted on a request later than `live: {latest_accept_s}` allows; raise it" in told(bot)
     assert puppet(bot).balance("usdt").exact.available == free
     await until(lambda: not differences(bot, world.emulator), 20)
@@ -139,7 +141,7 @@ CANCELS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CANCELS)
-async def test_a_cancelled_order_ends_and_its_money_is_free_when(name: str, world: World) -> None:
+async def test_a_cancelled_order_ends_and_frees_its_money(name: str, world: World) -> None:
     bot = await world.start()
     free = puppet(bot).balance("usdt").exact.available
     order = far_buy(bot)
@@ -198,7 +200,7 @@ async def test_a_suspended_pair_is_rejected_in_the_exchanges_words(world: World)
     assert not differences(bot, world.emulator)
     second = far_buy(bot)
     await until(lambda: second.is_final, 20)
-    assert f"order {second.client_id}" not in told(bot)  # repeating it sends no second message
+    assert f"order {second.client_id}" not in told(bot)  # a repetition sends no second message
     world.emulator.remove_faults()
     third = far_buy(bot)
     await settled(third)
@@ -209,7 +211,7 @@ async def test_an_order_beyond_the_open_order_cap_is_rejected_and_reported(world
     bot = await world.start()
     pair = world.emulator.venue.pairs["btc_usdt"]
     cap = pair.rules.open_orders_max
-    # the bot knows how many orders it has, so somebody else takes the room
+    # the bot counts its own orders, so somebody else must use up the limit
     for i in range(cap):
         place_by_hand(world, pair, 1 + i)
     await until(lambda: len(world.exchange_orders(open_only=True)) == cap)
@@ -222,7 +224,7 @@ async def test_an_order_beyond_the_open_order_cap_is_rejected_and_reported(world
 
 
 def place_by_hand(world: World, pair: Any, number: int) -> None:
-    """An order on the same account with a foreign client id, far below the market."""
+    """Place an order on the same account with a foreign client id, far below the market."""
     new = OrderSpec(
         client_id=number, pair=pair, side=Side.BUY, type=OrderType.LIMIT, price_ticks=10**5, amount_lots=10**5
     )
@@ -233,13 +235,13 @@ def place_by_hand(world: World, pair: Any, number: int) -> None:
 
 
 async def test_orders_wait_for_one_of_unknown_outcome(world: World) -> None:
-    # only through the listing: the answer is garbage, and no push comes
+    # only the listing can show it, since the answer is garbage and the streams are silent
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     world.emulator.add_fault({"kind": "garbage", "where": "create_order", "count": 1})
     bot = await world.start()
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    other = far_buy(bot, 0.02)  # the pair waits
+    other = far_buy(bot, 0.02)  # the pair must wait
     assert other.state is OrderState.REFUSED
     await until(lambda: order.state is OrderState.OPEN, 20)
     await until(lambda: not differences(bot, world.emulator))

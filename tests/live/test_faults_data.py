@@ -26,7 +26,7 @@ Lie = Callable[[Any], Any]
 
 
 class Lying:
-    """An adapter with falsified market data. ``lie`` returns what is delivered instead of an event."""
+    """An adapter that falsifies market data. ``lie`` returns what is delivered instead of an event."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -67,7 +67,7 @@ def times(factor: int) -> Lie:
 
 @pytest.fixture
 async def bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """A bot that may lose little."""
+    """Return a configuration whose bot may lose only a little."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, config=CONFIG + "risk: {max_daily_loss: {usdt: 2000}}\n") as found:
         yield found
@@ -85,7 +85,7 @@ async def start(world: World) -> tuple[Bot, Lying]:
     return bot, liars[-1]
 
 
-async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_reported(bounded: World) -> None:
+async def test_a_single_spike_of_a_trillion_trips_no_loss_limit_and_is_reported(bounded: World) -> None:
     bot, feed = await start(bounded)
     price, equity = puppet(bot).last_price("btc_usdt"), bot.view.money.equity()
     for factor in (10**12, 0):
@@ -128,7 +128,7 @@ async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
     book, seen = strategy.book("btc_usdt"), book_seen(bot)
     assert book.best_bid < book.best_ask
 
-    await until(lambda: book_seen(bot) > seen)  # it was read over REST, since none of its frames can be trusted
+    await until(lambda: book_seen(bot) > seen)  # the book was read over REST, since none of its frames can be trusted
     fresh = strategy.book("btc_usdt")
     assert fresh.age_s < book.age_s
     assert fresh.best_bid < fresh.best_ask
@@ -143,7 +143,7 @@ async def test_a_crossed_book_is_withheld_and_read_over_rest_instead(
 
 
 def book_seen(bot: Bot) -> int:
-    """When the book that strategies see arrived."""
+    """Return when the book that strategies see arrived."""
     (seen,) = [market.book_seen for market in bot.view.markets() if market.pair == "btc_usdt"]
     return seen
 
@@ -235,7 +235,7 @@ async def test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wi
         for order in orders:
             await until(lambda order=order: order.state is OrderState.FILLED)
         await until(lambda: len(bot.journal.fills()) >= 2)
-        await compared(bot)  # the listing shows the same executions once more
+        await compared(bot)  # the listing shows the same executions again
         fills = bot.journal.fills()
         assert {fill.fee_currency for fill in fills if fill.side == "buy"} == {"btc"}
         assert {fill.fee_currency for fill in fills if fill.side == "sell"} == {"usdt"}
@@ -244,16 +244,16 @@ async def test_fees_are_booked_correctly_whatever_their_name_and_scale_on_the_wi
                 fill.lots * 10 ** (8 - strategy.pair.rules.amount_decimals) if fill.side == "buy" else fill.value_units
             )
             assert 0 < fill.fee_units < base / 100, fill
-        assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)  # each once
+        assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)  # each of them once
         await until(lambda: not differences(bot, world.emulator), 20)
-        assert "came or went outside this bot" not in told(bot)
+        assert "entered or left the account outside this bot" not in told(bot)
 
 
-async def test_the_whole_balance_can_be_spent_and_not_a_unit_more(world: World) -> None:
+async def test_the_whole_balance_but_not_a_unit_more_can_be_spent(world: World) -> None:
     bot = await world.start()
     strategy = puppet(bot)
     price = strategy.last_price("btc_usdt")
-    # odd prices: half of the time, an amount that is the quotient of two floats is slightly too large
+    # odd prices, at which an amount computed by dividing floats is slightly too large half of the time
     for i in range(12):
         free = strategy.balance("usdt").available
         order = strategy.buy("btc_usdt", amount=free / (price * 0.7 + i * 0.13), price=price * 0.7 + i * 0.13)
@@ -262,7 +262,7 @@ async def test_the_whole_balance_can_be_spent_and_not_a_unit_more(world: World) 
             assert order.reason.startswith("needs "), order.reason
             continue
         await settled(order)
-        assert order.state is OrderState.OPEN, order  # the exchange never had to say no
+        assert order.state is OrderState.OPEN, order  # the exchange never had to refuse
         strategy.cancel(order)
         bot.driver.wake()
         await until(lambda order=order: order.is_final)
@@ -296,6 +296,6 @@ async def test_a_market_buy_spends_quote_rather_than_buying_that_many_coins(worl
     await until(lambda: order.state is OrderState.FILLED)
     spent = before - strategy.balance("usdt").exact.total
     assert 400 < spent <= 500
-    await until(lambda: sum(fill.lots for fill in bot.journal.fills()) == order.executed_lots)  # it gathers
+    await until(lambda: sum(fill.lots for fill in bot.journal.fills()) == order.executed_lots)  # the money adds up
     assert order.executed_lots < strategy.pair.rules.lots(0.05)
     await until(lambda: not differences(bot, world.emulator))

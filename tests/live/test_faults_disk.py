@@ -1,4 +1,4 @@
-"""A journal on a full or failing disk, torn, damaged, deleted or restored from a copy."""
+"""Tests of a journal that is on a full or failing disk, or torn, damaged, deleted or restored from a copy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_on_a_full_disk_no_new_orders_are_sent_cancels_continue_and_the_bo
     db = bot.journal._db
     pages = db.execute("PRAGMA page_count").fetchone()[0]
     db.execute(f"PRAGMA max_page_count={pages}")
-    for i in range(200):  # until what is free within the pages is used up, too
+    for i in range(200):  # until the space left within the pages is used up too
         order = far_buy(bot, 0.001)
         await until(lambda order=order: order.state not in (OrderState.QUEUED, OrderState.SENDING))
         if order.state is OrderState.NOT_SENT:
@@ -69,17 +69,17 @@ async def test_a_damaged_journal_refuses_the_start_and_names_the_fix(world: Worl
     content = bytearray(path.read_bytes())
     content[100:4000] = b"\xa5" * 3900
     path.write_bytes(content)
-    with pytest.raises(JournalError, match=r"is damaged .*Move it away to start over.*look at your open orders first"):
+    with pytest.raises(JournalError, match=r"is damaged .*To start over, move it away.*check your open orders first"):
         await world.start()
-    assert len(world.exchange_orders(open_only=True)) == 1  # nothing was touched
+    assert len(world.exchange_orders(open_only=True)) == 1  # no file was touched
 
 
-async def test_a_torn_end_of_the_write_ahead_log_loses_no_order(world: World) -> None:
+async def test_a_torn_write_ahead_log_loses_no_order(world: World) -> None:
     bot = await world.start()
     orders = [far_buy(bot, 0.001 * (i + 1)) for i in range(5)]
     for order in orders:
         await settled(order)
-    # the crash comes while the log is being written: half a page too much
+    # the crash comes while the log is being written, so it has half a page too many
     wal = world.folder / "state" / "journal.sqlite-wal"
     copy = wal.read_bytes()
     main = (world.folder / "state" / "journal.sqlite").read_bytes()
@@ -127,14 +127,14 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(wor
         shutil.copy(copy, path)
 
     third = await world.start()
-    assert "has lost its latest commits (client ids were used that it does not know of)" in told(third)
+    assert "has lost its latest commits (it does not know some client ids that were used)" in told(third)
     assert "1 open orders are not this bot's" in told(third)
     refused = far_buy(third, 0.003)
     assert refused.state is OrderState.REFUSED
     assert "has lost its latest commits" in refused.reason
     await world.crash(third)
 
-    assert StateFolder(world.folder / "state").halt() is not None  # until the user has looked
+    assert StateFolder(world.folder / "state").halt() is not None  # this stays until the user has checked
     StateFolder(world.folder / "state").clear_halt()
     fourth = await world.start()
     assert "has lost" not in told(fourth)
@@ -156,13 +156,66 @@ def put_back(world: World, files: dict[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
+async def test_a_whole_folder_restored_from_before_the_last_start_halts_the_bot_once(world: World) -> None:
+    state = world.folder / "state"
+    bot = await world.start()
+    await settled(far_buy(bot, 0.001))
+    await world.crash(bot)
+    copy = world.folder / "copy"
+    shutil.copytree(state, copy)
+    second = await world.start()  # its ids begin anywhere in the next hundred thousand
+    later = far_buy(second, 0.002)
+    await settled(later)
+    await world.crash(second)
+    shutil.rmtree(state)
+    shutil.copytree(copy, state)
+
+    third = await world.start()
+    assert "the exchange has an order of this bot's that the journal does not know" in told(third)
+    assert far_buy(third, 0.003).state is OrderState.REFUSED
+    await world.crash(third)
+    StateFolder(state).clear_halt()
+    fourth = await world.start()
+    assert "has lost" not in told(fourth)
+    new = far_buy(fourth, 0.003)
+    await settled(new)
+    assert new.state is OrderState.OPEN
+
+
+async def test_after_lost_commits_not_even_a_sale_is_sent(world: World) -> None:
+    bot = await world.start()
+    bought = puppet(bot).market_buy("btc_usdt", spend=500)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    await world.crash(bot)
+    second = await world.start()
+    for i in range(5):
+        await settled(far_buy(second, 0.001 * (i + 1)))
+    await until(lambda: not second.persistence.is_dirty)
+    assert second.journal.log is not None
+    log = second.journal.log.file
+    await world.crash(second)
+    flip(log)
+    again = await world.start()
+    assert "has lost its latest commits" in told(again)
+    count = len(exchange_rows(world.emulator))
+    await until(lambda: puppet(again).book("btc_usdt").best_bid)
+    sold = puppet(again).close("btc_usdt")  # by the books that are left
+    again.driver.wake()
+    assert sold is not None
+    await until(lambda: sold.is_final)
+    assert sold.state is OrderState.NOT_SENT
+    assert "has lost its latest commits" in sold.reason
+    assert len(exchange_rows(world.emulator)) == count
+
+
 async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
     await until(lambda: bought.is_final)
     main = world.folder / "state" / "journal.sqlite"
-    before = main.read_bytes()  # most of it is in the log still
+    before = main.read_bytes()  # most of it is still in the log
     await world.crash(bot)
     put_back(world, {main: before})
     again = await world.start()
@@ -181,7 +234,7 @@ async def test_a_torn_end_of_the_journals_log_loses_no_order(world: World) -> No
     log, end = bot.journal.log.file, bot.journal.log.place.offset
     await world.crash(bot)
     content = bytearray(log.read_bytes())
-    content[end : end + 300] = b"\x17" * 300  # the crash comes while a commit is being written
+    content[end : end + 300] = b"\x17" * 300  # the crash comes while a commit is written
     log.write_bytes(content)
     again = await world.start()
     assert "has lost" not in told(again)
@@ -238,14 +291,14 @@ async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await until(lambda: not bot.persistence.is_dirty)
-    known = snapshot(world)  # of the same run: no client id was reserved since
+    known = snapshot(world)  # from the same run, in which no client id was reserved since
     lost = far_buy(bot, 0.002) if stands else puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
     await until(lambda: lost.state is OrderState.OPEN if stands else lost.is_final)
     await world.crash(bot)
     put_back(world, known)
     again = await world.start()
-    evidence = f"the exchange has an order of this bot's that it does not know: {lost.order_id} of btc_usdt"
+    evidence = f"the exchange has an order of this bot's that the journal does not know: {lost.order_id} of btc_usdt"
     assert evidence in told(again)
     assert far_buy(again).state is OrderState.REFUSED
     halt = StateFolder(world.folder / "state").halt()
@@ -253,7 +306,7 @@ async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(
     assert (halt.kind, evidence in halt.reason) == ("journal", True)
     await world.crash(again)
     StateFolder(world.folder / "state").clear_halt()
-    third = await world.start()  # told once
+    third = await world.start()  # it is reported only once
     assert "has lost" not in told(third)
 
 
@@ -263,7 +316,7 @@ async def test_an_intact_journal_never_halts_the_bot_wherever_it_was_killed(worl
         assert "has lost" not in told(bot)
         far_buy(bot, 0.001)
         await world.crash(bot)
-        # killed between the two places that keep the count
+        # killed between writing the two places that keep the count
         (world.folder / "state" / "client_ids").write_text("1")
 
 
@@ -272,7 +325,7 @@ async def test_a_journal_locked_by_another_program_delays_orders_and_sends_none_
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    first = far_buy(bot)  # it is in the log, wherever SQLite is
+    first = far_buy(bot)  # the order is in the log, however far SQLite is
     await settled(first)
     assert first.state is OrderState.OPEN
     await until(lambda: bot.journal.filling.fault is not None)
@@ -292,13 +345,15 @@ async def test_a_journal_locked_by_another_program_delays_orders_and_sends_none_
     assert again.state is OrderState.OPEN
 
 
-# -- disks as the system has them -------------------------------------------------------------------------------------
+# -- real disks ------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def no_file_may_grow() -> Iterator[None]:
-    """Every write beyond the end of a file fails, as on a disk that fails; without root, and for this process alone."""
-    resource = pytest.importorskip("resource", reason="no limits of this kind here")
+    """Make every write beyond the end of a file fail, as on a failing disk. Works without root, and affects only this
+    process.
+    """
+    resource = pytest.importorskip("resource", reason="this system has no limits of this kind")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -308,7 +363,7 @@ def no_file_may_grow() -> Iterator[None]:
 
 
 def mounted(folder: Path, *options: str) -> bool:
-    """A file system of its own at ``folder``, where this user may have one."""
+    """Mount a separate file system at ``folder``, if this user may."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
     try:
@@ -319,7 +374,7 @@ def mounted(folder: Path, *options: str) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MB under the world's state folder."""
+    """Put a disk of 4 MB under the world's state folder."""
     folder = tmp_path / "state"
     if os.name != "posix" or not mounted(folder, "-o", "size=4m"):
         pytest.skip("only root may mount a file system")
@@ -335,7 +390,7 @@ async def judge_that_cancels_go_on(world: World, bot: Bot, resting: Any) -> None
     await until(lambda: held.is_final)
     assert held.state is OrderState.NOT_SENT
     assert "not sent: the journal" in held.reason
-    await until(lambda: "No new orders are sent until it can be written, and cancels go on" in told(bot))
+    await until(lambda: "No new orders are sent until it can be written, but cancels continue" in told(bot))
     puppet(bot).cancel(resting)
     bot.driver.wake()
     await until(lambda: resting.state is OrderState.CANCELLED)
@@ -344,14 +399,14 @@ async def judge_that_cancels_go_on(world: World, bot: Bot, resting: Any) -> None
 
 
 async def judge_that_it_recovers(world: World, bot: Bot) -> None:
-    await until(lambda: "can be written again; new orders are sent" in told(bot))
+    await until(lambda: "can be written again; new orders are allowed" in told(bot))
     again = far_buy(bot, 0.003)
     await settled(again)
     assert again.state is OrderState.OPEN
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_on_a_really_full_disk_the_bot_sends_no_new_orders_and_survives(small_disk: Path, world: World) -> None:
+async def test_on_a_really_full_disk_the_bot_survives_and_sends_no_new_orders(small_disk: Path, world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -360,14 +415,14 @@ async def test_on_a_really_full_disk_the_bot_sends_no_new_orders_and_survives(sm
         with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
-        for _ in range(200):  # until what is free within the journal's pages is used up, too
+        for _ in range(200):  # until the space left within the journal's pages is used up too
             order = far_buy(bot, 0.001)
             await until(lambda order=order: order.state not in (OrderState.QUEUED, OrderState.SENDING))
             if order.state is OrderState.NOT_SENT:
                 break
         assert "full" in order.reason or "disk" in order.reason
         await judge_that_cancels_go_on(world, bot, resting)
-        # a halt works all the same, and is durable as soon as it can be
+        # a halt works all the same, and is made durable as soon as possible
         bot.latch.set("loss", "for the test")
         assert bot.view.halted == "for the test"
         filling.unlink()
@@ -378,7 +433,7 @@ async def test_on_a_really_full_disk_the_bot_sends_no_new_orders_and_survives(sm
         await judge_that_it_recovers(world, bot)
 
 
-async def test_while_no_file_can_be_written_the_bot_sends_no_new_orders_and_survives(world: World) -> None:
+async def test_while_no_file_can_be_written_the_bot_survives_and_sends_no_new_orders(world: World) -> None:
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -389,7 +444,7 @@ async def test_while_no_file_can_be_written_the_bot_sends_no_new_orders_and_surv
             assert bot.view.halted == "for the test"
             assert "the halt could not be written" in told(bot)
             assert not bot.parts.folder.is_halted()
-            await asyncio.sleep(1.5)  # a status, a flush and a look at the latch are due: none of them may end the bot
+            await asyncio.sleep(1.5)  # none of the periodic writes may end the bot
             assert bot.view.halted == "for the test"
         await until(lambda: bot.parts.folder.is_halted())
         bot.parts.folder.clear_halt()
@@ -413,7 +468,7 @@ async def test_an_unwritable_state_folder_refuses_the_start_with_a_reason(world:
     state = world.folder / "state"
     if os.geteuid() == 0:
         if not mounted(state, "-o", "size=1m,ro"):
-            pytest.skip("the system lets nobody mount here, and nothing is read-only for root")
+            pytest.skip("nobody may mount here, and for root nothing is read-only")
     else:
         state.mkdir()
         state.chmod(0o500)
@@ -440,16 +495,16 @@ async def test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_bac
     async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         path.rename(path.with_suffix(".away"))
-        await until(lambda: "was deleted or replaced while the bot runs. Writes to it are lost" in told(bot))
+        await until(lambda: "was deleted or replaced while the bot was running. Writes to it are lost" in told(bot))
         held = far_buy(bot, 0.002)
         await until(lambda: held.is_final)
         assert held.state is OrderState.NOT_SENT
-        assert held.reason == f"not sent: the {what} {path} was deleted or replaced while the bot runs"
+        assert held.reason == f"not sent: the {what} {path} was deleted or replaced while the bot was running"
         puppet(bot).cancel(resting)
         bot.driver.wake()
         await until(lambda: resting.state is OrderState.CANCELLED)
         path.with_suffix(".away").rename(path)
-        await until(lambda: "is back; new orders are sent" in told(bot))
+        await until(lambda: "is back; new orders are allowed" in told(bot))
         again = far_buy(bot, 0.003)
         await settled(again)
         assert again.state is OrderState.OPEN
@@ -485,7 +540,7 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
     world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
     async with kept(bot) as keeper:
         order = far_buy(bot)
-        await until(lambda: order.sent)  # the stream may tell of the order long before the answer comes
+        await until(lambda: order.sent)  # the stream may show the order long before the answer comes
     keeper.request_stop("signal")
     await keeper.stop(bot)
     assert order.state in ends, order

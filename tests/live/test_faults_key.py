@@ -1,4 +1,4 @@
-"""A key that the exchange does not accept: the bot halts at once and sends nothing more with it."""
+"""If the exchange does not accept the key, the bot halts at once and sends nothing more with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_an_expiring_key_halts_the_bot_for_good_and_leaves_its_orders(tmp_
         await settled(resting)
         world.emulator.add_fault({"kind": "key_expired"})
         if streams == "silent":
-            far_buy(bot, 0.02)  # a request finds out
+            far_buy(bot, 0.02)  # a request detects it
         await until(lambda: bot.view.halted is not None, 20)
         assert REFUSED in bot.view.halted
         assert "401" in bot.view.halted
@@ -41,7 +41,7 @@ async def test_an_expiring_key_halts_the_bot_for_good_and_leaves_its_orders(tmp_
         refused = far_buy(bot, 0.03)
         assert refused.state is OrderState.REFUSED
         await until(lambda: bot.comparisons.last_failure)
-        assert world.emulator.received == asked  # neither a request nor a stream
+        assert world.emulator.received == asked  # neither a request nor a stream uses the key
         assert [row.state for row in world.exchange_orders(open_only=True)] == [OrderState.OPEN]
         assert not resting.cancel_requested
         await world.crash(bot)
@@ -50,7 +50,7 @@ async def test_an_expiring_key_halts_the_bot_for_good_and_leaves_its_orders(tmp_
         assert halt is not None
         assert halt.kind == "key"
         world.emulator.remove_faults()
-        again = await world.start()  # with a new key
+        again = await world.start()  # the user has created a new key
         assert again.view.halted
         assert len(world.exchange_orders(open_only=True)) == 1
 
@@ -66,7 +66,7 @@ async def test_a_wrong_key_ends_the_start_within_seconds(tmp_path: Path) -> None
         assert "401 Invalid Signature" in str(refused.value)
         assert MEND in str(refused.value)
         assert "Nothing was traded" in str(refused.value)
-        assert StateFolder(tmp_path / "state").halt() is None  # nothing to resume: the next start tries the next key
+        assert StateFolder(tmp_path / "state").halt() is None  # no halt: the next start tries the next key
 
 
 async def test_a_key_that_expires_during_reconciliation_ends_the_start(world: World) -> None:
@@ -78,7 +78,7 @@ async def test_a_key_that_expires_during_reconciliation_ends_the_start(world: Wo
 async def test_a_dead_rest_address_ends_the_start_within_seconds(world: World) -> None:
     began = REAL_CLOCK.monotonic_s()
     with pytest.raises(StartRefused) as refused:
-        await world.start(rest="http://127.0.0.1:9/v3")  # its streams are there
+        await world.start(rest="http://127.0.0.1:9/v3")  # its streams are available
     assert REAL_CLOCK.monotonic_s() - began < 15
     assert "open orders cannot be read: ClientConnectorError" in str(refused.value)
     assert "check the address" in str(refused.value)

@@ -1,5 +1,6 @@
-"""What may be wrong with what is read: rows late, too many, in any order, of an unknown kind, none at all, or in
-another of the forms that the exchange has been seen to use."""
+"""Faults in what is read: rows that are late, too many, in any order, of an unknown kind or missing, and every form
+that the exchange has been seen to use.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.virtual_time
 
 
 def blind(world: World) -> None:
-    """No push reports orders or executions: reads are the only source."""
+    """Make reads the only source: no stream reports orders or executions."""
     for where in ("active_orders", "order_history", "user_trades"):
         world.emulator.add_fault({"kind": "ws_drop", "where": where})
 
@@ -37,9 +38,9 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
     world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # later than the exchange may act, and all listings succeeded twice
+    # by then the exchange can no longer act, and all listings have succeeded twice
     await until(lambda: lags[1].fired >= 2, 40)
-    assert order.state is OrderState.UNKNOWN  # the money that it locks speaks for it
+    assert order.state is OrderState.UNKNOWN  # the money that it locks shows that it exists
     assert f"(client id {order.client_id})" in told(bot)
     assert "is unknown, and btc_usdt takes no new orders meanwhile" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
@@ -49,9 +50,9 @@ async def test_an_order_missing_from_early_listings_is_not_declared_absent(world
 
 
 @pytest.mark.parametrize("done", [True, False])
-async def test_a_listing_that_ignores_its_filter_leads_to_the_right_order_or_to_none(done: bool, world: World) -> None:
+async def test_a_listing_that_ignores_its_filter_finds_the_right_order_or_none(done: bool, world: World) -> None:
     bot = await world.start()
-    others = [far_buy(bot, 0.01) for _ in range(3)]  # alike in all but their client ids
+    others = [far_buy(bot, 0.01) for _ in range(3)]  # these orders differ only in their client ids
     for other in others:
         await settled(other)
     blind(world)
@@ -81,7 +82,7 @@ async def test_pages_with_rows_in_any_order_are_all_read(
     world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
     order = far_buy(bot, 0.01)
     await until(lambda: order.state is OrderState.UNKNOWN)
-    # the one in question lies behind pages of later ones
+    # the order in question comes after pages of later ones
     pair = world.emulator.venue.pairs["btc_usdt"]
     for number in range(1, 12):
         place_by_hand(world, pair, number)
@@ -101,7 +102,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-async def test_a_push_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison(
+async def test_a_pushed_row_of_an_unknown_kind_is_skipped_reported_and_followed_by_a_comparison(
     what: str, world: World
 ) -> None:
     find, put, why = UNREADABLE[what]
@@ -186,7 +187,7 @@ async def test_balances_older_than_a_fill_do_not_contradict_it(world: World) -> 
     late = world.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 20_000, "count": 1})
     bot.comparisons.at_once()
     await until(lambda: late.fired)
-    # what was read is on its way, and says nothing of this
+    # the answer is already on its way and does not show this
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await until(lambda: order.state is OrderState.FILLED)
@@ -214,7 +215,7 @@ FORMS: dict[str, tuple[str, str]] = {
 async def test_books_are_right_in_every_form_of_the_wire(form: str, tmp_path: Path) -> None:
     find, put = FORMS[form]
     async with make_world(tmp_path) as world:
-        # times of public trades are seconds and no question; in milliseconds they would be another market
+        # public trades are stamped in seconds without question; milliseconds would make it a different market
         for where in ("create_order", "cancel_order", "get_order", "open_orders", "all_orders", "my_trades", "balance"):
             world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
         for where in ("active_orders", "order_history", "user_trades", "account_balance"):
@@ -228,7 +229,7 @@ async def test_books_are_right_in_every_form_of_the_wire(form: str, tmp_path: Pa
 
 
 async def trade_in_every_way(world: World, bot: Bot) -> None:
-    """An order that fills, one that is cancelled, one whose answer was lost, one that stays; then compare."""
+    """Place an order that fills, one that is cancelled, one whose answer is lost and one that stays, then compare."""
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     filled = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     cancelled = far_buy(bot, 0.02)

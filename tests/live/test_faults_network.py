@@ -1,4 +1,4 @@
-"""The exchange is unreachable, goes away, comes back, or has a different clock."""
+"""The exchange is unreachable, disappears, comes back, or has a different clock."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ async def test_without_an_exchange_the_start_is_refused_with_a_reason(
 ) -> None:
     with pytest.raises(StartRefused, match=r"open orders cannot be read: .*Nothing was traded; check the address"):
         await world.start(rest="http://127.0.0.1:9/v3")
-    await asyncio.sleep(0.3)  # six times as long as it waits before it asks again
+    await asyncio.sleep(0.3)  # six times as long as the pause before it asks again
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
-    bot = await world.start()  # nothing of the refused start stands in the way
+    bot = await world.start()  # nothing from the refused start is in the way
     assert bot.view.is_trading
 
 
@@ -58,7 +58,7 @@ async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_mon
     await world.emulator.stop()
     order = far_buy(bot)
     await until(lambda: order.is_final or order.state is OrderState.UNKNOWN, 20)
-    if order.state is OrderState.UNKNOWN:  # a connection was still thought to be open
+    if order.state is OrderState.UNKNOWN:  # the bot still believed a connection to be open
         second = far_buy(bot, 0.02)
         await asyncio.sleep(1)
         assert second.state is not OrderState.OPEN
@@ -68,7 +68,7 @@ async def test_an_order_to_an_unreachable_exchange_is_not_sent_and_frees_its_mon
         assert f"order {order.client_id}, was not sent: ClientConnectorError" in told(bot)
     await until(lambda: "was lost" in told(bot))
     assert bot.driver.fault is None
-    gc.collect()  # connections that were taken in while the server ended
+    gc.collect()  # connections that were accepted while the server ended
 
 
 async def test_failed_reads_at_the_start_are_repeated_until_everything_is_explained(world: World) -> None:
@@ -103,7 +103,7 @@ async def test_slow_requests_lose_nothing(world: World) -> None:
 
 
 def by_name(world: World) -> dict[str, str]:
-    """The emulator's addresses with a name in them that must be looked up."""
+    """Return the emulator's addresses with a host name that must be resolved."""
     return {
         "rest": world.emulator.rest.replace("127.0.0.1", "localhost"),
         "ws": world.emulator.ws.replace("127.0.0.1", "localhost"),
@@ -111,7 +111,7 @@ def by_name(world: World) -> dict[str, str]:
 
 
 class Names:
-    """Name resolution that a test may break."""
+    """Resolves names until a test breaks it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.works = True
@@ -134,7 +134,7 @@ class Names:
         return made
 
     def fail(self, world: World) -> None:
-        """From here on no name can be resolved, none is cached, and no connection is left."""
+        """Stop resolving names from now on, with none cached and no connection left."""
         self.works = False
         for session in self._sessions:
             if not session.closed:
@@ -181,7 +181,7 @@ async def test_while_names_cannot_be_resolved_nothing_is_sent_and_then_trading_c
 
 @asynccontextmanager
 async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
-    """A server with an untrusted certificate: its address, and the requests that reached it."""
+    """Run a server with an untrusted certificate, and yield its address and the requests that reached it."""
     reached: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -241,7 +241,7 @@ async def test_a_redirect_does_not_send_the_key_to_another_origin(world: World) 
         await until(lambda: f"(client id {order.client_id}) is unknown, and btc_usdt takes no new orders" in told(bot))
         assert "a redirect, which botkit does not follow" in order.reason
         await until(lambda: "the server sent a redirect, which botkit does not follow; reconnecting" in told(bot))
-        # what is looked up is redirected, too
+        # the look-up is redirected too
         await until(lambda: "the bot cannot be reconciled with the exchange" in told(bot), 30)
         assert other.requests == []
 
@@ -299,7 +299,7 @@ async def test_an_endless_answer_is_cut_off_and_read_again(world: World) -> None
 
 
 async def test_a_clock_outside_the_exchanges_window_halts_the_bot_and_gives_the_difference(tmp_path: Path) -> None:
-    # at the machine's speed: a faster emulator tolerates differences of the machine's clock
+    # at the machine's speed, because a faster emulator tolerates a wrong clock
     async with make_world(tmp_path, speed=1.0) as world:
         bot = await world.start()
         async with kept(bot):
@@ -310,7 +310,7 @@ async def test_a_clock_outside_the_exchanges_window_halts_the_bot_and_gives_the_
             refused = far_buy(bot)
             assert refused.state is OrderState.REFUSED
             assert exchange_rows(world.emulator) == []
-            assert StateFolder(world.folder / "state").is_halted()  # only `botkit resume` lifts it
+            assert StateFolder(world.folder / "state").is_halted()  # only `botkit resume` lifts the halt
 
             world.emulator.remove_faults()
             await until(lambda: order.is_final, 60)

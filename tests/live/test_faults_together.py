@@ -1,4 +1,4 @@
-"""All faults of network, answers and streams at random and at once, to a trading bot: the books stay right."""
+"""All faults in network, answers and streams strike a trading bot at random and at once, and the books stay right."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ FRAMES: tuple[dict[str, Any], ...] = (
 
 
 def booked(bot: Bot) -> dict[int, int]:
-    """The journal's figures for each order, in lots."""
+    """Return the journal's figures for each order, in lots."""
     found: dict[int, int] = {}
     for fill in bot.journal.fills():
         found[fill.client_id] = found.get(fill.client_id, 0) + fill.lots

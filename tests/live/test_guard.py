@@ -1,4 +1,4 @@
-"""A bot's guard: it strikes when the bot is silent, uses no clock that can jump, and is replaced if it ends."""
+"""A bot's guard strikes when the bot is silent, uses no clock that can jump, and is replaced if it ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOT = 4711
 
 
 class Watched:
-    """A bot's folder, and a guard's process for which this test lets time pass."""
+    """A bot's folder, and a guard's process whose time the test advances."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.disk = MemoryDisk()
@@ -84,7 +84,7 @@ def test_a_dead_bots_orders_are_cancelled_once_and_the_guard_leaves(watched: Wat
         if look < 20:
             watched.beat()
         elif look == 20:
-            watched.folder.unlock()  # the process is gone
+            watched.folder.unlock()  # the process has ended
             watched.last = watched.clock.monotonic_s()  # type: ignore[attr-defined]
 
     watched.run(life)
@@ -111,7 +111,7 @@ def test_a_guard_that_was_suspended_itself_does_not_declare_its_bot_dead(watched
     def life(look: int) -> None:
         watched.beat()
         if look == 10:
-            watched.clock.counter += 600 * 10**9  # the machine slept, and both with it
+            watched.clock.counter += 600 * 10**9  # the machine slept, and both processes with it
         if look == 20:
             watched.beat(process=BOT + 1)
 
@@ -127,7 +127,7 @@ def test_a_guard_that_was_suspended_itself_does_not_declare_its_bot_dead(watched
 
 
 def test_a_bot_that_wakes_up_is_guarded_again(watched: Watched) -> None:
-    """It struck once, and then the bot that traded on and died was unguarded."""
+    """Once, a guard struck only one time, so a bot that traded on and then died was unguarded."""
 
     def life(look: int) -> None:
         if look < 10 or 40 <= look < 60:
@@ -140,7 +140,7 @@ def test_a_bot_that_wakes_up_is_guarded_again(watched: Watched) -> None:
 
 
 def test_a_guard_that_cannot_cancel_retries_until_it_can(watched: Watched) -> None:
-    watched.results = [ValueError("no way to the exchange"), PanicResult(left=None), PanicResult(left=("an order",))]
+    watched.results = [ValueError("no route to the exchange"), PanicResult(left=None), PanicResult(left=("an order",))]
     watched.beat()
 
     def life(look: int) -> None:
@@ -150,11 +150,11 @@ def test_a_guard_that_cannot_cancel_retries_until_it_can(watched: Watched) -> No
     watched.run(life)
     assert len(watched.cancelled) == 4
     assert [round(b - a) for a, b in pairwise(watched.cancelled)] == [5, 5, 5]
-    assert "\n".join(watched.said).count("no way to the exchange") == 1
+    assert "\n".join(watched.said).count("no route to the exchange") == 1
 
 
 def test_a_guard_spares_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
-    watched.results = [ValueError("no way to the exchange")] * 3
+    watched.results = [ValueError("no route to the exchange")] * 3
     watched.beat()
 
     def life(look: int) -> None:
@@ -178,7 +178,7 @@ def test_a_removed_folders_guard_leaves(watched: Watched) -> None:
 
 
 def test_a_full_disk_does_not_make_a_living_bot_look_dead(watched: Watched) -> None:
-    """Its status file could not be written, and its guard cancelled all orders of a bot that was well."""
+    """Once, the status file could not be written, so the guard cancelled a healthy bot's orders."""
     watched.beat()
     watched.disk.memory.full = True
 
@@ -204,7 +204,7 @@ def test_on_a_read_only_disk_the_guard_waits_for_the_process_to_end(watched: Wat
 
     watched.run(life)
     assert len(watched.cancelled) == 1
-    assert "\n".join(watched.said).count("accepts no changes, and so no heartbeats") == 1
+    assert "\n".join(watched.said).count("accepts no changes, so heartbeats cannot be written") == 1
 
 
 def test_a_hanging_bot_is_detected_once_the_disk_is_writable_again(watched: Watched) -> None:
@@ -312,7 +312,9 @@ async def test_a_bot_that_wakes_up_learns_what_its_guard_did_and_reconciles(worl
         compared = bot.comparisons.ended
         bot.parts.folder.leave_strike(Strike(silent_s=7.2, cancelled=1, time=0))
         await until(lambda: "the guard cancelled 1 of this bot's orders" in told(bot))
-        assert re.search(r"at 1970-01-01T00:00:00.000Z, after the bot had been silent for 7 s; the bot", told(bot))
+        assert re.search(
+            r"at 1970-01-01T08:00:00.000\+08:00, after the bot had been silent for 7 s; the bot", told(bot)
+        )
         assert bot.parts.folder.take_strike() is None
         await until(lambda: bot.comparisons.ended > compared)
         assert [kind for _, kind, _ in bot.journal.notes() if kind == "guard"] == ["guard"]

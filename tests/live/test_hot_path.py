@@ -1,10 +1,8 @@
-"""What an order waits for before it leaves: its row and whatever moved money, and nothing else."""
+"""Before it is sent, an order waits for its row and for whatever moved money, and for nothing else."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from botkit.live.persistence import without_locks
 from botkit.live.starting import start
 from botkit.model.requests import Answer, CreateOrder, Request
 from tests.live.world import World, far_buy, make_world, settled, until
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.virtual_time
 
@@ -50,7 +49,9 @@ def botkit_register_strategies(register):
 
 
 def figures(state: dict[str, Any]) -> tuple[Any, Any]:
-    """The money of the books; the day's beginnings follow prices, and are written when money moves."""
+    """Return the money in the books. A day's opening values follow prices, so they are written only when money
+    moves.
+    """
     return state["ledger"], state["positions"]
 
 
@@ -82,7 +83,7 @@ async def test_every_commit_holds_the_current_books_and_states(tmp_path: Path, m
         monkeypatch.setattr(Journal, "commit", compared)
         await until(lambda: len(looked) >= 30 and len(bots[0].journal.fills()) >= 5, 60)
         assert not differences, differences[0]
-        assert sum("portfolio" not in names for names in looked) >= 10, "an order waited for the books of the account"
+        assert sum("portfolio" not in names for names in looked) >= 10, "an order waited for the account's books"
 
 
 async def test_an_order_leaves_before_figures_are_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +119,7 @@ async def test_an_order_leaves_before_figures_are_computed(tmp_path: Path, monke
     assert "figures" in happened
 
 
-@pytest.mark.real_time  # the thread is the subject
+@pytest.mark.real_time  # this tests the thread itself
 def test_commits_go_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     ahead = tmp_path / "journal.sqlite-wal"
@@ -130,36 +131,29 @@ def test_commits_go_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Pat
     before, largest, segments = figures(), 0, set()
     for i in range(400):
         journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
-    assert figures() == before, "a commit wrote to SQLite: an order waited for it"
+    assert figures() == before, "a commit wrote to SQLite, so an order waited for it"
     assert journal.filling.waiting == 400
     for i in range(400, 1_400):
         journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
         journal.filling.beside()
         if i % 200 == 0:
-            _wait_for(lambda: not journal.filling.waiting)
+            wait_for(lambda: not journal.filling.waiting)
         largest = max(largest, ahead.stat().st_size)
-        # each of them takes some 170 commits, so none comes and goes between two looks
+        # each segment takes some 170 commits, so none comes and goes between two looks
         segments |= {file.name for file in tmp_path.glob("journal.sqlite-log-*") if file.suffix != ".new"}
-    assert largest < 12 * 2**20, "SQLite's own log is used again from its beginning"
+    assert largest < 12 * 2**20, "SQLite reuses its own log from the beginning"
     assert len(segments) > 5
-    _wait_for(lambda: not journal.filling.waiting)
-    assert len(list(tmp_path.glob("journal.sqlite-log-*"))) <= 2, "the one in use, and the one after it"
+    wait_for(lambda: not journal.filling.waiting)
+    assert len(list(tmp_path.glob("journal.sqlite-log-*"))) <= 2, "the segment in use, and the one after it"
     journal.close()
-    assert not list(tmp_path.glob("journal.sqlite-*")), "after a clean end one file is all"
+    assert not list(tmp_path.glob("journal.sqlite-*")), "after a clean end there is only one file"
     with_all = Journal.open(path, read_only=True)
     with_all.run = 0
     assert len(with_all.sends_since(0)) == 1_400
     with_all.close()
 
 
-def _wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.002)
-
-
-async def test_inputs_wait_to_be_committed_together_and_at_the_latest_when_the_driver_closes(
+async def test_inputs_are_committed_together_and_no_later_than_when_the_driver_closes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "_GATHER_S", 3600.0)

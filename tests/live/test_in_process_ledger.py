@@ -12,7 +12,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 
 
 class Hand:
-    """A manually advanced clock with its own speed."""
+    """A clock with its own speed that the test advances."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
@@ -40,8 +40,8 @@ async def test_the_longest_waiting_bot_comes_first_even_on_a_slow_machine(speed:
         return sum(count for _, count in reply.granted)
 
     assert await ask("greedy") == 1
-    assert await ask("patient") == 0  # and waits from here on
-    clock.machine_ms(50)  # a busy machine: less than the 150 ms after which nobody waits any more
-    # the greedy one's request was answered long ago, and it is the first to ask again
+    assert await ask("patient") == 0  # and it waits from here on
+    clock.machine_ms(50)  # a busy machine, but less than the 150 ms after which nobody counts as waiting
+    # the greedy bot's request was answered long ago, so it is the first to ask again
     assert await ask("greedy", returned=1, arrivals=((0, -10 * NS_PER_S),)) == 0
     assert await ask("patient") == 1

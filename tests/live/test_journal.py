@@ -1,4 +1,4 @@
-"""The journal keeps what was committed, whole, and says what is wrong with a file."""
+"""The journal keeps everything that was committed, and says what is wrong with a file."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_order_is_read_back_as_written(tmp_path_factory: pytest.TempPathFa
     again.close()
 
 
-def test_a_commit_is_complete_or_absent(tmp_path: Path) -> None:
+def test_a_commit_is_either_complete_or_absent(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     bad = order(client_id=8)
     bad.reason = object()  # type: ignore[assignment]
@@ -102,7 +102,7 @@ def test_an_unwritable_journal_is_reported(tmp_path: Path) -> None:
 
 
 class Refusing:
-    """A connection whose disk fails with this SQLite error code."""
+    """A connection that fails with this SQLite error code."""
 
     def __init__(self, code: int, words: str) -> None:
         self.error = sqlite3.OperationalError(words)
@@ -132,8 +132,18 @@ class RefusingDisk(RealDisk):
 @pytest.mark.parametrize(
     ("code", "words", "free", "says"),
     [
-        (sqlite3.SQLITE_FULL, "database or disk is full", None, "the disk is full. The journal is whole; make room"),
-        (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error", 4_096, "the disk is full. The journal is whole; make room"),
+        (
+            sqlite3.SQLITE_FULL,
+            "database or disk is full",
+            None,
+            "the disk is full. The journal is intact; free some space",
+        ),
+        (
+            sqlite3.SQLITE_IOERR_WRITE,
+            "disk I/O error",
+            4_096,
+            "the disk is full. The journal is intact; free some space",
+        ),
         (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error", 10**9, "cannot be opened: disk I/O error"),
         (sqlite3.SQLITE_READONLY, "attempt to write a readonly database", 10**9, "cannot be opened: attempt to"),
         (sqlite3.SQLITE_CORRUPT, "database disk image is malformed", 10**9, "is damaged"),
@@ -146,7 +156,7 @@ def test_only_a_damaged_journal_is_called_damaged(
     with pytest.raises(JournalError) as caught:
         Journal.open(tmp_path / "j.sqlite", disk=RefusingDisk(code, words, free))
     assert says in str(caught.value)
-    assert ("Move it away" in str(caught.value)) == (says == "is damaged")
+    assert ("To start over, move it away" in str(caught.value)) == (says == "is damaged")
 
 
 def test_a_disk_that_fills_up_while_the_bot_runs_is_called_full(tmp_path: Path) -> None:
@@ -163,7 +173,7 @@ def test_a_disk_that_fills_up_while_the_bot_runs_is_called_full(tmp_path: Path) 
 def test_a_damaged_file_is_named_with_the_fix(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(JournalError, match="Move it away"):
+    with pytest.raises(JournalError, match="To start over, move it away"):
         Journal.open(path)
 
 
@@ -192,7 +202,7 @@ def test_a_journal_of_the_previous_schema_is_readable_and_upgraded_at_the_next_s
     db.execute("PRAGMA user_version=2")
     db.commit()
     db.close()
-    reading = Journal.open(path, read_only=True)  # `botkit journal`, or a guard, beside a bot of the version before
+    reading = Journal.open(path, read_only=True)  # `botkit journal` beside an older bot
     assert [row["client_id"] for row in reading.order_rows()] == [7]
     reading.close()
     again = Journal.open(path)
@@ -214,7 +224,7 @@ def test_ids_are_leased_in_blocks_and_never_reused(tmp_path: Path) -> None:
     assert all(after - before >= ID_BLOCK for before, after in itertools.pairwise(seen))
 
 
-def test_ids_never_reach_the_one_used_by_the_exchanges_tools(tmp_path: Path) -> None:
+def test_client_ids_never_reach_the_one_that_the_exchanges_tools_use(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j.sqlite")
     assert journal.lease_ids(Random(1), after=ID_MAX - 10)[0] == 1
     journal.close()

@@ -1,4 +1,4 @@
-"""The journal's log: committed data survives any crash, and nothing else appears."""
+"""Committed data in the journal's log survives any crash, and nothing else appears in it."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from tests.live.test_ports import MemoryDisk
 from tests.sim.venue import BTC
 
 PATH = Path("/nowhere/journal.sqlite")
-#: three sizes of a segment, so that the bodies below fill one, several, or each its own
+#: three segment sizes, with which the bodies below fill one segment, several, or one each
 SEGMENTS = (65_536, 4_096, 1_024)
 
 
 def written(bodies: list[bytes], segment_bytes: int) -> tuple[MemoryDisk, Place, list[Place]]:
-    """A log of these bodies: its disk, where it begins, and the place after each."""
+    """Write a log of these bodies, and return its disk, where it begins, and the place after each."""
     disk, begin = MemoryDisk(), Place("0123", 1, 0, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal_log, "SEGMENT_BYTES", segment_bytes)
@@ -81,7 +81,7 @@ def test_a_log_can_be_read_from_every_place_in_it(wrote: list[bytes], size: int,
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=150)
-def test_a_flipped_bit_anywhere_loses_only_the_last_commit_or_is_reported(
+def test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk, begin, places = written(wrote, size)
@@ -92,9 +92,9 @@ def test_a_flipped_bit_anywhere_loses_only_the_last_commit_or_is_reported(
     content[data.draw(st.integers(0, min(used + 16, len(content)) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     disk.files.write(path, bytes(content))
     read, damage = found(disk, begin)
-    assert read == wrote[: len(read)], "a commit that nobody made"
+    assert read == wrote[: len(read)], "the log shows a commit that nobody made"
     assert damage is not None or len(read) >= len(wrote) - 1
-    # what SQLite has already cannot be lost to it
+    # what SQLite already has cannot be lost
     at = data.draw(st.integers(0, len(wrote)))
     read, damage = found(disk, [begin, *places][at])
     assert read == wrote[at : at + len(read)]
@@ -111,7 +111,7 @@ def test_a_torn_write_leaves_exactly_the_acknowledged_records(
     last = places[-1].segment
     whole = disk.files.read(segment_path(PATH, last))
     was = before.files.read(segment_path(PATH, last)) if last in segments_of(PATH, before.files) else bytes(len(whole))
-    # any of the sectors that the last write touched, in any order, and the last of them cut at any byte
+    # keep any of the sectors that the last write touched, in any order, with the last of them cut at any byte
     changed = [i for i in range(0, len(whole), 512) if whole[i : i + 512] != was[i : i + 512]]
     torn = bytearray(was)
     for sector in data.draw(st.lists(st.sampled_from(changed), unique=True, max_size=len(changed) - 1)):
@@ -125,7 +125,7 @@ def test_a_torn_write_leaves_exactly_the_acknowledged_records(
     if bytes(torn) == whole:
         assert (read, damage) == (wrote, None)
     else:
-        assert (read, damage) == (wrote[:-1], None), "a crash while a commit is written is no damage"
+        assert (read, damage) == (wrote[:-1], None), "a crash while a commit is written is not damage"
 
 
 @given(bodies, st.sampled_from(SEGMENTS), st.data())
@@ -145,9 +145,9 @@ def test_a_truncated_or_emptied_log_is_reported(wrote: list[bytes], size: int, d
     assert read == wrote[: len(read)]
     is_last = segment == places[-1].segment
     if is_cut or not is_last:
-        # an empty file at the end is one that was never begun
+        # an empty file at the end is a segment that was never begun
         assert damage is not None or (is_last and cut < ends[0])
-    # behind what is gone SQLite would have had a place
+    # SQLite's place would have been after the missing part
     read, damage = found(disk, places[-1])
     assert read == []
     if is_last:
@@ -183,7 +183,7 @@ def test_a_log_of_another_journal_or_a_newer_botkit_is_not_read() -> None:
 
 
 class FailingFile:
-    """Writes the first bytes that it is given, and then fails."""
+    """Writes the first few bytes that it is given, and then fails."""
 
     def __init__(self, file: Any, plan: list[int | None]) -> None:
         self._file, self._plan = file, plan
@@ -200,7 +200,7 @@ class FailingFile:
 
 @given(st.lists(st.binary(min_size=1, max_size=700), min_size=2, max_size=12), st.sampled_from(SEGMENTS), st.data())
 @settings(deadline=None, max_examples=100)
-def test_unacknowledged_records_are_never_read_before_later_ones(
+def test_an_unacknowledged_record_is_never_read_before_later_ones(
     wrote: list[bytes], size: int, data: st.DataObject
 ) -> None:
     disk = MemoryDisk()
@@ -221,7 +221,7 @@ def test_unacknowledged_records_are_never_read_before_later_ones(
         log.close()
     read, damage = found(disk, begin)
     assert damage is None
-    # one that was written whole though its sync failed may stand at the very end
+    # a record that was written completely although its sync failed may stand at the very end
     assert read[: len(acknowledged)] == acknowledged
     assert len(read) <= len(acknowledged) + 1
     assert place.number == len(acknowledged) + 1
@@ -293,7 +293,7 @@ def test_without_room_for_a_full_segment_a_small_one_is_made() -> None:
 
 
 def image(path: Path, folder: Path) -> Path:
-    """The files as a process that was killed leaves them, in a folder of their own; returns the journal's path."""
+    """Copy the files into a new folder as a killed process would leave them, and return the journal's path."""
     folder.mkdir()
     for file in path.parent.iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -302,12 +302,12 @@ def image(path: Path, folder: Path) -> Path:
 
 
 def in_memory() -> Journal:
-    """A journal that will not crash."""
+    """Return a journal that need not survive a crash."""
     return Journal.open(PATH, disk=MemoryDisk(), background=OnLoop())
 
 
 def answers(journal: Journal) -> dict[str, Any]:
-    """Everything that can be queried."""
+    """Return the answers to every query."""
     run, journal.run = journal.run, 0
     try:
         return {
@@ -331,7 +331,7 @@ def fill_of(client_id: int, executed: int) -> Fill:
 
 
 def work(random: Random) -> Iterator[Callable[[Journal], None]]:
-    """A bot's writes of every kind, over and over."""
+    """Yield repeatedly after each kind of write that a bot makes."""
     for now in range(1, 10_000):
         client_id = random.randrange(1, 30)
         made = order(client_id=client_id, tag=f"at {now}", max_slippage_pct=random.choice([None, 1, 0.5]))
@@ -402,7 +402,7 @@ def test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing(
     steps: set[str] = set()
 
     class Watched(RealDisk):
-        """Copies the files before and after every operation on them."""
+        """A disk that copies the files before and after every operation on them."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -438,7 +438,7 @@ def test_a_crash_at_any_step_of_filling_and_rotating_loses_nothing(
         restarted, expected = Journal.open(copy), in_memory()
         for write in written[:count]:
             write(expected)
-        # a commit that is on its way may be there already
+        # a commit that is being written may already be there
         if answers(restarted) != answers(expected):
             written[count](expected)
             assert answers(restarted) == answers(expected)
@@ -452,7 +452,7 @@ def log_files(path: Path) -> list[Path]:
 
 
 def killed(tmp_path: Path, name: str = "killed", commits: int = 20) -> Path:
-    """A journal of which SQLite has nothing yet, as a killed bot leaves it."""
+    """Return a journal as a killed bot leaves it, of which SQLite has nothing yet."""
     path = tmp_path / f"{name} first" / "journal.sqlite"
     path.parent.mkdir()
     journal = Journal.open(path)
@@ -476,7 +476,7 @@ def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_
     rows = reader.order_rows()
     reader.close()
     assert 0 < len(rows) < 20
-    for _ in range(2):  # whoever opens it first, a bot has to tell of it
+    for _ in range(2):  # whoever opens it first, a bot must still report it
         journal = Journal.open(path)
         assert (journal.damage or "").startswith(wanted)
         assert journal.order_rows() == rows
@@ -555,7 +555,7 @@ def test_while_sqlite_cannot_be_filled_nothing_new_is_committed(tmp_path: Path) 
     with pytest.raises(JournalError, match="cannot be written: attempt to write a readonly database"):
         journal.commit(orders=[order(client_id=2)])
     journal._db.execute("PRAGMA query_only=0")
-    assert filling._step() == 0.1
+    assert filling._step() == 0.25
     journal.commit(orders=[order(client_id=3)])
     assert [row["client_id"] for row in journal.order_rows()] == [1, 3]
     journal.close()
@@ -576,7 +576,7 @@ def test_segments_are_deleted_once_sqlite_has_them_on_disk(tmp_path: Path, monke
         journal.commit(orders=[order(client_id=number)], states=[("strategy:s", b"x" * 1_000)])
         journal.filling._step()
         gone = set(before) - set(log_files(path))
-        assert synced[count:] == [bool(gone)], "a sync for each commit, or none before a log is deleted"
+        assert synced[count:] == [bool(gone)], "SQLite synced for each commit, or not before a log was deleted"
     assert sum(synced) > 10
     assert len(log_files(path)) <= 2
     journal.close()
@@ -645,15 +645,15 @@ def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
             if now == was:
                 continue
             counted += 1
-            journal = Journal.open(path, read_only=change != "'x'")  # by a reader, and by a bot that starts
+            journal = Journal.open(path, read_only=change != "'x'")  # both by a reader and by a bot that starts
             journal.run = 9
             said = ""
             try:
-                # what is not looked for is not found
+                # damage that nobody looks for is not found
                 assert not _READ[table](journal), (column, change)
             except JournalError as error:
                 said = str(error)
-            assert not said or ("is damaged (" in said and "Move it away to start over" in said)
+            assert not said or ("is damaged (" in said and "To start over, move it away" in said)
             if table == "orders":
                 assert journal.order_rows() == []
                 assert "has changed since it was written" in (journal.damage or "")
@@ -711,7 +711,7 @@ def test_capital_is_not_moved_in_books_that_lost_commits(tmp_path: Path) -> None
     with pytest.raises(JournalError, match=r"is missing\); start the bot, which halts, and check its books first"):
         move_stopped(StateFolder(path.parent), nothing, {}, "s", {"usdt": 1}, 1)
     journal = Journal.open(path)
-    assert journal.damage is not None, "the bot still has to tell of it"
+    assert journal.damage is not None, "the bot must still report it"
     journal.close()
 
 
@@ -727,7 +727,7 @@ def test_commands_on_a_killed_bot_read_its_log_and_report_what_is_missing(
     main(["journal", str(config)])
     shown = capsys.readouterr().out
     assert "20 orders, 0 fills, 20 open" in shown
-    assert "its 21 newest commits were read from its log and are not in that file yet" in shown
+    assert "its 21 newest commits were read from its log, and are not in that file yet" in shown
     content = bytearray(log_files(path)[0].read_bytes())
     content[len(content.rstrip(b"\0")) // 2] ^= 1
     log_files(path)[0].write_bytes(content)

@@ -1,6 +1,6 @@
-"""A bot starts with a journal that an older one left with many unfinished orders, and settles every row.
+"""A bot starts from a journal in which an older bot left many unfinished orders, and settles every row.
 
-``frozen_journal.py`` tells what the older bot had done.
+``frozen_journal.py`` shows what the older bot had done.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.live.world import until
 
 @pytest.fixture(autouse=True)
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
-    # the emulator's time is that of the fixture, long ago
+    # the emulator's clock starts at the fixture's time, long ago
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
 
 
@@ -54,12 +54,12 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert (other["0.012"].state, other["0.012"].post_only) == (OrderState.OPEN, True)
         assert (other["0.014"].state, other["0.014"].tag) == (OrderState.OPEN, "ladder")
 
-        # what was on its way or of unknown outcome is found, or proved absent
+        # orders that were on their way or of unknown outcome are found or proved absent
         fates = [own["0.021"], own["0.022"], other["0.023"], other["0.024"]]
         live = (OrderState.OPEN, OrderState.ABSENT)
         await until(lambda: all(order.state in live for order in fates), 30)
         assert [order.state.value for order in fates] == ["open", "absent", "open", "absent"]
-        # one whose cancel was never answered is cancelled again
+        # an order whose cancel was never answered is cancelled again
         await until(lambda: "0.017" not in by_amount(bot, "q"))
         assert (ids[1_700_000], "cancelled") in q.heard
         rows = world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)
@@ -67,7 +67,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         open_at_venue = {row.order_id for row in rows if row.state in RESTING_STATES}
         assert {order.order_id for order in [*p.open_orders(), *q.open_orders()]} == open_at_venue
 
-        # the money is the account's, to the last unit
+        # the books equal the account, to the last unit
         bot.comparisons.at_once()
         totals = {currency: total for currency, (total, _) in balances(world.emulator).items() if total}
         await until(lambda: {c: units for c, units in bot.view.money.account.items() if units} == totals)
@@ -76,7 +76,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert p.position("btc_usdt").amount == pytest.approx(0.0299932 + 0.012, rel=0.003)
         assert [fill.lots for fill in bot.journal.fills() if fill.client_id == ids[2_000_000]] == [800_000, 400_000]
 
-        # what the strategies kept
+        # the state that the strategies kept
         assert p.state == {"grid": {"levels": [1, 2.5, "three"]}, "text": "\u2713"}
         assert q.state["count"] == 7
         assert (p.size, q.size) == (0.025, 0.01)
@@ -84,7 +84,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert "daily" not in p.rung
         assert max(order.client_id for order in by_amount(bot, "p").values()) < bot.view.next_client_id
 
-        # the trailing stop trails the highest price of before
+        # the trailing stop still trails the earlier highest price
         p.protect("btc_usdt", trail_pct=30)
         bot.driver.wake()
         assert not any(order.side.value == "sell" and order.type.value != "stop_limit" for order in p.open_orders())

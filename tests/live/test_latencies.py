@@ -23,7 +23,7 @@ from tests.live.world import far_buy, make_world, settled, until
 
 PAIR = packaged_pairs()["btc_usdt"]
 T0 = 1_700_000_000 * NS_PER_S
-#: stamps are cut to the millisecond, so they count as half of one later
+#: timestamps are cut to the millisecond, so they count as half a millisecond later
 CUT = NS_PER_MS // 2
 
 
@@ -81,14 +81,14 @@ def latencies(tmp_path: Path) -> Latencies:
 
 
 def raw(latencies: Latencies, name: str, kind: str) -> list[float]:
-    """Distinct milliseconds of a distribution, before the clock difference is removed."""
+    """Return the distinct milliseconds in a distribution, before the clock difference is removed."""
     document = latencies.document()
     ahead = {"order": 1, "answer": -1, "feed": -1}.get(name, 0) * document["exchange_ahead_us"]
     return sorted({(us + ahead) / 1000 for us in document[f"{name}_us"][kind]})
 
 
 def approx(value: float) -> object:
-    """One value, as exactly as a histogram stores it."""
+    """Return a value as exactly as a histogram stores it."""
     return pytest.approx([value], rel=0.001)
 
 
@@ -110,7 +110,7 @@ def test_quantiles_match_values_by_rank() -> None:
 def test_quantiles_span_the_shortest_to_the_longest_for_any_count(count: int) -> None:
     found = Histogram()
     for value in range(count):
-        found.add(value * 10 * NS_PER_US - 50 * NS_PER_US)  # some are below zero: clocks differ
+        found.add(value * 10 * NS_PER_US - 50 * NS_PER_US)  # some are below zero because clocks differ
     quantiles = found.quantiles()
     assert len(quantiles) == STEPS + 1
     assert (quantiles[0], quantiles[-1]) == (-50, pytest.approx((count - 1) * 10 - 50, rel=0.001))
@@ -135,7 +135,7 @@ def test_an_accepted_orders_latency_ends_at_the_first_of_answer_and_report(laten
 def test_a_cancels_latency_is_measured_by_its_report_not_its_answer(latencies: Latencies) -> None:
     latencies.came_out([CancelOrder(id=2, pair=PAIR, order_id="1", client_id=1)], [], ms(0))
     latencies.went_in(Answer(request_id=2, outcome=Ending.OK, body=CancelAck((("btc_usdt", "1"),))), ms(20))
-    latencies.went_in(report(1, OrderState.PARTLY_FILLED, 5, executed=10), ms(21))  # that is another matter
+    latencies.went_in(report(1, OrderState.PARTLY_FILLED, 5, executed=10), ms(21))  # the answer is another matter
     latencies.went_in(report(1, OrderState.CANCELLED, 12), ms(26))
     assert raw(latencies, "order", "cancel") == approx(12)
     assert raw(latencies, "answer", "cancel") == approx(14)
@@ -147,7 +147,7 @@ def test_a_fills_latency_ends_when_strategies_are_notified(latencies: Latencies)
     latencies.came_out([create(1)], [], ms(0))
     latencies.went_in(report(1, OrderState.OPEN, 10), ms(15))
     latencies.went_in(report(1, OrderState.PARTLY_FILLED, 30, executed=10), ms(34))
-    latencies.came_out([], [], ms(34))  # the frame of the execution is still on its way
+    latencies.came_out([], [], ms(34))  # the execution's frame is still on its way
     latencies.came_out([], [fill(order), fill(order)], ms(37))
     assert raw(latencies, "answer", "fill") == approx(7)
     assert latencies.document()["counts"]["answer"]["fill"] == 1
@@ -155,10 +155,10 @@ def test_a_fills_latency_ends_when_strategies_are_notified(latencies: Latencies)
 
 def test_unstamped_reports_and_unresolved_requests_are_not_measured(latencies: Latencies) -> None:
     latencies.came_out([create(1), create(2), create(3)], [], ms(0))
-    latencies.went_in(report(1, OrderState.OPEN, 0), ms(45))  # read from a listing
+    latencies.went_in(report(1, OrderState.OPEN, 0), ms(45))  # this one was read from a listing
     latencies.went_in(Answer(request_id=2, outcome=Ending.UNKNOWN, text="timeout"), ms(5_000))
     latencies.went_in(Answer(request_id=3, outcome=Ending.NOT_SENT, text="not sent"), ms(1))
-    latencies.went_in(report(2, OrderState.OPEN, 9_000), ms(9_010))  # it arrived late after all
+    latencies.went_in(report(2, OrderState.OPEN, 9_000), ms(9_010))  # the request arrived late after all
     counts = latencies.document()["counts"]
     assert not any(count for table in counts.values() for count in table.values()), counts
 

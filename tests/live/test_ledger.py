@@ -1,4 +1,4 @@
-"""The ledger of request slots is a plain value: wherever it is stored, it decides the same."""
+"""The ledger of request slots is a plain value, which decides the same wherever it is stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START: Nanos = 1_700_000_000 * NS_PER_S
 
 
 def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
-    """Pools of windows that fill quickly; the last has two windows of different sizes."""
+    """Draw pools of windows that fill quickly. The last pool has two windows of different sizes."""
     return (
         SharedPool(
             "create", late, 2, (SharedWindow("ip|create|20/2", 20, 2), SharedWindow(f"{account}|create|20/2", 20, 2))
@@ -117,7 +117,7 @@ def test_a_ledger_serialised_between_messages_answers_the_same(seed: int) -> Non
             both(AskUsage())
         else:
             reply = both(process.message())
-            if reply.status == "unknown holder":  # it was silent for too long
+            if reply.status == "unknown holder":  # the process was silent for too long
                 processes[processes.index(process)] = fresh = Model(f"{process.name}x", random)
                 both(Join(fresh.name, reply.ledger, fresh.pools))
             else:

@@ -1,5 +1,6 @@
-"""Whatever of botkit asks the exchange anything counts into the windows that all of it shares: the emulator's own
-count of arrivals never exceeds what the ledger knows to be taken."""
+"""Every request that any part of botkit sends is counted in the shared windows. The emulator's own count of arrivals
+never exceeds the slots that the ledger has given out.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.limits import Scope
 from botkit.model.orders import RESTING_STATES
 from tests.live.world import until
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -39,6 +41,12 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "b"))
     return tmp_path
+
+
+def orders_of(folder: Path, name: str) -> int:
+    """How many orders a bot has made, as its status says."""
+    statuses = list((folder / "state" / name).glob("*/*/status.json"))
+    return int(json.loads(statuses[0].read_bytes())["orders"]) if statuses else 0
 
 
 class Exchange:
@@ -62,22 +70,24 @@ class Exchange:
         )  # fmt: skip
 
     async def done(self, process: asyncio.subprocess.Process) -> str:
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
         assert process.returncode == 0, out.decode() + err.decode()
         return out.decode()
 
     async def trading(self, bot: asyncio.subprocess.Process) -> None:
         """Wait until a bot's orders arrive."""
-        await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None, 90)
+        await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None)
         assert bot.returncode is None, (await bot.communicate())[1].decode()
 
     def arrived(self, *endpoints: str) -> int:
-        """How many of these requests have arrived."""
+        """Return how many of these requests have arrived."""
         counts = self.emulator.venue.limits.counts
         return sum(counts[endpoint].arrivals for endpoint in endpoints if endpoint in counts)
 
     async def unaccounted(self) -> dict[str, tuple[int, int]]:
-        """Windows in which more requests arrived, by the exchange's count, than the ledger knows: (arrived, known)."""
+        """Return the windows in which, by the exchange's count, more requests arrived than the ledger knows of, as
+        (arrived, known).
+        """
         link: Any = ledger_link(None)
         try:
             usage = (await link.call(AskUsage())).usage
@@ -107,7 +117,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_not
         bot_config, paper_config = exchange.config("greedy"), exchange.config("paper")
         bot = await exchange.begin("run", bot_config, *where, "--json")
         await exchange.trading(bot)
-        paper = await exchange.begin("run", paper_config, *where, "--mode", "paper", "--duration", "2s", "--json")
+        paper = await exchange.begin("run", paper_config, *where, "--mode", "paper", "--json")
         begin = format_time(emulator.clock.now() - 20 * NS_PER_DAY)[:10]
         download = await exchange.begin(
             "download", "btc_twd,eth_twd", "--from", begin, *where[:2], "--out", own_folders / "tape", "--json"
@@ -118,14 +128,17 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_not
         assert "none still open" in panic
         assert "going ahead" not in panic
         await exchange.done(download)
-        await exchange.done(paper)
-        await exchange.done(await exchange.begin("stop", bot_config))
-        await exchange.done(bot)
+        await until(lambda: orders_of(own_folders, "paper") >= 100 or paper.returncode is not None)
+        stops = [
+            await exchange.begin("stop", bot_config),
+            await exchange.begin("stop", paper_config, "--mode", "paper"),
+        ]
+        await asyncio.gather(*(exchange.done(process) for process in (*stops, bot, paper)))
         assert await exchange.unaccounted() == {}
         for endpoint in ("balance", "open_orders", "trading_history", "trading_pairs"):
             assert exchange.arrived(endpoint), endpoint
         assert emulator.venue.limits.refused == 0
-    # and what the ledger gave to each, and when, is part of what a replay runs over
+    # a replay also covers what the ledger gave to each bot, and when
     runs = sorted((own_folders / "state").glob("*/*/*/runs/1"))
     assert [run.parts[-5] for run in runs] == ["greedy", "paper"]
     for run in runs:
@@ -135,7 +148,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_not
 
 
 async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) -> None:
-    """Nobody answers at the broker's place and none can be started there; afterwards the ledger is as it was."""
+    """No broker answers and none can be started. Afterwards the ledger is as it was."""
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:
         config = exchange.config("alone")
@@ -144,7 +157,7 @@ async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) 
         await exchange.trading(bot)
         config.write_text(config.read_text() + "limits: {ledger: 'redis://127.0.0.1:1/0'}\n")
         told = await exchange.done(await exchange.begin("panic", config, "--rest", emulator.rest))
-        assert told.index("new orders are held back") < told.index("going ahead without it")
+        assert told.index("new orders are blocked") < told.index("going ahead without it")
         assert "redis://127.0.0.1:1/0 cannot be reached" in told
         assert "none still open" in told
         await exchange.done(await exchange.begin("stop", config))
@@ -152,7 +165,7 @@ async def test_panic_does_not_wait_for_an_unreachable_ledger(own_folders: Path) 
         assert emulator.venue.limits.refused == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped there")
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be suspended there")
 async def test_panic_works_while_the_bot_hangs_with_its_slots(own_folders: Path) -> None:
     exchange = Exchange(own_folders)
     async with exchange.emulator as emulator:

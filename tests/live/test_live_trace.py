@@ -1,4 +1,6 @@
-"""How many files and calls an order crosses live, from a WebSocket text to its bytes: counts, so on any machine."""
+"""Limits the number of files and calls on a live order's path from a WebSocket text to its bytes. Counts are the same
+on any machine.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ import pytest
 import botkit.engine.engine
 from tests.benchmarks.live_trace import LIVES, ways
 
-#: of an order sent in on_book; a frame of trades costs more the more trades it lists
+#: for an order sent in on_book; a frame of trades costs more the more trades it lists
 CALLS_MOST = 171
 FILES_MOST = {"on_book": 53, "on_trade": 56}
-#: a timer or another task of the loop between the steps
+#: allowance for a timer or another task of the loop between the steps
 CALLS_ROOM, FILES_ROOM = 15, 3
 
 
@@ -23,6 +25,6 @@ async def test_an_order_stays_within_its_budget_of_files_and_calls(tmp_path: Pat
     over = {name: list(way.files) for name, way in found.items() if len(way.files) > FILES_MOST[name] + FILES_ROOM}
     assert not over, over
     assert found["on_book"].calls <= CALLS_MOST + CALLS_ROOM, found["on_book"].files
-    for way in found.values():  # from the text through the strategy and the journal to the signature
+    for way in found.values():  # the path leads from the text through the strategy and the journal to the signature
         assert list(way.files).index("exchange/bitopro/wire/frames.py") < list(way.files).index("engine/engine.py")
         assert {"engine/strategy/base.py", "live/journal.py", "exchange/bitopro/sign.py"} <= way.files.keys()

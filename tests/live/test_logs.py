@@ -1,4 +1,4 @@
-"""The log file: one JSON object per line, rotated, without secrets, and never blocking the bot."""
+"""The log file has one JSON object per line, is rotated, contains no secrets, and never blocks the bot."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_no_part_of_a_record_writes_a_secret_to_the_file(tmp_path: Path, logger:
     assert SECRET not in text
     assert "quotes" not in text
     assert text.count(HIDDEN) == 4
-    assert '"message": "to"' in text  # text too short to be a secret is left alone
+    assert '"message": "to"' in text  # text that is too short to be a secret is left alone
 
 
 def test_a_secret_inside_another_leaves_nothing_of_the_longer_one() -> None:
@@ -111,10 +111,10 @@ def test_a_failing_disk_costs_only_records(
     assert capsys.readouterr().err == ""
 
 
-def test_the_level_is_restored_at_the_end(tmp_path: Path, logger: logging.Logger) -> None:
+def test_the_log_level_is_restored_at_the_end(tmp_path: Path, logger: logging.Logger) -> None:
     logger.setLevel(logging.ERROR)
     with opened(tmp_path / "bot.jsonl", level="debug"):
-        logger.debug("now it is heard")
+        logger.debug("now it is logged")
     assert logger.level == logging.ERROR
     assert not any(isinstance(handler, QueueHandler) for handler in logger.handlers)
     assert len(rows(tmp_path / "bot.jsonl")) == 1

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: only on this machine, complete, and formatted as Prometheus reads them."""
+"""Metrics for Prometheus are served only on this machine, are complete, and have the format that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_plugins_add_figures_and_a_broken_one_removes_none() -> None:
 
 async def test_a_label_tells_several_bots_figures_apart() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
-        return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # as it would read them of one bot
+        return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # as if from a single bot
 
     sources = [
         MetricsSource(look=lambda: PICTURE, added=added, bot="demo"),

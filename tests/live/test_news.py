@@ -1,4 +1,4 @@
-"""What the user is told about streams and orders: enough to act on, and no more."""
+"""The user is told enough about streams and orders to act on it, and no more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Heard:
         self.news = StreamNews(lambda level, text: self.texts.append(f"{level}: {text}"))
 
     def after(self, now: int, *events: Connection) -> list[str]:
-        """The messages for events that came together."""
+        """Return the messages for events that arrived together."""
         for event in events:
             self.news.changed(event)
         self.news.tell(now)
@@ -48,8 +48,9 @@ def test_pairs_of_one_connection_are_reported_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
         "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
-        "what it misses is read once it is back",
-        "warning: the stream trades btc_twd was lost: closed; reconnecting now; what it misses is read once it is back",
+        "whatever it misses is read once it is back",
+        "warning: the stream trades btc_twd was lost: closed; reconnecting now; "
+        "whatever it misses is read once it is back",
     ]
     assert heard.after(1, back("order_book", BTC), back("order_book", ETH)) == [
         "info: the stream order_book btc_twd, eth_twd is back"
@@ -86,7 +87,7 @@ def test_the_first_connection_is_not_reported_but_an_unreadable_frame_is() -> No
 
 
 class HandLoop:
-    """The time and the timers of an event loop that a test advances."""
+    """The time and the timers of an event loop, which the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -119,7 +120,7 @@ class _Timer:
 
 class Doubts:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(order_news, "PATIENCE_S", 5.0)  # as the product has it
+        monkeypatch.setattr(order_news, "PATIENCE_S", 5.0)  # as in production
         self.loop: Any = HandLoop()
         self.told: list[str] = []
         self.news = OrderNews(lambda level, text: self.told.append(f"{level}: {text}"), loop=self.loop)
@@ -147,7 +148,7 @@ def doubts(monkeypatch: pytest.MonkeyPatch) -> Doubts:
 
 
 def test_outcomes_that_resolve_within_seconds_are_counted_instead_of_reported_singly(doubts: Doubts) -> None:
-    for number in range(1, 201):  # ten minutes of a bad line
+    for number in range(1, 201):  # ten minutes of a bad connection
         order = doubts.order(number)
         doubts.become(order, OrderState.UNKNOWN)
         doubts.loop.move(1.2 if number == 150 else 0.6)
@@ -170,7 +171,7 @@ def test_a_lasting_unknown_outcome_is_reported_when_it_begins_and_ends(doubts: D
     [text] = doubts.take()
     assert text.startswith("warning: ")
     assert "is unknown, and btc_twd takes no new orders meanwhile" in text
-    doubts.become(first, OrderState.UNKNOWN)  # said again, as a comparison of the books does
+    doubts.become(first, OrderState.UNKNOWN)  # reported again, as a comparison of the books does
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)
     doubts.loop.move(100)

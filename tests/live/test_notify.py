@@ -1,10 +1,9 @@
-"""What notifiers send, how much of it, and what happens when they fail."""
+"""Tests what notifiers send, how much of it, and what happens when they fail."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, policy
 from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
 from botkit.project.project import Project
+from tests.waiting import PATIENCE_S, wait_for
 
 S = NS_PER_S
 DAY = NS_PER_DAY
@@ -67,10 +67,10 @@ def test_over_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() 
         box.tell("error", f"error {i}", NOW + i)
         sent += box.take(NOW + i)
     assert [m.text.split("\n")[0] for m in sent] == ["error 0", "error 1"]
-    assert "the 2. message of today" in sent[1].text
+    assert "message 2 of today" in sent[1].text
     box.tell("breaker", "halted", NOW + 10)
     assert [m.text for m in box.take(NOW + 10)] == ["halted"]
-    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages of the previous day were held back"]
+    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages were held back on the previous day"]
     box.tell("error", "another day", NOW + DAY)
     assert box.take(NOW + DAY)[0].text.startswith("another day")
 
@@ -124,7 +124,7 @@ class Clock:
 
 
 class Collected:
-    """Remembers messages; fails the first ``failures`` times; hangs until ``gate`` is set where there is one."""
+    """Collects messages. It fails the first ``failures`` times, and hangs until ``gate`` is set if there is one."""
 
     def __init__(self, failures: int = 0, gate: threading.Event | None = None) -> None:
         self.messages: list[tuple[str, str, str]] = []
@@ -133,7 +133,7 @@ class Collected:
 
     def notify(self, level: str, title: str, text: str) -> None:
         if self.gate is not None:
-            self.gate.wait(20)
+            self.gate.wait(PATIENCE_S)
         if self.failures:
             self.failures -= 1
             raise ConnectionError("https://example.org/token")
@@ -147,23 +147,15 @@ def telling(*notifiers: Collected, redactor: Redactor | None = None, **policy: A
     return found
 
 
-def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def test_a_hanging_notifier_delays_neither_the_bot_nor_the_others() -> None:
     gate = threading.Event()
     stuck, free = Collected(gate=gate), Collected()
     told = telling(stuck, free)
-    began = time.monotonic()
     for i in range(3_000):
         told.tell("error", f"error {i}")
-    assert time.monotonic() - began < 1.0
-    until(lambda: free.messages)
-    assert told.figures["dropped"] >= 1  # the queue of the stuck one is bounded
+    wait_for(lambda: free.messages)
+    assert not stuck.messages, "all of this happened while the other notifier hung"
+    assert told.figures["dropped"] >= 1  # the stuck notifier's queue is bounded
     gate.set()
     told.close()
     assert stuck.messages
@@ -177,7 +169,7 @@ def test_failures_are_retried_and_the_log_shows_no_address(
     told = telling(flaky, dead)
     with caplog.at_level("WARNING", logger="botkit.notify"):
         told.tell("error", "broken")
-        until(lambda: flaky.messages and told.figures["failed"] == 1)
+        wait_for(lambda: flaky.messages and told.figures["failed"] == 1)
     told.close()
     assert flaky.messages == [("error", "bot: error", "broken")]
     assert "ConnectionError" in caplog.text
@@ -226,7 +218,7 @@ def test_policy_options_are_separated_from_the_notifiers_own() -> None:
         policy_of("info", {"daily_cap": 0})
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a module that Apprise imports
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised by a module that Apprise imports
 def test_apprise_never_shows_an_address(caplog: pytest.LogCaptureFixture) -> None:
     pytest.importorskip("apprise")
     for options, message in (

@@ -30,15 +30,16 @@ async def world(
 
 
 def asked(world: World) -> tuple[int, int]:
-    """(reads of one order, listings of all) that the exchange has counted."""
+    """Return how many reads of one order and how many listings the exchange has counted."""
     counts = world.emulator.venue.limits.counts
     single, listing = (counts.get(kind.endpoint) for kind in (GetOrder, ListOrders))
     return single.arrivals if single else 0, listing.arrivals if listing else 0
 
 
 async def restarted(world: World, orders: int) -> tuple[int, int]:
-    """A bot places orders and dies, its orders are cancelled by others, and it is started again; (GetOrder,
-    ListOrders) that the new one sent."""
+    """Start a bot that places orders and dies, cancel its orders as somebody else, and start it again. Return
+    (GetOrder, ListOrders) that the new bot sent.
+    """
     bot = await world.start()
     placed = [far_buy(bot, 0.001 * (number + 1)) for number in range(orders)]
     for order in placed:
@@ -46,10 +47,10 @@ async def restarted(world: World, orders: int) -> tuple[int, int]:
     await until(lambda: {row["state"] for row in bot.journal.order_rows()} == {OrderState.OPEN.value})
     await world.crash(bot)
     kernel = world.emulator.venue.kernel
-    for number, order in enumerate(placed[1:]):  # the first one lives on
+    for number, order in enumerate(placed[1:]):  # the first order stays open
         kernel.submit(DEFAULT_ACCOUNT.email, CancelOrder(id=-number - 1, pair=order.pair, order_id=order.order_id), 0)
     await until(lambda: len(world.exchange_orders(open_only=True)) == 1)
-    # the stream of closed orders would show them; after more than a day, or more than a hundred orders, it does not
+    # the stream of closed orders would show them, but not after more than a day or more than a hundred orders
     world.emulator.add_fault({"kind": "ws_drop", "where": "order_history"})
     before = asked(world)
     again = await world.start()
@@ -57,13 +58,13 @@ async def restarted(world: World, orders: int) -> tuple[int, int]:
     await until(lambda: not differences(again, world.emulator))
     states = [row["state"] for row in again.journal.order_rows()]
     assert states.count(OrderState.CANCELLED.value) == orders - 1
-    # one listing looks for orders that the journal does not know of
+    # one listing looks for orders that the journal does not know
     return asked(world)[0] - before[0], asked(world)[1] - before[1] - 1
 
 
 @pytest.mark.parametrize("world", ["on"], indirect=True)
 async def test_a_verified_filter_reads_many_orders_at_once(world: World) -> None:
-    assert await restarted(world, ORDERS) == (0, 3), "two for the proof, one for the orders"
+    assert await restarted(world, ORDERS) == (0, 3), "two listings for the proof, one for the orders"
 
 
 @pytest.mark.parametrize("world", ["off"], indirect=True)

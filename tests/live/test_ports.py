@@ -1,4 +1,4 @@
-"""The machine behind its ports: the real one behaves as documented, and a bot's parts run on another one too."""
+"""The real machine behaves as its ports are documented, and a bot's parts run on another machine too."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
 from botkit.live.watchdog import Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
+from tests.waiting import PATIENCE_S
 
 
 class HandClock:
@@ -101,7 +102,7 @@ class MemoryPulses:
 
 
 class MemoryDurable:
-    """What is written in place is on disk at once."""
+    """Files whose in-place writes are on the disk at once."""
 
     def __init__(self, files: MemoryFiles) -> None:
         self._files = files
@@ -181,7 +182,7 @@ def test_a_bots_folder_lives_on_the_given_disk(tmp_path: Path) -> None:
     halt = folder.halt()
     assert halt is not None
     assert halt.reason == "by hand"
-    assert folder.read_status() is None, "the status is not worth a wait for the disk"
+    assert folder.read_status() is None, "the status is not worth waiting for the disk"
     folder.clear_halt()
     assert not folder.is_halted()
     folder.unlock()
@@ -210,7 +211,7 @@ def test_a_command_waits_for_its_answer_by_the_given_clock(tmp_path: Path) -> No
     with pytest.raises(commands.CommandFailed, match="did not answer within 3 s"):
         commands.ask(folder, "stop", timeout_s=3.0, clock=clock)
     assert clock.monotonic_s() == pytest.approx(8, abs=0.1)
-    assert commands.take(folder) == [], "a command that was given up is not obeyed later"
+    assert commands.take(folder) == [], "a command that was given up must not be executed later"
 
     def answered(seconds: float) -> None:
         [(path, document)] = commands.take(folder)
@@ -258,7 +259,7 @@ def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="No space"):
         files.write(path, b"new")
     assert files.read(path) == b"old"
-    assert files.names(path.parent) == ["b.json"], "half a file is left over"
+    assert files.names(path.parent) == ["b.json"], "half a file was left over"
     assert files.names(tmp_path / "nowhere") == []
 
 
@@ -292,7 +293,7 @@ def test_a_heartbeat_can_be_read_back_and_replaces_no_file(tmp_path: Path) -> No
     assert path.read_text() == "note"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="locks a file that is open for reading")
+@pytest.mark.skipif(os.name != "posix", reason="this system can lock a file that is open for reading")
 def test_the_holder_of_a_lock_is_found_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk, path = RealDisk(), tmp_path / "lock"
     held, is_open = disk.lock(path, "4711"), Path.open
@@ -320,7 +321,7 @@ def test_an_in_place_write_has_reached_the_disk_when_it_returns(
 
     def short(number: int, content: bytes, at: int) -> int:
         done.append("write")
-        return write(number, content[:3], at)  # as a system may
+        return write(number, content[:3], at)  # as a system may do
 
     def synced(number: int) -> None:
         done.append("sync")
@@ -375,7 +376,7 @@ def background(request: pytest.FixtureRequest) -> Background:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0)
 
@@ -407,7 +408,7 @@ async def test_a_step_is_repeated_can_be_woken_and_runs_once_more_at_the_end(bac
     work.wake()
     await asyncio.sleep(0)
     work.stop(5.0)
-    assert len(steps) == 3, "what has ended is not done again"
+    assert len(steps) == 3, "a job that has ended must not run again"
 
 
 async def test_a_frame_is_visible_only_from_another_thread(background: Background) -> None:
@@ -445,7 +446,7 @@ async def test_on_the_loop_no_part_of_a_bot_starts_a_thread(tmp_path: Path) -> N
     await asyncio.sleep(0)
     assert sent == []
     clock.counter += 30 * NS_PER_S
-    telling.tell("info", "sold")  # whatever wakes it
+    telling.tell("info", "sold")  # whatever wakes the loop
     await asyncio.sleep(0)
     assert sent == ["bought\nsold"]
     assert threading.active_count() == before
@@ -511,7 +512,7 @@ def test_a_journal_is_watched_on_its_own_disk(tmp_path: Path) -> None:
 
 
 def _fits(disk: Disk) -> None:
-    """mypy's own test: both are disks."""
+    """Let mypy check that both are disks."""
 
 
 _fits(RealDisk())

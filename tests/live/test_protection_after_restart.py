@@ -1,4 +1,4 @@
-"""A trailing stop remembers the price's peak even though the bot was not running all the time."""
+"""A trailing stop remembers the price's peak across a restart."""
 
 from __future__ import annotations
 
@@ -6,24 +6,31 @@ import json
 
 import pytest
 
+from botkit.live.bot import Bot
 from botkit.live.journal import Journal
-from tests.live.world import World, puppet, until
+from tests.live.world import World, puppet, told, until
 
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(world: World) -> None:
+async def crashed_with_a_protected_position(world: World) -> Bot:
     bot = await world.start()
     puppet(bot).protect("btc_usdt", trail_pct=50)
     bought = puppet(bot).market_buy("btc_usdt", spend=100)
     bot.driver.wake()
     await until(lambda: bought.is_final and "btc_usdt" in bot.view.kept("p")["best"])
-    bot.comparisons.at_once()  # whatever else is written down takes it along
+    bot.comparisons.at_once()  # any other commit saves the peak as well
     await until(lambda: json.loads(bot.journal.meta("strategy:p") or "{}").get("best"))
+    assert "in the last run" not in told(bot)
     await world.crash(bot)
+    return bot
+
+
+async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(world: World) -> None:
+    bot = await crashed_with_a_protected_position(world)
     journal = Journal.open(bot.parts.folder.journal)
     kept = json.loads(journal.meta("strategy:p") or "")
-    kept["best"]["btc_usdt"] *= 1.5  # the price has been there, and has come down again by a third
+    kept["best"]["btc_usdt"] *= 1.5  # the price has been there and has fallen again by a third
     journal.put_meta({"strategy:p": json.dumps(kept)})
     journal.close()
 
@@ -33,4 +40,15 @@ async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(wor
     await until(lambda: puppet(again).position("btc_usdt").is_flat)
     sold = [row for row in world.exchange_orders() if row.side.value == "sell"]
     assert len(sold) == 1
-    await until(lambda: not again.view.kept("p")["best"])  # the next position starts over
+    await until(lambda: not again.view.kept("p")["best"])  # the next position starts with a new peak
+
+
+async def test_a_position_that_a_restart_left_unprotected_is_named_and_its_peak_ends_with_it(world: World) -> None:
+    await crashed_with_a_protected_position(world)
+    again = await world.start()
+    assert "p holds btc_usdt, which it protected in the last run" in told(again)
+    assert "it has set no new one: call self.protect in on_start" in told(again)
+    puppet(again).close("btc_usdt")
+    again.driver.wake()
+    await until(lambda: puppet(again).position("btc_usdt").is_flat)
+    assert not again.view.kept("p")["best"]  # or a trailing stop of the next position would count from this one's peak

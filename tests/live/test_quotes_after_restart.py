@@ -1,4 +1,4 @@
-"""Orders that an earlier run placed for a quote rejoin it: a restart repeats no resting order."""
+"""Orders that an earlier run placed for a quote belong to it again after a restart, so no resting order is repeated."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_restating_an_equal_quote_after_a_crash_keeps_the_resting_orders(w
     state(again, bids)
     await again.driver.wait(20)
     assert resting(world) == before
-    assert len(world.exchange_orders()) == 2  # none was placed, and none cancelled
+    assert len(world.exchange_orders()) == 2  # none was placed and none was cancelled
 
 
 async def test_a_different_quote_after_a_crash_replaces_the_resting_orders(world: World) -> None:
@@ -58,7 +58,7 @@ async def test_a_different_quote_after_a_crash_replaces_the_resting_orders(world
     assert len(world.exchange_orders()) == 3
 
 
-async def test_an_order_that_was_no_quote_is_left_alone_by_a_quote_with_its_tag(world: World) -> None:
+async def test_a_quote_leaves_alone_an_ordinary_order_with_the_same_tag(world: World) -> None:
     bot = await world.start()
     own = puppet(bot).buy("btc_usdt", amount=0.01, price=15_000, post_only=True)
     bot.driver.wake()

@@ -30,7 +30,7 @@ class Clock:
         return self.time
 
     async def sleep(self, seconds: float) -> None:
-        # a little more than asked for, as a real loop does; never nothing, or a waiting loop would not end
+        # sleep a little longer than asked, as a real loop does; never zero, or a waiting loop would not end
         self.time += max(1, round(seconds * S))
 
 
@@ -63,7 +63,7 @@ async def test_a_thousand_reads_never_exceed_a_window() -> None:
         await reads.ask(make, "trading_history")
     arrivals = exchange.arrivals
     assert all(b - a > 10 * S for a, b in zip(arrivals, arrivals[60:], strict=False))
-    # and it is not much slower than the window and the way there and back allow
+    # and it is not much slower than the window and the round trip allow
     assert clock.now() - began < 1_000 / 60 * 10.7 * S + 300 * S
 
 
@@ -81,7 +81,7 @@ async def test_temporary_failures_are_retried_with_growing_pauses_and_then_repor
     assert exchange.arrivals[2] - exchange.arrivals[1] > 2 * S
 
 
-async def test_a_refusal_is_not_retried() -> None:
+async def test_a_refused_request_is_not_retried() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Ending.REFUSED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
@@ -102,7 +102,7 @@ def test_a_read_waits_for_slots_held_by_other_processes() -> None:
         async with patient:
             asking = asyncio.create_task(patient.send(ListOpenOrders(id=1)))
             await asyncio.sleep(3)
-            assert not asking.done()  # until the other is declared dead
+            assert not asking.done()  # until the other process is declared dead
             assert (await asking).outcome is Ending.OK
 
     run_virtually(main)
@@ -160,7 +160,7 @@ def test_an_urgent_request_waits_for_slots_that_a_busy_bot_returns() -> None:
         server = Server(LoopClock(loop))
         bot = Process("bot", LIMITS, server, loop, arrivals, seed=1)
         await bot.shared.start()
-        for n in range(60):  # more reads of open orders than the window takes
+        for n in range(60):  # more reads of open orders than the window allows
             bot.router.read(
                 lambda i: ListOpenOrders(id=i), endpoint="open_orders", owner=f"{n}", priority=Priority.PRIVATE_READ,
                 now=bot._clock.now(),
@@ -170,7 +170,7 @@ def test_an_urgent_request_waits_for_slots_that_a_busy_bot_returns() -> None:
         async with reads_of(loop, LossyLink(server, Random(1), 0.0), arrivals, said) as reads:
             began = loop.virtual_s
             await five_rounds(reads)
-            assert loop.virtual_s - began < 8  # five mass cancels a second apart, and the moments in which others ask
+            assert loop.virtual_s - began < 8  # five mass cancels a second apart, plus the moments in which others ask
         await asyncio.sleep(2)
 
     run_virtually(main)
@@ -193,7 +193,7 @@ def test_an_urgent_request_without_a_ledger_uses_its_own_windows_and_says_so_onc
             assert loop.virtual_s - began < 1
             await five_rounds(reads)
             link.is_cut = False
-        # once it is there again, the ledger hears of what went without it
+        # once the ledger is back, it receives a report of what was sent without it
         known = {key: len(window.held) for key, window in server.ledger.windows.items()}
         assert known["v|ip=shared|cancel_all|1/1s"] == 1
 

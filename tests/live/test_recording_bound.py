@@ -62,7 +62,7 @@ async def test_the_oldest_runs_are_deleted_first(trading: World) -> None:
     (run / INPUTS).write_bytes(bytes(1 << 20))
     (oldest / INPUTS).write_bytes(bytes(1 << 20))
     trading.config.write_text(trading.config.read_text() + "log: {record_mb: 2}\n")
-    first.journal = type(first.journal).open(first.parts.folder.journal)  # run 2 was
+    first.journal = type(first.journal).open(first.parts.folder.journal)  # run 2 was the oldest
     first.journal.close()
     again = await trading.start()
     await kept(again, 1)

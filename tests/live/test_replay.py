@@ -78,7 +78,7 @@ def run_folder(bot: Bot) -> Path:
 
 
 async def kept(bot: Bot, seconds: float) -> None:
-    """The bot with its keeper, for this long, then stopped cleanly."""
+    """Run the bot with its keeper for this long, then stop it cleanly."""
     keeper = Keeper()
     await keeper.run(bot, seconds)
     await keeper.stop(bot)
@@ -136,8 +136,9 @@ async def test_restarts_faults_halts_and_commands_are_replayed_too(trading: Worl
 
 
 async def test_a_run_with_many_faults_is_replayed(trading: World) -> None:
-    """Lost, doubled and overtaking frames, cut sockets, refusals, deposits by other hands, a frozen book, halts that
-    are lifted; and at the end all that is held is sold."""
+    """The faults are lost, doubled and overtaking frames, cut sockets, refusals, outside deposits, a frozen book, and
+    halts that are lifted. At the end, everything that is held is sold.
+    """
     trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
     bot = await trading.start()
     emulator, folder = trading.emulator, bot.parts.folder
@@ -217,7 +218,7 @@ async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_equal(s
         if bytes(damaged) == files[name]:
             continue
         if how in ("flip", "zeros") and name == INPUTS and unpacked(damaged) == unpacked(files[name]):
-            continue  # it struck bits that fill up a byte before a flush, which carry no data
+            continue  # the damage hit the bits that fill up a byte before a flush, which carry no data
         (run / name).write_bytes(damaged)
         if how == "gone":
             (run / name).unlink()
@@ -233,7 +234,7 @@ async def test_a_damaged_recording_is_reported_in_one_sentence_and_never_equal(s
         else:
             assert not found.is_equal, (how, name)
             assert name == INPUTS, (how, name)
-            assert found.difference is None, "damage is no decision"
+            assert found.difference is None, "damage must not count as a decision"
         (run / name).write_bytes(files[name])
     assert ReplayError in said
     assert replay_run(run).is_equal
@@ -292,4 +293,4 @@ async def test_an_unwritable_recording_does_not_end_the_bot(trading: World, monk
     bot = await trading.start()
     await kept(bot, 1.5)
     assert bot.driver.fault is None
-    assert told(bot).count("this run can no longer be recorded for a replay") == 1
+    assert told(bot).count("this run can no longer be recorded, so it cannot be replayed") == 1

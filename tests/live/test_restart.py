@@ -43,7 +43,8 @@ async def test_fills_during_downtime_are_booked_once(world: World) -> None:
     strategy = puppet(bot)
     rules = strategy.rules("btc_usdt")
     await until(lambda: strategy.book("btc_usdt").best_ask)
-    # just below the best ask: first in the queue, and taken by the synthetic market within minutes of its time
+    # just below the best ask, so it is first in the queue and is taken by the synthetic market within minutes of its
+    # time
     order = strategy.buy("btc_usdt", amount=0.01, price=strategy.book("btc_usdt").best_ask - 0.5)
     bot.driver.wake()
     await settled(order)
@@ -62,15 +63,15 @@ async def test_fills_during_downtime_are_booked_once(world: World) -> None:
     assert again.view.money.account["btc"] == total
     assert position.amount == pytest.approx(0.01, abs=1e-4)
     assert "was" in told(again)
-    assert again.start_failures == [], "nothing is told before on_start"
+    assert again.start_failures == [], "no callback may come before on_start"
     assert all(strategy.active for strategy in again.view.strategies())
     assert (order.client_id, "filled") in puppet(again).heard
-    assert again.view.money.unassigned["btc"] == 10**8, "what the account held before"
+    assert again.view.money.unassigned["btc"] == 10**8, "coins that the account held before"
     again.view.money.check()
 
 
 class LosingAnswers:
-    """Sits between the bot and its adapter: the create goes out, and the bot dies before the answer."""
+    """Sits between the bot and its adapter. The create is sent, and the bot dies before the answer."""
 
     def __init__(self, adapter: Any) -> None:
         self._adapter = adapter
@@ -134,7 +135,7 @@ async def test_an_order_journaled_but_never_sent_is_proved_absent_and_frees_its_
     again = await world.start()
     assert "is unknown" in told(again)
     [found] = puppet(again).open_orders()
-    assert puppet(again).buy("btc_usdt", amount=0.01, price=1000).is_refused, "its pair waits for it"
+    assert puppet(again).buy("btc_usdt", amount=0.01, price=1000).is_refused, "its pair must wait for it"
     await until(lambda: found.is_final)
     assert found.state is OrderState.ABSENT
     assert puppet(again).balance("usdt").locked == 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import pytest
 from botkit.engine.market import quiet_books
 from botkit.engine.rooms import REJECTIONS_MAX
 from botkit.live import commands
+from botkit.live.background import OnLoop, Threads
 from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
+from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import stop
 from botkit.live.watchdog import Blocked, Watchdog
@@ -24,7 +26,9 @@ from botkit.model.inputs import AccountEvents, Input
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
+from tests.live.test_ports import HandClock
 from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.virtual_time
 
@@ -60,7 +64,7 @@ async def test_an_internal_error_ends_the_bot_and_still_cancels_its_orders(
     assert isinstance(bot.driver.fault, AssertionError)
     await stop(bot)
     assert not world.exchange_orders(open_only=True)
-    assert bot.standing().journal_sha256 == sha, "the engine decides nothing after a fault"
+    assert bot.standing().journal_sha256 == sha, "the engine must decide nothing after an internal error"
 
 
 async def test_on_stop_keep_leaves_orders_open(world: World) -> None:
@@ -88,12 +92,12 @@ async def test_on_stop_flatten_returns_to_the_given_holdings(world: World, capit
     assert abs(p.position("btc_usdt").amount - given) > 0.02
     await stop(bot)
     least = float(p.position("btc_usdt").pair.rules.least_amount)
-    assert abs(p.position("btc_usdt").amount - given) < least + 0.0002, "but for the fees in coins"
+    assert abs(p.position("btc_usdt").amount - given) < least + 0.0002, "except for the fees in coins"
     assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
 
 
 async def test_orders_placed_while_a_strategy_is_being_stopped_do_not_stay_at_the_exchange(world: World) -> None:
-    """Receives the fills of its last orders, and answers each with a new order."""
+    """The strategy receives its last orders' fills, and answers each with a new order."""
     plugin = world.folder / "plugins" / "puppet.py"
     plugin.write_text(
         plugin.read_text().replace(
@@ -170,7 +174,7 @@ async def test_the_latch_is_the_last_check_before_the_socket(world: World) -> No
     bot = await world.start()
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
     assert not order.is_refused
-    # set by another process between the decision and the sending
+    # another process sets it between the decision and the sending
     bot.parts.folder.set_halt(KeptHalt(kind="panic", reason="by another process", time=0))
     bot.driver.wake()
     await until(lambda: order.is_final)
@@ -303,7 +307,7 @@ async def test_outside_withdrawal_of_a_strategys_coins_halts_new_orders_until_th
     )
     short = "only orders that reduce a position are allowed: the account has 0.1 btc less than its"
     await until(lambda: short in told(bot))
-    assert "was withdrawn or traded away by hand. Put it back, or take capital from a strategy" in told(bot)
+    assert "was withdrawn or traded by hand. Put it back, or take capital from a strategy" in told(bot)
     order = far_buy(bot)
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
@@ -326,43 +330,53 @@ async def test_a_lost_stream_is_reported_and_followed_by_a_comparison(world: Wor
     assert order.state is OrderState.OPEN
 
 
-# -- parts on their own -----------------------------------------------------------------------------------------------
+# -- parts by themselves ----------------------------------------------------------------------------------------------
 
 
 def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
     plugin = tmp_path / "sleepy.py"
-    plugin.write_text("import time\ndef on_book():\n    time.sleep(0.4)\n")
-    space: dict[str, Any] = {}
-    exec(compile(plugin.read_text(), str(plugin), "exec"), space)
+    plugin.write_text(
+        "import time\ndef on_book():\n    while not reports and time.monotonic() < end: time.sleep(0.005)\n"
+    )
     reports: list[Blocked] = []
-    heard = threading.Event()
-
-    def report(blocked: Blocked) -> None:
-        reports.append(blocked)
-        heard.set()
-
-    watchdog = Watchdog(report, limit_s=0.05)
+    space: dict[str, Any] = {"reports": reports, "end": time.monotonic() + PATIENCE_S}
+    exec(compile(plugin.read_text(), str(plugin), "exec"), space)
+    watchdog = Watchdog(reports.append, limit_s=0.05)
     watchdog.start()
     watchdog.enter()
     space["on_book"]()
     watchdog.leave()
-    assert heard.wait(2)
     watchdog.stop()
-    assert len(reports) == 1
+    assert len(reports) == 1, "and that ended the callback"
     assert reports[0].plugin == "sleepy"
     assert reports[0].where.startswith(f"{plugin}:3")
 
 
+class Looks(Threads):
+    """The watchdog's looks, which the test takes itself."""
+
+    def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
+        self.step = step
+        return OnLoop().start(name, lambda: None)  # type: ignore[return-value]  it has nothing to stop
+
+
 def test_the_watchdog_ignores_quick_turns() -> None:
     reports: list[Blocked] = []
-    watchdog = Watchdog(reports.append, limit_s=0.2)
+    clock, looks = HandClock(), Looks()
+    watchdog = Watchdog(reports.append, limit_s=0.2, clock=clock, background=looks)
     watchdog.start()
-    end = time.monotonic() + 0.3
-    while time.monotonic() < end:
+    for _ in range(100):
         watchdog.enter()
+        clock.sleep(0.19)
+        looks.step()
         watchdog.leave()
-    watchdog.stop()
+        looks.step()
     assert reports == []
+    watchdog.enter()
+    clock.sleep(0.21)
+    looks.step()
+    assert len(reports) == 1
+    watchdog.leave()
 
 
 async def test_consecutive_rejections_trip_the_breaker(world: World) -> None:
@@ -417,10 +431,10 @@ async def test_a_quiet_book_is_read_and_the_second_differing_read_trips_the_brea
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
-    # no frame comes any more, however often the stream is connected again, while the market goes on
+    # no frame arrives any more, however often the stream reconnects, while the market goes on
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
     await until(lambda: "and the stream reconnects" in told(bot), 40)
-    assert bot.view.halted is None, "once may be chance"
+    assert bot.view.halted is None, "a single difference may be chance"
     await until(lambda: bot.view.halted is not None, 40)
     assert "changes, but the stream does not show it" in (bot.view.halted or "")
 

@@ -1,4 +1,4 @@
-"""Several bots in one process: what they share, what is separate, and that none takes the others down with it."""
+"""Several bots in one process share some things and keep others separate, and none of them takes the others down."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def config(folder: Path, name: str, text: str = CONFIG, more: str = "") -> Path:
     path = folder / f"{name}.yaml"
     path.write_text(text.replace("NAME", name) + more)
-    path.chmod(0o600)  # it holds a secret, even if only an invented one
+    path.chmod(0o600)  # it contains a secret, even if only a made-up one
     return path
 
 
@@ -138,7 +138,7 @@ async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[Together]:
-    """One process's worth of bots; at the end of the block it dies."""
+    """Run the bots of one process, which dies at the end of the block."""
     projects = load_projects(paths)
     async with contextlib.AsyncExitStack() as stack:
         said: list[str] = []
@@ -171,10 +171,10 @@ async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_e
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         first = await world.start(0)
         alone = world.emulator.sockets
-        # the second comes when the streams have long said that they are connected, and shown their books
+        # the second bot joins long after the streams have connected and shown their books
         second = await world.start(1)
-        assert world.emulator.sockets == alone == 6  # four of the account, books and trades
-        # the engines count their requests alike, so that equal ids are on their way at one time
+        assert world.emulator.sockets == alone == 6  # four for the account, plus books and trades
+        # both engines count their requests in the same way, so equal ids are on their way at the same time
         orders = [far_buy(bot, amount) for bot, amount in ((first, 0.01), (second, 0.02), (first, 0.03))]
         for order in orders:
             await settled(order)
@@ -183,7 +183,7 @@ async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_e
         await until(lambda: foreign_ids(second) == {orders[0].order_id, orders[2].order_id})
         assert foreign_ids(first) == {orders[1].order_id}
         assert abs(orders[0].client_id - orders[1].client_id) > 1_000_000
-        # a fill of one is no alarm to the other
+        # one bot's fill must not alarm the other
         bought = puppet(second).market_buy("btc_usdt", spend=1000)
         second.driver.wake()
         await until(lambda: bought.is_final)
@@ -191,10 +191,10 @@ async def test_bots_of_one_account_share_its_connections_but_each_gets_its_own_e
         first.comparisons.at_once()
         await until(lambda: first.comparisons.ended > compared)
         assert not any("no new orders" in line for line in world.said)
-        # a break of the streams concerns both, and both go on
+        # an interruption of the streams affects both bots, and both continue
         told, cut = len(world.said), world.emulator.cut_sockets()
         assert cut == 6
-        # the message about a lost stream ends with the same words
+        # so that the message about a lost stream is not counted, which ends with the same words
         await until(lambda: sum("info:" in line and line.endswith("is back") for line in world.said) == 2 * cut, 60)
         assert not [line for line in world.said[:told] if "warning" in line or "error" in line]
         again = far_buy(second)
@@ -224,7 +224,7 @@ async def test_greedy_bots_share_a_window_without_exceeding_it_and_can_be_replay
         def sent_by_each() -> list[int]:
             return [sum(order.sent > 0 for order in bot.view.orders()) for bot in bots]
 
-        alone = sent_by_each()  # the first had the windows to itself while the second started
+        alone = sent_by_each()  # the first bot had the windows to itself while the second one started
         await until(lambda: sum(sent_by_each()) >= sum(alone) + 2.5 * CREATES, 60)
         sent = [now - before for now, before in zip(sent_by_each(), alone, strict=True)]
         runs = [bot.parts.folder.path / "runs" / str(bot.journal.run) for bot in bots]
@@ -258,7 +258,7 @@ async def test_a_crashing_bot_leaves_the_others_trading_and_its_orders_are_cance
         states = {row.order_id: row.state for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)}
         assert states[lost.order_id] not in RESTING_STATES
         assert states[kept.order_id] in RESTING_STATES
-        # books still come, orders still go
+        # books still arrive, and orders are still sent
         turns = second.driver.turns
         await until(lambda: second.driver.turns > turns + 5)
         again = far_buy(second)
@@ -277,7 +277,7 @@ async def test_a_bot_that_leaves_orders_behind_reports_them_unless_it_should_kee
             await settled(far_buy(bot))
         for run in world.runs:
             run.keeper.request_stop("signal")
-            run.keeper.leave_now()  # Ctrl-C a second time
+            run.keeper.leave_now()  # this is the second Ctrl-C
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         leaves, kept = world.runs
         assert (leaves.has_left_orders, leaves.failed, leaves.summary["ended"]) == (True, False, "left")
@@ -286,7 +286,7 @@ async def test_a_bot_that_leaves_orders_behind_reports_them_unless_it_should_kee
 
 
 async def test_a_bot_that_cannot_start_or_is_stopped_does_not_affect_the_others(tmp_path: Path) -> None:
-    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account has
+    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # this is more than the account has
     paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
     async with together(paths) as world:
         await world.start(0)
@@ -355,7 +355,7 @@ async def test_each_bot_logs_to_its_own_file_and_the_watchdog_names_the_right_on
             logging.getLogger("botkit.live").info("hello of %s", name)
             if name == "b" and blocking:
                 blocking.clear()
-                end = time.monotonic() + 60  # for ever, if nobody is told of it while it goes on
+                end = time.monotonic() + 60  # this would take for ever if nobody were told about it meanwhile
                 while not any("has blocked" in line for line in world.said) and time.monotonic() < end:
                     time.sleep(0.05)
 
@@ -489,7 +489,7 @@ async def test_the_embedded_emulator_has_an_account_with_its_own_balances_for_ea
         bots = await asyncio.gather(start(one, Notices()), start(two, Notices()))
         try:
             assert [bot.view.money.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
-            # the market came by the first one's connection, which outlives it
+            # the market data came over the first bot's connection, which outlives it
             await bots[0].driver.close()
             await bots[0].close()
             turns = bots[1].driver.turns
@@ -560,5 +560,5 @@ def test_the_command_reports_all_bots_in_one_object_and_fails_if_one_failed(
     assert "good: mode emulator at 60x, btc_usdt" in told.out
     assert "good: stopping (duration)" in told.out
     assert "bad: failed: " in told.out
-    assert "bad: error: this bot has failed, the others continue" in told.err
+    assert "bad: error: this bot has failed:" in told.err
     assert main(["run", str(good), str(good)]) == 2

@@ -17,9 +17,9 @@ from tests.live.shared_world import LATEST_ACCEPT_NS, TIMEOUT_NS, LoopClock, Pro
 from tests.router_world import exceeded, table
 
 SMALL = table(create_order=(16, 1), cancel_order=(90, 3), private=(6, 1), open_orders=(2, 1))
-#: windows that open for a half of their slots while requests that a lost ledger knew of may still arrive
+#: windows that open for half of their slots while requests that a lost ledger knew may still arrive
 HALVED = table(create_order=(100, 2), cancel_order=(120, 3), private=(6, 1), open_orders=(2, 1))
-#: a ledger is lost, and one of those that shared it dies before it has joined the new one
+#: a ledger is lost, and one of the processes that shared it dies before it has joined the new one
 LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), (50, "die")]
 
 
@@ -50,7 +50,7 @@ def test_processes_together_exceed_no_window(
     async def main(loop: VirtualLoop) -> None:
         server = Server(LoopClock(loop))
         processes: list[Process] = []
-        left_behind: list[Process] = []  # those that have a successor
+        left_behind: list[Process] = []  # processes that have a successor
 
         async def join() -> None:
             name = f"p{len(processes)}"
@@ -152,7 +152,7 @@ def test_a_light_process_does_not_wait_behind_a_greedy_one() -> None:
             waits.append((light.sent[-1][0] - asked) / NS_PER_S)
 
     run_virtually(main)
-    assert sorted(waits)[28] < 0.25  # the 95th percentile
+    assert sorted(waits)[28] < 0.25  # this is the 95th percentile
 
 
 def test_a_dead_processs_slots_are_held_as_unknown_and_free_themselves() -> None:
@@ -172,7 +172,7 @@ def test_a_dead_processs_slots_are_held_as_unknown_and_free_themselves() -> None
         (create,) = [u for u in await second.shared.usage() if "create_order" in u.key and "ip=" in u.key]
         assert create.holders == 1
         late = [at for at, _ in second.sent if at > (loop.virtual_s - 4) * NS_PER_S]
-        assert len(late) >= 36  # both windows of the last four seconds, whole
+        assert len(late) >= 36  # both windows of the last four seconds, complete
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []
@@ -228,6 +228,32 @@ def test_a_successor_holds_requests_in_flight_until_they_can_no_longer_arrive() 
     assert exceeded(arrivals, limits) == []
 
 
+def test_a_journal_that_fails_for_a_while_costs_one_set_of_leases() -> None:
+    limits = table(create_order=(60, 60), cancel_order=(900, 60))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("a", limits, server, loop, arrivals, seed=1)
+        await bot.start()
+        bot.create(2)
+        await asyncio.sleep(0.5)
+        bot.journal_fails = True
+        for _ in range(200):  # the driver says so at the end of every pass
+            bot.shared.disown()
+            await asyncio.sleep(0.01)
+        bot.journal_fails = False
+        asked = loop.virtual_s
+        bot.create(20)
+        bot.cancel(100)
+        while len(bot.sent) < 122:
+            await asyncio.sleep(0.01)
+        assert loop.virtual_s - asked < 30  # paced, but not after the leases of two hundred holders
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+
+
 def test_without_the_ledger_only_cancels_continue_and_the_user_is_told() -> None:
     limits = table(create_order=(300, 15), cancel_order=(900, 60))
     arrivals: dict[str, list[int]] = {}
@@ -248,7 +274,7 @@ def test_without_the_ledger_only_cancels_continue_and_the_user_is_told() -> None
         bot.cancel(4)
         await asyncio.sleep(0.5)
         assert [endpoint for _, endpoint in bot.sent] == ["cancel_order"] * 4
-        bot.cancel(40)  # more than the reserve
+        bot.cancel(40)  # this is more than the reserve
         await asyncio.sleep(0.5)
         assert len(bot.sent) == 20
         server.come_back()

@@ -1,4 +1,4 @@
-"""What a run tells its successor about its share of the limits."""
+"""Tests what a run tells its successor about its share of the limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.live.world import World, far_buy, settled, until
 
 
 def sends(path: Path) -> dict[str, list[bool]]:
-    """Whether each request was answered, by endpoint."""
+    """Return, by endpoint, whether each request was answered."""
     journal = Journal.open(path, read_only=True)
     found: dict[str, list[bool]] = {}
     for sent in journal.sends_since(0):

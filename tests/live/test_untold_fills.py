@@ -33,7 +33,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def taken(world: World, bot: Bot) -> Order:
-    """A buy that takes. No stream shows its new state, so its fill is not reported to the strategy for a second."""
+    """Place a buy that takes. No stream shows its new state, so for a second its fill is not reported to the
+    strategy.
+    """
     for stream in ("active_orders", "order_history"):
         world.emulator.add_fault({"kind": "ws_drop", "where": stream})
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
@@ -59,7 +61,7 @@ async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_
     assert expected
     assert puppet(again).state["told"] == {str(order.client_id): expected}
 
-    puppet(again).buy("btc_usdt", amount=0.01, price=1_000)  # a commit with what it was told
+    puppet(again).buy("btc_usdt", amount=0.01, price=1_000)  # a commit that contains what it was told
     again.driver.wake()
     await until(lambda: not again.persistence.is_dirty)
     await world.crash(again)
@@ -70,14 +72,14 @@ async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_
 async def test_a_fill_found_at_a_start_is_reported_even_if_the_bot_dies_before_it_trades(world: World) -> None:
     bot = await world.start()
     order = await taken(world, bot)
-    bot.driver.fault = RuntimeError("crashed by the test")  # before its fill is journaled
+    bot.driver.fault = RuntimeError("crashed by the test")  # crash before its fill is journaled
     await bot.driver.close()
     await bot.close()
     world.emulator.remove_faults()
 
     world.emulator.add_fault({"kind": "lost_request", "where": "trading_history"})
     starting = asyncio.ensure_future(world.start())
-    await asyncio.sleep(3)  # by now it is reconciled and waits for candles
+    await asyncio.sleep(3)  # by now the bot is reconciled and waits for candles
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     journal = Journal.open(world.folder / "state" / "journal.sqlite", read_only=True)

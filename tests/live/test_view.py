@@ -1,4 +1,4 @@
-"""The terminal while a bot runs: a screen, or plain lines where there is no terminal."""
+"""While a bot runs, a terminal shows a screen, and anything else gets plain lines."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> 
         "3,000,001",
         "0.3",
         "running",
-        "391 spread < 40 [bold]bps",  # a strategy's text is not markup
+        "391 spread < 40 [bold]bps",  # a strategy's text must not be read as markup
         "+5,000.50",
         "-12.00",
         "2999000",
@@ -111,7 +111,7 @@ async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
         view.tell("info", "stopped")
     assert "bought 0.01" in out.getvalue()
     assert "stopped" in out.getvalue()
-    assert out.getvalue().endswith("\x1b[?25h")  # the cursor is back
+    assert out.getvalue().endswith("\x1b[?25h")  # the cursor is visible again
 
 
 def drawn_together(standings: list[BotState], events: list[tuple[str, str]], height: int) -> list[str]:
@@ -120,7 +120,7 @@ def drawn_together(standings: list[BotState], events: list[tuple[str, str]], hei
     return console.export_text().splitlines()
 
 
-def test_several_bots_are_a_table_with_details_as_far_as_they_fit() -> None:
+def test_several_bots_are_shown_as_a_table_with_details_as_far_as_they_fit() -> None:
     other = picture(name="other", halted="a loss", orders=PICTURE.orders * 30)
     standings = [standing(PICTURE), standing(other), standing(None, "failed: no key")]
     events = [("info", f"demo: bought {n}") for n in range(8)]
@@ -137,7 +137,7 @@ def test_several_bots_are_a_table_with_details_as_far_as_they_fit() -> None:
         lines = drawn_together(standings, [*events, ("warning", "long " * 50)], height)
         assert len(lines) <= max(1, height - 1), height
         if height >= 8:
-            assert "long" in lines[-1], "the last event is always to be seen"
+            assert "long" in lines[-1], "the last event must always be visible"
             assert lines[2].startswith("demo")
     many = [standing(picture(name=f"bot{n}")) for n in range(30)]
     assert len(drawn_together(many, events, height=25)) == 24
@@ -161,7 +161,7 @@ async def test_lines_of_several_bots_begin_with_their_names() -> None:
     assert out.getvalue().startswith("demo: 2025")
 
 
-async def test_picture_of_a_running_bot(world: World) -> None:
+async def test_a_picture_shows_the_running_bot(world: World) -> None:
     bot = await world.start()
     try:
         order = far_buy(bot)
@@ -171,7 +171,7 @@ async def test_picture_of_a_running_bot(world: World) -> None:
         assert [row.name for row in taken.strategies] == ["p"]
         [row] = taken.orders
         assert (row.strategy, row.pair, row.side, row.amount, row.state) == ("p", "btc_usdt", "buy", "0.01", "open")
-        # in full digits: a price of three million is not 3e+06
+        # with all digits, because a price of three million must not become 3e+06
         assert order_text(order) == f"buy 0.01 btc_usdt at {row.price}, open, executed 0"
         [price] = taken.prices
         assert price.last is not None

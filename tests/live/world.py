@@ -1,4 +1,4 @@
-"""A bot and an emulator in one process: started, crashed and started again by tests."""
+"""A bot and an emulator in one process, which tests start, crash and restart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +27,8 @@ from botkit.live.state_folder import StateFolder
 from botkit.model.orders import RESTING_STATES, Order, OrderState
 from botkit.project.connect import connect
 from botkit.project.project import Project
+from tests.simulation.loop import VirtualLoop
+from tests.waiting import PATIENCE_S
 
 UNIT = 10**8
 STRATEGY = """
@@ -59,12 +62,12 @@ strategies:
 emulator:
   balances: {usdt: 100000, btc: 1}
 """
-#: the same, with a strategy that was given coins
+#: the same, with a strategy that owns coins
 WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000", btc: "1"},')
 
 
 class LimitedDisk(RealDisk):
-    """This machine's disk, which can be made to refuse whatever is written to it."""
+    """This machine's disk, which can be made to refuse all writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +88,7 @@ class LimitedDisk(RealDisk):
 
     @contextlib.contextmanager
     def read_only(self, names: str = "") -> Iterator[None]:
-        """Files whose names begin with this cannot be written."""
+        """Make files whose names begin with this unwritable."""
         self._names = names
         self.error = OSError(errno.EROFS, os.strerror(errno.EROFS))
         self._query_only(True)
@@ -97,7 +100,7 @@ class LimitedDisk(RealDisk):
 
     def _query_only(self, is_so: bool) -> None:
         for made in self._connections:
-            with contextlib.suppress(sqlite3.ProgrammingError):  # closed
+            with contextlib.suppress(sqlite3.ProgrammingError):  # the file is closed
                 made.execute(f"PRAGMA query_only={int(is_so)}")
 
 
@@ -129,7 +132,7 @@ class _LimitedFile:
 
 
 class World:
-    """An emulator, and the successive bots that meet it."""
+    """An emulator, and the successive bots that trade on it."""
 
     def __init__(self, folder: Path, emulator: Emulator, config: Path, speed: float) -> None:
         self.folder = folder
@@ -149,10 +152,12 @@ class World:
         rest: str | None = None,
         ws: str | None = None,
     ) -> LiveParts:
-        """``rest`` and ``ws`` override the emulator's addresses."""
+        """Return a bot's parts. ``rest`` and ``ws`` override the emulator's addresses."""
         project = Project.load(self.config)
         clock = self.emulator.clock
-        adapter = connect(project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock)
+        adapter = connect(
+            project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock, random=Random(0)
+        )
         return make_parts(
             project,
             "emulator",
@@ -169,7 +174,9 @@ class World:
         return await self.start_from(self.parts(**options), orphans=orphans)
 
     async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
-        """A trading bot; its start-up messages are in ``told`` even if the start was refused."""
+        """Start a bot and return it once it is trading. Its start-up messages are in ``told`` even if the start was
+        refused.
+        """
         notices, self.told = Notices(), []
         said = self.told
         notices.listeners.append(lambda level, text: said.append((level, text)))
@@ -180,7 +187,7 @@ class World:
         return bot
 
     async def crash(self, bot: Bot) -> None:
-        """The process dies: nothing more is said or written."""
+        """Let the process die, after which nothing more is said or written."""
         bot.driver.fault = RuntimeError("crashed by the test")
         await bot.driver.close()
         with self.disk.read_only():
@@ -192,7 +199,7 @@ class World:
 
 
 def puppet(bot: Bot) -> Any:
-    """The strategy itself: its plugins know every instance by name."""
+    """Return the strategy itself, whose plugins know every instance by name."""
     return strategy_of(bot, "p")
 
 
@@ -205,15 +212,19 @@ def told(bot: Bot) -> str:
 
 
 def far_buy(bot: Bot, amount: float = 0.01) -> Order:
-    """A resting buy halfway below the market."""
+    """Place a buy that rests halfway below the market."""
     order: Order = puppet(bot).buy("btc_usdt", amount=amount, price=round(puppet(bot).last_price("btc_usdt") / 2))
     bot.driver.wake()
     return order
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    """Wait for something that happens by itself."""
-    async with asyncio.timeout(timeout_s):
+    """Wait for something that happens by itself.
+
+    On real time, where ``timeout_s`` would be a statement about the machine, it is at least `PATIENCE_S`.
+    """
+    is_virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+    async with asyncio.timeout(timeout_s if is_virtual else max(timeout_s, PATIENCE_S)):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -250,7 +261,7 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
-            # by the exchange's own count; a storm of 429s that a test ordered is excluded
+            # by the exchange's own count, except for a storm of 429s that the test ordered
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:

@@ -1,4 +1,4 @@
-"""Trading-pairs rows as the exchange might send them one day: nonsense raises ValueError and never crashes."""
+"""Rows of trading pairs that the exchange might send one day: nonsense raises ValueError and never crashes."""
 
 from __future__ import annotations
 

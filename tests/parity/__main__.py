@@ -1,7 +1,8 @@
-"""``python -m tests.parity``: random strategies that receive trades decide over sockets as in their backtests.
+"""``python -m tests.parity``: random strategies that receive trades make the same decisions over sockets as in their
+backtests.
 
 python -m tests.parity                        100 seeds on each of the four tapes
-python -m tests.parity --seeds 3,17           these alone
+python -m tests.parity --seeds 3,17,40-49     these alone
 python -m tests.parity --tapes bursts,frames  on these tapes alone
 python -m tests.parity --keep FOLDER          leave tapes and decisions there, to look at
 """
@@ -24,26 +25,35 @@ _SEEDS = 100
 
 
 def main() -> int:
-    """0: every strategy decided alike on every tape."""
+    """Run the comparisons. Returns 0 if every strategy made the same decisions on every tape."""
     parser = argparse.ArgumentParser(prog="python -m tests.parity")
-    parser.add_argument("--seeds", default="", help="such as 3,17; default: 0 to 99")
+    parser.add_argument("--seeds", default="", help="such as 3,17,40-49; default: 0 to 99")
     parser.add_argument("--tapes", default=",".join(TAPES))
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
-    seeds = [int(text) for text in given.seeds.split(",")] if given.seeds else list(range(_SEEDS))
+    seeds = _numbers(given.seeds) if given.seeds else list(range(_SEEDS))
     with tempfile.TemporaryDirectory() as made:
         folder = given.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         unequal = sum([_run(name, seeds, folder) for name in given.tapes.split(",")])
-    print("all equal" if not unequal else f"{unequal} runs differ")
+    print("all equal" if not unequal else f"{unequal} runs differ or were skipped")
     return 1 if unequal else 0
+
+
+def _numbers(text: str) -> list[int]:
+    """Parse the seeds in ``text``: numbers and inclusive ranges, as in ``3,17,40-49``."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers.extend(range(int(first), int(last or first) + 1))
+    return numbers
 
 
 def _run(name: str, seeds: list[int], folder: Path) -> int:
     tape = parity_tape(name, folder)
     if tape is None:
-        print(f"{name}: skipped, {FRAMES} is not there")
-        return 0
+        print(f"{name}: not run, {FRAMES} is not there")
+        return len(seeds)
     began, total, unequal = time.perf_counter(), Counter[str](), 0
     for seed in seeds:
         try:

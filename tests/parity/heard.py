@@ -1,4 +1,6 @@
-"""How many trades the strategies of this process have received: tests reset it to 0 and read it after a run."""
+"""The number of trades that the strategies of this process have received. Tests reset it to 0 and read it after
+a run.
+"""
 
 from __future__ import annotations
 

@@ -18,19 +18,19 @@ from tests.parity import heard
 from tests.parity.tapes import ParityTape
 
 _PLUGINS = [str(ROOT / "tests/parity/hearing")]
-#: what is counted of a run, in this order
+#: the events to count in a run, in this order
 COUNTED = ("decisions", "orders", "fills", "cancels", "refusals", "trades heard", "bursts in several frames")
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy's two runs: what happened in them, and their first difference ("" if they are equal)."""
+    """The two runs of one strategy: counts of events, and the first difference ("" if they are equal)."""
 
     counts: Counter[str]
     difference: str
 
 
 def config(seed: int, tape: ParityTape) -> str:
-    """A seed's bot configuration: its strategy, part of the tape, money, latency, fees and limits."""
+    """Generate a seed's bot configuration: its strategy, part of the tape, money, latency, fees and limits."""
     dice = Random(f"hearing {seed}")
     span = tape.seconds * NS_PER_S
     room = max(tape.end - tape.start - span, 0)
@@ -73,7 +73,7 @@ def config(seed: int, tape: ParityTape) -> str:
 
 
 async def compare(seed: int, tape: ParityTape, folder: Path) -> Compared:
-    """Run a seed's bot in a backtest and in lockstep. Both runs' decisions stay in ``folder``."""
+    """Run a seed's bot in a backtest and in lockstep. The decisions of both runs stay in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "parity.yaml"
     path.write_text(config(seed, tape))
@@ -82,9 +82,9 @@ async def compare(seed: int, tape: ParityTape, folder: Path) -> Compared:
     decisions = (folder / DECISIONS).read_bytes()
     told = "" if difference is None else str(difference)
     if not told and decisions != (folder / BACKTEST_DECISIONS).read_bytes():
-        told = "the files of decisions differ though no line does"
+        told = "the files of decisions differ although no line does"
     if not told and heard.count % 2:
-        told = f"{heard.count} trades were heard in both runs together, so not as many in each"
+        told = f"{heard.count} trades were received in both runs together, so the runs received different numbers"
     counts = _counts(decisions.decode("ascii").splitlines())
     counts |= {"trades heard": heard.count // 2, "bursts in several frames": result.split_bursts}
     return Compared(counts=counts, difference=told)

@@ -1,4 +1,6 @@
-"""The tapes on which random strategies trade in lockstep: recorded frames, the bundled tape, and two full of bursts."""
+"""The tapes on which random strategies trade in lockstep: recorded frames, the bundled tape, and two with many
+bursts.
+"""
 
 from __future__ import annotations
 
@@ -32,17 +34,17 @@ class ParityTape(msgspec.Struct, frozen=True, kw_only=True):
     end: Nanos
     pairs: tuple[str, ...]
     balances: Mapping[str, str]
-    #: how much of it a run takes
+    #: how much of the tape a run uses
     seconds: int = 60
 
 
 def parity_tape(name: str, folder: Path) -> ParityTape | None:
-    """The tape of `TAPES` with this name, written below ``folder`` if missing; None if it is unavailable."""
+    """Return the tape of `TAPES` with this name, written below ``folder`` if missing, or None if it is unavailable."""
     return _MAKERS[name](folder)
 
 
 def recorded_frames(folder: Path) -> ParityTape | None:
-    """The recorded frames as a tape below ``folder``; None if they are unavailable."""
+    """Return the recorded frames as a tape below ``folder``, or None if they are unavailable."""
     if not FRAMES.exists():
         return None
     path = folder / "frames"
@@ -52,7 +54,7 @@ def recorded_frames(folder: Path) -> ParityTape | None:
 
 
 def bundled(folder: Path) -> ParityTape:
-    """The project's bundled tape, read in place."""
+    """Return the project's bundled tape, read in place."""
     return ParityTape(
         path=BUNDLED,
         start=parse_time("2025-04-02T20:01"),
@@ -63,7 +65,7 @@ def bundled(folder: Path) -> ParityTape:
 
 
 def burst_tape(folder: Path) -> ParityTape:
-    """Wild prices of two pairs: see `write_bursts`."""
+    """Return a tape of two pairs with wild prices: see `write_bursts`."""
     path = folder / "bursts"
     if not path.exists():
         path.mkdir(parents=True)
@@ -72,7 +74,7 @@ def burst_tape(folder: Path) -> ParityTape:
 
 
 def cascade_tape(folder: Path) -> ParityTape:
-    """The synthetic market of two pairs, in which one trade in ten sweeps: see `write_cascades`."""
+    """Return the synthetic market of two pairs, in which one trade in ten sweeps: see `write_cascades`."""
     path = folder / "cascades"
     if not path.exists():
         path.mkdir(parents=True)
@@ -93,10 +95,11 @@ BURST_PAIRS = ("btc_usdt", "eth_usdt")
 
 
 def write_bursts(folder: Path, pairs: Mapping[str, Pair]) -> None:
-    """Books a second apart with jitter, and trades that come singly, by the dozen, or 130 at one moment, some of
-    them at the moment of a book."""
+    """Write books about a second apart, and trades that come singly, by the dozen, or 130 at one moment, some of them
+    at the moment of a book.
+    """
     dice = random.Random(3)
-    with TapeWriter(folder, source="made up for a test", recorded="by hand") as writer:
+    with TapeWriter(folder, source="invented for a test", recorded="by hand") as writer:
         for name in BURST_PAIRS:
             for columns in _bursts(dice, pairs[name], 60_000_00 if name == "btc_usdt" else 2_500_00):
                 writer.write(columns)
@@ -126,22 +129,22 @@ def _bursts(dice: random.Random, pair: Pair, middle: int) -> tuple[BookColumns, 
 
 
 def _trades(pair: Pair, rows: Iterable[tuple[int, int, int, int]]) -> TradeColumns:
-    """Trades from (received, ticks, lots, side)."""
+    """Build trades from (received, ticks, lots, side)."""
     received, ticks, lots, sides = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
     return TradeColumns(pair, received, received // NS_PER_S * NS_PER_S, ticks, lots, sides.astype(np.int8))
 
 
-# -- sweeps of a market that looks like one ---------------------------------------------------------------------------
+# -- sweeps in a realistic market --------------------------------------------------------------------------
 
 CASCADE_MINUTES = 6
 CASCADE_PAIRS = ("btc_usdt", "btc_twd")
 
 
 def write_cascades(folder: Path, pairs: Mapping[str, Pair]) -> None:
-    """The synthetic market, in which one trade in ten becomes a sweep of up to 260 trades at one moment.
+    """Write the synthetic market, in which one trade in ten becomes a sweep of up to 260 trades at one moment.
 
-    A sweep runs through prices in one direction and repeats rows on its way, as real ones do. One in three comes at
-    the moment of a book of its pair, and one in four hits both pairs at once.
+    A sweep runs through prices in one direction and repeats rows, as real ones do. One in three comes at the moment of
+    a book of its pair, and one in four hits both pairs at once.
     """
     dice = random.Random(8)
     market = SyntheticMarket(pairs, seed=21, start=START - 60 * NS_PER_MINUTE)

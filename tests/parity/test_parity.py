@@ -1,4 +1,4 @@
-"""A backtest and the same bot over real HTTP and WebSocket decide the same, line by line, on the same tape."""
+"""A backtest and the same bot over real HTTP and WebSocket make the same decisions, line by line, on the same tape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAKER = (
 CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "sma_cross": (SMA, 720, {}),
     "market_maker": (MAKER, 70, {}),
-    # lines a thirtieth of a percent apart, from which a maker without fees may earn
+    # lines a thirtieth of a percent apart, which are profitable for a maker without fees
     "grid": (
         "{{name: g, use: grid, params: {{pair: btc_usdt, low: {low}, high: {high}, cells: 12, amount: 0.005}}}}",
         180,
@@ -55,9 +55,9 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
         240,
         {"more": "limits: {create_order: 120, batching: false}"},
     ),
-    # nonsense, orders beyond the balance, and cancels of what was just filled
+    # nonsense, orders beyond the balance, and cancels of orders that were just filled
     "anything": ("{name: r, use: random_trader, params: {pairs: [btc_usdt], acts: 0.6}}", 60, {"first_s": 120}),
-    # valued in a currency that only an untraded pair connects
+    # valued in a currency that is connected only by an untraded pair
     "bounded": (
         "{name: r, use: random_trader, params: {pairs: [btc_usdt]}, risk: {max_daily_loss: {twd: 300}}}",
         120,
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
             "more": "currency: twd\nrisk: {max_order_value: {twd: 90000}, max_open_orders: 9, price_collar_pct: 0.1}",
         },
     ),
-    # several on one account, random latencies, batches, and far more orders than the limits allow
+    # several strategies on one account, random latencies, batches, and far more orders than the limits allow
     "crowd": (
         "{name: a, use: random_trader, capital: 40%, params: {pairs: [btc_usdt, btc_twd], acts: 0.8}}\n"
         "  - {name: b, use: random_trader, capital: {usdt: 9000}, params: {pairs: [btc_usdt, usdt_twd], acts: 0.8}}\n"
@@ -83,13 +83,13 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "lone_bid": ("{name: l, use: lone_bid, params: {pair: btc_usdt}}", 100, {}),
 }
 BUNDLED = ("sma_cross", "market_maker", "grid", "rsi_reversion", "dca", "rebalance", "triangular")
-#: seeds of the strategy that does anything; more of them: BOTKIT_PARITY_SEEDS=100
+#: seeds of the strategy that acts at random; BOTKIT_PARITY_SEEDS=100 runs more
 SEEDS = range(int(os.environ.get("BOTKIT_PARITY_SEEDS", "4")))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """The folder of the tape, and the price of btc_usdt before it."""
+    """Return the folder of the tape, and the price of btc_usdt before it."""
     folder = tmp_path_factory.mktemp("parity")
     (folder / "tape").mkdir()
     return folder, write_tape(folder / "tape", project(folder, SMA, 60).pairs)
@@ -127,8 +127,8 @@ def test_the_set_covers_everything_that_can_happen_to_an_order(world: tuple[Path
         "request cancel_batch": 3,
         "request create_batch": 20,
         "state post_only_cancelled": 5,
-        "state refused": 10,  # by rules and balances, before anything was sent
-        "answer refused": 5,  # by the exchange: cancels of what was filled meanwhile
+        "state refused": 10,  # refused by rules and balances, before anything was sent
+        "answer refused": 5,  # refused by the exchange: cancels of orders that were filled in the meantime
         "throttled": 400,
         "loss_limit": 1,
     }
@@ -138,7 +138,7 @@ def test_the_set_covers_everything_that_can_happen_to_an_order(world: tuple[Path
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_strategy_that_uses_every_call_gets_the_same_answers(world: tuple[Path, float], seed: int) -> None:
     folder, _ = world
-    # seed 0 met one of its own orders too small for the wire's decimals, seed 2 a batch of cancels over two pairs
+    # seed 0 once met its own order, too small for the wire's decimals; seed 2 a batch of cancels over two pairs
     options: dict[str, Any] = {"first_s": 120 + seed // 4 * 60 % 540, "seed": seed}
     if seed % 2:
         options["latency"] = ", model: lognormal, sigma: 0.6"
@@ -150,7 +150,7 @@ async def test_a_strategy_that_uses_every_call_gets_the_same_answers(world: tupl
 
 
 def test_the_bot_is_the_only_best_bid(world: tuple[Path, float]) -> None:
-    """Its tags record what it saw of itself: alone at its price, alone on its side, outbid by somebody."""
+    """Its tags record how it saw its own bid: alone at its price, alone on its side, or outbid by somebody."""
     rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
     tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
     assert tags["alone at the best bid"] >= 5, tags
@@ -160,7 +160,7 @@ def test_the_bot_is_the_only_best_bid(world: tuple[Path, float]) -> None:
     assert sum(row["k"] == "fill" and row["maker"] for row in rows) >= 5
 
 
-def test_a_throttled_bot_fills_every_window_and_exceeds_none(world: tuple[Path, float]) -> None:
+def test_a_throttled_bot_uses_every_window_fully_and_exceeds_none(world: tuple[Path, float]) -> None:
     rows = [json.loads(line) for line in backtested(case_project(world, "greedy"))]
     sent = [row["t"] for row in rows if row["k"] == "request" and row["endpoint"] == "create_order"]
     assert sum(row["k"] == "intent" for row in rows) == 700
@@ -190,7 +190,7 @@ def test_a_millisecond_of_latency_changes_the_decisions(world: tuple[Path, float
 def test_the_commands_write_equal_decisions(
     world: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`botkit backtest` and `botkit run --lockstep`, as a user types them."""
+    """Runs `botkit backtest` and `botkit run --lockstep` as a user would type them."""
     config = str(project(world[0], MAKER, 40).loaded.path)
     one, other = tmp_path / "backtest", tmp_path / "run"
     botkit.main(["backtest", config, "--out", str(one), "--no-readings", "--json"], standalone_mode=False)

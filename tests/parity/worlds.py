@@ -1,4 +1,4 @@
-"""One short tape of the synthetic market, and a bot over it: in a backtest, and in lockstep over real sockets."""
+"""A short tape of the synthetic market, and a bot that runs on it in a backtest and in lockstep over real sockets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
 MINUTES = 12
 #: during these seconds of the tape there are no bids for btc_usdt
 BIDLESS = (70, 100)
-#: during these seconds usdt_twd is one percent above what the btc pairs imply
+#: during these seconds usdt_twd is one percent above the rate implied by the btc pairs
 OUT_OF_LINE = (20, 60)
 
 CONFIG = """
@@ -46,7 +46,9 @@ backtest:
 
 
 def write_tape(folder: Path, pairs: Any) -> float:
-    """`MINUTES` of books and trades of the synthetic market, received from START on; the price of btc_usdt before."""
+    """Write `MINUTES` of books and trades of the synthetic market, received from START on. Returns the price of
+    btc_usdt before that.
+    """
     market = SyntheticMarket(pairs, seed=11, start=START - 60 * NS_PER_MINUTE)
     close = 0.0
     for candles in market.history(60):
@@ -59,7 +61,7 @@ def write_tape(folder: Path, pairs: Any) -> float:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """The rows, with events that the synthetic market never produces."""
+    """Add events to the rows that the synthetic market never produces."""
     if not isinstance(columns, BookColumns):
         return columns
     since_s = (columns.received - START) / NS_PER_S
@@ -91,9 +93,9 @@ def project(
     balances: str = '{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}',
     capital: str | None = None,
 ) -> Project:
-    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on.
+    """Create a bot that runs over ``seconds`` of the tape in ``folder``, from ``first_s`` on.
 
-    ``capital`` is of the last strategy, by default the whole account.
+    ``capital`` belongs to the last strategy and is by default the whole account.
     """
     path = folder / "parity.yaml"
     path.write_text(
@@ -116,14 +118,16 @@ def project(
 
 
 def backtested(found: Project) -> list[str]:
-    """The decisions of a backtest."""
+    """Run a backtest and return its decisions."""
     path = found.loaded.path.with_name("backtest.jsonl")
     run_backtest(backtest_parts(found), decisions_to=path, readings=False)
     return path.read_text().splitlines()
 
 
 async def both(found: Project) -> tuple[list[str], LockstepResult]:
-    """A bot's decisions in a backtest and over HTTP and WebSocket, which must be the same line by line."""
+    """Run a bot in a backtest and over HTTP and WebSocket. Returns its decisions, which must be the same line
+    by line.
+    """
     folder = found.loaded.path.parent / "lockstep"
     result, difference = await compare_in_lockstep(found, folder)
     assert difference is None, (
@@ -134,7 +138,7 @@ async def both(found: Project) -> tuple[list[str], LockstepResult]:
 
 
 def counted(lines: list[str]) -> Counter[str]:
-    """What happened in a run, by name: the number of lines of each kind, and the events that the test requires."""
+    """Count what happened in a run, by name: the lines of each kind, and the events that the test requires."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(row["k"] for row in rows)
     asked: dict[int, dict[str, Any]] = {}
@@ -151,7 +155,7 @@ def counted(lines: list[str]) -> Counter[str]:
         elif kind == "answer" and row["outcome"] != "ok":
             found[f"answer {row['outcome']}"] += 1
         elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
-            # an order that had to wait for its slot left later than it was placed
+            # an order that had to wait for its slot was sent later than it was placed
             found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
             sent.update(row["c"])
         if kind == "request":

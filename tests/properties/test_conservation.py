@@ -1,9 +1,9 @@
 """Coins and cash are conserved exactly, fees included, over a thousand random order scripts.
 
 A script is a random market (books and trades, trades alone, or candles), two accounts (one pays its fees in BITO), and
-some dozens of orders, batches, stops and cancels at random moments. After each step `Kernel.check` proves that
-accounts + recorded market + fees hold what they began with and that locks are the sum of the open orders' locks; at
-the end an independent count from the published executions alone must come to the same balances.
+some dozens of orders, batches, stops and cancels at random moments. After each step `Kernel.check` asserts that the sum
+of accounts, recorded market and fees has not changed, and that locks are the sum of the open orders' locks. At the end,
+an independent count from the published executions alone must give the same balances.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def rules(price_decimals: int, amount_decimals: int = 8) -> PairRules:
     )
 
 
-# an odd price scale and one whose products need flooring at 1e-8
+# one pair with an unusual price scale, and one whose products need rounding down at 1e-8
 PAIRS = {
     name: Pair(name, rules(decimals))
     for name, decimals in (("btc_usdt", 2), ("eth_twd", 3), ("usdt_twd", 3), ("bito_twd", 4))
@@ -192,7 +192,9 @@ class Script:
         return self.tally(executions)
 
     def compare(self, account: str, rows: list[TradeReport]) -> None:
-        """Balances derived from published events alone. Values are floored once per execution; fees are as reported."""
+        """Compare the balances with those derived from published events alone. Values are rounded down once per
+        execution; fees are as reported.
+        """
         balances = dict(self.begun[account])
         for row in rows:
             pair, sign = row.pair, row.side.sign
@@ -239,7 +241,7 @@ def test_a_thousand_random_scripts_conserve_every_unit() -> None:
     assert not rare, f"too rare to prove anything: {rare} of {SCRIPTS}; all: {dict(scripts)}"
 
 
-def test_the_check_notices_a_single_unit() -> None:
+def test_the_check_detects_a_single_unit() -> None:
     script = Script(1)
     script.run()
     script.kernel._ledger.accounts["plain"].total["btc"] += 1

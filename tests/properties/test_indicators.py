@@ -22,14 +22,15 @@ from botkit.engine.indicators.volume import VWAP
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.events import Bar
 
-# prices like the exchange's: a walk in cents, with flat stretches and jumps
+# prices like those of the exchange: a walk in cents, with flat stretches and jumps
 STEPS = st.lists(st.sampled_from([0, 0, 0, 1, -1, 7, -7, 123, -4567, 10**7, -(10**7)]), max_size=80)
 WALKS = st.builds(
     lambda start, steps: [max(1, start + total) / 100 for total in np.cumsum([0, *steps]).tolist()],
     st.integers(1, 10**9),
     STEPS,
 )
-# and any other floats, except those so close to zero that their squares underflow: the smallest money unit is 1e-8
+# and any other floats, except those so close to zero that their squares underflow, since the smallest money unit is
+# 1e-8
 WILD = st.lists(st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12), max_size=60)
 PRICES = st.one_of(WALKS, WILD)
 LONG_WALKS = st.builds(
@@ -55,7 +56,7 @@ ONE_INPUT: list[Callable[[int], Any]] = [
 
 
 def bits(result: Any) -> Any:
-    """NaN equals NaN here, and 0.0 does not equal the next float."""
+    """Return a value's bits, so that NaN equals NaN and 0.0 does not equal the next float."""
     if result is None:
         return "nan"
     if isinstance(result, tuple):
@@ -82,7 +83,7 @@ def test_single_updates_equal_whole_arrays(make: Callable[[int], Any], prices: l
         assert steps[-1] == bits(indicator.value)
         assert indicator.ready is (indicator.value is not None)
     assert rows_of(before) == steps
-    assert rows_of(indicator.over(np.array(prices))) == steps  # its own state does not leak in
+    assert rows_of(indicator.over(np.array(prices))) == steps  # the indicator's own state has no influence
 
 
 @given(PRICES, LENGTHS, st.randoms(use_true_random=False))
@@ -101,7 +102,7 @@ def test_single_updates_equal_whole_arrays_for_indicators_of_several_columns(
         assert rows_of(vwap.over(prices, volumes)) == steps
 
 
-# -- one state: any cutting of a tape into values, bars and columns gives equal bits --------------------------------
+# -- one state: any split of a tape into values, bars and columns gives equal bits ---------------------------------
 
 SEVERAL_INPUTS: list[Callable[[int], Any]] = [
     ATR,
@@ -147,7 +148,7 @@ def test_cutting_a_tape_anywhere_gives_identical_bits(
             got += rows_of(cut.extend(*(part[start : start + size] for part in columns)))
         assert bits(cut.value) == (got[-1] if got else "nan")
     assert got == wanted
-    assert rows_of(cut.over(*columns)) == wanted  # whatever it has seen
+    assert rows_of(cut.over(*columns)) == wanted  # whatever the indicator has seen
     assert bits(cut.value) == (wanted[-1] if wanted else "nan")
 
 
@@ -227,7 +228,7 @@ def test_a_flat_window_gives_exactly_its_price(prices: list[float], first: int, 
 
 
 @given(st.lists(st.integers(-500, 500), min_size=20, max_size=60), LENGTHS)
-@example([0] * 14 + [1, 0, 1, 0, 0, 0], 3)  # a gain that 100 times itself over itself does not give 100
+@example([0] * 14 + [1, 0, 1, 0, 0, 0], 3)  # a gain for which 100 * gain / gain is not 100
 @settings(deadline=None, max_examples=40)
 def test_rsi_stays_in_range_and_is_symmetric(steps: list[int], length: int) -> None:
     prices = np.cumsum([100_000, *steps]) / 100

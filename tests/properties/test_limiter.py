@@ -24,7 +24,7 @@ from tests.router_world import (
 
 LATEST_ACCEPT_NS = 3 * NS_PER_S
 READ_LATEST_NS = 2 * NS_PER_S
-#: small windows fill quickly, so that each example meets its limits many times
+#: small windows fill quickly, so that each example reaches its limits many times
 SMALL = table(
     create_order=(4, 1),
     create_batch=(2, 1),
@@ -39,9 +39,9 @@ PACED = table(create_order=(25, 1), create_batch=(20, 2), cancel_order=(20, 1), 
 
 @st.composite
 def fates(draw: st.DrawFn) -> tuple[Ending, int, int]:
-    """(outcome, when it arrives, ms from the grant to the answer or the abort).
+    """Generate (outcome, arrival, ms from the grant to the answer or the abort).
 
-    It arrives after so many thousandths of the time in which it may; -1 is never.
+    The arrival is in thousandths of the time in which the request may arrive; -1 means never.
     """
     outcome = draw(st.sampled_from([*[Ending.OK] * 4, *[Ending.UNKNOWN] * 3, *list(Ending)]))
     answered_ms = draw(st.one_of(st.integers(0, 120), st.integers(0, 4000)))
@@ -74,7 +74,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
     limits = PACED if is_paced else SMALL
     router = Router(limits, latest_accept_ns=LATEST_ACCEPT_NS, read_latest_ns=READ_LATEST_NS, seed=seed)
     arrivals: dict[str, list[int]] = {}
-    events: list[tuple[int, int, str, int]] = []  # (time, order of making, what, which)
+    events: list[tuple[int, int, str, int]] = []  # (time, order of creation, kind, id)
     outcomes: dict[int, tuple[Ending, list[int], int]] = {}
     time, asked, sent = START, 0, 0
     for number, (deed, owner, wait_ms) in enumerate(steps):
@@ -98,7 +98,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
                 if outcome is Ending.UNKNOWN:
                     for client_id in ids:
                         made += 1
-                        # it can be proved found only once it has arrived, and absent only once it can no longer arrive
+                        # it can be found only once it has arrived, and proved absent only once it can no longer arrive
                         proof = arrival if arrival >= 0 else now + LATEST_ACCEPT_NS
                         events.append((max(now, proof) + resolve_ms * NS_PER_MS, made, "resolve", client_id))
             elif what == "resolve":
@@ -126,7 +126,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
         for request in router.due(now).requests:
             outcome, share, answered_ms = ends[sent % len(ends)]
             sent += 1
-            # an answered request arrived before its answer; an aborted one may arrive for as long as was declared
+            # an answered request arrived before its answer; an aborted one may arrive until the declared limit
             span = answered_ms * NS_PER_MS
             if outcome is Ending.UNKNOWN:
                 is_read = limits[request.endpoint].method == "GET"
@@ -138,7 +138,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
             made += 1
             events.append((now + answered_ms * NS_PER_MS, made, "answer", request.id))
     else:
-        raise AssertionError("the world did not come to rest")
+        raise AssertionError("the simulation did not finish")
     assert router.waiting == 0
     assert exceeded(arrivals, limits) == []
 
@@ -165,7 +165,7 @@ def test_windows_in_use_at_a_crash_are_not_exceeded(
             arrivals.append(sent + answered_ms * NS_PER_MS)
             answered = sent + answered_ms * NS_PER_MS
             sends.append(SentBefore(endpoint="create_order", sent=sent, answered=answered))
-    # only a run that obeyed the limit itself can hand over: the property covers the time after it
+    # only a run that obeyed the limit itself can be continued, because the property covers the time after it
     if most_in_sliding_window(arrivals, NS_PER_S) > 4:
         return
     router = Router(limits, latest_accept_ns=LATEST_ACCEPT_NS, batching=False)
@@ -182,7 +182,7 @@ def test_windows_in_use_at_a_crash_are_not_exceeded(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 5000), max_size=40), st.integers(1, 5), st.integers(0, 999))
-def test_the_other_ways_of_counting_allow_what_a_sliding_window_allows(
+def test_the_other_ways_of_counting_allow_everything_that_a_sliding_window_allows(
     times_ms: list[int], limit: int, phase: int
 ) -> None:
     kept: list[int] = []

@@ -1,4 +1,4 @@
-"""Nobody sees the future: neither a strategy that tries to, nor a bundled one by accident."""
+"""No strategy sees the future: not one that tries to, and no bundled one by accident."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BOOKS = parse_time("2025-04-02T22:12")
 
 
 def write_tape(folder: Path, name: str, end: Nanos) -> None:
-    """The bundled rows received from a day before the window up to ``end``, and none later."""
+    """Write the bundled rows received from a day before the window up to ``end``, and none later."""
     _, pairs, is_market = CASES[name]
     start = BOOKS if is_market else CANDLES - NS_PER_DAY
     source = TapeSource(ROOT / "backtest_data", packaged_pairs(), only=pairs)
@@ -56,7 +56,7 @@ def write_tape(folder: Path, name: str, end: Nanos) -> None:
 
 
 def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
-    """A sample on the bundled rows up to ``end``; candles from before the window serve as its warm-up."""
+    """Run a sample on the bundled rows up to ``end``. Candles from before the window serve as its warm-up."""
     tape = folder / f"tape-{end}"
     if not tape.exists():
         write_tape(tape, name, end)
@@ -66,8 +66,9 @@ def run_sample(folder: Path, name: str, end: Nanos) -> Outcome:
 
 
 def decided(out: Outcome, until: Nanos) -> list[dict[str, Any]]:
-    """All decisions up to the cut tape's last row, and at that moment the strategy's requests: answers and fills
-    then may already come from the next row."""
+    """Return all decisions up to the cut tape's last row, and at that moment the strategy's requests: answers and fills
+    then may already come from the next row.
+    """
     lines = out.decisions
     return [line for line in lines if line["t"] < until or (line["t"] == until and line["k"] in ("intent", "cancel"))]
 
@@ -86,13 +87,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
 @pytest.mark.parametrize("name", CASES)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0.4, 0.98))
-def test_a_bundled_strategy_decides_the_same_when_the_tape_ends_earlier(
+def test_a_bundled_strategy_makes_the_same_decisions_when_the_tape_ends_earlier(
     whole: Callable[[str], tuple[Path, Outcome]], name: str, share: float
 ) -> None:
     folder, full = whole(name)
     span = full.result.end - full.result.start
     cut = run_sample(folder, name, full.result.start + int(span * share))
-    last = cut.result.end - 1  # when the cut tape's last row was received
+    last = cut.result.end - 1  # the time when the last row of the cut tape was received
     assert last < full.result.end
     assert decided(cut, last) == decided(full, last)
 
@@ -108,10 +109,11 @@ def test_every_bundled_strategy_is_covered() -> None:
     assert set(CASES) == {path.stem for path in (ROOT / "strategies").glob("*.py")}
 
 
-# -- a strategy that tries to -----------------------------------------------------------------------------------------
+# -- a strategy that tries to look ahead
+# -----------------------------------------------------------------------------------------
 
-#: Figures show when they were made: row i of the tape has prices of 50,000 + i. Everything a strategy can reach is
-#: searched for a later one.
+#: figures reveal their time, because row i of the tape has prices of 50,000 + i. All data that a strategy can reach is
+#: searched for a later figure.
 PEEKER = """
     import numpy as np
     from botkit import Pair, Strategy, hookimpl
@@ -203,7 +205,9 @@ PEEKER = """
 
 
 def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None = None, late_s: int = 0) -> None:
-    """Run the peeker. With ``late_s`` its clock is off by that much, so that it takes the present for the future."""
+    """Run the peeker. With ``late_s`` its clock is late by that much, so that it mistakes the present for the
+    future.
+    """
     plugin = world.folder / "plugins" / "peeker.py"
     plugin.parent.mkdir()
     plugin.write_text(dedent(PEEKER).format(t0=T0 + late_s * NS_PER_S, least=least))
@@ -233,7 +237,7 @@ def made_of_trades(world: World, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["candles", "trades"])
-def test_the_search_would_find_a_single_row_too_many(world: World, mode: str) -> None:
+def test_the_search_detects_a_single_row_from_the_future(world: World, mode: str) -> None:
     if mode == "candles":
         world.candles("btc_usdt", [50_000.0 + i for i in range(70)], volume=10)
     else:

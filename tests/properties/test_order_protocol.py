@@ -1,8 +1,8 @@
 """The order protocol with an exchange that loses, delays, repeats and reorders messages.
 
-At every moment no order that lives at the exchange is final here, and no client id has two orders there. When the
-network has healed, the bot knows of every order, and its books are the exchange's to the unit. Mutants of the protocol
-are caught.
+At every moment, no order that is live at the exchange is final in the bot, and no client id has two orders at the
+exchange. Once the network has recovered, the bot knows every order, and its books equal the exchange's to the unit.
+Mutants of the protocol are caught.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Violation(AssertionError):
 
 
 def play(seed: int, faults: float = 0.15, resends: bool = False) -> ModelExchange:
-    """One run; raises Violation if an invariant is violated."""
+    """Simulate one run. Raises Violation if an invariant is violated."""
     exchange = ModelExchange(seed, RICH, ACCEPT_S * S, faults)
     exchange.resends = resends
     b = Bot(Gambler(), seed=seed, latest_accept_s=ACCEPT_S)
@@ -98,9 +98,9 @@ def watch(b: Bot, exchange: ModelExchange) -> None:
         if order is None:
             raise Violation(f"no record of {row.report()}")  # I2
         if row.is_open and order.is_final:
-            raise Violation(f"{order} is final while its order lives")  # I3
+            raise Violation(f"{order} is final while its order is live")  # I3
         if order.executed_lots > row.executed_lots:
-            raise Violation(f"{order} has executed more than its order")
+            raise Violation(f"{order} has executed more than its row at the exchange")
 
 
 def settled(b: Bot, exchange: ModelExchange) -> None:
@@ -115,7 +115,7 @@ def settled(b: Bot, exchange: ModelExchange) -> None:
         if row.is_open or order.executed_lots != row.executed_lots or order.executed_units != row.executed_units:
             raise Violation(f"{order} does not know of {row.report()}")
     if dict(b.portfolio.account) != exchange.totals:
-        raise Violation(f"books {b.portfolio.account} are not the exchange's {exchange.totals}")
+        raise Violation(f"books {b.portfolio.account} differ from the exchange's {exchange.totals}")
     if any(part.funds[c].locked for part in b.portfolio.ledger.parts.values() for c in part.funds):
         raise Violation("money is locked for no order")
 
@@ -130,7 +130,7 @@ def test_no_order_is_lost_repeated_or_declared_dead_while_live(first: int) -> No
             injected[name] = injected.get(name, 0) + count
         for row in exchange.rows.values():
             executed[row.new.side] += row.executed_lots
-    # a run with hardly any faults proves nothing about them
+    # runs with hardly any faults prove nothing about them
     assert len(injected) == 9, injected
     assert min(injected.values()) >= 10, injected
     assert all(executed.values())
@@ -146,7 +146,7 @@ def test_without_faults_every_order_takes_the_simple_path() -> None:
 
 
 def caught(seeds: int = 20, **options: Any) -> bool:
-    """True if a mutant's run violates an invariant, its own assertions included."""
+    """Return True if a mutant's run violates an invariant, its own assertions included."""
     for seed in range(seeds):
         try:
             play(seed, **options)
@@ -159,7 +159,7 @@ def test_resending_unanswered_orders_is_caught() -> None:
     assert caught(resends=True)
 
 
-def test_absence_after_three_not_found_answers_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_declaring_an_order_absent_after_three_not_found_answers_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(self: Resolution, case: Case, now: int) -> None:
         case.busy = False
         case.poll += 1
@@ -171,7 +171,7 @@ def test_absence_after_three_not_found_answers_is_caught(monkeypatch: pytest.Mon
     assert caught()
 
 
-def test_absence_before_the_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_declaring_an_order_absent_before_the_time_limit_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Resolution, "_bound", lambda self, case: case.abort)
     assert caught()
 
@@ -190,7 +190,7 @@ def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) ->
     assert caught()
 
 
-def test_telling_executions_apart_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distinguishing_executions_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def naive(self: Executions, report: Any, *, listed: bool) -> bool:
         key = (listed, report.trade_id)
         return self.known.setdefault(key, len(self.known)) == len(self.known) - 1

@@ -1,5 +1,6 @@
-"""Whatever orders, fills, releases and outside changes occur, no unit is made or lost, and a restart changes
-nothing."""
+"""Whatever orders, fills, releases and outside changes occur, no unit appears or vanishes, and a restart changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ PRICES = {BTC_TWD: 30_000.0, USDT_TWD: 31.205, BTC_USDT: 961.37, BITO_TWD: 5.432
 
 
 class Script:
-    """Random actions of four strategies, with an account that an independent ledger derives from the reports alone."""
+    """Random actions of four strategies, on an account that an independent ledger derives from the reports alone."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -44,7 +45,7 @@ class Script:
         self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
-        # who owns what, derived only from what was handed over, taken, filled and deposited
+        # the ownership, derived only from capital moves, fills and deposits
         self.owned: Counter[str] = Counter(self.portfolio.holdings(None))
         self.unowned = Counter(OPENING)
         self.unowned.subtract(self.owned)
@@ -52,7 +53,7 @@ class Script:
         self.live: list[Order] = []
         self.dead: list[Order] = []
         self.happened: Counter[str] = Counter()
-        # what a position should be, derived from its fills alone: the base and quote that went through it
+        # the expected positions, derived from the fills alone: the base and quote that went through them
         self.flows: dict[tuple[str, str], list[int]] = {}
 
     def step(self) -> None:
@@ -144,7 +145,7 @@ class Script:
             -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
-        if target in ("pool_one", "pool_two"):  # the pool's coins may be the other strategy's
+        if target in ("pool_one", "pool_two"):  # the pool's coins may belong to the other strategy
             own = {c: [p for p in portfolio.positions(target) if p.pair.base == c] for c in units}
             possible = possible and all(
                 change > 0 or not own[c] or -change <= sum(max(0, p.amount_units - p.locked_units) for p in own[c])
@@ -161,7 +162,7 @@ class Script:
         assert None not in profits.values()
         given_before = {key: position.given_units for key, position in self.all_positions().items()}
         portfolio.transfers.move(target, units, cost_e8)
-        assert self.profits() == profits, "money that comes and goes is neither won nor lost"
+        assert self.profits() == profits, "moving money is neither a profit nor a loss"
         self.owned.update(units)
         self.unowned.subtract(units)
         self.happened["with_a_cost"] += cost_e8 is not None
@@ -172,27 +173,27 @@ class Script:
             cell = portfolio.prices[pair]
             assert cell.ticks is not None
             if cost_e8 is not None and moved > 0:
-                assert paid == -(moved * cost_e8 // COIN), "coins come at the cost that was named"
+                assert paid == -(moved * cost_e8 // COIN), "coins are added at the given cost"
             else:
-                assert paid == -(moved * cell.ticks // cell.scale), "coins come and go at the last price"
+                assert paid == -(moved * cell.ticks // cell.scale), "coins are moved at the last price"
             self.given[name, pair] = given_before.get((name, pair), 0) + moved
-            assert moved >= 0 or amount >= 0, "what is taken leaves nobody short"
+            assert moved >= 0 or amount >= 0, "taking coins makes nobody short"
             flow = self.flows.setdefault((name, pair), [0, 0])
             flow[0] += moved
             flow[1] += paid
 
     def profits(self) -> dict[tuple[str | None, str], int | None]:
-        """Every level's profit of the day."""
+        """Return every level's profit of the day."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
         return {key: self.portfolio.days.pnl_units(*key) for key in keys}
 
     def all_positions(self) -> dict[tuple[str, str], Position]:
-        """Every position by strategy and pair."""
+        """Return every position by strategy and pair."""
         names = self.portfolio.strategies
         return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Every position's amount, and the money that went through it: realised less cost."""
+        """Return the amount of every position, and the money that went through it: realised profit less cost."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies
@@ -247,7 +248,7 @@ class Script:
         after[pair.quote] -= sign * value
         after[currency] -= fee
         if min(after.values()) < 0:
-            return False  # the exchange fills nothing that the account cannot pay for, fee included
+            return False  # the exchange never fills an order that the account cannot pay for, fee included
         self.portfolio.fill(order, report, 0)
         self.happened["partial"] += lots < left
         self.happened["bito_fee"] += in_bito and fee > 0
@@ -270,7 +271,7 @@ class Script:
         portfolio = self.portfolio
         portfolio.check()
         assert min(self.account.values()) >= 0
-        # the full sums, since +Counter would hide a negative figure
+        # compare the full sums, because +Counter would hide a negative figure
         assert {c: u for c, u in self.account.items() if u} == {c: u for c, u in portfolio.account.items() if u}
         self.check_ownership()
         assert sum(portfolio.ledger.locks.get(o.client_id, 0) for o in self.live) == sum(
@@ -283,7 +284,7 @@ class Script:
                 assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
 
     def check_ownership(self) -> None:
-        """Owned + unassigned + reserve = account, and no fill moves unassigned money."""
+        """Check that owned + unassigned + reserve = account, and that no fill moves unassigned money."""
         portfolio = self.portfolio
         shown = portfolio.ownership.shown({})
         owned: Counter[str] = Counter()
@@ -294,7 +295,7 @@ class Script:
         for currency in {*self.account, *owned, *self.unowned}:
             assert owned[currency] == self.owned[currency], currency
             assert owned[currency] + self.unowned[currency] == self.account[currency], currency
-            # a late fill or a fee in the exchange's coin borrows unassigned money and owes it
+            # a late fill, or a fee in the exchange's coin, may borrow unassigned money
             owes = -sum(part.funds[currency].claims for part in portfolio.ledger.parts.values())
             assert lent[currency] == -owes, currency
             left, reserved = shown.left.get(currency, 0), shown.reserved.get(currency, 0)
@@ -307,7 +308,9 @@ class Script:
             assert float(position.exact.given) == position.given
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
-        """Amount is opening + receipts; realised - cost is the money that went through, less the opening's cost."""
+        """Check that the amount is opening + receipts, and that realised - cost is the money that went through, less
+        the opening's cost.
+        """
         for strategy in self.portfolio.strategies:
             for position in self.portfolio.positions(strategy):
                 key = (strategy, str(position.pair))
@@ -374,7 +377,7 @@ def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: i
     price, prices = portfolio.last_price(pair) or 1.0, []
     for _ in range(200):
         price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
-        # most rows are on a tick, some are not: the exact value rounds them to one
+        # most rows are on a tick; the exact value rounds the others to one
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
     found = desk.first_breach(pair, rows, 0)
@@ -388,7 +391,7 @@ def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: i
 
 
 def test_a_price_that_hits_a_limit_exactly_is_not_missed() -> None:
-    # so that a btc is valued in twd in two steps, each rounded
+    # so that btc is valued in twd in two steps, each rounded
     pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}
     portfolio = Portfolio(
         pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"

@@ -1,4 +1,4 @@
-"""Quotes converge: once the exchange has answered everything, the last stated quote rests."""
+"""Quotes converge: once the exchange has answered all requests, the last stated quote rests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botkit.model.requests import Ending
 from tests.engine_world import BTC, BTC_LOTS, RULES, Bot, Listener
 
 _level = st.tuples(st.integers(-30, 30), st.integers(1, 300))
-#: how a quote's order ends that is not retried until the quote is restated
+#: final states after which a quote's order is not retried until the quote is restated
 _GIVEN_UP = (
     OrderState.REFUSED,
     OrderState.NOT_SENT,
@@ -49,7 +49,7 @@ def test_in_the_end_the_last_stated_quote_rests(statements: list[tuple], seed: i
         wanted = _wanted(bids, Side.BUY), _wanted(asks, Side.SELL)
         crossing = bool(wanted[0] and wanted[1]) and max(wanted[0]) >= min(wanted[1])
         assert not crossing
-        given_up.clear()  # a new statement retries what was given up before
+        given_up.clear()  # a new statement retries orders that were given up before
         b.s.quote(
             BTC,
             bids=[(960 + offset, lots / BTC_LOTS) for offset, lots in bids],
@@ -62,13 +62,13 @@ def test_in_the_end_the_last_stated_quote_rests(statements: list[tuple], seed: i
     for _ in range(200):
         if not step(b, random, calm=True):
             break
-    assert not step(b, random, calm=True), "it does not come to rest"
+    assert not step(b, random, calm=True), "the quote does not converge"
     resting = b.s.open_orders(BTC)
     assert {order.state for order in resting} <= {OrderState.OPEN, OrderState.PARTLY_FILLED}
     assert len(resting) <= RULES.open_orders_max
     for side, levels in ((Side.BUY, wanted[0]), (Side.SELL, wanted[1])):
         have = [order for order in resting if order.side is side]
-        for order in have:  # nothing rests that was not stated
+        for order in have:  # no order rests that was not stated
             slack = max((price * tolerance / 10_000 for price in levels), default=0)
             assert any(abs(order.price_ticks - price) <= slack for price in levels), order
         total, rests = sum(levels.values()), sum(order.remaining_lots for order in have)
@@ -80,7 +80,7 @@ def test_in_the_end_the_last_stated_quote_rests(statements: list[tuple], seed: i
 
 
 def step(b: Bot, random: Random, *, calm: bool = False) -> bool:
-    """One action of the exchange; False if there is nothing to do."""
+    """Perform one action of the exchange. Returns False if there is nothing to do."""
     todo = [
         order
         for order in b.s.open_orders()

@@ -1,7 +1,7 @@
-"""A bot that runs ahead while nothing new can reach it decides like one that waits for every event.
+"""A bot that runs ahead while nothing new can reach it makes the same decisions as one that waits for every event.
 
 The random bots and tapes of tests/frozen, with books and trades that our own orders show in: once with the driver, and
-once a turn a row with every arrival and match at the exchange in its place.
+once with a turn per row and every arrival and match at the exchange at its exact time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botkit.sim.kernel import Kernel
 from tests.frozen.freezing import prepare, run
 from tests.row_by_row import RowByRow
 
-#: bots with answers that take their time, takers and stops among them
+#: bots whose answers take time, including some with takers and stops
 SEEDS = (1, 6, 10, 11, 23, 34)
 TAPES = ("books", "two_pairs")
 
@@ -36,7 +36,7 @@ def test_running_ahead_changes_no_decision(seed: int, tape: str, folder: Path, m
 
 
 def test_running_ahead_too_far_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An own trade, or a book with own orders, would then become known at a time already past."""
+    """A trade of our own, or a book with our orders, would then become known at a time that has already passed."""
     monkeypatch.setattr(Kernel, "_shown_at", lambda self, at: None)
     with pytest.raises(AssertionError, match="time went back"):
         run(11, "books", folder)

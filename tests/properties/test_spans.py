@@ -1,8 +1,8 @@
 """Quiet spans equal row-by-row turns: byte-identical decisions and the same callbacks.
 
-Random tapes of trades or candles, and books, of one pair or two; strategies that act at random, loss limits, protected
-positions, several listeners and resolutions, timers, subscriptions in the middle of the run; once with the driver's
-spans and once a turn a row.
+Random tapes have trades or candles, and books, for one or two pairs. Strategies act at random, with loss limits,
+protected positions, several listeners and resolutions, timers, and subscriptions in the middle of the run. Each world
+runs once with the driver's spans and once with a turn per row.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Actor(Listener):
     def _hear(self, name: str, event: Any) -> None:
         figure = getattr(event, "price", None) or getattr(event, "close", None) or getattr(event, "bid_levels", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
-        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some bars and not at others
+        if name in ("bar", "timer") and self.now // S % 3 == 0:  # it is read at some bars and not at others
             values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
             self.heard.append(("indicators", values))
         if name in ("trade", "book", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
@@ -101,7 +101,7 @@ class Actor(Listener):
 
 
 class SpanBySpan(Driver):
-    """A backtest's driver, but without books at the exchange: here they are rows like the others."""
+    """A backtest's driver, but without books at the exchange; here books are rows like all others."""
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
@@ -115,7 +115,7 @@ class EveryRow(RowByRow, SpanBySpan):
 
 
 def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
-    """A random walk with runs of equal times, pauses, and an occasional jump."""
+    """Generate a random walk with runs of equal times, pauses, and an occasional jump."""
     rows = random.randint(1, ROWS)
     price, prices, lots = 1_000, [], []
     for _ in range(rows):
@@ -139,7 +139,9 @@ def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
 
 
 def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
-    """Books of two levels a side around the prices of a tape, at its times or a little off them; some are crossed."""
+    """Generate books with two levels a side around the prices of a tape, at its times or close to them; some are
+    crossed.
+    """
     ticks = like.ticks if isinstance(like, TradeColumns) else like.close  # type: ignore[union-attr]
     rows = sorted(random.randrange(len(ticks)) for _ in range(random.randint(1, len(ticks))))
     received = np.array([int(like.received[row]) - random.choice([0, 0, S // 2]) for row in rows], dtype=np.int64)
@@ -153,8 +155,8 @@ def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
 
 
 def spiked(prices: list[int]) -> list[int]:
-    """In one world of three, a few implausible rows, or a new price level from some row on."""
-    random = Random(sum(prices))  # with its own random numbers: the walk is as it was without
+    """Add to one world in three a few implausible rows, or a new price level from some row on."""
+    random = Random(sum(prices))  # it uses its own random numbers, so that the walk stays the same as without it
     if random.randrange(3):
         return prices
     for _ in range(random.randint(1, 5)):
@@ -167,13 +169,14 @@ def spiked(prices: list[int]) -> list[int]:
 
 
 def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, ...]:
-    """One run of a seed's world, with everything by which two runs could differ.
+    """Run a seed's world.
 
-    ``merges``: half of the worlds have books, and half of the simple ones two pairs.
+    Returns all data in which two runs could differ. With ``merges``, half of the worlds have books, and half of the
+    simple ones have two pairs.
     """
     random, extra = Random(seed), Random(f"merged {seed}")
     kind = random.choice(["trades", "candles"])
-    simple = random.random() < 0.6  # what the tight loops are for; the other callbacks fall back to plain turns
+    simple = random.random() < 0.6  # simple worlds use the tight loops; other callbacks fall back to plain turns
     pairs = (BTC,) if simple else random.choice([(BTC,), (BTC, ETH)])
     has_books = merges and extra.random() < 0.5
     if merges and simple and extra.random() < 0.5:
@@ -198,7 +201,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
     columns = [tape(random, pair, kind) for pair in pairs]
     if has_books:
         columns += [books(extra, pair, rows) for pair, rows in zip(pairs, list(columns), strict=True)]
-    # a coin without a price would leave the day's loss unknown
+    # a coin without a price would make the day's loss unknown
     balances = {"twd": 10**5 * UNIT, **{pair.base: 5 * UNIT for pair in pairs}}
     b = Bot(
         *(Actor(plan) for plan in plans),
@@ -244,7 +247,7 @@ def test_spans_and_turns_make_the_same_decisions(first: int) -> None:
         for line in fast[5].splitlines():
             kinds[line.split(b'"k":"')[1].split(b'"')[0]] += 1
     for kind in (b"intent", b"fill", b"cancel", b"loss_limit", b"quarantine", b"book"):
-        assert kinds[kind], kinds  # a world in which nothing happens proves nothing
+        assert kinds[kind], kinds  # worlds in which nothing happens prove nothing
 
 
 def test_a_bar_whose_first_trade_is_in_a_span_ends_by_its_timer() -> None:
@@ -252,7 +255,9 @@ def test_a_bar_whose_first_trade_is_in_a_span_ends_by_its_timer() -> None:
 
 
 def caught() -> bool:
-    """True if a mutant of the spans decides differently in some world, or trips one of its own assertions."""
+    """Return True if a mutant of the spans makes different decisions in some world, or fails one of its own
+    assertions.
+    """
     for seed in range(WORLDS):
         try:
             if play(seed, SpanBySpan) != play(seed, EveryRow):
@@ -282,7 +287,7 @@ def test_a_span_that_overlooks_an_action_is_caught(monkeypatch: pytest.MonkeyPat
     plain = Spans.__init__
 
     def deaf(self: Spans, **parts: Any) -> None:
-        plain(self, **{**parts, "changes": Changes()})  # nothing is counted there
+        plain(self, **{**parts, "changes": Changes()})  # changes are not counted there
 
     monkeypatch.setattr(Spans, "__init__", deaf)
     assert caught()

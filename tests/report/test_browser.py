@@ -1,4 +1,4 @@
-"""The report in a real browser: the charts are drawn and nothing is blocked. Skipped without chromium."""
+"""In a real browser, the report draws its charts and nothing is blocked. Skipped without chromium."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open
 
 
 def opened(result: BacktestResult, folder: Path) -> tuple[str, str]:
-    """Return (the page's elements after its scripts ran, its console output)."""
+    """Open a page in the browser. Returns (its elements after its scripts ran, its console output)."""
     assert CHROMIUM is not None
     page = folder / "report.html"
     page.write_text(render(result), encoding="utf-8")
@@ -37,10 +37,10 @@ def opened(result: BacktestResult, folder: Path) -> tuple[str, str]:
     return done.stdout, "\n".join(console)
 
 
-def test_every_chart_is_drawn_and_the_console_stays_silent(tmp_path: Path) -> None:
+def test_every_chart_is_drawn_and_the_console_stays_empty(tmp_path: Path) -> None:
     dom, console = opened(sample_result(days=5, orders=100), tmp_path)
     assert console == ""
-    assert 'data-charts="4"' in dom  # equity, strategies, two pairs
+    assert 'data-charts="4"' in dom  # one chart each for equity and strategies, and two for pairs
     assert dom.count("<canvas") >= 4 * 4
     assert re.search(r"buys</?[^>]*>|buys ", dom)
     assert "tradingview.com" in dom
@@ -61,7 +61,7 @@ def test_indicators_and_volume_are_on_the_price_chart_in_their_own_panes(tmp_pat
         assert title in dom
     bare, _ = opened(msgspec.structs.replace(result, indicators=[]), tmp_path)
     assert "SMA(10)" not in re.sub(r"<script.*?</script>", "", bare, flags=re.DOTALL)
-    # RSI, MACD and spread_bps
+    # one pane each for RSI, MACD and spread_bps
     assert dom.count("<canvas") > bare.count("<canvas") + 3
 
 

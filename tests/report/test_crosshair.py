@@ -1,4 +1,4 @@
-"""The figures at the crosshair belong to the time under it. Skipped without chromium."""
+"""The crosshair's figures belong to the time under it. Skipped without chromium."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.report.test_browser import CHROMIUM
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the page")
 
-# moves the mouse over the equity chart, pixel by pixel, and stores the legend's texts in the page
+# moves the mouse across the equity chart in small steps, and stores the legend's texts in the page
 _MOVES = """
 <script>
 setTimeout(() => {
@@ -43,7 +43,7 @@ setTimeout(() => {
 
 
 def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
-    """The equity chart's legend texts at successive positions."""
+    """Return the equity chart's legend texts at successive positions."""
     assert CHROMIUM is not None
     page = folder / "report.html"
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(result))
@@ -61,7 +61,7 @@ def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
 
 
 def figure(text: str, title: str) -> float:
-    """The number after a title in the legend."""
+    """Parse the number after a title in the legend."""
     found = re.search(re.escape(title) + r" (?:≈ )?(−?[\d,.]+)", text)
     assert found is not None, text
     return float(found[1].replace(",", "").replace("−", "-"))
@@ -69,7 +69,7 @@ def figure(text: str, title: str) -> float:
 
 def test_the_legend_never_shows_figures_from_another_time(tmp_path: Path) -> None:
     base = sample_result(days=40, orders=20)
-    # one pair, so that a buy-and-hold line is drawn, whose points are at other times than the equity's
+    # with one pair, a buy-and-hold line is drawn, whose points are at other times than the equity's
     quoted = [candles for candles in base.prices if candles.pair.quote == base.currency][:1]
     hour = 3600 * 10**9
     times = [base.start + i * 7 * hour + 17 for i in range((base.end - base.start) // (7 * hour))]

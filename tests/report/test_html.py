@@ -1,4 +1,4 @@
-"""The report as a file: complete, inert and small, and it loads nothing."""
+"""The report's file is complete, inert and small, and loads nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=al
 
 
 class Page(HTMLParser):
-    """Elements with their attributes, and the text of each script."""
+    """Collects elements with their attributes, and the text of each script."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ def test_the_page_shows_every_part_of_the_run(html: str) -> None:
         assert piece in text, piece
 
 
-def test_the_page_loads_nothing_from_anywhere(html: str) -> None:
+def test_the_page_loads_no_external_resources(html: str) -> None:
     page = Page(html)
     for tag, attributes in page.elements:
         for name in ("src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href"):
@@ -124,7 +124,7 @@ def test_the_page_loads_nothing_from_anywhere(html: str) -> None:
     assert "http" not in str(policy)
 
 
-def test_only_the_page_s_own_scripts_are_allowed_to_run(html: str) -> None:
+def test_only_the_pages_own_scripts_are_allowed_to_run(html: str) -> None:
     page = Page(html)
     data, *code = page.scripts
     json.loads(data)
@@ -180,13 +180,13 @@ def test_a_run_in_which_nothing_happened_still_has_a_report() -> None:
         assert sentence in html
 
 
-def test_plugins_sections_follow_unchanged(result: BacktestResult) -> None:
+def test_sections_of_plugins_follow_unchanged(result: BacktestResult) -> None:
     html = render(result, [ReportSection("Heat <map>", "<table id='heat'></table>")])
     assert "<h2>Heat &lt;map&gt;</h2>" in html
     assert "<table id='heat'></table>" in html
 
 
-def test_the_chart_librarys_licence_is_honoured(html: str) -> None:
+def test_the_page_contains_the_notice_that_the_chart_librarys_licence_requires(html: str) -> None:
     assert Page(html).has("a", href="https://www.tradingview.com/")
     assert "TradingView Lightweight Charts" in html
 
@@ -198,14 +198,14 @@ def test_marks_merge_the_fills_within_a_candle(result: BacktestResult) -> None:
         assert sum(mark[2] for mark in chart["marks"]) == len(own)
         for row, _, _, _, average in chart["marks"]:
             assert 0 <= row < len(chart["o"])
-            # the made-up fills happen at their minute's prices
+            # the made-up fills happen at the prices of their minute
             assert chart["l"][row] * 0.99 <= average <= chart["h"][row] * 1.01
 
 
 def test_a_line_has_its_last_value_within_each_candle() -> None:
     candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
     found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
-    # at 779 there is no candle, so its value is the latest one known in the previous candle
+    # there is no candle at 779, so its value is the latest one known in the previous candle
     assert line_values(candles, found) == [3, 5, 6]
     assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
@@ -226,7 +226,7 @@ def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     assert sum(ether["volume"]) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
 
 
-def test_a_chart_limits_its_lines_and_says_how_many_it_leaves_out(result: BacktestResult) -> None:
+def test_a_chart_limits_its_lines_and_reports_how_many_it_omits(result: BacktestResult) -> None:
     busy = msgspec.structs.replace(result, indicators=result.indicators[:1] * 50)
     data: dict[str, Any] = charts(busy, zone_of(result.timezone))
     assert len(data["prices"][0]["lines"]) == LINES_MAX
@@ -240,7 +240,7 @@ def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
     assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
 
 
-def test_of_several_points_at_one_time_the_last_is_kept() -> None:
+def test_the_last_of_several_points_at_one_time_is_kept() -> None:
     rows = ascending([1, 1, 2, 5, 4, 5, 6])
     assert rows == [1, 2, 5, 6]
     assert deltas([1, 2, 5, 6]) == [1, 1, 3, 1]

@@ -1,4 +1,4 @@
-"""The summary in the terminal."""
+"""Tests the summary in the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def printed(result: object, width: int = 100) -> str:
     return out.getvalue()
 
 
-def test_the_summary_names_what_matters() -> None:
+def test_the_summary_shows_the_key_figures_and_cautions() -> None:
     text = printed(sample_result(days=3, orders=60))
     for piece in (
         "majors",
@@ -37,7 +37,7 @@ def test_the_summary_fits_an_ordinary_terminal() -> None:
     assert max(len(line) for line in printed(sample_result(days=3, orders=60), 80).splitlines()) <= 80
 
 
-def test_without_fills_the_summary_says_why() -> None:
+def test_without_fills_the_summary_gives_the_reasons() -> None:
     result = sample_result(days=1, orders=40)
     result = msgspec.structs.replace(result, summary=result.summary | {"fills": 0})
     text = printed(result)

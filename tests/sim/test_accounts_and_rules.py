@@ -1,4 +1,4 @@
-"""Ledger, fees, refusals with the exchange's texts, batches, reads."""
+"""Accounts at the simulated exchange: ledger, fees, refusals with the exchange's texts, batches, and reads."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_locks_round_up_and_price_improvement_is_released(venue: Venue) -> None:
     assert venue.available("usdt") == venue.total("usdt")
 
 
-def test_fees_are_taken_from_what_is_received_rounded_half_up(venue: Venue) -> None:
+def test_fees_are_taken_from_the_proceeds_and_rounded_half_up(venue: Venue) -> None:
     venue.order("buy", 1_250, 101_00)
     venue.order("sell", 1_250)
     venue.to(2)
@@ -145,7 +145,7 @@ def test_bito_pays_fees_at_a_discount_until_it_runs_out() -> None:
     venue.order("sell", 3 * L)
     venue.to(2)
     first, second = venue.kernel.trades("ann")
-    # 3 usdt x 0.0016 x 32 / 4 = 0.0384 bito; the second does not fit into what is left
+    # 3 usdt x 0.0016 x 32 / 4 = 0.0384 bito; the remaining bito does not cover the second fee
     assert (first.fee_currency, first.fee_units) == ("bito", 3_840_000)
     assert (second.fee_currency, second.fee_units) == ("usdt", 600_000)
     balances = [event.balances for event in venue.of(BalanceReport)]
@@ -193,7 +193,7 @@ def test_batches_have_one_to_ten_orders_and_no_stops(venue: Venue) -> None:
     assert [a.text for a in venue.answers()] == ["Invalid body", "Invalid body", "Unsupported order type"]
 
 
-def test_batch_cancels_and_cancel_all_list_what_was_really_cancelled(venue: Venue) -> None:
+def test_batch_cancels_and_cancel_all_list_the_orders_that_were_really_cancelled(venue: Venue) -> None:
     ids = [venue.order("buy", L, 90_00) for _ in range(3)]
     venue.to(2)
     names = [venue.report(cid).order_id for cid in ids]
@@ -220,7 +220,7 @@ def test_cancelling_an_unknown_or_finished_order_is_refused(venue: Venue) -> Non
     assert [(a.status, a.text) for a in venue.answers()[1:]] == [(422, "Invalid order id.")] * 3
 
 
-def test_order_ids_have_ten_digits_depend_on_the_seed_and_do_not_grow() -> None:
+def test_order_ids_have_ten_digits_depend_on_the_seed_and_do_not_increase() -> None:
     def ids(seed: int) -> list[str]:
         venue = Venue(BOOK, seed=seed)
         venue.to(1)
@@ -234,7 +234,7 @@ def test_order_ids_have_ten_digits_depend_on_the_seed_and_do_not_grow() -> None:
     assert ids(1) != sorted(ids(1))
 
 
-def test_reads_return_what_was_requested(venue: Venue) -> None:
+def test_reads_return_the_requested_data(venue: Venue) -> None:
     filled, open_order = venue.order("sell", 2 * L), venue.order("buy", L, 90_00)
     venue.to(2)
     order_id = venue.report(filled).order_id
@@ -293,7 +293,7 @@ def test_the_automatic_rank_follows_thirty_day_volume_from_four_in_the_morning()
     fees.record(midnight + 1, 600_000_000 * UNIT)
     assert fees.rates(midnight + 3 * NS_PER_HOUR).source == "rank 0"
     assert fees.rates(midnight + 4 * NS_PER_HOUR).source == "rank 2"
-    # ranks that require BITO besides the volume are not granted
+    # ranks that also require BITO are not granted
     assert fees.rates(midnight + 29 * NS_PER_HOUR).source == "rank 4"
     assert fees.rates(midnight + 40 * NS_PER_DAY).source == "rank 0"
 

@@ -17,7 +17,7 @@ QUIET = books([(0, BIDS, ASKS)])
 
 
 def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: str = "buy", **options: object) -> int:
-    """How much of an order sent at second 1 is filled by trades."""
+    """Return how many lots of an order sent at second 1 are filled by trades."""
     venue = Venue(QUIET, trades(rows), **options)
     venue.to(1)
     cid = venue.order(side, lots, price)
@@ -96,7 +96,7 @@ def test_an_opposite_best_at_the_price_fills_the_amount_shown_once() -> None:
     assert venue.fills(cid) == [(100_00, 3 * L, True)]
 
 
-def test_what_was_taken_stays_taken_until_the_level_changes() -> None:
+def test_lots_that_were_taken_stay_taken_until_the_level_changes() -> None:
     changed = [(101_00, 4 * L), *ASKS[1:]]
     venue = Venue(books([(0, BIDS, ASKS), (2, BIDS, ASKS), (6, BIDS, changed)]))
     venue.to(1)
@@ -107,7 +107,7 @@ def test_what_was_taken_stays_taken_until_the_level_changes() -> None:
     assert venue.fills(first) == [(101_00, 8 * L, False)]
     assert venue.fills(second) == [(101_00, 2 * L, False)]
     venue.to(7)
-    # the level is a different one now, and the rest of the second order is opposite it
+    # the level has changed, and the rest of the second order now stands opposite it
     assert venue.fills(second)[1:] == [(101_00, 4 * L, True)]
 
 
@@ -159,7 +159,7 @@ def test_the_pessimistic_assumption_fills_only_by_trades_beyond_the_price() -> N
     assert venue.filled(cid) == 0
 
 
-def test_a_market_order_walks_the_levels_and_its_rest_is_cancelled() -> None:
+def test_a_market_order_takes_level_after_level_and_its_rest_is_cancelled() -> None:
     venue = Venue(QUIET)
     venue.to(1)
     cid = venue.order("sell", 35 * L)
@@ -212,7 +212,7 @@ def test_a_post_only_order_that_would_cross_ends_with_status_six() -> None:
     assert venue.available("btc") == venue.total("btc")
 
 
-def test_accounts_match_each_other_better_than_and_at_the_recorded_price() -> None:
+def test_accounts_trade_with_each_other_at_and_better_than_the_recorded_price() -> None:
     venue = Venue(QUIET, accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     better = venue.order("sell", 2 * L, 100_50)
@@ -242,7 +242,7 @@ def test_an_amount_that_joins_a_level_after_an_order_is_behind_it() -> None:
     assert [lots for _, lots, _ in venue.fills(taker, "bob")] == [10 * L, 4 * L, 1 * L]
 
 
-def test_an_order_does_not_queue_behind_what_was_taken() -> None:
+def test_an_order_does_not_queue_behind_lots_that_were_taken() -> None:
     venue = Venue(QUIET, trades([(5, 100_00, 9 * L, -1)]))
     venue.to(1)
     venue.order("sell", 7 * L)
@@ -251,7 +251,7 @@ def test_an_order_does_not_queue_behind_what_was_taken() -> None:
     assert venue.filled(cid) == 6 * L
 
 
-def test_own_taking_reduces_the_queue_ahead_of_a_resting_order() -> None:
+def test_our_takes_reduce_the_queue_ahead_of_a_resting_order() -> None:
     venue = Venue(QUIET, trades([(5, 101_00, 5 * L, 1)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     cid = venue.order("sell", 4 * L, 101_00)
@@ -260,7 +260,7 @@ def test_own_taking_reduces_the_queue_ahead_of_a_resting_order() -> None:
     assert venue.filled(cid) == 3 * L
 
 
-def test_own_taker_executions_are_printed_and_set_the_last_price() -> None:
+def test_our_taker_executions_are_public_trades_and_set_the_last_price() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1), (8, 100_20, L, 1)]))
     venue.to(1)
     assert venue.kernel.last_price(BTC) == 100_50
@@ -289,7 +289,7 @@ def test_a_stop_triggers_on_the_last_trade_and_becomes_a_limit_order() -> None:
     venue.to(5.5)
     report = venue.report(cid)
     assert (report.state, report.order_id[:3]) == (OrderState.UNTRIGGERED, "SL-")
-    assert locked - venue.available("usdt") == 9_36000000  # untriggered stops lock
+    assert locked - venue.available("usdt") == 9_36000000  # untriggered stops lock their funds
     venue.to(7)
     # the trade at 103 that triggers it proves the asks at 101 and 102 gone
     assert venue.fills(cid) == [(104_00, 9 * L, False)]
@@ -304,7 +304,7 @@ def test_a_stop_whose_condition_is_met_on_arrival_triggers_at_once() -> None:
     assert venue.fills(cid) == [(100_00, 2 * L, False)]
 
 
-def test_an_own_execution_also_triggers_stops() -> None:
+def test_our_own_executions_also_trigger_stops() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1)]))
     venue.to(1)
     stop = venue.stop("sell", 2 * L, 90_00, 100_00, "<=")
@@ -334,7 +334,7 @@ def test_one_event_publishes_answer_trades_one_report_per_order_and_one_balance_
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7])
-def test_chunks_and_steps_do_not_matter(chunk: int) -> None:
+def test_fills_do_not_depend_on_chunk_sizes_or_steps_in_time(chunk: int) -> None:
     rows = [(i, 99_00 + (i * 37) % 200, (1 + i % 5) * L, (-1, 1, 0)[i % 3]) for i in range(60)]
     snaps = [
         (i, [(99_50 - i % 3 * 10, (1 + i % 4) * L), (98_00, 9 * L)], [(101_00 - i % 5 * 40, 3 * L), (103_00, 4 * L)])
@@ -379,7 +379,7 @@ def test_an_order_placed_before_the_first_trade_is_known_is_filled_by_it() -> No
 
 
 def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, bool]]:
-    """The fills of an order sent at second 5, after some trades on a book of second 0."""
+    """Return the fills of an order sent at second 5, after some trades on a book of second 0."""
     venue = Venue(QUIET, trades(rows))
     venue.to(5)
     cid = venue.order(side, lots, price)
@@ -400,22 +400,22 @@ def test_trades_at_a_level_reduce_its_amount() -> None:
     assert taker("buy", 5 * L, 102_00, [*rows, (3, 101_00, 9 * L, 1)]) == [(102_00, 5 * L, False)]
 
 
-def test_a_trade_on_the_other_side_spares_the_level_and_one_of_unknown_side_reduces_both() -> None:
+def test_a_trade_on_the_other_side_leaves_the_level_alone_and_one_of_unknown_side_reduces_both() -> None:
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, -1)]) == [(101_00, 5 * L, False)]
     assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, 0)]) == [(101_00, 2 * L, False), (102_00, 3 * L, False)]
     assert taker("sell", 5 * L, 99_00, [(1, 100_00, 8 * L, 0)]) == [(100_00, 2 * L, False), (99_00, 3 * L, False)]
 
 
-def test_a_later_snapshot_restores_what_it_shows() -> None:
+def test_a_later_snapshot_restores_the_amounts_that_it_shows() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (3, BIDS, ASKS)]), trades([(2, 102_00, 1 * L, 1), (3, 101_00, 1 * L, 1)]))
     venue.to(5)
     cid = venue.order("buy", 12 * L, 102_00)
     venue.to(6)
-    # at one moment the book comes first, so its trade counts and the earlier one does not
+    # at one moment the book comes first, so the trade at that moment counts and the earlier one does not
     assert venue.fills(cid) == [(101_00, 9 * L, False), (102_00, 3 * L, False)]
 
 
-def test_our_takes_and_trades_add_up_and_an_unchanged_level_still_lacks_ours() -> None:
+def test_our_takes_and_trades_add_up_and_an_unchanged_level_still_lacks_the_lots_we_took() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (5, BIDS, ASKS)]), trades([(1, 101_00, 2 * L, 1), (3, 101_00, 4 * L, 1)]))
     venue.to(2)
     first = venue.order("buy", 3 * L, 101_00)
@@ -429,18 +429,18 @@ def test_our_takes_and_trades_add_up_and_an_unchanged_level_still_lacks_ours() -
     assert venue.filled(second) == 1 * L + 6 * L
 
 
-def test_a_stop_meets_what_its_triggering_trade_left() -> None:
+def test_a_stop_meets_the_levels_that_its_triggering_trade_left() -> None:
     rows = [(2, 97_00, 4 * L, -1), (2, 96_00, 1 * L, -1)]
     venue = Venue(QUIET, trades(rows))
     venue.to(1)
     stop = venue.stop("sell", 3 * L, 90_00, 99_00, "<=")
     venue.to(1.5)
     venue.to(3)
-    # the first trade triggers it: 100 and 99 are gone, and 6 are left at 97; the second trade comes after it
+    # the first trade triggers the stop: 100 and 99 are gone, and 6 are left at 97; the second trade comes later
     assert venue.fills(stop) == [(97_00, 3 * L, False)]
 
 
-def test_a_post_only_order_is_refused_only_by_what_is_left() -> None:
+def test_a_post_only_order_is_refused_only_if_it_would_meet_a_remaining_level() -> None:
     venue = Venue(QUIET, trades([(2, 102_00, 1 * L, 1)]))
     venue.to(5)
     passed, met = (venue.order("buy", 1 * L, price, post_only=True) for price in (101_00, 102_00))
@@ -487,10 +487,10 @@ def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(s
     assert venue.kernel.book(BTC, 2).best_bid < venue.kernel.book(BTC, 2).best_ask
     venue.to(9)
     own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
-    assert own[0] == (price, 15 * L)  # it is in the book again
+    assert own[0] == (price, 15 * L)  # the order is in the book again
 
 
-def test_a_stale_book_is_not_traded_on() -> None:
+def test_no_order_takes_from_a_stale_book() -> None:
     venue = Venue(books([(0, BIDS, ASKS), (900, BIDS, ASKS)]), max_book_age_s=300)
     venue.to(300)
     fresh = venue.order("sell", L)

@@ -49,7 +49,7 @@ def test_a_market_order_sent_after_the_open_waits_for_the_next_bar_with_trades()
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
 
 
-def test_slippage_goes_and_rounds_against_the_taker() -> None:
+def test_slippage_is_applied_and_rounded_against_the_taker() -> None:
     venue = Venue(BARS, slippage_e8=20_050)  # 0.02005 %
     venue.to(60)
     buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 2 * L)
@@ -58,7 +58,7 @@ def test_slippage_goes_and_rounds_against_the_taker() -> None:
     assert venue.fills(sell)[0][0] == 100_57  # 100.5798
 
 
-def test_a_limit_order_that_the_open_meets_takes_never_past_its_limit() -> None:
+def test_a_limit_order_that_the_open_meets_never_takes_beyond_its_limit() -> None:
     venue = Venue(BARS, slippage_e8=100_000)  # 0.1 %: 100.60 -> 100.7006
     venue.to(60)
     loose, tight = venue.order("buy", 2 * L, 101_00), venue.order("buy", 2 * L, 100_65)
@@ -71,10 +71,10 @@ def test_a_limit_order_that_the_open_meets_takes_never_past_its_limit() -> None:
 
 def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival() -> None:
     venue = Venue(BARS)
-    venue.to(10)  # within minute 0, whose low of 99 does not count
+    venue.to(10)  # it arrives within minute 0, whose low of 99 does not count
     touched, through, later = [venue.order("buy", 2 * L, price) for price in (98_00, 98_01, 97_00)]
     venue.to(119)
-    assert venue.filled(through) == 0  # known only at the bar's end
+    assert venue.filled(through) == 0  # the fill is known only at the bar's end
     venue.to(120)
     assert (venue.filled(touched), venue.fills(through)) == (0, [(98_01, 2 * L, True)])
     venue.to(240)
@@ -82,12 +82,12 @@ def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival
     assert venue.filled(later) == 0
 
 
-def test_the_bar_of_its_arrival_does_not_fill_a_resting_order() -> None:
+def test_a_resting_order_is_not_filled_by_the_bar_in_which_it_arrives() -> None:
     venue = Venue(BARS, latency={"order_ms": 100})
     venue.to(60)
     buy, sell = venue.order("buy", 2 * L, 99_00), venue.order("sell", 2 * L, 101_50)
     venue.to(239)
-    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # though minute 1 went from 98 to 102
+    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # although minute 1 went from 98 to 102
     venue.to(240)
     assert [venue.filled(buy), venue.filled(sell)] == [2 * L, 2 * L]
 
@@ -102,7 +102,7 @@ def test_orders_share_at_most_the_bars_volume_by_time() -> None:
     assert venue.filled(second) == 3 * L
 
 
-def test_within_a_bar_time_decides_the_order_not_side() -> None:
+def test_within_a_bar_orders_fill_by_time_and_not_by_side() -> None:
     venue = Venue(BARS)
     venue.to(130)
     first, second = venue.order("sell", 3 * L, 103_50), venue.order("buy", 3 * L, 97_50)
@@ -131,7 +131,7 @@ def test_a_stop_is_triggered_by_a_bars_extreme_and_executed_from_its_end() -> No
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
 
 
-def test_the_bar_of_its_arrival_does_not_trigger_a_stop() -> None:
+def test_a_stop_is_not_triggered_by_the_bar_in_which_it_arrives() -> None:
     venue = Venue(BARS)
     venue.to(70)
     cid = venue.stop("sell", 2 * L, 90_00, 98_50, "<=")
@@ -147,7 +147,7 @@ def test_fills_that_are_large_for_a_bars_volume_are_counted() -> None:
     venue.order("sell", 5 * L)
     venue.to(61)
     assert venue.kernel.large_fills == 0
-    venue.order("sell", 1 * L)  # filled in minute 3's bar, which has four
+    venue.order("sell", 1 * L)  # filled in minute 3's bar, which has a volume of four
     venue.to(400)
     assert venue.kernel.large_fills == 1
 
@@ -162,7 +162,7 @@ def test_a_waiting_order_can_be_cancelled() -> None:
     assert venue.report(cid).state is OrderState.CANCELLED
 
 
-def test_nothing_is_printed_on_candles() -> None:
+def test_on_candles_our_executions_are_not_public_trades() -> None:
     venue = Venue(BARS)
     venue.to(60)
     venue.order("sell", 2 * L)
@@ -188,7 +188,7 @@ def test_rows_out_of_order_are_refused() -> None:
 ONLY = [(0, 100_00, 9 * L, 1), (5, 101_00, 2 * L, -1), (6, 100_00, 3 * L, -1), (7, 99_00, 2 * L, -1)]
 
 
-def test_on_trades_alone_a_market_order_fills_completely_at_the_next_trade_plus_slippage() -> None:
+def test_with_trades_only_a_market_order_fills_completely_at_the_next_trade_plus_slippage() -> None:
     venue = Venue(trades(ONLY), slippage_e8=1_000_000)
     venue.to(1)
     buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 9 * L)
@@ -199,7 +199,7 @@ def test_on_trades_alone_a_market_order_fills_completely_at_the_next_trade_plus_
     assert venue.fills(sell) == [(99_99, 9 * L, False)]
 
 
-def test_on_trades_alone_a_limit_better_than_the_last_price_takes_at_its_limit_or_better() -> None:
+def test_with_trades_only_a_limit_better_than_the_last_price_takes_at_its_limit_or_better() -> None:
     venue = Venue(trades(ONLY))
     venue.to(1)
     equal, better = venue.order("buy", 4 * L, 100_00), venue.order("buy", 4 * L, 100_50)
@@ -210,7 +210,7 @@ def test_on_trades_alone_a_limit_better_than_the_last_price_takes_at_its_limit_o
     assert venue.report(refused).state is OrderState.POST_ONLY_CANCELLED
 
 
-def test_on_trades_alone_only_the_optimistic_assumption_fills_at_the_price() -> None:
+def test_with_trades_only_nothing_but_the_optimistic_assumption_fills_at_the_price() -> None:
     for options, expected in (({}, 0), ({"queue": Optimistic()}, 9 * L)):
         venue = Venue(trades(ONLY), **options)
         venue.to(1)

@@ -15,14 +15,14 @@ T0 = 1_790_298_000 * 10**9 // NS_PER_HOUR * NS_PER_HOUR
 
 
 def candles(rows: list[tuple[int, ...]]) -> CandleColumns:
-    """(minute after T0, open, high, low, close, lots)."""
+    """Build candles from (minute after T0, open, high, low, close, lots)."""
     table = np.array(rows, dtype=np.int64).T
     start = T0 + table[0] * NS_PER_MINUTE
     return CandleColumns(PAIR, "1m", start + NS_PER_MINUTE, start, *table[1:])
 
 
 def trades(rows: list[tuple[int, int, int, int]]) -> TradeStream:
-    """(second received, second stamped, ticks, lots), both after T0."""
+    """Build trades from (second received, second stamped, ticks, lots), both after T0."""
     table = np.array(rows, dtype=np.int64).T
     stream = TradeStream()
     sides = np.ones(len(rows), dtype=np.int8)
@@ -46,7 +46,7 @@ def test_preloaded_minutes_and_past_trades_form_one_history() -> None:
     assert history.rows("1h", T0, T0 + NS_PER_HOUR) == [(T0, [10, 22, 8, 21, 22])]
 
 
-def test_a_late_minute_takes_its_place() -> None:
+def test_a_late_minute_is_put_in_its_place() -> None:
     history = CandleHistory(PAIR)
     history.absorb(trades([(200, 190, 5, 1)]), 1)
     history.preload(candles([(1, 7, 7, 7, 7, 1)]))

@@ -25,7 +25,7 @@ def test_an_order_arrives_after_order_and_feed_latency_and_is_known_after_answer
     assert venue.kernel.next_at() == T0 + S + 130_000_000
     seen = venue.to(2)
     assert {p.at - T0 - S for p in seen if p.account} == {200_000_000}
-    assert {p.at - T0 - S for p in seen if not p.account} == {130_000_000}  # everybody sees the print at once
+    assert {p.at - T0 - S for p in seen if not p.account} == {130_000_000}  # everybody sees the public trade at once
 
 
 def test_a_cancel_that_loses_the_race_is_refused() -> None:
@@ -39,7 +39,7 @@ def test_a_cancel_that_loses_the_race_is_refused() -> None:
     assert venue.filled(cid) == L
 
 
-def test_an_accounts_events_never_overtake_older_ones() -> None:
+def test_events_of_an_account_never_overtake_older_ones() -> None:
     venue = Venue(QUIET, seed=3, latency=Lognormal({"order_ms": 1, "answer_ms": 200, "sigma": 1.5}, 5))
     venue.to(1)
     for _ in range(30):
@@ -70,7 +70,7 @@ def test_invalid_latency_options_are_configuration_errors(options: dict[str, obj
 # -- books ------------------------------------------------------------------------------------------------------------
 
 
-def test_books_are_published_on_change_exact_first_and_rounded_later() -> None:
+def test_books_are_published_on_change_first_exactly_and_later_rounded() -> None:
     odd = [(100_00, 123_456_789)]
     half = [(100_00, 97_067)]
     venue = Venue(books([(0, odd, ASKS), (2, half, ASKS), (3, half, ASKS)]))
@@ -110,7 +110,7 @@ def test_a_book_that_differs_only_by_rounding_is_unchanged() -> None:
     assert [(p.at - T0, p.event.bid_levels) for p in venue.seen] == [(0, tuple(odd)), (6 * S, ((99_00, 10 * L),))]
 
 
-def test_own_orders_and_takes_show_in_the_published_book() -> None:
+def test_our_orders_and_takes_show_in_the_published_book() -> None:
     venue = Venue(QUIET, latency={"order_ms": 10})
     venue.kernel.publish_books(BTC, 5)
     venue.to(3)
@@ -125,7 +125,7 @@ def test_own_orders_and_takes_show_in_the_published_book() -> None:
 
 
 def matches(venue: Venue, seconds: float) -> list[list[str]]:
-    """What the account has been told by then: each publication as a list of event names."""
+    """Return the publications to the account so far, each as a list of event names."""
     told = venue.kernel.advance(T0 + round(seconds * S))
     return [[type(event).__name__ for event in p.events] for p in told if p.account is not None]
 
@@ -142,7 +142,7 @@ def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     first, second = venue.order("buy", 3 * L, 100_50), venue.order("buy", 3 * L, 100_50)
     venue.to(4)
     venue.seen.clear()
-    # an order taking from the recorded market meets both orders in parts and ends the first
+    # an order that takes from the recorded market meets both orders in parts and ends the first
     (parts,) = [p for p in venue.kernel.advance(T0 + 5 * S + S // 2) if p.account is not None]
     names = [type(event).__name__ for event in parts.events]
     assert names == ["TradeReport"] * 3 + ["OrderReport"] * 2 + ["BalanceReport"]
@@ -193,7 +193,7 @@ def table(requests: int, *scopes: Scope) -> LimitTable:
 
 def test_a_full_window_answers_429_and_refused_requests_count_too() -> None:
     venue = Venue(limits=table(2, Scope.ACCOUNT))
-    for tenths in range(0, 15, 3):  # 0, 0.3, 0.6 (full), 0.9 (full), 1.2 (0.3 and 0.6 have not left)
+    for tenths in range(0, 15, 3):  # 0, 0.3, 0.6 (full), 0.9 (full), 1.2 (0.3 and 0.6 still count)
         venue.to(tenths / 10)
         venue.send(GetBalances(id=tenths))
     venue.to(1.85)  # 0.9 and 1.2 still count
@@ -238,14 +238,14 @@ def test_a_distant_order_is_found_across_windows_and_checkpoints() -> None:
     assert asked < 20
 
 
-def test_assumptions_are_sentences() -> None:
+def test_assumptions_are_full_sentences() -> None:
     venue = Venue(QUIET)
     sentences = venue.kernel.assumptions()
     assert len(sentences) == len(set(sentences)) > 5
     assert all(text.endswith(".") for text in sentences)
 
 
-def test_answers_name_their_request() -> None:
+def test_answers_carry_the_id_of_their_request() -> None:
     venue = Venue(QUIET)
     venue.send(GetBalances(id=77))
     venue.to(1)

@@ -1,4 +1,4 @@
-"""Draws from the latencies that a run measured: `latency: {from: RUN}`."""
+"""Draws from the measured latencies of a run: `latency: {from: RUN}`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ KEYS = range(4_000)
 
 
 def quantiles(least_ms: float, most_ms: float) -> list[int]:
-    """Evenly distributed values."""
+    """Build quantiles of evenly distributed values."""
     return [round(1_000 * (least_ms + (most_ms - least_ms) * step / STEPS)) for step in range(STEPS + 1)]
 
 
 def measured(folder: Path, **changed: Any) -> Path:
-    """A run's folder: a create takes 20 to 60 ms to arrive and 10 to 30 back, a cancel less; books are 1 to 5 ms
-    late."""
+    """Write a run's folder and return it: a create takes 20 to 60 ms to arrive and 10 to 30 back, a cancel less; books
+    are 1 to 5 ms late.
+    """
     document = {
         "format": FORMAT,
         "bot": "maker",
@@ -53,7 +54,8 @@ def test_draws_follow_the_distributions(tmp_path: Path) -> None:
     found = model(measured(tmp_path))
     ways = [found.request_ns("create_order", key) + found.feed_ns(key) for key in KEYS]
     back = [found.news_ns("create_batch", key) for key in KEYS]
-    # an order meets the market that is received 1 to 5 ms later; an answer is known 3 ms sooner by that market
+    # an order meets the market that is received 1 to 5 ms later, and its answer is known 3 ms earlier relative to that
+    # market
     assert 21 * NS_PER_MS <= min(ways) < 25 * NS_PER_MS
     assert 61 * NS_PER_MS < max(ways) <= 65 * NS_PER_MS
     assert min(back) == pytest.approx(7 * NS_PER_MS, abs=NS_PER_MS // 5)
@@ -99,7 +101,7 @@ def test_a_draw_depends_only_on_seed_and_key(tmp_path: Path) -> None:
 
 def test_the_measured_latencies_are_listed_as_assumptions(tmp_path: Path) -> None:
     (sentence,) = model(measured(tmp_path, speed=60.0)).assumptions
-    assert "the bot maker measured in mode live at speed 60, in 900 requests" in sentence
+    assert "the bot maker in mode live at speed 60, in 900 requests" in sentence
     assert "40 ms to the exchange (10 for cancels), 20 ms back (8 for cancels, 60 for fills) and 3 ms from" in sentence
     (sentence,) = model(measured(tmp_path, is_stamped=False)).assumptions
     assert "split in half" in sentence
@@ -108,19 +110,19 @@ def test_the_measured_latencies_are_listed_as_assumptions(tmp_path: Path) -> Non
 def test_a_run_can_be_given_by_its_file_its_folder_or_its_bots_state_folder(tmp_path: Path) -> None:
     measured(tmp_path / "runs" / "2", bot="second")
     measured(tmp_path / "runs" / "10", bot="tenth")
-    (tmp_path / "runs" / "11").mkdir()  # a run that has not measured anything
+    (tmp_path / "runs" / "11").mkdir()  # a run without measurements
     for path, bot in (("runs/2", "second"), (f"runs/2/{LATENCIES}", "second"), (".", "tenth")):
-        assert f"the bot {bot} measured" in model(tmp_path / path).assumptions[0]
+        assert f"the bot {bot} in mode" in model(tmp_path / path).assumptions[0]
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({"format": FORMAT + 1}, "written by another version of botkit"),
-        ({"order_us": {"create": []}}, "no answered order"),
+        ({"order_us": {"create": []}}, "no order was answered"),
         ({"order_us": {"create": [1, 2, 3]}}, "damaged"),
         ({"answer_us": {"fill": quantiles(60, 20)}}, "damaged"),
-        ({"order_us": "fast"}, "holds no latencies of a run"),
+        ({"order_us": "fast"}, "is not a latency file"),
     ],
 )
 def test_an_unusable_file_is_refused_with_a_reason(tmp_path: Path, changed: dict[str, Any], words: str) -> None:

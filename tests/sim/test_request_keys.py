@@ -20,8 +20,9 @@ from tests.sim.venue import BTC, LOT, T0, S, Venue, books
 
 
 def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
-    """When each request of a fixed script is answered, with these request ``ids`` and with ``more_reads`` in
-    between."""
+    """Return when each request of a fixed script is answered, with these request ``ids`` and with ``more_reads`` in
+    between.
+    """
     latency = Lognormal({"order_ms": 100, "answer_ms": 100, "sigma": 1.0}, 5)
     venue = Venue(books([(0, [(1000, 50 * LOT)], [(1100, 50 * LOT)])]), latency=latency)
     venue.to(1)
@@ -54,5 +55,5 @@ def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
 def test_latency_does_not_depend_on_ids_or_other_requests() -> None:
     plain = answered_at(iter(range(100, 200)), 0)
     assert answered_at(iter(range(5_000, 9_000, 7)), 3) == plain
-    # and one order's requests, or one account's, draw different latencies
+    # and the requests of one order, or of one account, draw different latencies
     assert len(set(plain.values())) == len(plain)

@@ -1,6 +1,6 @@
 """Every fill of a scripted quoter on recorded frames, derived again from the frames and `json` alone.
 
-The second derivation below shares no line with botkit: Decimals, plain lists, one pass over the file.
+The second derivation below shares no code with botkit: it uses Decimals, plain lists, and one pass over the file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Fill = tuple[int, str, Decimal, Decimal]  # (ms, side, price, amount)
 
 
 def frames() -> list[tuple[int, str, Any]]:
-    """(received ms, kind, frame) in matching order: by time, books before trades."""
+    """Return (received ms, kind, frame) in matching order: by time, books before trades."""
     rows = []
     with gzip.open(FRAMES, "rt", encoding="utf-8") as file:
         for line in file:
@@ -45,7 +45,9 @@ def frames() -> list[tuple[int, str, Any]]:
 
 
 def quote(number: int, bids: Side_, asks: Side_) -> tuple[Decimal, Decimal]:
-    """The script: at the touch, inside the spread or on the second level, on the third level, beyond the depth."""
+    """Return the scripted quote: at the touch, inside the spread or on the second level, on the third, or beyond the
+    depth.
+    """
     tick = Decimal("0.01")
     match number % 4:
         case 0:
@@ -63,13 +65,13 @@ class Standing:
     def __init__(self, side: str, price: Decimal, shown: Side_, reading: str) -> None:
         self.side, self.price, self.left = side, price, AMOUNT
         self.sign = 1 if side == "buy" else -1
-        self.ahead: Decimal | None = None  # None: this price has not been seen yet
-        self.taken: dict[Decimal, tuple[Decimal, Decimal]] = {}  # price -> (recorded amount, taken from it)
+        self.ahead: Decimal | None = None  # None means that this price has not been seen yet
+        self.taken: dict[Decimal, tuple[Decimal, Decimal]] = {}  # price -> (recorded amount, amount taken from it)
         self.reading = reading
         self.look(shown)
 
     def look(self, shown: Side_) -> None:
-        """A snapshot of its own side."""
+        """Process a snapshot of the order's own side."""
         if self.sign * (self.price - shown[-1][0]) < 0:
             return
         amount = dict(shown).get(self.price, Decimal(0))
@@ -81,7 +83,7 @@ class Standing:
         return part
 
     def crossed(self, other: Side_) -> Decimal:
-        """A snapshot of the other side, and what it fills."""
+        """Process a snapshot of the other side, and return the amount that it fills."""
         amounts = dict(other)
         self.taken = {p: t for p, t in self.taken.items() if amounts.get(p) == t[0]}
         reached = [(p, a) for p, a in other if self.sign * (p - self.price) <= 0]
@@ -97,7 +99,7 @@ class Standing:
         return part
 
     def traded(self, price: Decimal, amount: Decimal, taker_buys: bool) -> Decimal:
-        """Process a public trade; returns what it fills."""
+        """Process a public trade. Returns the amount that it fills."""
         beyond = self.sign * (self.price - price)
         if beyond > 0:
             self.ahead = Decimal(0)
@@ -186,7 +188,7 @@ def simulated(reading: str) -> list[Fill]:
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_the_frames_alone_imply_the_same_fills(reading: str) -> None:
+def test_the_same_fills_follow_from_the_frames_alone(reading: str) -> None:
     mine, theirs = derived(reading), simulated(reading)
     assert len(mine) > 20
     assert theirs == mine

@@ -1,4 +1,4 @@
-"""A small exchange for tests: pairs with round steps, columns from rows, and a kernel stepped by hand."""
+"""A small exchange for tests: pairs with round steps, columns built from rows, and a kernel driven by hand."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Level = tuple[int, int]
 
 
 def trades(rows: Iterable[tuple[int, int, int, int]], pair: Pair = BTC) -> TradeColumns:
-    """From (seconds after T0, ticks, lots, side)."""
+    """Build trades from (seconds after T0, ticks, lots, side)."""
     table = list(rows)
     column = lambda i: np.array([row[i] for row in table], dtype=np.int64)  # noqa: E731
     received = T0 + column(0) * S
@@ -56,7 +56,7 @@ def trades(rows: Iterable[tuple[int, int, int, int]], pair: Pair = BTC) -> Trade
 def books(
     rows: Iterable[tuple[int, Sequence[Level], Sequence[Level]]], pair: Pair = BTC, depth: int = 3
 ) -> BookColumns:
-    """From (seconds after T0, bids, asks), each side (ticks, lots) best first."""
+    """Build books from (seconds after T0, bids, asks), each side as (ticks, lots), best first."""
     table = list(rows)
 
     def column(side: int, part: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -68,7 +68,7 @@ def books(
 
 
 def candles(rows: Iterable[tuple[int, int, int, int, int, int]], pair: Pair = BTC) -> CandleColumns:
-    """From (minutes after T0, open, high, low, close, lots)."""
+    """Build candles from (minutes after T0, open, high, low, close, lots)."""
     table = list(rows)
     column = lambda i: np.array([row[i] for row in table], dtype=np.int64)  # noqa: E731
     time = T0 + column(0) * MINUTE
@@ -76,7 +76,7 @@ def candles(rows: Iterable[tuple[int, int, int, int, int, int]], pair: Pair = BT
 
 
 def singly(publications: Iterable[Publication]) -> list[Publication]:
-    """One event each."""
+    """Split publications into single events."""
     return [Publication(p.at, p.account, event) for p in publications for event in p.events]
 
 
@@ -100,7 +100,7 @@ class Venue:
         self.now = T0
 
     def to(self, seconds: float) -> list[Publication]:
-        """Advance to so many seconds after T0, stopping wherever the kernel says something happens."""
+        """Advance to this many seconds after T0, stopping at every moment at which the kernel has something to do."""
         target = T0 + round(seconds * S)
         fresh: list[Publication] = []
         while (at := self.kernel.next_at()) is not None and at <= target:
@@ -143,7 +143,7 @@ class Venue:
         return next(row for row in self.kernel.orders(account) if row.client_id == client_id)
 
     def fills(self, client_id: int, account: str = "ann") -> list[tuple[int, int, bool]]:
-        """An order's executions as (ticks, lots, is_maker)."""
+        """Return an order's executions as (ticks, lots, is_maker)."""
         order_id = self.report(client_id, account).order_id
         return [(t.price_ticks, t.lots, t.is_maker) for t in self.kernel.trades(account) if t.order_id == order_id]
 

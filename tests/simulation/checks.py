@@ -1,6 +1,7 @@
-"""What must never happen, judged from the exchange's books and the journal's file by code independent of the engine.
+"""Checks for what must never happen. They read the exchange's books and the journal's file with code that is
+independent of the engine.
 
-The numbers are those of the invariants:
+The invariants are numbered:
 
     I1 at most one order a client id        I2 every own order has a row        I3 no row is final while its order lives
     I4 executed never falls; executed + remaining = original                    I5 money is conserved, to the unit
@@ -10,15 +11,20 @@ The numbers are those of the invariants:
 
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
-#: a row in one of these says that the exchange has no such order
+#: a row in one of these states says that the exchange has no such order
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
 #: tasks of one bot: streams, requests in flight, keeper
@@ -28,14 +34,14 @@ EVENTS_MAX = 2_000
 
 
 class Broken(AssertionError):
-    """An invariant was violated. The text begins with its name."""
+    """An invariant was violated. The message begins with its name."""
 
 
 class Books:
-    """One account at the exchange, followed order by order."""
+    """Follows one account at the exchange, order by order."""
 
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
-        """``most_base_units``: the bot's ``max_position``, by currency."""
+        """``most_base_units`` is the bot's ``max_position``, by currency."""
         self._venue = venue
         self._name = account
         self._account = venue.kernel.account(account)
@@ -49,6 +55,10 @@ class Books:
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
         #: sums of trades by order
         self.filled: dict[str, int] = {}
+        #: client ids whose rows were lost with a commit that nobody can miss: the exchange had no such order then
+        self.excused: set[int] = set()
+        #: a journal was put back, and with it what is known of requests in the limits' windows
+        self.excuses_rates = False
 
     @property
     def orders(self) -> Mapping[str, Any]:
@@ -57,13 +67,14 @@ class Books:
         return found
 
     def moved(self, currency: str, units: int) -> None:
-        """Money was added or removed from outside."""
+        """Note that money was added or removed from outside."""
         self._moved[currency] = self._moved.get(currency, 0) + units
 
     # -- after every step -----------------------------------------------------------------------------------------
 
     def look(self, row_of: Callable[[int], str | None]) -> None:
-        """Check everything new since the last call. ``row_of``: the state in a client id's row, None without one.
+        """Check everything new since the last call. ``row_of`` returns the state in a client id's row, or None without
+        one.
 
         Raises Broken.
         """
@@ -78,7 +89,7 @@ class Books:
                 self._traded(trade)
             self._trades = len(self._account.trades)
         limits = self._venue.limits
-        if limits.refused:
+        if limits.refused and not self.excuses_rates:
             busiest = {name: count.busiest for name, count in limits.counts.items() if count.refusals}
             raise Broken(f"I7: the exchange refused {limits.refused} requests for their rate: {busiest}")
 
@@ -92,7 +103,7 @@ class Books:
         state = row_of(client_id)
         if state in _NEVER_THERE:
             raise Broken(f"I3: the exchange took in {client_id}, whose row is {state}: {order!r}")
-        if state is None:
+        if state is None and client_id not in self.excused:
             raise Broken(f"I2: the exchange took in {client_id}, of which the journal has no row")
         base = order.pair.base
         if base in self._most and order.is_buy:
@@ -101,7 +112,7 @@ class Books:
                 raise Broken(f"I6: {exposed} units of {base} are held or may be, of at most {self._most[base]}")
 
     def _exposed(self, base: str) -> int:
-        """Coins held, those handed over at the start included, and what open buys may still buy."""
+        """Return the coins held, including those assigned at the start, plus what open buys may still buy."""
         rules = {pair: pair.rules for pair in self._venue.pairs.values()}
         total: int = self._account.total[base] - self._moved.get(base, 0)
         for order in self._account.open.values():
@@ -120,7 +131,7 @@ class Books:
         self.filled[trade.order_id] = self.filled.get(trade.order_id, 0) + trade.lots
 
     def ended(self, client_id: int, state: str) -> None:
-        """The bot has decided that an order is final. Raises Broken if it is live."""
+        """Check an order that the bot has decided is final. Raises Broken if it is live."""
         order_id = self._by_client_id.get(client_id)
         if order_id is None and state in _NEVER_THERE:
             order_id = next((o.order_id for o in self._account.orders.values() if o.new.client_id == client_id), None)
@@ -130,12 +141,14 @@ class Books:
         if order.state in _LIVING or state in _NEVER_THERE:
             raise Broken(f"I3: the bot holds {client_id} for {state}, and the exchange has {order!r}")
 
-    # -- now and then, and at the end -----------------------------------------------------------------------------
+    # -- from time to time, and at the end ----------------------------------------------------------------------------
 
     def check(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
         """Check everything against the journal's rows. Raises Broken."""
         for order in self._account.orders.values():
             row = rows.get(order.new.client_id)
+            if row is None and order.new.client_id in self.excused:
+                continue
             if row is None:
                 raise Broken(f"I2: the journal has no row of {order.new.client_id}")
             if row["final"] and order.state in _LIVING:
@@ -162,9 +175,9 @@ class Books:
             raise Broken(f"I4: {order!r} has executed {order.executed_lots}")
 
     def settled(self, rows: Mapping[int, Mapping[str, Any]], told: Mapping[str, int]) -> list[str]:
-        """What still differs between the books: empty once everything is settled.
+        """Return what still differs between the books: empty once everything is settled.
 
-        ``told``: the lots that the strategy was told are filled, by client id.
+        ``told`` is the number of lots that were reported to the strategy as filled, by client id.
         """
         found = []
         for order in self._account.orders.values():
@@ -185,48 +198,202 @@ class Books:
         return found
 
     def check_told(self, told: Mapping[str, int]) -> None:
-        """I10: no fill was reported twice, and none that did not happen. Raises Broken."""
+        """Check I10: no fill was reported twice, and none that did not happen. Raises Broken."""
         for client_id, lots in told.items():
             order_id = self._by_client_id.get(int(client_id))
             there = 0 if order_id is None else self._account.orders[order_id].executed_lots
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
+    def check_recovered(self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
+        """A bot trades on a journal that was damaged: nothing that counts may be lost. ``before``: its rows before the
+        damage. Raises Broken.
+        """
+        if demands:
+            raise Broken(f"journal: {words}, and the bot trades on it")
+        lost = [client_id for client_id in before if client_id not in now]
+        there = [client_id for client_id in lost if client_id in self._by_client_id]
+        if there:
+            raise Broken(
+                f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has"
+            )
+        self.excused.update(lost)
+
     def money(self) -> dict[str, int]:
-        """Totals by currency, in units."""
+        """Return totals by currency, in units."""
         return dict(self._account.total)
 
 
 class Journaled:
-    """What the journal holds at a moment: SQLite, and over it the log."""
+    """The journal's contents at one moment: SQLite, and over it the log."""
 
     def __init__(self, path: Path) -> None:
         """Raises JournalError."""
         journal = Journal.open(path, read_only=True)
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
-            kept = journal.document("strategy:t")
             #: the lots that the strategy was told are filled, by client id
-            self.told: dict[str, int] = {} if kept is None else dict(kept["state"].get("fills", {}))
+            self.told = _told(journal.document(_STRATEGY))
             if journal.damage is not None:
                 raise Broken(f"log: {journal.damage}")
         finally:
             journal.close()
 
 
+def _told(kept: Any) -> dict[str, int]:
+    return {} if kept is None else dict(kept["state"].get("fills", {}))
+
+
+#: the document with what the strategy keeps
+_STRATEGY = "strategy:t"
+#: of a record in the log: length of its body, CRC-32 of number and body, number
+_PREFIX = struct.Struct("<IIQ")
+_NUMBER_BYTES = 8
+
+
+class Followed:
+    """What a journal holds, read from its log as it grows: each commit once, where `Journaled` reads everything.
+
+    It reads records by itself: each is a prefix and a body at a multiple of 8 bytes, and a segment's first one is its
+    heading.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """``path`` is the journal's. Raises JournalError, and Broken."""
+        self._path = path
+        self._file = -1
+        self._begin()
+
+    @property
+    def told(self) -> dict[str, int]:
+        """The lots that the strategy was told are filled, by client id."""
+        return self._told if self._kept is None else _told(msgspec.json.decode(self._kept))
+
+    def look(self) -> Self:
+        """Take in what is new. Raises JournalError, and Broken."""
+        self._read()
+        while self._open(self._segment + 1):
+            self._read()
+        if not self._name(self._segment).exists():  # the bot has ended, or another one has begun
+            self._begin()
+        return self
+
+    def close(self) -> None:
+        """Close the log's file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _begin(self) -> None:
+        base = Journaled(self._path)
+        self.rows: dict[int, dict[str, Any]] = base.rows
+        self._told, self._kept = base.told, None
+        self._segment = self._at = self._number = 0
+        for path in sorted(self._path.parent.glob(f"{self._path.name}-log-*"), reverse=True):
+            if self._open(int(path.name[-8:])):
+                self._read()
+                break
+
+    def _name(self, segment: int) -> Path:
+        return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
+
+    def _open(self, segment: int) -> bool:
+        """Go on in a segment, if it has begun."""
+        try:
+            file = os.open(self._name(segment), os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        content = os.pread(file, 4096, 0)
+        length, crc, number = _PREFIX.unpack_from(content)
+        if not length or zlib.crc32(content[_PREFIX.size - _NUMBER_BYTES : _PREFIX.size + length]) != crc:
+            os.close(file)  # empty, or a failing disk took a part of its heading
+            return False
+        self.close()
+        heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
+        self._fields = heading["order_fields"]
+        self._file, self._segment, self._number = file, segment, number
+        self._at = _aligned(_PREFIX.size + length)
+        return True
+
+    def _read(self) -> None:
+        """Take in the whole records that are new."""
+        while self._file >= 0:
+            prefix = os.pread(self._file, _PREFIX.size, self._at)
+            length, crc, number = _PREFIX.unpack(prefix.ljust(_PREFIX.size, b"\0"))
+            sealed = os.pread(self._file, _NUMBER_BYTES + length, self._at + _PREFIX.size - _NUMBER_BYTES)
+            if not length or number != self._number or zlib.crc32(sealed) != crc:
+                return
+            for name, values in msgspec.msgpack.decode(sealed[_NUMBER_BYTES:]):
+                if name == "order":
+                    row = dict(zip(self._fields, values, strict=True))
+                    self.rows[row["client_id"]] = row
+                elif name == "let_go" and values[0] in self.rows:
+                    self.rows[values[0]] |= {"state": "absent", "final": 1, "reason": values[1]}
+                elif name == "meta" and values[0] == _STRATEGY:
+                    self._kept = values[1]
+            self._at += _aligned(_PREFIX.size + length)
+            self._number += 1
+
+
+def _aligned(count: int) -> int:
+    return -(-count // 8) * 8
+
+
 def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
-    """What must hold for the journal alone. Raises Broken."""
+    """Check what must hold for the journal alone. Raises Broken."""
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
 
 
+#: a process that stood still for so long must look at the exchange before it sends an order
+STANDSTILL_S = 16.0
+_LOOKS = frozenset({"open_orders", "balance"})
+
+
+class Standstills:
+    """What a bot sends after it was suspended."""
+
+    def __init__(self) -> None:
+        self._slept_s = 0.0
+        #: what it still has to read
+        self._unread: set[str] = set()
+
+    def woke(self, slept_s: float) -> None:
+        """It goes on."""
+        if slept_s >= STANDSTILL_S:
+            self._slept_s, self._unread = slept_s, set(_LOOKS)
+
+    def sends(self, endpoint: str) -> None:
+        """A request leaves. Raises Broken."""
+        if self._unread and endpoint.startswith("create"):
+            raise Broken(
+                f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
+            )
+
+    def reads(self, endpoint: str) -> None:
+        """A request that left after it woke was answered."""
+        self._unread.discard(endpoint)
+
+
+#: the longest text about a journal that a user is shown
+_SENTENCE_MAX = 700
+
+
+def check_told_of_damage(text: str, words: str, is_damaged: bool) -> None:
+    """A bot does not trade because of its journal, and says so. Raises Broken."""
+    if not is_damaged:
+        raise Broken(f"journal: nothing was damaged, and the bot says: {text}")
+    if "journal" not in text or "\n" in text or len(text) > _SENTENCE_MAX or "Traceback" in text:
+        raise Broken(f"journal: {words}, and what the user is told is no sentence about it: {text}")
+
+
 def check_no_secret(secrets: Iterable[str], folder: Path, told: Iterable[str]) -> None:
-    """I8. Raises Broken."""
+    """Check I8. Raises Broken."""
     wanted = [secret.encode() for secret in secrets]
     text = "\n".join(told).encode()
     files = [(str(path), path.read_bytes()) for path in folder.rglob("*") if path.is_file()]
     for name, content in [("what was told", text), *files]:
         for secret in wanted:
             if secret in content:
-                raise Broken(f"I8: a secret stands in {name}")
+                raise Broken(f"I8: a secret is in {name}")

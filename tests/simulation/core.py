@@ -1,9 +1,9 @@
-"""Layer core: an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
+"""The layer core is an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
 
-The bot, its journal and its engine are the same as in layer whole, and so is the exchange; what carries requests and
-events between them is a few calls. It fails as the real way does: requests and answers are lost, late or refused, and
-streams drop, repeat and reorder what they carry, end and come back. What the contract of an adapter promises
-(`botkit.model.adapter`) holds: each execution once, no answer is not a refusal.
+The bot, its journal, its engine and the exchange are the same as in the layer whole, but requests and events pass
+between them in a few calls. These fail as a real connection does: requests and answers are lost, late or refused, and
+streams drop, repeat and reorder what they carry, end and come back. The adapter's contract (`botkit.model.adapter`) is
+kept: each execution is reported once, and a missing answer is not a refusal.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from tests.simulation.plan import Fault as PlannedFault
 
 _TIMEOUT_S = 5.0
 _RECONNECT_S = 0.5
-#: how long a silent stream goes unnoticed
+#: how long a silent stream stays unnoticed
 _STALE_S = 3.0
 _ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
-#: answered, but not in a way that says what became of the request
+#: faults with an answer that does not say what happened to the request
 _UNCLEAR = {
     "reset_after": "ServerDisconnectedError: Server disconnected",
     "error_after": "Bad Gateway",
@@ -63,7 +63,7 @@ class CoreExchange:
         self.facts = facts
         self.faults = Faults(options.seed)
         self.adapters: list[CoreAdapter] = []
-        #: nothing gets through before this time of the loop
+        #: nothing gets through before this time, in the loop's time
         self.stalled_until = 0.0
         self.slow_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -79,17 +79,17 @@ class CoreExchange:
             self._timer.cancel()
 
     def now(self) -> Nanos:
-        """Its time."""
+        """Return the venue's time."""
         return self._clock.wall_ns()
 
     # -- time -----------------------------------------------------------------------------------------------------
 
     def later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> asyncio.TimerHandle:
-        """Something that happens even if the process that caused it dies."""
+        """Schedule something that happens even if the process that caused it dies."""
         return self._loop.call_later(seconds, call, *arguments, context=contextvars.Context())
 
     def latency_s(self) -> float:
-        """How long the next message is in flight."""
+        """Return how long the next message is in flight."""
         held_s = max(0.0, self.stalled_until - self._loop.time())
         return held_s + self._chance.uniform(0.0001, 0.003) + self._chance.random() ** 4 * self.slow_s
 
@@ -110,7 +110,7 @@ class CoreExchange:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def submit(self, request: Request, reply: Callable[[Answer], None]) -> None:
-        """A request leaves; ``reply`` is called when its answer arrives, if one does."""
+        """Send a request. ``reply`` is called when its answer arrives, if one does."""
         self.later(self.latency_s(), self._arrive, request, reply)
 
     def _arrive(self, request: Request, reply: Callable[[Answer], None]) -> None:
@@ -180,16 +180,16 @@ class CoreExchange:
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def add_fault(self, spec: Mapping[str, object]) -> Fault:
-        """Like the emulator's."""
+        """Do what the emulator's does."""
         fault = self.faults.add(spec, self.venue.now)
-        if fault.kind == "ws_refuse":  # a stream is refused where it is not open, so it has to end first
+        if fault.kind == "ws_refuse":  # an open stream cannot be refused, so it has to end first
             for adapter in self.adapters:
                 adapter.end_streams(lambda stream: fault.where in ("*", stream))
             self.faults.fired[fault.kind] = self.faults.fired.get(fault.kind, 0) + 1
         return fault
 
     def remove_faults(self, fault_id: int | None = None) -> int:
-        """Like the emulator's."""
+        """Do what the emulator's does."""
         return len(self.faults.remove(fault_id))
 
     def strike_network(self, fault: PlannedFault) -> int:
@@ -212,8 +212,13 @@ class CoreExchange:
                 struck += adapter.reset_requests(fault.share, self._chance)
         return struck
 
+    def lose_streams(self, share: float, chance: Random) -> None:
+        """Some streams have lost their connections while their client slept."""
+        for adapter in self.adapters:
+            adapter.end_streams(lambda stream: chance.random() < share)
+
     def mend(self) -> None:
-        """No more network faults."""
+        """End all network faults."""
         self.stalled_until = self.slow_s = 0.0
         for adapter in self.adapters:
             adapter.slow_down(1.0, 0.0, self._chance)
@@ -227,7 +232,7 @@ class _Stream:
         self.pairs = pairs
         self.is_up = False
         self.is_silent = False
-        self.round = 0  # of its connections: what is on its way when one ends is lost
+        self.round = 0  # counts its connections, because data on its way is lost when one ends
         self.last_at = 0.0
         self.lag_s = 0.0
 
@@ -258,7 +263,7 @@ class CoreAdapter:
 
     @property
     def is_alive(self) -> bool:
-        """Whether anybody is listening."""
+        """True if anybody is listening."""
         return self._is_open and (self._process is None or not self._process.is_dead)
 
     async def __aenter__(self) -> Self:
@@ -277,13 +282,13 @@ class CoreAdapter:
         self._exchange.adapters.append(self)
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect the adapter."""
         self._is_open = False
         for _, future in self._waiting.values():
             future.cancel()
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs."""
+        """Return the pairs."""
         return self._pairs
 
     # -- requests -------------------------------------------------------------------------------------------------
@@ -311,7 +316,7 @@ class CoreAdapter:
             self._waiting.pop(number, None)
 
     def reset_requests(self, share: float, chance: Random) -> int:
-        """Some requests in flight lose their connection."""
+        """Reset the connections of some requests in flight."""
         struck = [found for found in self._waiting.values() if not found[1].done() and chance.random() < share]
         for request_id, future in struck:
             future.set_result(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text="ConnectionResetError"))
@@ -350,14 +355,14 @@ class CoreAdapter:
         self.end_streams(lambda name: kind is None or name in kinds[kind])
 
     def end_streams(self, which: Callable[[str], bool]) -> int:
-        """Streams lose their connections."""
+        """End streams as if their connections were lost."""
         struck = [stream for stream in self._streams if stream.is_up and which(stream.name)]
         for stream in struck:
             self._lose(stream, "the connection was reset")
         return len(struck)
 
     def slow_down(self, share: float, lag_s: float, chance: Random) -> None:
-        """Some streams lag behind the others, in order."""
+        """Make some streams lag behind the others, in order."""
         for stream in self._streams:
             if chance.random() < share:
                 stream.lag_s = lag_s

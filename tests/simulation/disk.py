@@ -4,9 +4,11 @@ The files are real ones in memory (``/dev/shm``), so that everything that reads 
 A `SimulatedDisk` is one process's view of them:
 
 * after `die` it takes nothing: not from a ``finally`` that garbage collection runs, not from a half-done step;
-* `die` drops what the process had not passed to the system, and with ``power_cut`` also what was appended and never
-  synced (recordings, logs); what is replaced atomically is old or new;
-* `fail` makes it full, read-only or broken for a while.
+* `die` drops what the process had not passed to the system, and with ``power_cut`` also what had not reached the disk:
+  of what was appended and never synced some part, of a write in place any of its sectors, of SQLite its transactions
+  since the last synced one, and of a file that was replaced without syncing either version, or an empty file.
+
+A `Medium` is the disk that the processes share. It may be full, read-only or failing for a while (`Medium.trouble`).
 """
 
 from __future__ import annotations
@@ -14,28 +16,138 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles
+from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles, RealPulses
 from botkit.live.ports import Appending, DurableFile, Lock
+from botkit.model.clock import Nanos
+
+#: what a write in place may leave a part of
+_SECTOR = 512
+#: files that a power cut may leave old, new or empty: of so many that were replaced last, in a second or two
+_UNSYNCED_MAX = 6
+#: SQLite's codes for a disk's errors
+_SQLITE_CODES = {
+    errno.ENOSPC: (sqlite3.SQLITE_FULL, "database or disk is full"),
+    errno.EROFS: (sqlite3.SQLITE_READONLY, "attempt to write a readonly database"),
+    errno.EIO: (sqlite3.SQLITE_IOERR, "disk I/O error"),
+}
 
 
 class Refused(OSError):
     """A dead process touched its disk."""
 
 
+class Medium:
+    """The disk behind all processes of a machine.
+
+    ``trouble`` is what is wrong with it at the moment: "disk_full" (files with room of their own are written in place,
+    and heartbeats go on), "disk_tight" (files of up to ``room`` bytes fit), "disk_read_only", "disk_failing" (some
+    writes fail, and may leave parts of themselves).
+    """
+
+    def __init__(self, seed: object = 0) -> None:
+        self.trouble = ""
+        self.room = 0
+        #: writes that each trouble refused, and losses of power cuts, by their names as fault classes
+        self.struck: Counter[str] = Counter()
+        self.chance = Random(f"medium {seed}")
+        #: by SQLite file: sizes of its log of transactions after each one that a power cut could lose, oldest first.
+        #: What lies before the first one has reached the disk
+        self.transactions: dict[Path, list[int]] = {}
+        #: files replaced without syncing, newest last, and what they held before
+        self.unsynced: dict[Path, bytes | None] = {}
+
+    def refusal(self, kind: str, size: int = 0) -> OSError | None:
+        """Why a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat") fails, or None."""
+        trouble, number = self.trouble, 0
+        if not trouble:
+            return None
+        if trouble == "disk_read_only":
+            number = errno.EROFS
+        elif trouble == "disk_failing" and self.chance.random() < 0.5:
+            number = errno.EIO
+        elif trouble == "disk_full":
+            number = errno.ENOSPC if kind in ("file", "append", "sqlite") else 0
+        elif trouble == "disk_tight":
+            number = errno.ENOSPC if kind == "file" and size > self.room else 0
+        if not number:
+            return None
+        self.struck[trouble] += 1
+        return OSError(number, os.strerror(number))
+
+    # -- a power cut ----------------------------------------------------------------------------------------------
+
+    def tear(self, number: int, at: int, content: bytes) -> None:
+        """Of a write in place, leave any of its sectors."""
+        written, count = 0, 0
+        place = 0
+        while place < len(content):
+            end = min(len(content), (at + place) // _SECTOR * _SECTOR + _SECTOR - at)
+            count += 1
+            if self.chance.random() < 0.5:
+                os.pwrite(number, content[place:end], at + place)
+                written += 1
+            place = end
+        if count == 1 and not written:  # within a sector: none of it, or its beginning
+            part = self.chance.randrange(len(content))
+            os.pwrite(number, content[:part], at)
+            written, count = int(part > 0), 2
+        self.struck["disk_torn"] += 0 < written < count
+
+    def leave_sqlite(self, *, power_cut: bool) -> None:
+        """A process has died: its connections keep files that have no names any more, as if they were closed by the
+        system. A power cut loses transactions that were not synced.
+        """
+        for path, ends in self.transactions.items():
+            log = path.with_name(f"{path.name}-wal")
+            if not path.exists() or not log.exists():
+                continue
+            kept = self.chance.choice(ends) if power_cut else log.stat().st_size
+            self.struck["disk_lost_sqlite"] += kept < ends[-1]
+            replace(path, path.read_bytes())
+            replace(log, log.read_bytes()[:kept])
+            path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
+            if power_cut:
+                self.transactions[path] = [kept]
+
+    def lose_unsynced(self) -> None:
+        """Files that were replaced without syncing are old, new or empty."""
+        for path, before in self.unsynced.items():
+            draw = self.chance.random()
+            if draw < 0.5 or not path.exists():
+                continue
+            if draw < 0.75 and before is not None:
+                path.write_bytes(before)
+            else:
+                path.write_bytes(b"")
+            self.struck["disk_lost_file"] += 1
+        self.unsynced.clear()
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Give a file new content, and a new identity: who has the old one open keeps it."""
+    fresh = path.with_name(f"{path.name}.replacing")
+    fresh.write_bytes(content)
+    fresh.replace(path)
+
+
 class SimulatedDisk(RealDisk):
     """One process's view of its files."""
 
-    def __init__(self, on_write: Callable[[], Callable[[], None] | None] = lambda: None) -> None:
+    def __init__(
+        self, on_write: Callable[[], Callable[[], None] | None] = lambda: None, medium: Medium | None = None
+    ) -> None:
         """``on_write`` is called before every write; the function that it returns is called after the write."""
         super().__init__()
         self.is_dead = False
-        #: the error of every write, if the disk fails
-        self.error: OSError | None = None
+        self.medium = medium or Medium()
         self.writes = self.refused = 0
+        self.pulses = _Pulses(self)
         self.files: SimulatedFiles = SimulatedFiles(self)
         self.durable = _DurableFiles(self)
         #: it died of a power cut: the write that it died in may leave a part of itself
@@ -49,7 +161,7 @@ class SimulatedDisk(RealDisk):
     # -- what the simulation calls --------------------------------------------------------------------------------
 
     def die(self, *, power_cut: bool = False) -> None:
-        """From now on the process can access nothing on it; the system releases its locks."""
+        """Let the process access nothing on the disk from now on, and release its locks as the system does."""
         if self.is_dead:
             return
         self.is_dead = True
@@ -58,6 +170,9 @@ class SimulatedDisk(RealDisk):
             lock.release()
         for file in self._appending:
             file.die(power_cut=power_cut)
+        self.medium.leave_sqlite(power_cut=power_cut)
+        if power_cut:
+            self.medium.lose_unsynced()
 
     def close(self) -> None:
         """Release files and connections once the run is over."""
@@ -71,14 +186,14 @@ class SimulatedDisk(RealDisk):
 
     def lock(self, path: Path, note: str) -> Lock | None:
         """Like the real one."""
-        self.writing()
+        self.writing("lock")
         found = super().lock(path, note)
         if found is not None:
             self._locks.append(found)
         return found
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """Like the real one; the connection also refuses a dead process."""
+        """Do what the real one does. The connection also refuses a dead process."""
         self.check()
         disk = self
 
@@ -93,29 +208,34 @@ class SimulatedDisk(RealDisk):
         found = sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Connection)
         # nothing is lost in memory, and a crash of the simulation never falls between two of SQLite's writes
         sqlite3.Connection.execute(found, "PRAGMA synchronous=OFF")
+        # so that the log of transactions only grows, and its end can be cut off
+        sqlite3.Connection.execute(found, "PRAGMA wal_autocheckpoint=0")
+        found.log = path.with_name(f"{path.name}-wal")
+        self.medium.transactions.setdefault(path, [found.logged()])
         self._connections.append(found)
         return found
 
     def remove_folder(self, folder: Path) -> None:
-        """Like the real one."""
+        """Do what the real one does."""
         if not self.is_dead:
             super().remove_folder(folder)
 
     # -- for its parts --------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raises OSError for a dead process."""
+        """Raise OSError for a dead process."""
         if self.is_dead:
             self.refused += 1
             raise Refused(errno.EIO, "the process is dead")
 
-    def writing(self) -> Callable[[], None] | None:
-        """Called before a write. Raises OSError if the write is impossible; returns what to call after it."""
+    def writing(self, kind: str, size: int = 0) -> Callable[[], None] | None:
+        """Return a function to call after a write. Raises OSError if the write is impossible."""
         self.check()
         after = self._on_write()
         self.check()  # it may have died of that
-        if self.error is not None:
-            raise self.error
+        error = self.medium.refusal(kind, size)
+        if error is not None:
+            raise error
         self.writes += 1
         return after
 
@@ -127,34 +247,45 @@ class SimulatedFiles(RealFiles):
         self._disk = disk
 
     def read(self, path: Path) -> bytes:
-        """Like the real one."""
+        """Do what the real one does."""
         self._disk.check()
         return super().read(path)
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
         """Like the real one, without syncing."""
-        after = self._disk.writing()
+        after = self._disk.writing("file", len(content))
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not durable:
+            self._remember(path)
+        else:
+            self._disk.medium.unsynced.pop(path, None)
         fresh = path.with_name(f"{path.name}.new")
         fresh.write_bytes(content)
         fresh.replace(path)
         if after is not None:
             after()
 
+    def _remember(self, path: Path) -> None:
+        unsynced = self._disk.medium.unsynced
+        unsynced[path] = path.read_bytes() if path.exists() else None
+        if len(unsynced) > _UNSYNCED_MAX:
+            del unsynced[next(iter(unsynced))]
+
     def append(self, path: Path) -> Appending:
-        """Like the real one; the buffer is lost with the process."""
+        """Do what the real one does, but lose the buffer with the process."""
         self._disk.check()
         path.parent.mkdir(parents=True, exist_ok=True)
         return _Appending(self._disk, path)
 
     def names(self, folder: Path) -> list[str]:
-        """Like the real one."""
+        """Do what the real one does."""
         self._disk.check()
         return super().names(folder)
 
     def remove(self, path: Path) -> None:
         """Like the real one."""
-        after = self._disk.writing()
+        after = self._disk.writing("remove")
+        self._disk.medium.unsynced.pop(path, None)
         super().remove(path)
         if after is not None:
             after()
@@ -179,7 +310,7 @@ class _Appending:
         return len(content)
 
     def flush(self) -> None:
-        after = self._disk.writing()
+        after = self._disk.writing("append" if self._buffer else "flush")
         if self._number is None:
             raise ValueError("it is closed")
         if self._buffer:
@@ -204,9 +335,9 @@ class _Appending:
     def die(self, *, power_cut: bool) -> None:
         self._buffer.clear()
         if self._number is not None and power_cut:
-            # half of what the system held had reached the disk
+            # some of what the system held had reached the disk
             end = os.fstat(self._number).st_size
-            os.ftruncate(self._number, self._synced + (end - self._synced) // 2)
+            os.ftruncate(self._number, self._synced + self._disk.medium.chance.randint(0, end - self._synced))
         self._release()
 
 
@@ -220,7 +351,7 @@ class _DurableFiles(RealDurableFiles):
 
 
 class _InPlace:
-    """A file that is written in place: on return the bytes are there, and a power cut within leaves half of them."""
+    """A file that is written in place: on return the bytes are there, and a power cut within leaves any of them."""
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -231,12 +362,14 @@ class _InPlace:
     def write(self, at: int, content: bytes) -> None:
         if self._number is None:
             raise OSError(errno.EBADF, "it is closed")
-        was_dead = self._disk.is_dead
+        was_dead, medium = self._disk.is_dead, self._disk.medium
         try:
-            after = self._disk.writing()
+            after = self._disk.writing("in place", len(content))
         except OSError:
             if self._disk.tears and not was_dead:
-                os.pwrite(self._number, content[: len(content) // 2], at)
+                medium.tear(self._number, at, content)
+            elif not self._disk.is_dead and medium.trouble == "disk_failing":
+                os.pwrite(self._number, content[: medium.chance.choice((0, len(content) // 2, len(content)))], at)
             raise
         os.pwrite(self._number, content, at)
         if after is not None:
@@ -252,17 +385,41 @@ class _Connection(sqlite3.Connection):
     """An SQLite connection of a process that may be dead. Each of botkit's commits lies within one call."""
 
     owner: SimulatedDisk
+    #: its file of transactions; None for a reader
+    log: Path | None = None
     _after: Callable[[], None] | None = None
+    _is_synced = True
+
+    def logged(self) -> int:
+        """The size of the log of transactions."""
+        assert self.log is not None
+        try:
+            return self.log.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
         self._check()
-        if sql.startswith("BEGIN"):
+        if sql.startswith("PRAGMA synchronous="):
+            self._is_synced = sql.endswith("FULL")
+            return super().execute("PRAGMA user_version")
+        is_alone = sql.startswith(("DELETE", "PRAGMA journal_mode")) and not self.in_transaction
+        if self.log is not None and (sql.startswith("BEGIN") or is_alone):
             self._after = self._writing()
         found = super().execute(sql, *arguments)
-        if sql == "COMMIT" and self._after is not None:
-            after, self._after = self._after, None
-            after()
+        if sql == "COMMIT" or is_alone:
+            self._committed()
         return found
+
+    def _committed(self) -> None:
+        if self.log is not None:
+            ends = self.owner.medium.transactions.setdefault(self.log.with_name(self.log.name[: -len("-wal")]), [])
+            if self._is_synced:
+                ends.clear()
+            ends.append(self.logged())
+        after, self._after = self._after, None
+        if after is not None:
+            after()
 
     def executemany(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
         self._check()
@@ -280,10 +437,27 @@ class _Connection(sqlite3.Connection):
 
     def _writing(self) -> Callable[[], None] | None:
         try:
-            return self.owner.writing()
-        except OSError as error:
+            return self.owner.writing("sqlite")
+        except Refused as error:
             raise sqlite3.OperationalError(f"disk I/O error: {error}") from error
+        except OSError as error:
+            code, text = _SQLITE_CODES[error.errno or errno.EIO]
+            failure = sqlite3.OperationalError(text)
+            failure.sqlite_errorcode = code  # type: ignore[misc]
+            raise failure from error
 
     def close(self) -> None:
-        if not self.owner.is_dead:
-            super().close()
+        if self.owner.is_dead:
+            return
+        super().close()
+        if self.log is not None and not self.log.exists():  # the last one takes everything over into the file itself
+            self.owner.medium.transactions[self.log.with_name(self.log.name[: -len("-wal")])] = [0]
+
+
+class _Pulses(RealPulses):
+    def __init__(self, disk: SimulatedDisk) -> None:
+        self._disk = disk
+
+    def beat(self, path: Path, time: Nanos) -> None:
+        self._disk.writing("beat")
+        super().beat(path, time)

@@ -1,4 +1,4 @@
-"""An event loop without sockets, threads or wall time: time passes only when everything waits.
+"""An event loop without sockets, threads or wall time, in which time passes only when everything waits.
 
     loop = VirtualLoop(seed=7)
     loop.run_until_complete(main())
@@ -38,30 +38,34 @@ T = TypeVar("T")
 
 #: virtual seconds that one round of the loop takes, so that a task that spins with ``sleep(0)`` meets its timeout
 ROUND_S = 10e-6
-#: rounds in a row in which work was always ready; more of them is a loop that never waits
+#: consecutive rounds in which work was always ready; with more of them, the loop counts as one that never waits
 ROUNDS_MAX = 2_000_000
-#: virtual seconds that tasks have for cleaning up after the loop was found stuck
+#: how many virtual seconds tasks have to clean up once the loop is found to be stuck
 _GRACE_S = 60.0
-#: how long work in another thread takes before its result is there
+#: how long work in another thread takes
 _THREAD_S = 0.0002
-#: of the task steps that are ready, how many wait for a later round
+#: the share of ready task steps that wait for a later round
 _POSTPONED = 0.15
-#: how often, and by at most how many seconds, the machine comes back late from waiting
+#: how often the machine wakes up late, and by at most how many seconds
 _LATE, _LATE_MAX_S = 0.1, 0.003
-#: from this many timers on, the cancelled ones are dropped when they are the majority
+#: with this many timers or more, cancelled ones are dropped once they are the majority
 _TIMERS_MAX = 256
 
 
 class Stuck(RuntimeError):
-    """Nothing can happen any more, or nothing but waiting for ever. The message shows what each task waits for."""
+    """Nothing can happen any more, or the loop would wait for ever. The message shows what each task waits for."""
 
 
 class Process:
     """A process of the simulation: what runs in a context that names it, and the connections that it opened."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pid: int = 1) -> None:
         self.name = name
+        self.pid = pid
         self.is_dead = False
+        #: its code waits until `VirtualLoop.release`
+        self.is_held = False
+        self.held: list[Any] = []
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def __repr__(self) -> str:
@@ -73,8 +77,8 @@ PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=No
 
 
 class NumberedTask(asyncio.Task[Any]):
-    """A task whose place in a set does not depend on its address: code that cancels a set of tasks does so in one
-    order.
+    """A task whose place in a set does not depend on its address, so that code which cancels a set of tasks always uses
+    the same order.
     """
 
     def __init__(self, coro: Any, *, loop: VirtualLoop, **options: Any) -> None:
@@ -87,7 +91,9 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """See the module. ``limit_s`` bounds virtual time: the test of a bot that never stops must end as well."""
+    """The loop that this module describes. ``limit_s`` limits virtual time, because even the test of a bot that never
+    stops must end.
+    """
 
     def __init__(self, *, seed: int | None = None, limit_s: float = 3600.0) -> None:
         super().__init__()
@@ -102,7 +108,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._main: asyncio.Future[Any] | None = None
         self._stuck: Stuck | None = None
         self._grace = False
-        self._any_dead = False
+        self._any_dead = self._any_held = False
         #: what the dead left behind; kept, so that garbage collection runs none of their ``finally`` blocks
         self._graveyard: list[Any] = []
         self._digest = 0
@@ -114,7 +120,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- time -----------------------------------------------------------------------------------------------------
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Return the virtual seconds since the loop was made."""
         return self._now
 
     @property
@@ -127,10 +133,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._digest = zlib.crc32(f"{self._now:.9f} {what}".encode(), self._digest)
 
     def on_step(self, check: Callable[[], None]) -> None:
-        """Call ``check`` after every round; what it raises ends the run."""
+        """Call ``check`` after every round. An exception from it ends the run."""
         self._on_step.append(check)
 
-    # -- the heart ------------------------------------------------------------------------------------------------
+    # -- running -----------------------------------------------------------------------------------------------
 
     def _run_once(self) -> None:
         self.rounds += 1
@@ -164,7 +170,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._chance is not None and len(handles) > 1:
             handles = self._shuffled(handles, self._chance)
         for handle in handles:
-            if not handle._cancelled and not self._is_dead(handle):
+            if not handle._cancelled and not self._is_dead(handle) and not (self._any_held and self._is_held(handle)):
                 handle._run()
         for check in self._on_step:
             check()
@@ -179,7 +185,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._give_up(f"the limit of {self._limit_s:g} virtual seconds is reached")
 
     def _shuffled(self, handles: list[asyncio.Handle], chance: Random) -> list[asyncio.Handle]:
-        """Task steps in any order among the places that they have, some of them in a later round."""
+        """Return the task steps shuffled among their places, with some of them postponed to a later round."""
         places = [i for i, handle in enumerate(handles) if _task_of(handle) is not None]
         steps = [handles[i] for i in places]
         chance.shuffle(steps)
@@ -211,10 +217,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- stuck ----------------------------------------------------------------------------------------------------
 
     def _give_up(self, why: str) -> None:
-        """Let the main task clean up and raise out of it; where it cannot even do that, raise out of the loop."""
+        """Let the main task clean up, and raise from it. If even that is impossible, raise from the loop."""
         error = Stuck(f"{why} (at {self._now:.3f} s).\n{self.describe_tasks()}")
         if self._stuck is not None or self._main is None or self._main.done():
-            self._deadline = self._now + _GRACE_S  # for whoever cleans up after this
+            self._deadline = self._now + _GRACE_S  # for the code that cleans up after this
             self._stuck = None
             raise error
         self._stuck = error
@@ -222,7 +228,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._main.cancel("the loop is stuck")
 
     def run_until_complete(self, future: Any) -> Any:
-        """As asyncio's. Raises Stuck if it can never complete, or not within the limit."""
+        """Do what asyncio's does. Raises Stuck if it can never complete, or not within the limit."""
         main = asyncio.ensure_future(future, loop=self)
         if main is not future:
             main._log_destroy_pending = False
@@ -251,7 +257,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return error
 
     def describe_tasks(self) -> str:
-        """What each task that is not done waits for, innermost last."""
+        """Return what each task that is not done waits for, innermost last."""
         waiting = sorted(
             (task for task in asyncio.all_tasks(self) if not task.done()), key=lambda t: _number(t.get_name())
         )
@@ -276,6 +282,41 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.network.kill(process, silently=silently)
         self.note(f"kill {process.name}")
 
+    def hold(self, process: Process) -> None:
+        """Suspend a process: none of its code runs until `release`, while everything else goes on."""
+        process.is_held = self._any_held = True
+        self.note(f"hold {process.name}")
+
+    def release(self, process: Process, *, frozen_s: float = 0.0) -> None:
+        """Let a process go on. What became due meanwhile is due now, unless its machine's clock stood still for
+        ``frozen_s`` seconds: then its timers are due that much later.
+        """
+        held, process.held, process.is_held = process.held, [], False
+        self.note(f"release {process.name}")
+        if process.is_dead:
+            self._graveyard += held
+            return
+        if frozen_s:
+            for timer in self._scheduled:  # type: ignore[attr-defined,has-type]
+                if _process_of(timer) is process:
+                    timer._when += frozen_s
+            heapq.heapify(self._scheduled)  # type: ignore[attr-defined,has-type]
+        for handle in held:
+            if frozen_s and isinstance(handle, asyncio.TimerHandle) and not handle._cancelled:
+                handle._when += frozen_s
+                handle._scheduled = True
+                heapq.heappush(self._scheduled, handle)  # type: ignore[attr-defined,has-type]
+            else:
+                self._ready.append(handle)  # type: ignore[attr-defined]
+        self.network.read_on(process)
+
+    def _is_held(self, handle: Any) -> bool:
+        process = _process_of(handle)
+        if process is None or not process.is_held:
+            return False
+        process.held.append(handle)
+        return True
+
     def _is_dead(self, handle: Any) -> bool:
         if not self._any_dead or handle._context is None:
             return False
@@ -286,7 +327,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return True
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """As asyncio's; a task belongs to the process in whose context it runs."""
+        """Do what asyncio's does. A task belongs to the process in whose context it runs."""
         task = super().create_task(coro, **options)
         context = options.get("context")
         process = PROCESS.get() if context is None else context.get(PROCESS)
@@ -294,10 +335,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
             process.tasks.add(task)
         return task
 
-    # -- what the selector loops have on top ----------------------------------------------------------------------
+    # -- additional methods of selector loops ---------------------------------------------------------------------
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps who would have to be woken."""
+        """Do nothing, because nobody sleeps who would have to be woken."""
 
     def close(self) -> None:
         """Close the loop and let go of the dead.
@@ -326,7 +367,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """Do the work a moment later, in a thread that takes turns with the loop: only one of them ever runs.
 
-        The work may block with `sleep_in_thread` while the loop goes on.
+        The work may block with `sleep_in_thread` while the loop continues.
         """
         return self._work(_Turns(self, func, *args).go_on)
 
@@ -355,27 +396,27 @@ class VirtualLoop(asyncio.BaseEventLoop):
         turns.sleep(seconds)
 
     def thread_s(self) -> float:
-        """How long the next piece of work in another thread takes."""
+        """Return how long the next piece of work in another thread takes."""
         return _THREAD_S if self._chance is None else _THREAD_S * (1.0 + 9.0 * self._chance.random() ** 4)
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:  # type: ignore[override]
-        """Numeric addresses and the names that `Network.names` has."""
+        """Resolve numeric addresses and the names that `Network.names` has."""
         return self.network.getaddrinfo(host, port)
 
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A connection over the network of the simulation."""
+        """Return a connection over the network of the simulation."""
         return await self.network.create_connection(protocol_factory, host, port, **options)
 
     async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A server on the network of the simulation."""
+        """Return a server on the network of the simulation."""
         return await self.network.create_server(protocol_factory, host, port, **options)
 
     async def create_unix_connection(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A connection to a server with a path for its address."""
+        """Return a connection to a server with a path for its address."""
         return await self.network.create_connection(protocol_factory, f"unix:{path}", 0, **options)
 
     async def create_unix_server(self, protocol_factory: Any, path: Any = None, **options: Any) -> Any:  # type: ignore[override]
-        """A server with a path for its address."""
+        """Return a server with a path for its address."""
         return await self.network.create_server(protocol_factory, f"unix:{path}", 0, **options)
 
 
@@ -412,7 +453,7 @@ class _Turns:
             self._loop_may.release()
 
     def sleep(self, seconds: float) -> None:
-        """In the thread: block while the loop goes on."""
+        """Block the thread while the loop continues."""
         self._loop.call_later(seconds, self.go_on)
         self._loop_may.release()
         self._thread_may.acquire()
@@ -443,8 +484,12 @@ def _settle(future: asyncio.Future[Any], func: Callable[[], Any]) -> None:
             future.set_result(result)
 
 
+def _process_of(handle: Any) -> Process | None:
+    return None if handle._context is None else handle._context.get(PROCESS)
+
+
 def _task_of(handle: asyncio.Handle) -> asyncio.Task[Any] | None:
-    """The task whose step a handle is; None for a plain callback."""
+    """Return the task whose step a handle is, or None for a plain callback."""
     owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
     return owner if isinstance(owner, asyncio.Task) else None
 
@@ -472,7 +517,7 @@ def _places(coroutine: Any) -> Iterator[str]:
 
 
 def running() -> VirtualLoop:
-    """The running virtual loop. Raises RuntimeError if there is none."""
+    """Return the running virtual loop. Raises RuntimeError if there is none."""
     loop = events.get_running_loop()
     if not isinstance(loop, VirtualLoop):
         raise RuntimeError("this needs a virtual loop: mark the test with `virtual_time`")
@@ -480,7 +525,7 @@ def running() -> VirtualLoop:
 
 
 def in_process(process: Process) -> Context:
-    """A copy of the current context in which code belongs to a process."""
+    """Return a copy of the current context in which code belongs to a process."""
     context = contextvars.copy_context()
     context.run(PROCESS.set, process)
     return context

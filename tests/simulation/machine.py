@@ -1,4 +1,4 @@
-"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that ask the real one.
+"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that use the real one.
 
 `ports` makes what `botkit.live.ports` wants. `on_virtual_time` puts the same in the places where botkit and aiohttp
 read the machine when nobody hands them ports, so that tests which were written for the real loop run unchanged.
@@ -45,29 +45,31 @@ _UP_NS: Nanos = 5_000 * NS_PER_S
 class VirtualClock:
     """A machine's clock (`botkit.live.ports.MachineClock`), and the emulator's (`botkit.emulator.clock.MachineTime`).
 
-    ``skew_ns`` moves the time of day alone, ``slept_ns`` is how long the machine was suspended.
+    ``skew_ns`` moves the time of day alone. ``slept_ns`` is how long the machine was suspended, on top of the loop's
+    time; ``frozen_ns`` how much of the loop's time it was.
     """
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
         self.skew_ns: Nanos = 0
         self.slept_ns: Nanos = 0
+        self.frozen_ns: Nanos = 0
 
     def wall_ns(self) -> Nanos:
         """Nanoseconds since the epoch."""
-        return BEGAN_NS + self.skew_ns + self.slept_ns + self.monotonic_ns()
+        return BEGAN_NS + self.skew_ns + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def monotonic_ns(self) -> Nanos:
         """Nanoseconds of the loop's time."""
-        return round(self._loop.time() * NS_PER_S)
+        return round(self._loop.time() * NS_PER_S) - self.frozen_ns
 
     def monotonic_s(self) -> float:
         """Seconds of the loop's time."""
-        return self._loop.time()
+        return self._loop.time() - self.frozen_ns / NS_PER_S
 
     def counter_ns(self) -> Nanos:
         """Nanoseconds since boot, sleep included."""
-        return _UP_NS + self.slept_ns + self.monotonic_ns()
+        return _UP_NS + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
         """Block a thread of ``asyncio.to_thread``. Refused on the loop itself: nothing else could happen meanwhile."""
@@ -81,24 +83,27 @@ class VirtualThreads:
         self._loop = loop
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Do ``work`` a moment later."""
+        """Run ``work`` a moment later."""
         return _Once(self._loop, work)
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
-        """Call ``step`` in steps of the loop until it returns None."""
-        return _Steps(self._loop, step)
+        """Call ``step`` in steps of the loop until it returns None.
+
+        Not the watchdog's: it looks for a turn that takes long, and between steps of the loop there is no turn.
+        """
+        return _NoSteps() if name == "watchdog" else _Steps(self._loop, step)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` a moment later."""
+        """Run ``work`` a moment later."""
         context = contextvars.copy_context()
         return await self._loop.run_soon(lambda: context.run(work))
 
     def mutex(self) -> contextlib.AbstractContextManager[object]:
-        """Nothing: there are no other threads."""
+        """Return a lock that does nothing, since there are no other threads."""
         return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """There is no other thread to look from."""
+        """Return None, because there is no other thread to look from."""
         return lambda: None
 
 
@@ -145,10 +150,18 @@ class _Steps:
             self._context.run(self._step)
 
 
+class _NoSteps:
+    def wake(self) -> None:
+        """Nothing sleeps."""
+
+    def stop(self, wait_s: float) -> None:
+        """Nothing runs."""
+
+
 def ports(
     loop: VirtualLoop, *, seed: object = None, disk: Disk = REAL_DISK, clock: VirtualClock | None = None
 ) -> Machine:
-    """A machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
+    """Return a machine whose time is the loop's; its randomness follows from ``seed`` (default: the loop's)."""
     background: Background = VirtualThreads(loop)
     return Machine(
         clock=clock or VirtualClock(loop),
@@ -159,12 +172,12 @@ def ports(
     )
 
 
-# -- for what was not handed a machine --------------------------------------------------------------------------------
+# -- for code that was given no machine -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
-    """Until the end of the block, botkit and aiohttp take time, threads, chance and connections from the loop."""
+    """Make botkit and aiohttp take time, threads, randomness and connections from the loop until the block ends."""
     clock, threads = VirtualClock(loop), VirtualThreads(loop)
     drawn = random.Random(f"drawn {loop.seed}")
     begun = random.getstate()
@@ -189,7 +202,7 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         (botkit.project.connect, "Random", made),
         (botkit.exchange.machine.SystemClock, "now", staticmethod(clock.wall_ns)),
         (botkit.exchange.machine, "Random", made),
-        # a process's nonces never go back, but every loop begins at the same time of day
+        # reset the nonces, which never go back within a process, because every loop begins at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
         # an answer that names no date gets one from aiohttp
@@ -210,7 +223,7 @@ class MachineLoop(VirtualLoop):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._places = contextlib.ExitStack()
-        #: the clock that botkit reads meanwhile
+        #: the clock that botkit reads while the loop is open
         self.machine_clock = self._places.enter_context(on_virtual_time(self))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The synthetic market of a run, made once for many seeds: a short run would spend most of its time on it."""
+"""The synthetic market, generated once for many seeds, because a short run would spend most of its time on it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from botkit.model.columns import CandleColumns, MarketColumns
 from botkit.model.extension import ExchangeFacts
 from tests.simulation.plan import PAIRS
 
-#: how many different markets there are; a seed gets one of them
+#: how many different markets there are, of which a seed gets one
 MARKETS = 16
 _PIECE: Nanos = 8 * NS_PER_S
-#: the market begins so long before the exchange, so that every book is there at once
+#: how long before the exchange the market begins, so that every book is there at once
 _EARLIER: Nanos = 5 * NS_PER_S
 
 
@@ -29,7 +29,7 @@ class Rows:
         self._pieces: list[tuple[Nanos, list[MarketColumns]]] = []
 
     def piece(self, index: int) -> tuple[Nanos, list[MarketColumns]]:
-        """(known until, rows)"""
+        """Return the next rows, and the time until which they are known."""
         while len(self._pieces) <= index:
             rows = [part for part in self._source.chunk(self._source.known_until) if part.pair in PAIRS]
             self._pieces.append((self._source.known_until, rows))
@@ -49,11 +49,11 @@ class Market:
         self.known_until: Nanos = rows.first
 
     def history(self) -> Sequence[CandleColumns]:
-        """Candles before the start."""
+        """Return candles from before the start."""
         return list(self._rows.history)
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
-        """The next rows."""
+        """Return the next rows."""
         found: list[MarketColumns] = []
         while self.known_until <= until:
             self.known_until, rows = self._rows.piece(self._next)
@@ -62,7 +62,7 @@ class Market:
         return found
 
     def is_wire(self, pair: str) -> bool:
-        """It is finer than any stream."""
+        """Return False, because this market is finer than any stream."""
         return False
 
 
@@ -76,7 +76,7 @@ _FACTS: ExchangeFacts | None = None
 
 
 def market_source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[Market, Nanos]:
-    """Replaces the emulator's own market: one of a few, and the time at which it starts."""
+    """Return one of a few markets, and the time at which it starts. Replaces the emulator's own market."""
     global _FACTS
     _FACTS = _FACTS or facts
     return Market(_rows(options.seed % MARKETS, machine_now)), machine_now

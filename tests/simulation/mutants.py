@@ -1,7 +1,7 @@
 """Planted faults that a useful simulation must find. Each is a small patch of one function.
 
-A mutant is applied within the process, by giving the function the code that its changed source compiles to, so that
-worker processes and files stay as they are. `applied` raises `Stale` where the source has changed too much.
+A mutant is applied within the process, by giving the function the code compiled from its changed source, so worker
+processes and files stay as they are. `applied` raises `Stale` if the source has changed too much.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class Stale(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``before`` occurs exactly once in the module and becomes ``after``. ``layer`` is where it shows soonest."""
+    """``before`` occurs exactly once in the module and becomes ``after``. ``layer`` is the one that shows it
+    soonest.
+    """
 
     name: str
     part: str
@@ -39,9 +41,9 @@ MUTANTS = (
         "            self._loop.call_later(0.02, self._commit, list(requests), now)\n        elif",
     ),
     Mutant(
-        "an order on its way at the crash counts as never sent", "protocol", "botkit.engine.orders.desk",
+        "an order that was on its way at the crash counts as never sent", "protocol", "botkit.engine.orders.desk",
         "            self._move(order, _UNKNOWN, now)\n"
-        '            order.reason = "the bot ended before the answer came"',
+        '            order.reason = "the bot ended before the answer arrived"',
         "            self.finish(order, OrderState.NOT_SENT, now)\n            return",
     ),
     Mutant(
@@ -59,7 +61,7 @@ MUTANTS = (
         "            self.finish(order, OrderState.CANCELLED, now)\n",
     ),
     Mutant(
-        "executions that were seen are booked again", "ledger", "botkit.engine.orders.desk",
+        "executions that were already seen are booked again", "ledger", "botkit.engine.orders.desk",
         "        if not self._table.executions_of(order).is_new(report, listed=False):\n            return\n", "",
     ),
     Mutant(
@@ -67,13 +69,13 @@ MUTANTS = (
         "            ledger.charge(part, fee_currency, fee)\n", "            pass\n",
     ),
     Mutant(
-        "queued and unknown buys are no exposure", "router", "botkit.engine.risk.rules",
+        "queued and unknown buys do not count as exposure", "router", "botkit.engine.risk.rules",
         "    return pair.rules.base_units(view.position_lots(pair) + view.orders.pending_lots(pair, BUY))",
         "    return pair.rules.base_units(view.position_lots(pair))",
     ),
     Mutant(
         "client ids begin again at a restart", "log", "botkit.live.journal",
-        "            first = reserved + ID_BLOCK * random.randrange(100)",
+        "            first = reserved + ID_BLOCK * random.randrange(_BLOCKS_SKIPPED)",
         "            first = reserved - ID_BLOCK",
     ),
     Mutant(
@@ -85,14 +87,14 @@ MUTANTS = (
         "            states=states,\n", "            states=(),\n",
     ),
     Mutant(
-        "untold fills are not recalled", "log", "botkit.engine.stages",
+        "fills that were not reported are forgotten", "log", "botkit.engine.stages",
         'rooms.untold.recalled(kept.get("untold", ()),', "rooms.untold.recalled((),",
     ),
 )  # fmt: skip
 
 
 def _functions(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
-    """Every function of a module and its classes, under its path."""
+    """Yield every function of a module and its classes, under its path."""
     for name, thing in list(vars(owner).items()):
         if isinstance(thing, types.FunctionType) and thing.__module__ == module:
             yield (name,), thing
@@ -105,7 +107,7 @@ def _functions(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types
 
 @contextlib.contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
-    """The mutant lives until the end of the block. Raises Stale."""
+    """Apply the mutant until the end of the block. Raises Stale."""
     module = importlib.import_module(mutant.module)
     assert module.__file__ is not None
     source = Path(module.__file__).read_text(encoding="utf-8")
@@ -142,7 +144,7 @@ def _codes(code: types.CodeType, path: str = "") -> dict[str, types.CodeType]:
 
 
 def _differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Whether two functions behave differently, regardless of their position in the file."""
+    """Return whether two functions behave differently, regardless of their position in the file."""
     if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
         return True
     for a, b in zip(one.co_consts, other.co_consts, strict=True):
@@ -155,7 +157,7 @@ def _differs(one: types.CodeType, other: types.CodeType) -> bool:
 
 
 def hunt(seeds: int, first: int, run: Callable[[int, str], str]) -> int:
-    """Look for each mutant with up to this many seeds; prints how many each took. 1 if one survived."""
+    """Look for each mutant with up to this many seeds, and print how many each took. Return 1 if one survived."""
     lived = 0
     for mutant in MUTANTS:
         found = ""

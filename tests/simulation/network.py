@@ -1,9 +1,9 @@
-"""The network of a `VirtualLoop`: connections between tasks of one process, with all that may become of them.
+"""The network of a `VirtualLoop`: connections between tasks of one process, and everything that can happen to them.
 
-A connection is two streams of bytes, each in order. Every piece that is written arrives after a latency; a link may be
-slow, its pieces cut and joined at random, and a connection may be reset, stall for a while, or fall silent for good
-while both sides think it stands. The transports are asyncio's by their behaviour: a writer is paused when its peer
-does not read, `close` sends what was written, and what arrives at a connection that is gone is answered by a reset.
+A connection is two streams of bytes, each in order. Every piece that is written arrives after a latency. A link may be
+slow, its pieces may be cut and joined at random, and a connection may be reset, stall for a while, or fall silent for
+good while both sides believe it to be open. The transports behave like asyncio's: a writer is paused when its peer does
+not read, `close` sends what was written, and data for a closed connection is answered with a reset.
 """
 
 from __future__ import annotations
@@ -22,38 +22,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.simulation.loop import Process, VirtualLoop
 
-#: bytes that the system takes from a writer whose peer does not read
+#: how many bytes the system accepts from a writer whose peer does not read
 _SYSTEM_BUFFER = 256 * 1024
-#: as asyncio's: above the first a writer is paused, below the second it may go on
+#: like asyncio's: above the first a writer is paused, below the second it may continue
 _HIGH_WATER, _LOW_WATER = 64 * 1024, 16 * 1024
 _FIRST_PORT = 40_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """How a connection carries bytes. Latencies are drawn evenly between their bounds, in seconds."""
+    """The properties of a link that carries a connection's bytes. Latencies are drawn uniformly between their bounds,
+    in seconds.
+    """
 
     latency_s: tuple[float, float] = (0.0001, 0.0001)
     #: the share of pieces that arrive cut in two, the second one later
     cut: float = 0.0
-    #: the share of pieces that are late, and by how many seconds at most
+    #: the share of pieces that are late, and the longest delay in seconds
     late: float = 0.0
     late_s: float = 0.0
 
 
 class Network:
-    """Who listens where, and every connection that stands."""
+    """The listeners by address, and every open connection."""
 
     def __init__(self, loop: VirtualLoop, seed: int | None) -> None:
         self.loop = loop
         self.chance = Random(f"network {seed}")
-        #: the link of new connections, and by port where it differs
+        #: the link for new connections, and for ports that have another one
         self.link = Link() if seed is None else Link(latency_s=(0.00005, 0.002), cut=0.05, late=0.02, late_s=0.05)
         self.links: dict[int, Link] = {}
         self.names = {"localhost": "127.0.0.1"}
-        #: ports to which nothing gets through any more: new connections wait, those that stand fall silent
+        #: ports to which nothing gets through any more: new connections wait, and open ones fall silent
         self.unreachable: set[int] = set()
-        #: called with every new connection, before a byte of it
+        #: called with every new connection, before its first byte
         self.on_connect: list[Callable[[Connection], None]] = []
         self.connections: dict[int, Connection] = {}
         self.made = 0
@@ -63,7 +65,7 @@ class Network:
     # -- names and ports ------------------------------------------------------------------------------------------
 
     def getaddrinfo(self, host: Any, port: Any) -> list[Any]:
-        """As the loop's own. Raises socket.gaierror for a name that `names` does not have."""
+        """Do what the loop's own does. Raises socket.gaierror for a name that `names` does not have."""
         name = host.decode() if isinstance(host, bytes) else (host or "0.0.0.0")
         numeric = self.names.get(name, name)
         try:
@@ -95,7 +97,7 @@ class Network:
         start_serving: bool = True,
         **options: Any,
     ) -> Server:
-        """As the loop's own. Raises OSError if the address is taken, NotImplementedError for TLS."""
+        """Do what the loop's own does. Raises OSError if the address is taken, NotImplementedError for TLS."""
         if options.get("ssl"):
             raise NotImplementedError("the network of the simulation knows no TLS")
         name, number = self._address(host, port)
@@ -111,7 +113,7 @@ class Network:
     # -- connections ----------------------------------------------------------------------------------------------
 
     async def dial(self, host: Any, port: Any) -> Dialled:
-        """Shake hands with whoever listens there. Raises OSError; waits for ever where nothing gets through."""
+        """Connect to whoever listens there. Raises OSError. Waits for ever if nothing gets through."""
         from tests.simulation.loop import PROCESS
 
         address = self._address(host, port)
@@ -140,7 +142,7 @@ class Network:
         sock: Any = None,
         **options: Any,
     ) -> tuple[Transport, asyncio.BaseProtocol]:
-        """As the loop's own. ``sock`` is what `dial` has returned."""
+        """Do what the loop's own does. ``sock`` is what `dial` returned."""
         if options.get("ssl"):
             raise NotImplementedError("the network of the simulation knows no TLS")
         dialled = await self.dial(host, port) if sock is None else sock
@@ -151,7 +153,7 @@ class Network:
         return side, side.protocol
 
     def latency_s(self, link: Link) -> float:
-        """The next latency of a link."""
+        """Return the next latency of a link."""
         low, high = link.latency_s
         latency = low if low == high else self.chance.uniform(low, high)
         if link.late and self.chance.random() < link.late:
@@ -159,7 +161,7 @@ class Network:
         return latency
 
     def kill(self, process: Process, *, silently: bool) -> None:
-        """What becomes of the connections and servers of a process that ends."""
+        """End a process's connections and servers as the system does when the process ends."""
         for server in [server for server in self._servers.values() if server.process is process]:
             server.close()
         for connection in list(self.connections.values()):
@@ -167,15 +169,22 @@ class Network:
                 if side.process is process:
                     side.die(silently=silently)
 
+    def read_on(self, process: Process) -> None:
+        """A process was suspended: what has arrived for it meanwhile is read."""
+        for connection in self.connections.values():
+            for side in connection.sides:
+                if side.process is process and side.unread:
+                    side._soon_read()
+
     def cut(self, port: int) -> None:
-        """From now on nothing gets through to a port or back."""
+        """Let nothing through to a port or back from now on."""
         self.unreachable.add(port)
         for connection in self.connections.values():
             if connection.port == port:
                 connection.stall()
 
     def mend(self, port: int) -> None:
-        """Let everything through again; what was held back arrives now."""
+        """Let everything through again. Data that was held back arrives now."""
         self.unreachable.discard(port)
         for connection in self.connections.values():
             if connection.port == port:
@@ -183,7 +192,7 @@ class Network:
 
 
 class Dialled:
-    """A connection before its client has a transport: what a connected socket is elsewhere."""
+    """A connection before its client has a transport. It takes the place of a connected socket."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -194,7 +203,7 @@ class Dialled:
 
 
 class Connection:
-    """Two sides and the way between them."""
+    """A connection's two sides and the way between them."""
 
     def __init__(self, network: Network, server: Server, process: Process | None) -> None:
         network.made += 1
@@ -212,26 +221,26 @@ class Connection:
         network.connections[self.number] = self
 
     def slow(self, **changes: Any) -> None:
-        """Change how this connection carries what is written from now on (fields of `Link`)."""
+        """Change how this connection carries data that is written from now on (fields of `Link`)."""
         self.link = replace(self.link, **changes)
 
     def stall(self, side: str | None = None) -> None:
-        """Hold back all that ``side`` ("client", "server", None for both) sends, close included, until `go_on`.
+        """Hold back everything that ``side`` ("client", "server", None for both) sends, including close, until `go_on`.
 
-        Both think that the connection stands: without `go_on` it is half-open.
+        Both sides believe the connection to be open, so without `go_on` it is half-open.
         """
         for transport in self.sides:
             if side is None or transport.name == side:
                 transport.is_held = True
 
     def go_on(self) -> None:
-        """End `stall`: what was held back arrives."""
+        """End `stall`, so that data that was held back arrives."""
         for transport in self.sides:
             transport.is_held = False
             transport.carry()
 
     def reset(self) -> None:
-        """Both sides learn that the connection is gone; what was on its way is lost."""
+        """Tell both sides that the connection is gone. Data on its way is lost."""
         self.network.loop.note(f"reset {self.number}")
         for transport in self.sides:
             transport.in_flight.clear()
@@ -259,12 +268,12 @@ class Transport(asyncio.Transport):
         self.peer: Transport = self
         self.owner: Server | None = None
         self.protocol: asyncio.BaseProtocol | None = None
-        #: what this side has written and the other one has not received: (when it arrives, what)
+        #: data that this side has written and the other one has not received, with its time of arrival
         self.in_flight: deque[tuple[float, Any]] = deque()
-        #: what has arrived here and was not read: the protocol pauses, or there is none yet
+        #: data that has arrived here but was not read, because the protocol pauses or there is none yet
         self.unread: deque[Any] = deque()
         self.is_held = False
-        #: its machine has vanished: what was sent is on its way, and nobody answers any more
+        #: its machine has vanished: sent data is still on its way, and nobody answers any more
         self.is_cut_off = False
         self._names = {"sockname": own, "peername": other}
         self._loop = connection.network.loop
@@ -273,7 +282,7 @@ class Transport(asyncio.Transport):
         self._last_at = 0.0
         self._unread_bytes = 0  # written here and not read there
         self._high, self._low = _HIGH_WATER, _LOW_WATER
-        self._is_paused = False  # the other side's bytes are not wanted now
+        self._is_paused = False  # this side does not want the other side's bytes now
         self._writer_is_paused = False
         self._will_read = False
         self._is_closing = False
@@ -302,7 +311,7 @@ class Transport(asyncio.Transport):
     # -- asyncio.BaseTransport ------------------------------------------------------------------------------------
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """``peername`` and ``sockname``; there is no socket to ask for."""
+        """Return ``peername`` or ``sockname``. There is no socket to return."""
         return self._names.get(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -310,16 +319,16 @@ class Transport(asyncio.Transport):
         self.protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol."""
+        """Return the protocol."""
         assert self.protocol is not None
         return self.protocol
 
     def is_closing(self) -> bool:
-        """Whether it is closed or about to be."""
+        """Return whether it is closed or about to be."""
         return self._is_closing
 
     def close(self) -> None:
-        """Send what was written, then say that it was all."""
+        """Send what was written, then signal the end."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -327,7 +336,9 @@ class Transport(asyncio.Transport):
         self._soon(self._lost, None)
 
     def abort(self) -> None:
-        """Close at once. The system still sends what it has; unread bytes make it a reset, as TCP has it."""
+        """Close at once. The system still sends what it has, but unread bytes turn the close into a reset, as in
+        TCP.
+        """
         if self._is_lost:
             return
         self._is_closing = True
@@ -341,21 +352,23 @@ class Transport(asyncio.Transport):
     # -- reading --------------------------------------------------------------------------------------------------
 
     def is_reading(self) -> bool:
-        """Whether what arrives is passed on."""
+        """Return whether incoming data is passed on."""
         return not self._is_paused and not self._is_closing
 
     def pause_reading(self) -> None:
-        """Leave what arrives with the system."""
+        """Leave incoming data with the system."""
         self._is_paused = True
 
     def resume_reading(self) -> None:
-        """Pass it on again."""
+        """Pass incoming data on again."""
         if self._is_paused:
             self._is_paused = False
             self._soon_read()
 
     def _read(self) -> None:
-        """Pass on one thing, as a loop reads a socket once a round: what was waiting may act before the next."""
+        """Pass on one piece, as a loop reads a socket once a round, so that waiting tasks may act before the next
+        piece.
+        """
         if self._is_paused or self._is_lost or self.protocol is None or not self.unread:
             return
         what = self.unread.popleft()
@@ -388,11 +401,11 @@ class Transport(asyncio.Transport):
         self._read()
 
     def _arrive(self, what: Any) -> None:
-        """The system has received something for this side."""
+        """Take something that the system has received for this side."""
         if not self._is_lost:
             self.unread.append(what)
         elif isinstance(what, bytes) and not self.peer._is_lost:
-            self._send(_RESET)  # bytes for a socket that is closed
+            self._send(_RESET)  # these bytes are for a socket that is closed
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -419,24 +432,24 @@ class Transport(asyncio.Transport):
                 self.protocol.pause_writing()
 
     def write_eof(self) -> None:
-        """Say that nothing more will be written."""
+        """Signal that nothing more will be written."""
         self._end()
 
     def can_write_eof(self) -> bool:
-        """It can."""
+        """Return True."""
         return True
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that neither the other side nor the system has taken."""
+        """Return how many bytes neither the other side nor the system has taken."""
         return 0 if self._is_lost else max(0, self._unread_bytes - _SYSTEM_BUFFER)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Above how many bytes the protocol is paused, below how many it goes on."""
+        """Set above how many bytes the protocol is paused, and below how many it continues."""
         self._high = (_HIGH_WATER if low is None else 4 * low) if high is None else high
         self._low = self._high // 4 if low is None else low
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """(low, high)"""
+        """Return the low and the high limit."""
         return self._low, self._high
 
     def _consider_writing(self) -> None:
@@ -460,9 +473,9 @@ class Transport(asyncio.Transport):
         self.carry()
 
     def carry(self) -> None:
-        """See to it that what is in flight arrives when it should."""
+        """Make sure that data in flight arrives when it should."""
         if self.in_flight and self._carrying is None and not self.is_held:
-            # the bytes belong to the wire now: they arrive whatever becomes of the process that wrote them
+            # the bytes are on the wire now, so they arrive whatever happens to the process that wrote them
             self._carrying = self._loop.call_at(self.in_flight[0][0], self._carry, context=contextvars.Context())
 
     def _carry(self) -> None:
@@ -478,7 +491,7 @@ class Transport(asyncio.Transport):
                 continue  # nobody is there to receive it, or to refuse it
             peer._arrive(what)
             has_arrived = True
-        if has_arrived and not peer._will_read:
+        if has_arrived and not peer._will_read and (peer.process is None or not peer.process.is_held):
             if peer._context is None:
                 peer._read()
             else:
@@ -488,7 +501,7 @@ class Transport(asyncio.Transport):
     # -- the end --------------------------------------------------------------------------------------------------
 
     def lose(self, error: Exception) -> None:
-        """Learn in the next step of the loop that the connection is gone."""
+        """Tell the protocol, in the next step of the loop, that the connection is gone."""
         if not self._is_lost:
             self._is_closing = True
             self._soon(self._lost, error)
@@ -509,7 +522,7 @@ class Transport(asyncio.Transport):
             self.connection.network.connections.pop(self.connection.number, None)
 
     def die(self, *, silently: bool) -> None:
-        """The process of this side has ended: its code learns nothing, the other side what the system tells it."""
+        """End this side with its process. Its code learns nothing, and the other side only what the system tells it."""
         if self._is_lost:
             return
         self._is_lost = self._is_closing = True
@@ -547,15 +560,15 @@ class Server(asyncio.AbstractServer):
 
     @property
     def sockets(self) -> tuple[Listening, ...]:
-        """Enough of a socket to ask for its address."""
+        """Stand-ins for sockets, from which the address can be read."""
         return () if self._is_closed else (Listening(self.address),)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop."""
+        """Return the loop."""
         return self.network.loop
 
     def is_serving(self) -> bool:
-        """Whether it accepts connections."""
+        """Return whether it accepts connections."""
         return self._is_serving and not self._is_closed
 
     async def start_serving(self) -> None:
@@ -571,7 +584,7 @@ class Server(asyncio.AbstractServer):
             self.close()
 
     def close(self) -> None:
-        """Accept no more connections; those that stand go on."""
+        """Accept no more connections. Open ones continue."""
         if not self._is_closed:
             self._is_closed = True
             self.network._servers.pop(self.address, None)
@@ -593,17 +606,17 @@ class Server(asyncio.AbstractServer):
         await asyncio.shield(self._closed)
 
     def forget(self, number: int) -> None:
-        """A connection is gone."""
+        """Forget a connection that is gone."""
         self.transports.pop(number, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Stands in for a listening socket, with the attributes that callers use."""
+    """Stands in for a listening socket and has the attributes that callers use."""
 
     address: tuple[str, int]
     family: int = socket.AF_INET
 
     def getsockname(self) -> tuple[str, int]:
-        """(address, port)"""
+        """Return the host and the port."""
         return self.address

@@ -1,7 +1,8 @@
-"""A run's plan, drawn from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
+"""A run's plan, which is drawn from its seed before it begins: the strategy's actions, the faults, and the bot's
+crashes.
 
-A `Plan` is plain data. It is drawn once, printed when a run breaks, made smaller by dropping parts of it, and kept as a
-regression test; a run draws nothing that is not in it or keyed by its seed.
+A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts of it, and kept as a
+regression test. A run draws nothing that is not in its plan or keyed by its seed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from tests.simulation import damage
+
 Layer = Literal["core", "whole"]
 
 PAIRS: Final = ("btc_usdt", "eth_usdt")
 
-#: what the strategy may do, and how often it does it
+#: the strategy's possible actions, and how often it performs each
 ACTS: Final = {
     "buy_far": 14,
     "sell_far": 12,
@@ -62,6 +65,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     jitter: float = 0.0
 
 
+class Damage(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of the journal before the next start (`tests.simulation.damage`)."""
+
+    kind: str
+    x: float
+    y: float
+
+
 class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The bot's process ends as by kill -9, ``rounds`` of the loop after its moment. ``is_cancel``: its task is
     cancelled there instead, and cleans up.
@@ -79,6 +90,14 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     silently: bool = False
     down_ms: int = 500
     is_cancel: bool = False
+    damage: Damage | None = None
+
+
+class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a second bot of the account does, and when it dies."""
+
+    acts: tuple[Act, ...]
+    deaths_ms: tuple[int, ...]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,10 +109,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
     crashes: tuple[Crash, ...]
     switches: dict[str, str]
-    #: the limits of the bot are shared through a ledger in its process
+    #: True if the bot shares its limits through a ledger in its process
     shares_limits: bool = False
-    #: when faults and acts are over
+    #: when faults and actions are over
     active_ms: int = 20_000
+    second: SecondPlan | None = None
+    #: the bot has a guard with so much patience; 0: none
+    guard_s: float = 0.0
+    #: limits are shared through the broker of the machine
+    has_broker: bool = False
 
 
 #: kind -> (places, the value's bounds, does it strike a stream)
@@ -126,8 +150,20 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
+#: the bot's process is stopped and goes on, or its machine sleeps, whose monotonic clock stands still
+_SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
+#: of the disk, for a while
+_DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
+#: of a power cut
+_POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
+#: by other processes
+_OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_strikes")
 #: every class of faults, for the counts of a long run
-FAULT_CLASSES: Final = (*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump")
+FAULT_CLASSES: Final = (
+    *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
+    *(*_SUSPENSIONS, *_OTHERS),
+    *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
+)
 _SWITCHES: Final = {
     "active_final": ("on", "off"),
     "whole_seconds": ("on", "off"),
@@ -143,17 +179,25 @@ _SWITCHES: Final = {
 
 
 def draw(seed: int, layer: Layer) -> Plan:
-    """A seed's plan."""
+    """Return a seed's plan."""
     chance = Random(f"plan {layer} {seed}")
     active_ms = chance.randrange(15_000, 30_000)
     acts = [_act(chance, active_ms) for _ in range(chance.randrange(40, 80))]
-    if chance.random() < 0.3:  # bursts meet the limits and form batches
+    if chance.random() < 0.3:  # bursts reach the limits and form batches
         at_ms = chance.randrange(1_000, active_ms)
         acts += [msgspec.structs.replace(_act(chance, active_ms), at_ms=at_ms) for _ in range(chance.randrange(10, 30))]
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
+    # drawn apart, so that the rest of a seed stays what it was
+    _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
+    _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
+    second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
+    has_panic = any(fault.kind.startswith("panic") for fault in faults)
     return Plan(
+        second=second,
+        guard_s=guard_s,
+        has_broker=second is not None or guard_s > 0 or has_panic,
         seed=seed,
         layer=layer,
         acts=tuple(sorted(acts, key=lambda act: act.at_ms)),
@@ -163,6 +207,70 @@ def draw(seed: int, layer: Layer) -> Plan:
         shares_limits=chance.random() < 0.3,
         active_ms=active_ms,
     )
+
+
+def _add_disk(chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]) -> None:
+    if chance.random() < 0.35:
+        kind = chance.choice(_DISK_FAULTS)
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(0, active_ms),
+                for_ms=chance.randrange(300, 6_000),
+                kind=kind,
+                value=chance.choice((2_000, 10_000, 100_000)) if kind == "disk_tight" else None,
+            )
+        )
+    if chance.random() < 0.4:
+        at = chance.randrange(len(crashes))
+        found = Damage(kind=chance.choice(damage.KINDS), x=round(chance.random(), 6), y=round(chance.random(), 6))
+        crashes[at] = msgspec.structs.replace(crashes[at], damage=found, is_cancel=False)
+    if chance.random() < 0.4:  # a power cut within a write
+        crashes.append(
+            Crash(
+                at_ms=chance.randrange(500, active_ms),
+                on="write",
+                nth=chance.randrange(1, 40),
+                rounds=chance.choice((0, 1, 1, 1)),
+                silently=True,
+            )
+        )
+
+
+def _add_suspension(chance: Random, active_ms: int, faults: list[Fault]) -> None:
+    if chance.random() < 0.2:
+        low, high = chance.choices(((500, 14_000), (16_000, 40_000), (60_000, 150_000)), (4, 4, 1))[0]
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(0, active_ms),
+                for_ms=chance.randrange(low, high),
+                kind=chance.choice(_SUSPENSIONS),
+                share=chance.choice((0.0, 0.5, 1.0)),
+            )
+        )
+
+
+def _add_others(
+    chance: Random, active_ms: int, faults: list[Fault], crashes: list[Crash]
+) -> tuple[SecondPlan | None, float]:
+    second, guard_s = None, 0.0
+    if chance.random() < 0.2:
+        acts = sorted((_act(chance, active_ms) for _ in range(chance.randrange(20, 50))), key=lambda act: act.at_ms)
+        deaths = sorted(chance.randrange(1_000, active_ms) for _ in range(chance.randrange(1, 3)))
+        second = SecondPlan(acts=tuple(acts), deaths_ms=tuple(deaths))
+    if chance.random() < 0.2:
+        guard_s = chance.choice((2.0, 4.0, 8.0))
+        at = chance.randrange(len(crashes))
+        crashes[at] = msgspec.structs.replace(crashes[at], down_ms=int(guard_s * 1000) + 6_000)
+    if chance.random() < 0.12:
+        kind = chance.choice(("panic", "panic_own"))
+        faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
+        # a halt for one reason hides that for another
+        crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
+    if chance.random() < 0.12:
+        faults.append(
+            Fault(at_ms=chance.randrange(0, active_ms), for_ms=chance.choice((50, 2_000, 8_000)), kind="broker_killed")
+        )
+    return second, guard_s
 
 
 def _act(chance: Random, active_ms: int) -> Act:
@@ -208,7 +316,7 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # what a connection holds back arrives within two seconds, or never: that is how late this exchange acts at most
+    # data that a connection holds back arrives within two seconds or never, since this exchange acts no later
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(
         at_ms=at_ms,

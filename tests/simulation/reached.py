@@ -12,7 +12,7 @@ from unittest import mock
 from botkit.live.bot import Bot
 from botkit.model.orders import FINAL_STATES
 
-#: what a long run must have come to at least once: a transition of an order ("unknown > open"), or a name
+#: branches that a long run must have reached at least once: an order's transition ("unknown > open"), or a name
 NAMED: Final = {
     "unknown > open": "create timed out, found by client id",
     "unknown > filled": "create timed out, found by client id when it was filled already",
@@ -38,7 +38,7 @@ _HEARD: Final = {
     "was lost": "a stream was lost",
     "reconciled with the exchange again": "reconciling failed, and came through at last",
     "cannot be reconciled": "reconciling failed three times in a row",
-    "came or went outside": "a balance was adopted",
+    "entered or left the account outside": "a balance was adopted",
     "halted": "a halt",
 }
 
@@ -53,17 +53,17 @@ class Reached:
         self.on_final: Callable[[int, str], None] = lambda client_id, state: None
 
     def __call__(self, name: str) -> None:
-        """A branch that a run sometimes reaches."""
+        """Count a branch that a run sometimes reaches."""
         self.counts[name] += 1
 
     def heard(self, text: str) -> None:
-        """A notice to the user."""
+        """Note what a notice tells the user."""
         for part, name in _HEARD.items():
             if part in text:
                 self.counts[name] += 1
 
     def came_out(self, out: Any) -> None:
-        """A turn of a bot had results."""
+        """Note that a bot's turn had results."""
         for order, state in out.states:
             before = self._states.get(order.client_id) or ("sending" if order.sent else "queued")
             if before != state.value:
@@ -78,7 +78,7 @@ class Reached:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """During the block, every bot's turns are observed."""
+        """Observe every bot's turns until the block ends."""
         came_out = Bot.came_out
 
         def watched(bot: Bot, out: Any, now: int) -> None:

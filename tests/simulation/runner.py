@@ -29,7 +29,7 @@ from tests.simulation.plan import FAULT_CLASSES, Layer, Plan, draw
 from tests.simulation.reached import NAMED
 from tests.simulation.world import Result, carry_out
 
-#: from so many seeds on, a fault class or a named branch that was never reached is a failure
+#: with this many seeds or more, a fault class or named branch that was never reached is a failure
 _LONG_RUN = 500
 _MEMORY = Path("/dev/shm")
 
@@ -37,7 +37,8 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collections happen between seeds: their moments are no part of a seed, and the modules are no garbage
+    # collect garbage between seeds, because a seed must not depend on when that happens, and the modules are not
+    # garbage
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -78,7 +79,7 @@ class Totals:
             self.broken.append(result)
 
     def lines(self) -> Iterator[str]:
-        """The report."""
+        """Yield the report's lines."""
         seconds = max(time.monotonic() - self._began, 1e-9)
         yield (
             f"layer {self.layer}: {self.runs} seeds, {self.counted} of them count, {len(self.broken)} broken; "
@@ -93,7 +94,7 @@ class Totals:
                 yield f"  {count:7}  ({name})"
 
     def missing(self) -> list[str]:
-        """What a long run should have reached but has not."""
+        """Return what a long run should have reached but has not."""
         if self.runs < _LONG_RUN:
             return []
         kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not self.faults[kind]]
@@ -101,7 +102,7 @@ class Totals:
 
 
 def results(seeds: Sequence[int] | Iterator[int], layer: Layer, jobs: int, minutes: float | None) -> Iterator[Result]:
-    """The results of seeds, as they come."""
+    """Yield the results of seeds as they come."""
     until = None if minutes is None else time.monotonic() + 60 * minutes
     tasks = ((seed, layer) for seed in seeds)
     if jobs == 1:
@@ -123,14 +124,14 @@ def _until(tasks: Iterator[tuple[int, Layer]], until: float | None) -> Iterator[
 
 
 def describe(result: Result, layer: Layer) -> Iterator[str]:
-    """A broken run."""
+    """Yield lines that describe a broken run."""
     yield f"BROKEN  layer {layer}, seed {result.seed}: {result.broken}"
     yield f"  again:   python -m tests.simulation --layer {layer} --seed {result.seed} --story"
     yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {result.seed}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 1 if something broke."""
+    """Run the command. Return 1 if something broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, help="how many (default 20, or as many as fit into --minutes)")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
@@ -138,10 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, help="one seed alone")
-    parser.add_argument("--story", action="store_true", help="with --seed or --replay: tell what happened")
+    parser.add_argument("--story", action="store_true", help="with --seed or --replay: print what happened")
     parser.add_argument("--replay", type=Path, help="a kept plan")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="make a broken seed's story short")
-    parser.add_argument("--mutants", action="store_true", help="plant faults, and see each caught within --seeds")
+    parser.add_argument(
+        "--mutants", action="store_true", help="plant faults, and check that each is caught within --seeds"
+    )
     parser.add_argument("--keep", type=Path, help="with --shrink: the file for the short plan")
     options = parser.parse_args(arguments)
     layer: Layer = options.layer

@@ -1,4 +1,4 @@
-"""Shortens a broken run's plan: parts are dropped as long as it breaks in the same way."""
+"""Shortens a broken run's plan by dropping parts as long as it breaks in the same way."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LISTS = ("acts", "faults", "crashes")
 
 
 def kind_of(broken: str) -> str:
-    """What a run broke: an invariant, liveness, a replay, or the name of an error."""
+    """Return what kind of thing a run broke: an invariant, liveness, a replay, or the name of an error."""
     return broken.partition(":")[0]
 
 
 def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Plan:
-    """The plan with as much left out as possible. ``breaks`` runs one and returns what broke, if anything."""
+    """Return the plan with as much left out as possible. ``breaks`` runs a plan and returns what broke, if anything."""
     wanted = kind_of(breaks(plan))
     assert wanted, "the plan does not break"
     left = [tries]
@@ -41,7 +41,7 @@ def shrink(plan: Plan, breaks: Callable[[Plan], str], *, tries: int = 400) -> Pl
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Plans that lack a part of this one: halves first, single parts last."""
+    """Yield plans that lack a part of this one, halves first and single parts last."""
     for name in _LISTS:
         parts: tuple[Any, ...] = getattr(plan, name)
         size = len(parts)
@@ -59,7 +59,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
 
 
 def story(plan: Plan, result: Result) -> Iterator[str]:
-    """A short plan and its result, in plain words."""
+    """Yield a description of a short plan and its result in plain words."""
     kinds = ", ".join(f"{act.kind} {act.pair} at {act.at_ms / 1000:g} s" for act in plan.acts) or "nothing"
     yield f"The strategy: {kinds}."
     if plan.switches:
@@ -68,7 +68,7 @@ def story(plan: Plan, result: Result) -> Iterator[str]:
 
 
 def shrink_seed(seed: int, layer: Layer, keep: Path | None) -> int:
-    """The command: shrink a seed's plan, describe it, and save it."""
+    """Run the command: shrink a seed's plan, describe it, and save it."""
     from tests.simulation.runner import run_plan
 
     plan = draw(seed, layer)

@@ -1,10 +1,11 @@
-"""Virtual time: waiting costs nothing, asyncio's order is kept, a seed varies it, and a loop that is stuck says so."""
+"""In virtual time, waiting costs nothing, asyncio's order is kept, a seed varies it, and a loop that is stuck says
+so.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -27,11 +28,9 @@ def test_an_idle_year_costs_nothing() -> None:
         await asyncio.sleep(365 * 86_400)
         return asyncio.get_running_loop().time()
 
-    began = time.perf_counter()
     passed, loop = run(main, limit_s=1e9)
     assert passed == pytest.approx(365 * 86_400)
     assert loop.rounds < 20
-    assert time.perf_counter() - began < 5
 
 
 def test_timeouts_and_timers_run_in_time_order() -> None:
@@ -141,7 +140,7 @@ def test_a_loop_that_never_waits_is_stopped_too(monkeypatch: pytest.MonkeyPatch)
         run(main)
 
 
-def test_a_stuck_test_that_swallows_its_end_still_fails() -> None:
+def test_a_stuck_test_that_swallows_its_cancellation_still_fails() -> None:
     async def main() -> str:
         try:
             await asyncio.Event().wait()

@@ -83,7 +83,7 @@ async def test_a_reset_reaches_both_sides() -> None:
     async with served(echo) as base, aiohttp.ClientSession() as session:
         asyncio.get_running_loop().call_later(1, lambda: next(iter(running().network.connections.values())).reset())
         with pytest.raises(aiohttp.ClientOSError, match="reset by peer"):
-            await session.post(f"{base}/slow", params={"s": "10"})  # aiohttp would send a GET once more
+            await session.post(f"{base}/slow", params={"s": "10"})  # aiohttp would send a GET a second time
         async with session.get(base) as answer:
             assert answer.status == 200
 
@@ -108,7 +108,7 @@ async def test_a_half_open_connection_stays_silent_and_a_stalled_one_continues()
 
 
 async def _deadlocks(socket: Any) -> None:
-    """What would become of a loop with nothing else to do."""
+    """Check that a loop with nothing else to do would be stuck."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(socket.receive(), 3)
         raise AssertionError("it is not half-open")
@@ -173,7 +173,7 @@ async def test_a_writer_waits_for_a_reader_that_does_not_read() -> None:
     may_read.set()
     await writer.drain()
     writer.close()
-    await asyncio.wait_for(has_ended.wait(), 10)  # what was written before the end still arrives
+    await asyncio.wait_for(has_ended.wait(), 10)  # what was written before the close still arrives
     assert len(got) == written
     server.close()
 

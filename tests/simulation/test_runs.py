@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.simulation.checks import Books, Broken
+from tests.simulation.checks import Books, Broken, Journaled
 from tests.simulation.mutants import MUTANTS, applied
 from tests.simulation.plan import Plan, draw
 from tests.simulation.runner import read_plan, run_plan
 from tests.simulation.shrink import REGRESSIONS, shrink
+from tests.simulation.world import Run
 
-#: the dead close nothing: what garbage collection says of their sockets and coroutines is no news
+#: dead processes close nothing, so garbage collection's warnings about their sockets and coroutines are expected
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -35,7 +36,7 @@ def test_seeds_that_once_failed_pass(path: Path) -> None:
 
 
 @pytest.mark.parametrize("layer", ["core", "whole"])
-def test_a_plan_is_one_run(layer: str) -> None:
+def test_a_plan_always_gives_the_same_run(layer: str) -> None:
     plan = msgspec.json.decode(msgspec.json.encode(draw(4, layer)), type=Plan)  # type: ignore[arg-type]
     assert run_plan(plan).digest == run_plan(draw(4, layer)).digest  # type: ignore[arg-type]
 
@@ -44,6 +45,27 @@ def test_a_plan_is_one_run(layer: str) -> None:
 def test_a_planted_fault_still_applies(mutant: object) -> None:
     with applied(mutant):  # type: ignore[arg-type]
         pass
+
+
+def test_what_is_followed_in_the_log_is_what_a_reader_finds_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def row_of(run: Run, client_id: int) -> str | None:
+        nonlocal compared
+        journaled, followed = Journaled(run.journal), run.follow()
+        for name in ("state", "final", "executed_lots", "order_id"):
+            assert {i: row[name] for i, row in followed.rows.items()} == {
+                i: row[name] for i, row in journaled.rows.items()
+            }
+        assert followed.told == journaled.told
+        compared += 1
+        return str(journaled.rows[client_id]["state"])
+
+    monkeypatch.setattr(Run, "_row_of", row_of)
+    result = run_plan(draw(3, "core"))
+    assert not result.broken, result.broken
+    assert result.starts > 1
+    assert compared > 20
 
 
 def test_a_plan_shrinks_to_what_breaks_it() -> None:
@@ -57,7 +79,7 @@ def test_a_plan_shrinks_to_what_breaks_it() -> None:
     assert (short.acts, short.faults, short.crashes, short.switches) == ((wanted[0],), (wanted[1],), (), {})
 
 
-def test_the_checks_import_nothing_of_the_engine() -> None:
+def test_the_checks_import_nothing_from_the_engine() -> None:
     source = Path(__file__).with_name("checks.py").read_text()
     assert "botkit.engine" not in source
     assert Books is not None

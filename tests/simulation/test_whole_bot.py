@@ -1,4 +1,4 @@
-"""The real bot, the real client and the real emulator on a virtual loop: unchanged, in no time, always the same."""
+"""The real bot, client and emulator run unchanged on a virtual loop, take no wall time, and always do the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from tests.simulation.machine import MachineLoop
 
 
 async def trades(folder: Path) -> int:
-    """A bot trades for some virtual minutes; returns the loop's checksum of all that went over the network."""
+    """Let a bot trade for some virtual minutes, and return the loop's checksum of everything that went over the
+    network.
+    """
     loop = asyncio.get_running_loop()
     assert isinstance(loop, MachineLoop)
     async with make_world(folder, speed=1.0) as world:

@@ -1,13 +1,13 @@
-"""The marker by which a test runs on a virtual loop.
+"""The marker that makes a test run on a virtual loop.
 
     pytestmark = pytest.mark.virtual_time            # a file's tests: no test waits on wall time any more
     @pytest.mark.virtual_time(seed=7, limit_s=60)    # one test, its tasks in an order that follows from the seed
     @pytest.mark.real_time                           # one test of such a file that stays on real time
 
-An asynchronous test and its fixtures get a `VirtualLoop` from pytest-asyncio; in a synchronous one, ``asyncio.run``
-makes one. Either way `on_virtual_time` holds while the loop is open. A test that waits for something that never comes
-fails with `Stuck`, which shows what each task waits for: at once where nothing is scheduled any more, else when
-``limit_s`` virtual seconds are over (default: an hour).
+An asynchronous test and its fixtures get a `VirtualLoop` from pytest-asyncio; in a synchronous test, ``asyncio.run``
+makes one. Either way, `on_virtual_time` applies while the loop is open. A test that waits for something that never
+comes fails with `Stuck`, which shows what each task waits for. It fails at once if nothing is scheduled any more,
+otherwise after ``limit_s`` virtual seconds (default: an hour).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop] | Non
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the markers known."""
+    """Register the markers."""
     config.addinivalue_line("markers", MARKER)
     config.addinivalue_line("markers", REAL_TIME_MARKER)
 
@@ -46,13 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop of an asynchronous test."""
+    """Return the loop of an asynchronous test."""
     return {"loop": _factory(item) or asyncio.new_event_loop}
 
 
 @pytest.fixture(autouse=True)
 def _virtual_time_of_synchronous_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``asyncio.run`` in a marked synchronous test makes a virtual loop."""
+    """Make ``asyncio.run`` create a virtual loop in a marked synchronous test."""
     factory = _factory(request.node)
     if factory is not None and not inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
         monkeypatch.setattr(asyncio.events, "new_event_loop", factory)

@@ -1,10 +1,11 @@
-"""One run: an exchange, a bot that dies and restarts, the faults in between, and the calm at the end."""
+"""Carries out one run: an exchange, a bot that dies and restarts, faults, and a final phase without faults."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import shutil
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,13 +28,15 @@ from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
 from botkit.live.keeper import Keeper
+from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.in_process import InProcessLedger
-from botkit.live.limits.sharing import ALONE
+from botkit.live.limits.sharing import ALONE, Ledger, LimitSharing, venue_name
 from botkit.live.notices import Notices
 from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.extension import ExchangeFacts
+from botkit.model.requests import Ending
 from botkit.project.connect import connect
 from botkit.project.project import Project
 from tests.simulation.checks import (
@@ -41,16 +44,22 @@ from tests.simulation.checks import (
     TASKS_MAX,
     Books,
     Broken,
+    Followed,
     Journaled,
+    Standstills,
     check_no_secret,
     check_rows,
+    check_told_of_damage,
 )
 from tests.simulation.core import CoreAdapter, CoreExchange
-from tests.simulation.disk import SimulatedDisk
-from tests.simulation.loop import Process, in_process
+from tests.simulation.damage import Copy, Struck, copy_of, put_back, strike
+from tests.simulation.disk import Medium, SimulatedDisk
+from tests.simulation.loop import PROCESS, Process, in_process
 from tests.simulation.machine import MachineLoop, VirtualClock, ports
 from tests.simulation.market import market_source
-from tests.simulation.plan import PAIRS, Crash, Fault, Plan
+from tests.simulation.others import BrokerBeside, GuardBeside, SecondBot, panic_beside
+from tests.simulation.plan import PAIRS, Crash, Damage, Fault, Plan
+from tests.simulation.project import projects_shared
 from tests.simulation.reached import Reached
 
 UNIT = 10**8
@@ -64,26 +73,39 @@ _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
 LATEST_ACCEPT_S = 5
 #: virtual seconds in which everything must be settled once faults have stopped
 CALM_S = 60.0
-#: a refusal of a probe that says nothing about its pair
+#: a refusal that does not mean that a probe's pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
+#: how long a bot that halts for its journal is watched
+_WATCHED_S = 2.0
 _HERE = Path(__file__).parent
 
 CONFIG = f"""
-name: sim
+name: NAME
 plugins: [{_HERE / "strategies"}]
 strategies:
   - name: t
     use: trader
     params: {{acts: ACTS, pairs: [{", ".join(PAIRS)}]}}
-    capital: {{usdt: "200000", btc: "0.5", eth: "5"}}
-risk: {{max_position: {{btc: "{MOST["btc"] / UNIT}", eth: "{MOST["eth"] / UNIT}"}}, max_open_orders: 60}}
+    capital: CAPITAL
+risk: {{max_position: MOST, max_open_orders: 60}}
 limits: {{ledger: none}}
 """
 
 
+def config_text(name: str, acts: Path, share: int) -> str:
+    """The configuration of one of ``share`` bots of the account."""
+    capital = {currency: str(units // share / UNIT) for currency, units in BALANCES.items()}
+    most = {currency: str(units // share / UNIT) for currency, units in MOST.items()}
+    document = {"CAPITAL": capital, "MOST": most, "NAME": name, "ACTS": str(acts)}
+    text = CONFIG
+    for key, value in document.items():
+        text = text.replace(key, msgspec.json.encode(value).decode() if isinstance(value, dict) else value)
+    return text
+
+
 class Result(msgspec.Struct, kw_only=True):
-    """A run's result. ``broken`` is empty if everything held."""
+    """A run's result. ``broken`` is empty if no invariant was violated."""
 
     seed: int
     broken: str = ""
@@ -99,25 +121,49 @@ class Result(msgspec.Struct, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """Whether the run covered enough."""
+        """True if the run covered enough."""
         return self.orders >= 20 and sum(self.faults.values()) >= 3 and self.crashes >= 1
 
 
 class Life:
     """One incarnation of the bot's process."""
 
-    def __init__(self, number: int, disk: SimulatedDisk, clock: VirtualClock) -> None:
+    def __init__(
+        self, name: str, pid: int, disk: SimulatedDisk, clock: VirtualClock, config: Path, state: Path
+    ) -> None:
         self.clock = clock
+        self.config = config
+        self.state = state
         self.work: asyncio.Task[None] | None = None
-        self.process = Process(f"bot {number}")
+        self.process = Process(name, pid)
         self.disk = disk
+        self.guard: GuardBeside | None = None
+        #: its disk did not take everything
+        self.had_trouble = bool(disk.medium.trouble)
+        self.traded_at = 1e9
         self.bot: Bot | None = None
         self.keeper = Keeper()
         self.ended: str | None = None
+        self.standstills = Standstills()
+        #: when it last went on after a suspension, and how often it did
+        self.woke_at = -1e9
+        self.woke = 0
+
+
+class _Damaged:
+    """A journal that was damaged while no bot ran, until a start has shown what it makes of it."""
+
+    def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
+        self.before = before
+        #: the whole folder, as the user's backup has it
+        self.copy = copy
+        self.struck = struck
+        #: orders that reached the exchange meanwhile and that nobody sent before the damage
+        self.sent: list[int] = []
 
 
 class Run:
-    """A plan being carried out on a loop."""
+    """Carries out a plan on a loop."""
 
     def __init__(self, plan: Plan, folder: Path, loop: MachineLoop) -> None:
         self.plan = plan
@@ -128,10 +174,12 @@ class Run:
         self.faults: Counter[str] = Counter()
         self.told: list[str] = []
         self._config = folder / "sim.yaml"
-        self._state = folder / "state"
+        self._root = folder / "root"
+        self._state = self._root / "sim" / "emulator" / "account"
+        self.journal = self._state / "journal.sqlite"
         self._life: Life | None = None
         self._lives = 0
-        self._is_calm = False
+        self.is_calm = False
         self._crashes = list(plan.crashes)
         self._armed: _Armed | None = None
         self._kill_at_round: tuple[int, Crash] | None = None
@@ -140,12 +188,30 @@ class Run:
         self.main: asyncio.Task[None] | None = None
         self._chance = Random(f"run {plan.seed}")
         self._disks: list[SimulatedDisk] = []
+        self.medium = Medium(plan.seed)
+        self._damaged: _Damaged | None = None
+        self._older: Copy | None = None
         self._replayed: set[str] = set()
         self._last_crash: Crash | None = None
-        self._orders_at_crash = 0
+        self._followed: Followed | None = None
+        self._probes, self._probed_at = 0, 0.0
         acts = folder / "acts.json"
         acts.write_bytes(msgspec.json.encode(plan.acts))
-        self._config.write_text(CONFIG.replace("ACTS", str(acts)))
+        share = 1 if plan.second is None else 2
+        self._config.write_text(config_text("sim", acts, share))
+        self._broker: BrokerBeside | None = None
+        self._second: SecondBot | None = None
+        if plan.second is not None:
+            acts = folder / "acts2.json"
+            acts.write_bytes(msgspec.json.encode(plan.second.acts))
+            config = folder / "second.yaml"
+            config.write_text(config_text("second", acts, share))
+            state = self._root / "second" / "emulator" / "account"
+            self._second = SecondBot(self, config, state, plan.second.deaths_ms)
+        self._guards: list[GuardBeside] = []
+        #: when the disk last was in trouble, and since when new orders are held back
+        self._troubled_at = -1e9
+        self._latched_at: float | None = None
 
     # -- the story ------------------------------------------------------------------------------------------------
 
@@ -156,29 +222,34 @@ class Run:
     async def go(self) -> None:
         """Run the plan. Raises Broken."""
         plan = self.plan
-        facts = _facts(self._config)
+        facts = Project.load(self._config).facts
         options = EmulatorOptions(
             accounts=(ACCOUNT,), balances=BALANCES, seed=plan.seed, history_days=0.01, switches=choose(plan.switches)
         )
         async with self._exchange(facts, options) as emulator:
             self.emulator = emulator
-            most = {currency: units + _SLACK[currency] for currency, units in MOST.items()}
+            if self.plan.has_broker:
+                self._broker = BrokerBeside(self, self.folder / "broker")
+            most = {currency: units + 2 * _SLACK[currency] for currency, units in MOST.items()}
             self.books = Books(emulator.venue, ACCOUNT.email, most_base_units=most)
             self.loop.on_step(self._step)
             self.reached.on_final = self._ended
             striking = asyncio.ensure_future(self._strike())
             living = asyncio.ensure_future(self._live())
+            beside = [] if self._second is None else [asyncio.ensure_future(self._second.live())]
             try:
-                await asyncio.wait([striking, living], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([striking, living, *beside], return_when=asyncio.FIRST_COMPLETED)
                 if not striking.done():
-                    living.result()
-                    raise Broken("the bot ended before its time")
+                    for task in (living, *beside):
+                        if task.done():
+                            task.result()
+                    raise Broken("a bot ended before its time")
                 striking.result()
-                await self._calm(living)
+                await self._calm(living, beside)
             finally:
-                striking.cancel()
-                living.cancel()
-                await asyncio.gather(striking, living, return_exceptions=True)
+                for task in (striking, living, *beside):
+                    task.cancel()
+                await asyncio.gather(striking, living, *beside, return_exceptions=True)
                 self._let_go()
 
     def _exchange(self, facts: ExchangeFacts, options: EmulatorOptions) -> Any:
@@ -188,8 +259,15 @@ class Run:
             return Emulator(facts, options)
 
     def _let_go(self) -> None:
-        if self._life is not None:
-            self.loop.kill(self._life.process)
+        self._follow_no_more()
+        lives = [self._life, None if self._second is None else self._second.life]
+        for life in lives:
+            if life is not None:
+                self.loop.kill(life.process)
+        for guard in self._guards:
+            self.loop.kill(guard.process)
+        if self._broker is not None:
+            self._broker.kill()
         for disk in self._disks:
             disk.close()
 
@@ -215,6 +293,22 @@ class Run:
         if fault.kind.startswith("net_"):
             await self._network(fault)
             return
+        if fault.kind.startswith("disk_"):
+            await self._disk_trouble(fault)
+            return
+        if fault.kind.startswith("suspend_"):
+            await self._suspend(fault)
+            return
+        if fault.kind.startswith("panic"):
+            await self._panic(fault)
+            return
+        if fault.kind == "broker_killed":
+            if self._broker is not None:
+                self.faults[fault.kind] += 1
+                self._broker.kill()
+                await asyncio.sleep(fault.for_ms / 1000)
+                self._broker.start()
+            return
         spec: dict[str, object] = {
             "kind": fault.kind, "where": fault.where, "share": fault.share, "count": fault.count, "value": fault.value,
             "jitter": fault.jitter,
@@ -231,6 +325,112 @@ class Run:
             life.clock.skew_ns += int(fault.value) * NS_PER_MS
             await asyncio.sleep(fault.for_ms / 1000)
             life.clock.skew_ns -= int(fault.value) * NS_PER_MS
+
+    async def _disk_trouble(self, fault: Fault) -> None:
+        medium = self.medium
+        if medium.trouble:
+            return
+        medium.trouble, medium.room = fault.kind, int(fault.value or 0)
+        if self._life is not None:
+            self._life.had_trouble = True
+        await asyncio.sleep(fault.for_ms / 1000)
+        medium.trouble = ""
+        self._troubled_at = self.loop.time()
+        self.faults[fault.kind] += medium.struck.pop(fault.kind, 0) > 0
+
+    async def _panic(self, fault: Fault) -> None:
+        if not self._state.exists():
+            return
+        self.faults[fault.kind] += 1
+
+        def latched() -> None:
+            self._latched_at = self.loop.time()
+
+        task = self.loop.create_task(
+            panic_beside(self, self._state, own_only=fault.kind == "panic_own", is_latched=latched),
+            context=in_process(Process("panic", 9_000)),
+        )
+        await task
+
+    def check_latch(self, life: Life, request: Any) -> None:
+        """After a panic nothing leaves that takes on more. Raises Broken."""
+        if self._latched_at is None or life.state != self._state or not request.endpoint.startswith("create"):
+            return
+        orders = getattr(request, "orders", None) or (request.order,)
+        if any(order.side.value == "buy" for order in orders):
+            raise Broken(f"panic: {orders[0]} leaves, though new orders are held back since {self._latched_at:.3f} s")
+
+    def is_well(self, life: Life, seconds: float) -> bool:
+        """Whether a bot has been alive, awake and on a disk that works for so long."""
+        since = self.loop.time() - seconds
+        return (
+            life.ended is None
+            and not life.process.is_dead
+            and not life.process.is_held
+            and max(life.traded_at, life.woke_at, self._troubled_at) < since
+            and not self.medium.trouble
+        )
+
+    def note_hurry(self, text: str) -> None:
+        """A process that cancels in a hurry goes ahead without a slot, and says so."""
+        if "rate limit" in text or "slot" in text:
+            self.books.excuses_rates = True
+
+    def second_way(self) -> tuple[Any, LimitSharing]:
+        """How a process beside the bot reaches the account."""
+        project = Project.load(self._config)
+        steady = SteadyClock.of(VirtualClock(self.loop))
+        address = (self.emulator.rest, self.emulator.ws)
+        adapter: Any
+        if isinstance(self.emulator, CoreExchange):
+            adapter = CoreAdapter(self.emulator, project.pairs)
+        else:
+            adapter = connect(project, ACCOUNT, *address, steady, random=Random(f"way {self.loop.rounds}"))
+        sharing = LimitSharing(
+            table=project.facts.limits,
+            ledger=self._ledger(steady, Random(f"ledger {self.loop.rounds}")),
+            venue=venue_name(project.facts, address[0]),
+            account=ACCOUNT.email,
+            clock=steady,
+            latest_accept_ns=LATEST_ACCEPT_S * NS_PER_S,
+        )
+        return adapter, sharing
+
+    def _ledger(self, steady: SteadyClock, random: Random) -> Ledger:
+        if self._broker is not None:
+            return BrokerLink(self._broker.folder, by_port=False, starts=False)
+        return InProcessLedger(steady, random) if self.plan.shares_limits else ALONE
+
+    async def _suspend(self, fault: Fault) -> None:
+        life, seconds = self._life, fault.for_ms / 1000
+        if life is None or life.ended is not None or life.process.is_dead or life.process.is_held:
+            return
+        self.faults[fault.kind] += 1
+        sleeps = fault.kind == "suspend_machine"
+        connections = [c for c in self.loop.network.connections.values() if c.client.process is life.process]
+        self.loop.hold(life.process)
+        if sleeps and life.guard is not None:
+            self.loop.hold(life.guard.process)
+        for connection in connections if sleeps else ():
+            connection.stall()
+        await asyncio.sleep(seconds)
+        if sleeps:
+            life.clock.frozen_ns += round(seconds * NS_PER_S)
+            if life.guard is not None:
+                life.guard.clock.frozen_ns += round(seconds * NS_PER_S)
+                self.loop.release(life.guard.process, frozen_s=seconds)
+        for connection in connections if sleeps else ():
+            if self._chance.random() < fault.share:
+                connection.reset()
+            else:
+                connection.go_on()
+        if sleeps and isinstance(self.emulator, CoreExchange) and not life.process.is_dead:
+            self.emulator.lose_streams(fault.share, self._chance)
+        if life.bot is not None:
+            life.standstills.woke(seconds)
+        life.woke_at, life.woke = self.loop.time(), life.woke + 1
+        self.loop.release(life.process, frozen_s=seconds if sleeps else 0.0)
+        self.tell(f"{life.process.name} goes on after {seconds:g} s")
 
     async def _network(self, fault: Fault) -> None:
         if isinstance(self.emulator, CoreExchange):
@@ -266,6 +466,7 @@ class Run:
 
     def _no_more_faults(self) -> None:
         self.faults.update(self.emulator.faults.fired)
+        self.faults.update(self.medium.struck)
         self.emulator.remove_faults()
         if isinstance(self.emulator, CoreExchange):
             self.emulator.mend()
@@ -276,18 +477,23 @@ class Run:
                 connection.slow(
                     **{name: getattr(network.link, name) for name in ("latency_s", "cut", "late", "late_s")}
                 )
-        self._is_calm = True
+        self.is_calm = True
         self.tell("no more faults")
 
     # -- the bot --------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """Run bots one after another until the calm phase's bot is stopped."""
+        """Run bots one after another until the bot of the final phase is stopped."""
         while True:
             self._lives += 1
-            disk = SimulatedDisk(self._writing)
+            if self._damaged is None and self._state.exists():
+                self._older = copy_of(self._state) if any(c.damage is not None for c in self._crashes) else None
+            disk = SimulatedDisk(self._writing, self.medium)
             self._disks.append(disk)
-            life = self._life = Life(self._lives, disk, VirtualClock(self.loop))
+            life = self._life = Life(
+                f"bot {self._lives}", 100 + self._lives, disk, VirtualClock(self.loop), self._config, self._state
+            )
+            self._follow_no_more()
             self.result.starts += 1
             self._down.clear()
             work = asyncio.get_running_loop().create_task(self._incarnation(life), context=in_process(life.process))
@@ -307,23 +513,36 @@ class Run:
             self._replay(life)
             if life.ended == "stopped":
                 return
+            if crash is not None and crash.damage is not None:
+                self._damage(crash.damage)
             await asyncio.sleep(1.0 if crash is None else crash.down_ms / 1000)
 
     async def _incarnation(self, life: Life) -> None:
         notices = Notices()
-        notices.listeners.append(lambda level, text: self._heard(life, level, text))
+        notices.listeners.append(lambda level, text: self.heard(life, level, text))
         self._arm()
         try:
-            parts = self._parts(life)
+            parts = self.parts(life)
             bot = await start(parts, notices)
         except BotkitError as error:
             self.tell(f"{life.process.name} did not start: {error}")
             self.told.append(str(error))
             self.reached("a start was refused")
             life.ended = "refused"
+            halt = StateFolder(self._state).halt()
+            if self._damaged is not None and halt is not None and halt.kind == "journal":
+                self._judge_halt(self._damaged, halt.reason)
+            elif self._damaged is not None and "journal" in str(error) and not self.medium.trouble:
+                self._judge_halt(self._damaged, str(error))
             return
         life.bot = bot
+        if self._damaged is not None and await self._halts_for_its_journal(self._damaged, life, bot):
+            return
         self.tell(f"{life.process.name} trades")
+        life.traded_at = self.loop.time()
+        if self.plan.guard_s:
+            life.guard = GuardBeside(self, life, self.plan.guard_s)
+            self._guards.append(life.guard)
         try:
             await self._keep(life, bot)
         except asyncio.CancelledError:
@@ -337,10 +556,59 @@ class Run:
         self.tell(f"{life.process.name} stops: {why}")
         await life.keeper.stop(bot)
         await bot.close()
+        if life.guard is not None:
+            self.loop.kill(life.guard.process)
         life.ended = "stopped"
 
-    def _parts(self, life: Life) -> LiveParts:
-        project = Project.load(self._config)
+    # -- a damaged journal ----------------------------------------------------------------------------------------
+
+    def _damage(self, damage: Damage) -> None:
+        if self._damaged is not None or not self.books.orders:
+            return
+        before, copy = self._journaled(), copy_of(self._state)
+        struck = strike(self._state, damage.kind, damage.x, damage.y, self._older)
+        if struck is None:
+            return
+        self.faults[damage.kind] += 1
+        self.tell(f"damage: {struck.words}{'' if struck.demands else ' (it may be whole)'}")
+        self._damaged = _Damaged(before, copy, struck)
+        self.books.excuses_rates = True
+
+    async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
+        """Whether a start has made a halt of a damaged journal; then the life ends here. Raises Broken."""
+        halt = bot.parts.folder.halt()
+        if halt is None or halt.kind != "journal":
+            rows = self._journaled().rows
+            self.books.check_recovered(damaged.struck.words, damaged.struck.demands, damaged.before.rows, rows)
+            self.reached("a damaged journal was whole, or its loss made good")
+            self._damaged = None
+            return False
+        keeping = asyncio.ensure_future(life.keeper.run(bot, None))
+        await asyncio.sleep(_WATCHED_S)
+        life.keeper.leave_now()
+        await keeping
+        await bot.close()
+        life.ended = "halted"
+        self._judge_halt(damaged, halt.reason)
+        return True
+
+    def _judge_halt(self, damaged: _Damaged, text: str) -> None:
+        """The bot does not trade on its journal: the user puts back the whole folder. Raises Broken."""
+        check_told_of_damage(text, damaged.struck.words, is_damaged=True)
+        if damaged.sent:
+            raise Broken(f"journal: {damaged.struck.words}, and the bot has sent {damaged.sent[:5]}")
+        self.reached("a start was refused for its journal" if "damaged (" in text else "a start halted for its journal")
+        self.tell("the user restores the folder")
+        put_back(self._state, damaged.copy)
+        for folder in (self._state / "runs").glob("*"):
+            if folder.name not in damaged.copy.runs:
+                shutil.rmtree(folder)
+                self._replayed.discard(folder.name)
+        self._damaged = None
+
+    def parts(self, life: Life) -> LiveParts:
+        """What an incarnation is made of."""
+        project = Project.load(life.config)
         clock = life.clock
         machine = ports(self.loop, seed=f"{self.plan.seed} {life.process.name}", disk=life.disk, clock=clock)
         steady = SteadyClock.of(clock)
@@ -353,18 +621,19 @@ class Run:
         return make_parts(
             project,
             "emulator",
-            adapter=_Watched(adapter, self),
+            adapter=_Watched(adapter, self, life),
             clock=steady,
-            folder=StateFolder(self._state, life.disk),
+            folder=StateFolder(life.state, life.disk, self._root),
             fees=FeesConfig(),
             latest_accept_s=LATEST_ACCEPT_S,
             address=address,
             account=ACCOUNT.email,
-            ledger=InProcessLedger(steady, machine.random) if self.plan.shares_limits else ALONE,
+            ledger=self._ledger(steady, machine.random),
             machine=machine,
         )
 
-    def _heard(self, life: Life, level: str, text: str) -> None:
+    def heard(self, life: Life, level: str, text: str) -> None:
+        """A bot tells its user something."""
         self.told.append(text)
         if level not in ("info",):
             self.tell(f"{life.process.name} {level}: {text}")
@@ -381,7 +650,8 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                if life.ended == "killed":  # a process that was killed may not have come to write a line of it
+                # a process that was killed may not have come to write a line of it, and a disk may have taken none
+                if life.ended == "killed" or life.had_trouble:
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
@@ -394,12 +664,12 @@ class Run:
 
     def _arm(self) -> None:
         """Prepare the plan's next crash, if it is due or falls into this life."""
-        self._armed = _Armed(self._crashes[0]) if self._crashes and not self._is_calm else None
+        self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """The bot does something that a crash may wait for."""
+        """Note that the bot does something that a crash may wait for."""
         armed = self._armed
-        if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self._is_calm:
+        if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
         armed.left -= 1
         if armed.left == 0:
@@ -407,10 +677,10 @@ class Run:
             self._armed = None
 
     def _writing(self) -> Callable[[], None] | None:
-        """The bot's disk is about to be written."""
+        """Return the bot's disk is about to be written."""
         life = self._life
         armed = self._armed
-        if life is None or armed is None or armed.crash.on != "write" or self._is_calm:
+        if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
             return None
         if self.loop.time() * 1000 < armed.crash.at_ms:
             return None
@@ -449,6 +719,8 @@ class Run:
         else:
             self.reached("killed while starting")
         self.loop.kill(life.process, silently=crash.silently)
+        if crash.silently and life.guard is not None:
+            self.loop.kill(life.guard.process)
         life.disk.die(power_cut=crash.silently)
         self.result.crashes += 1
         self._last_crash = crash
@@ -479,7 +751,7 @@ class Run:
             self.break_off(error)
 
     def break_off(self, error: Broken) -> None:
-        """Something is broken: the run ends here."""
+        """End the run because something is broken."""
         self.tell(f"BROKEN {error}")
         if self.broken is None:
             self.broken = error
@@ -507,7 +779,7 @@ class Run:
             armed is not None
             and not armed.crash.on
             and self.loop.time() * 1000 >= armed.crash.at_ms
-            and not self._is_calm
+            and not self.is_calm
         ):
             self._kill_at_round = (rounds + armed.crash.rounds, armed.crash)
             self._armed = None
@@ -517,40 +789,83 @@ class Run:
     def _bounded(self, bot: Bot) -> None:
         tasks = sum(1 for task in asyncio.all_tasks(self.loop) if not task.done())
         events = len(bot.driver._events)
+        life = self._life
+        if life is not None and (life.process.is_held or self.loop.time() < life.woke_at + 5.0):
+            return  # all that came meanwhile is there at once
         if tasks > TASKS_MAX or events > EVENTS_MAX:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
-        row = self._journaled().rows.get(client_id)
+        if self._second is not None:
+            state = self._second.row_of(client_id)
+            if state is not None:
+                return state
+        damaged = self._damaged
+        if damaged is not None:
+            row = damaged.before.rows.get(client_id)
+            if row is None:
+                damaged.sent.append(client_id)
+                row = self._journaled().rows.get(client_id)
+        else:
+            row = self.follow().rows.get(client_id)
+            if row is None:  # what a failing disk kept of a commit that did not count may be written over
+                self._follow_no_more()
+                row = self.follow().rows.get(client_id)
         return None if row is None else str(row["state"])
 
+    def follow(self) -> Followed:
+        """What the journal holds now."""
+        if self._followed is None:
+            self._followed = Followed(self.journal)
+        return self._followed.look()
+
+    def _follow_no_more(self) -> None:
+        """An incarnation has ended: whatever became of its files, they are read afresh."""
+        if self._followed is not None:
+            self._followed.close()
+            self._followed = None
+
     def _journaled(self) -> Journaled:
-        return Journaled(self._state / "journal.sqlite")
+        return Journaled(self.journal)
+
+    def _all_journaled(self) -> Journaled:
+        """The journals of all bots, as one."""
+        found = self._journaled()
+        others = None if self._second is None else self._second.journaled()
+        if others is not None:
+            found.rows.update(others.rows)
+            found.told.update(others.told)
+        return found
 
     # -- the calm -------------------------------------------------------------------------------------------------
 
-    async def _calm(self, living: asyncio.Task[None]) -> None:
+    async def _calm(self, living: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
         """No more faults: within a minute everything must be settled, and the bot trades on. Raises Broken."""
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
         until = self.loop.time() + CALM_S
+        if self._latched_at is not None:
+            await self._lift(until, living)
         await self._wait(lambda: self._unsettled(), until, living)
-        life = self._life
-        assert life is not None
-        assert life.bot is not None
-        folder = life.bot.parts.folder
-        self._probed = True
-        commands.leave(folder, "set", strategy="t", name="probe", value=1, clock=life.bot.parts.machine.clock)
-        await self._wait(lambda: self._unprobed(life), until, living)
-        commands.leave(folder, "set", strategy="t", name="probe", value=2, clock=life.bot.parts.machine.clock)
+        lives = [life for life in (self._life, self._second and self._second.life) if life is not None]
+        for life in lives:
+            self._probe(life)
+        for life in lives:
+            await self._wait(lambda life=life: self._unprobed(life), until, living)  # type: ignore[misc]
+        for life in lives:
+            self._probe(life)
         await asyncio.sleep(1.0)
         await self._wait(lambda: self._unsettled(), until, living)
         self.tell("settled")
-        life.keeper.request_stop("the run is over")
+        assert self._life is not None
+        self._life.keeper.request_stop("the run is over")
+        if self._second is not None:
+            self._second.stop()
         async with asyncio.timeout(30):
-            await asyncio.wait([living])
-            living.result()
+            await asyncio.wait([living, *beside])
+            for task in (living, *beside):
+                task.result()
         self._check_journal()
         left = [
             order
@@ -559,9 +874,26 @@ class Run:
         ]
         if left:
             raise Broken(f"liveness: {len(left)} orders are open after an orderly stop: {left[:3]}")
-        check_no_secret((ACCOUNT.secret,), self._state, self.told)
+        check_no_secret((ACCOUNT.secret,), self._root, self.told)
         # the exchange cuts its sockets next, in any order
         self.result.digest = self.loop.digest
+
+    async def _lift(self, until: float, living: asyncio.Task[None]) -> None:
+        """After a panic the bot cancels what it has, and the user lifts the halt."""
+
+        def standing() -> list[str]:
+            life = self._life
+            if life is None or life.bot is None or life.ended is not None:
+                return ["the bot does not run"]
+            if life.bot.view.halted is None:
+                return ["panic: the bot is not halted"]
+            open_orders = life.bot.view.open_orders()
+            return [f"{order.client_id} is {order.state.value}" for order in open_orders if not order.reduces]
+
+        await self._wait(standing, until, living)
+        self._latched_at = None
+        StateFolder(self._state).clear_halt()
+        self.tell("the user lifts the halt")
 
     async def _wait(self, why: Callable[[], list[str]], until: float, living: asyncio.Task[None]) -> None:
         """Wait until ``why`` finds nothing more. Raises Broken with its latest finding at the timeout."""
@@ -578,12 +910,31 @@ class Run:
 
     def _unsettled(self) -> list[str]:
         """What is not settled between bot and exchange."""
-        life = self._life
+        if self._damaged is not None:
+            return ["the journal is damaged"]
+        found = self._unsettled_life(self._life)
+        if not found and self._second is not None:
+            found = self._unsettled_life(self._second.life)
+        if found:
+            return found
+        if self._second is None:
+            followed = self.follow()
+            found = self.books.settled(followed.rows, followed.told)
+            if found:
+                if any(fault.kind == "disk_failing" for fault in self.plan.faults):
+                    self._follow_no_more()  # it may have read what did not count
+                return found
+        journaled = self._all_journaled()
+        return self.books.settled(journaled.rows, journaled.told)
+
+    def _unsettled_life(self, life: Life | None) -> list[str]:
         if life is None or life.bot is None or life.ended is not None:
             return ["the bot does not trade"]
         bot = life.bot
         if bot.view.halted is not None:
             return [f"the bot is halted: {bot.view.halted}"]
+        if bot.driver.journal_fault is not None:
+            return [bot.driver.journal_fault]
         if any(strategy.halted or not strategy.active for strategy in bot.view.strategies()):
             return [f"a strategy is stopped: {bot.view.strategies()}"]
         found = [
@@ -603,17 +954,29 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            if account.get(currency, 0) != units
+            # what another bot does is known from the next comparison on, which may be a minute away
+            if account.get(currency, 0) != units and self._second is None
         ]
         if found:
             return found
         bot.view.money.check()
-        journaled = self._journaled()
-        return self.books.settled(journaled.rows, journaled.told)
+        return []
+
+    def _probe(self, life: Life) -> None:
+        """Have the strategy place an order for each pair."""
+        assert life.bot is not None
+        self._probes += 1
+        self._probed_at = self.loop.time()
+        parts = life.bot.parts
+        commands.leave(parts.folder, "set", strategy="t", name="probe", value=self._probes, clock=parts.machine.clock)
 
     def _unprobed(self, life: Life) -> list[str]:
         assert life.bot is not None
         probes = [order for order in life.bot.view.orders() if order.spec.tag == "probe"]
+        if self.loop.time() > self._probed_at + 5.0 and any(
+            order.state.value in ("not_sent", "cancelled") for order in probes[-2:]
+        ):
+            self._probe(life)  # it came while a gate was about to open, or the strategy cancelled it itself
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [
             f"{pair} is blocked: {found.get(pair, 'no order')}"
@@ -622,9 +985,11 @@ class Run:
         ]
 
     def _check_journal(self) -> None:
-        if not self.books.orders:
+        if not self.books.orders or self._damaged is not None:
             return  # there may be no journal yet
-        journaled = self._journaled()
+        if not (self._state / "journal.sqlite").exists():
+            return
+        journaled = self._all_journaled()
         check_rows(journaled.rows)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
@@ -633,20 +998,30 @@ class Run:
 class _Watched:
     """An adapter by which a crash can be timed."""
 
-    def __init__(self, adapter: Any, run: Run) -> None:
+    def __init__(self, adapter: Any, run: Run, life: Life) -> None:
         self._adapter = adapter
         self._run = run
+        self._life = life
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """Like the adapter's."""
+        """Do what the adapter's does."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
             self._run.did(kind)
+        life = self._life
+        try:
+            self._run.check_latch(life, request)
+            life.standstills.sends(request.endpoint)
+        except Broken as error:
+            self._run.break_off(error)
+        woke = life.woke
         answer = await self._adapter.send(request, urgent=urgent)
+        if woke == life.woke and answer.outcome is Ending.OK:
+            life.standstills.reads(request.endpoint)
         if kind == "create":
             self._run.did("answer")
         return answer
@@ -665,16 +1040,6 @@ def _words(fault: Fault) -> str:
     return f"{fault.kind}{value} at {fault.where} for {fault.for_ms / 1000:g} s{often}{times}"
 
 
-def _facts(config: Path) -> ExchangeFacts:
-    """The exchange's facts, which are the same for every run."""
-    global _FACTS
-    if _FACTS is None:
-        _FACTS = Project.load(config).facts
-    return _FACTS
-
-
-_FACTS: ExchangeFacts | None = None
-
 # -- carrying out a plan ----------------------------------------------------------------------------------------------
 
 
@@ -689,8 +1054,11 @@ def carry_out(plan: Plan, folder: Path) -> Result:
         loop.set_exception_handler(records.unhandled)
         asyncio.set_event_loop(loop)
         stack.callback(asyncio.set_event_loop, None)
+        stack.enter_context(mock.patch("os.getpid", _pid))
+        stack.enter_context(mock.patch("socket.gethostname", return_value="machine"))
         run = Run(plan, folder, loop)
         stack.enter_context(run.reached.watching())
+        stack.enter_context(projects_shared())
         try:
             run.main = loop.create_task(run.go())
             loop.run_until_complete(run.main)
@@ -711,8 +1079,15 @@ def carry_out(plan: Plan, folder: Path) -> Result:
     return result
 
 
+def _pid() -> int:
+    process = PROCESS.get()
+    return 1 if process is None else process.pid
+
+
 def _is_aiohttps_own(error: BaseException) -> bool:
-    """Under a late task step, aiohttp's server starts a handler whose connection is already gone."""
+    """Return whether this is aiohttp's own error: after a late task step, its server starts a handler whose connection
+    is already gone.
+    """
     *_, frame = traceback.walk_tb(error.__traceback__)
     return frame[0].f_code.co_filename.endswith("aiohttp/web_protocol.py")
 
@@ -728,7 +1103,7 @@ class _Records(logging.Handler):
         if record.exc_info:
             self.errors.append(f"{record.getMessage()}\n{''.join(traceback.format_exception(record.exc_info[1]))}")
         if ACCOUNT.secret in record.getMessage():
-            self.errors.append("I8: a secret stands in the log")
+            self.errors.append("I8: a secret is in the log")
 
     def unhandled(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")

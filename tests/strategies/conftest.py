@@ -1,4 +1,4 @@
-"""A new world to trade in for each test."""
+"""A new market world for each test."""
 
 from __future__ import annotations
 

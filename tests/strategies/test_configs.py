@@ -28,7 +28,7 @@ def test_every_sample_is_accepted(path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("path", SAMPLES, ids=IDS)
 def test_every_sample_trades_on_the_bundled_data(path: Path, tmp_path: Path) -> None:
-    # Two weeks are enough, and books and trades last only four hours anyway.
+    # Two weeks are enough, since books and trades last only four hours anyway.
     start = None if path.stem in ("market_maker", "triangular") else "2025-03-20"
     result = run_config(path, tmp_path, start=start).result
     assert len(result.fills) > 0
@@ -47,7 +47,7 @@ def test_samples_name_accounts_only_by_environment_variables(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", [path for path in SAMPLES if path.stem != "minimal"], ids=lambda path: path.stem)
-def test_the_live_section_works_when_uncommented(path: Path, tmp_path: Path) -> None:
+def test_the_live_section_of_a_sample_works_when_uncommented(path: Path, tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     head, found, tail = text.partition("# live:")
     assert found, "a sample contains its live section as a comment"

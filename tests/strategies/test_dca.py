@@ -1,4 +1,4 @@
-"""dca: spends a fixed sum at a fixed time, until the budget is spent."""
+"""dca spends a fixed sum at a fixed time, until the budget is spent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PARAMS = {"pair": "btc_twd", "spend": 1_000}
 
 @pytest.fixture
 def days(world: World) -> World:
-    """Five days of hourly candles that rise by a thousand an hour, starting Monday 8:00 in Taipei."""
+    """Return five days of hourly candles that rise by a thousand an hour, starting on Monday at 8:00 in Taipei."""
     world.candles("btc_twd", [2_500_000.0 + 1_000 * i for i in range(5 * 24)], step_s=3600)
     return world
 
 
-def test_buys_for_the_sum_every_morning_at_nine(days: World) -> None:
+def test_buys_for_the_fixed_sum_every_morning_at_nine(days: World) -> None:
     out = days.run("dca", {**PARAMS, "cron": "0 9 * * *"}, balances={"twd": 100_000})
     assert [order.spec.spend_units for order in out.orders] == [1_000 * 10**8] * 5
     assert [deal.at for deal in out.fills] == [60 + day * DAY_MINUTES for day in range(5)]
@@ -40,7 +40,7 @@ def test_stops_at_the_budget_after_spending_the_rest_of_it(days: World) -> None:
     assert out.skips == {"the budget is spent": 2}
 
 
-def test_says_when_the_money_is_gone(days: World) -> None:
+def test_reports_when_the_money_is_gone(days: World) -> None:
     out = days.run("dca", PARAMS, balances={"twd": 2_100})
     assert len(out.orders) == 2
     assert out.skips == {"not enough twd": 3}

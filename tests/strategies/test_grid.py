@@ -1,4 +1,4 @@
-"""grid: buys at each step down, sells one step higher, and refuses grids that cannot be profitable."""
+"""grid buys at each step down, sells one step higher, and refuses grids that cannot be profitable."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from botkit import ConfigError
 from tests.strategy_world import World
 
-# lines at 49000, 49500, 50000, 50500, 51000
+# the grid's lines are 49000, 49500, 50000, 50500 and 51000
 PARAMS = {"pair": "btc_usdt", "low": 49_000, "high": 51_000, "cells": 4, "amount": 0.1, "spacing": "arithmetic"}
 MONEY = {"usdt": 100_000}
 
 
 def path(*points: float, step: float = 60.0) -> list[float]:
-    """Closes that move from point to point in small steps, staying three minutes at each."""
+    """Return closes that move from point to point in small steps, staying three minutes at each."""
     closes = [points[0]] * 3
     for goal in points[1:]:
         while abs(goal - closes[-1]) > step:
@@ -34,12 +34,12 @@ def test_a_cell_buys_at_its_lower_line_sells_at_its_upper_line_and_starts_over(w
     assert resting_prices(out.fills) == [
         ("buy", 49_500),
         ("sell", 50_000),
-        ("buy", 50_000),  # above 50,000 the next cell had started to bid at its own lower line
+        ("buy", 50_000),  # above 50,000 the next cell starts to bid at its own lower line
         ("buy", 49_500),
         ("sell", 50_000),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    # the purchase arrived 0.1 % short, and exactly that amount is sold
+    # the fee took 0.1 % of the purchase, and exactly the rest is sold
     assert out.fills[0].amount == 0.1
     assert out.fills[1].amount == pytest.approx(0.0999)
 
@@ -72,7 +72,7 @@ def test_without_coins_the_cells_above_wait_until_the_price_is_above_them(world:
     assert resting_prices(out.fills) == [("buy", 50_500), ("sell", 51_000)]
 
 
-def test_trades_every_step_on_a_long_way_down_and_up(world: World) -> None:
+def test_trades_every_step_of_a_long_move_down_and_up(world: World) -> None:
     world.candles("btc_usdt", path(51_100, 48_900, 51_100))
     out = world.run("grid", PARAMS, balances=MONEY)
     lines = [50_500, 50_000, 49_500, 49_000]
@@ -82,7 +82,7 @@ def test_trades_every_step_on_a_long_way_down_and_up(world: World) -> None:
     assert out.skips["the price is below the grid"] > 0
 
 
-def test_a_partly_filled_bid_sells_what_it_got_and_continues_buying(world: World) -> None:
+def test_a_partly_filled_bid_sells_its_coins_and_continues_buying(world: World) -> None:
     # 0.04 BTC trade per minute, so a bid for 0.1 takes three bars
     world.candles("btc_usdt", path(49_900, 49_450, 50_080), volume=0.04)
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances=MONEY)
@@ -121,13 +121,13 @@ def test_a_range_too_narrow_for_any_step_is_refused(world: World) -> None:
         ({"stop_below": 49_500}, "must be below the lowest line"),
     ],
 )
-def test_refuses_parameters_that_make_no_grid(world: World, change: dict[str, float | str], words: str) -> None:
+def test_refuses_parameters_that_do_not_form_a_grid(world: World, change: dict[str, float | str], words: str) -> None:
     world.candles("btc_usdt", path(49_900, 49_420))
     with pytest.raises(ConfigError, match=words):
         world.run("grid", {**PARAMS, **change}, balances=MONEY)
 
 
-def test_over_the_cap_on_open_orders_the_nearest_lines_rest_and_move_with_the_price(world: World) -> None:
+def test_with_more_lines_than_the_cap_allows_the_nearest_rest_and_move_with_the_price(world: World) -> None:
     # 16 cells of 250 between 48,000 and 52,000
     params = {**PARAMS, "low": 48_000, "high": 52_000, "cells": 16, "max_orders": 4}
     world.candles("btc_usdt", path(50_100, 48_900, 50_100))
@@ -135,7 +135,7 @@ def test_over_the_cap_on_open_orders_the_nearest_lines_rest_and_move_with_the_pr
     placed = [order for order in out.orders if order.spec.type.value == "limit"]
     first = sorted(order.spec.price_ticks // 100 for order in placed if order.spec.created == placed[0].spec.created)
     assert first == [49_500, 49_750, 50_000, 50_500]  # the cell containing the price buys, so there is no ask at 50,250
-    # yet every line on the way was traded
+    # nevertheless, every line on the way was traded
     assert [p for s, p in resting_prices(out.fills[1:]) if s == "buy"] == [50_000, 49_750, 49_500, 49_250, 49_000]
     assert out.skips["more lines than orders allowed: only the nearest are placed"] > 0
     assert not out.refusals
@@ -165,6 +165,6 @@ def test_gives_up_below_the_stop_cancels_all_and_sells(world: World) -> None:
     last = out.fills[-1]
     assert last.side == "sell"
     assert last.price <= 48_500
-    # and it stays away when the price comes back
+    # and it does not return when the price does
     assert [order for order in out.orders if order.spec.created > out.result.fills[-1].time] == []
     assert "stopped: the price fell below stop_below" in out.skips

@@ -1,4 +1,4 @@
-"""market_maker: two post-only quotes around the mid price, shifted by the inventory."""
+"""market_maker keeps two post-only quotes around the mid price, shifted by the inventory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Book = tuple[float, Levels, Levels]
 
 
 def book(second: float, mid: float, half: float = 100.0) -> Book:
-    """A wide market, with room for the maker's quotes inside."""
+    """Build a wide market, with room for the maker's quotes inside."""
     return (second, [(mid - half, 1.0)], [(mid + half, 1.0)])
 
 
 def run(world: World, books: list[Book], trades: list[tuple[float, float, float, int]], **params: object) -> Outcome:
     last = max(books[-1][0], trades[-1][0] if trades else 0)
-    # one distant trade at each end: a tape with only books has no last price
+    # one distant trade at each end, because a tape with only books has no last price
     edges = [(0.0, 50_000.0, 0.001, 1), *trades, (last + 1, 50_000.0, 0.001, 1)]
     world.tape({"btc_usdt": books}, {"btc_usdt": edges})
     return world.run("market_maker", {**PARAMS, **params}, balances=MONEY)
@@ -32,7 +32,8 @@ def quotes(out: Outcome) -> list[tuple[str, float, float]]:
 
 def test_quotes_both_sides_around_the_mid_price_post_only(world: World) -> None:
     out = run(world, [book(t, 50_000.0) for t in range(10)], [])
-    assert quotes(out) == [("buy", 49_950.0, 0.01), ("sell", 50_050.0, 0.01)]  # placed once, then left alone
+    # the quotes are placed once, then left alone
+    assert quotes(out) == [("buy", 49_950.0, 0.01), ("sell", 50_050.0, 0.01)]
     assert all(order.spec.post_only for order in out.orders)
 
 
@@ -58,7 +59,8 @@ def test_quotes_move_down_after_a_purchase_and_earn_the_spread_as_maker(world: W
         ("sell", pytest.approx(50_025, abs=1)),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    assert out.orders[2].spec.created == out.result.fills[0].time + 100 * 10**6  # as soon as it learns of the fill
+    # the new quotes are sent as soon as it learns of the fill
+    assert out.orders[2].spec.created == out.result.fills[0].time + 100 * 10**6
     assert out.orders[2].spec.price_ticks < out.orders[0].spec.price_ticks
     # after 0.01, half the inventory is used: both quotes move down by half the skew, 5 bp
     moved = quotes(out)[2:4]
@@ -93,7 +95,7 @@ def test_pulls_its_quotes_when_the_book_is_too_old(world: World) -> None:
     assert all(30 <= (order.updated - out.result.start) / 1e9 <= 40 for order in cancelled)
 
 
-def test_quotes_only_what_money_and_coins_allow(world: World) -> None:
+def test_quotes_only_as_much_as_money_and_coins_allow(world: World) -> None:
     world.tape(
         {"btc_usdt": [book(t, 50_000.0) for t in range(5)]},
         {"btc_usdt": [(0.0, 50_000.0, 0.001, 1), (6.0, 50_000.0, 0.001, 1)]},

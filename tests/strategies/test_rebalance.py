@@ -1,4 +1,4 @@
-"""rebalance: brings drifted shares back to their weights, selling before buying."""
+"""rebalance brings drifted shares back to their weights, selling before buying."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def test_continues_buying_when_a_sale_is_not_filled(world: World) -> None:
         ({"cron": "daily"}, "cron="),
     ],
 )
-def test_parameters_that_make_no_portfolio_are_refused(world: World, change: dict[str, object], words: str) -> None:
+def test_parameters_that_do_not_form_a_portfolio_are_refused(
+    world: World, change: dict[str, object], words: str
+) -> None:
     market(world, [2_000_000.0] * 3, [100_000.0] * 3)
     world.candles("btc_usdt", [50_000.0] * 3, step_s=3600)
     with pytest.raises(ConfigError, match=words):

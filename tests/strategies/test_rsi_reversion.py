@@ -1,4 +1,4 @@
-"""rsi_reversion: buys the recovery after a fall, sells when it is complete, and stops losses."""
+"""rsi_reversion buys the recovery after a fall, sells when it is complete, and stops losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PARAMS = {"pair": "btc_usdt", "resolution": "1m", "length": 5, "spend": 1_000}
 
 
 def zigzag(count: int) -> list[float]:
-    """A sideways market with an RSI near 50."""
+    """Build a sideways market with an RSI near 50."""
     return [50_000.0 + (50 if i % 2 else 0) for i in range(count)]
 
 
@@ -47,7 +47,7 @@ def test_stops_the_loss_and_does_not_buy_again_before_the_next_recovery(world: W
     assert out.skips["stopped out"] == 1
 
 
-def test_spends_what_is_left_and_reports_when_that_is_too_little(world: World) -> None:
+def test_spends_the_remaining_money_and_reports_when_that_is_too_little(world: World) -> None:
     world.candles("btc_usdt", fall_and_recover())
     out = world.run("rsi_reversion", PARAMS, balances={"usdt": 400})
     assert out.orders[0].spec.spend_units == 400 * 10**8

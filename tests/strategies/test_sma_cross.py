@@ -1,4 +1,4 @@
-"""sma_cross: trades the crossings of two averages, and nothing else."""
+"""sma_cross trades the crossings of two averages, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PARAMS = {"pair": "btc_usdt", "fast": 2, "slow": 4}
 
 
 def wave(*legs: tuple[int, float]) -> list[float]:
-    """Closes from 50000 in straight legs of (bars, change per bar)."""
+    """Return closes from 50000 in straight legs of (bars, change per bar)."""
     closes = [50_000.0]
     for bars, change in legs:
         for _ in range(bars):
@@ -35,7 +35,8 @@ def test_buys_on_an_upward_crossing_and_sells_on_a_downward_one_at_the_next_open
 
 
 def test_does_not_trade_on_the_first_bar_with_both_averages(world: World) -> None:
-    world.candles("btc_usdt", wave((30, 100)))  # above from the first valid bar, so there is no crossing
+    # the fast average is above from the first valid bar on, so there is no crossing
+    world.candles("btc_usdt", wave((30, 100)))
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
     assert not out.orders
 

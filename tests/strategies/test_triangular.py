@@ -1,4 +1,4 @@
-"""triangular: trades profitable loops in either direction, and reports any coins that a leg leaves behind."""
+"""triangular trades profitable loops in either direction, and reports any coins that a leg leaves behind."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.strategy_world import Levels, Outcome, World
 
 PARAMS = {"pairs": ["btc_twd", "btc_usdt", "usdt_twd"], "spend": 100_000, "least_profit_bps": 10}
 MONEY = {"twd": 1_000_000}
-# 80,000 USDT x 31.25 TWD: bitcoin is worth 2,500,000 TWD
+# at 80,000 USDT and 31.25 TWD, bitcoin is worth 2,500,000 TWD
 FAIR = {"btc_twd": 2_500_000.0, "btc_usdt": 80_000.0, "usdt_twd": 31.25}
 SIZE = {"btc_twd": 1.0, "btc_usdt": 1.0, "usdt_twd": 50_000.0}
 Books = dict[str, list[tuple[float, Levels, Levels]]]
 
 
 def books(seconds: int = 60) -> Books:
-    """Consistent books, one a second, 2 bp wide."""
+    """Return consistent books, one a second, 2 bp wide."""
     return {
         pair: [
             (float(t), [(price * 0.9999, SIZE[pair])], [(price * 1.0001, SIZE[pair])]) for t in range(seconds)
@@ -26,7 +26,7 @@ def books(seconds: int = 60) -> Books:
 
 
 def move(market: Books, pair: str, since: int, until: int, factor: float, size: float | None = None) -> Books:
-    """The same books with one pair's prices moved for some seconds."""
+    """Return the same books with one pair's prices moved for some seconds."""
     price, amount = FAIR[pair] * factor, SIZE[pair] if size is None else size
     market[pair][since:until] = [
         (float(t), [(price * 0.9999, amount)], [(price * 1.0001, amount)]) for t in range(since, until)
@@ -91,7 +91,7 @@ def test_loops_may_start_in_another_currency(world: World) -> None:
 
 
 def test_a_thin_book_gets_a_smaller_loop(world: World) -> None:
-    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth some 37,000 TWD
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # this is worth some 37,000 TWD
     first = out.orders[0]
     assert first.spec.amount_lots * first.spec.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
     assert out.result.summary["pnl"] > 0
@@ -107,14 +107,14 @@ def test_a_first_leg_without_a_fill_costs_nothing(world: World) -> None:
     assert out.skips["the first leg was not filled: cancelled"] == 1
 
 
-def test_a_partly_filled_first_leg_continues_with_what_it_got(world: World) -> None:
+def test_a_partly_filled_first_leg_continues_with_its_proceeds(world: World) -> None:
     market = move(books(), "btc_twd", 10, 11, 0.98)
     market["btc_twd"].insert(11, (10.05, [(2_449_000.0, 1.0)], [(2_450_245.0, 0.01)]))
     market["btc_twd"][12:] = [(t, b, a) for t, b, a in books()["btc_twd"] if t > 10]
     out = run(world, market)
     first, second, third = out.orders
     assert (first.state, first.executed_lots) == ("cancelled", 1_000_000)
-    assert second.executed_lots == 998_000  # 0.01 BTC less the fee
+    assert second.executed_lots == 998_000  # it got 0.01 BTC less the fee
     assert third.state == "filled"
     assert out.position("btc_twd") + out.position("btc_usdt") == pytest.approx(0, abs=1e-8)
 
@@ -138,7 +138,7 @@ def test_a_second_leg_that_does_not_fill_is_undone_and_reported(world: World, ca
     assert out.position("btc_twd") == pytest.approx(0, abs=1e-8)
 
 
-def test_retries_recovery_until_it_succeeds_and_starts_no_loop_meanwhile(world: World) -> None:
+def test_retries_recovery_until_it_succeeds_and_starts_no_loop_in_the_meantime(world: World) -> None:
     market = move(books(), "btc_twd", 10, 40, 0.98)
     market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
     # nor can it be sold directly for TWD before second 30
@@ -155,7 +155,7 @@ def test_retries_recovery_until_it_succeeds_and_starts_no_loop_meanwhile(world: 
     assert recovering[-1].state == "filled"
     between = out.orders[2 : out.orders.index(recovering[-1])]
     assert {order.spec.tag for order in between} == {"recover"}
-    assert out.skips["still selling what a broken loop left"] > 0
+    assert out.skips["still selling coins that a broken loop left over"] > 0
 
 
 def test_reports_coins_left_over_at_the_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,7 +174,7 @@ def test_coins_outside_the_loops_are_not_touched(world: World) -> None:
     assert "recovering: selling left-over btc" not in out.skips
 
 
-def test_an_old_book_is_not_traded_on(world: World) -> None:
+def test_an_old_book_starts_no_loop(world: World) -> None:
     market = move(books(), "btc_twd", 30, 60, 0.98)
     market["usdt_twd"] = market["usdt_twd"][:5]
     out = run(world, market, max_age_s=20)
@@ -187,8 +187,8 @@ def test_an_old_book_is_not_traded_on(world: World) -> None:
     [
         ({"pairs": ["btc_twd", "btc_usdt"]}, "a triangle needs three different pairs"),
         ({"pairs": ["btc_twd", "btc_usdt", "btc_usdt"]}, "a triangle needs three different pairs"),
-        ({"pairs": ["btc_twd", "eth_twd", "usdt_twd"]}, "form no loop from twd"),
-        ({"home": "eth"}, "form no loop from eth"),
+        ({"pairs": ["btc_twd", "eth_twd", "usdt_twd"]}, "do not form a loop from twd"),
+        ({"home": "eth"}, "do not form a loop from eth"),
     ],
 )
 def test_pairs_that_form_no_triangle_are_refused(world: World, change: dict[str, object], words: str) -> None:

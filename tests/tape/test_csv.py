@@ -1,4 +1,6 @@
-"""CSV files into columns: exact figures, every way to write a time, and a clear error for every kind of mistake."""
+"""CSV files read into columns: exact figures, every way of writing a time, and a clear error for every kind of
+mistake.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a CSV file that would end the process, or mean nothing, are refused before any library casts them."""
+"""Figures in a CSV file that would crash the process, or are meaningless, are refused before any library casts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.parametrize("figure", ["1e-9999999", "1e9999999", "1e-999", "1e99999999999999999999", "0x10", "١"])
 @pytest.mark.parametrize("column", ["time", "price", "amount"])
-def test_a_figure_that_no_price_can_be_is_one_line_and_no_crash(tmp_path: Path, figure: str, column: str) -> None:
+def test_a_figure_that_cannot_be_a_price_gives_one_line_and_no_crash(tmp_path: Path, figure: str, column: str) -> None:
     good = {"time": "1735689600", "price": "86000", "amount": "0.01"}
     bad = {**good, "time": "1735689601", column: figure}
     rows = [",".join(row.values()) for row in (good, bad)]

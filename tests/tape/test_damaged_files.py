@@ -1,4 +1,4 @@
-"""Damaged data, wherever it is cut or flipped: one sentence that names the file, and never other rows as if whole."""
+"""Damaged data, wherever it is cut or flipped, gives one sentence that names the file, and never wrong rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Printed = pytest.CaptureFixture[str]
 
 
 def damaged(content: bytes, dice: random.Random) -> bytes:
-    """The content with something wrong."""
+    """Damage the content."""
     at = dice.randrange(len(content))
     size = dice.choice((1, 40, 4_000))
     match dice.choice(("flip", "cut", "zeros", "noise", "hole", "empty", "foreign")):
@@ -52,7 +52,7 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
 
 
 def opened(root: Path, pairs: Mapping[str, Pair]) -> tuple[Tape | None, str]:
-    """The tape, or why there is none."""
+    """Open the tape. Returns it, or the reason why it cannot be opened."""
     try:
         return Tape.open(root, pairs), ""
     except DataError as error:
@@ -79,7 +79,7 @@ def _rows(columns: MarketColumns) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_a_damaged_journal_has_lost_is_said_and_is_a_gap(
+def test_rows_lost_in_a_damaged_journal_are_reported_and_become_a_gap(
     seed: int, tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     dice, pair = random.Random(seed), pairs["btc_usdt"]
@@ -89,18 +89,18 @@ def test_what_a_damaged_journal_has_lost_is_said_and_is_a_gap(
         recorder.take(trade(pair, NOW // S * S + i * S, i), NOW + 1 + 2 * i * S)
         recorder.take(book(pair, NOW + i, i), NOW + 2 + 2 * i * S)
     recorder.sync()
-    recorder.abandon()  # it was killed
+    recorder.abandon()  # as if it had been killed
     before = rows_of(Tape.open(tmp_path, pairs))
     [file] = journal_files(tmp_path)
     content = file.read_bytes()
     broken = damaged(content, dice)
     file.write_bytes(broken)
-    is_cut = content.startswith(broken)  # as a crash leaves it
+    is_cut = content.startswith(broken)  # as after a crash
 
     tape, said_of_it = opened(tmp_path, pairs)
     if tape is None:
         if "is not a tape" in said_of_it:
-            assert is_cut, "within its first line, as a crash leaves it"
+            assert is_cut, "the journal ends within its first line, as after a crash"
             return
         assert str(file) in said_of_it
         assert "\n" not in said_of_it
@@ -160,7 +160,7 @@ def tape(
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_damaged_tape_is_said_to_be_and_no_row_is_another(seed: int, tape: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_damaged_tape_is_reported_and_gives_no_wrong_rows(seed: int, tape: Path, pairs: Mapping[str, Pair]) -> None:
     dice = random.Random(seed)
     whole = _all_rows(tape, pairs)
     file = dice.choice([path for path in sorted(tape.rglob("*")) if path.is_file()])
@@ -184,7 +184,7 @@ def test_a_damaged_tape_is_said_to_be_and_no_row_is_another(seed: int, tape: Pat
         assert "\n" not in error
         return
     if rows != whole:
-        assert found, "a check finds it"
+        assert found, "a check finds the damage"
         assert file.name == MANIFEST_NAME, "pages of new files have checksums"
 
 
@@ -201,7 +201,7 @@ def vars_of(columns: MarketColumns) -> list[Any]:
     return [value for name in dir(columns) if isinstance(value := getattr(columns, name), np.ndarray)]
 
 
-# -- files that are read as they are ----------------------------------------------------------------------------------
+# -- data files ----------------------------------------------------------------------------------
 
 CANDLES = "time,open,high,low,close,volume\n" + "".join(
     f"{1_750_000_020 + 60 * i},{86_000 + i},{86_100 + i},{85_900 + i},{86_050 + i},1.2345\n" for i in range(300)
@@ -210,7 +210,7 @@ TRADES = "time,price,amount,side\n" + "".join(f"{1_750_000_000 + i},{86_000 + i}
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_a_damaged_csv_file_is_one_sentence_or_read_as_what_it_says(
+def test_a_damaged_csv_file_gives_one_sentence_or_is_read_as_written(
     seed: int, tmp_path: Path, pairs: Mapping[str, Pair]
 ) -> None:
     dice = random.Random(seed)
@@ -228,11 +228,11 @@ def test_a_damaged_csv_file_is_one_sentence_or_read_as_what_it_says(
         assert str(file) in error
         assert "\n" not in error, error
         return
-    assert not is_packed or rows == 300, "a packed file has a checksum"
+    assert not is_packed or rows == 300, "a compressed file has a checksum"
 
 
 @pytest.mark.parametrize("stamp", ["9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "2500-01-01", "1500-06-06 00:00"])
-def test_a_time_outside_of_what_a_tape_holds_is_one_line(stamp: str, tmp_path: Path, capsys: Printed) -> None:
+def test_a_time_outside_the_range_of_a_tape_gives_one_line(stamp: str, tmp_path: Path, capsys: Printed) -> None:
     file = tmp_path / "t.csv"
     for rows in ([stamp], ["2025-01-01T00:00:00Z", stamp]):
         file.write_text("time,price,amount\n" + "".join(f"{row},86000,0.01\n" for row in rows))
@@ -246,7 +246,7 @@ def test_a_time_outside_of_what_a_tape_holds_is_one_line(stamp: str, tmp_path: P
             assert said.count("\n") == 1
 
 
-def test_a_figure_that_is_too_large_is_named_with_its_own_line(tmp_path: Path, capsys: Printed) -> None:
+def test_a_figure_that_is_too_large_is_reported_with_its_line(tmp_path: Path, capsys: Printed) -> None:
     file = tmp_path / "t.csv"
     for figure in ("1e50", "1e99", "9" * 39, "-1e50"):
         file.write_text(f"time,price,amount\n1735689600,86000,0.01\n1735689601,{figure},0.01\n")
@@ -255,7 +255,7 @@ def test_a_figure_that_is_too_large_is_named_with_its_own_line(tmp_path: Path, c
 
 
 @pytest.mark.parametrize("moment", [10**18, 253_402_300_799 * NS_PER_S, 2**62, -1, -(2**62)])
-def test_a_manifest_with_an_impossible_time_is_one_line(moment: int, tape: Path, capsys: Printed) -> None:
+def test_a_manifest_with_an_impossible_time_gives_one_line(moment: int, tape: Path, capsys: Printed) -> None:
     path = tape / MANIFEST_NAME
     document = json.loads(path.read_text())
     for part in ("streams", "files"):

@@ -56,7 +56,7 @@ received_times = st.lists(st.integers(0, 60), min_size=1, max_size=60).map(sorte
 
 @settings(max_examples=150, deadline=None)
 @given(received_times, received_times, st.integers(1, 40), st.integers(1, 7), st.integers(-3, 30), st.integers(31, 70))
-def test_slices_hold_every_row_once_and_at_its_time(
+def test_slices_contain_every_row_once_and_at_its_time(
     a: list[int], b: list[int], rows_max: int, chunk: int, start: int, end: int
 ) -> None:
     first, second = trades_of(PAIR, a), trades_of(OTHER, b)
@@ -141,7 +141,7 @@ def test_a_tape_limited_to_a_pair_hides_the_others(
         TapeSource(tmp_path, pairs, only=["eth_twd"])
 
 
-def test_a_large_file_is_read_again_instead_of_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_read_again_instead_of_being_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botkit.tape.feed._KEPT_ROWS", 10)
     columns = [trades_of(PAIR, list(range(lo, lo + 7))) for lo in range(0, 70, 7)]
     whole = join(list(source(*columns).read(("btc_usdt", "trades", None), 3, 65, 4)))

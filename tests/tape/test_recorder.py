@@ -114,7 +114,7 @@ def test_a_crash_never_damages_rows_before_the_last_bytes(
     content = file.read_bytes()
     recorder.abandon()
     kept = content[: max(content.index(b"\n") + 1, len(content) - cut)]
-    # noise that happens to equal the bytes that were cut changes nothing
+    # noise that happens to equal the bytes that were cut off changes nothing
     file.write_bytes(kept + (noise if not content[len(kept) :].startswith(noise) else b""))
     again = make(root, pairs)
     again.open(NOW + DAY)
@@ -127,7 +127,7 @@ def test_a_crash_never_damages_rows_before_the_last_bytes(
     assert len(found) - 1 >= 60 - cut // 30 - 1
 
 
-def test_a_damaged_record_ends_the_journal(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_a_damaged_record_ends_the_readable_journal(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)
@@ -189,11 +189,11 @@ def test_a_finished_day_gets_its_file_while_the_next_is_recorded(tmp_path: Path,
     recorder.take(trade(pair, NOW + DAY, 1), NOW + DAY)
     assert recorder.has_finished_days
     recorder.sync()
-    assert ticks(tmp_path, pairs) == [0, 1]  # both from journals
+    assert ticks(tmp_path, pairs) == [0, 1]  # both rows come from journals
     [sentence] = recorder.write_finished_days()
     assert "1 rows recorded since 2024-10-04T01:00:00Z were added to the tape" in sentence
     assert len(Tape.open(tmp_path, pairs).manifest.files) == 1
-    assert ticks(tmp_path, pairs) == [0, 1]  # one from each
+    assert ticks(tmp_path, pairs) == [0, 1]  # one row from Parquet and one from a journal
     recorder.close()
     assert len(Tape.open(tmp_path, pairs).manifest.files) == 2
     assert ticks(tmp_path, pairs) == [0, 1]
@@ -213,7 +213,7 @@ def test_a_lost_connection_is_a_gap_in_books_but_not_in_trades(tmp_path: Path, p
     recorder.take(book(pair, NOW, 1), NOW + 6 * S)
     recorder.take(trade(pair, NOW, 1), NOW + 6 * S)
     recorder.take(book(pair, NOW, 2), NOW + 7 * S)
-    # the exchange's list did not reach back
+    # the exchange's list did not reach back far enough
     recorder.take(Connection(ConnectionState.RESYNCHRONISED, "trades", pair, "told", gap=True), NOW + 9 * S)
     recorder.take(trade(pair, NOW, 2), NOW + 9 * S)
     recorder.sync()
@@ -238,7 +238,7 @@ def test_a_gap_between_two_runs_starts_at_the_last_row(tmp_path: Path, pairs: Ma
     recorder.take(trade(pair, NOW, 1), NOW + 60 * S)
     recorder.close()
     assert gaps(tmp_path, pairs, "books") == [(1.0, 52.0)]
-    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # from then on the lists were complete
+    assert gaps(tmp_path, pairs, "trades") == [(1.0, 51.0)]  # from that time on the lists were complete
 
 
 def test_rows_for_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
@@ -254,7 +254,7 @@ def test_rows_for_pairs_that_are_no_longer_recorded_are_kept(tmp_path: Path, pai
     assert ticks(tmp_path, pairs, "eth_twd") == [7]
 
 
-def test_a_clock_that_goes_back_leaves_the_rows_in_order(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+def test_rows_stay_in_order_when_the_clock_goes_back(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     pair = pairs["btc_usdt"]
     recorder = make(tmp_path, pairs)
     recorder.open(NOW)

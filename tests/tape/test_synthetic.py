@@ -1,4 +1,4 @@
-"""The synthetic market is the same for everybody and behaves like a market."""
+"""The synthetic market is the same on every machine and behaves like a market."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def hour(pairs: Mapping[str, Pair]) -> dict[tuple[str, str], MarketColumns]:
 
 def test_a_seed_gives_the_same_market_on_every_machine(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     manifest = write_synthetic(tmp_path / "a", pairs, seed=11, days=1, hours=1)
-    # made on Linux with CPython 3.11; another value elsewhere means that the market depends on the machine
+    # computed on Linux with CPython 3.11; a different value elsewhere means that the market depends on the machine
     assert manifest.content_sha256 == "deb6f51561b86c847a42c791068a1b56d3d41b6cdc81d5d08718bb20edaf9401"
     assert manifest.synthetic
     assert check_contents(Tape.open(tmp_path / "a", pairs)) == []
 
 
-def test_another_seed_gives_another_market() -> None:
+def test_a_different_seed_gives_a_different_market() -> None:
     one, other = Fundamentals(1, START), Fundamentals(2, START)
     for prices in (one, other):
         prices.step()
@@ -99,8 +99,8 @@ def test_rows_are_in_order_and_received_after_they_happened(hour: dict[tuple[str
         assert len(np.unique(lag)) > 5
 
 
-def test_trades_hit_levels_that_were_in_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
-    """A taker buys at the best ask or above, give or take what makers changed within the second."""
+def test_trades_happen_at_prices_in_the_book(hour: dict[tuple[str, str], MarketColumns]) -> None:
+    """A taker buys at the best ask or above, apart from makers' changes within the second."""
     for pair in PAIRS:
         books, trades = hour[pair, "books"], hour[pair, "trades"]
         assert isinstance(books, BookColumns)
@@ -133,7 +133,7 @@ def test_trades_come_in_clusters(pairs: Mapping[str, Pair]) -> None:
     assert a_second.var() > 1.3 * a_second.mean()
 
 
-def test_pairs_move_together_and_triangles_sometimes_open(pairs: Mapping[str, Pair]) -> None:
+def test_pairs_move_together_and_triangles_are_sometimes_profitable(pairs: Mapping[str, Pair]) -> None:
     close: dict[str, list[int]] = {pair: [] for pair in PAIRS}
     for chunk in SyntheticMarket(pairs, seed=DEFAULT_SEED, start=START).history(6 * 1440):
         for candles in chunk:
@@ -143,7 +143,7 @@ def test_pairs_move_together_and_triangles_sometimes_open(pairs: Mapping[str, Pa
     assert np.corrcoef(hours["btc_usdt"], hours["btc_twd"])[0, 1] > 0.8
     assert np.corrcoef(hours["btc_twd"], hours["eth_twd"])[0, 1] > 0.5
     basis = np.array(close["btc_twd"]) / (btc_usdt * usdt_twd) - 1
-    # three takers' fees at rank 0 are 60 bps: worth a look now and then, not always
+    # three taker fees at rank 0 are 60 bps, so a triangle should pay only now and then
     assert 0.002 < (np.abs(basis) > 0.0075).mean() < 0.1
     assert 0.5 < btc_usdt.min() / btc_usdt.max() < 0.97
 
@@ -186,7 +186,7 @@ def test_dice_have_the_stated_standard_deviation() -> None:
     assert abs(halvings.count(0) / 20_000 - 0.5) < 0.02
 
 
-def test_prices_stay_sane_for_years() -> None:
+def test_prices_stay_plausible_for_years() -> None:
     prices = Fundamentals(2, START)
     for _ in range(100_000):
         prices.step()
@@ -221,7 +221,7 @@ def test_the_bundled_tape_is_small_and_marked_as_synthetic(bundled: TapeSource) 
     assert sum(p.stat().st_size for p in BUNDLED.rglob("*") if p.is_file()) < 10_000_000
 
 
-def test_the_bundled_tape_holds_what_is_documented(bundled: TapeSource) -> None:
+def test_the_bundled_tape_contains_the_documented_data(bundled: TapeSource) -> None:
     spans = {info.key: info for info in bundled.streams}
     for pair in PAIRS:
         candles = spans[pair, "candles", "1m"]

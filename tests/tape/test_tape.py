@@ -59,7 +59,7 @@ def test_rows_are_read_back_exactly_from_one_file_a_day(
     assert info.has_receive_times
 
 
-def test_candles_have_one_file_a_month_and_months_do_not_collide_with_minutes(
+def test_candles_have_one_file_a_month_which_does_not_collide_with_one_minute_candles(
     tmp_path: Path, pairs: Mapping[str, Pair], make_candles: Callable[..., CandleColumns]
 ) -> None:
     minutes = make_candles(list(range(1440 * 31 - 2, 1440 * 31 + 2)))
@@ -114,7 +114,9 @@ def test_the_content_hash_does_not_depend_on_how_rows_are_chunked(
     assert tape.close().content_sha256 not in hashes
 
 
-def test_an_error_leaves_nothing_of_a_new_tape(tmp_path: Path, make_trades: Callable[..., TradeColumns]) -> None:
+def test_a_new_tape_leaves_nothing_behind_after_an_error(
+    tmp_path: Path, make_trades: Callable[..., TradeColumns]
+) -> None:
     root = tmp_path / "new"
     with pytest.raises(DataError, match="older than the row before"):
         write_all(root, make_trades([DAY_S - 1, DAY_S + 1]), make_trades([2 * DAY_S, DAY_S + 5]))
@@ -183,7 +185,7 @@ def test_a_damaged_file_is_named(
         list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))
 
 
-def test_a_missing_stream_is_reported_along_with_what_the_tape_has(
+def test_a_missing_stream_is_reported_along_with_the_available_ones(
     tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
 ) -> None:
     with writer(tmp_path) as tape:
@@ -213,7 +215,7 @@ def test_missing_candles_become_gaps_in_the_stream(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=40).map(sorted), st.integers(-1, 31), st.integers(-1, 32))
-def test_any_range_is_exact_across_row_groups(
+def test_every_range_is_read_exactly_across_row_groups(
     tmp_path_factory: pytest.TempPathFactory, pairs: Mapping[str, Pair], seconds: list[int], start: int, end: int
 ) -> None:
     at = np.array(seconds, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Any function from arrays to arrays as an indicator."""
+"""An adapter that turns any function from arrays to arrays into an indicator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ArrayIndicator(Indicator[Any]):
     function with unlimited memory, such as an exponential average, sees only those ``window`` values, so choose a long
     enough window. ``history``: ``window`` bars.
 
-    ``pane`` is where charts draw it: "price" or the name of a pane, by default the function's name.
+    ``pane`` is the pane in which charts draw it: "price" or another name, by default the function's name.
     """
 
     __slots__ = ("_buffers", "_count", "_tuple", "fields", "function", "inputs", "options", "pane", "window")
@@ -47,7 +47,9 @@ class ArrayIndicator(Indicator[Any]):
             raise ValueError(f"ArrayIndicator needs a function from arrays to arrays, not {function!r}")
         unknown = [name for name in inputs if name not in BAR_INPUTS]
         if isinstance(inputs, str) or not inputs or unknown:
-            raise ValueError(f"ArrayIndicator takes inputs such as ('high', 'low'), of {', '.join(BAR_INPUTS)}")
+            raise ValueError(
+                f"the inputs of an ArrayIndicator are names such as ('high', 'low'), from {', '.join(BAR_INPUTS)}"
+            )
         self.function = function
         self.window = self.history = check_length("ArrayIndicator", window, "window")
         self.inputs = tuple(inputs)
@@ -73,7 +75,7 @@ class ArrayIndicator(Indicator[Any]):
         self._count = 0
 
     def step(self, *values: float) -> Any:
-        """Add the next value of each input; returns the function's last result, None while that is NaN."""
+        """Add the next value of each input. Returns the function's last result, or None while that is NaN."""
         buffers, window = self._buffers, self.window
         if self._count == 2 * window:
             buffers[:, : window - 1] = buffers[:, window + 1 :]

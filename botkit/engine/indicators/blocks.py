@@ -21,7 +21,7 @@ from botkit.engine.indicators.indicator import Array, Indicator
 
 V = TypeVar("V")
 
-#: from this many whole blocks, and values in them, numpy's fixed cost pays off
+#: from this many whole blocks, and this many values in them, numpy's fixed cost pays off
 _BLOCKS_MIN, _VALUES_MIN = 2, 64
 
 
@@ -36,7 +36,7 @@ class WindowIndicator(Indicator[V]):
     length: int
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
-        """As `Indicator.extend`, with numpy for whole blocks."""
+        """Add many values, as `Indicator.extend` does, using numpy for whole blocks."""
         arrays = self._columns(columns)
         length, count = self.length, len(arrays[0])
         head = min(count, -self._place() % length)
@@ -55,7 +55,7 @@ class WindowIndicator(Indicator[V]):
         before = self._block_before()
         if before is None:
             results = self._over_blocks(arrays)
-        else:  # the previous block goes in again: the first windows reach back into it
+        else:  # the previous block is included again, because the first windows reach back into it
             joined = [np.concatenate((old, new)) for old, new in zip(before, arrays, strict=True)]
             results = self._over_blocks(joined)
             cut = self.length
@@ -64,15 +64,15 @@ class WindowIndicator(Indicator[V]):
         return results
 
     def _place(self) -> int:
-        """How many values of the current block have been added."""
+        """Return how many values of the current block have been added."""
         raise NotImplementedError
 
     def _block_before(self) -> list[Array] | None:
-        """The columns of the last whole block, oldest first, at its end; None before the first."""
+        """Return the columns of the last whole block, oldest first, or None before the first block is complete."""
         raise NotImplementedError
 
     def _over_blocks(self, arrays: list[Array]) -> Any:
-        """Results over arrays of whole blocks, NaN until ready."""
+        """Compute the results over arrays of whole blocks, NaN until ready."""
         raise NotImplementedError
 
     def _resume(self, block: list[list[float]]) -> None:
@@ -111,10 +111,10 @@ class Blocks:
         return sums
 
     def sums(self, prefix: Array, suffix: Array) -> Array:
-        """Window sums of the values in two arrays of blocks."""
+        """Compute the window sums of the values in two arrays of blocks."""
         return self.join(np.cumsum(prefix, axis=1), from_the_back(suffix))
 
 
 def from_the_back(blocks: Array) -> Array:
-    """Suffix sums of each row."""
+    """Compute the suffix sums of each row."""
     return np.cumsum(blocks[:, ::-1], axis=1)[:, ::-1]

@@ -12,7 +12,7 @@ from botkit.engine.indicators.indicator import Array, Indicator, check_length
 
 
 class _RollingExtreme(Indicator[float]):
-    """What both extremes share."""
+    """The common part of both extremes."""
 
     __slots__ = ("_candidates", "_count", "length")
     _ufunc: np.ufunc
@@ -27,7 +27,8 @@ class _RollingExtreme(Indicator[float]):
     def reset(self) -> None:
         """Reset to the state before the first value."""
         self.value = None
-        # (place, value): a value after a better one may become the best once the better one has left the window
+        # (place, value), including values that are not the best yet: one may become the best once the better ones have
+        # left the window
         self._candidates: deque[tuple[int, float]] = deque()
         self._count = 0
 
@@ -43,21 +44,21 @@ class _RollingExtreme(Indicator[float]):
         return self.value
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
-        """As `Indicator.extend`, with numpy."""
+        """Add many values, as `Indicator.extend` does, using numpy."""
         (values,) = self._columns(columns)
         length, count = self.length, len(values)
-        if count < length + 64:  # too few for numpy's fixed cost
+        if count < length + 64:  # too few values to be worth numpy's fixed cost
             return self._gather(self._steps([values]))
         before = min(self._count, length - 1)
         results = rolling_extreme(self._ufunc, np.concatenate((self._as_values(before), values)), length)[before:]
-        # from here on only the last window of earlier values matters
+        # of the earlier values, only the last window matters from here on
         self._candidates = deque()
         self._count += count - length
         self._steps([values[count - length :]])
         return results
 
     def _as_values(self, count: int) -> Array:
-        """``count`` values with the same extremes so far as the last ``count`` real values."""
+        """Return ``count`` values that have the same extremes as the last ``count`` real values."""
         values = np.empty(count)
         first = self._count - count
         start = 0
@@ -79,7 +80,7 @@ class RollingHigh(_RollingExtreme):
     _ufunc = np.maximum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the highest, None until there are ``length`` values."""
+        """Add the next value and return the highest, or None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] <= value:
             candidates.pop()
@@ -96,7 +97,7 @@ class RollingLow(_RollingExtreme):
     _ufunc = np.minimum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the lowest, None until there are ``length`` values."""
+        """Add the next value and return the lowest, or None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] >= value:
             candidates.pop()
@@ -104,8 +105,8 @@ class RollingLow(_RollingExtreme):
 
 
 def rolling_extreme(extreme: np.ufunc, values: Array, length: int) -> Array:
-    """The extreme of each window, from the end of one block and the beginning of the next; NaN until the first full
-    window.
+    """Return the extreme of each window, from the end of one block and the beginning of the next; NaN until the first
+    full window.
     """
     rows = -(-len(values) // length)
     padded = np.zeros(rows * length)

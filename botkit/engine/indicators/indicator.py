@@ -1,10 +1,10 @@
-"""What all indicators share: one state, fed value by value, bar by bar, or by whole columns, with equal results.
+"""The base of all indicators: one state, fed value by value, bar by bar, or by whole columns, with equal results.
 
     fast = SMA(10)
     fast.update(bar.close)            # or fast.update(bar); None until there are 10 values
     fast.value, fast.ready            # the latest result
     line = fast.extend(closes)        # continues after update: an array of the same length, NaN until ready
-    line = SMA(10).over(closes)       # from scratch, independent of the indicator's state
+    line = SMA(10).over(closes)       # from scratch, without using or changing the indicator's state
 
 Only ``+ - * /`` and ``sqrt`` are used, in one fixed order, so results are equal to the last bit on any machine, however
 a tape is cut. (This also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must not fuse
@@ -26,17 +26,17 @@ from botkit.model.events import Bar
 Array: TypeAlias = npt.NDArray[np.float64]
 V = TypeVar("V")
 
-#: A recursive average never forgets entirely. It is warmed up until earlier values weigh less than this, which leaves a
-#: margin of three digits below the promised 1e-9.
+#: A recursive average never forgets old values entirely. It is warmed up until earlier values weigh less than this,
+#: which leaves a margin of three digits below the promised 1e-9.
 FORGOTTEN = 1e-12
 
 
 def typical(high: Any, low: Any, close: Any) -> Any:
-    """The typical price of a bar, (high + low + close) / 3, for floats or arrays."""
+    """Return the typical price of a bar, (high + low + close) / 3, for floats or arrays."""
     return (high + low + close) / 3.0
 
 
-#: what an indicator can read from a bar
+#: the values of a bar that an indicator can read
 BAR_INPUTS: dict[str, Callable[[Bar], float]] = {
     "open": lambda bar: bar.open,
     "high": lambda bar: bar.high,
@@ -73,18 +73,18 @@ class Indicator(Generic[V]):
 
     __slots__ = ("history", "owner", "value")
 
-    #: what it reads from a bar: open, high, low, close, volume or typical; `attach` can override a single input
+    #: the bar values it reads: open, high, low, close, volume or typical; `attach` can override a single input
     inputs: tuple[str, ...] = ("close",)
-    #: where a chart draws it: "price", or a pane of that name
+    #: the pane in which a chart draws it: "price", or the name of another pane
     pane: str = "price"
     #: the names of its values if it has several; they are the fields of ``value``
     fields: tuple[str, ...] = ()
 
     #: the latest result; None until ready
     value: V | None
-    #: how many finished bars it needs to warm up: constant for each instance
+    #: how many finished bars it needs to warm up; constant for each instance
     history: int
-    #: the series that feeds it; unset until attached
+    #: the series that feeds it; unset until it is attached
     owner: object
 
     @property
@@ -97,7 +97,7 @@ class Indicator(Generic[V]):
         raise NotImplementedError(f"{type(self).__name__} has no step method")
 
     def update(self, *values: float | Bar) -> V | None:
-        """Add the next values, in the order of ``inputs``, or the next `Bar`; returns the new value, None until
+        """Add the next values, in the order of ``inputs``, or the next `Bar`. Returns the new value, or None until
         ready.
         """
         first = values[0] if values else None
@@ -106,19 +106,19 @@ class Indicator(Generic[V]):
                 raise ValueError(f"{self!r} takes one bar at a time, not {len(values)} values")
             return self.step(*[BAR_INPUTS[name](first) for name in self.inputs])
         if len(values) != len(self.inputs):
-            raise ValueError(f"{self!r} takes {', '.join(self.inputs)}, or a bar; it was given {len(values)} values")
+            raise ValueError(f"{self!r} takes {', '.join(self.inputs)}, or a bar, but got {len(values)} values")
         return self.step(*values)  # type: ignore[arg-type]
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
         """Add many values at once, one array for each of ``inputs``, oldest first.
 
         Returns the result after each value: a float array, NaN until ready, or for several ``fields`` a named tuple of
-        such arrays. Equal to calling `update` for each value, to the last bit.
+        such arrays. The result equals that of calling `update` for each value, to the last bit.
         """
         return self._gather(self._steps(self._columns(columns)))
 
     def over(self, *columns: npt.ArrayLike) -> Any:
-        """The results for whole arrays, from the first value on. The indicator itself does not change."""
+        """Return the results for whole arrays, from the first value on. The indicator itself does not change."""
         fresh = copy(self)
         fresh.reset()
         return fresh.extend(*columns)
@@ -129,7 +129,7 @@ class Indicator(Generic[V]):
 
     def _columns(self, columns: tuple[npt.ArrayLike, ...]) -> list[Array]:
         if len(columns) != len(self.inputs):
-            raise ValueError(f"{self!r} takes {', '.join(self.inputs)}; it was given {len(columns)} arrays")
+            raise ValueError(f"{self!r} takes {', '.join(self.inputs)}, but got {len(columns)} arrays")
         return columns_of(*columns)
 
     def _steps(self, columns: list[Array]) -> list[V | None]:
@@ -148,19 +148,19 @@ class Indicator(Generic[V]):
         return self._named([table[:, i].copy() for i in range(len(self.fields))])
 
     def _named(self, arrays: list[Array]) -> Any:
-        """The arrays of several fields as a named tuple."""
+        """Return the arrays of several fields as a named tuple."""
         return tuple(arrays)
 
 
 def check_length(name: str, length: int, what: str = "length") -> int:
-    """The checked length; ValueError naming the indicator if it is invalid."""
+    """Check a length and return it. Raises ValueError naming the indicator if the length is invalid."""
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise ValueError(f"{name} needs a whole {what} of at least 1, not {length!r}")
     return length
 
 
 def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
-    """The arrays as contiguous floats; ValueError unless they are 1-dimensional and equally long."""
+    """Return the arrays as contiguous floats. Raises ValueError unless they are 1-dimensional and equally long."""
     columns = [np.ascontiguousarray(array, np.float64) for array in arrays]
     for column, array in zip(columns, arrays, strict=True):
         if np.ndim(array) != 1 or len(column) != len(columns[0]):
@@ -171,5 +171,7 @@ def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
 
 
 def values_to_forget(kept: float) -> int:
-    """How many values an average that keeps the fraction ``kept`` of itself at each needs to forget its start."""
+    """Return how many values an average needs to forget its start if it keeps the fraction ``kept`` of itself
+    at each.
+    """
     return math.ceil(math.log(FORGOTTEN) / math.log(kept)) if kept > 0 else 1

@@ -25,15 +25,15 @@ class SMA(WindowIndicator[float]):
     def reset(self) -> None:
         """Reset to the state before the first value."""
         self.value = None
-        # filled from the back, so that it runs from the newest value to the oldest
+        # filled from the back, so that it is ordered from the newest value to the oldest
         self._block = [0.0] * self.length
-        self._left = self.length  # places of the block still to be filled
-        self._sums: list[float] | None = None  # of the last 0, 1, ... values of the previous block; None at first
+        self._left = self.length  # how many places of the block are still empty
+        self._sums: list[float] | None = None  # sums of the last 0, 1, ... values of the previous block; None at first
         self._front = 0.0  # sum of the current block
         self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the average, None until there are ``length`` values."""
+        """Add the next value and return the average, or None until there are ``length`` values."""
         left = self._left - 1
         self._block[left] = value
         if not left:
@@ -48,7 +48,7 @@ class SMA(WindowIndicator[float]):
         return mean
 
     def _turn(self, value: float) -> float:
-        """The block is full and becomes the previous one."""
+        """Make the full block the previous one."""
         length = self._left = self.length
         sums = self._sums = list(accumulate([v - value for v in self._block], initial=0.0))
         self._front = 0.0
@@ -90,14 +90,14 @@ class WMA(WindowIndicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._block = [0.0] * self.length
-        self._suffix: list[float] | None = None  # weighted: 1 for the first value of the suffix, 2 for the next...
+        self._suffix: list[float] | None = None  # weighted: 1 for the first value of the suffix, 2 for the next, ...
         self._filled = 0
         self._front = 0.0  # sum of the current block
-        self._weighted = 0.0  # the same with weight 1 for its first value, 2 for the next...
+        self._weighted = 0.0  # the same sum with weight 1 for the first value, 2 for the next, ...
         self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the average, None until there are ``length`` values."""
+        """Add the next value and return the average, or None until there are ``length`` values."""
         place = self._filled
         length = self.length
         self._block[place] = value
@@ -119,7 +119,7 @@ class WMA(WindowIndicator[float]):
 
     def _turn(self, value: float) -> float:
         plain = accumulate([v - value for v in reversed(self._block)], initial=0.0)
-        # one more value in front raises the weight of all after it by one: sums of sums
+        # each value added in front raises the weight of all later ones by one, so these are sums of sums
         suffix = list(accumulate(plain))
         suffix.reverse()
         self._suffix = suffix
@@ -170,11 +170,11 @@ class EMA(Indicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._count = 0
-        # of the first values, as distances from the very first, so that equal prices give exactly that price
+        # sum of the first values, as distances from the very first, so that equal prices give exactly that price
         self._sum = self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the average, None until there are ``length`` values."""
+        """Add the next value and return the average, or None until there are ``length`` values."""
         mean = self.value
         if mean is None:
             return self._begin(value)

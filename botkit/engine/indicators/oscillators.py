@@ -33,11 +33,11 @@ class RSI(Indicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._count = 0  # number of changes so far, up to length
-        self._gain = self._loss = 0.0  # sums until ready, averages from then on
+        self._gain = self._loss = 0.0  # sums until ready, averages after that
         self._last: float | None = None
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Add the next value; returns the index, None until there are length + 1 values."""
+        """Add the next value and return the index, or None until there are length + 1 values."""
         last = self._last
         self._last = value
         if last is None:
@@ -57,7 +57,7 @@ class RSI(Indicator[float]):
             gain = self._gain = self._gain / length
             loss = self._loss = self._loss / length
         both = gain + loss
-        # divide first: 100.0 * gain / gain may come out above 100
+        # divide first, because 100.0 * gain / gain can exceed 100
         index = self.value = 100.0 * (gain / both) if both else 50.0
         return index
 
@@ -89,7 +89,7 @@ class MACD(Indicator[Macd[float]]):
         self.slow = check_length("MACD", slow, "slow length")
         self.signal = check_length("MACD", signal, "signal length")
         if fast >= slow:
-            raise ValueError(f"MACD needs a fast length below its slow one, not {fast} and {slow}")
+            raise ValueError(f"MACD needs a fast length below the slow one, not {fast} and {slow}")
         self.reset()
         self.history = self._slow.history + self._signal.history
 
@@ -102,7 +102,7 @@ class MACD(Indicator[Macd[float]]):
         self._fast, self._slow, self._signal = EMA(self.fast), EMA(self.slow), EMA(self.signal)
 
     def step(self, value: float) -> Macd[float] | None:  # type: ignore[override]
-        """Add the next value; returns line, signal and histogram, None until all three are known."""
+        """Add the next value and return line, signal and histogram, or None until all three are known."""
         fast = self._fast.step(value)
         slow = self._slow.step(value)
         if slow is None or fast is None:

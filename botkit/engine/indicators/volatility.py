@@ -1,4 +1,4 @@
-"""Volatility: how far prices swing."""
+"""Volatility indicators: how widely prices swing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Bollinger(WindowIndicator[Bands[float]]):
         self._reference = 0.0
 
     def step(self, value: float) -> Bands[float] | None:  # type: ignore[override]
-        """Add the next value; returns the bands, None until there are ``length`` values."""
+        """Add the next value and return the bands, or None until there are ``length`` values."""
         place = self._filled
         self._block[place] = value
         place += 1
@@ -139,11 +139,11 @@ class ATR(Indicator[float]):
         """Reset to the state before the first value."""
         self.value = None
         self._count = 0
-        self._mean = 0.0  # a sum until ready
+        self._mean = 0.0  # the sum of the ranges until ready
         self._last: float | None = None  # close of the previous bar
 
     def step(self, high: float, low: float, close: float) -> float | None:  # type: ignore[override]
-        """Add the next bar; returns the average, None until there are ``length`` bars."""
+        """Add the next bar and return the average, or None until there are ``length`` bars."""
         last = self._last
         self._last = close
         if last is not None:  # the same as max(high - low, |high - last|, |low - last|) for a bar with low <= high

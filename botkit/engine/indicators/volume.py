@@ -25,7 +25,7 @@ class VWAP(WindowIndicator[float]):
 
     def __init__(self, length: int | None = None) -> None:
         self.is_cumulative = length is None
-        # a cumulative one has no blocks
+        # a cumulative VWAP has no blocks
         self.length = 0 if length is None else check_length("VWAP", length)
         self.history = self.length
         self.reset()
@@ -34,16 +34,16 @@ class VWAP(WindowIndicator[float]):
         return "VWAP()" if self.is_cumulative else f"VWAP({self.length})"
 
     def reset(self) -> None:
-        """Reset, as at the start of a session."""
+        """Start over, for example at the start of a session."""
         self.value = None
         self._block = [(0.0, 0.0)] * self.length
         self._suffix: list[tuple[float, float]] = []
         self._filled = 0
-        self._value = self._volume = 0.0  # of the current block: distance from the reference x volume, and volume
+        self._value = self._volume = 0.0  # sums over the block: distance from the reference x volume, and volume
         self._reference = 0.0
 
     def step(self, price: float, volume: float) -> float | None:  # type: ignore[override]
-        """Add the next row; returns the average, None until there are ``length`` rows."""
+        """Add the next row and return the average, or None until there are ``length`` rows."""
         place = self._filled
         if self.is_cumulative:
             if place == 0:
@@ -79,7 +79,7 @@ class VWAP(WindowIndicator[float]):
         return average
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
-        """As `Indicator.extend`, with numpy."""
+        """Add many rows, as `Indicator.extend` does, using numpy."""
         if not self.is_cumulative:
             return super().extend(*columns)
         prices, volumes = self._columns(columns)

@@ -1,1 +1,1 @@
-"""What is known about each pair's market: prices, books, bars, and the prices withheld as doubtful."""
+"""The market data of each pair: prices, books, bars, and prices that are withheld as doubtful."""

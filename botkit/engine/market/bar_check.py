@@ -4,8 +4,8 @@ BitoPro has no stream of candles, so a running bot builds its bars from trades, 
 wrong. Every few minutes the candles of newly finished bars are read, one read per pair and resolution, with lower
 priority than all other requests.
 
-A bar that differs is reported and counted, but not corrected: a strategy has acted on it, its indicators have used it,
-and rewriting history would contradict both what they did and what `botkit replay` shows.
+A bar that differs is reported and counted, but not corrected: the strategy and its indicators have already used it, and
+rewriting history would contradict their actions and the output of `botkit replay`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, Ending, GetCandles
 from botkit.model.resolutions import bucket_end
 
-#: how often the candles of one pair and resolution are read, in machine time
+#: interval between reads of one pair's candles in one resolution, in machine time
 CHECK_EVERY_S = 180.0
-#: how long after its end a candle is taken to be complete; the exchange does not document how far its candles lag
+#: a candle is assumed complete this long after its end; the exchange does not document how far its candles lag
 SETTLE_S = 60.0
-#: the longest it takes to notice a dead connection, in machine time
+#: the longest time before a dead connection is noticed, in machine time
 _UNNOTICED_S = 60.0
-#: even without a trade, a stream's initial list has arrived by then
+#: by then a stream's initial list has arrived, even if nothing has traded
 _LISTED_S = 30.0
-#: a trade later than this was held up by more than a busy machine or connection
+#: a trade that arrives later than this was delayed by more than a busy machine or connection
 _LATE_S = 10.0
-#: this many matching bars in a row end a stretch of differing ones
+#: this many consecutive matching bars end a stretch of differing ones
 _AGREE_TO_END = 5
-#: bars in one read; the rest waits for the next
+#: how many bars to request in one read; the rest waits for the next read
 _BARS_A_READ = 1_000
 _OUTAGES_KEPT = 50
 
@@ -47,16 +47,16 @@ Tell = Callable[[Literal["info", "warning"], str], None]
 
 
 class _TradesSeen:
-    """What is known about one pair's stream of trades."""
+    """The state of one pair's stream of trades."""
 
     __slots__ = ("connected_at", "counts", "gaps", "last_at", "latest", "outages", "whole_since")
 
     def __init__(self) -> None:
         self.connected_at: Nanos | None = None
         self.last_at: Nanos = 0
-        #: from here on every trade has arrived, except during outages
+        #: since this time every trade has arrived, except during outages
         self.whole_since: Nanos | None = None
-        #: (from, to) in which trades may be missing or late; the last one's end may not be known yet
+        #: (from, to) of outages, during which trades may be missing or late; the end of the last may not be known yet
         self.outages: list[tuple[Nanos, Nanos | None]] = []
         #: (from, to) of gaps between two lists of trades that did not overlap
         self.gaps: list[tuple[Nanos, Nanos]] = []
@@ -67,7 +67,7 @@ class _TradesSeen:
 
 
 class _Series:
-    """How far the bars of one pair and resolution have been checked."""
+    """Tracks how far the bars of one pair and resolution have been checked."""
 
     __slots__ = (
         "agreeing",
@@ -82,7 +82,7 @@ class _Series:
     )
 
     def __init__(self, since: Nanos) -> None:
-        #: a strategy may subscribe at any time, so the bar running then is incomplete
+        #: a strategy may subscribe at any time, so the first bar may be incomplete
         self.judged_until = since
         self.due: Nanos = 0
         self.asking = False
@@ -122,10 +122,10 @@ class BarCheck:
         self._series: dict[tuple[Pair, str], _Series] = {}
         self._late_told = False
 
-    # -- what the streams say -------------------------------------------------------------------------------------
+    # -- the streams ----------------------------------------------------------------------------------------------
 
     def observe(self, event: object, now: Nanos) -> None:
-        """An event arrived."""
+        """Take note of an event from a stream."""
         if type(event) is Trade:
             found = self._trades.get(event.pair)
             if found is None:
@@ -155,14 +155,14 @@ class BarCheck:
             found.connected_at = None
             if found.outages and found.outages[-1][1] is None:
                 return
-            # nothing has arrived since the connection died, and it is unknown when that was
+            # nothing has arrived since the connection died, and we cannot know when that was
             since = max(found.last_at, now - int(_UNNOTICED_S * self._scale))
             found.outages = [*found.outages[-_OUTAGES_KEPT:], (since, None)]
 
     # -- reading --------------------------------------------------------------------------------------------------
 
     def look(self, now: Nanos) -> bool:
-        """Request the candles of unchecked bars; True if anything was requested."""
+        """Request the candles of unchecked bars. Returns True if anything was requested."""
         asked = False
         for market in self._markets.all():
             if not market.bar_feeds:
@@ -183,11 +183,11 @@ class BarCheck:
         if trades.whole_since is None and trades.connected_at is not None:
             listed = trades.connected_at + int(_LISTED_S * self._scale)
             if listed <= now:
-                trades.whole_since = listed  # a quiet pair or a dead stream: the candles will show which
+                trades.whole_since = listed  # the pair is quiet or the stream is dead; the candles will show which
         return trades.whole_since
 
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
-        """The finished bars that start at ``since`` or later and ended long enough ago."""
+        """Return the finished bars that start at ``since`` or later and ended long enough ago."""
         # a series subscribed to at run time waits for its history
         series = next((listener[1] for listener in feed.listeners if listener[1].is_ready), None)
         if series is None:
@@ -233,16 +233,16 @@ class BarCheck:
             count = sum(trades.counts.get(minute, 0) for minute in _minutes(bar.time, end))
             differs = not agrees(bar, candle, count)
             if differs and bar.time not in suspects:
-                series.suspects.add(bar.time)  # the exchange's candles may lag behind: read them once more
+                series.suspects.add(bar.time)  # the exchange's candles may lag behind, so read them once more
             if series.suspects:
-                continue  # in order, so that a stretch stays contiguous
+                continue  # report bars in order, so that a stretch stays contiguous
             series.judged_until = end
             series.checked_in_all += 1
             if differs:
                 self._differs(feed, series, bar, candle, end)
             else:
                 self._agrees(feed, series, bar)
-        # other resolutions of the pair may still need what comes after this
+        # other resolutions of the pair may still need the later data
         keep = min(s.judged_until for (pair, _), s in self._series.items() if pair == bars[0].pair)
         trades.counts = {minute: count for minute, count in trades.counts.items() if minute >= keep}
         trades.latest = {minute: late for minute, late in trades.latest.items() if minute >= keep}
@@ -268,8 +268,8 @@ class BarCheck:
         ours, theirs = _figures(None if bar.empty else bar, rules), _figures(candle, rules)
         self._tell(
             level,
-            f"{bar.pair} {feed.resolution}: the bar of {when} is {ours} here and {theirs} at the exchange; {cause}. It "
-            "is left as the strategies saw it",
+            f"{bar.pair} {feed.resolution}: the bar of {when} is {ours} here and {theirs} at the exchange; {cause}. "
+            "The bar is not corrected, because strategies have already used it",
         )
 
     def _cause(
@@ -277,7 +277,8 @@ class BarCheck:
     ) -> tuple[Literal["info", "warning"], str]:
         trades = self._trades[bar.pair]
         for since, until in trades.outages:
-            if until is None and trades.connected_at is not None:  # no trade since, so everything had arrived by then
+            # no trade has arrived since, so everything had arrived by then
+            if until is None and trades.connected_at is not None:
                 until = trades.connected_at + int(_LISTED_S * self._scale)
             if since < end and (until is None or bar.time <= until):
                 return "info", "the stream of trades was down, and the missed trades cannot be fetched again"
@@ -286,7 +287,7 @@ class BarCheck:
         if bar.time in feed.builder.late_bars:
             if all(trades.latest.get(minute, 0) <= _LATE_S * self._scale for minute in _minutes(bar.time, end)):
                 return "info", _LATE
-            return "warning", "trades arrived long after it had closed, as if frames of the stream were lost"
+            return "warning", "trades arrived long after the bar had closed, as if frames of the stream were lost"
         if candle is not None and not bar.empty and (candle.high > bar.high * MOST or candle.low < bar.low * LEAST):
             return "info", "an implausible price was withheld"
         return "warning", "trades were probably missed, so indicators based on bars are off as well"
@@ -295,19 +296,19 @@ class BarCheck:
 
     @property
     def figures(self) -> dict[str, dict[str, int]]:
-        """Bars checked and different by pair and resolution, such as ``btc_twd 1m``."""
+        """The numbers of bars that were checked and that differed, by pair and resolution, such as ``btc_twd 1m``."""
         return {
             f"{pair} {resolution}": {"checked": series.checked_in_all, "different": series.different_in_all}
             for (pair, resolution), series in self._series.items()
         }
 
 
-_LATE = "trades arrived after it had closed; a longer `bar_grace_ms` waits for them"
+_LATE = "trades arrived after the bar had closed; a longer `bar_grace_ms` waits for them"
 
 
 def agrees(bar: Bar, candle: Candle | None, trades: int) -> bool:
-    """Whether a bar matches the exchange's candle. ``trades`` is the number of trades in the bar: the stream may have
-    rounded the amount of each to amountPrecision. An interval without trades has no candle, or a flat one.
+    """Return True if a bar matches the exchange's candle. ``trades`` is the number of trades in the bar: the stream may
+    have rounded the amount of each to amountPrecision. An interval without trades has no candle, or a flat one.
     """
     if candle is None or bar.empty:
         return bar.empty and (candle is None or candle.volume == 0)

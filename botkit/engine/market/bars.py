@@ -2,7 +2,7 @@
 
 A bar closes at the first trade of a later interval, or by timer at its end plus a grace period. An interval without
 trades gives a flat bar of volume 0 with ``empty=True``, both live and in a backtest, once a first trade has set a price
-to carry forward. The builder is pure: time is an argument.
+to carry forward. The builder reads no clock: the time is always an argument.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _LATE_BARS_MAX = 100
 
 
 def can_build(resolution: str, source: str) -> bool:
-    """True if bars of ``resolution`` can be built from candles of ``source``: each candle lies within one bar."""
+    """Return True if bars of ``resolution`` can be built from ``source`` candles, each of which must lie within one
+    bar.
+    """
     length, part = fixed_length(resolution), fixed_length(source)
     if part is None:
         return length is None
@@ -39,8 +41,8 @@ class BarBuilder:
     ``late`` counts trades (or candles) of bars that had already closed: they are dropped, since the strategy has acted
     on the bar.
 
-    If several things happen at one ``now``, add candles before calling `close_due`, and call `close_due` before adding
-    trades: a candle *is* the end of its bar, a trade at that moment is too late for it.
+    If several events share one ``now``, add candles before calling `close_due`, and call `close_due` before adding
+    trades: a candle *is* the end of its bar, whereas a trade at that moment is too late for it.
     """
 
     __slots__ = (
@@ -59,17 +61,17 @@ class BarBuilder:
         self.late_bars: dict[Nanos, int] = {}
         self._length_ns = fixed_length(resolution)
         self._lots_per_coin = 10**pair.rules.amount_decimals
-        self._accepted = {resolution: self._length_ns}  # resolutions of candles known to nest in ours
-        # the bucket under construction; _start == _end == 0 before the first trade ever
+        self._accepted = {resolution: self._length_ns}  # candle resolutions that are known to nest in ours
+        # the bucket under construction; _start == _end == 0 until the very first trade
         self._start = self._end = 0
         # == _end while the bucket holds something, else _start, so that its first trade takes the slow path and all
         # others need only one comparison
         self._limit = 0
         self._open = self._close = self._volume = 0.0
         self._high, self._low = -_INFINITY, _INFINITY
-        self._flat = True  # only empty candles so far
+        self._flat = True  # True while only empty candles have been added
 
-    # -- what comes in --------------------------------------------------------------------------------------------
+    # -- inputs -----------------------------------------------------------------------------------------------------
 
     def on_trade(self, time: Nanos, price: float, amount: float) -> Sequence[Bar]:
         """Add a trade with the exchange's own time, in order of receipt. If it ends a bar, it opens the next."""
@@ -125,7 +127,8 @@ class BarBuilder:
             return [bar]
         bars = self._move_to(time) if time >= self._end or self._limit == self._start else []
         if self._limit == self._start or (self._flat and not flat):
-            # an interval without trades adds nothing, not even its carried-forward price: bars from trades have none
+            # an interval without trades adds nothing, not even its carried-forward price, because bars built from
+            # trades have no such price
             self._open, self._high, self._low, self._close, self._volume = open, high, low, close, volume
             self._flat = flat
             self._limit = self._end
@@ -153,7 +156,7 @@ class BarBuilder:
         return bars
 
     def running(self) -> Bar | None:
-        """The bar under construction so far; None if it is empty."""
+        """Return the bar under construction so far, or None if it is empty."""
         if self._limit == self._start:
             return None
         volume = self._rounded(self._volume)
@@ -162,8 +165,9 @@ class BarBuilder:
         )
 
     def complete(self, running: Bar) -> None:
-        """Add what the running bar held before the stream began. It may already include streamed trades: the larger
-        volume counts, and the last price is from the trades. A bar that has ended meanwhile stays as it is.
+        """Add the part of the running bar from before the stream began. It may already include streamed trades: the
+        larger volume counts, and the last price comes from the trades. A bar that has ended in the meantime stays
+        unchanged.
         """
         if self._end and running.time < self._start:
             return
@@ -180,11 +184,11 @@ class BarBuilder:
         self._limit = self._end
 
     def follows(self, bar: Bar) -> bool:
-        """True if a finished bar of our own resolution is the very next one and nothing is under construction."""
+        """Return True if a finished bar of our own resolution is the next one and no bar is under construction."""
         return bar.time == self._start and self._limit == self._start
 
     def follow(self, bar: Bar) -> None:
-        """Continue after this bar: all bars up to and including it, without gaps, were built elsewhere."""
+        """Continue after this bar, because all bars up to and including it were built elsewhere, without gaps."""
         self._close = bar.close
         length_ns = self._length_ns
         self._open_bucket(bucket_end(bar.time, self.resolution) if length_ns is None else bar.time + length_ns)
@@ -200,11 +204,13 @@ class BarBuilder:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:
-        """When `close_due` will next return something if nothing arrives before; None before the first trade."""
+        """Return when `close_due` will next return a bar if nothing else arrives first, or None before the
+        first trade.
+        """
         return self._end + self.grace_ns if self._end else None
 
     def close_due(self, now: Nanos) -> Sequence[Bar]:
-        """The bars whose end plus grace period is at or before ``now``, flat ones where nothing traded."""
+        """Return the bars whose end plus grace period is at or before ``now``, with flat bars where nothing traded."""
         latest_end = now - self.grace_ns
         if not self._end or self._end > latest_end:
             return _NONE
@@ -237,7 +243,7 @@ class BarBuilder:
         self._end = bucket_end(start, self.resolution) if length_ns is None else start + length_ns
 
     def _finish(self) -> Bar:
-        """The current bucket as a bar, flat if nothing traded; the next bucket becomes the current one."""
+        """Return the current bucket as a bar, flat if nothing traded, and move on to the next bucket."""
         start = self._start
         if self._limit == start:
             last = self._close
@@ -251,7 +257,9 @@ class BarBuilder:
         return bar
 
     def _rounded(self, volume: float) -> float:
-        # amounts are whole lots but their float sum is not: round to the nearest lot, which gives the same float as
-        # every other source of that volume
+        # amounts are whole lots, but their float sum may not be: round to the nearest lot, which gives the same float
+        # as every other source of that volume
         lots_per_coin = self._lots_per_coin
-        return float(round(volume * lots_per_coin) / lots_per_coin)  # as PairRules.amount, without its power of ten
+        return float(
+            round(volume * lots_per_coin) / lots_per_coin
+        )  # PairRules.amount, without computing the power of ten

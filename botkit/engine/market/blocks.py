@@ -1,7 +1,7 @@
 """Converts rows of recorded data to objects, one block at a time.
 
-A strategy that acts often must not convert the same rows repeatedly, and a long quiet tape must not sit in memory as
-objects.
+A strategy that acts often must not cause the same rows to be converted repeatedly, and a long quiet tape must not stay
+in memory as objects.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from botkit.model.events import Bar, Candle, OrderBook, Trade
 from botkit.model.orders import Side
 
 BLOCK_ROWS = 8_192
-#: up to this many bars go into a series one by one; numpy takes ten times as long for a single row
+#: up to this many bars are added to a series one by one, because numpy takes ten times as long for a single row
 _FEW_BARS = 8
 
-#: taker sides by column value + 1
+#: taker sides, indexed by the column's value + 1
 _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
 
 
 class Block:
-    """Some rows as objects. ``start`` is the row of the first; indices below count from there.
+    """A range of rows as objects. ``start`` is the number of the first row; all indices count from there.
 
     ``done`` is how many of them a loop over `rows` has taken. The loop itself writes it, so that code called from
     within it (a series being read) knows how far the run has come, and the next loop continues there.
@@ -61,7 +61,7 @@ class Block:
         most: float,
         columns: tuple[npt.NDArray[Any], ...],
     ) -> None:
-        #: the columns that a series keeps, in the order of its ``extend``
+        #: the columns that a series keeps, in the order of the arguments of its ``extend``
         self.columns = columns
         #: each row's lowest and highest price, and the largest allowed ratio to the last price
         self.range = range_
@@ -73,17 +73,16 @@ class Block:
         self.events = events
         self.price_list = price_list
         self.done = 0
-        #: after the row that `calm_until` was last asked for, and up to this one, each price is plausible after the one
-        #: before it
+        #: each price is plausible after the previous one, from the row of the last `calm_until` call up to this row
         self.calm_end = 0
         #: the rows after ``done`` as (index + 1, receive time, price, event). One iterator serves successive loops:
         #: slicing new lists for every order cost more than the orders
         self.rows = self._from(0)
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
-        """The first row from ``begin`` on with an implausible price, or ``end``."""
+        """Return the first row from ``begin`` on with an implausible price, or ``end``."""
         low, high = self.range
-        # item gives plain floats: numpy scalars take half as long again to create and compare
+        # item returns plain floats, since numpy scalars take half as long again to create and compare
         if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):
             return begin
         if self._jumps is None:
@@ -161,9 +160,9 @@ class CandleBlock(Block):
 
 
 class SeriesSource:
-    """Brings a series up to date with the loop over a block, but only when it is read.
+    """Brings a series up to date with the loop over a block, but only when the series is read.
 
-    A bar or trade that no strategy reads then costs nothing: whole blocks go in as columns.
+    A bar or trade that no strategy reads then costs nothing, because whole blocks are added as columns.
     """
 
     __slots__ = ("block", "given", "series")
@@ -186,7 +185,7 @@ class SeriesSource:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 
     def end(self) -> None:
-        """Add the remaining rows; from now on rows are appended one by one again."""
+        """Add the remaining rows. From now on, rows are appended one by one again."""
         self.series.pull_from(None)
 
 
@@ -197,7 +196,7 @@ class BlockCache:
         self._blocks: dict[tuple[str, str], tuple[MarketColumns, Any]] = {}
 
     def get(self, columns: TradeColumns | CandleColumns, row: int) -> Any:
-        """The block that holds ``row``."""
+        """Return the block that holds ``row``."""
         key = (columns.pair, columns.kind)
         found = self._blocks.get(key)
         start = row // BLOCK_ROWS * BLOCK_ROWS
@@ -213,7 +212,7 @@ class BlockCache:
         return block
 
     def event_at(self, columns: MarketColumns, row: int) -> Trade | Candle | OrderBook:
-        """One row as an event for a turn."""
+        """Return one row as an event for a turn."""
         if isinstance(columns, BookColumns):
             return _book_at(columns, row)
         block = self.get(columns, row)

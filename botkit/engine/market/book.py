@@ -1,4 +1,4 @@
-"""Order books: the strategy's view, the book without our own orders, and the cost of taking from it."""
+"""Order books: the strategy's view, the book without our own orders, and the cost of taking liquidity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.pairs import Pair
 
 
 class BookView:
-    """An order book as a strategy reads it: levels as floats, best first, and how old it is."""
+    """An order book as a strategy reads it: levels as floats, best first, and the age of the book."""
 
     __slots__ = ("_book", "_now", "_seen")
 
@@ -52,17 +52,19 @@ class BookView:
 
     @property
     def age_s(self) -> float:
-        """Seconds since this book reached the bot; infinite before the first."""
+        """Seconds since this book reached the bot; infinite before the first book."""
         return (self._now - self._seen) / NS_PER_S if self._seen else float("inf")
 
     @property
     def exact(self) -> Any:
-        """bids, asks, best_bid, best_ask and mid as Decimals."""
+        """The bids, asks, best_bid, best_ask and mid as Decimals."""
         return self._book.exact
 
 
 def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
-    """The book less our own resting orders. A level rounded on the wire may leave a remainder, never a negative one."""
+    """Return the book less our own resting orders. A level that was rounded on the wire may leave a remainder, but
+    never a negative one.
+    """
     if not orders:
         return book
     own: dict[tuple[Side, int], int] = {}
@@ -70,7 +72,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
         key = (order.side, order.price_ticks)
         own[key] = own.get(key, 0) + order.remaining_lots
     # Book frames after the first show amounts rounded to amountPrecision, so a level that is entirely ours can differ
-    # by half a step; a remainder below one step counts as ours.
+    # by half a step; a remainder below one step is treated as ours.
     rules = book.pair.rules
     step = int(10 ** max(0, rules.amount_decimals - rules.display_decimals))
 
@@ -87,7 +89,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
 
 
 def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, buying: bool) -> tuple[int, int]:
-    """Walk the levels for up to ``lots``, none beyond ``limit_ticks``: returns (lots found, last price)."""
+    """Walk the levels for up to ``lots``, none beyond ``limit_ticks``. Returns (lots found, last price)."""
     found, last = 0, 0
     for ticks, available in levels:
         if (ticks > limit_ticks) if buying else (ticks < limit_ticks):
@@ -100,7 +102,7 @@ def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, bu
 
 
 def cost_units(pair: Pair, levels: tuple[tuple[int, int], ...], lots: int) -> tuple[int, int]:
-    """(quote units that ``lots`` cost on the ask levels, lots that the levels do not cover)."""
+    """Return (quote units that ``lots`` cost on the ask levels, lots that the levels do not cover)."""
     units = 0
     for ticks, available in levels:
         take = min(available, lots)

@@ -1,4 +1,4 @@
-"""Growing columns, readable as numpy arrays that the reader can neither write to nor use to look ahead."""
+"""Growing columns that can be read as numpy arrays. The reader can neither write to them nor use them to look ahead."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class _Exporter:
 
 
 def _let_go(buffer: npt.NDArray[Any]) -> None:
-    """Do nothing: the finalizer exists only for the reference it holds."""
+    """Do nothing: the finalizer exists only to hold its reference."""
 
 
 class Column:
-    """One growing column. Memory beyond the rows is zero until a finished bar is written there."""
+    """One growing column. Memory beyond the last row stays zero until a finished bar is written there."""
 
     __slots__ = ("_buffer", "_start", "_stop", "_view", "_whole")
 
@@ -56,14 +56,14 @@ class Column:
         rows = stop - start
         if keep is not None:
             rows = max(0, min(rows, keep - count))
-        # never moved within the old memory, so that views a strategy still holds do not change
+        # rows never move within the old memory, so that views still held by a strategy do not change
         grown: npt.NDArray[Any] = np.zeros(max(_FIRST_CAPACITY, 2 * (rows + count)), self._buffer.dtype)
         grown[:rows] = self._buffer[stop - rows : stop]
         self._adopt(grown)
         self._start, self._stop = 0, rows
 
     def push(self, value: Any, keep: int | None) -> None:
-        """Add one row; only the last ``keep`` rows stay visible."""
+        """Add one row. Only the last ``keep`` rows stay visible."""
         if self._stop == len(self._buffer):
             self._make_room(1, keep)
         self._buffer[self._stop] = value
@@ -87,11 +87,11 @@ class Column:
         return self._stop - self._start
 
     def last(self) -> Any:
-        """The latest row, or None."""
+        """Return the latest row, or None."""
         return self._buffer[self._stop - 1] if self._stop > self._start else None
 
     def view(self) -> npt.NDArray[Any]:
-        """The visible rows, read-only."""
+        """Return the visible rows, read-only."""
         view = self._view
         if view is None:
             view = self._view = self._whole[self._start : self._stop]

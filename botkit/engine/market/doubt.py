@@ -1,4 +1,4 @@
-"""A doubted price range of a pair."""
+"""A price range of a pair that is not trusted yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from botkit.model.clock import Nanos
 
 
 class Doubt(msgspec.Struct):
-    """A doubted price range: ``low`` to ``high`` (NaN: not a price), last seen at ``at``."""
+    """A price range that is not trusted yet: ``low`` to ``high`` (NaN: not a price), last seen at ``at``."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""All followed pairs: market events come in here and go on to bars and strategies."""
+"""The markets of all followed pairs. They receive market events and pass them on to bars and strategies."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from botkit.model.pairs import Pair
 class Markets:
     """The markets of one bot.
 
-    ``prices`` are the cells that valuations read, by pair. ``on_price`` is called when a pair has a new last price,
-    before any strategy sees the event that set it.
+    ``prices`` are the price cells that valuations read, by pair. ``on_price`` is called when a pair has a new last
+    price, before any strategy sees the event that set it.
     """
 
     def __init__(
@@ -52,18 +52,20 @@ class Markets:
     # -- the markets ----------------------------------------------------------------------------------------------
 
     def of(self, pair: Pair) -> PairMarket:
-        """The pair's market, created on first use. Raises ValueError for a pair without prices in this run."""
+        """Return the pair's market, creating it on first use. Raises ValueError for a pair without prices in
+        this run.
+        """
         market = self._markets.get(pair)
         if market is None:
             self.check_priced(pair)
             market = PairMarket(pair, self._prices[pair])
-            # sorted, since events at one time are ordered by pair; a new dict, since a callback may add a pair during
-            # iteration
+            # sorted, because events at one time are ordered by pair; a new dict, because a callback may add a pair
+            # during iteration
             self._markets = dict(sorted([*self._markets.items(), (str(pair), market)]))
         return market
 
     def check_priced(self, pair: Pair) -> None:
-        """Raises ValueError for a pair without prices in this run: it can be neither read nor traded."""
+        """Raise ValueError for a pair without prices in this run, since it can be neither read nor traded."""
         if pair not in self._prices:
             raise ValueError(
                 f"this run has no prices for {pair}: name it as a parameter of the strategy (`other: Pair`), so "
@@ -71,13 +73,13 @@ class Markets:
             )
 
     def all(self) -> list[PairMarket]:
-        """Every pair in use, by name."""
+        """Return every pair in use, by name."""
         return list(self._markets.values())
 
-    # -- what comes in --------------------------------------------------------------------------------------------
+    # -- market events --------------------------------------------------------------------------------------------
 
     def on_trade(self, trade: Trade, now: Nanos) -> None:
-        """A public trade."""
+        """Process a public trade."""
         due = self._slot.due if self._slot.is_known else self._slot.ask()
         if due is not None and due <= now:
             self.close_bars(now)
@@ -107,7 +109,7 @@ class Markets:
                 self._deliver(feed, bar)
 
     def on_candle(self, candle: Candle | Bar, now: Nanos) -> None:
-        """A finished candle, or a row of a tape in the form of a bar."""
+        """Process a finished candle, or a tape row in the form of a bar."""
         market = self._markets.get(candle.pair) or self.of(candle.pair)
         last = market.last.price
         if (
@@ -125,7 +127,7 @@ class Markets:
                 self._deliver(feed, bar)
 
     def on_book(self, book: OrderBook, now: Nanos) -> None:
-        """A book from the stream."""
+        """Process a book from the stream."""
         due = self._slot.due if self._slot.is_known else self._slot.ask()
         if due is not None and due <= now:
             self.close_bars(now)
@@ -136,13 +138,13 @@ class Markets:
             self._take_book(market, book, now)
 
     def on_read_book(self, book: OrderBook, now: Nanos) -> None:
-        """A book read over REST because the stream was quiet: a second source."""
+        """Process a book read over REST because the stream was quiet. It counts as a second source."""
         market = self.of(book.pair)
         if self._quarantine.admits_book(market, self._recorded(book), now, is_read=True):
             self._take_book(market, book, now)
 
     def _recorded(self, book: OrderBook) -> OrderBook:
-        """The book without our own orders, whose prices need no checking."""
+        """Return the book without our own orders, because our prices need no checking."""
         return without_orders(book, self._resting(book.pair))
 
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
@@ -157,7 +159,7 @@ class Markets:
             self._callbacks.call(record, callback, shown)
 
     def on_ticker(self, ticker: Ticker, now: Nanos) -> None:
-        """The 24-hour figures of a pair."""
+        """Process the 24-hour figures of a pair."""
         self._close_bars_before(now)
         market = self._markets.get(ticker.pair)
         if market is None or not is_near(market, ticker.last_price):
@@ -179,8 +181,8 @@ class Markets:
         return feed
 
     def warm_builder(self, feed: BarFeed, bars: Sequence[Bar], running: Bar | None) -> None:
-        """Give a new builder the last bar before now, so that the next one follows without a gap, and the running bar
-        so far.
+        """Give a new builder the last finished bar, so that the next one follows without a gap, and the running bar so
+        far.
         """
         if feed.builder.next_close() is None:
             feed.builder.warm_start(bars)
@@ -192,8 +194,8 @@ class Markets:
     def _deliver(self, feed: BarFeed, bar: Bar) -> None:
         """Add a finished bar to every series, then call the subscribed strategies.
 
-        A series still waiting for its history gets the bar without a callback: the bar may have begun before the
-        stream.
+        A series that is still waiting for its history gets the bar without a callback, because the bar may have begun
+        before the stream.
         """
         feed.settle()
         for _, series, _ in feed.listeners:

@@ -1,4 +1,4 @@
-"""What the bot knows about one pair's market, and who subscribes to it."""
+"""The market data of one pair, and its subscribers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class BarFeed:
     def __init__(self, resolution: str, builder: BarBuilder) -> None:
         self.resolution = resolution
         self.builder = builder
-        #: during a quiet span: where the series gets its bars when it is read
+        #: during a quiet span, the source from which the series pulls its bars when it is read
         self.source: SeriesSource | None = None
-        #: (strategy's record, its series, the method called for a bar)
+        #: (the strategy's record, its series, the method to call for a bar)
         self.listeners: list[tuple[StrategyRecord, BarSeries, Callable[..., Any] | None]] = []
 
     def settle(self) -> None:
-        """From here on bars are appended to the series one by one."""
+        """Finish a quiet span: from here on, bars are appended to the series one by one."""
         if self.source is not None:
             self.source.end()
             self.source = None
@@ -57,12 +57,12 @@ class PairMarket:
 
     def __init__(self, pair: Pair, last: LastPrice) -> None:
         self.pair = pair
-        #: the cell that valuations read too: one attribute to write at every trade
+        #: the price cell is shared with valuations, so that a trade sets only one attribute
         self.last = last
         self.book: OrderBook = OrderBook(pair, 0, (), ())
         self.book_seen: Nanos = 0
         self.book_depth = 0
-        #: prices withheld until confirmed, by their source
+        #: prices that are withheld until confirmed, by source
         self.doubts: dict[str, Doubt] = {}
         self.ticker: Ticker | None = None
         self.trade_listeners: list[tuple[StrategyRecord, Callable[..., Any]]] = []
@@ -71,7 +71,7 @@ class PairMarket:
         self.bar_feeds: dict[str, BarFeed] = {}
         #: the trades as series, one per subscribed strategy
         self.trade_series: list[tuple[StrategyRecord, TradeSeries]] = []
-        #: during a quiet span: where those get their trades when they are read
+        #: during a quiet span, the source from which those series pull their trades when they are read
         self.trade_sources: list[SeriesSource] = []
 
     def add_trade(self, trade: Trade) -> None:
@@ -81,14 +81,14 @@ class PairMarket:
             series.append(trade)
 
     def settle_trades(self) -> None:
-        """From here on trades are appended to the series one by one."""
+        """Finish a quiet span: from here on, trades are appended to the series one by one."""
         if self.trade_sources:
             sources, self.trade_sources = self.trade_sources, []
             for source in sources:
                 source.end()
 
     def take_trades_from(self, block: Block, begin: int) -> None:
-        """From row ``begin`` on, let the trade series read from a block whenever they are used."""
+        """Let the trade series pull rows from a block when they are read, from row ``begin`` on."""
         self.settle_trades()
         self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 

@@ -1,4 +1,4 @@
-"""Decides whether a price is plausible after the previous one: the arithmetic of `botkit.engine.market.quarantine`."""
+"""Decides whether a price is plausible given the previous one: the arithmetic of `botkit.engine.market.quarantine`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ CANDLE_LEAST = 1 / CANDLE_MOST
 
 
 def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
-    """A quick check that passes nearly every book as plausible. False only means that a full check is needed."""
+    """Check quickly whether a book is plausible, which nearly every book is. False only means that a full check is
+    needed.
+    """
     bids, asks, old_bids, old_asks = book.bid_levels, book.ask_levels, before.bid_levels, before.ask_levels
     if not (bids and asks and old_bids and old_asks):
         return False
@@ -28,8 +30,8 @@ def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
 
 
 def jumps(prices: FloatArray, lows: FloatArray, highs: FloatArray, most: float) -> list[int]:
-    """Rows, except the first, whose ``lows`` or ``highs`` are implausible after the last price of the previous row. The
-    same arithmetic as in a turn.
+    """Return the rows, except the first, whose ``lows`` or ``highs`` are implausible given the last price of the
+    previous row. Uses the same arithmetic as a turn.
     """
     last = prices[:-1]
     fits = (last * (1 / most) < lows[1:]) & (highs[1:] < last * most)

@@ -1,7 +1,7 @@
 """Withholds implausible prices until more of the market confirms them.
 
-One wrong row must neither trip a loss limit nor trigger a purchase. The bot ignores a trade at twice (or half) the last
-price, a book equally far from known prices, a crossed book, or an invalid price, and says so once. Two later moments
+One wrong row must not trip a loss limit or trigger a purchase. The bot ignores a trade at twice (or half) the last
+price, a book equally far from known prices, a crossed book, or an invalid price, and reports it once. Two later moments
 that agree, or a book read over REST, confirm the price; a price near the earlier ones ends the doubt.
 
 A candle may span a day, in which prices can double: it is withheld beyond a factor of ten, wicks included.
@@ -25,14 +25,14 @@ from botkit.model.pairs import Pair
 
 Source: TypeAlias = Literal["trade", "candle", "book"]
 
-#: later moments that must agree with a doubted price before it is accepted
+#: number of later moments that must agree with a doubted price before it is accepted
 CONFIRMATIONS = 2
-#: the same pair and source is not reported again within this time
+#: how long the same pair and source is not reported again
 _QUIET: Nanos = NS_PER_HOUR
 
 
 def is_near(market: PairMarket, price: float) -> bool:
-    """True if a price that is only displayed, as in a ticker, is near the known prices."""
+    """Return True if a price that is only displayed, as in a ticker, is near the known prices."""
     known = _known(market)
     return known is None or known[0] * LEAST < price < known[1] * MOST
 
@@ -49,21 +49,21 @@ class Quarantine:
         self._tell = tell
         self._on_withheld = on_withheld
         self._told_at: dict[tuple[Pair, Source], Nanos] = {}
-        #: events withheld, by pair
+        #: number of events withheld, by pair
         self.counts: dict[Pair, int] = {}
 
-    # -- what came ------------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------
 
     def admits_trade(self, market: PairMarket, price: float, now: Nanos) -> bool:
-        """True if a trade's price may be used."""
-        # an accepted book vouches for a pair that has not traded for long
+        """Return True if a trade's price may be used."""
+        # for a pair that has not traded for a long time, an accepted book can confirm the price
         if self._fits(market, "trade", price, price, _known(market), MOST, now):
             return True
         self._on_withheld(Withheld(market.pair, now, price))
         return False
 
     def admits_candle(self, market: PairMarket, candle: Candle | Bar, now: Nanos) -> bool:
-        """True if a candle may be used."""
+        """Return True if a candle may be used."""
         last = market.last.price
         known = None if last is None else (last, last)
         if self._fits(market, "candle", candle.low, candle.high, known, CANDLE_MOST, now):
@@ -72,8 +72,8 @@ class Quarantine:
         return False
 
     def admits_book(self, market: PairMarket, book: OrderBook, now: Nanos, *, is_read: bool = False) -> bool:
-        """True if a book may be used. One read over REST counts as a second source, but may not be crossed either. An
-        empty book shows no price to doubt.
+        """Return True if a book may be used. A book read over REST counts as a second source, but must not be crossed
+        either. An empty book passes, because it shows no price to check.
         """
         bids, asks = book.bid_levels, book.ask_levels
         if not bids and not asks:
@@ -104,7 +104,9 @@ class Quarantine:
         now: Nanos,
         shown: str = "",
     ) -> bool:
-        """True if ``bottom`` to ``top`` is within a factor of ``most`` of the known prices, or has been confirmed."""
+        """Return True if ``bottom`` to ``top`` is within a factor of ``most`` of the known prices, or has been
+        confirmed.
+        """
         doubt = market.doubts.get(source)
         is_price = 0 < bottom < inf and 0 < top < inf
         if is_price and (known is None or (known[0] / most < bottom and top < known[1] * most)):
@@ -114,7 +116,7 @@ class Quarantine:
         agrees = doubt is not None and doubt.low / most < bottom and top < doubt.high * most
         if agrees and is_price:
             assert doubt is not None
-            if now > doubt.at:  # everything at one moment counts as one confirmation
+            if now > doubt.at:  # all events at one moment count as one confirmation
                 doubt.at = now
                 doubt.agreed += 1
             if doubt.agreed >= CONFIRMATIONS:
@@ -160,7 +162,7 @@ class Quarantine:
 
 
 def _known(market: PairMarket) -> tuple[float, float] | None:
-    """The lowest and highest known price: the last price and both sides of the last accepted book."""
+    """Return the lowest and highest known price: the last price and both sides of the last accepted book."""
     book = market.book
     prices = [price for price in (market.last.price, book.best_bid, book.best_ask) if price is not None]
     return (min(prices), max(prices)) if prices else None

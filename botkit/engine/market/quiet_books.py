@@ -1,9 +1,9 @@
-"""Checks apparently frozen books by reading them over REST when the stream has been quiet for long.
+"""Checks for frozen books by reading them over REST when the stream has been quiet for a long time.
 
 Staleness is per pair and counts only book frames, since pings would hide a frozen book on a live socket. A book that
-has been quiet for long is read: if it is equal, it is fresh; if it differs, frames are missing. The new book is adopted
-and the stream reconnected; after two different reads without a frame, or if the book cannot be read, the bot halts.
-Frames withheld by quarantine do not count here.
+has been quiet for a long time is read: if it is unchanged, it is fresh; if it differs, frames are missing. Then the new
+book is adopted and the stream reconnects. After two differing reads without a frame, or if the book cannot be read, the
+bot halts. Frames withheld by quarantine do not count here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.events import OrderBook
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, GetBook
 
-#: a healthy pair once went 84 s without a frame, so silence is only a reason to check
+#: a healthy pair once went 84 s without a frame, so silence alone only triggers a check
 QUIET_S = 60.0
 DIFFERENT_READINGS_MAX = 2
 
@@ -38,7 +38,8 @@ class QuietBooks:
         self._reads = reads
         self._trip = trip
         self._resynchronise = resynchronise
-        # on a fast emulator a second of silence is a minute; never less than the machine's time counts
+        # on a fast emulator one real second of silence can be a minute, so at least this much machine time must pass as
+        # well
         self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
         self._seen: dict[Pair, Nanos] = {}
         self._books: dict[Pair, OrderBook] = {}
@@ -47,7 +48,7 @@ class QuietBooks:
         self._read_at: dict[Pair, Nanos] = {}
 
     def observe(self, book: OrderBook, now: Nanos) -> None:
-        """A book arrived."""
+        """Note that a book arrived."""
         self._seen[book.pair] = now
         self._books[book.pair] = book
 
@@ -55,7 +56,7 @@ class QuietBooks:
         return "book" in self._markets.of(pair).doubts
 
     def look(self, pairs: dict[Pair, int], now: Nanos) -> None:
-        """Request the books that have been quiet too long; ``pairs`` are those followed, with their depths."""
+        """Request the books that have been quiet too long. ``pairs`` maps the followed pairs to their depths."""
         for pair, depth in pairs.items():
             since = self._seen.setdefault(pair, now)
             if self._is_doubted(pair):
@@ -70,7 +71,7 @@ class QuietBooks:
             self._asking.discard(pair)
             is_doubted = self._is_doubted(pair)
             if self._seen[pair] > now and not is_doubted:
-                return  # a frame arrived meanwhile
+                return  # a frame arrived in the meantime
             if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
                 self._different.pop(pair, None)  # a frame has arrived and been accepted since the last read
             self._read_at[pair] = at
@@ -104,7 +105,7 @@ class QuietBooks:
 
 
 def _same(a: OrderBook, b: OrderBook) -> bool:
-    """Compares best prices only: the stream and REST round amounts differently."""
+    """Compare best prices only, because the stream and REST round amounts differently."""
     return [t for t, _ in a.bid_levels[:5]] == [t for t, _ in b.bid_levels[:5]] and [
         t for t, _ in a.ask_levels[:5]
     ] == [t for t, _ in b.ask_levels[:5]]

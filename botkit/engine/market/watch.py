@@ -1,4 +1,4 @@
-"""Checks that a running bot makes besides trading: frozen books, and bars against the exchange's candles."""
+"""Checks that a running bot makes while trading: for frozen books, and of bars against the exchange's candles."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Connection, OrderBook, Trade
 from botkit.model.pairs import Pair
 
-#: levels per side of followed books if no strategy asks for more
+#: levels per side of a followed book, unless a strategy wants more
 BOOK_DEPTH = 5
-#: how often it checks, in machine time
+#: interval between checks, in machine time
 _LOOK_EVERY_S = 1.0
 
 
 class Watch:
-    """One check a second, from `begin` on. ``trip(reason)`` halts the bot."""
+    """Checks once a second, from `begin` on. ``trip(reason)`` halts the bot."""
 
     def __init__(
         self,
@@ -48,22 +48,23 @@ class Watch:
         self._books = QuietBooks(markets, reads, trip=trip, resynchronise=self._resynchronise, speed=speed)
 
     def begin(self, now: Nanos) -> None:
-        """Start checking: the bot trades from here on."""
+        """Start checking, because the bot now trades."""
         self._due = now
         self._slot.changed()
 
     def on_book(self, book: OrderBook, now: Nanos) -> None:
-        """A book arrived."""
+        """Pass a book on to the check of quiet books."""
         self._books.observe(book, now)
 
     def on_trade_or_connection(self, event: Trade | Connection, now: Nanos) -> None:
-        """A trade arrived, or a stream changed state."""
+        """Pass a trade, or a stream's new state, on to the check of bars."""
         self.bars.observe(event, now)
 
     def followed(self) -> dict[Pair, int]:
-        """The books that the bot follows, with their depths: of every traded or watched pair.
+        """Return the books that the bot follows, with their depths: those of every traded or watched pair.
 
-        A market order is checked against the visible book, so every traded pair has one, whatever is subscribed.
+        Every traded pair has one, even without a subscription, because market orders are checked against the visible
+        book.
         """
         wanted = {pair: BOOK_DEPTH for share in self._portfolio.shares for pair in share.pairs}
         return wanted | {market.pair: market.book_depth or BOOK_DEPTH for market in self._markets.all()}

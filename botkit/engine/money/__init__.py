@@ -1,1 +1,1 @@
-"""Who owns what: the account's ledger, sub-accounts, positions, valuation and daily profit."""
+"""Ownership of the account's money: the ledger, sub-accounts, positions, valuation and daily profit."""

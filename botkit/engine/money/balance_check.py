@@ -1,7 +1,7 @@
-"""Checks the exchange's balances against our books.
+"""Compares the exchange's balances with our books.
 
-Balances do not drive the books. A difference that our orders cannot explain (a deposit, a manual trade) goes to
-``unassigned``. If that drops below zero, somebody took money that belongs to a strategy: a `Shortage`.
+Balances do not change the books. A difference that our orders cannot explain (a deposit, a manual trade) goes to
+``unassigned``. If that drops below zero, somebody has taken money that belongs to a strategy: a `Shortage`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from botkit.engine.money.ledger import AccountLedger
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport
 
-#: how long a difference that live orders cannot explain must stay unchanged before it is attributed to somebody else:
+#: how long a difference that live orders cannot explain must stay unchanged before it counts as an outside change;
 #: balances and fills arrive on different streams, and either may be ahead
 SETTLE_NS = 2 * NS_PER_S
 
@@ -19,20 +19,22 @@ SETTLE_NS = 2 * NS_PER_S
 class BalanceCheck:
     """Compares balance reports with the books and remembers unsettled differences."""
 
-    __slots__ = ("_ledger", "_suspects", "rounding_units")
+    __slots__ = ("_ledger", "_suspects", "reported", "rounding_units")
 
     def __init__(self, ledger: AccountLedger) -> None:
         self._ledger = ledger
         self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
+        #: what the account held by the latest report that was compared, by currency
+        self.reported: dict[str, int] = {}
         #: one unit of 1e-8 per fill is tolerated: the exchange does not document how it rounds fees and values
         self.rounding_units = 0
 
     def compare(self, report: BalanceReport, now: Nanos, *, quiet: bool) -> list[Discrepancy]:
-        """Every currency of the report that differs, after adopting outside changes.
+        """Adopt outside changes, and return every reported currency that differs.
 
-        ``quiet``: no fill can be on its way (nothing resting, sent or unknown), so every difference comes from outside
-        and goes to unassigned at once. Otherwise a difference that the live orders' locks can explain is left alone,
-        and the rest is adopted once it has been unchanged for SETTLE_NS.
+        If ``quiet``, no fill can be on its way (nothing is resting, sent or unknown), so every difference comes from
+        outside and goes to unassigned at once. Otherwise a difference that the locks of live orders can explain is left
+        alone, and the rest is adopted once it has been unchanged for SETTLE_NS.
         """
         ledger = self._ledger
         found = []
@@ -40,7 +42,7 @@ class BalanceCheck:
         if report.snapshot:
             names += [currency for currency in ledger.account if currency not in report.balances]
         for currency in names:
-            actual = report.balances.get(currency, (0, 0))[0]
+            actual = self.reported[currency] = report.balances.get(currency, (0, 0))[0]
             expected = ledger.account.get(currency, 0)
             if actual == expected:
                 self._suspects.pop(currency, None)
@@ -59,7 +61,7 @@ class BalanceCheck:
         if difference < 0:
             unexplained = min(0, difference + self._ledger.locked_units(currency))
         else:
-            # our books have no upper bound on what an order brings in: any live order may explain extra coins
+            # our books set no upper bound on the proceeds of an order, so any live order may explain extra coins
             unexplained = 0 if self._ledger.locks else difference
         if not unexplained:
             self._suspects.pop(currency, None)
@@ -74,12 +76,14 @@ class BalanceCheck:
         return unexplained
 
     def shortage(self, currency: str) -> Shortage | None:
-        """How much of a currency is missing to cover the parts, if anything."""
+        """Return the shortage of a currency, if the account does not cover all parts."""
         missing = -self._ledger.unassigned.get(currency, 0)
         return Shortage(currency, missing) if missing > self.rounding_units else None
 
     def is_as_expected(self, report: BalanceReport) -> bool:
-        """True if `compare` would find and change nothing, and `shortages` would be empty: nearly always."""
+        """Return True if `compare` would find and change nothing and `shortages` would be empty, as is nearly always
+        the case.
+        """
         if report.snapshot or self._suspects:
             return False
         account, unassigned = self._ledger.account, self._ledger.unassigned
@@ -89,6 +93,6 @@ class BalanceCheck:
         return not unassigned or min(unassigned.values()) >= 0
 
     def shortages(self) -> list[Shortage]:
-        """Every currency in which the account has less than its parts own together."""
+        """Return a shortage for every currency in which the account has less than its parts own together."""
         found = (self.shortage(currency) for currency in self._ledger.unassigned)
         return [shortage for shortage in found if shortage is not None]

@@ -1,4 +1,4 @@
-"""The capital of every strategy: what it started with, and what was added and taken since.
+"""The capital of every strategy: its opening capital, and what has been added and taken since.
 
 At a later start the configuration may show any of three figures: the one that opened the sub-account, the one from
 the last start (nothing has to be edited after `botkit capital add`), or the total given so far, since a reader of
@@ -21,32 +21,32 @@ _NOT_THERE: Any = object()
 
 
 class CapitalRecord:
-    """Opening capital as written by `CapitalShare.spec`, and totals in units, by strategy."""
+    """The opening capital of each strategy as written by `CapitalShare.spec`, and the totals in units."""
 
     __slots__ = ("given", "opened", "written")
 
     def __init__(self) -> None:
         self.opened: dict[str, Spec] = {}
-        #: what the configuration said at the last start, if that was a total
+        #: the configured capital at the last start, if that was a total
         self.written: dict[str, Spec] = {}
-        #: what a strategy with a sub-account was given in total; negative if more profit was taken out than was given
+        #: the total given to a strategy with a sub-account; negative if more was taken out, as profit, than was given
         self.given: dict[str, dict[str, int]] = {}
 
     def open(self, share: CapitalShare, units_by_currency: Mapping[str, int] | None) -> None:
-        """Record the first start of a strategy, with this money if it has a sub-account."""
+        """Record the first start of a strategy, and its money if it has a sub-account."""
         self.opened[share.strategy] = share.spec()
         if units_by_currency is not None:
             self.given[share.strategy] = dict(units_by_currency)
 
     def moved(self, strategy: str, currency: str, units: int) -> None:
-        """Units were added, or taken if negative."""
+        """Record that units were added, or taken if negative."""
         total = self.given.setdefault(strategy, {})
         total[currency] = total.get(currency, 0) + units
 
     def check(self, share: CapitalShare, *, kind_only: bool = False) -> None:
-        """Raises ConfigError unless the configured capital is one of the allowed figures.
+        """Raise ConfigError unless the configured capital is one of the allowed figures.
 
-        ``kind_only`` only checks whether there is a sub-account.
+        ``kind_only`` checks only whether there is a sub-account.
         """
         name = share.strategy
         before = self.opened.get(name, _NOT_THERE)
@@ -73,10 +73,12 @@ class CapitalRecord:
     def _since(self, name: str, before: Any) -> str:
         total = self.given.get(name)
         spec = {currency: str(units) for currency, units in (total or {}).items()}
-        return "" if total is None or spec == before else f", {_spec_text(spec)} with what was added and taken since,"
+        return (
+            "" if total is None or spec == before else f", {_spec_text(spec)} with all additions and withdrawals since,"
+        )
 
     def state(self) -> dict[str, Any]:
-        """Everything as plain data."""
+        """Return the state as plain data."""
         return {
             "capital": dict(self.opened),
             "given": {name: dict(total) for name, total in self.given.items()},
@@ -84,7 +86,7 @@ class CapitalRecord:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned. Journals older than `capital add` hold no totals."""
+        """Restore the result of `state`. Journals written before `capital add` existed hold no totals."""
         self.opened = dict(state["capital"])
         given = state.get("given")
         if given is None:
@@ -94,7 +96,9 @@ class CapitalRecord:
 
 
 def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | None:
-    """Why a strategy cannot be given this much, when ``has`` is unassigned and part of it is reserved."""
+    """Return the reason why a strategy cannot be given this much, if ``has`` is unassigned and part of that is
+    reserved.
+    """
     free = max(0, has - reserved)
     if units <= free:
         return None
@@ -107,7 +111,7 @@ def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | 
 
 
 def not_available(target: str, currency: str, units: int, fund: Fund) -> str | None:
-    """Why this much cannot be taken from a strategy with this fund."""
+    """Return the reason why this much cannot be taken from a strategy with this fund."""
     if units <= fund.available:
         return None
     held = ""
@@ -115,7 +119,7 @@ def not_available(target: str, currency: str, units: int, fund: Fund) -> str | N
         orders = f"{fund.orders} order{'s' if fund.orders != 1 else ''}"
         held = f"; {format_units(fund.locked)} {currency} more is locked in {orders}, so cancel first"
     return (
-        f"{target} has {format_units(fund.available)} {currency} available, and {format_units(units)} was asked for"
+        f"{target} has {format_units(fund.available)} {currency} available, but {format_units(units)} was requested"
         f"{held}"
     )
 

@@ -1,4 +1,4 @@
-"""How much of an account a strategy may spend."""
+"""The part of an account that a strategy may spend."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from botkit.model.pairs import Pair
 
 
 class CapitalShare(msgspec.Struct, frozen=True):
-    """What a strategy may spend: units per currency, a percentage of its quote currencies, or None.
+    """The money that a strategy may spend: units per currency, a percentage of its quote currencies, or None.
 
-    None means the quote currency of its first pair, less the reserve and the sub-accounts, shared with the other
-    strategies without capital. A percentage is of the unreserved balance.
-    ``pairs`` are in the order of the strategy's parameters: opening coins belong to the first pair with that base.
+    None means that it shares the quote currency of its first pair, less the reserve and the sub-accounts, with the
+    other strategies without capital. A percentage is of the unreserved balance. ``pairs`` are in the order of the
+    strategy's parameters: opening coins belong to the first pair with that base.
     """
 
     strategy: str
@@ -20,14 +20,14 @@ class CapitalShare(msgspec.Struct, frozen=True):
     capital: dict[str, int] | int | None = None
 
     def spec(self) -> dict[str, str] | str | None:
-        """The capital as plain data, to detect later changes of the configuration."""
+        """Return the capital as plain data, to detect later changes of the configuration."""
         if isinstance(self.capital, dict):
             return {currency: str(units) for currency, units in self.capital.items()}
         return None if self.capital is None else f"{self.capital}%"
 
     def quotes(self, default: str) -> tuple[str, ...]:
-        """The currencies it takes a share of: in the pool, its first pair's quote currency; for a percentage, those of
-        all its pairs.
+        """Return the currencies that it has a share of: in the pool, its first pair's quote currency; for a percentage,
+        the quote currencies of all its pairs.
 
         A strategy that names no pair trades in ``default``.
         """

@@ -28,34 +28,38 @@ class DayProfit:
         self._holdings = holdings
         self._valuation = valuation
         self._ledger = ledger
-        #: start of the trading day that profits count from, None before the first
+        #: start of the trading day whose profit is counted; None before the first
         self.day: Nanos | None = None
         self.baselines: dict[Key, int | None] = {}
-        #: coins added or taken out while their price was unknown; the first price determines their value
+        #: coins added or taken out while their price was unknown; their first price determines their value
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Track the day's profit of a strategy (None: of all) in ``currency``, from now and from each `start`."""
-        # before the books are opened or restored there is no equity
+        """Track the daily profit of a strategy (None: of all) in ``currency``, from now on and anew from each
+        `start`.
+        """
+        # there is no equity before the books are opened or restored
         self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
 
     def start(self, now: Nanos) -> None:
-        """Start the trading day that begins at ``now``: every profit of the day counts from here."""
+        """Start the trading day that begins at ``now``: daily profits count from here."""
         self.day = now
         self.begin(self.baselines)
 
     def restart(self, level: str | None) -> None:
-        """Count the day's profit of one strategy (None: of all together) from here, after it was resumed following a
+        """Count the daily profit of one strategy (None: of all together) from here, because it was resumed after a
         loss.
         """
         self.begin([key for key in self.baselines if key[0] == level])
 
     def baseline_units(self, level: str | None, currency: str) -> int | None:
-        """Equity at the start of the trading day, for a tracked level; None while a price is missing."""
+        """Return the equity of a tracked level at the start of the trading day, or None while a price is missing."""
         return self.baselines.get((level, currency))
 
     def pnl_units(self, level: str | None, currency: str) -> int | None:
-        """Change in equity since the trading day began, unrealised profit included; None while a price is missing."""
+        """Return the change in equity since the trading day began, unrealised profit included, or None while a price is
+        missing.
+        """
         before = self.baselines.get((level, currency))
         after = None if before is None else self._equity(level, currency)
         return None if before is None or after is None else after - before
@@ -67,7 +71,7 @@ class DayProfit:
             self._unsettled.pop(key, None)
 
     def first_price(self) -> None:
-        """A pair has its first price: compute the values that needed it."""
+        """Compute the values that were waiting for this pair's first price."""
         self.begin([key for key, units in self.baselines.items() if units is None])
         for key in list(self._unsettled):
             self._shift(key, self._unsettled.pop(key))
@@ -82,9 +86,10 @@ class DayProfit:
         for key in keys:
             baseline, before, after = self.baselines[key], worth[key], self._equity(*key)
             if baseline is None:
-                continue  # the day starts with the first price, and by then the money is included
+                continue  # the day starts with the first price, and the money is included by then
             if before is not None and after is not None:
-                self.baselines[key] = baseline + after - before  # exact: the move's own value is not rounded
+                # exact, because the value of the move itself is not rounded
+                self.baselines[key] = baseline + after - before
                 continue
             has, had = self._holdings(key[0]), held[key[0]]
             self._shift(key, {c: has.get(c, 0) - had.get(c, 0) for c in {**had, **has}})
@@ -92,7 +97,7 @@ class DayProfit:
     def _shift(self, key: Key, units_by_currency: Mapping[str, int]) -> None:
         for currency, units in units_by_currency.items():
             if not units or (currency != key[1] and self._valuation.find_path(currency, key[1]) is None):
-                continue  # coins without a pair to value them count as nothing in equity too
+                continue  # coins that no pair can value do not count in equity either
             worth = self._valuation.convert(abs(units), currency, key[1])
             if worth is None:
                 waiting = self._unsettled.setdefault(key, {})
@@ -103,7 +108,7 @@ class DayProfit:
             self.baselines[key] = baseline + (worth if units > 0 else -worth)
 
     def state(self) -> dict[str, Any]:
-        """Everything as plain data."""
+        """Return the baselines as plain data."""
         return {
             "day": self.day,
             "baselines": [[level, currency, units] for (level, currency), units in self.baselines.items()],
@@ -111,7 +116,7 @@ class DayProfit:
         }
 
     def restore(self, state: Mapping[str, Any], strategies: Collection[str]) -> None:
-        """Restore what `state` returned, for all strategies together and for those that still exist.
+        """Restore the result of `state`, for all strategies together and for those that still exist.
 
         A level tracked for the first time counts from the first price on.
         """

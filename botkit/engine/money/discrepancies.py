@@ -16,12 +16,12 @@ class Shortage(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return (
             f"the account has {format_units(self.missing_units)} {self.currency} less than its strategies own: it was "
-            f"withdrawn or traded away by hand. Put it back, or take capital from a strategy."
+            "withdrawn or traded by hand. Put it back, or take capital from a strategy."
         )
 
 
 class Discrepancy(msgspec.Struct, frozen=True):
-    """The exchange reports a different balance from our books. ``adopted_units`` of the difference went to
+    """A balance reported by the exchange that differs from our books. ``adopted_units`` of the difference went to
     unassigned.
     """
 

@@ -1,6 +1,7 @@
-"""The books of one account: what each part has available and locked, and what each order locks. Exact; O(1) per change.
+"""The books of one account: the available and locked funds of each part, and the lock of each order. They are exact,
+and a change takes O(1).
 
-Every unit is in one part or in ``unassigned``; their sum is ``account``, what the exchange should report. `check`
+Every unit is in one part or in ``unassigned``; their sum is ``account``, which the exchange should report. `check`
 asserts this for the whole ledger.
 """
 
@@ -25,7 +26,7 @@ class AccountLedger:
         self.locks: dict[int, int] = {}
 
     def part(self, name: str) -> SubAccount:
-        """The part of that name, created if needed."""
+        """Return the part of that name, creating it if needed."""
         found = self.parts.get(name)
         if found is None:
             found = self.parts[name] = SubAccount(name)
@@ -34,7 +35,7 @@ class AccountLedger:
     # -- locks ----------------------------------------------------------------------------------------------------
 
     def lock(self, part: SubAccount, client_id: int, currency: str, units: int) -> str | None:
-        """Move units from available to locked, or return the reason why not, with figures."""
+        """Move units from available to locked. If that is impossible, return the reason, with figures."""
         fund = part.funds[currency]
         assert units > 0, (client_id, units)
         assert client_id not in self.locks, client_id
@@ -47,7 +48,7 @@ class AccountLedger:
         return None
 
     def lock_more(self, part: SubAccount, client_id: int, currency: str, units: int) -> int:
-        """Add up to ``units`` to a lock, or create one; returns how many were available."""
+        """Add up to ``units`` to a lock, creating it if needed. Returns how many were available."""
         fund = part.funds[currency]
         units = min(units, fund.available)
         if units <= 0:
@@ -60,7 +61,7 @@ class AccountLedger:
         return units
 
     def unlock(self, part: SubAccount, client_id: int, currency: str) -> int:
-        """Release what an order still locks; returns how much, 0 the second time."""
+        """Release the rest of an order's lock. Returns how much that was; 0 the second time."""
         units = self.locks.pop(client_id, 0)
         if units:
             fund = part.funds[currency]
@@ -72,7 +73,7 @@ class AccountLedger:
         return units
 
     def shortfall(self, part: SubAccount, currency: str, need: int) -> str:
-        """Why this much cannot be locked."""
+        """Return the reason why this much cannot be locked."""
         fund = part.funds[currency]
         held = ""
         if fund.locked:
@@ -109,8 +110,8 @@ class AccountLedger:
         self.account[currency] = self.account.get(currency, 0) - units
         fund = part.funds[currency]
         held = self.locks.get(client_id, 0)
-        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A short one (see
-        # lock_more) pays first and keeps the rest.
+        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A short lock (see
+        # lock_more) pays for the fill first and keeps the rest.
         keep = min(needed, max(0, held - units))
         freed = held - keep
         fund.locked -= freed
@@ -133,7 +134,7 @@ class AccountLedger:
         return freed
 
     def charge(self, part: SubAccount, currency: str, units: int) -> None:
-        """The account paid units, such as a fee, on behalf of ``part``."""
+        """Book units, such as a fee, that the account paid on behalf of ``part``."""
         self.account[currency] = self.account.get(currency, 0) - units
         fund = part.funds[currency]
         if units <= fund.available:
@@ -142,7 +143,7 @@ class AccountLedger:
             self._borrow(part, currency, units)
 
     def _borrow(self, part: SubAccount, currency: str, units: int) -> None:
-        """Take units from ``part`` as far as it has them, then from other parts, as a claim on ``part``."""
+        """Take units from ``part`` as far as it has them, and the rest from other parts, as a claim on ``part``."""
         fund = part.funds[currency]
         units -= fund.available
         fund.available = 0
@@ -163,12 +164,13 @@ class AccountLedger:
             lender.claims += taken
             fund.claims -= taken
             units -= taken
-        if units:  # by our books no part has it, yet the exchange took it: a shortage, found at the next balance report
+        # according to our books no part has it, yet the exchange took it: the next balance report will show a shortage
+        if units:
             self.unassigned[currency] = self.unassigned.get(currency, 0) - units
             fund.claims -= units
 
     def _repay(self, part: SubAccount, currency: str) -> None:
-        """Pay what ``part`` owes from its available funds: other parts first, unassigned last."""
+        """Pay the debts of ``part`` from its available funds, to other parts first and to unassigned last."""
         fund = part.funds[currency]
         for other in self.parts.values():
             if other is not part and currency in other.funds and other.funds[currency].claims > 0:
@@ -178,7 +180,7 @@ class AccountLedger:
                 fund.claims += paid
                 lender.available += paid
                 lender.claims -= paid
-        # all claims including unassigned's sum to zero, so what no part claims is owed to unassigned
+        # all claims, including those of unassigned, sum to zero, so a debt that no part claims is owed to unassigned
         owed = -sum(other.funds[currency].claims for other in self.parts.values() if currency in other.funds)
         paid = max(0, min(-fund.claims, owed, fund.available))
         fund.available -= paid
@@ -188,7 +190,7 @@ class AccountLedger:
     # -- the whole ------------------------------------------------------------------------------------------------
 
     def sums(self) -> dict[str, int]:
-        """Parts and unassigned together, per currency."""
+        """Sum up the parts and unassigned, per currency."""
         sums = dict(self.unassigned)
         for part in self.parts.values():
             for currency, fund in part.funds.items():
@@ -196,7 +198,7 @@ class AccountLedger:
         return sums
 
     def holdings(self) -> dict[str, int]:
-        """What the parts own together, including claims on each other and on unassigned."""
+        """Return the total funds of all parts, including claims on each other and on unassigned."""
         total: dict[str, int] = {}
         for part in self.parts.values():
             for currency, fund in part.funds.items():
@@ -204,7 +206,7 @@ class AccountLedger:
         return total
 
     def locked_units(self, currency: str) -> int:
-        """The total that orders lock of a currency."""
+        """Return the total that orders lock of a currency."""
         return sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)
 
     def check(self) -> None:
@@ -222,7 +224,7 @@ class AccountLedger:
         assert orders == len(self.locks), (orders, self.locks)
 
     def state(self) -> dict[str, Any]:
-        """The books as plain data."""
+        """Return the books as plain data."""
         return {
             "parts": {
                 name: {c: [f.available, f.locked, f.orders, f.claims] for c, f in part.funds.items()}
@@ -233,7 +235,7 @@ class AccountLedger:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned. A part whose strategy has left the configuration keeps its money."""
+        """Restore the result of `state`. A part whose strategy has left the configuration keeps its money."""
         for name, funds in state["parts"].items():
             part = self.part(name)
             for currency, (available, locked, orders, claims) in funds.items():

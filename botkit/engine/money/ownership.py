@@ -1,4 +1,4 @@
-"""Who owns what in an account, by its books: strategies, the reserve, and nobody."""
+"""The ownership of an account's money, by its books: strategies, the reserve, and nobody."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.engine.money.stakes import Stakes
 
 
 class AccountOwnership:
-    """Who owns what in an account now, by its books."""
+    """The current ownership of an account's money, by its books."""
 
     __slots__ = ("_ledger", "_reserve", "_stakes")
 
@@ -21,11 +21,11 @@ class AccountOwnership:
         self._reserve = reserve
 
     def free_units(self, currency: str) -> int:
-        """What neither a strategy owns nor the reserve keeps, and what may therefore be handed over."""
+        """Return the units that neither a strategy owns nor the reserve keeps, so that they can be handed over."""
         return max(0, self._ledger.unassigned.get(currency, 0) - self._reserve.get(currency, 0))
 
     def shown(self, elsewhere: Mapping[str, int]) -> Ownership:
-        """The whole account, for a report; ``elsewhere`` is what other bots own of it."""
+        """Return the ownership of the whole account, for a report. ``elsewhere`` is the part that other bots own."""
         left: dict[str, int] = {}
         reserved: dict[str, int] = {}
         others: dict[str, int] = {}
@@ -39,7 +39,7 @@ class AccountOwnership:
         for name, stake in self._stakes.everybody().items():
             names.setdefault(stake.part.name, []).append(name)
         owners = tuple(
-            Owner(tuple(names.get(name, [name.strip("()")])), part.holdings())  # the pool may have lost its strategies
+            Owner(tuple(names.get(name, [name.strip("()")])), part.holdings())  # the pool may no longer have strategies
             for name, part in self._ledger.parts.items()
             if name in names or any(part.holdings().values())
         )
@@ -61,9 +61,9 @@ class AccountOwnership:
             yield Offer(name, coins, money)
 
     def surplus(self, strategy: str) -> list[tuple[Position, int]]:
-        """Positions that differ from the given holdings, and by how many units; if negative, coins are missing.
+        """Compute by how many units each position differs from the given holdings; negative if coins are missing.
 
-        A coin bought in one pair and sold in another is no surplus: pairs with the same base are netted.
+        A coin bought in one pair and sold in another is no surplus, because pairs with the same base are netted.
         """
         positions = list(self._stakes.present[strategy].positions.values())
         away = [position.amount_units - max(0, position.given_units) for position in positions]

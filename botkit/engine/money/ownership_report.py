@@ -1,4 +1,4 @@
-"""Reports what each strategy owns of an account, what is unassigned, and how to hand it over."""
+"""Reports the funds of each strategy in an account, the unassigned funds, and how to hand those over."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from botkit.model.money import format_units
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """What one part of the account owns, in units by currency. Several ``strategies`` share it."""
+    """The funds of one part of the account, in units by currency. Several ``strategies`` may share it."""
 
     strategies: tuple[str, ...]
     units: dict[str, int]
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """Unowned coins that a strategy trades but was not given. ``money`` is what it owns, to be listed with them; an
-    amount is None if strategies share it.
+    """Unowned coins that a strategy trades but was not given. ``money`` is the strategy's own money, to be listed with
+    the coins; an amount is None if strategies share it.
     """
 
     strategy: str
@@ -26,13 +26,13 @@ class Offer(msgspec.Struct, frozen=True):
     money: dict[str, int | None]
 
     def capital_line(self) -> str:
-        """The configuration line that hands the coins over."""
+        """Return the configuration line that hands the coins over."""
         amounts = {c: format_units(units) for c, units in self.coins.items()}
         amounts |= {c: "AMOUNT" if units is None else format_units(units) for c, units in self.money.items()}
         return "capital: {" + ", ".join(f'{currency}: "{amount}"' for currency, amount in amounts.items()) + "}"
 
     def capital_add(self, config: str) -> str:
-        """The commands that hand the coins over in a bot's books; `--cost` takes one coin at a time."""
+        """Return the commands that hand the coins over in a bot's books; `--cost` takes one coin at a time."""
         return " and ".join(
             f"`botkit capital add {config} {self.strategy} {currency}={format_units(units)} --cost PRICE`"
             for currency, units in self.coins.items()
@@ -40,9 +40,9 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Ownership(msgspec.Struct, frozen=True):
-    """Who owns what in an account. ``left`` belongs to no strategy of this bot and is not ``reserved``.
+    """The ownership of an account's money. ``left`` belongs to no strategy of this bot and is not ``reserved``.
 
-    ``elsewhere`` is what other bots own in the account.
+    ``elsewhere`` belongs to other bots.
     """
 
     owners: tuple[Owner, ...]
@@ -52,7 +52,7 @@ class Ownership(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
     def sentence(self) -> str:
-        """One line saying what each strategy owns and what is left alone."""
+        """Return one line that says what each strategy owns and what is left alone."""
         text = "; ".join(f"{_names(owner.strategies)} {_amounts(owner.units) or 'nothing'}" for owner in self.owners)
         left = [
             f"{_amounts(units)} ({why})"
@@ -66,8 +66,8 @@ class Ownership(msgspec.Struct, frozen=True):
         return text + (f"; left alone: {'; '.join(left)}" if left else "")
 
     def remedy(self, config: str | None) -> str:
-        """How to hand unowned coins over, "" if there are none: by command if the bot keeps a journal (``config``),
-        otherwise by a configuration line.
+        """Return the instructions for handing over unowned coins, or "" if there are none: a command if the bot keeps a
+        journal (``config``), otherwise a configuration line.
         """
         if not self.offers:
             return ""

@@ -1,15 +1,15 @@
-"""Who owns what: the account divided among the strategies, always exact to the unit.
+"""The portfolio: the account divided among the strategies, always exact to the unit.
 
 Every unit of every currency is in one part (a sub-account or the pool, `botkit.engine.money.subaccounts`) or
-unassigned, and their sum is what the account has; `Portfolio.check` asserts it. An order locks what it may spend
-before it is sent; a fill moves locked money to what it bought; the final state gives the rest back.
+unassigned, and their sum is the account's balance; `Portfolio.check` asserts it. An order locks the money it may spend
+before it is sent; a fill exchanges locked money for what was bought; the final state releases the rest.
 
-The exchange's balances do not drive these books but are compared with them: a difference that our orders cannot explain
-(a deposit, a manual trade) goes to ``unassigned``. If that drops below zero, somebody took money that belongs to a
-strategy: a `Shortage`.
+The exchange's balances do not change these books but are compared with them: a difference that our orders cannot
+explain (a deposit, a manual trade) goes to ``unassigned``. If that drops below zero, somebody has taken money that
+belongs to a strategy: a `Shortage`.
 
-Coins that an account holds belong to nobody until they are handed over. That is decided here alone, for every mode:
-`open` divides an account that no journal knows, and from then on the journaled books assign.
+Coins that an account holds belong to nobody until they are handed over. This is decided only here, for every mode:
+`open` divides an account that has no journal yet, and from then on the journaled books decide.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["CapitalShare", "Discrepancy", "Portfolio", "Position", "Shortage", "
 
 
 def required_units(order: Order) -> int:
-    """What the unfilled part of an order must lock: quote for a buy, base for a sell."""
+    """Return the units that the unfilled part of an order must lock: quote for a buy, base for a sell."""
     if order.spend_units:
         return order.spend_units - order.executed_units
     left = order.amount_lots - order.executed_lots
@@ -93,7 +93,7 @@ class Portfolio:
             reserve=self.reserve,
         )
         pooled = [share for share in self.shares if share.capital is None]
-        #: who owns what, and what is unassigned
+        #: the ownership of the account, including unassigned funds
         self.ownership = AccountOwnership(self.ledger, self._stakes, self.reserve)
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
@@ -106,7 +106,7 @@ class Portfolio:
     def open(self, balances: Mapping[str, int]) -> None:
         """Divide the account at the first start. Raises ValueError if the shares ask for more than it has."""
         ledger = self.ledger
-        assert not ledger.account, "open() is for the first start; restore() takes over what there was"
+        assert not ledger.account, "open() is for the first start only; a later start calls restore()"
         split, ledger.unassigned = opening_split(
             balances, self.shares, self.reserve, self.valuation.currencies, self.currency
         )
@@ -117,7 +117,7 @@ class Portfolio:
         for share in self.shares:
             self.capital.open(share, None if share.capital is None else split[share.strategy])
             if not isinstance(share.capital, dict):
-                continue  # a share of the account's money, and no coins
+                continue  # a percentage applies to the account's money only, never to coins
             stake = self._stakes.present[share.strategy]
             for pair in _first_with_each_base(share.pairs):
                 coins = share.capital.get(pair.base, 0)
@@ -126,7 +126,7 @@ class Portfolio:
         self.check()
 
     def state(self) -> dict[str, Any]:
-        """Everything that must survive a restart, as plain data (text keys, integers as integers)."""
+        """Return everything that must survive a restart, as plain data (text keys, integers as integers)."""
         stakes = self._stakes.everybody()
         return {
             **self.capital.state(),
@@ -144,12 +144,12 @@ class Portfolio:
         }
 
     def restore(self, state: Mapping[str, Any], *, starting: bool = True) -> None:
-        """Restore what `state` returned in an earlier run. Raises ConfigError if the configured capital changed.
+        """Restore the result of `state` from an earlier run. Raises ConfigError if the configured capital changed.
 
         ``starting=False`` is for changing the books of a stopped bot: the configured capital is not checked, and new
         strategies wait for the next start.
         """
-        assert not self.ledger.account, "restore() comes before anything else"
+        assert not self.ledger.account, "restore() must come before any other call"
         self.capital.restore(state)
         for share in self.shares:
             self.capital.check(share, kind_only=not starting)
@@ -179,9 +179,9 @@ class Portfolio:
         self.check()
 
     def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
-        """Given coins of a position whose books are older than their recording.
+        """Compute the given coins of a position whose books were written before given coins were recorded.
 
-        A pool owned all coins of its pairs then, without recording how many it began with, so none is sold as
+        A pool then owned all coins of its pairs, without recording how many it began with, so none of them is sold as
         surplus.
         """
         given = self.capital.given.get(strategy)
@@ -192,7 +192,7 @@ class Portfolio:
         return given.get(pair.base, 0) if is_first else 0
 
     def _open_later(self, share: CapitalShare) -> None:
-        # a strategy that joins an existing bot is funded from unassigned money, never from another strategy
+        # a strategy that joins an existing bot is funded from unassigned money, never from other strategies
         if share.capital is None:
             self.capital.open(share, None)
             return
@@ -206,7 +206,9 @@ class Portfolio:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def lock(self, order: Order) -> str | None:
-        """Reserve what a new order may spend. Returns the reason, with figures, if its strategy has too little."""
+        """Lock the money that a new order may spend. Returns the reason, with figures, if its strategy has too
+        little.
+        """
         assert not order.executed_lots, order
         stake = self._stakes.present[order.strategy]
         pair = order.pair
@@ -222,7 +224,7 @@ class Portfolio:
     def relock(self, order: Order) -> str | None:
         """Lock money again for an order that was thought dead but turned out to be live. Locks as much as is available.
 
-        Returns what is missing, if anything; its fills are booked anyway.
+        Returns the missing amount, if any; the order's fills are booked anyway.
         """
         stake = self._stakes.present[order.strategy]
         is_sell = order.side is SELL
@@ -234,7 +236,7 @@ class Portfolio:
         return None if locked >= need else self.ledger.shortfall(stake.part, currency, need - locked)
 
     def release(self, order: Order) -> None:
-        """Release what a final order still locks. Releasing twice does nothing."""
+        """Release the rest of a final order's lock. Releasing twice does nothing."""
         if order.client_id not in self.ledger.locks:
             return
         stake = self._stakes.present[order.strategy]
@@ -249,8 +251,9 @@ class Portfolio:
     def fill(self, order: Order, report: TradeReport, now: Nanos) -> Fill:
         """Book one execution of an order: money, coins, fee, position, and the order's own executed figures.
 
-        The caller has made sure that the report was not booked before. Money missing from the order's lock and its
-        strategy's funds (a late fill of an order given up) is still booked, as a claim of the other parts on it.
+        The caller has made sure that the report was not booked before. If the order's lock and its strategy's funds do
+        not cover the fill (a late fill of an order that was given up), it is still booked, as a claim of the other
+        parts on the strategy.
         """
         stake = self._stakes.present[order.strategy]
         pair = order.pair
@@ -306,7 +309,7 @@ class Portfolio:
             executed_lots=order.executed_lots,
         )
 
-    # -- what strategies and rules read ---------------------------------------------------------------------------
+    # -- reads by strategies and rules ----------------------------------------------------------------------------
 
     @property
     def account(self) -> Mapping[str, int]:
@@ -315,7 +318,7 @@ class Portfolio:
 
     @property
     def unassigned(self) -> Mapping[str, int]:
-        """What belongs to no strategy, in units per currency; negative means a shortage."""
+        """The funds that belong to no strategy, in units per currency; negative means a shortage."""
         return self.ledger.unassigned
 
     @property
@@ -324,32 +327,32 @@ class Portfolio:
         return list(self._stakes.present)
 
     def balance(self, strategy: str, currency: str) -> Balance:
-        """What a strategy can spend of a currency now, and what its orders lock (in the pool: all orders of the
-        pool).
+        """Return how much of a currency a strategy can spend now, and how much its orders lock (in the pool, all orders
+        of the pool).
         """
         fund = self._stakes.present[strategy].part.funds.get(currency)
         return Balance(currency, 0, 0) if fund is None else Balance(currency, fund.available, fund.locked)
 
     def position(self, strategy: str, pair: Pair) -> Position:
-        """A strategy's position in a pair; always the same object, and always current."""
+        """Return a strategy's position in a pair; always the same object, and always current."""
         stake = self._stakes.present[strategy]
         return stake.positions.get(pair) or self._stakes.position(stake, pair)
 
     def position_lots(self, strategy: str | None, pair: Pair) -> int:
-        """Whole lots that a strategy (None: all of them) holds in a pair."""
+        """Count the whole lots that a strategy (None: all of them) holds in a pair."""
         if strategy is None:
             return sum(self.position_lots(name, pair) for name in self._stakes.present)
         position = self._stakes.present[strategy].positions.get(pair)
         return 0 if position is None else position.lots
 
     def positions(self, strategy: str) -> list[Position]:
-        """All positions of a strategy, its listed pairs first."""
+        """Return all positions of a strategy, its listed pairs first."""
         return list(self._stakes.present[strategy].positions.values())
 
-    # -- prices and worth -----------------------------------------------------------------------------------------
+    # -- prices and values -----------------------------------------------------------------------------------------
 
     def mark(self, pair: Pair, price: float) -> None:
-        """The pair traded at ``price``. The very first price is the cost of the pair's opening coins."""
+        """Record that the pair traded at ``price``. The very first price becomes the cost of the opening coins."""
         cell = self.prices[pair]
         if cell.price is None:
             self._first_price(cell, price)
@@ -359,7 +362,7 @@ class Portfolio:
     def _first_price(self, cell: LastPrice, price: float) -> None:
         cell.price = price
         ticks = cell.ticks
-        if ticks is None:  # below one tick: no price to value anything with
+        if ticks is None:  # below one tick, so not usable for valuation
             cell.price = None
             return
         for stake in self._stakes.present.values():
@@ -370,20 +373,20 @@ class Portfolio:
         self.peaks.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
-        """The last price marked, or None before the first."""
+        """Return the last price marked, or None before the first."""
         cell = self.prices.get(pair)
         return None if cell is None else cell.price
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
-        """The holdings of a strategy, or (None) of all strategies together, in units per currency."""
+        """Return the holdings of a strategy, or (None) of all strategies together, in units per currency."""
         return self.ledger.holdings() if strategy is None else self._stakes.present[strategy].holdings()
 
     def equity_units(self, strategy: str | None, into: str) -> int | None:
-        """The equity of a strategy (None: of all, without unassigned) at last prices; None while a price is missing.
+        """Return the equity of a strategy (None: of all, without unassigned) at last prices; None while a price is
+        missing.
 
         A strategy that shares the pool owns its opening coins and the proceeds of its fills less their cost, so the
-        figure may be negative; its changes are the strategy's profit. Coins without a pair to value them count as
-        nothing.
+        figure may be negative; a change in it is the strategy's profit. Coins that no pair can value do not count.
         """
         total = 0
         valuation = self.valuation
@@ -408,7 +411,7 @@ class Portfolio:
 
 
 def _first_with_each_base(pairs: Sequence[Pair]) -> list[Pair]:
-    """The first pair with each base, which coins handed over belong to."""
+    """Return the first pair with each base currency: coins that are handed over belong to it."""
     found: dict[str, Pair] = {}
     for pair in pairs:
         found.setdefault(pair.base, pair)

@@ -1,9 +1,9 @@
-"""A strategy's position in one pair: holdings, cost and profit, as exact integers.
+"""A strategy's position in one pair: holdings, cost and profit, as exact integers at average cost.
 
-Average cost. The position's money and coins are two signed numbers: ``amount_units`` of the base currency and
-``cost_units`` of the quote currency that they cost. A fill in the direction of the position adds to both; one against
-it removes the same share of both, and the proceeds less the removed cost are realised. So realised profit plus (value -
-cost) is the exact cash flow, however the shares were rounded.
+A position is two signed numbers: ``amount_units`` of the base currency, and their cost, ``cost_units`` of the quote
+currency. A fill in the direction of the position adds to both; one against it removes the same share of both, and the
+proceeds less the removed cost are realised. So realised profit plus (value - cost) is the exact cash flow, however the
+shares were rounded.
 
 An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long
 in one pair and short in the other.
@@ -24,8 +24,8 @@ from botkit.model.pairs import Pair
 class Position:
     """A strategy's own net amount in a pair since it first started, net of fees taken in base.
 
-    It is always current: to compare later, keep the numbers, not the object. Figures are floats in
-    base currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
+    It is always current, so to compare with it later, keep the numbers, not the object. Figures are floats in base
+    currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
     """
 
     __slots__ = (
@@ -47,17 +47,17 @@ class Position:
         #: base units handed over, plus those added, less those taken; below zero if bought coins were taken too
         self.given_units = 0
 
-    # -- what a strategy reads ------------------------------------------------------------------------------------
+    # -- reads by the strategy -------------------------------------------------------------------------------------
 
     @property
     def amount(self) -> float:
-        """What the strategy holds, in base currency, coins locked in its orders included."""
+        """The strategy's holding in base currency, including coins locked in its orders."""
         return self.amount_units / UNIT
 
     @property
     def given(self) -> float:
-        """What was handed over of the base currency: by `capital:`, plus `botkit capital add`, less `botkit capital
-        take`; never below 0. Trades do not change it, and restarts keep it.
+        """The amount of base currency that was handed over by `capital:`, plus `botkit capital add`, less `botkit
+        capital take`; never below 0. Trades do not change it, and restarts keep it.
         """
         return max(0, self.given_units) / UNIT
 
@@ -84,7 +84,7 @@ class Position:
 
     @property
     def is_flat(self) -> bool:
-        """True if the whole amount, locked coins included, is below the minimum order: only dust is left."""
+        """True if the whole amount, locked coins included, is below the minimum order, so that only dust is left."""
         rules = self.pair.rules
         return rules.lots_of_units(abs(self.amount_units)) < rules.least_lots
 
@@ -115,7 +115,7 @@ class Position:
 
     @property
     def exact(self) -> Any:
-        """amount, given, sellable, average_entry, unrealised and realised as Decimals."""
+        """The amount, given, sellable, average_entry, unrealised and realised as Decimals."""
         known = self.amount_units and not self.unpriced
         return SimpleNamespace(
             amount=from_units(self.amount_units),
@@ -129,25 +129,25 @@ class Position:
     def __repr__(self) -> str:
         return f"<Position {self.amount} {self.pair} at {self.average_entry}>"
 
-    # -- what the portfolio writes --------------------------------------------------------------------------------
+    # -- writes by the portfolio ---------------------------------------------------------------------------------
 
     def open_with(self, units: int) -> None:
-        """Hand over existing coins, whose cost is the pair's first price."""
+        """Hand over existing coins. The pair's first price becomes their cost."""
         self.given_units += units
         self.amount_units += units
         self.unpriced += units
 
     def room_for(self, units: int) -> int:
-        """How many of the coins given (taken, if negative) belong to this position.
+        """Return how many of the coins given (taken, if negative) belong to this position.
 
-        Coins taken beyond those of all positions were never bought here and do not make a position short.
+        Coins taken beyond those of all positions were never bought by a strategy, so they do not make a position short.
         """
         return units if units >= 0 else max(units, min(0, self.locked_units - self.amount_units))
 
     def move_coins(self, units: int, cost_e8: int | None = None) -> None:
         """Give coins at the last price, or take them if negative, without profit or loss.
 
-        ``cost_e8`` is what a given coin cost, in units of quote. Without a price (the bot is stopped), coins given
+        ``cost_e8`` is the cost of a given coin, in units of quote. Without a price (the bot is stopped), coins given
         without a cost wait for the first price like opening coins, and taken coins leave at cost.
         """
         ticks = self._price.ticks
@@ -175,7 +175,7 @@ class Position:
     def apply(self, base_units: int, quote_units: int) -> None:
         """Apply a fill of ``base_units`` and ``quote_units``, fees included: (+, -) for a buy, (-, +) for a sell."""
         held = self.amount_units
-        if not base_units:  # a fill whose whole amount went into its fee
+        if not base_units:  # the whole amount of the fill went into its fee
             self.realised_units += quote_units
         elif held == 0 or (held > 0) == (base_units > 0):
             self.amount_units = held + base_units
@@ -186,14 +186,14 @@ class Position:
             self.cost_units -= cost
             self.realised_units += quote_units - cost
             assert self.amount_units or not self.cost_units, self
-        else:  # through zero: close the position, open the rest
+        else:  # the fill crosses zero: close the position, then open one with the rest
             closing = quote_units * held // -base_units
             self.realised_units += closing - self.cost_units
             self.amount_units = held + base_units
             self.cost_units = closing - quote_units
 
     def state(self) -> list[int]:
-        """The figures as plain integers, for the journal."""
+        """Return the figures as plain integers, for the journal."""
         return [
             self.amount_units,
             self.cost_units,
@@ -204,6 +204,6 @@ class Position:
         ]
 
     def restore(self, figures: list[int]) -> None:
-        """Restore what `state` returned."""
+        """Restore the result of `state`."""
         self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced = figures[:5]
         self.given_units = figures[5]

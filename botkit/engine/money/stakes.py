@@ -1,4 +1,4 @@
-"""What belongs to each strategy: its part of the account, and its positions."""
+"""Each strategy's stake: its part of the account, and its positions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from botkit.model.pairs import Pair
 
 
 class Stake:
-    """What belongs to one strategy.
+    """The stake of one strategy.
 
-    ``flows`` are the coins from its opening and its fills, kept only if it shares the pool: there the part does not
-    show the strategy's own profit.
+    ``flows`` are the coins from its opening and its fills. They are kept only if it shares the pool, where the part
+    does not show the strategy's own profit.
     """
 
     __slots__ = ("flows", "name", "part", "positions")
@@ -25,11 +25,11 @@ class Stake:
         self.flows: dict[str, int] | None = {} if shared else None
 
     def holdings(self) -> dict[str, int]:
-        """The strategy's own holdings, in units per currency."""
+        """Return the strategy's own holdings, in units per currency."""
         return self.part.holdings() if self.flows is None else self.flows
 
     def record(self, base: str, base_units: int, quote: str, quote_units: int, fee_currency: str, fee: int) -> None:
-        """Record a fill of a strategy that shares the pool: what came in and what it cost."""
+        """Record the proceeds and the cost of a fill, for a strategy that shares the pool."""
         flows = self.flows
         assert flows is not None
         flows[base] = flows.get(base, 0) + base_units
@@ -60,15 +60,15 @@ class Stakes:
         self.departed[name] = Stake(name, self._ledger.part(name), shared=False)
 
     def find(self, name: str) -> Stake | None:
-        """A strategy's stake, still configured or not; None for an unknown name."""
+        """Return a strategy's stake, whether or not it is still configured, or None for an unknown name."""
         return self.present.get(name) or self.departed.get(name)
 
     def everybody(self) -> dict[str, Stake]:
-        """All stakes, those of strategies that are no longer configured first."""
+        """Return all stakes, starting with those of strategies that are no longer configured."""
         return {**self.departed, **self.present}
 
     def position(self, stake: Stake, pair: Pair) -> Position:
-        """The stake's position in a pair; the same object every time."""
+        """Return the stake's position in a pair; the same object every time."""
         found = stake.positions.get(pair)
         if found is None:
             found = stake.positions[pair] = Position(pair, stake.part.funds[pair.base], self._valuation.add(pair))

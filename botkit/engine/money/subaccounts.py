@@ -1,8 +1,8 @@
-"""How an account is divided: sub-accounts with their own capital, a pool for the other strategies, and unassigned.
+"""Divides an account into sub-accounts with their own capital, a pool for the other strategies, and unassigned funds.
 
-Coins that an account holds belong to nobody until they are handed over by name: ``capital: {btc: "0.05"}``. The pool
-and percentages take quote currencies alone. ``unassigned`` holds all the rest: coins that were not handed over, the
-reserve, deposits, manual trades. For each currency the parts and unassigned sum to the account.
+Coins in the account belong to nobody until they are handed over by name: ``capital: {btc: "0.05"}``. The pool and
+percentages take quote currencies only. ``unassigned`` holds the rest: coins that were not handed over, the reserve,
+deposits, and manual trades. For each currency the parts and unassigned sum to the account.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ POOL = "(pool)"
 class Fund:
     """One currency of one part. Units of 1e-8; neither figure is ever negative.
 
-    ``claims`` is what other parts owe this one, or, if negative, what it owes them: a fee in the exchange's own coin is
-    paid by any part that has that coin, but charged to the order's strategy. All claims in a currency sum to zero.
+    ``claims`` is the debt of other parts to this one, or, if negative, its debt to them: a fee in the exchange's own
+    coin is paid by any part that has that coin, but charged to the order's strategy. All claims in a currency sum to
+    zero.
     """
 
     __slots__ = ("available", "claims", "locked", "orders")
@@ -30,7 +31,7 @@ class Fund:
     def __init__(self, available: int = 0, locked: int = 0, orders: int = 0, claims: int = 0) -> None:
         self.available = available
         self.locked = locked
-        #: how many orders lock part of it
+        #: the number of orders that lock some of it
         self.orders = orders
         self.claims = claims
 
@@ -42,11 +43,11 @@ class SubAccount:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        #: by currency, created empty if needed
+        #: funds by currency, created empty if needed
         self.funds: defaultdict[str, Fund] = defaultdict(Fund)
 
     def holdings(self) -> dict[str, int]:
-        """Everything it owns, claims included, in units per currency."""
+        """Return all its funds, claims included, in units per currency."""
         return {currency: f.available + f.locked + f.claims for currency, f in self.funds.items()}
 
     def __repr__(self) -> str:
@@ -61,7 +62,7 @@ def opening_split(
     known: Sequence[str],
     currency: str,
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Divide an account: units per currency for each part by name, and what stays unassigned.
+    """Divide an account. Returns the units per currency of each part, by name, and those that stay unassigned.
 
     ``known`` are the currencies that the bot's pairs can trade, ``currency`` is the quote currency of strategies that
     name no pair. Raises ValueError, with figures, if the shares ask for more than the account has.
@@ -98,7 +99,7 @@ def opening_split(
 
 
 def pool_currencies(shares: Sequence[CapitalShare], currency: str) -> tuple[str, ...]:
-    """The currencies that the strategies without capital share; ``currency`` for those that name no pair."""
+    """Return the currencies that the strategies without capital share; ``currency`` for those that name no pair."""
     return tuple(dict.fromkeys(c for share in shares if share.capital is None for c in share.quotes(currency)))
 
 

@@ -41,7 +41,9 @@ class CapitalTransfers:
         self._reserve = reserve
 
     def refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why `move` is not possible, or None: a sentence with figures and the fix."""
+        """Return the reason why `move` is not possible, as a sentence with figures and the fix, or None if it is
+        possible.
+        """
         part = self._part_of(target)
         if part is None:
             return self._no_part(target)
@@ -64,19 +66,19 @@ class CapitalTransfers:
         return None
 
     def unpriced(self, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why the value of the moved money is unknown, or None."""
+        """Return the reason why the value of the moved money is unknown, or None."""
         for currency in units_by_currency:
             known = currency == self._currency or self._valuation.find_path(currency, self._currency) is None
             if not known and self._valuation.convert(UNIT, currency, self._currency) is None:
-                return f"{currency} has no price yet, so what it is worth is not known; try again once it has traded"
+                return f"{currency} has no price yet, so its value is unknown; try again once it has traded"
         return None
 
     def move(self, target: str, units_by_currency: Mapping[str, int], cost_e8: int | None = None) -> None:
         """Give a strategy money from unassigned, or take it back if negative.
 
-        ``pool`` is shared by the strategies without capital; coins given to one of them by name are in its position,
-        and money is the pool's. This is neither a profit nor a loss: the day's profit does not change, and coins move
-        at the last price, or with an average cost of ``cost_e8`` (see `wrong_cost`). Call `refusal` first.
+        ``pool`` is shared by the strategies without capital; coins given to one of them by name go to its position, and
+        money goes to the pool. This is neither a profit nor a loss: the day's profit does not change, and coins move at
+        the last price, or with an average cost of ``cost_e8`` (see `wrong_cost`). Call `refusal` first.
         """
         assert self.refusal(target, units_by_currency) is None, (target, units_by_currency)
         part = self._part_of(target)
@@ -90,7 +92,7 @@ class CapitalTransfers:
         self._ledger.check()
 
     def wrong_cost(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why a cost cannot apply to the coins given, or None: it is the price of one coin."""
+        """Return the reason why a cost (the price of one coin) cannot apply to the given coins, or None."""
         stake = self._stakes.find(target)
         bases = {position.pair.base for position in stake.positions.values()} if stake is not None else set()
         coins = [currency for currency, units in units_by_currency.items() if units > 0 and currency in bases]
@@ -105,7 +107,7 @@ class CapitalTransfers:
         self._moving([None, strategy], lambda: self._give(strategy, [strategy], units_by_currency, None))
 
     def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
-        """Call ``move``, which changes what ``levels`` hold though nothing was won or lost."""
+        """Call ``move``, which changes the holdings of ``levels`` without profit or loss."""
         self._days.moving(levels, lambda: self._peaks.moving(levels, move))
 
     def _give(
@@ -132,19 +134,19 @@ class CapitalTransfers:
         return self._ledger.parts.get(POOL) if target in (POOL, "pool") else None
 
     def _is_pooled(self, target: str) -> bool:
-        """True if a strategy with this name shares the pool and has started."""
+        """Return True if a strategy with this name shares the pool and has started."""
         stake = self._stakes.present.get(target)
         return stake is not None and stake.part.name == POOL and target in self._capital.opened
 
     def _not_its_own(self, target: str, currency: str, units: int) -> str | None:
-        """Why a strategy cannot give these coins of the pool back."""
+        """Return the reason why a strategy cannot give these coins back from the pool."""
         positions = [p for p in self._stakes.present[target].positions.values() if p.pair.base == currency]
         has = sum(max(0, position.amount_units - position.locked_units) for position in positions)
         if not positions or units <= has:
             return None
         return (
-            f"{target} has {format_units(has)} {currency} of its own to give back, and {format_units(units)} was asked "
-            f"for; the rest of the pool's is other strategies'"
+            f"{target} has {format_units(has)} {currency} of its own to give back, but {format_units(units)} was "
+            "requested; the rest of the pool belongs to other strategies"
         )
 
     def _no_part(self, target: str) -> str:
@@ -154,4 +156,4 @@ class CapitalTransfers:
             near = difflib.get_close_matches(target, names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"this bot has {', '.join(names)}"
             return f"there is no strategy {target!r}; {hint}"
-        return f"{target} has not started yet; its capital is set aside when it first does"
+        return f"{target} has not started yet; its capital is set aside at its first start"

@@ -1,4 +1,4 @@
-"""What one currency is worth in another, at the last prices of the bot's pairs.
+"""Values one currency in another, at the last prices of the bot's pairs.
 
 ``btc`` into ``twd`` goes through ``btc_twd`` if the bot has that pair, else through ``btc_usdt`` and ``usdt_twd``:
 always the fewest steps, and among equally short paths the one through the pairs listed first, so that a value never
@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 
 
 class LastPrice:
-    """A pair's last price. The engine writes it at every trade, so it is a plain attribute.
+    """A pair's last price. The engine sets it at every trade, so it is a plain attribute.
 
     ``price`` is None before the first trade.
     """
@@ -44,9 +44,9 @@ class ValuationPath:
         self.steps = steps
 
     def convert(self, units: int) -> int | None:
-        """``units`` of the currency in units of the other, or None while a price on the path is missing.
+        """Convert ``units`` of one currency into the other.
 
-        Zero units are worth zero even without prices.
+        Returns None while a price on the path is missing. Zero units are worth zero even without prices.
         """
         if not units:
             return 0
@@ -62,7 +62,9 @@ class ValuationPath:
         return units
 
     def rate(self, without: Pair | None = None) -> float | None:
-        """The product of the prices on the path as a float, ``without`` the step through one pair; None as above."""
+        """Return the product of the prices on the path as a float, ``without`` the step through one pair, or None while
+        a price is missing.
+        """
         rate = 1.0
         for cell, forward in self.steps:
             if without is not None and cell.pair == without:
@@ -74,7 +76,9 @@ class ValuationPath:
         return rate
 
     def direction(self, pair: Pair) -> int:
-        """+1 if the value rises with the price of ``pair``, -1 if it falls, 0 if the pair is not on the path."""
+        """Return +1 if the value rises with the price of ``pair``, -1 if it falls, and 0 if the pair is not on the
+        path.
+        """
         for cell, forward in self.steps:
             if cell.pair == pair:
                 return 1 if forward else -1
@@ -88,7 +92,8 @@ class ValuationPath:
 class Valuation:
     """Converts between the currencies of some pairs.
 
-    Pass only pairs that get prices: a shorter path through a pair that never trades here would never give a value.
+    Pass only pairs that will have prices, because a shorter path through a pair that never trades would never yield a
+    value.
     """
 
     def __init__(self, pairs: Mapping[str, Pair]) -> None:
@@ -96,7 +101,7 @@ class Valuation:
         self._paths: dict[tuple[str, str], ValuationPath | None] = {}
 
     def add(self, pair: Pair) -> LastPrice:
-        """The price cell of ``pair``, which is added if it is new."""
+        """Return the price cell of ``pair``, adding it if it is new."""
         cell = self.prices.get(pair)
         if cell is None:
             cell = self.prices[pair] = LastPrice(pair)
@@ -109,7 +114,7 @@ class Valuation:
         return list(dict.fromkeys(c for cell in self.prices.values() for c in (cell.pair.base, cell.pair.quote)))
 
     def find_path(self, currency: str, into: str) -> ValuationPath | None:
-        """The shortest path, or None if no pairs connect the two."""
+        """Return the shortest path, or None if no pairs connect the two."""
         key = (currency, into)
         if key in self._paths:
             return self._paths[key]
@@ -117,7 +122,7 @@ class Valuation:
         return path
 
     def check_path(self, currency: str, into: str) -> ValuationPath:
-        """The shortest path. Raises ValueError saying what is missing if there is none."""
+        """Return the shortest path. Raises ValueError naming the missing link if there is none."""
         path = self.find_path(currency, into)
         if path is None:
             at_hand = ", ".join(self.prices) or "none"
@@ -128,7 +133,7 @@ class Valuation:
         return path
 
     def convert(self, units: int, currency: str, into: str) -> int | None:
-        """``units`` of ``currency`` in units of ``into``; None while a price or a path is missing."""
+        """Convert ``units`` of ``currency`` into ``into``. Returns None while a price or a path is missing."""
         if currency == into or not units:
             return units
         path = self.find_path(currency, into)
@@ -151,7 +156,7 @@ class Valuation:
 
 
 def pairs_on_the_way(known: Mapping[str, Pair], named: Sequence[Pair], into: str) -> tuple[Pair, ...]:
-    """The ``known`` pairs needed besides the ``named`` ones to value their currencies in ``into``."""
+    """Return the ``known`` pairs needed besides the ``named`` ones to value their currencies in ``into``."""
     at_hand = Valuation({str(pair): pair for pair in named})
     everything = Valuation(known)
     found: dict[str, Pair] = {}

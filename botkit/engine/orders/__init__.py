@@ -1,1 +1,1 @@
-"""Orders: what was requested and what became of it, the order protocol, quotes and protective exits."""
+"""Orders: requests and their outcomes, the order protocol, quotes and protective exits."""

@@ -1,8 +1,8 @@
 """Notifies strategies of an execution once the order's state agrees with it.
 
 An execution, the order's new state and the balances arrive separately: in several frames on the wire, and one match may
-have many parts. Money counts at once; notifications wait until the order's state and its executions agree, so that a
-strategy never acts on half of a match. After a second they are delivered anyway.
+have many parts. Money is booked at once. Notifications wait until the order's state and its executions agree, so that a
+strategy never acts on half of a match, but they are delivered after a second in any case.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Agreement:
         self._shown = shown
         #: client id -> (the order, deadline, pending notifications)
         self.held: dict[int, tuple[Order, Nanos, list[Tell]]] = {}
-        #: `settle` must be called at the end of the turn
+        #: True if `settle` must be called at the end of the turn
         self.is_unsettled = False
         self._slot = agenda.slot("agreement", self._next, self._give_up)
 
     def tell(self, order: Order, tell: Tell) -> None:
-        """Notify now, or when the order's state and executions agree."""
+        """Notify the strategy now, or once the order's state and executions agree."""
         client_id, executed, state = order.client_id, order.executed_lots, order.state
         agrees = self._shown.get(client_id, 0) <= executed and (
             not executed
@@ -55,8 +55,8 @@ class Agreement:
             self.is_unsettled = True
 
     def settle(self) -> None:
-        """End of the turn: schedule a wake-up for what is still held. A match and the order's state nearly always
-        arrive in one input, so nothing is.
+        """Schedule a wake-up for notifications that are still held at the end of the turn. Usually there are none,
+        because a match and the order's state nearly always arrive in one input.
         """
         self.is_unsettled = False
         due = self._next()
@@ -64,7 +64,7 @@ class Agreement:
             self._slot.set(due)
 
     def _next(self) -> Nanos | None:
-        # all are held equally long, so the first one held is the first to be released
+        # all are held for the same time, so the first one held is the first to be released
         return next(iter(self.held.values()))[1] if self.held else None
 
     def _give_up(self, now: Nanos) -> None:

@@ -1,8 +1,9 @@
-"""Reads many orders of one pair in one listing, if the exchange's listing proves to filter by order ids.
+"""Reads many orders of one pair in one listing, if a probe shows that the exchange's listing can filter by order ids.
 
-The filter is documented in an unmerged draft alone, so an exchange may ignore it and list what it likes. It is probed
-once in a run, where it would pay: asked for an order that exists and for one that cannot exist, the listing must show
-the one and not the other. Until then, and for good if it does not, each order is read by itself.
+The filter is documented only in an unmerged draft, so the exchange may ignore it. It is probed once in a run, the first
+time it would save requests: a listing filtered by the id of an existing order must show that order, and one filtered by
+an impossible id must not. Until the probe succeeds, and for the rest of the run if it fails, each order is read
+separately.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, ListOrders
 
 _OWNER = "(orders by id)"
-#: with fewer orders of a pair a listing does not pay for the probe
+#: with fewer orders in a pair, a listing does not save enough to be worth the probe
 LEAST = 5
-#: ids in one request: the draft allows 1000, but many servers refuse addresses of over 8 KB
+#: ids in one request: the draft allows 1000, but many servers refuse URLs of over 8 KB
 IDS_MAX = 200
 #: ids have nine digits or more (API documentation, order model)
 _NO_ORDER = "1"
 
-#: called with the rows by order id, or None if the orders must be read one by one
+#: a function that gets the rows by order id, or None if the orders must be read one by one
 OnRows = Callable[[Mapping[str, OrderReport] | None, Nanos], None]
 
 
 class OrdersByIds:
-    """Listings by ids. ``proven``: whether the filter works, None until it was tested."""
+    """Listings filtered by order ids. ``proven`` says whether the filter works; None until it has been tested."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self.proven: bool | None = None
 
     def pays(self, count: int) -> bool:
-        """Whether to read this many orders of a pair with one listing."""
+        """Return True if one listing is cheaper than reading this many orders of a pair separately."""
         return count >= LEAST and self.proven is not False
 
     def read(self, pair: Pair, ids: Sequence[str], on_rows: OnRows, now: Nanos) -> None:
@@ -47,7 +48,7 @@ class OrdersByIds:
         def on_known(answer: Answer, at: Nanos) -> None:
             rows = _rows(answer)
             if rows is None:
-                on_rows(None, at)  # it may be probed again
+                on_rows(None, at)  # the filter may be probed again
             elif [row.order_id for row in rows] != [ids[0]]:
                 self.proven = False
                 on_rows(None, at)
@@ -73,7 +74,7 @@ class OrdersByIds:
         def on_answer(answer: Answer, at: Nanos) -> None:
             rows = _rows(answer)
             if rows is not None and not {row.order_id for row in rows} <= set(part):
-                self.proven, rows = False, None  # it has stopped to filter
+                self.proven, rows = False, None  # the exchange has stopped filtering
             found.update({row.order_id: row for row in rows or ()})
             if rows is not None and rest:
                 self._list(pair, rest, found, on_rows, at)
@@ -93,7 +94,7 @@ class OrdersByIds:
 
 
 def _rows(answer: Answer) -> list[OrderReport] | None:
-    """The rows of an answer; None if the listing failed."""
+    """Return the rows of an answer, or None if the listing failed."""
     if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
         return None
     return [row for row in answer.body if isinstance(row, OrderReport)]

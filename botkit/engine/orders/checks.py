@@ -1,11 +1,11 @@
-"""May this order go? Every reason why not, in the order of checking, each with its sentence.
+"""All checks that may refuse an order, in the order in which they run, each with its message.
 
-A check is skipped while it cannot apply: usually nothing is blocked, and only checks on the order itself remain.
-`tests/engine/test_gate.py` compares the fast and the full way.
+A check is skipped while it cannot apply: usually nothing is blocked, and only checks of the order itself remain.
+`tests/engine/test_gate.py` compares the fast path with the full one.
 
 The checks run at three moments, because conditions may change before the exchange's limits let the order leave: when it
-is *asked* for, when it is *admitted* to the queue (a replacement: once the old order is final), and when its slot is
-*granted*. After admission the money is locked and the router takes the order, and either may still refuse
+is *asked* for, when it is *admitted* to the queue (for a replacement, once the old order is final), and when its slot
+is *granted*. After admission the money is locked and the router takes the order, and either may still refuse
 (`botkit.engine.orders.desk`); after the grant the driver checks once more before the socket: the journal must hold the
 order, and no other process may have set the latch.
 
@@ -33,8 +33,8 @@ Check = Callable[[Order], str | None]
 
 
 class Gate:
-    """The one place that refuses orders. Orders that reduce a position (``order.reduces``) pass where new exposure does
-    not.
+    """Refuses orders; no other class does. Orders that reduce a position (``order.reduces``) may pass while new
+    exposure may not.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Gate:
         self._max_book_age_ns = max_book_age_ns
         self._markets = markets
         self._risk = risk
-        #: the coin that is short, while the account has less than its strategies own together
+        #: the shortage message, while the account has less than its strategies own together
         self.shortage: str | None = None
-        #: the bot is being stopped
+        #: True while the bot is being stopped
         self.is_stopping = False
-        #: the strategies have not started, or their history has not arrived
+        #: True until the strategies have started and their history has arrived
         self.is_starting = False
-        #: why the journal cannot be written
+        #: the reason why the journal cannot be written
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
         #: the levels that are halted, and the pairs with an order of unknown outcome
@@ -72,7 +72,7 @@ class Gate:
         self._records[record.name] = record
 
     def when_placed(self, order: Order) -> str | None:
-        """Why an order that would enter the queue at once is refused."""
+        """Return the reason to refuse an order that would enter the queue at once, or None."""
         if (
             self.is_starting
             or self.is_stopping
@@ -97,7 +97,9 @@ class Gate:
         return self._risk_rules(order) if self._risk.has_rules else None
 
     def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
-        """Why an order is refused when requested; ``replaced`` is the order that makes room for it."""
+        """Return the reason to refuse an order at its request, or None. ``replaced`` is the order that makes room for
+        it.
+        """
         self._replaced = replaced
         for check in self._asked:
             refusal = check(order)
@@ -106,7 +108,7 @@ class Gate:
         return None
 
     def when_admitted(self, order: Order) -> str | None:
-        """Why an order may not enter the queue."""
+        """Return the reason why an order may not enter the queue, or None."""
         for check in self._admitted:
             refusal = check(order)
             if refusal is not None:
@@ -114,7 +116,7 @@ class Gate:
         return None
 
     def when_granted(self, order: Order) -> str | None:
-        """Why an order may not be sent after all."""
+        """Return the reason why an order may not be sent after all, or None."""
         if not (
             order.type is MARKET
             or self._unknown
@@ -132,7 +134,7 @@ class Gate:
     # -- the reasons ----------------------------------------------------------------------------------------------
 
     def _starting(self, order: Order) -> str | None:
-        return "orders can be placed from on_ready on; move this out of on_start" if self.is_starting else None
+        return "orders can be placed from on_ready on; move this call out of on_start" if self.is_starting else None
 
     def _rules(self, order: Order) -> str | None:
         if order.type is MARKET:
@@ -163,7 +165,7 @@ class Gate:
         cap = order.pair.rules.open_orders_max
         room = cap if self._replaced is None or self._replaced.is_final else cap + 1
         if self._risk.open_by_pair.get(order.pair, 0) >= room:
-            return f"{cap} orders of {order.pair} are open, the most that the exchange allows"
+            return f"{cap} orders of {order.pair} are open, which is the exchange's maximum"
         return None
 
     def _risk_rules(self, order: Order) -> str | None:
@@ -179,7 +181,7 @@ class Gate:
 
 
 def limit_refusal(order: Order) -> str | None:
-    """Why the pair's rules forbid a limit or stop order."""
+    """Return the reason why the pair's rules forbid a limit or stop order, or None."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
@@ -202,13 +204,13 @@ def _amount_refusal(pair: Pair, lots: int) -> str | None:
 
 
 def stop_refusal(order: Order, last_ticks: int | None) -> str | None:
-    """Why a stop order is refused."""
+    """Return the reason to refuse a stop order, or None."""
     if order.post_only:
         return "a stop order cannot be post-only: the exchange always takes it as GTC"
     if order.stop_ticks <= 0:
         return "stop_price must be above 0"
     if last_ticks is None:
-        return f"there is no last price of {order.pair} yet to compare the stop price with"
+        return f"{order.pair} has no last price yet to compare the stop price with"
     if is_met(order, last_ticks):
         rules = order.pair.rules
         assert order.condition is not None
@@ -220,19 +222,19 @@ def stop_refusal(order: Order, last_ticks: int | None) -> str | None:
 
 
 def is_met(order: Order, last_ticks: int) -> bool:
-    """True if a stop order's condition already holds at the last price."""
+    """Return True if a stop order's condition already holds at the last price."""
     if order.condition is Condition.AT_LEAST:
         return last_ticks >= order.stop_ticks
     return last_ticks <= order.stop_ticks
 
 
 def market_refusal(order: Order) -> str | None:
-    """Why the pair's rules forbid a market order."""
+    """Return the reason why the pair's rules forbid a market order, or None."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
     if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
-        return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100: 2 is 2 %"
+        return f"max_slippage_pct is {order.max_slippage_pct}; it must be a percentage from 0 to 100: 2 is 2 %"
     if order.side is BUY:
         if order.spend_units < rules.least_spend_units:
             return (
@@ -244,7 +246,7 @@ def market_refusal(order: Order) -> str | None:
 
 
 def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos) -> str | None:
-    """Checks that the visible book is fresh and can fill a market order within ``max_slippage_pct`` of the best price.
+    """Check that the visible book is fresh and can fill a market order within ``max_slippage_pct`` of the best price.
 
     Runs again just before the order is sent.
     """
@@ -252,11 +254,11 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
     age = now - market.book_seen
     if market.book_seen and age > max_age_ns:
         return (
-            f"the book of {order.pair} is {age / NS_PER_S:,.0f} s old, and one older than {max_age_ns / NS_PER_S:g} s "
-            "(max_book_age_s) is not traded on"
+            f"the book of {order.pair} is {age / NS_PER_S:,.0f} s old; a market order needs one no older "
+            f"than {max_age_ns / NS_PER_S:g} s (max_book_age_s)"
         )
     if order.max_slippage_pct is None or not market.book_seen:
-        return None  # no book in this run (candles only), so there is nothing to check against
+        return None  # a run on candles has no book, so there is nothing to check against
     rules = order.pair.rules
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
@@ -281,9 +283,9 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
 
 
 def expected_price(order: Order, market: PairMarket) -> float | None:
-    """The average price that a market order would get from the visible book, or None without a book.
+    """Return the average price that a market order would get from the visible book, or None without a book.
 
-    If the book cannot fill the whole order, the price of the part that it can.
+    If the book cannot fill the whole order, this is the price of the part that it can fill.
     """
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
@@ -306,7 +308,9 @@ def expected_price(order: Order, market: PairMarket) -> float | None:
 
 
 def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
-    """The spend, in units, that buys about ``lots``, by the visible asks or else at the last price; or a refusal."""
+    """Return the spend, in units, that buys about ``lots`` at the visible asks, or else at the last price; or a
+    refusal.
+    """
     rules = pair.rules
     if market.book_seen:
         units, missing = cost_units(pair, market.book.ask_levels, lots)
@@ -315,7 +319,7 @@ def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
     else:
         ticks = market.last.ticks
         if ticks is None:
-            return f"there is no price of {pair} yet to turn an amount into a spend"
+            return f"{pair} has no price yet to convert an amount into a spend"
         units = rules.value_units_up(ticks, lots)
     step = int(10 ** (8 - rules.price_decimals))
     return -(-units // step) * step

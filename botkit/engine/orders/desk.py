@@ -1,7 +1,7 @@
-"""The order desk: takes each order from a strategy's intent to its end, exactly once.
+"""The order desk manages each order from a strategy's intent to its end.
 
-It owns every `Order`, moves it through the table of states, locks and releases its money, and turns what the exchange
-sends (answers, order reports, trade reports, listings) into fills and states, in whatever order it arrives. Its
+It owns every `Order`, moves it through the table of states, locks and releases its money, and turns the exchange's
+messages (answers, order reports, trade reports, listings) into fills and states, in whatever order they arrive. Its
 look-ups go through the router like all other requests.
 """
 
@@ -48,9 +48,9 @@ from botkit.model.requests import (
     Request,
 )
 
-#: how long to wait for the push of a cancel or a fill before reading the order (order protocol)
+#: how long to wait for the pushed result of a cancel or a fill before reading the order (order protocol)
 READ_AFTER: Nanos = 1 * NS_PER_S
-#: the n-th read follows n times that after the previous one, up to this factor
+#: the delay before the n-th read is n times that long, up to this factor
 _READ_LATEST = 30
 _PAST_DEADLINE = "waited in the queue past its deadline"
 
@@ -67,7 +67,8 @@ _OK: Final = Ending.OK
 
 
 class OrderDesk:
-    """The protocol of every order. Pure: the time is an argument, and the router decides what may leave.
+    """The protocol of every order. It reads no clock: the time is an argument, and the router decides which requests
+    may leave.
 
     ``on_order`` and ``on_fill`` are called with each state and each execution, ``on_foreign`` with rows of orders that
     are not ours. ``gate`` runs the checks, including those for orders of unknown outcome.
@@ -106,11 +107,12 @@ class OrderDesk:
         self._cancels: dict[int, tuple[Order, ...]] = {}
         #: a replacement waits until the order it replaces is final: old client id -> (new order, executed at the call)
         self._replacements: dict[int, tuple[Order, int]] = {}
-        #: reports that arrived before the answer that identifies their order
+        #: reports that arrived ahead of the answer that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: final reports whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
-        #: lots executed according to a report, by client id: more than the order's own until its executions come
+        #: lots executed according to a report, by client id; more than the order's own figure until its executions
+        #: arrive
         self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
@@ -118,9 +120,9 @@ class OrderDesk:
         #: how often an order was read without result: client id -> count
         self._reads_in_vain: dict[int, int] = {}
         self._sequence = 0
-        #: executions booked since the start
+        #: number of executions booked since the start
         self.booked = 0
-        #: when the latest one was booked
+        #: time when the latest execution was booked
         self.booked_at: Nanos = 0
         self._slot = agenda.slot("orders", self._next_follow_up, self._check)
         self.resolution = Resolution(
@@ -134,12 +136,13 @@ class OrderDesk:
         )
         self.gate = self._gate = gate(self.resolution)
 
-    # -- what strategies request ---------------------------------------------------------------------------------------
+    # -- requests from strategies
+    # ---------------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
-        """Accept an intent: check it, lock its money, queue it. A refusal ends it at once, in state REFUSED.
+        """Accept an intent: check it, lock its money, and queue it. A refused order ends at once, in state REFUSED.
 
-        ``refusal`` is a reason found before there was an order to check.
+        ``refusal`` is a reason that was found before there was an order to check.
         """
         self._table.by_client_id[order.client_id] = order
         self._decide((INTENT, now, order.spec))
@@ -169,11 +172,13 @@ class OrderDesk:
         self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
         if order.expires is not None and order.type is not MARKET:
-            # a replacement may have expired while the old order was ending
+            # a replacement may expire while the old order is ending
             self._follow(order, max(now, order.expires))
 
     def cancel(self, order: Order, now: Nanos) -> None:
-        """Cancel an order, once. A queued one ends here; one on its way is cancelled once its exchange id is known."""
+        """Cancel an order, once. A queued order ends here; an order on its way is cancelled once its exchange id is
+        known.
+        """
         if self._replacements and order.client_id in self._waiting_replacements:
             self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
             return
@@ -185,25 +190,25 @@ class OrderDesk:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
                 assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
-            # else its slot was granted in this very turn, and `_may_leave` will hold it back
+            # otherwise its slot was granted in this very turn, and `_may_leave` will hold it back
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
-        # else it is on its way or unknown: `_adopt` sends the cancel as soon as it has an exchange id
+        # otherwise it is on its way or unknown: `_adopt` sends the cancel as soon as it has an exchange id
 
     @property
     def _waiting_replacements(self) -> dict[int, int]:
         return {new.client_id: old for old, (new, _) in self._replacements.items()}
 
     def replace(self, old: Order, new: Order, refusal: str | None, now: Nanos) -> Order:
-        """Put ``new`` in the place of ``old``: at once while ``old`` is queued, else when ``old`` is final."""
+        """Replace ``old`` with ``new``: at once while ``old`` is queued, otherwise when ``old`` is final."""
         refusal = refusal or self._gate.when_asked(new, old)
         if refusal is not None:
             return self.place(new, refusal, now)
         self._table.by_client_id[new.client_id] = new
         self._decide((INTENT, now, new.spec))
         if old.state is _QUEUED and old.client_id not in self._waiting_replacements:
-            # The old order's money pays for the new one, so release it first; nothing else happens in between.
+            # The old order's money pays for the new one, so release it first. Nothing else can happen in between.
             self._portfolio.release(old)
             self._risk.order_closed(old)
             refusal = self._gate.when_admitted(new) or self._portfolio.lock(new)
@@ -230,7 +235,7 @@ class OrderDesk:
         return new
 
     def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
-        # ``old`` may itself be a waiting replacement, or have one: the newest takes the place of either
+        # ``old`` may itself be a waiting replacement, or have one: the newest order replaces both
         rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
         waiting = self._replacements.pop(rested.client_id, None)
         if waiting is not None:
@@ -249,7 +254,7 @@ class OrderDesk:
             reason = (
                 "the order to replace was filled"
                 if old.state is OrderState.FILLED
-                else "what is left is below the minimum"
+                else "the remaining amount is below the minimum"
             )
             self._end_unsent(new, OrderState.CANCELLED, now, reason)
             return
@@ -267,10 +272,11 @@ class OrderDesk:
         self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
-    # -- what may leave now ---------------------------------------------------------------------------------------
+    # -- requests that may leave now
+    # ---------------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
-        """Requests whose slots are granted; from here on their orders are on their way."""
+        """Collect the requests whose slots are granted. From here on their orders are on their way."""
         router = self._router
         requests = router.send_express(now) if router.express else []
         if router.queued or router.dropped or not requests:
@@ -292,7 +298,7 @@ class OrderDesk:
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
-                if own is not None:  # otherwise an orphan's cancel, whose answer goes to the requester
+                if own is not None:  # otherwise it cancels an orphan, and the answer goes to the requester
                     self._cancels[request.id] = (own,)
             else:
                 checked = self._checked_batch(request, now)
@@ -306,7 +312,7 @@ class OrderDesk:
         return leaving
 
     def _checked_batch(self, request: Request, now: Nanos) -> Request | None:
-        """The last check of a batch before the socket. Returns the part of it that may be sent, or None."""
+        """Check a batch for the last time before it is sent. Returns the part of it that may be sent, or None."""
         if type(request) is CreateBatch:
             kept = tuple(o for o in request.orders if self._may_leave(self._table.by_client_id[o.client_id], now))
             if not kept:
@@ -331,10 +337,10 @@ class OrderDesk:
         order.sent = now
         return True
 
-    # -- what the exchange says -----------------------------------------------------------------------------------
+    # -- messages from the exchange ----------------------------------------------------------------------------------
 
     def on_answer(self, answer: Answer, now: Nanos) -> None:
-        """An answer to any request that `collect` returned."""
+        """Process the answer to a request that `collect` returned."""
         self._decide((ANSWER, now, answer.request_id, answer.outcome, answer.status))
         self._router.answered(answer.request_id, now, answer.outcome)
         created = self._creates.pop(answer.request_id, None)
@@ -352,7 +358,7 @@ class OrderDesk:
             return
         cancelled = self._cancels.pop(answer.request_id, None)
         if cancelled is not None:
-            # Neither a 200 nor a "not found" is final: only the push of the final state is, or a read after a second.
+            # Neither a 200 nor a "not found" is final. Only a pushed final state is, or a read after a second.
             for order in cancelled:
                 if order.state not in FINAL_STATES:
                     self._follow(order, now + READ_AFTER)
@@ -367,15 +373,17 @@ class OrderDesk:
                     assert isinstance(ack, OrderAck)
                     self._acknowledge(order, ack.order_id, now)
                 return
-            # a different client id, or fewer rows than orders: none of it can be trusted
-            answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not fit")
+            # a different client id, or fewer rows than orders: nothing in the answer can be trusted
+            answer = Answer(
+                request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not match the request"
+            )
         for order in orders:
             if order.state is not _SENDING:
-                # a push was faster and has settled it
+                # a pushed report was faster and has settled it
                 self._router.resolved(order.client_id, now)
                 continue
             if answer.outcome is Ending.NOT_SENT:
-                self.finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of it was sent")
+                self.finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of the request was sent")
             elif answer.outcome is Ending.UNKNOWN:
                 order.move(_UNKNOWN, now, answer.text or "no answer")
                 self._decide((STATE, now, order.client_id, order.state, order.reason))
@@ -387,7 +395,7 @@ class OrderDesk:
 
     def _acknowledge(self, order: Order, order_id: str, now: Nanos) -> None:
         if order.order_id:
-            return  # a report came first
+            return  # a report arrived first
         self._table.by_order_id[order_id] = order
         order.order_id = order_id
         if order.state is _SENDING or order.state is _UNKNOWN:
@@ -398,14 +406,16 @@ class OrderDesk:
             self._adopted(order, now)
 
     def _adopted(self, order: Order, now: Nanos) -> None:
-        """An order has its exchange id: apply reports that came too early, send the cancel that had to wait."""
+        """Handle an order that now has its exchange id: apply reports that came too early, and send a cancel that had
+        to wait.
+        """
         for report in self._parked_trades.pop(order.order_id, ()):
             self.on_trade_report(report, now)
         if order.cancel_requested and order.state not in FINAL_STATES:
             self._router.cancel(order, now)
 
     def on_order_report(self, report: OrderReport, now: Nanos) -> None:
-        """The exchange's row of an order: pushed, or read."""
+        """Process the exchange's row of an order, whether it was pushed or read."""
         assert report.state in REPORTED_STATES, f"{report.state.value} is not a state that an exchange reports"
         order = self._table.by_order_id.get(report.order_id)
         if order is None:
@@ -418,7 +428,7 @@ class OrderDesk:
             self._apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
-        """The order of ours on its way that matches the report's client id and everything else in it."""
+        """Return our order on its way that matches the report's client id and all its other figures."""
         if report.client_id is None:
             return None
         order = self._table.by_client_id.get(report.client_id)
@@ -429,18 +439,18 @@ class OrderDesk:
         return order
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
-        """The report shows that the order exists at the exchange."""
+        """Adopt an order, because a report shows that it exists at the exchange."""
         revived = order.state in FINAL_STATES
         self._table.by_order_id[report.order_id] = order
         order.order_id = report.order_id
         self.resolution.settled(order, now)
         if revived:
-            # The order was assumed refused or absent and its money released: it counts again from here.
+            # The order was assumed refused or absent, and its money was released. From here on it counts again.
             self._open[order.strategy][order.client_id] = order
             self._risk.order_opened(order)
             self._portfolio.relock(order)
             self._decisions.note("late_order", now, f"{order.client_id} was assumed {order.state.value}, but is live")
-            # its strategy believes that it is dead and may have placed another
+            # its strategy believes that the order is dead and may have placed another one
             order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)
@@ -452,14 +462,14 @@ class OrderDesk:
             return
         behind = report.executed_lots > order.executed_lots
         if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
-            # Its executions arrive separately. If they are missing after a second they are read.
+            # Its executions arrive separately. They are read if they are still missing after a second.
             self.shown_lots[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.state in FINAL_STATES:
             if behind:
                 self._final_reports[order.client_id] = report
             else:
-                if report.executed_lots < order.executed_lots:  # final stays final, but the counts disagree
+                if report.executed_lots < order.executed_lots:  # a final order stays final, but the counts disagree
                     self._decisions.note("mismatch", now, f"{order.client_id} final with {report.executed_lots}")
                 self.finish(order, report.state, now)
             return
@@ -468,13 +478,13 @@ class OrderDesk:
             self._move(order, state, now)
 
     def on_trade_report(self, report: TradeReport, now: Nanos) -> None:
-        """One execution, from the account's stream."""
+        """Process one execution from the account's stream."""
         order = self._table.by_order_id.get(report.order_id)
         if order is None:
             if self._creates or self.resolution.is_busy:
                 self._parked_trades.setdefault(report.order_id, []).append(report)
             else:
-                self._parked_trades.clear()  # nothing is on its way, so the kept reports were not ours either
+                self._parked_trades.clear()  # nothing is on its way, so the kept reports are not ours either
             return
         if not self._table.executions_of(order).is_new(report, listed=False):
             return
@@ -485,7 +495,8 @@ class OrderDesk:
 
     def _book(self, order: Order, report: TradeReport, now: Nanos) -> None:
         if order.state in FINAL_STATES:
-            # The exchange reported the order as final, yet here is one more execution: its money must still be booked.
+            # The exchange reported the order as final, yet this is one more execution, so its money must still be
+            # booked.
             self._decisions.note("late_fill", now, f"{order.client_id} {report.lots}")
         self.booked += 1
         self.booked_at = now
@@ -495,7 +506,7 @@ class OrderDesk:
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
-        """All executions of an order as listed by the exchange: book those that the stream missed."""
+        """Process all executions of an order as listed by the exchange, and book those that the stream missed."""
         executions = self._table.executions_of(order)
         for report in sorted(reports, key=lambda r: r.time):
             if executions.is_new(report, listed=True):
@@ -510,7 +521,7 @@ class OrderDesk:
         return self._follow_ups[0][0] if self._follow_ups else None
 
     def _drop_follow_ups(self) -> None:
-        """The next order to be followed up has ended, and perhaps others after it."""
+        """Drop ended orders from the head of the orders to follow up."""
         follow_ups, orders = self._follow_ups, self._table.by_client_id
         while follow_ups:
             order = orders.get(follow_ups[0][2])
@@ -549,7 +560,7 @@ class OrderDesk:
         """Restore an order of an earlier run with the (ticks, lots) of its booked executions.
 
         If its create was on its way, its outcome is now unknown: it is looked up and never sent again. Live orders lock
-        their money again; final ones are kept to recognise late arrivals.
+        their money again; final ones are kept so that late reports are recognised.
         """
         self._table.by_client_id[order.client_id] = order
         self._table.executions_of(order).restore(executed)
@@ -563,16 +574,16 @@ class OrderDesk:
         self._portfolio.relock(order)
         if order.state is _SENDING:
             self._move(order, _UNKNOWN, now)
-            order.reason = "the bot ended before the answer came"
+            order.reason = "the bot ended before the answer arrived"
         if order.state is _UNKNOWN:
             self.resolution.begin(order, now)
         elif order.cancel_requested or order.expires is not None:
             self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
     def look_at(self, orders: Iterable[Order], now: Nanos) -> None:
-        """Read orders, and also executions that they show and that are not booked.
+        """Read orders, and also any executions that they show but that are not booked yet.
 
-        Many orders of one pair are read in one listing, if the exchange filters by ids.
+        Many orders of one pair are read in one listing if the exchange can filter by ids.
         """
         by_pair: dict[Pair, list[Order]] = {}
         for order in orders:
@@ -636,14 +647,14 @@ class OrderDesk:
         )
 
     def _on_report(self, order: Order, report: OrderReport, now: Nanos) -> None:
-        """Take over what a read has shown, and go on with what it leaves open."""
+        """Process the result of a read, and continue with any question that it leaves open."""
         self._apply(order, report, now)
         if order.state in FINAL_STATES:
             return
         if report.executed_lots > order.executed_lots:
             self._read_trades(order, now)
         elif order.cancel_requested and report.state not in FINAL_STATES:
-            self._router.cancel(order, now)  # still live after its cancel: cancel again
+            self._router.cancel(order, now)  # it is still live after its cancel, so cancel it again
 
     def _read_again(self, order: Order, now: Nanos) -> None:
         """Read again, after a second and then at growing intervals, so that executions missing from a listing cost few
@@ -679,7 +690,9 @@ class OrderDesk:
         self._on_order(order)
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
-        """Finish a final order: release its money, stop waiting for its reports, send what waited for its end."""
+        """Finish a final order: release its money, stop waiting for its reports, and send the requests that waited for
+        its end.
+        """
         order.move(state, now, reason)
         self._portfolio.release(order)
         self._risk.order_closed(order)

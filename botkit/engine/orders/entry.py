@@ -1,4 +1,6 @@
-"""From a strategy's call to an order: amounts and prices rounded to the pair's steps, an intent, and the desk."""
+"""Turns a strategy's calls into orders: rounds amounts and prices to the pair's steps and passes the intents to the
+desk.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,19 @@ from botkit.model.pairs import Pair
 
 #: a market order is not worth sending after waiting longer than this
 MARKET_DEADLINE_S = 5
-_EXPIRE_MAX_S = 10**9  # thirty years; times must stay below 2^63 ns
-#: most orders that a strategy may place at one moment; 200 may rest in a pair
+_EXPIRE_MAX_S = 10**9  # about thirty years, because times must stay below 2^63 ns
+#: the most orders that a strategy may place at one moment; up to 200 may rest in a pair
 ORDERS_A_MOMENT_MAX = 5_000
-#: and how many more after a refusal before its callback is aborted
+#: how many more orders after a refusal abort the callback
 ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
 class Runaway(BaseException):
-    """Aborts a callback that keeps placing orders. Not an Exception, since strategies catch those."""
+    """Aborts a callback that keeps placing orders. It is not an Exception, because strategies catch those."""
 
 
 class ClientIds:
-    """Ascending client ids. 2147483647 is never used, since the exchange's own tools put it on every order."""
+    """Ascending client ids. 2147483647 is never used, because the exchange's own tools put it on every order."""
 
     __slots__ = ("next",)
 
@@ -39,14 +41,14 @@ class ClientIds:
         self.next = first
 
     def take(self) -> int:
-        """The next id."""
+        """Return the next id."""
         found = self.next
         self.next = found + 1 if found < 2_147_483_646 else 1
         return found
 
 
 class OrderEntry:
-    """The order calls of one strategy."""
+    """The order methods of one strategy."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class OrderEntry:
         self._prices = portfolio.prices
         self._table = table
         self._desk = desk
-        #: orders placed at the current moment, which is a time and the number of events by then
+        #: number of orders placed at the current moment, which is a time and the number of events up to then
         self._asked = 0
         self._asked_at: Nanos = 0
         self._asked_after = 0
@@ -87,7 +89,7 @@ class OrderEntry:
         expire_s: float | None,
         tag: str,
     ) -> Order:
-        """A limit or stop-limit order."""
+        """Place a limit or stop-limit order."""
         now, up = self._clock.now, side_text == "sell"
         side, rules = SELL if up else BUY, pair.rules
         if pair not in self._prices:
@@ -101,7 +103,7 @@ class OrderEntry:
             if ticks < 0 or lots < 0 or stop_ticks < 0:
                 refusal = _below_zero(amount=(amount, lots), price=(price, ticks), stop_price=(stop_price, stop_ticks))
             if expire_s is not None and not 0 < expire_s <= _EXPIRE_MAX_S:
-                raise ValueError(f"expire_s is {expire_s}; it is a number of seconds above 0, or None")
+                raise ValueError(f"expire_s is {expire_s}; it must be a number of seconds above 0, or None")
         except (ValueError, TypeError) as error:
             refusal = str(error)
         when = Condition(condition) if condition else None
@@ -132,7 +134,7 @@ class OrderEntry:
         return self._desk.place(order, refusal, self._clock.now)
 
     def _is_met(self, order: Order) -> bool:
-        """True if the only problem with a stop order is that its condition already holds."""
+        """Return True if the only problem with a stop order is that its condition already holds."""
         last_ticks = self._markets.of(order.pair).last.ticks
         if order.post_only or order.stop_ticks <= 0 or last_ticks is None or limit_refusal(order) is not None:
             return False
@@ -143,7 +145,7 @@ class OrderEntry:
     def market_buy(
         self, pair: Pair, spend: Number | None, amount: Number | None, max_slippage_pct: float, tag: str
     ) -> Order:
-        """A market buy, by spend or by amount."""
+        """Place a market buy, by spend or by amount."""
         refusal: str | None = None
         units = 0
         try:
@@ -169,7 +171,7 @@ class OrderEntry:
     def market_sell(
         self, pair: Pair, amount: Number, max_slippage_pct: float, tag: str, *, reduces: bool = False
     ) -> Order:
-        """A market sell of an amount."""
+        """Place a market sell of an amount."""
         refusal: str | None = None
         lots = 0
         try:
@@ -183,7 +185,7 @@ class OrderEntry:
         return self._desk.place(order, refusal, self._clock.now)
 
     def close(self, pair: Pair, max_slippage_pct: float, tag: str) -> Order:
-        """Sell what is sellable, at the market."""
+        """Sell the sellable amount at the market."""
         position = self._portfolio.position(self._record.name, pair)
         lots = position.sellable_lots
         order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=lots, reduces=True)
@@ -235,7 +237,7 @@ class OrderEntry:
         reduces: bool = False,
         is_quote: bool = False,
     ) -> Order:
-        """A limit order of a quote, or of a protective exit that reduces the position and expires by itself."""
+        """Place a limit order for a quote, or for a protective exit that reduces the position and expires by itself."""
         now = self._clock.now
         order = Order(
             OrderSpec(
@@ -283,7 +285,7 @@ class OrderEntry:
             refusal = _below_zero(amount=(amount, lots), price=(price, ticks))
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        # a stop order that has triggered is a limit order from then on
+        # a triggered stop order is a limit order from then on
         triggered = old.type is STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
         new = Order(
             OrderSpec(
@@ -316,7 +318,7 @@ class OrderEntry:
             )
 
     def _count(self) -> None:
-        """Count an order. A callback that places too many at one moment is aborted."""
+        """Count an order, and abort a callback that places too many at one moment."""
         record, clock = self._record, self._clock
         record.orders_count += 1
         if clock.now != self._asked_at or clock.events != self._asked_after:
@@ -324,13 +326,13 @@ class OrderEntry:
             return
         self._asked += 1
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
-            # a loop that ignores refusals and stops would go on, and each of its orders takes memory
+            # a loop that ignores refusals and stops would never end, and each of its orders takes memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
             raise Runaway(f"it placed {self._asked:,} orders at one moment{why}")
 
 
 def _below_zero(**figures: tuple[Number | None, int]) -> str | None:
-    """Refuse negative figures; the arguments are (value as given, value in steps) by name."""
+    """Refuse negative figures. The arguments are (value as given, value in steps) by name."""
     for name, (given, steps) in figures.items():
         if steps < 0:
             return f"{name} is {given}; it must be above 0"

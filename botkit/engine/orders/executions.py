@@ -1,8 +1,8 @@
 """Merges one order's executions from two sources: the account's stream and the exchange's listing.
 
 Either may come first, be incomplete or repeat itself, and their ids are unrelated. Within a source an id identifies one
-execution; across sources only price and amount can be compared. So the number of equal rows to book is that of the
-source with more of them, whichever delivers them first.
+execution; across sources only price and amount can be compared. So the number of equal rows to book is the larger of
+the two sources' counts, whichever source delivers them first.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _Row = tuple[int, int]  # ticks, lots
 
 
 class Executions(msgspec.Struct):
-    """What is known about one order's executions."""
+    """The known executions of one order."""
 
-    #: Three kinds of key in one table, since nearly every order has one execution and a run has many orders:
-    #: (listed, id): seen; (listed, row): how often it came; (row): how often it was booked.
+    #: Three kinds of keys share one table, because a run has many orders and nearly all have one execution: (listed,
+    #: id): seen; (listed, row): how often it arrived; (row): how often it was booked.
     known: dict[tuple[bool, str] | tuple[bool, _Row] | _Row, int] = {}
 
     def is_new(self, report: TradeReport, *, listed: bool) -> bool:
-        """Add a row of the stream or of the listing; True if it must be booked."""
+        """Add a row from the stream or from the listing. Returns True if it must be booked."""
         known = self.known
         name = (listed, report.trade_id)
         if name in known:
@@ -42,5 +42,5 @@ class Executions(msgspec.Struct):
         """Mark executions of an earlier run as booked: both sources may repeat them."""
         for row in rows:
             booked = self.known[row] = self.known.get(row, 0) + 1
-            # the stream sends an execution once, so a new row is a new one; the listing repeats them all
+            # the stream sends each execution once, so a new row is a new execution; the listing repeats all of them
             self.known[False, row] = booked

@@ -6,13 +6,13 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import OrderReport
 from botkit.model.orders import Order, OrderType
 
-#: a row created longer than this before an order was sent is not that order: clocks may differ by one second, and the
-#: exchange's timestamps may be whole seconds
+#: a row created more than this long before an order was sent is not that order: clocks may differ by one second, and
+#: the exchange's timestamps may be in whole seconds
 CREATED_SLACK: Nanos = 2 * NS_PER_S
 
 
 def is_same_order(order: Order, report: OrderReport) -> bool:
-    """True if the report can be this order: pair, side, type, price and amount agree.
+    """Return True if the report can be this order: pair, side, type, price and amount agree.
 
     A market order is matched without price and amount: the exchange's record of a market buy shows neither as sent
     (Q12).
@@ -25,5 +25,7 @@ def is_same_order(order: Order, report: OrderReport) -> bool:
 
 
 def is_too_old(order: Order, report: OrderReport) -> bool:
-    """True if the report's order was created before this one was sent. A report without a time is never too old."""
+    """Return True if the reported order was created before this one was sent. A report without a time is never
+    too old.
+    """
     return 0 < report.created < order.sent - CREATED_SLACK

@@ -17,7 +17,7 @@ _OWNER = "(orphans)"
 
 
 class Orphans:
-    """One clean-up: list the open orders, then cancel those that are among the orphans, one by one."""
+    """A clean-up that lists the open orders and then cancels the orphans among them, one by one."""
 
     def __init__(self, orders: Sequence[Order], reads: Reads, outbox: Outbox, now: Nanos) -> None:
         self._ids = {order.client_id for order in orders}

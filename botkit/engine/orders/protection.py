@@ -1,12 +1,13 @@
 """Exits managed by the engine: stop loss, take profit and trailing stop of a position.
 
-Two resting exits would lock the same coins twice, and the exchange has no OCO orders. So nothing rests: the engine
-watches the last price, and when an exit is due it cancels the orders that lock the coins, waits for their end, and
-sells at the market. It sees only traded prices, so after a gap through the stop it sells at the price beyond the gap.
+Two resting exits would lock the same coins twice, and the exchange has no OCO orders. So no exit rests in the book: the
+engine watches the last price, and when an exit is due it cancels the orders that lock the coins, waits for their end,
+and sells at the market. It sees only traded prices, so if the price gaps through the stop, it sells at the price beyond
+the gap.
 
-Exits belong to the engine, not the strategy, and stay active when it is paused, halted or stopped, by a loss or by its
-own error: that is when nothing else looks after the position, and selling cannot increase the exposure. They end with
-the run (`on_stop` decides about positions then), and once a stopped strategy has nothing left to sell.
+Exits belong to the engine, not the strategy, and stay active when the strategy is paused, halted or stopped, by a loss
+or by its own error. That is when nothing else manages the position, and selling cannot increase the exposure. They end
+with the run (`on_stop` decides about positions then), and once a stopped strategy has nothing left to sell.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
 from botkit.model.percent import check_pct
 
-#: how far through the book an exit may go
+#: the maximum slippage of an exit through the book
 EXIT_SLIPPAGE_PCT = 1.0
-#: a limit exit that has not sold everything by then is cancelled, and the next one follows the market
+#: a limit exit that has not sold everything after this time is cancelled, and the next one follows the market
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
 #: delay before the next attempt after a refusal
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
@@ -49,11 +50,11 @@ class _Watch:
         self.record = record
         self.entry = entry
         self.pair = pair
-        #: fractions
+        #: distances as fractions
         self.stop_loss = stop_loss
         self.take_profit = take_profit
         self.trail = trail
-        #: the exit that triggered; set while it is closing the position
+        #: the exit that triggered, while it is closing the position
         self.due = ""
         self.order: Order | None = None
         #: no attempt before this time
@@ -65,7 +66,7 @@ class _Watch:
         return self.record.best_prices.get(self.pair)
 
     def rise_to(self, price: float) -> None:
-        """Raise the best price to a new price of the pair."""
+        """Raise the best price to the pair's new price, if that is higher."""
         best = self.best
         if best is None or price > best:
             self.record.best_prices[self.pair] = price
@@ -82,7 +83,7 @@ class Protector:
         self._markets = markets
         self._portfolio = portfolio
         self._table = table
-        #: positions that are protected, or would be once there is one; empty: no price matters
+        #: positions that are protected, or will be once they are opened; if empty, no price matters
         self.watches: dict[tuple[str, str], _Watch] = {}
         #: watches to check again, because an order that locked their coins has ended
         self.again: dict[int, _Watch] = {}
@@ -107,13 +108,14 @@ class Protector:
             record.best_prices.pop(pair, None)
             return
         watch = _Watch(record, entry, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
-        if before is not None:  # new distances, same position: the best price so far still counts
+        # the distances are new but the position is the same, so its best price so far still counts
+        if before is not None:
             watch.due, watch.order = before.due, before.order
         self.watches[key] = watch
         self._markets.of(pair)
 
     def order_changed(self, order: Order) -> None:
-        """An order changed state: once final, it no longer locks coins."""
+        """Handle an order's new state: once the order is final, it no longer locks coins."""
         if self.watches and order.is_final and order.side is Side.SELL:
             watch = self.watches.get((order.strategy, str(order.pair)))
             if watch is not None and watch.due:
@@ -128,7 +130,7 @@ class Protector:
                 self._look(watch, price)
 
     def strategy_stopped(self, record: StrategyRecord) -> list[Pair]:
-        """A strategy was stopped: its holdings, and what orders being cancelled may still buy, stay protected.
+        """Keep protecting a stopped strategy's holdings, and anything that orders being cancelled may still buy.
 
         Returns the protected pairs.
         """
@@ -144,18 +146,27 @@ class Protector:
             self.watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
-        """The run is ending: start no more exits."""
+        """Start no more exits, because the run is ending."""
         self.watches.clear()
         self.again.clear()
 
-    def filled(self, fill: Fill) -> None:
-        """A fill may have opened the position: its best price starts there."""
+    def unprotected(self, record: StrategyRecord) -> list[Pair]:
+        """Return the pairs whose positions were protected, before a restart, and are not any more."""
+        if not record.best_prices:
+            return []
+        held = [position.pair for position in self._portfolio.positions(record.name) if not position.is_flat]
+        return [pair for pair in held if pair in record.best_prices and (record.name, str(pair)) not in self.watches]
+
+    def filled(self, fill: Fill, record: StrategyRecord) -> None:
+        """Start the best price at this fill, if it opened the position; forget it, if it closed the position."""
+        if fill.side is Side.SELL and self._portfolio.position(record.name, fill.pair).is_flat:
+            record.best_prices.pop(fill.pair, None)  # also of a position that nothing watched: the next one starts over
         watch = self.watches.get((fill.order.strategy, str(fill.pair)))
         if watch is not None and fill.side is Side.BUY:
             watch.rise_to(fill.price)
 
     def on_price(self, market: PairMarket) -> None:
-        """The pair has a new last price."""
+        """Check the exits against the pair's new last price."""
         price = market.last.price
         assert price is not None
         for watch in list(self.watches.values()):
@@ -185,14 +196,14 @@ class Protector:
         if locking:
             for order in locking:
                 entry.cancel(order)
-            return  # their coins are free once they are final: see `order_changed`
+            return  # their coins become free once they are final: see `order_changed`
         lots = self._portfolio.position(name, pair).sellable_lots
         if not lots:
             return
         order = entry.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
         if order.is_refused:
-            # No market order while an order of the pair is unknown or the book is too thin for the whole amount:
-            # instead a limit order at the worst price that the exit may take sells what it can.
+            # While an order of the pair is unknown, or the book is too thin for the whole amount, no market order may
+            # be sent. Instead, a limit order at the worst price allowed for the exit sells as much as it can.
             order = self._limit_exit(watch, lots)
         if order.is_refused:
             watch.retry_at = self._clock.now + _RETRY_AFTER

@@ -31,8 +31,7 @@ from botkit.model.pairs import Pair, PairRules
 
 _Level = tuple[int, int]  # ticks, lots
 _Place = tuple[Side, int, int]  # side, ticks, lots
-#: final states after which the same order is not retried automatically; one proved absent is never resubmitted
-#: automatically
+#: final states after which the same order is not retried automatically; an order proved absent is never resubmitted
 _NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.ABSENT})
 
 
@@ -61,9 +60,9 @@ class _Quote:
         self.post_only = True
         self.tolerance_bps = 0.0
         self.wanted: dict[Side, list[_Level]] = {BUY: [], SELL: []}
-        #: no order can count for two levels, so that comparing twice gives the same
+        #: True if no order can count for two levels, so that a second comparison gives the same result
         self.is_clear_cut = True
-        #: it must be compared with its orders at the end of the turn
+        #: True if it must be compared with its orders at the end of the turn
         self.is_due = False
         self.orders: dict[int, Order] = {}
         #: (side, ticks) refused since the quote was last stated
@@ -77,19 +76,19 @@ class Quoter:
         self._clock = clock
         self._changes = changes
         self._desk = desk
-        #: open orders by pair, and the pairs with an order of unknown outcome
+        #: number of open orders by pair, and the pairs with an order of unknown outcome
         self._open = risk.open_by_pair
         self._unknown = desk.resolution.blocked
-        #: every quote, by strategy, pair and tag; without quotes, an order's end concerns nothing here
+        #: every quote, by strategy, pair and tag; without quotes, the end of an order does not matter here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
         #: orders of an earlier run, until their quote is stated
         self._left: dict[tuple[str, str, str], list[Order]] = {}
-        #: the quotes of this turn, in order; those that are due are compared with their orders at its end
+        #: the quotes of this turn, in order; those that are due are compared with their orders at the end of the turn
         self.dirty: dict[int, _Quote] = {}
-        #: one of these is due
+        #: True if one of these is due
         self.has_due = False
-        #: quotes with missing orders, because of the cap or an unknown order
+        #: quotes with orders missing because of the cap or an unknown order
         self._short: dict[int, _Quote] = {}
 
     def restore(self, order: Order) -> None:
@@ -108,8 +107,8 @@ class Quoter:
         tolerance_bps: float,
         tag: str,
     ) -> None:
-        """State what should rest. Levels too small for the pair are skipped and counted; a quote with a bid at or above
-        an ask is ignored and counted, since the two would trade with each other.
+        """State the orders that should rest. Levels too small for the pair are skipped and counted; a quote with a bid
+        at or above an ask is ignored and counted, since the two would trade with each other.
         """
         wanted = {
             BUY: _levels(record, pair.rules, bids, BUY),
@@ -135,8 +134,8 @@ class Quoter:
             and not is_new
             and self._stands(quote)
         ):
-            # its orders were compared with these levels when they last changed; its turn among the others comes all the
-            # same, should one of its orders end now
+            # its orders were compared with these levels when they last changed, but it keeps its turn among the others
+            # in case one of its orders ends now
             self.dirty[id(quote)] = quote
             self._changes.count += 1
             return
@@ -156,7 +155,9 @@ class Quoter:
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """An order changed state. To a quote that stands, only the order's end matters; fills come to `filled`."""
+        """Handle an order's new state. For a quote that stands, only the order's end matters; fills are handled by
+        `filled`.
+        """
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
                 self._mark(short)
@@ -171,17 +172,19 @@ class Quoter:
                 quote.given_up.add((order.side, order.price_ticks))
             self._mark(quote)
         elif self._stands(quote):
-            self.dirty[id(quote)] = quote  # it keeps its turn, should another of its orders end now
+            self.dirty[id(quote)] = quote  # it keeps its turn in case another of its orders ends now
         else:
             self._mark(quote)
 
     def _stands(self, quote: _Quote) -> bool:
-        """True if comparing once more gives the same: no order counts for two levels, and all levels fit the cap."""
+        """Return True if another comparison would give the same result: no order counts for two levels, and all levels
+        fit the cap.
+        """
         room = quote.pair.rules.open_orders_max - self._open.get(quote.pair, 0)
         return quote.is_clear_cut and len(quote.wanted[BUY]) + len(quote.wanted[SELL]) <= room + len(quote.orders)
 
     def filled(self, order: Order) -> None:
-        """An order of a quote was filled, in part or whole, so less rests than stated."""
+        """Mark a quote as due, because one of its orders was filled in part or whole and less rests than stated."""
         quote = self._owner.get(order.client_id)
         if quote is not None:
             self._mark(quote)
@@ -224,17 +227,18 @@ class Quoter:
             self._place(quote, missing)
 
     def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
-        """Cancel the orders of a side that fit no level; returns what to place beside the others."""
+        """Cancel the orders of a side that fit no level, and return what to place beside the others."""
         if len(resting) == 1 and resting[0].cancel_requested:
             return []  # nothing to cancel, and nothing is placed until it is gone
         desk, given_up = self._desk, quote.given_up
         keep, places = _difference(quote, levels, resting) if resting else ((), levels)
         is_waiting = False
         for order in resting:
-            # a fully filled order ends by itself; the exchange would refuse its cancel, and count it
+            # a fully filled order ends by itself; the exchange would refuse its cancel, and the request would still
+            # count
             if order.client_id not in keep and not order.cancel_requested and order.executed_lots < order.amount_lots:
                 desk.cancel(order, self._clock.now)
-            # a queued one ends at once and leaves the quote
+            # a queued order ends at once and leaves the quote
             if order.cancel_requested and order.client_id in quote.orders:
                 is_waiting = True
         if is_waiting:
@@ -250,7 +254,7 @@ class Quoter:
         pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
         if len(missing) > room or pair in self._unknown:
-            self._short[id(quote)] = quote  # until an order of the pair changes state
+            self._short[id(quote)] = quote  # it waits until an order of the pair changes state
             if pair in self._unknown:
                 return
         if len(missing) > 1:  # nearest to the touch first, alternating sides, so that a small cap still quotes both
@@ -267,9 +271,16 @@ class Quoter:
 def _levels(
     record: StrategyRecord, rules: PairRules, levels: Sequence[tuple[Number, Number]], side: Side
 ) -> list[_Level]:
-    """Levels in ticks and lots, one per price, from the touch outwards, without those that are too small."""
+    """Convert levels to ticks and lots: one per price, from the touch outwards, without those that are too small."""
     at: dict[int, int] = {}
-    for price, amount in levels:
+    for level in levels:
+        try:
+            price, amount = level
+        except (TypeError, ValueError):
+            name = "bids" if side is BUY else "asks"
+            raise TypeError(
+                f"{name} is a list of (price, amount), such as {name}=[(100, 0.5)], not of {level!r}"
+            ) from None
         ticks = rules.ticks(price, up=side is SELL)
         at[ticks] = at.get(ticks, 0) + rules.lots(amount)
     result = []
@@ -284,13 +295,13 @@ def _levels(
 
 
 def _are_apart(levels: list[_Level], tolerance_bps: float) -> bool:
-    """True if no level of a side lies within another's tolerance."""
+    """Return True if no level of a side lies within another's tolerance."""
     prices = sorted(ticks for ticks, _ in levels)
     return all(above - below > above * tolerance_bps / 10_000 for below, above in pairwise(prices))
 
 
 def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
-    """The levels that fit under the cap: those nearest to the touch, alternating sides."""
+    """Return the levels that fit under the cap: those nearest to the touch, alternating sides."""
     rows = [(side, ticks, lots) for side, levels in quote.wanted.items() for ticks, lots in levels]
     rows.sort(key=lambda row: _distance(quote, row))
     nearest: dict[Side, list[_Level]] = {BUY: [], SELL: []}
@@ -300,7 +311,7 @@ def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
 
 
 def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tuple[set[int], list[_Level]]:
-    """(client ids that may stay, levels to place) of one side."""
+    """Return (client ids that may stay, levels to place) for one side."""
     keep: set[int] = set()
     places: list[_Level] = []
     least = quote.pair.rules.least_lots
@@ -310,7 +321,7 @@ def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tu
         for order in resting:
             if order.client_id in keep or order.cancel_requested or abs(order.price_ticks - ticks) > slack:
                 continue
-            # an excess too small to be an order is not worth giving up the place in the queue
+            # an excess below the minimum order is not worth losing the place in the queue
             remaining = order.amount_lots - order.executed_lots
             if have + remaining < lots + least:
                 have += remaining

@@ -1,4 +1,4 @@
-"""Reads that the engine makes for itself, and work scheduled for later.
+"""The engine's own reads, and work scheduled for later.
 
 They go through the router like all requests, so that no limit is ever exceeded, and their answers arrive like any
 other.
@@ -22,7 +22,7 @@ class Reads:
 
     def __init__(self, router: Router, agenda: Agenda) -> None:
         self._router = router
-        #: requests in flight -> what to do with the answer
+        #: requests in flight -> the function that handles the answer
         self._pending: dict[int, OnAnswer] = {}
         #: (due, sequence number, function of the time)
         self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
@@ -40,7 +40,7 @@ class Reads:
         priority: Priority = Priority.PRIVATE_READ,
         urgent: bool = True,
     ) -> None:
-        """Queue a read; ``on_answer`` gets its answer in any case: NOT_SENT if the queue was full.
+        """Queue a read. ``on_answer`` always gets an answer: NOT_SENT if the queue was full.
 
         Reads of the order protocol are urgent, since they decide whether money is free and whether an order is live;
         other reads are not.
@@ -49,13 +49,13 @@ class Reads:
         self._pending[ticket] = on_answer
 
     def answered(self, answer: Answer, now: Nanos) -> None:
-        """Handle an answer, which may be to a read of ours or to something else."""
+        """Handle an answer, which may or may not belong to one of our reads."""
         handler = self._pending.pop(answer.request_id, None)
         if handler is not None:
             handler(answer, now)
 
     def later(self, due: Nanos, call: Callable[[Nanos], None]) -> None:
-        """Call a function at the given time, with that time."""
+        """Call a function at the given time, passing it that time."""
         self._sequence += 1
         heapq.heappush(self._later, (due, self._sequence, call))
         self._slot.changed()

@@ -1,8 +1,8 @@
 """Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
-One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
-from its trades; an order in it that is not ours is foreign: shown, but never touched. Balances come last, once all
-executions are booked.
+One listing of the open orders does most of the work. An order of ours missing from it is read by its id, and its
+executions from its trades; an order in it that is not ours is foreign: it is shown, but never touched. Balances are
+compared last, once all executions are booked.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: a bot that trades all the time leaves the balances to the next comparison after this many reads
+#: after this many reads, a bot that trades all the time leaves the balances to the next comparison
 _OVERTAKEN_MAX = 5
-#: a single listing of orders created since the journal's last row is enough: one order settles the question
+#: one row is enough for a listing of the orders created since the journal's last row
 LISTED_MAX = 1000
 
 
@@ -56,12 +56,13 @@ class Reconciliation:
         self._booked_before = self._overtaken = 0
         self._unwritten = unwritten
         self._lost: list[str] = []
+        self._lost_until = 0
         names = portfolio.strategies if unwritten is not None else ()
         self._to_list = list(dict.fromkeys(p.pair for name in names for p in portfolio.positions(name)))
         self._list_unwritten(now)
 
     def _unexplained(self) -> list[Order]:
-        """Orders still being read."""
+        """Return the orders that are still being read."""
         return [order for order, _, _ in self._read if order.client_id in self._desk.being_read]
 
     def _failed(self, what: str, answer: Answer) -> None:
@@ -69,7 +70,7 @@ class Reconciliation:
         self._outbox.compare_failed(why, answer.outcome)
 
     def _list_unwritten(self, now: Nanos) -> None:
-        """Look for orders missing from the journal, one pair at a time; then for the open orders."""
+        """Look for orders that are missing from the journal, one pair at a time, and then for the open orders."""
         wanted = self._unwritten
         if wanted is None or not self._to_list:
             self._list_orders(now)
@@ -97,6 +98,7 @@ class Reconciliation:
                 and row.client_id not in self._table.by_client_id
             ):
                 self._lost.append(f"{row.order_id} of {row.pair}")
+                self._lost_until = max(self._lost_until, (row.client_id or 0) + 1)
         self._list_unwritten(now)
 
     def _list_orders(self, now: Nanos) -> None:
@@ -142,11 +144,11 @@ class Reconciliation:
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
         if self._unexplained():
-            # their fills are still being read; until then balances would look like outside changes
+            # their fills are still being read; before those are booked, balances would look like outside changes
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
-            # the answer may predate an execution booked meanwhile, and would seem to contradict it
+            # the answer may predate an execution that was booked in the meantime, and would seem to contradict it
             self._overtaken += 1
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
@@ -156,7 +158,7 @@ class Reconciliation:
                 self._differences.append(
                     Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
                 )
-        if not self._portfolio.account:  # the very first start
+        if not self._portfolio.account:  # this is the very first start
             refusal = self._open(answer.body, now)
             if refusal is not None:
                 self._outbox.compare_failed(refusal, answer.outcome)
@@ -172,11 +174,12 @@ class Reconciliation:
                 foreign=self._foreign,
                 adopted=tuple(adopted),
                 unwritten=tuple(self._lost),
+                unwritten_until=self._lost_until,
             )
         )
 
     def _open(self, report: BalanceReport, now: Nanos) -> str | None:
-        """Open the books with the account's current balances. Returns why they do not cover the capital, if so."""
+        """Open the books with the account's current balances. Returns the reason if they do not cover the capital."""
         try:
             self._portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
         except ValueError as error:

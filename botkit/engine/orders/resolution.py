@@ -1,6 +1,6 @@
-"""Finds out what happened to an order whose create was refused or never answered.
+"""Determines the outcome of an order whose create was refused or never answered.
 
-The exchange documents no idempotent create, so an order is never sent twice: it is looked up until it is found or
+The exchange documents no idempotent create, so an order is never sent twice. It is looked up until it is found or
 proved absent. Proved absent means: the exchange can no longer accept the request (``latest_accept_ns`` after the
 abort); after that time the listings with and without the client-id filter, the open orders, the trades of the pair and
 the balances were all read successfully; none of them has a row that could be the order; every execution belongs to a
@@ -37,20 +37,20 @@ from botkit.model.requests import (
     Request,
 )
 
-#: when an unknown order is polled, in seconds after the abort; then every 30 s
+#: times at which an unknown order is polled, in seconds after the abort; after that, every 30 s
 _POLLS_NS = tuple(int(s * NS_PER_S) for s in (0.5, 1, 2, 4, 8, 15, 30))
 _POLL_LATER_NS = 30 * NS_PER_S
 #: listings start this long before t0, in case the clocks differ
 _LOOK_BACK_NS = 60 * NS_PER_S
 _CONFIRM_RETRY_NS = 1 * NS_PER_S
-#: look-ups that were refused are repeated in so many places, so far apart
+#: refused look-ups are repeated in this many separate slots, this far apart
 _PLACES, _APART_NS = 16, 100 * NS_PER_MS
 #: rows in one listing; a full one may have cut off the row that matters, so earlier rows are read too
 _LISTED_MAX = 1000
 
 
 class Case:
-    """One order being looked up."""
+    """The look-up of one order."""
 
     __slots__ = (
         "abort",
@@ -68,18 +68,18 @@ class Case:
     def __init__(self, order: Order, abort: Nanos, *, rejected: bool) -> None:
         self.order = order
         self.abort = abort
-        #: the exchange refused it; one successful look-up that finds nothing confirms that
+        #: True if the exchange refused it; one successful look-up that finds nothing confirms the refusal
         self.rejected = rejected
         self.poll = 0
-        #: reads of it that the exchange refused
+        #: how many reads of it the exchange has refused
         self.refusals = 0
         self.due: Nanos = abort
         self.busy = False
-        #: kinds of reads that succeeded after the bound without a row that could be the order
+        #: kinds of reads that succeeded after the time limit without a row that could be the order
         self.good_after_bound: set[str] = set()
         #: exchange ids of orders ruled out
         self.explained: set[str] = set()
-        #: how much foreign open orders lock of the currency that this order would lock
+        #: how much foreign open orders lock, in the currency that this order would lock
         self.foreign_lock_units = 0
 
 
@@ -87,7 +87,7 @@ class Verdicts(Protocol):
     """Acts on the result of a look-up; implemented by the desk."""
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
-        """The report shows that the order exists at the exchange."""
+        """Adopt an order, because a report shows that it exists at the exchange."""
         ...
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
@@ -96,7 +96,7 @@ class Verdicts(Protocol):
 
 
 class Resolution:
-    """The look-ups in progress. Reads through `Reads` and reports the results to ``verdicts``."""
+    """The look-ups in progress. It reads through `Reads` and reports the results to ``verdicts``."""
 
     def __init__(
         self,
@@ -135,13 +135,13 @@ class Resolution:
         self._slot.changed()
 
     def confirm_rejection(self, order: Order, now: Nanos) -> None:
-        """The exchange refused the create. A 4xx is only trusted once a look-up finds nothing."""
+        """Start a look-up after the exchange refused the create. A 4xx is only trusted once a look-up finds nothing."""
         case = Case(order, now, rejected=True)
         self._cases[order.client_id] = case
         self._look(case, now)
 
     def settled(self, order: Order, now: Nanos) -> None:
-        """Close the case: the order was found, in whichever way."""
+        """Close the case, because the order was found in one way or another."""
         case = self._cases.pop(order.client_id, None)
         if case is None:
             return
@@ -157,7 +157,9 @@ class Resolution:
                 del self.blocked[pair]
 
     def blocks(self, order: Order) -> str | None:
-        """While an order of a pair is unknown, accept only limit orders that reduce exposure whatever its outcome."""
+        """Block new orders in a pair with an unknown order, except limit orders that reduce exposure whatever its
+        outcome.
+        """
         if order.pair not in self.blocked:
             return None
         if order.type is OrderType.LIMIT and order.side is Side.SELL:
@@ -174,7 +176,7 @@ class Resolution:
     # -- looking up ----------------------------------------------------------------------------------------------------
 
     def next_check(self) -> Nanos | None:
-        """When the next look-up is due."""
+        """Return when the next look-up is due."""
         if not self._cases:
             return None
         return min((case.due for case in self._cases.values() if not case.busy), default=None)
@@ -197,12 +199,12 @@ class Resolution:
     def _list(
         self, case: Case, kind: str, make: Callable[[int, Nanos | None], Request], now: Nanos, end: Nanos | None = None
     ) -> None:
-        """Read a listing up to ``end``; if it comes back full, continue backwards from its oldest row."""
+        """Read a listing up to ``end``. If the listing is full, continue backwards from its oldest row."""
 
         def on_answer(answer: Answer, at: Nanos) -> None:
             rows = answer.body
             if self._cases.get(case.order.client_id) is not case:
-                return  # found meanwhile
+                return  # it was found in the meantime
             if answer.outcome is Ending.OK and isinstance(rows, BalanceReport):
                 self._weigh(case, rows, now, at)
             elif answer.outcome is Ending.REFUSED:
@@ -216,7 +218,7 @@ class Resolution:
             else:
                 oldest = min(_stamp(row) for row in rows) + NS_PER_MS
                 if end is not None and oldest >= end:
-                    self._later(case, at)  # more rows in one millisecond than a listing holds
+                    self._later(case, at)  # there are more rows in one millisecond than a listing holds
                 else:
                     self._list(case, kind, make, at, oldest)
 
@@ -225,7 +227,7 @@ class Resolution:
         )
 
     def _holds_it(self, case: Case, kind: str, rows: tuple[object, ...], now: Nanos) -> bool:
-        """True if a row is the order, may be it, or cannot be decided yet; the next step is then already in
+        """Return True if a row is, may be, or may turn out to be the order; the next step is then already in
         progress.
         """
         order, foreign_lock_units = case.order, 0
@@ -235,7 +237,7 @@ class Resolution:
                     self._verdicts.adopt(order, row, now)
                     return True
                 if self._could_be(order, row):
-                    self._start_over(case, now)  # it can neither be adopted nor ruled out
+                    self._start_over(case, now)  # the row can be neither adopted nor ruled out
                     return True
                 case.explained.add(row.order_id)
                 if not self._table.is_known(row.order_id):
@@ -248,7 +250,7 @@ class Resolution:
         return False
 
     def _good(self, case: Case, kind: str, asked: Nanos, now: Nanos) -> None:
-        """A read succeeded without finding the order: continue with the remaining reads."""
+        """Continue with the remaining reads, after one that succeeded without finding the order."""
         order = case.order
         if case.rejected:
             self._close(case, OrderState.REJECTED, now, order.reason)
@@ -271,7 +273,7 @@ class Resolution:
         self._close(case, OrderState.ABSENT, now, "the exchange has no such order")
 
     def _weigh(self, case: Case, report: BalanceReport, asked: Nanos, now: Nanos) -> None:
-        """Compare the exchange's locked balance with what known orders lock, foreign ones included."""
+        """Compare the exchange's locked balance with the locks of known orders, including foreign ones."""
         order = case.order
         currency = _lock_currency(order.pair, order.side)
         total, available = report.balances.get(currency, (0, 0))
@@ -283,7 +285,7 @@ class Resolution:
             and _lock_currency(other.pair, other.side) == currency
         ]
         explained = case.foreign_lock_units + sum(required_units(other) for other in known)
-        rounding = len(known) + 1  # the exchange does not document how it rounds locks: allow one unit per order
+        rounding = len(known) + 1  # the exchange does not document how it rounds locks, so allow one unit per order
         if total - available - explained + rounding >= required_units(order):
             self._start_over(case, now)
         else:
@@ -307,10 +309,10 @@ class Resolution:
         case.due = max(due, now + 100 * NS_PER_MS)
 
     def _refused(self, case: Case, now: Nanos) -> None:
-        """The exchange is there and refused to read: try again soon, and not at one moment with the other cases.
+        """Retry a read that the exchange refused: soon, but not at the same moment as the other cases.
 
-        Requests that leave together reach the exchange in any order, and one that wants growing nonces (Q3) refuses
-        all but the newest. Half a dozen look-ups that were always repeated together would take minutes.
+        Requests that leave together may arrive in any order, and an exchange that requires increasing nonces (Q3)
+        refuses all but the newest. Half a dozen look-ups that were always repeated together would take minutes.
         """
         case.refusals += 1
         wait = min(_CONFIRM_RETRY_NS << min(case.refusals - 1, 5), _POLL_LATER_NS)
@@ -323,7 +325,7 @@ class Resolution:
         return row.client_id == order.client_id and is_same_order(order, row) and not is_too_old(order, row)
 
     def _could_be(self, order: Order, row: OrderReport) -> bool:
-        """An unexplained order that matches in everything but the client id."""
+        """Return True for an unexplained order that matches in everything but the client id."""
         return (
             not self._table.is_known(row.order_id)
             and row.client_id in (None, 0)
@@ -384,7 +386,7 @@ def _lock_currency(pair: Pair, side: Side) -> str:
 
 
 def _lock_units(row: OrderReport, currency: str) -> int:
-    """How much of a currency a foreign open order locks."""
+    """Return how much of a currency a foreign open order locks."""
     if _lock_currency(row.pair, row.side) != currency:
         return 0
     rules, lots = row.pair.rules, row.original_lots - row.executed_lots

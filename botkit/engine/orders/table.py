@@ -19,14 +19,14 @@ class OrderTable:
         self.by_order_id: dict[str, Order] = {}
         #: by strategy and client id, the orders that are not final; a replacement is one before it is sent
         self.open: defaultdict[str, dict[int, Order]] = defaultdict(dict)
-        #: executions seen per order, to drop repeats
+        #: the executions seen for each order, so that repeats are dropped
         self._executions: dict[int, Executions] = {}
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self.by_client_id.values())
 
     def open_of(self, strategy: str, pair: Pair | None = None) -> list[Order]:
-        """A strategy's orders that are not final, oldest first, including queued and unknown ones."""
+        """Return a strategy's orders that are not final, oldest first, including queued and unknown ones."""
         mine = self.open.get(strategy)
         if not mine:
             return []
@@ -35,11 +35,11 @@ class OrderTable:
         return [order for order in mine.values() if order.pair == pair]
 
     def all_open(self) -> list[Order]:
-        """Every order that is not final, strategy by strategy."""
+        """Return every order that is not final, strategy by strategy."""
         return [order for orders in self.open.values() for order in orders.values()]
 
     def resting(self, pair: Pair) -> list[Order]:
-        """The orders resting in the pair's book."""
+        """Return the orders resting in the pair's book."""
         return [order for order in self.all_open() if order.pair == pair and order.state in RESTING_STATES]
 
     @property
@@ -52,21 +52,21 @@ class OrderTable:
         return False
 
     def is_known(self, order_id: str) -> bool:
-        """True if the exchange's order id belongs to an order of ours."""
+        """Return True if the exchange's order id belongs to an order of ours."""
         return order_id in self.by_order_id
 
     def executions_of(self, order: Order) -> Executions:
-        """The executions of an order."""
+        """Return the executions of an order."""
         found = self._executions.get(order.client_id)
         if found is None:
             found = self._executions[order.client_id] = Executions()
         return found
 
     def forget_before(self, time: Nanos) -> int:
-        """Drop orders that were final before ``time``, so that a bot can run for months; returns how many.
+        """Drop orders that were final before ``time``, so that a bot can run for months.
 
-        Those that ended before they were sent are dropped at once: no report about them can arrive, and a strategy that
-        keeps asking while the bot is halted produces thousands.
+        Returns how many. Orders that ended before they were sent are dropped at once: no report about them can arrive,
+        and a strategy that keeps placing orders while the bot is halted produces thousands.
         """
         old = [
             client_id

@@ -1,8 +1,8 @@
 """Target positions: a strategy states positions instead of orders, and the engine trades the difference at the market.
 
 The proceeds of a sale are available only once its fill is known. So sales go first, and a purchase that needs their
-proceeds waits until they are final, then spends what is available. A target ends with its order; the strategy must
-handle what that left open (a thin book, a refusal).
+proceeds waits until they are final, then spends the available money. A target ends with its order, so the strategy must
+handle a rest that could not be traded (a thin book, a refusal).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Targets:
         self._changes = changes
         self._markets = markets
         self._portfolio = portfolio
-        #: what waits: waiting for proceeds, or for the order of an earlier target
+        #: targets that wait for proceeds, or for the order of an earlier target
         self._waiting: dict[tuple[str, str], _Target] = {}
         #: orders of targets that are not final, by client id
         self.orders: dict[int, Order] = {}
@@ -60,13 +60,11 @@ class Targets:
         max_slippage_pct: float,
         tag: str,
     ) -> Order | None:
-        """State a position. Set a target; returns the order sent at once, or None if there is nothing to do or it must
-        wait.
-        """
+        """Set a target. Returns the order if one is sent at once, or None if there is nothing to do or it must wait."""
         self._markets.check_priced(pair)
         lots = pair.rules.lots(amount)
         if lots < 0:
-            raise ValueError(f"amount is {amount}; a target is 0 or more, since spot cannot be short")
+            raise ValueError(f"amount is {amount}; a target must be at least 0, because spot positions cannot be short")
         target = _Target(record, entry, pair, lots, max_slippage_pct, tag)
         self._waiting[record.name, str(pair)] = target
         return self._pursue(target)
@@ -102,7 +100,7 @@ class Targets:
             self.want(record, entry, pair, pair.rules.exact_amount(lots), max_slippage_pct, tag)
 
     def order_changed(self, order: Order) -> None:
-        """An order of a target has ended: targets waiting for it can continue."""
+        """Let waiting targets continue, because an order of a target has ended."""
         if order.is_final and self.orders.pop(order.client_id, None) is not None:
             self.dirty[order.spec.strategy] = None
             self._changes.count += 1
@@ -126,12 +124,12 @@ class Targets:
         name, pair = target.record.name, target.pair
         flying = [order for order in self.orders.values() if order.spec.strategy == name]
         if any(order.pair == pair for order in flying):
-            return None  # once it ends, the rest is known
+            return None  # the rest is known once it ends
         position = self._portfolio.position(name, pair)
         missing = target.lots - position.lots
         order: Order | None = None
         if missing < 0 and -missing >= pair.rules.least_lots:
-            # coins locked in other orders cannot be sold: the refusal then says so
+            # coins locked in other orders cannot be sold, and the refusal then says so
             lots = min(-missing, position.sellable_lots) or -missing
             amount = pair.rules.exact_amount(lots)
             order = target.entry.market_sell(pair, amount, target.max_slippage_pct, target.tag)
@@ -153,7 +151,7 @@ class Targets:
 
 
 def _checked(weights: Mapping[Pair, Number], tolerance: float) -> dict[Pair, Decimal]:
-    """Weights as exact shares. Raises ValueError with a sentence."""
+    """Convert weights to exact shares. Raises ValueError with a message for the user."""
     shares = {pair: to_decimal(weight, f"the weight of {pair}") for pair, weight in weights.items()}
     for pair, share in shares.items():
         if not 0 <= share <= 1:

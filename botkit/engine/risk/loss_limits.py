@@ -17,7 +17,7 @@ class LossLimit(msgspec.Struct, frozen=True):
 
 
 class LossBreach(msgspec.Struct, frozen=True):
-    """A loss limit was reached: the level halts and its orders are cancelled."""
+    """The breach of a loss limit: the level halts and its orders are cancelled."""
 
     level: str | None
     currency: str
@@ -37,12 +37,12 @@ class DrawdownLimit(msgspec.Struct, frozen=True):
     share_e8: int
 
     def is_reached(self, equity: int, peak: int) -> bool:
-        """True if the drawdown from ``peak`` has reached the limit. Exact."""
+        """Return True if the drawdown from ``peak`` has reached the limit, computed exactly."""
         return peak > 0 and (peak - equity) * UNIT >= peak * self.share_e8
 
 
 class DrawdownBreach(msgspec.Struct, frozen=True):
-    """A drawdown limit was reached: the level halts and its orders are cancelled."""
+    """The breach of a drawdown limit: the level halts and its orders are cancelled."""
 
     level: str | None
     currency: str

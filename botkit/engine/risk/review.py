@@ -1,8 +1,8 @@
 """Risk review at two levels: every order must pass the rules of its strategy and of the bot, so the stricter wins.
 
 The desk keeps the figures that rules read (open orders, pending lots, orders in the last second) up to date, so that a
-review costs the same with one open order as with a hundred. Loss limits are also checked on every price move:
-`RiskDesk.breached` after a row, `RiskDesk.first_breach` over many rows at once, with equal results.
+review takes as long with one open order as with a hundred. Loss limits are also checked on every price move: by
+`RiskDesk.breached` after one row, and by `RiskDesk.first_breach` over many rows at once, with equal results.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
-#: longer than the longest daylight-saving day, shorter than two of the shortest
+#: longer than the longest day with a clock change, shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
 
@@ -38,24 +38,24 @@ class _Counts:
         self.by_pair: dict[str, int] = {}
         self.buys: dict[str, int] = {}  # pair -> lots still to be filled
         self.sells: dict[str, int] = {}
-        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of about the last second
+        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of orders in about the last second
         self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Unfilled lots of live and queued orders on one side; unknown orders count as live."""
+        """Sum up the unfilled lots of live and queued orders on one side. Unknown orders count as live."""
         return (self.buys if side is BUY else self.sells).get(pair, 0)
 
     def open_orders(self, pair: Pair | None = None) -> int:
-        """Number of orders that are live or queued."""
+        """Return the number of orders that are live or queued."""
         return self.total if pair is None else self.by_pair.get(pair, 0)
 
     def orders_in_last_second(self) -> int:
-        """Orders that passed in the last second, without the one under review."""
+        """Return the number of orders that passed in the last second, without the one under review."""
         self.forget_before(self.now - NS_PER_S)
         return len(self.times)
 
     def place(self, created: Nanos, client_id: int) -> None:
-        """An order was placed, or opened again."""
+        """Count an order that was placed or opened again."""
         times, seen = self.times, self.seen
         if client_id not in seen and (not times or created >= times[-1][0]):
             self.forget_before(created - NS_PER_S)
@@ -85,28 +85,28 @@ class _View:
         return self._portfolio.strategies if self._level is None else [self._level]
 
     def pairs(self) -> list[Pair]:
-        """The pairs it trades, in the order of the configuration."""
+        """Return the pairs it trades, in the order of the configuration."""
         portfolio = self._portfolio
         return list(dict.fromkeys(p.pair for name in self._strategies() for p in portfolio.positions(name)))
 
     def last_price(self, pair: Pair) -> float | None:
-        """Last traded price, or None before the first."""
+        """Return the last traded price, or None before the first."""
         return self._portfolio.last_price(pair)
 
     def expected_price(self, order: Order) -> float | None:
-        """The average price that a taker order would get from the visible book, or None without one."""
+        """Return the average price that a taker order would get from the visible book, or None without one."""
         return self._desk.expected_price(order)
 
     def position_lots(self, pair: Pair) -> int:
-        """Net amount held in the pair, in lots."""
+        """Return the net amount held in the pair, in lots."""
         return self._portfolio.position_lots(self._level, pair)
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices; None while a price is missing."""
+        """Convert units of one currency into another at last prices, or None while a price is missing."""
         return self._portfolio.valuation.convert(units, currency, into)
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Change in the strategies' own equity since the trading day began, unrealised profit included."""
+        """Return the change in the strategies' own equity since the trading day began, unrealised profit included."""
         return self._portfolio.days.pnl_units(self._level, currency)
 
 
@@ -134,12 +134,12 @@ class RiskDesk:
         self._bot_rules = self._rules[0][1]
         self._rules_of = {name: rules for name, rules in self._rules if name is not None}
         names = portfolio.strategies
-        #: whether any rule looks at orders
+        #: True if any rule reviews orders
         self.has_rules = any(rules for _, rules in self._rules)
         whole = _Counts()
         #: how many orders of a pair are live or queued, over all strategies
         self.open_by_pair = whole.by_pair
-        # with a single strategy its counts are the bot's: count once
+        # with a single strategy its counts are the bot's, so count only once
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
@@ -160,17 +160,17 @@ class RiskDesk:
                     for currency, units in rule.limits.items():
                         self._limits.append(LossLimit(level, currency, units))
                         portfolio.days.watch(level, currency)
-        #: price moves must be checked
+        #: True if price moves must be checked
         self.has_loss_limits = bool(self._limits or self._drawdowns)
-        #: the peak equity must be tracked, so every price matters
+        #: True if the peak equity must be tracked, so that every price matters
         self.has_drawdowns = bool(self._drawdowns)
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def review(self, order: Order, now: Nanos | None = None) -> str | None:
-        """The reason to refuse an order, or None. ``now`` defaults to the order's own time.
+        """Return the reason to refuse an order, or None. ``now`` defaults to the order's own time.
 
-        A rule that raises refuses the order: what cannot be checked must not pass.
+        A rule that raises refuses the order, because an order that cannot be checked must not pass.
         """
         name = order.strategy
         if self.halts and not order.reduces:
@@ -196,11 +196,11 @@ class RiskDesk:
         return None
 
     def order_opened(self, order: Order) -> None:
-        """An order was accepted for sending, or one thought dead turned out to be live."""
+        """Count an order that was accepted for sending, or that was thought dead but turned out to be live."""
         assert order.client_id not in self._pending, order
         if order.spend_units:
             # a market buy's lots are known only after its fill; the last price gives a fair estimate, and rules that
-            # need one refuse the order while there is no price
+            # need an estimate refuse the order while there is no price
             lots = order_lots(order, self._bot) or 0
         else:
             lots = order.amount_lots - order.executed_lots
@@ -215,7 +215,7 @@ class RiskDesk:
                 counts.place(created, client_id)
 
     def order_filled(self, order: Order, lots: int) -> None:
-        """Some lots of an order were filled. Ignored if the order is closed."""
+        """Subtract filled lots from an order's pending lots. Does nothing if the order is closed."""
         left = self._pending.get(order.client_id)
         if left is None:
             return
@@ -225,7 +225,7 @@ class RiskDesk:
             (counts.buys if order.side is BUY else counts.sells)[order.pair] -= taken
 
     def order_closed(self, order: Order) -> None:
-        """An order is final. Closing twice does nothing."""
+        """Stop counting an order, because it is final. Closing twice does nothing."""
         lots = self._pending.pop(order.client_id, None)
         if lots is not None:
             pair = order.pair
@@ -239,34 +239,35 @@ class RiskDesk:
                 assert side[pair] >= 0, order
 
     def view(self, level: str | None) -> _View:
-        """The rules' view of a strategy, or of the bot (None)."""
+        """Return the rules' view of a strategy, or of the bot (None)."""
         return self._bot if level is None else self._views[level]
 
     # -- days and losses ------------------------------------------------------------------------------------------
 
     def start(self, strategy: str, now: Nanos) -> None:
-        """A strategy starts: begin the trading day of ``now`` if needed."""
+        """Begin the trading day of ``now`` if needed, because a strategy starts."""
         assert strategy in self._views, strategy
         self.turn_of_day(now)
 
     def turn_of_day(self, now: Nanos) -> bool:
-        """Begin the trading day of ``now`` if it has not begun; True if it did so."""
+        """Begin the trading day of ``now`` if it has not begun. Returns True if it did so."""
         if self._next_day is not None and now < self._next_day:
             return False
         start = self._day_start(now)
         self._next_day = self._day_start(start + _INTO_NEXT_DAY)
         assert start <= now < self._next_day, (start, now, self._next_day)
         if self.portfolio.days.day == start:
-            return False  # a restart within the day: its baseline was restored
+            return False  # this is a restart within the day, whose baseline was restored
         self.portfolio.days.start(start)
         return True
 
     def next_day(self) -> Nanos | None:
-        """When the next trading day begins; None before the first."""
+        """Return when the next trading day begins, or None before the first."""
         return self._next_day
 
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
-        """The first loss or drawdown limit reached at the last prices, which halts its level; None if none is.
+        """Return the first loss or drawdown limit reached at the last prices, which halts its level, or None if none
+        is.
 
         A level already halted is skipped, so each breach is reported once.
         """
@@ -292,10 +293,10 @@ class RiskDesk:
         return None
 
     def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
-        """Index of the first of ``prices`` of one pair at which a loss limit is reached, or None.
+        """Find the first of ``prices`` of one pair at which a loss limit is reached. Returns its index, or None.
 
-        Holdings and all other prices stay fixed. Exactly equal to marking each price and calling `breached`. The pair
-        must have been marked before, since its first price sets the day's baseline.
+        Holdings and all other prices stay fixed. The result is exactly that of marking each price and calling
+        `breached`. The pair must have been marked before, since its first price sets the day's baseline.
         """
         if not self.has_loss_limits or not len(prices):
             return None
@@ -312,8 +313,8 @@ class RiskDesk:
         return first
 
     def passed(self, pair: Pair, prices: np.ndarray[Any, Any]) -> None:
-        """These prices of one pair were skipped after `first_breach` found nothing in them: they may contain a new peak
-        of equity.
+        """Take in prices of one pair that are skipped because `first_breach` found nothing: they may contain a new
+        equity peak.
         """
         for fall in self._drawdowns:
             if fall.level in self.halts or not len(prices):
@@ -331,7 +332,7 @@ class RiskDesk:
         if worth.unknown:
             return None
         if float(prices.min()) <= 0:
-            return 0  # a row without a price: one at a time
+            return 0  # a row without a price is processed by itself
         values, slack = worth.values(prices)
         highest = np.maximum.accumulate(np.maximum(values, float(peak)))
         least = (highest + slack) * (1 - fall.share_e8 / UNIT)
@@ -346,7 +347,7 @@ class RiskDesk:
     def _highest(
         self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any], worth: _WorthOverPrice
     ) -> int | None:
-        """The highest equity at any of ``prices``, exact: floats select the candidates."""
+        """Return the exact highest equity at any of ``prices``, using floats only to select the candidates."""
         if float(prices.min()) <= 0:
             return None
         values, slack = worth.values(prices)
@@ -355,7 +356,7 @@ class RiskDesk:
         return max(found, default=None)
 
     def _equity_at(self, limit: LossLimit | DrawdownLimit, pair: Pair, price: float) -> int | None:
-        """A level's equity at a different price of one pair."""
+        """Return a level's equity if one pair had a different price."""
         cell = self.portfolio.prices[pair]
         kept, cell.price = cell.price, price
         try:
@@ -392,7 +393,7 @@ class RiskDesk:
             self.portfolio.peaks.restart(level)
 
     def halted(self, level: str | None) -> str | None:
-        """Why a strategy (None: the bot) is halted, if it is."""
+        """Return the reason why a strategy (None: the bot) is halted, or None."""
         return self.halts.get(level)
 
 
@@ -429,7 +430,9 @@ class _WorthOverPrice:
                 self._falling += units * rate
 
     def values(self, prices: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
-        """(equity at each price as floats, their largest error against the exact integers). All prices are above 0."""
+        """Return (equity at each price as floats, their largest error against the exact integers). All prices are above
+        0.
+        """
         rounded = np.rint(prices * self._scale) / self._scale
         low, high = float(rounded.min()), float(rounded.max())
         worth = self.constant + self._rising * rounded + (self._falling / rounded if self._falling else 0.0)
@@ -438,21 +441,21 @@ class _WorthOverPrice:
         return worth, slack
 
     def candidates(self, prices: np.ndarray[Any, Any], threshold: int) -> Any:
-        """Indices, in order, of all prices at which the equity may be at or below ``threshold``, with few false
-        positives.
+        """Find all prices at which the equity may be at or below ``threshold``. Returns their indices in order, with
+        few false positives.
         """
         if not self.paths:
             return range(1) if self.constant <= threshold else ()
         scale = self._scale
         low, high = round(float(prices.min()) * scale) / scale, round(float(prices.max()) * scale) / scale
-        if low <= 0:  # such rows have no price; the exact check filters them
+        if low <= 0:  # such rows have no price, and the exact check filters them out
             return range(len(prices))
         rising, falling = self._rising, self._falling
         gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
         # the largest error of floats against exact integers, which round down at every step of a path
         slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
         allowed = threshold - self.constant + slack
-        # the cheap test first: no price between the lowest and the highest brings equity that low
+        # the cheap test comes first: no price between the lowest and the highest brings equity that low
         if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
             return ()
         rounded = np.rint(prices * scale) / scale
@@ -463,7 +466,7 @@ class _WorthOverPrice:
 
 
 def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) -> float:
-    """How many units a path may lose by rounding down at each step, with ``pair`` between ``low`` and ``high``.
+    """Return how many units a path may lose by rounding down at each step, with ``pair`` between ``low`` and ``high``.
 
     The loss of one step is multiplied by all later ones: one satoshi is 0.03 TWD.
     """

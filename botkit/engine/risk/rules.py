@@ -1,7 +1,7 @@
-"""The built-in risk rules. Each may veto an order before it reaches the router; a plugin adds others the same way.
+"""The built-in risk rules. Each may veto an order before it reaches the router. Plugins add more rules in the same way.
 
-Figures are exact and may be bare or quoted; every money limit names its currency. An order that reduces exposure passes
-the rules on position and daily loss: blocking an exit protects nobody.
+Figures are exact and may be bare or quoted; every money limit names its currency. An order that reduces exposure always
+passes the rules on position and daily loss, because blocking an exit protects nobody.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from botkit.model.percent import check_pct
 
 
 def money_text(units: int, currency: str) -> str:
-    """Units of 1e-8 formatted for messages, such as ``12,000 TWD``."""
+    """Return units of 1e-8 formatted for messages, such as ``12,000 TWD``."""
     whole, point, fraction = format_units(units).partition(".")
     return f"{int(whole):,}{point}{fraction} {currency.upper()}"
 
 
 def _amounts(name: str, value: Any, example: str) -> dict[str, int]:
-    """Read ``{twd: 10000}`` into units. Raises ValueError with a sentence."""
+    """Parse ``{twd: 10000}`` into units. Raises ValueError with a message for the user."""
     if not isinstance(value, Mapping) or not value:
         raise ValueError(f"{name} must name what it limits, such as {example}, not {value!r}")
     amounts = {}
@@ -53,12 +53,14 @@ def _count(name: str, value: Any) -> int:
 
 def _last_ticks(pair: Pair, view: RiskView) -> int | None:
     price = view.last_price(pair)
-    # the price came from an integer number of ticks, so rounding restores it
+    # the price was computed from an integer number of ticks, so rounding restores that number
     return None if price is None else round(price * 10**pair.rules.price_decimals) or None
 
 
 def order_lots(order: Order, view: RiskView) -> int | None:
-    """An order's lots; for a market buy, what its spend buys at the last price, None before the first."""
+    """Return an order's lots, which for a market buy are those that its spend buys at the last price. None before the
+    first price.
+    """
     if order.amount_lots:
         return order.amount_lots
     ticks = _last_ticks(order.pair, view)
@@ -66,7 +68,7 @@ def order_lots(order: Order, view: RiskView) -> int | None:
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:
-    """An order's value in quote units, at its own price or else at the last price; None before the first."""
+    """Return an order's value in quote units, at its own price or else at the last price, or None before the first."""
     if order.spend_units:
         return order.spend_units
     rules = order.pair.rules
@@ -77,7 +79,7 @@ def order_value_units(order: Order, view: RiskView) -> int | None:
 
 
 class MaxOrderValue:
-    """``max_order_value: {twd: 10000}``: the most that one order may be worth.
+    """``max_order_value: {twd: 10000}``: the maximum value of one order.
 
     With several currencies, only the pair's quote currency counts, or all of them if it is not listed.
     """
@@ -89,7 +91,7 @@ class MaxOrderValue:
         self.currencies = tuple(self.limits)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses an order above the limit, or one whose value is not known yet."""
+        """Refuse an order above the limit, or one whose value is not known yet."""
         quote = order.pair.quote
         worth = order_value_units(order, view)
         limits = {quote: self.limits[quote]} if quote in self.limits else self.limits
@@ -103,10 +105,9 @@ class MaxOrderValue:
 
 
 class MaxPosition:
-    """``max_position: {btc: "0.5"}``: the most that may be held, counting live, queued and unknown buy orders as
-    filled.
+    """``max_position: {btc: "0.5"}``: the maximum holding, counting live, queued and unknown buy orders as filled.
 
-    The key says what is limited. A pair (``btc_twd``): the coins bought in that pair. The base currency of a traded
+    The key selects what is limited. A pair (``btc_twd``): the coins bought in that pair. The base currency of a traded
     pair (``btc``): the coins bought in all its pairs. Any other currency (``twd``): the total value of all positions in
     it.
     """
@@ -117,7 +118,7 @@ class MaxPosition:
         self.limits = _amounts(self.name, value, '{btc: "0.5"} or {twd: 100000}')
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses a buy that would take the position past a limit."""
+        """Refuse a buy that would take the position past a limit."""
         if order.reduces or order.side is SELL:
             return None
         pair = order.pair
@@ -168,7 +169,7 @@ def _exposure_units(pair: Pair, view: RiskView) -> int:
 
 
 class MaxOpenOrders:
-    """``max_open_orders: 50``: the most orders that may be live or queued at a time."""
+    """``max_open_orders: 50``: the maximum number of orders that are live or queued at a time."""
 
     name = "max_open_orders"
 
@@ -176,7 +177,7 @@ class MaxOpenOrders:
         self.limit = _count(self.name, value)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses an order once the maximum is open."""
+        """Refuse an order once the maximum number is open."""
         count = view.orders.open_orders()
         if count < self.limit:
             return None
@@ -184,7 +185,9 @@ class MaxOpenOrders:
 
 
 class MaxOrdersPerSecond:
-    """``max_orders_per_second: 5``: the most orders in any second. The rest is refused, not queued."""
+    """``max_orders_per_second: 5``: the maximum number of orders in any second. Further orders are refused, not
+    queued.
+    """
 
     name = "max_orders_per_second"
 
@@ -192,7 +195,7 @@ class MaxOrdersPerSecond:
         self.limit = _count(self.name, value)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses an order that comes too soon after the others."""
+        """Refuse an order that comes too soon after the others."""
         count = view.orders.orders_in_last_second()
         if count < self.limit:
             return None
@@ -200,7 +203,7 @@ class MaxOrdersPerSecond:
 
 
 class MaxDailyLoss:
-    """``max_daily_loss: {twd: 3000}``: the most that may be lost in a trading day, unrealised losses included.
+    """``max_daily_loss: {twd: 3000}``: the maximum loss in a trading day, unrealised losses included.
 
     When it is reached the strategy (or, at bot level, the bot) stops: `botkit.engine.risk.review.RiskDesk.breached`.
     """
@@ -212,12 +215,12 @@ class MaxDailyLoss:
         self.currencies = tuple(self.limits)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses orders once the limit is reached, except those that reduce exposure."""
+        """Refuse orders once the limit is reached, except those that reduce exposure."""
         if order.reduces:
             return None
         for currency, limit in self.limits.items():
             pnl = view.day_pnl_units(currency)
-            # without prices nothing was traded, so nothing can have been lost
+            # without prices nothing was traded, so nothing can be lost
             if pnl is not None and -pnl >= limit:
                 return (
                     f"the day's loss {money_text(-pnl, currency)} has reached {self.name} {money_text(limit, currency)}"
@@ -244,7 +247,7 @@ class MaxDrawdown:
         self.share_e8 = int(share * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Nothing: a level at its limit is halted, and the halt refuses orders."""
+        """Return None: a level at its limit is halted, and the halt refuses its orders."""
         return None
 
 
@@ -269,13 +272,13 @@ class PriceCollar:
         self._pct_e8 = int(self.pct * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses a price beyond the collar, and every order while there is no last price."""
+        """Refuse a price beyond the collar, and every order while there is no last price."""
         pair = order.pair
         scale = 10**pair.rules.price_decimals
         if order.type is MARKET:
             expected = view.expected_price(order)
             if expected is None:
-                return None  # no visible book; max_slippage_pct was checked when the order was placed
+                return None  # there is no visible book; max_slippage_pct was checked when the order was placed
             ticks = round(expected * scale)
         else:
             ticks = order.price_ticks

@@ -1,1 +1,3 @@
-"""What is sent, and when: the queue, the rate-limit windows and the routes of each endpoint."""
+"""The router decides which requests are sent, and when: the queue, the rate-limit windows and the routes of each
+endpoint.
+"""

@@ -1,4 +1,4 @@
-"""The router's statistics: use of each window, waits, and alarms."""
+"""The router's statistics: window usage, waits, and alarms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class WaitClasses:
             self.longest_ns = wait_ns
 
     def quantile_ms(self, share: float) -> float | None:
-        """The wait that the fraction ``share`` did not exceed, in milliseconds; None without any."""
+        """Return the wait in milliseconds that the fraction ``share`` of all waits did not exceed, or None
+        without any.
+        """
         rank = share * self.count
         seen = 0
         for upper in sorted(self._classes):
@@ -58,7 +60,7 @@ class EndpointFigures:
 
 
 def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
-    """One row for each window and scope, in the order of the table."""
+    """Return one row for each window and scope, in the order of the table."""
     return [
         Usage(
             pool=route.name,
@@ -77,7 +79,7 @@ def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
 
 
 def router_use(table: LimitTable, routes: dict[str, Route], figures: dict[str, EndpointFigures]) -> RouterUse:
-    """The router's part of a run's result: endpoints with requests or drops, in the order of the table."""
+    """Return the router's part of a run's result: endpoints with requests or drops, in the order of the table."""
     endpoints = []
     for endpoint in table.endpoints:
         seen = figures.get(endpoint)

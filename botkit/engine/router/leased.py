@@ -1,7 +1,7 @@
 """Counters shared with other processes, as the router sees them: slots leased from a ledger.
 
-The number of slots follows from the last `SlotsChanged` and from what the router took; nothing here reads a clock. The
-fate of a slot is reported through one function, to `botkit.live.limits.leases` in a running bot.
+The number of free slots follows from the last `SlotsChanged` and from the slots that the router took; nothing here
+reads a clock. The fate of a slot is reported through one function, to `botkit.live.limits.leases` in a running bot.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from botkit.model.limits import LimitTable, SlotsChanged
 
 
 class SlotNews(enum.Enum):
-    """What happened to a slot, or to a pool."""
+    """News about a slot, or about a pool."""
 
     TAKEN = "taken"
-    UNSENT = "unsent"  # no byte was sent
-    ANSWERED = "answered"  # it arrived just now
+    UNSENT = "unsent"  # no byte of the request was sent
+    ANSWERED = "answered"  # the request has arrived by now
     UNKNOWN = "unknown"  # the request may arrive until a given time
-    RESOLVED = "resolved"  # it arrives no later than a given time
-    EARLIER = "earlier"  # the same for a request of an earlier run
-    REFUSED = "refused"  # a 429
-    WANTED = "wanted"  # more than are leased
+    RESOLVED = "resolved"  # the request arrives no later than a given time
+    EARLIER = "earlier"  # the same, for a request of an earlier run
+    REFUSED = "refused"  # the exchange answered 429
+    WANTED = "wanted"  # more slots are needed than are leased
     WANTED_URGENTLY = "wanted urgently"
 
 
@@ -45,7 +45,7 @@ class LeasedPool:
         self._report = report
 
     def free(self, now: Nanos) -> int:
-        """How many slots may be taken at ``now``."""
+        """Return how many slots may be taken at ``now``."""
         return self.leased - self.taken if now < self.until else 0
 
     def take(self) -> None:
@@ -54,7 +54,7 @@ class LeasedPool:
         self._report(self.name, SlotNews.TAKEN, 0, 0)
 
     def want(self, *, is_urgent: bool) -> None:
-        """Ask for more; a `SlotsChanged` brings them."""
+        """Request more slots. A `SlotsChanged` grants them."""
         is_urgent = is_urgent or self.is_for_cancels
         self._report(self.name, SlotNews.WANTED_URGENTLY if is_urgent else SlotNews.WANTED, 0, 0)
 
@@ -67,7 +67,7 @@ class LeasedPools:
     """The shared counters of a router: ``Router(leased=...)``; its `slots_changed` passes each change on."""
 
     def __init__(self, table: LimitTable, report: ReportSlot, *, endpoints: Collection[str] | None = None) -> None:
-        """Only the counters of ``endpoints`` are shared; all others belong to this process."""
+        """Only the counters of ``endpoints`` are shared. All others belong to this process alone."""
         self.pools: dict[str, LeasedPool] = {}
         #: the last change applied
         self.change = SlotsChanged(number=0, leased={}, until=0, cancels_until=0)

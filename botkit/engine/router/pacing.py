@@ -1,8 +1,8 @@
-"""Delays requests even when slots are free: pacing, and the pause after a 429.
+"""Delays requests even when slots are free, for pacing and for the pause after a 429.
 
-A window used at full speed is exhausted within seconds, and everybody then waits for the rest of it (the 95th
-percentile of a light strategy's waits was 57.6 s). Spread over the window, with a small burst for occasional requests,
-the same number of requests is sent and the light strategy waits 0.22 s.
+A window used at full speed is exhausted within seconds, and everybody then waits for its end (the 95th percentile of a
+light strategy's waits was 57.6 s). Spread over the window, with a small burst for occasional requests, the same number
+of requests is sent and the light strategy waits 0.22 s.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from random import Random
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: smaller windows are not paced: when exhausted, they recover within a second or so
+#: smaller windows are not paced, because when exhausted they recover within a second or so
 LEAST_PACED = 20
-#: requests that may be sent at once after a quiet time: a twentieth of the window, but at least this many
+#: how many requests may be sent at once after a quiet time: a twentieth of the window, but at least this many
 LEAST_BURST = 5
 BURST_DIVISOR = 20
 #: the pause after a 429: one second at first, doubled at each repeat, up to a minute (rate_limits.yaml)
 FIRST_PAUSE_NS = NS_PER_S
 LONGEST_PAUSE_NS = 60 * NS_PER_S
-#: urgent requests go on during a pause, at a tenth of the limit
+#: during a pause, urgent requests continue at a tenth of the limit
 PAUSED_SHARE = 10
 
 
@@ -30,20 +30,20 @@ class Pace:
 
     def __init__(self, requests: int, length: Nanos, burst: int) -> None:
         self.interval = length // requests
-        # not (burst - 1) * interval: steps are a little longer during a burst, which should not end early
+        # not (burst - 1) * interval, because the steps are a little longer during a burst, which should not end early
         self._tolerance = burst * self.interval - 1
-        # when the next request would leave if all had left at an even pace (GCRA's arrival time)
+        # time when the next request would leave if all had left at an even pace (GCRA's arrival time)
         self._virtual: Nanos = 0
         #: the earliest time of the next request
         self.earliest: Nanos = 0
 
     @staticmethod
     def burst_of(requests: int) -> int:
-        """How many of a window's requests may be sent at once."""
+        """Return how many of a window's requests may be sent at once."""
         return max(LEAST_BURST, requests // BURST_DIVISOR)
 
     def sent(self, now: Nanos, free: int, next_release: Nanos) -> None:
-        """A request is sent at ``now``; ``free`` slots remain, and the next becomes free at ``next_release``.
+        """Record a request sent at ``now``; ``free`` slots remain, and the next becomes free at ``next_release``.
 
         If few slots must last until then, they are spread over that time, so that a burst delays everybody a little
         instead of causing one long stop at the end of the window.
@@ -57,7 +57,7 @@ class Pace:
 
 
 class PauseAfter429:
-    """The pause after a 429: until it is over only some of the urgent requests are sent."""
+    """The pause after a 429. Until it is over, only some urgent requests are sent."""
 
     __slots__ = ("_interval", "_level", "_random", "_urgent_at", "_window", "since", "until")
 
@@ -71,17 +71,17 @@ class PauseAfter429:
         self.until: Nanos = 0
 
     def refused(self, granted: Nanos, now: Nanos) -> bool:
-        """A request granted at ``granted`` got a 429 at ``now``; False if that was already known.
+        """Record a 429 at ``now`` for a request granted at ``granted``.
 
-        Several requests may be in flight when the first 429 is read. They are part of the same event: counting each
-        would close the endpoint for minutes because of one collision.
+        Returns False if this event was already known. Several requests may be in flight when the first 429 is read.
+        They are part of the same event: counting each would close the endpoint for minutes because of one collision.
         """
         if granted <= self.since:
             return False
         calm = now > self.until + self._window
         self._level = 1 if calm else self._level + 1
         pause = min(LONGEST_PAUSE_NS, FIRST_PAUSE_NS << min(self._level - 1, 10))
-        # jitter upwards only: several bots at one address must not resume together, and none within a second
+        # jitter only upwards, because several bots at one address must not resume together, and none within a second
         pause += int(self._random.random() * pause) // 2
         self.since = now
         self.until = now + pause
@@ -89,9 +89,9 @@ class PauseAfter429:
         return True
 
     def open_at(self, urgent: bool) -> Nanos:
-        """The earliest time of the next request of that kind."""
+        """Return the earliest time of the next request of that kind."""
         return min(self._urgent_at, self.until) if urgent else self.until
 
     def sent_urgent(self, now: Nanos) -> None:
-        """An urgent request is sent at ``now`` in spite of the pause."""
+        """Record an urgent request that is sent at ``now`` in spite of the pause."""
         self._urgent_at = now + self._interval

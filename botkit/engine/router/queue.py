@@ -17,7 +17,9 @@ from botkit.model.requests import Request
 
 
 class Waiting:
-    """A waiting item. ``key`` is unique in the router; ``batchable`` says whether it may be part of a batch."""
+    """A waiting item. ``key`` is unique in the router, and ``batchable`` says whether the item may be part of a
+    batch.
+    """
 
     __slots__ = ("batchable", "deadline", "key", "owner", "since")
 
@@ -35,11 +37,11 @@ class WaitingOrder(Waiting):
     __slots__ = ("order",)
 
     def __init__(self, key: int, order: Order, since: Nanos, *, is_cancel: bool, batchable: bool) -> None:
-        # written out, since every waiting order creates one, and calling super() costs as much as all of this
+        # written out instead of calling super(), which would double the cost, because every waiting order creates one
         self.key = key
         self.owner = order.strategy
         self.since = since
-        # only a create goes stale: a cancel is worth sending while its order may be live
+        # only a create can go stale; a cancel is worth sending as long as its order may be live
         self.deadline = None if is_cancel else order.expires
         self.batchable = batchable
         self.order = order
@@ -81,7 +83,7 @@ class _Line(Generic[W]):
         self.single: OrderedDict[int, W] = OrderedDict()
 
     def first(self) -> OrderedDict[int, W]:
-        """The part with the oldest item (keys count up)."""
+        """Return the part with the oldest item (keys count up)."""
         if not self.single:
             return self.batchable
         if not self.batchable:
@@ -116,7 +118,7 @@ class FairQueue(Generic[W]):
             del self._lines[item.owner]
 
     def peek(self) -> W:
-        """The next item, without removing it."""
+        """Return the next item, without removing it."""
         return next(iter(next(iter(self._lines.values())).first().values()))
 
     def pop(self) -> W:
@@ -135,7 +137,7 @@ class FairQueue(Generic[W]):
         return item
 
     def longest_batch(self, most: int) -> tuple[str, int]:
-        """The owner with the largest possible batch, up to ``most``; among equals the one whose turn it is."""
+        """Return the owner with the largest possible batch, up to ``most``; among equals, the one whose turn it is."""
         best, size = "", 0
         for owner, line in self._lines.items():
             waiting = len(line.batchable)
@@ -189,7 +191,7 @@ class Deadlines:
                 self._gone = 0
 
     def next(self) -> Nanos | None:
-        """The soonest deadline."""
+        """Return the soonest deadline."""
         heap, live = self._heap, self._live
         while heap and heap[0][1] not in live:
             heapq.heappop(heap)

@@ -1,4 +1,4 @@
-"""What a router reports: window usage, alarms, and what is due."""
+"""The router's reports: window usage, alarms, and due requests."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     per_s: int
     held: int
     peak_percent: float
-    refused: int  # 429 answers over all windows of this pool
+    refused: int  # 429 answers, over all windows of this pool
 
 
 class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchange answered 429, which the slot rule makes impossible for this bot alone."""
+    """A 429 from the exchange, which the slot rule makes impossible for this bot alone."""
 
     pool: str
     at: Nanos
-    until: Nanos  # when requests that are not urgent resume
+    until: Nanos  # when non-urgent requests resume
     limits: tuple[int, ...]  # requests per window in force from now on
     text: str
 
 
 class DroppedRead(msgspec.Struct, frozen=True):
-    """A read that will not be sent. ``ticket`` is what `Router.read` returned."""
+    """A read that will not be sent. ``ticket`` is the result of `Router.read`."""
 
     ticket: int
     endpoint: str
@@ -43,7 +43,7 @@ class DroppedRead(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct):
-    """What is due now: requests to send, in order, and items whose deadline has passed."""
+    """The work due now: requests to send, in order, and items whose deadline has passed."""
 
     requests: list[Request]
     expired: list[Order]

@@ -1,4 +1,4 @@
-"""The router: requests wait here until the exchange's documented limits let them leave.
+"""The router: requests wait here until the exchange's documented limits allow them to be sent.
 
 It holds a slot from the grant of a request until one window after its answer was read (`botkit.engine.router.windows`
 explains why that can never exceed a limit), lets cancels and exits go first, takes turns between strategies, and
@@ -39,16 +39,16 @@ from botkit.model.results import RouterUse
 READ_LATEST_NS = 60 * NS_PER_S
 #: the longest wait for an answer
 LONGEST_WAIT_NS = 60 * NS_PER_S
-#: most uncollected alarms to keep, newest last
+#: the maximum number of uncollected alarms to keep; the newest is last
 ALARMS_MAX = 256
-#: most orders that skip the queues together
+#: the maximum number of orders that skip the queues together
 EXPRESS_MAX = 20
 #: later than any time
 _NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
-    """Which reads go first when slots are scarce. Creates wait in separate queues, by strategy."""
+    """The order in which reads leave when slots are scarce. Creates wait in separate queues, by strategy."""
 
     CANCEL = 0
     PRIVATE_READ = 1
@@ -56,11 +56,11 @@ class Priority(enum.IntEnum):
 
 
 class Withdrawal(enum.Enum):
-    """What happened to a cancel."""
+    """The outcome of requesting a cancel."""
 
-    WITHDRAWN = "withdrawn"  # the create was still queued: both are dropped, nothing is sent
+    WITHDRAWN = "withdrawn"  # the create was still queued, so both are dropped and nothing is sent
     QUEUED = "queued"  # it leaves as soon as it has a slot
-    DUPLICATE = "duplicate"  # one is already queued or on its way
+    DUPLICATE = "duplicate"  # a cancel is already queued or on its way
 
 
 class _Kind(enum.Enum):
@@ -133,8 +133,8 @@ class Router:
 
         self._now: Nanos = 0
         self._next_id = first_request_id
-        self._next_key = 0  # of waiting items; counts up, so it gives the order of arrival
-        self._old_key = 0  # of slots of an earlier run; counts down, apart from request ids
+        self._next_key = 0  # keys of waiting items count up, so they give the order of arrival
+        self._old_key = 0  # keys of an earlier run's slots count down, to differ from request ids
         #: the orders placed or cancelled by one strategy while nothing was waiting: (rank, order, since when).
         #: Nearly all leave in the same turn, and this way they skip the queues
         self.express: list[_Express] = []
@@ -147,11 +147,11 @@ class Router:
         self._lanes: list[tuple[tuple[int, int], Route, bool, FairQueue[WaitingRead]]] = []
         self._deadlines = Deadlines()
         self._waiting: dict[int, WaitingOrder] = {}  # creates by client id
-        self._waiting_reads: dict[int, WaitingRead] = {}  # by ticket
+        self._waiting_reads: dict[int, WaitingRead] = {}  # waiting reads by ticket
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
         self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> the route and key of its late-held slot
-        #: reads that will not be sent, for the next `due`
+        #: reads that will not be sent, to be reported by the next `due`
         self.dropped: list[DroppedRead] = []
         self._next: Nanos | None = None
         self._next_is_known = False
@@ -170,22 +170,22 @@ class Router:
         self._next_is_known = False
         self._on_change()
 
-    # -- what the engine requests ------------------------------------------------------------------------------------
+    # -- requests from the engine --------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
-        """How many creates, cancels and reads are waiting."""
+        """Number of creates, cancels and reads that are waiting."""
         return self.queued + len(self.express)
 
     def is_waiting(self, order: Order) -> bool:
-        """True while the create of ``order`` is queued."""
+        """Return True while the create of ``order`` is queued."""
         for rank, waiting, _ in self.express:
             if waiting is order:
                 return rank != _CANCELS
         return order.client_id in self._waiting
 
     def create(self, order: Order, now: Nanos) -> str | None:
-        """Queue ``order`` until it gets a slot; returns None, or the reason why it cannot be queued."""
+        """Queue ``order`` until it gets a slot. Returns None, or the reason why it cannot be queued."""
         self._now = now
         if not self.queued and not self.express:  # nearly always: nobody waits, and no other order of this turn
             self.express.append((_REDUCES if order.reduces else _CREATES, order, now))
@@ -199,8 +199,8 @@ class Router:
         return None
 
     def cancel(self, order: Order, now: Nanos) -> Withdrawal:
-        """Cancel ``order``, which is still queued or has an order id. Never refused, since orders bound the number of
-        cancels.
+        """Cancel ``order``, which is still queued or has an order id. Never refused, because the number of orders
+        limits the number of cancels.
         """
         self._now = now
         client_id = order.client_id
@@ -223,10 +223,10 @@ class Router:
         return Withdrawal.QUEUED
 
     def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
-        """Put ``new`` in the place of ``old`` in the queue; False if ``old`` is no longer queued.
+        """Replace ``old`` with ``new`` in the queue. Returns False if ``old`` is no longer queued.
 
-        ``new`` takes the old place if both have the same strategy and class, and otherwise goes to the end of its own
-        line.
+        ``new`` takes the place of ``old`` if both have the same strategy and class. Otherwise it goes to the end of its
+        own line.
         """
         self._now = now
         for place, (rank, waiting, _) in enumerate(self.express):
@@ -264,11 +264,11 @@ class Router:
         deadline: Nanos | None = None,
         urgent: bool = False,
     ) -> int:
-        """Queue a read, or any single request, until it gets a slot; returns its ticket, which is also its request id.
+        """Queue a read, or any single request, until it gets a slot. Returns its ticket, which is also its request id.
 
-        ``make(request_id)`` builds it when it may leave. ``urgent`` ones (looking up an order of unknown outcome) go
-        first, unpaced, and may use the reserve. After ``deadline``, or if the queue is full, it is dropped and reported
-        in `Due`.
+        ``make(request_id)`` builds it when it may leave. ``urgent`` requests (look-ups of orders with unknown outcome)
+        go first, without pacing, and may use the reserve. After ``deadline``, or if the queue is full, it is dropped
+        and reported in `Due`.
         """
         self._now = now
         ticket = self._next_id
@@ -289,7 +289,7 @@ class Router:
         return ticket
 
     def forget_read(self, ticket: int) -> bool:
-        """Remove a queued read; False if it has left or was dropped."""
+        """Remove a queued read. Returns False if it has left or was dropped."""
         item = self._waiting_reads.pop(ticket, None)
         if item is None:
             return False
@@ -299,10 +299,11 @@ class Router:
         self._changed()
         return True
 
-    # -- what may leave ---------------------------------------------------------------------------------------------
+    # -- sending due requests
+    # --------------------------------------------------------------------------------------------
 
     def due(self, now: Nanos) -> Due:
-        """The requests to send at ``now``, in order, with ids assigned and slots taken."""
+        """Return the requests to send at ``now``, in order, with ids assigned and slots taken."""
         self._now = now
         due = Due([], [], [])
         if self.express:
@@ -328,8 +329,8 @@ class Router:
         return due
 
     def send_express(self, now: Nanos) -> list[Request]:
-        """The requests of ``express`` that may leave at ``now``, in the order in which the queues would send them. All
-        others are queued, for `due`.
+        """Return the requests of ``express`` that may leave at ``now``, in the order in which the queues would send
+        them. All others are queued, for `due`.
         """
         self._now = now
         requests: list[Request] = []
@@ -360,7 +361,7 @@ class Router:
         return requests
 
     def next_due(self) -> Nanos | None:
-        """When `due` would return something new; None if nothing waits or only an answer can help.
+        """Return when `due` would next return something, or None if nothing waits or only an answer can free a slot.
 
         Valid until the next call of any other method. Requests added since the last `due` may be tried at once.
         """
@@ -374,16 +375,15 @@ class Router:
         return self._next
 
     def slots_changed(self, change: SlotsChanged) -> None:
-        """The leased slots of shared windows have changed: ask `next_due` again."""
+        """Apply a change in the leased slots of shared windows. Call `next_due` again afterwards."""
         assert self._leased is not None, "this router shares no limits"
         self._leased.apply(change)
         self._changed()
 
-    # -- the outcome
-    # ----------------------------------------------------------------------------------------------------
+    # -- outcomes ----------------------------------------------------------------------------------------------------
 
     def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
-        """The wait for a request ended at ``now``: its answer was read, or the bot gave up.
+        """Record that the wait for a request ended at ``now``, because its answer was read or the bot gave up.
 
         Raises KeyError for a request that is not in flight, since freeing a slot twice would break the limit.
         """
@@ -396,8 +396,8 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # usually nothing waits; otherwise the slot becomes free a window from now, so anything due earlier is
-            # unaffected
+            # usually nothing waits; if something does, the slot becomes free one window from now, so anything due
+            # earlier is unaffected
             if self.queued and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return
@@ -425,7 +425,7 @@ class Router:
                     self._unknown[client_id] = (route, request_id)
 
     def resolved(self, client_id: int, now: Nanos) -> None:
-        """An unknown order was found or proved absent: its create will not arrive after ``now``."""
+        """Record that an unknown order was found or proved absent, so that its create will not arrive after ``now``."""
         self._now = now
         held = self._unknown.pop(client_id, None)
         if held is not None:
@@ -437,14 +437,14 @@ class Router:
             self._changed()
 
     def cool_down(self, sends: Iterable[SentBefore], now: Nanos) -> None:
-        """At a restart: count the requests that the previous run's journal shows as sent. Call it before sending
+        """Count the requests that the previous run's journal shows as sent. Call it at a restart, before sending
         anything.
         """
         self._now = now
         for sent in sends:
             route = self._routes[sent.endpoint]
             is_read = self._table[sent.endpoint].method == "GET"
-            # no answer journaled: a timeout or a crash ended the wait, at some time up to now
+            # no answer was journaled, so a timeout or a crash ended the wait at some time up to now
             late = self._read_latest_ns if is_read else self._latest_accept_ns
             given_up = min(now, sent.sent + LONGEST_WAIT_NS)
             arrives_by = sent.answered if sent.answered is not None else given_up + late
@@ -463,29 +463,31 @@ class Router:
     # --------------------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
-        """When the pause after a 429 at ``endpoint`` ends; None without a pause, as of the last call's time."""
+        """Return when the pause after a 429 at ``endpoint`` ends, or None without a pause, as of the last
+        call's time.
+        """
         pause = self._routes[endpoint].pause
         return pause.until if pause.until > self._now else None
 
     def take_alarms(self) -> list[LimitAlarm]:
-        """The alarms since the last call, oldest first."""
+        """Return the alarms since the last call, oldest first."""
         alarms = list(self.alarms)
         self.alarms.clear()
         return alarms
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Limit, slots held, peak and 429s of every window and scope."""
+        """Return the limit, held slots, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
 
     def statistics(self) -> RouterUse:
-        """Requests, waits, batches and drops so far."""
+        """Return counts of requests, waits, batches and drops so far."""
         return router_use(self._table, self._routes, self._figures)
 
     # -- queues -----------------------------------------------------------------------------------------------------
 
     def _takes_express(self, order: Order, now: Nanos, rank: int) -> bool:
-        """Let the request skip the queues if nothing waits but one strategy's requests of this turn; otherwise those
-        are queued first.
+        """Let the request skip the queues if nothing is waiting except one strategy's requests of this turn; otherwise
+        queue those first.
         """
         express = self.express
         if self.queued or (express and (len(express) >= self._express_max or express[0][1].strategy != order.strategy)):
@@ -496,7 +498,9 @@ class Router:
         return True
 
     def _queue_express(self) -> None:
-        """Move the express orders into the queues: something else is waiting too, or they must wait themselves."""
+        """Move the express orders into the queues, because something else is waiting too or they must wait
+        themselves.
+        """
         if self.express:
             express, self.express = self.express, []
             for rank, order, since in express:
@@ -578,7 +582,7 @@ class Router:
     def _send_cancels(self, requests: list[Request], now: Nanos) -> None:
         cancels, single, batch = self._cancels, self._cancel_route, self._cancel_batch_route
         while cancels.count:
-            if cancels.peek().order.is_final:  # it was filled or cancelled meanwhile: no slot wasted on it
+            if cancels.peek().order.is_final:  # it was filled or cancelled in the meantime, so waste no slot on it
                 self.queued -= 1
                 self._cancelling.discard(cancels.pop().order.client_id)
                 continue
@@ -679,7 +683,7 @@ class Router:
                 requests.append(item.make(item.key))
 
     def _soonest(self) -> Nanos | None:
-        """`next_due` for the queued items."""
+        """Return `next_due` for the queued items."""
         now = self._now
         soonest = self._deadlines.next() or _NEVER
         if self._cancels.count:
@@ -716,9 +720,9 @@ class Router:
                 until=until,
                 limits=limits,
                 text=(
-                    f"429 at {route.name}: somebody else uses this account or address, or the table of limits is"
+                    f"429 at {route.name}: somebody else uses this account or address, or the limits table is"
                     f" wrong; closed for {(until - now) / NS_PER_S:.1f} s except to urgent requests, then at most"
-                    f" {', '.join(str(n) for n in limits)} a window until it has recovered"
+                    f" {', '.join(str(n) for n in limits)} per window until it has recovered"
                 ),
             )
         )

@@ -12,16 +12,16 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.limits import LimitTable, Scope, WindowLimit
 from botkit.model.orders import Order, OrderType
 
-#: most orders of one POST /orders/batch (API documentation)
+#: maximum orders in one POST /orders/batch (API documentation)
 BATCH_MAX = 10
-#: most orders of one PUT /orders. The documents give no bound; ours keeps a body below 2 kB
+#: maximum orders in one PUT /orders. The documentation gives no limit; ours keeps a body below 2 kB
 CANCEL_BATCH_MAX = 50
-#: from this many cancels of one strategy on, one PUT replaces single cancels even if slots are free: one answer, fifty
-#: slots saved
+#: from this many cancels of one strategy on, one PUT replaces single cancels even if slots are free, because one answer
+#: then saves fifty slots
 CANCELS_FOR_A_BATCH = 3
 #: a batch is worth its slot if single creates would take longer than this for the same orders ...
 BATCH_GAIN_NS = 200 * NS_PER_MS
-#: ... and even for one order if no single create can leave for a second
+#: ... and even for one order if no single create can leave within a second
 LONE_BATCH_GAIN_NS = NS_PER_S
 #: slots reserved for urgent requests: a part of the create window that leaves 99.5 % of the limit to others ...
 CREATE_RESERVE_DIVISOR = 600
@@ -57,18 +57,18 @@ class Route:
         least = min(w.window.requests for w in windows)
         self.reserve = reserve if least > reserve else 0
         self.interval = tightest.length // tightest.requests
-        #: an answer read now frees no slot before this has passed
+        #: an answer that is read now frees no slot until this much time has passed
         self.least_hold = min(w.hold for w in windows)
         self.pace: Pace | None = None
         if least >= LEAST_PACED:
             burst = min(Pace.burst_of(w.window.requests) for w in windows)
             self.pace = Pace(tightest.requests, tightest.length, burst)
         self.pause = PauseAfter429(self.interval, max(w.window.length for w in windows), random)
-        self.paused = False  # a pause has begun and its end has not been noticed yet
+        self.paused = False  # True from the beginning of a pause until its end has been noticed
         self.refused = 0
 
     def is_open(self, now: Nanos, urgent: bool) -> bool:
-        """Would `take` succeed?"""
+        """Return True if `take` would succeed."""
         if self.paused and not self._passes_pause(now, urgent):
             return False
         if not urgent and self.pace is not None and self.pace.earliest > now:
@@ -79,7 +79,7 @@ class Route:
         return all(window.free(now) > kept for window in self.windows)
 
     def take(self, now: Nanos, urgent: bool) -> bool:
-        """Take a slot in every window if the request may leave at ``now``; False if it must wait."""
+        """Take a slot in every window if the request may leave at ``now``. Returns False if it must wait."""
         pace = self.pace
         if self.paused and not self._passes_pause(now, urgent):
             return False
@@ -111,7 +111,9 @@ class Route:
         return True
 
     def open_at(self, now: Nanos, urgent: bool) -> Nanos | None:
-        """The earliest time from ``now`` at which `take` would succeed; None: an answer or a lease must come first."""
+        """Return the earliest time from ``now`` at which `take` would succeed, or None if an answer or a lease must
+        come first.
+        """
         if self.leased is not None and self.leased.free(now) <= 0:
             self.leased.want(is_urgent=urgent)
             return None
@@ -130,8 +132,9 @@ class Route:
         return at
 
     def rate_limited(self, granted: Nanos, now: Nanos) -> bool:
-        """A request granted at ``granted`` got a 429 at ``now``: close and lower the limit. True if that was not known
-        yet."""
+        """Pause and lower the limit, because a request granted at ``granted`` got a 429 at ``now``. Returns True if
+        this was not known yet.
+        """
         self.refused += 1
         if not self.pause.refused(granted, now):
             return False
@@ -150,7 +153,7 @@ class Route:
 
 
 def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -> dict[str, Route]:
-    """A route for every endpoint of the table; those that share a pool share the route."""
+    """Return a route for every endpoint of the table; those that share a pool share the route."""
     shared = {} if leased is None else leased.pools
     pools: dict[str, Route] = {}
     routes: dict[str, Route] = {}
@@ -170,7 +173,7 @@ def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -
 
 
 def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Scope, ...]]]:
-    """Merge windows of equal size but different scope, since a router serves one account at one address.
+    """Merge windows of equal size but different scope, because a router serves one account at one address.
 
     Each request takes a slot in both, so their logs would be identical.
     """
@@ -183,9 +186,10 @@ def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Sco
 
 
 def reserve_of(method: str, endpoint: str, least: int) -> int:
-    """Slots reserved for urgent requests in the pool of this first endpoint, whose smallest window has ``least``.
+    """Compute how many slots to reserve for urgent requests in the pool of this first endpoint, whose smallest window
+    has ``least``.
 
-    Cancels need no reserve: nothing else shares their windows.
+    Cancels need no reserve, because nothing else shares their windows.
     """
     if endpoint == "create_order":
         return least // CREATE_RESERVE_DIVISOR
@@ -195,18 +199,18 @@ def reserve_of(method: str, endpoint: str, least: int) -> int:
 
 
 def is_batchable(order: Order) -> bool:
-    """True for an order that may be part of a batch: LIMIT or MARKET, and not risk-reducing.
+    """Return True for an order that may be part of a batch: LIMIT or MARKET, and not risk-reducing.
 
-    One bad item may get all ten refused, and an exit must not fail because of another order.
+    One bad item may cause all ten to be refused, and an exit must not fail because of another order.
     """
     return not order.reduces and order.type in _BATCH_TYPES
 
 
 def batch_is_worth_it(size: int, waiting: int, single_at: Nanos | None, interval: Nanos, at: Nanos) -> bool:
-    """Would a batch of ``size`` sent at ``at`` clear the backlog enough sooner to be worth its slot?
+    """Return True if a batch of ``size`` sent at ``at`` would clear the backlog enough sooner to be worth its slot.
 
-    ``waiting`` is the total of queued creates; the next single one may leave at ``single_at`` (None: unknown), then one
-    every ``interval``.
+    ``waiting`` is the number of queued creates; the next single one may leave at ``single_at`` (None: unknown), then
+    one every ``interval``.
     """
     if size == 0:
         return False

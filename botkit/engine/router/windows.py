@@ -1,4 +1,4 @@
-"""One rate-limit window over time: which of its slots are taken, and when the next becomes free.
+"""Tracks the slots of one rate-limit window: which are taken, and when the next becomes free.
 
 The rule: **a slot is held from the moment a request is granted until its answer has been read plus one window.**
 Take any server window of that length and its latest arrival. Every other arrival in it came less than one window
@@ -8,7 +8,7 @@ window: sliding, fixed (any phase) or bucket counting, whatever the network does
 
 Rejected: a log of send times, a leaky or token bucket, GCRA. With each, requests can bunch up in transit, and up to
 twice the limit arrived in one window at the server. Also rejected: a margin for "usual" latency, which wastes slots on
-calm days and is exceeded on others.
+quiet days and is exceeded on others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections import deque
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import Scope, WindowLimit
 
-#: how far the exchange's clock may drift from ours within a window, in parts per million
+#: the maximum drift of the exchange's clock from ours within a window, in parts per million
 CLOCK_DRIFT_PPM = 100
 #: added to every window because both clocks, ours and the exchange's, tick in milliseconds
 CLOCK_GRAIN_NS = 2 * NS_PER_MS
@@ -30,12 +30,12 @@ RESTORE_DIVISOR = 20
 
 
 def hold_ns(length: Nanos) -> Nanos:
-    """How long a slot stays taken after the answer was read: the window plus clock drift and resolution."""
+    """Return how long a slot stays taken after the answer was read: the window plus clock drift and resolution."""
     return length + length * CLOCK_DRIFT_PPM // 1_000_000 + CLOCK_GRAIN_NS
 
 
 class SlotLog:
-    """A window's slots in memory. Calls must be in time order; every operation is amortised O(log n) or better."""
+    """The slots of one window. Calls must be in time order; every operation is amortised O(log n) or better."""
 
     __slots__ = (
         "_cooling",
@@ -59,9 +59,9 @@ class SlotLog:
         self._limit = window.requests
         self._restore_at: Nanos | None = None
         self._in_flight = 0
-        # answers are read in time order and each cools down equally long, so these ascend without sorting
+        # answers are read in time order and all cool down for the same time, so these ascend without sorting
         self._cooling: deque[Nanos] = deque()
-        # (until, key) of slots held longer; an entry not in _late_until with the same time is void
+        # (until, key) of slots held longer; an entry is void unless _late_until holds it with the same time
         self._late: list[tuple[Nanos, int]] = []
         self._late_until: dict[int, Nanos] = {}
 
@@ -71,7 +71,9 @@ class SlotLog:
         return self._limit
 
     def free(self, now: Nanos) -> int:
-        """How many slots may be taken at ``now``; negative if the limit was lowered below what is held."""
+        """Return how many slots may be taken at ``now``; negative if the limit was lowered below the number of held
+        slots.
+        """
         cooling = self._cooling
         while cooling and cooling[0] <= now:
             cooling.popleft()
@@ -82,12 +84,12 @@ class SlotLog:
         return self._limit - self._in_flight - len(cooling) - len(self._late_until)
 
     def held(self, now: Nanos) -> int:
-        """Slots taken at ``now``."""
+        """Return the number of slots taken at ``now``."""
         free = self.free(now)  # first, because time may have restored part of the limit
         return self._limit - free
 
     def take_beyond(self, kept: int, now: Nanos) -> int:
-        """`free` and, if there are more than ``kept``, `take`; returns how many were free."""
+        """Return how many slots are free, and take one if there are more than ``kept``: `free` and `take` in one call."""
         if self._late or self._restore_at is not None:
             free = self.free(now)
         else:
@@ -104,7 +106,7 @@ class SlotLog:
         return free
 
     def take(self) -> None:
-        """Take one slot; the caller has just checked `free`."""
+        """Take one slot. The caller must have checked `free` just before."""
         self._in_flight += 1
         taken = self._in_flight + len(self._cooling) + len(self._late_until)
         if taken > self.peak:
@@ -112,7 +114,7 @@ class SlotLog:
             assert taken <= self.window.requests, f"{taken} slots of {self.window} taken"
 
     def release(self, now: Nanos) -> None:
-        """The answer was read at ``now``: the slot cools down for one window."""
+        """Let a slot cool down for one window, because its answer was read at ``now``."""
         assert self._in_flight > 0
         self._in_flight -= 1
         until = now + self.hold
@@ -121,14 +123,12 @@ class SlotLog:
         cooling.append(until if not cooling or until >= cooling[-1] else cooling[-1])
 
     def give_back(self) -> None:
-        """Free the slot at once: no byte of the request was written."""
+        """Free the slot at once, because no byte of the request was written."""
         assert self._in_flight > 0
         self._in_flight -= 1
 
     def hold_late(self, key: int, arrives_by: Nanos) -> None:
-        """A request in flight may arrive until ``arrives_by``: hold its slot for one window after that, under
-        ``key``.
-        """
+        """Hold the slot of a request that may arrive until ``arrives_by`` for one window after that, under ``key``."""
         assert self._in_flight > 0
         self._in_flight -= 1
         self.cool_down(key, arrives_by)
@@ -143,7 +143,9 @@ class SlotLog:
         heapq.heappush(self._late, (until, key))
 
     def shorten(self, key: int, arrives_by: Nanos) -> None:
-        """The request held late under ``key`` arrives no later than ``arrives_by``. Unknown keys are ignored."""
+        """Shorten a late hold: the request under ``key`` arrives no later than ``arrives_by``. Unknown keys are
+        ignored.
+        """
         held = self._late_until.get(key)
         until = arrives_by + self.hold
         if held is not None and until < held:
@@ -151,8 +153,8 @@ class SlotLog:
             heapq.heappush(self._late, (until, key))
 
     def open_at(self, now: Nanos, needed: int) -> Nanos | None:
-        """The earliest time from ``now`` on at which ``needed`` slots are free; None if only an answer can free
-        them.
+        """Return the earliest time from ``now`` on at which ``needed`` slots are free, or None if only an answer can
+        free them.
         """
         missing = needed - self.free(now)
         if missing <= 0:
@@ -163,7 +165,7 @@ class SlotLog:
         return self._open_among_late(missing)
 
     def next_release(self, now: Nanos) -> Nanos:
-        """An estimate of when the next slot becomes free, as if requests in flight were answered at ``now``."""
+        """Estimate when the next slot becomes free, as if requests in flight were answered at ``now``."""
         cooling = self._cooling
         first = cooling[0] if cooling else now + self.hold
         if self._late and self._late[0][0] < first:
@@ -171,7 +173,9 @@ class SlotLog:
         return first if first > now else now
 
     def lower(self, now: Nanos) -> None:
-        """A 429 proved that somebody else uses this window: use four fifths until the limit recovers."""
+        """Lower the limit to four fifths until it recovers, because a 429 proved that somebody else uses this
+        window.
+        """
         documented = self.window.requests
         least = max(1, documented // LEAST_DIVISOR)
         self._limit = max(least, self._limit * LOWER_NUMERATOR // LOWER_DENOMINATOR)
@@ -199,7 +203,7 @@ class SlotLog:
         self._restore_at = at
 
     def _open_among_late(self, missing: int) -> Nanos | None:
-        """`open_at` with late-held slots or a lowered limit; examines at most the window's slots."""
+        """Compute `open_at` with late-held slots or a lowered limit. Examines at most the slots of the window."""
         documented, length = self.window.requests, self.window.length
         step = max(1, documented // RESTORE_DIVISOR)
         limit, restore_at = self._limit, self._restore_at

@@ -1,1 +1,1 @@
-"""What a strategy author works with: the base class, parameters, timers and the link to the engine."""
+"""The interface for strategy authors: the base class, parameters, timers and the link to the engine."""

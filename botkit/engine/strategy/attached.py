@@ -17,7 +17,7 @@ V = TypeVar("V")
 
 
 class Feeding(Protocol):
-    """What an attached indicator needs from its series."""
+    """The interface of a series that an attached indicator needs."""
 
     def bring_up_to_date(self) -> None:
         """Feed everything finished since the last read. Raises NotReadyError until the history has arrived."""
@@ -40,7 +40,8 @@ class Crossing:
         """The value at the previous bar."""
 
     def crossed_above(self, other: Crossing | float) -> bool:
-        """True if the latest bar took it above ``other``: at or below it at the previous bar, above now.
+        """Return True if the latest bar took it above ``other``: it was at or below at the previous bar and is above
+        now.
 
         ``other`` is another indicator of the same series, or a number. False until both have values at both bars.
         """
@@ -52,7 +53,9 @@ class Crossing:
         return bool(now > other_now and before <= other_before)
 
     def crossed_below(self, other: Crossing | float) -> bool:
-        """True if the latest bar took it below ``other``: at or above it at the previous bar, below now."""
+        """Return True if the latest bar took it below ``other``: it was at or above at the previous bar and is below
+        now.
+        """
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
@@ -62,10 +65,10 @@ class Crossing:
 
     @abstractmethod
     def _at_both(self) -> tuple[Any, Any]:
-        """(now, at the previous bar) for a series that is up to date; (None, None) unless both are known."""
+        """Return (now, at the previous bar) for a series that is up to date; (None, None) unless both are known."""
 
     def _is_with(self, other: Crossing | float) -> TypeGuard[Crossing]:
-        """True for an indicator of the same series, False for a number; ValueError for anything else."""
+        """Return True for an indicator of the same series, False for a number. Raises ValueError for anything else."""
         if isinstance(other, Crossing):
             if other._series is self._series:
                 return True
@@ -79,7 +82,7 @@ class Crossing:
 
 
 class _Broken:
-    """Replaces an indicator that raised; every access raises the same."""
+    """Replaces an indicator that raised. Every access raises the same exception."""
 
     __slots__ = ("_error",)
 
@@ -93,8 +96,8 @@ class _Broken:
 class Attached(Crossing, Generic[V]):
     """An indicator attached to a series, which warms it up from history and feeds it each bar.
 
-    ``value`` belongs to the latest finished bar, ``previous`` to the one before; both are None until ready. If it has
-    several values, an index selects one as a line: ``macd["line"].crossed_above(macd["signal"])``.
+    ``value`` belongs to the latest finished bar, ``previous`` to the bar before it; both are None until ready. If it
+    has several values, an index selects one as a line: ``macd["line"].crossed_above(macd["signal"])``.
     """
 
     __slots__ = (
@@ -108,7 +111,7 @@ class Attached(Crossing, Generic[V]):
         self.name = name
         self._line: PlotLine | None = None
 
-    # -- the series' side -----------------------------------------------------------------------------------------
+    # -- for the series ------------------------------------------------------------------------------------------
 
     def install(self, indicator: Indicator[V], inputs: Sequence[str], pane: str) -> None:
         """Install an indicator, replacing any previous one."""
@@ -120,7 +123,7 @@ class Attached(Crossing, Generic[V]):
         self._get: Callable[[Any], Any] = _getter(inputs)
         self._is_single = len(self.inputs) == 1
         self._before: V | None = None
-        #: how many bars warmed it up, and how many bars its series had seen by then
+        #: how many bars warmed it up, and how many bars its series had seen by that time
         self._began_with = self._began_at = 0
 
     def draw_into(self, line: PlotLine | None) -> None:
@@ -128,19 +131,19 @@ class Attached(Crossing, Generic[V]):
         self._line = line
 
     def begin(self, columns: Sequence[Array], at: int) -> None:
-        """Warm up with the last bars before feeding starts; ``at`` is the number of bars its series has seen."""
+        """Warm up with the last bars before feeding starts. ``at`` is the number of bars that its series has seen."""
         self._began_with, self._began_at = len(columns[0]), at
         self._advance(columns)
 
     def begin_again(self, columns: Sequence[Array], *, began_with: int) -> None:
-        """Warm up again with older bars; ``began_with`` rows of the columns precede the bars it was fed."""
+        """Warm up again with older bars. The first ``began_with`` rows of the columns precede the bars it was fed."""
         self._indicator.reset()
         self._before = None
         self._began_with = began_with
         self._advance(columns)
 
     def fail(self, error: Exception) -> None:
-        """Mark the indicator as failed: every later read raises the same exception."""
+        """Mark the indicator as failed, so that every later read raises the same exception."""
         self._indicator = _Broken(error)  # type: ignore[assignment]
 
     def _advance(self, columns: Sequence[Array]) -> None:
@@ -182,20 +185,20 @@ class Attached(Crossing, Generic[V]):
 
     @property
     def history(self) -> int:
-        """How many finished bars it needs to warm up."""
+        """The number of finished bars that it needs to warm up."""
         return self._indicator.history
 
     @property
     def began_at(self) -> int:
-        """How many bars its series had seen when it started."""
+        """The number of bars that its series had seen when it started."""
         return self._began_at
 
     @property
     def missing(self) -> int:
-        """How many bars were missing when it warmed up."""
+        """The number of bars that were missing when it warmed up."""
         return max(0, self._indicator.history - self._began_with)
 
-    # -- the strategy's side --------------------------------------------------------------------------------------
+    # -- for the strategy ---------------------------------------------------------------------------------------
 
     @property
     def indicator(self) -> Indicator[V]:
@@ -229,7 +232,7 @@ class Attached(Crossing, Generic[V]):
         return self.value is not None
 
     def __getitem__(self, field: str) -> AttachedField:
-        """One of several values by its name, as a separate line."""
+        """Return one of several values, by name, as a separate line."""
         fields = self._indicator.fields
         if field not in fields:
             there = f"it has {', '.join(fields)}" if fields else "it has a single value"
@@ -258,7 +261,7 @@ class AttachedField(Crossing):
 
     @property
     def previous(self) -> float | None:
-        """At the bar before the latest one; None where there was none."""
+        """The value at the bar before the latest one; None if there was none."""
         values = self._attached.previous
         return None if values is None else float(values[self._index])
 
@@ -276,7 +279,7 @@ class AttachedField(Crossing):
 
 
 def _getter(inputs: Sequence[str]) -> Callable[[Any], Any]:
-    """A getter of these inputs from a bar or trade: one value, or a tuple."""
+    """Return a function that reads these inputs from a bar or trade, as one value or a tuple."""
     if "typical" not in inputs:
         return attrgetter(*inputs)
     getters = [BAR_INPUTS[name] for name in inputs]

@@ -1,4 +1,4 @@
-"""The base class of every strategy: what you may override, read and call.
+"""The base class of every strategy: the methods that you may override, read and call.
 
 This interface is stable. A strategy sees only market data and its own orders, money and position: no keys, no sockets,
 no clock but ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
@@ -57,47 +57,49 @@ class Strategy:
     # -- callbacks: override the ones you need --------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """The bot starts: subscribe, attach indicators and set timers here. Place orders and read series from
-        `on_ready` on.
+        """Called when the bot starts. Subscribe, attach indicators and set timers here. Place orders and read series
+        from `on_ready` on.
 
         Raise `ConfigError` for parameters that contradict each other: the user sees only its message.
         """
 
     def on_ready(self) -> None:
-        """The history has arrived: from here on you can read series and indicators and place orders."""
+        """Called once the history has arrived. From here on you can read series and indicators and place orders."""
 
     def on_trade(self, trade: Trade) -> None:
-        """A public trade of a pair subscribed to with `subscribe_trades`."""
+        """Called for each public trade of a pair that you subscribed to with `subscribe_trades`."""
 
     def on_book(self, book: OrderBook) -> None:
-        """A new order book of a pair subscribed to with `subscribe_book`."""
+        """Called for each new order book of a pair that you subscribed to with `subscribe_book`."""
 
     def on_ticker(self, ticker: Ticker) -> None:
-        """New 24-hour figures of a pair subscribed to with `subscribe_ticker`."""
+        """Called with new 24-hour figures of a pair that you subscribed to with `subscribe_ticker`."""
 
     def on_bar(self, bar: Bar) -> None:
-        """A bar of a series subscribed to with `subscribe_bars` has ended; the series already includes it."""
+        """Called when a bar ends in a series that you subscribed to with `subscribe_bars`. The series already includes
+        it.
+        """
 
     def on_order(self, order: Order) -> None:
-        """One of your orders changed state."""
+        """Called when one of your orders changes state."""
 
     def on_fill(self, fill: Fill) -> None:
-        """Part or all of one of your orders was executed; position and balance already include it."""
+        """Called when part or all of one of your orders is executed. Position and balance already include it."""
 
     def on_balance(self, balance: Balance) -> None:
-        """Your balance of a currency changed."""
+        """Called when your balance of a currency changes."""
 
     def on_timer(self, timer: Timer) -> None:
-        """A timer set with `set_timer` fired."""
+        """Called when a timer that you set with `set_timer` fires."""
 
     def on_connection(self, connection: Connection) -> None:
-        """A stream connected, dropped, or caught up again."""
+        """Called when a stream connects, drops, or has caught up again."""
 
     def on_params(self, changed: dict[str, Any]) -> None:
-        """Parameters declared live were changed at run time; they are already set."""
+        """Called when parameters declared live are changed at run time. The new values are already set."""
 
     def on_stop(self) -> None:
-        """The bot stops. Orders placed here are still sent."""
+        """Called when the bot stops. Orders placed here are still sent."""
 
     # -- time and identity ----------------------------------------------------------------------------------------
 
@@ -134,7 +136,7 @@ class Strategy:
     # -- market data ----------------------------------------------------------------------------------------------
 
     def subscribe_trades(self, pair: Pair | str) -> TradeSeries:
-        """Call `on_trade` for every public trade of the pair; returns the trades, to attach indicators to."""
+        """Call `on_trade` for every public trade of the pair. Returns the series of trades, to attach indicators to."""
         return self._context.subscriptions.trades(self._context.pair(pair))
 
     def subscribe_book(self, pair: Pair | str, depth: int = 5) -> None:
@@ -167,7 +169,7 @@ class Strategy:
         return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on, keep)
 
     def book(self, pair: Pair | str, own: bool = True) -> BookView:
-        """The latest order book: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
+        """Return the latest order book: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
 
         It includes your own resting orders, as on the exchange; ``own=False`` removes them.
         Before the first book, both sides are empty and mid is None.
@@ -175,30 +177,33 @@ class Strategy:
         return self._context.book(pair, own)
 
     def last_price(self, pair: Pair | str) -> float | None:
-        """The price of the last trade (or the last bar's close), or None before the first."""
+        """Return the price of the last trade (or the last bar's close), or None before the first."""
         return self._context.last_price(pair)
 
     def rules(self, pair: Pair | str) -> PairRules:
-        """The exchange's rules for orders of the pair."""
+        """Return the exchange's rules for orders of the pair."""
         return self._context.pair(pair).rules
 
     def fees(self, pair: Pair | str) -> FeeRates:
-        """Fee rates: ``maker`` and ``taker`` as fractions, and ``source``, where the figures come from."""
+        """Return the fee rates: ``maker`` and ``taker`` as fractions, and ``source``, which says where they
+        come from.
+        """
         return self._context.fees(pair)
 
     # -- money ----------------------------------------------------------------------------------------------------
 
     def balance(self, currency: str) -> Balance:
-        """This strategy's balance of a currency, not the account's: ``available``, ``locked``, ``total``."""
+        """Return this strategy's balance of a currency, not the account's: ``available``, ``locked``, ``total``."""
         return self._context.balance(currency)
 
     def position(self, pair: Pair | str) -> Position:
-        """This strategy's own net amount in the pair: ``amount``, ``given`` (the part that was handed over),
-        ``sellable``, ``is_flat``, ``average_entry``, ``unrealised`` and ``realised`` (quote currency)."""
+        """Return this strategy's own net amount in the pair: ``amount``, ``given`` (the part that was handed over),
+        ``sellable``, ``is_flat``, ``average_entry``, ``unrealised`` and ``realised`` (quote currency).
+        """
         return self._context.position(pair)
 
     def open_orders(self, pair: Pair | str | None = None) -> list[Order]:
-        """Your orders that are not final, oldest first, including queued and unknown ones."""
+        """Return your orders that are not final, oldest first, including queued and unknown ones."""
         return self._context.open_orders(pair)
 
     # -- orders ---------------------------------------------------------------------------------------------------
@@ -216,12 +221,12 @@ class Strategy:
         expire_s: float | None = None,
         tag: str = "",
     ) -> Order:
-        """A limit order to buy ``amount`` (base currency) at ``price`` or better.
+        """Place a limit order to buy ``amount`` (base currency) at ``price`` or better.
 
-        The amount and the price are rounded down to the pair's steps. ``post_only``: cancelled rather than executed at
-        once. ``stop_price`` makes it a stop order, sent to the book when the last price is ``>=`` it, or ``<=`` if
-        ``condition`` says so; one whose condition is already met is refused, or sent as a plain order at once with
-        ``on_met="market"``. ``expire_s``, counted from this call, drops or cancels what is unfilled by then.
+        The amount and the price are rounded down to the pair's steps. A ``post_only`` order is cancelled rather than
+        executed at once. ``stop_price`` makes it a stop order, which enters the book when the last price is ``>=`` it,
+        or ``<=`` if ``condition`` says so. If its condition is already met it is refused, or sent at once as a plain
+        order with ``on_met="market"``. ``expire_s`` seconds after this call, the unfilled rest is dropped or cancelled.
         """
         context = self._context
         return context.orders.limit(
@@ -241,7 +246,7 @@ class Strategy:
         expire_s: float | None = None,
         tag: str = "",
     ) -> Order:
-        """A limit order to sell ``amount`` (base currency) at ``price`` or better.
+        """Place a limit order to sell ``amount`` (base currency) at ``price`` or better.
 
         The amount is rounded down and the price up. A stop order waits for ``<=`` its ``stop_price`` unless
         ``condition`` says otherwise; the rest is as in `buy`.
@@ -284,8 +289,8 @@ class Strategy:
         """Hold ``amount`` (base currency) of the pair: buys or sells the difference to the position at the market.
 
         Returns the order, or None if there is nothing to do. A purchase that needs the proceeds of a sale by the same
-        strategy waits until that sale is final, and spends what is available then; None too. A new target replaces one
-        that waits. If the market fills an order only in part, call again for the rest.
+        strategy waits until that sale is final, and then spends the available money; the call returns None in this case
+        too. A new target replaces one that waits. If the market fills an order only in part, call again for the rest.
         """
         return self._context.order_target(pair, amount, max_slippage_pct, tag)
 
@@ -316,9 +321,9 @@ class Strategy:
         self._context.orders.cancel_all(None if pair is None else self._context.pair(pair))
 
     def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
-        """Cancel an order and put another in its place; ``amount`` is what should remain.
+        """Cancel an order and put another in its place; ``amount`` is the amount that should remain.
 
-        The new order is sent once the old one is final, less what was filled meanwhile, and dropped if the rest is
+        The new order is sent once the old one is final, reduced by fills in the meantime, and dropped if the rest is
         below the minimum. A queued order keeps its place in the queue.
         """
         return self._context.orders.replace(order, price, amount)
@@ -333,10 +338,10 @@ class Strategy:
         tolerance_bps: float = 0,
         tag: str = "",
     ) -> None:
-        """State the resting orders to have, as (price, amount). The engine sends the difference.
+        """State the orders that should rest, as (price, amount). The engine sends the difference.
 
         Orders of this pair and ``tag`` within ``tolerance_bps`` of its price are kept, the others are cancelled and,
-        once they are final, what is missing is placed. You may call it at every event.
+        once they are final, missing orders are placed. You may call it at every event.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
 
@@ -350,14 +355,14 @@ class Strategy:
     ) -> None:
         """Let the engine close the position: at a loss, at a profit, or when the price has fallen back from its best.
 
-        Percent of the average entry (of the best price since then for ``trail_pct``): 2 is 2 %, and 0.02 is refused, as
-        it could only be a fraction. The exits are managed by the
-        engine, since two resting exits would lock the same coins twice; they go on when the strategy is paused,
-        halted or stopped, and end with the run. All None ends the protection.
+        The distances are percentages of the average entry (for ``trail_pct``, of the best price since then): 2 is 2 %,
+        and 0.02 is refused, because it could only be meant as a fraction. The exits are managed by the engine, since
+        two resting exits would lock the same coins twice; they stay active when the strategy is paused, halted or
+        stopped, and end with the run. If all are None, the protection ends.
         """
         self._context.protect(pair, stop_loss_pct, take_profit_pct, trail_pct)
 
-    # -- the rest -------------------------------------------------------------------------------------------------
+    # -- other methods -------------------------------------------------------------------------------------------------
 
     def set_timer(
         self,
@@ -387,12 +392,14 @@ class Strategy:
         self._context.plots.plot(self.now, name, value, pane=pane, pair=str(pair))
 
     def skip(self, reason: str, /, **values: Any) -> None:
-        """Record why you are not trading now. Counted by reason, shown in the report and by ``botkit why``."""
+        """Record the reason why you are not trading now. Reasons are counted, and shown in the report and by ``botkit
+        why``.
+        """
         self._context.record.skip(reason, values)
 
 
 def bind(strategy: Strategy, context: Context, parameters: Mapping[str, Any]) -> None:
-    """Give an instance its parameters and its connection to the engine. For the engine and tests."""
+    """Give an instance its parameters and its connection to the engine. Used by the engine and by tests."""
     strategy._context = context
     for name, value in parameters.items():
         setattr(strategy, name, value)

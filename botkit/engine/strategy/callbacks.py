@@ -18,7 +18,7 @@ from botkit.engine.outcome_parts import StrategyFailure
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.errors import ConfigError
 
-#: most callbacks in one turn before it is treated as a loop
+#: more callbacks than this in one turn are treated as an endless loop
 _NOTICES_A_TURN_MAX = 20_000
 
 Callback = Callable[..., Any]
@@ -46,15 +46,15 @@ class Callbacks:
         self._find = find
         self._stop = stop
         self._found: dict[tuple[str, str], Callback | None] = {}
-        #: notifications waiting, in order
+        #: pending notifications, in order
         self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
-        #: False until the history has arrived: earlier notifications are delivered then
+        #: False until the history has arrived, when earlier notifications are delivered
         self.is_open = False
-        #: name of the strategy that failed last: its traceback is shown, so its stop needs no message of its own
+        #: name of the strategy that failed last; its traceback is shown, so its stop needs no separate message
         self.failed_last = ""
 
     def of(self, record: StrategyRecord, name: str) -> Callback | None:
-        """The function for an event, or None."""
+        """Return the function for an event, or None."""
         key = (record.name, name)
         try:
             return self._found[key]
@@ -63,7 +63,7 @@ class Callbacks:
             return found
 
     def notify(self, record: StrategyRecord, name: str, event: object) -> None:
-        """Call a callback once the running one has returned, with the same time."""
+        """Queue a callback, which is called with the same time once the running callback has returned."""
         key = (record.name, name)
         callback = self._found[key] if key in self._found else self.of(record, name)
         if callback is not None:
@@ -71,7 +71,7 @@ class Callbacks:
             self._changes.count += 1
 
     def deliver(self) -> None:
-        """Empty the mailbox, including what its callbacks add."""
+        """Empty the mailbox, including notifications that its callbacks add."""
         mailbox = self.mailbox
         counts: dict[str, int] = {}
         while mailbox:
@@ -81,7 +81,7 @@ class Callbacks:
                     callback(event)
                 except KeyboardInterrupt:
                     raise
-                except BaseException as error:  # as in `call`
+                except BaseException as error:  # for the same reason as in `call`
                     self.failed(record, callback, error)
                 if not mailbox and not counts:
                     return  # the only one: nearly always
@@ -100,7 +100,9 @@ class Callbacks:
             self.failed(record, callback, error)
 
     def failed(self, record: StrategyRecord, callback: Callback, error: BaseException) -> None:
-        """A strategy raised: record where, stop it, cancel its orders. The others continue."""
+        """Handle an exception of a strategy: record its place, stop the strategy and cancel its orders. Other
+        strategies continue.
+        """
         name = getattr(callback, "__name__", "callback")
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not _is_of_botkit(frame.filename)]
@@ -124,14 +126,14 @@ _PACKAGE = Path(__file__).parents[2].as_posix()
 
 
 def _is_of_botkit(file: str) -> bool:
-    """Whether a frame belongs to botkit or to the plugin machinery around callbacks."""
+    """Return True if a frame belongs to botkit or to the plugin machinery around callbacks."""
     path = file.replace("\\", "/")
-    # a compiled module's frames give the file relative to the package
+    # frames of a compiled module name the file relative to the package
     return path.startswith((f"{_PACKAGE}/", "botkit/")) or "/pluggy/" in path
 
 
 def _users_last(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
-    """The last line in the strategy's own files: a line deep inside a library does not help the user."""
+    """Return the last line in the strategy's own files, because a line deep inside a library does not help the user."""
     if not frames:
         return None
     home = Path(frames[0].filename).parent
@@ -144,6 +146,6 @@ def _lies_in(file: Path, home: Path) -> bool:
 
 
 def _own_lines(frames: list[traceback.FrameSummary], error: BaseException) -> str:
-    """A traceback of the strategy's own lines only: the engine's frames do not help the user."""
+    """Return a traceback of the strategy's own lines only, because the engine's frames do not help the user."""
     lines = ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format()]
     return "".join(lines + traceback.format_exception_only(error)).rstrip()

@@ -55,7 +55,7 @@ class Rooms:
 
 
 class Context:
-    """A running strategy instance: its record, its order calls, its subscriptions, and what it may read."""
+    """The context of a running strategy instance: its record, orders and subscriptions, and the data it may read."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Context:
         plots: PlotStore,
     ) -> None:
         self.record = record
-        #: order calls: limit, market_buy, market_sell, close, cancel, cancel_all, replace
+        #: the order methods: limit, market_buy, market_sell, close, cancel, cancel_all, replace
         self.orders = entry
         self.subscriptions = subscriptions
         self.plots = plots
@@ -74,7 +74,7 @@ class Context:
         self._rooms = rooms
         self._doubted: set[str] = set()
 
-    # -- reading --------------------------------------------------------------------------------------------------
+    # -- reads ----------------------------------------------------------------------------------------------------
 
     @property
     def now(self) -> Nanos:
@@ -82,21 +82,21 @@ class Context:
         return self._rooms.clock.now
 
     def local_time(self) -> datetime:
-        """Now, in the configuration's time zone."""
+        """Return the current time in the configuration's time zone."""
         return to_datetime(self._rooms.clock.now, self._rooms.zone)
 
     def pair(self, pair: Pair | str) -> Pair:
-        """The pair of that name; ValueError listing the known pairs otherwise."""
+        """Return the pair of that name. Raises ValueError listing the known pairs if there is none."""
         found = self._rooms.pairs.get(pair)
         if found is None:
-            raise ValueError(f"{str(pair)!r} is not a pair of this exchange; there are {', '.join(self._rooms.pairs)}")
+            raise ValueError(f"{str(pair)!r} is not a pair of this exchange, which has {', '.join(self._rooms.pairs)}")
         return found
 
     def _market(self, pair: Pair | str) -> PairMarket:
         return self._rooms.markets.of(self.pair(pair))
 
     def book(self, pair: Pair | str, own: bool) -> BookView:
-        """The last book, with or without this bot's own orders."""
+        """Return the latest book, with or without this bot's own orders."""
         market = self._market(pair)
         book = market.book
         if not own:
@@ -104,23 +104,23 @@ class Context:
         return BookView(book, market.book_seen, self._rooms.clock.now)
 
     def last_price(self, pair: Pair | str) -> float | None:
-        """Price of the last trade or bar."""
+        """Return the price of the last trade or bar."""
         return self._market(pair).last.price
 
     def fees(self, pair: Pair | str) -> FeeRates:
-        """Rates in force for the pair."""
+        """Return the fee rates in force for the pair."""
         return self._rooms.fee_rates(self.pair(pair), self._rooms.clock.now)
 
     def balance(self, currency: str) -> Balance:
-        """This strategy's balance."""
+        """Return this strategy's balance."""
         return self._rooms.portfolio.balance(self.record.name, currency.lower())
 
     def position(self, pair: Pair | str) -> Position:
-        """This strategy's position."""
+        """Return this strategy's position."""
         return self._rooms.portfolio.position(self.record.name, self.pair(pair))
 
     def open_orders(self, pair: Pair | str | None) -> list[Order]:
-        """This strategy's orders that are not final."""
+        """Return this strategy's orders that are not final."""
         return self._rooms.table.open_of(self.record.name, None if pair is None else self.pair(pair))
 
     # -- managed orders -------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Context:
         rooms.quoter.want(self.record, self.orders, known, bids, asks, post_only, tolerance_bps, tag)
 
     def order_target(self, pair: Pair | str, amount: Number, max_slippage_pct: float, tag: str) -> Order | None:
-        """State one position."""
+        """Set one target position."""
         return self._rooms.targets.want(self.record, self.orders, self.pair(pair), amount, max_slippage_pct, tag)
 
     def rebalance(
@@ -168,7 +168,7 @@ class Context:
             if looks_like_fraction(value) and name not in self._doubted:
                 self._doubted.add(name)
                 meant = 100 * float(value or 0)
-                self.log.warning("%s is %s %%; if %g %% was meant, write %g", name, value, meant, meant)
+                self.log.warning("%s is %g %%; if %g %% was meant, write %g", name, value, meant, meant)
 
     # -- timers ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from botkit.model.events import Bar
 from botkit.model.inputs import History
 from botkit.model.pairs import Pair
 
-#: the data a subscription needs, one example of each kind
+#: the kind of data that each subscription needs
 _NEEDS: dict[str, tuple[str, ...]] = {
     "trades": ("trades",),
     "books": ("books",),
@@ -23,24 +23,24 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 
 
 class PastBook:
-    """The history that series need, until it has arrived."""
+    """Tracks the history that series need until it has arrived."""
 
     def __init__(self, markets: Markets, outbox: Outbox) -> None:
         self._markets = markets
         self._outbox = outbox
-        #: (pair, kind) that the run reads; None: anything
+        #: each (pair, kind) that the run reads; None means all
         self._kinds: frozenset[tuple[str, str]] | None = None
         #: (feed, its series, whether the feed's builder is new) of series still without history
         self._waiting: list[tuple[BarFeed, BarSeries, bool]] = []
         self._asked = 0
         self._series: list[BarSeries] = []
-        #: an indicator may have been attached that needs more bars than its series kept
+        #: True if an indicator may have been attached that needs more bars than its series kept
         self._may_lack = False
-        #: `ask` has something to request
+        #: True if `ask` has something to request
         self.is_wanting = False
 
     def check(self, pair: Pair, kind: Literal["trades", "books", "tickers", "bars"]) -> None:
-        """Raises ValueError for a subscription to data that the run does not read."""
+        """Raise ValueError for a subscription to data that the run does not read."""
         if self._kinds is not None and not any((str(pair), need) in self._kinds for need in _NEEDS[kind]):
             known = ", ".join(sorted({f"{name} {what}" for name, what in self._kinds})) or "nothing"
             raise ValueError(
@@ -49,13 +49,13 @@ class PastBook:
             )
 
     def want(self, feed: BarFeed, series: BarSeries, *, is_new: bool) -> None:
-        """Register a new series; it starts once its history has arrived."""
+        """Register a new series, which starts once its history has arrived."""
         self._waiting.append((feed, series, is_new))
         self._series.append(series)
         self.is_wanting = True
 
     def look_again(self) -> None:
-        """An indicator that needs more than its series kept may have been attached."""
+        """Check the indicators again, because one may have been attached that needs more bars than its series kept."""
         self._may_lack = self.is_wanting = True
 
     def ask(self) -> None:

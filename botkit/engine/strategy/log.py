@@ -1,8 +1,8 @@
-"""``self.log``: the standard library's logger, with the bot's time, and the same in every mode.
+"""``self.log``: the standard library's logger with the bot's time. It behaves the same in every mode.
 
 Warnings and errors also leave the turn as notes for the user, so that they reach the terminal and the notifiers.
-Arguments are checked even if the level is not written, so that a call that passes in a backtest cannot stop the
-strategy live.
+Arguments are checked even if the level is disabled, so that a call that passes in a backtest cannot stop the strategy
+live.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.clock import format_time
 
 _TAKEN = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 
-#: (level, text): a sentence for the user
+#: called with (level, text), where text is a sentence for the user
 Tell = Callable[[Literal["warning", "error"], str], None]
 
 
@@ -53,7 +53,7 @@ class StrategyLog(logging.LoggerAdapter[logging.Logger]):
 
 
 def _filled_in(msg: object, args: tuple[object, ...]) -> str:
-    """The formatted message; if the placeholders do not fit, the values are appended."""
+    """Return the formatted message. If the placeholders do not match, the values are appended."""
     text = str(msg)
     if not args:
         return text

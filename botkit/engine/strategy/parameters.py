@@ -8,9 +8,9 @@
         mode: Literal["long", "both"] = "long"
         limit: Decimal | None = None
 
-Names that start with ``_``, ``ClassVar`` and ``Final`` are not parameters. A configuration's figures may be bare or
+Names that start with ``_``, ``ClassVar`` and ``Final`` are not parameters. Figures in a configuration may be bare or
 quoted and are exact: ``10``, ``"10"`` and ``10.0`` are the same whole number, while ``010``, ``true`` and ``1.5`` are
-not whole numbers, because guessing what was meant costs money.
+not whole numbers, because a wrong guess could cost money.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import sys
 import textwrap
 import types
 import typing
+import weakref
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Literal, TypeVar, overload
@@ -40,7 +41,7 @@ _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0+)?\Z", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
 #: the module name prefix of plugin files (`botkit.plugins.discovery`)
 _FILE_MODULE = "botkit_plugin_"
-_DIGITS_MOST = 40  # no real amount has more; int(Decimal("1e999999")) would exhaust the memory
+_DIGITS_MOST = 40  # no real amount has more digits, and int(Decimal("1e999999")) would exhaust the memory
 _NUMBERS = (int, float, Decimal)
 _KINDS = "int, float, str, bool, Decimal, an Enum, Literal, Pair, list[...] of these, or any of them | None"
 
@@ -57,9 +58,9 @@ REQUIRED = _Required.REQUIRED
 
 
 class ParameterError(ConfigError):
-    """A strategy's parameter cannot have the configured value.
+    """The configured value of a strategy's parameter is invalid.
 
-    ``name`` is the parameter (or the unknown name given), ``message`` says what is wrong and how to fix it.
+    ``name`` is the parameter (or the unknown name), ``message`` says what is wrong and how to fix it.
     """
 
     def __init__(self, name: str, message: str) -> None:
@@ -72,8 +73,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One parameter of a strategy class.
 
     Bounds apply to the number itself, or to each number of a list: ``minimum`` and ``maximum`` are inclusive, ``above``
-    and ``below`` exclusive. ``choices`` are the accepted spellings of an enum or a Literal. ``live``: it may be changed
-    while the bot runs.
+    and ``below`` exclusive. ``choices`` are the accepted spellings of an enum or a Literal. A ``live`` parameter may be
+    changed while the bot runs.
     """
 
     name: str
@@ -151,12 +152,23 @@ def param(
 # -- from a class -----------------------------------------------------------------------------------------------------
 
 
-def parameters_of(cls: type) -> dict[str, Parameter]:
-    """The parameters of a strategy class by name, those of its parents first.
+#: cached, because a running bot needs them every second and reading a class takes a millisecond
+_parameters: weakref.WeakKeyDictionary[type, Mapping[str, Parameter]] = weakref.WeakKeyDictionary()
+
+
+def parameters_of(cls: type) -> Mapping[str, Parameter]:
+    """Return the parameters of a strategy class by name, those of its parents first. A class is read once.
 
     A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or fix it by
     declaring it a ClassVar. Raises PluginError naming class and attribute if something cannot be a parameter.
     """
+    found = _parameters.get(cls)
+    if found is None:
+        found = _parameters[cls] = types.MappingProxyType(_read(cls))
+    return found
+
+
+def _read(cls: type) -> dict[str, Parameter]:
     base = _strategy_base(cls)
     found: dict[str, Parameter] = {}
     for owner in reversed(cls.__mro__):
@@ -177,19 +189,19 @@ def parameters_of(cls: type) -> dict[str, Parameter]:
 
 
 def _strategy_base(cls: type) -> type:
-    """The class marked as the base of all strategies; `object` if a test uses a plain class."""
+    """Return the class marked as the base of all strategies, or `object` if a test uses a plain class."""
     return next((c for c in cls.__mro__ if "__botkit_strategy__" in vars(c)), object)
 
 
 def _annotations_of(owner: type) -> Mapping[str, Any]:
     try:
-        return inspect.get_annotations(owner)  # evaluates lazily from Python 3.14 on, hence the try
+        return inspect.get_annotations(owner)  # annotations are evaluated lazily from Python 3.14 on, hence the try
     except Exception as error:
         raise PluginError(f"{_Place(owner)}: its annotations cannot be read: {error}") from error
 
 
 def _resolve(owner: type, name: str, annotation: Any) -> Any:
-    """The annotation as a type, even if ``from __future__ import annotations`` made it text."""
+    """Return the annotation as a type, even if ``from __future__ import annotations`` turned it into text."""
     # a separate class, since get_type_hints would also resolve the annotations of all parents, whose names may be
     # imported only for type checkers
     holder = type(owner.__name__, (), {})
@@ -198,8 +210,8 @@ def _resolve(owner: type, name: str, annotation: Any) -> Any:
         hints = typing.get_type_hints(holder, _globals_of(owner), dict(vars(owner)))
     except Exception as error:
         raise PluginError(
-            f"{_Place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import what it names "
-            "at the top of the module, not under TYPE_CHECKING or inside a function"
+            f"{_Place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import its names at "
+            "the top of the module, not under TYPE_CHECKING or inside a function"
         ) from error
     return hints[name]
 
@@ -221,7 +233,7 @@ def _refuse_hiding(cls: type, owner: type, name: str, base: type) -> None:
     if base is not object and (
         hasattr(base, name) or any(name in _annotations_of(c) for c in base.__mro__ if c is not object)
     ):
-        raise PluginError(f"{where}: this parameter would hide what every Strategy has under that name; rename it")
+        raise PluginError(f"{where}: this parameter would hide an attribute that every Strategy has; rename it")
     for other in cls.__mro__:
         value = vars(other).get(name)
         if inspect.isroutine(value) or isinstance(value, (property, types.FunctionType, classmethod, staticmethod)):
@@ -238,17 +250,17 @@ def _declared(owner: type, name: str, kind: Any, parent: Parameter | None) -> Pa
         return _with_value(where, parameter, vars(owner)[name])
     if parent is None:
         return Parameter(name=name, kind=kind, choices=_choices_of(kind))
-    # annotated again without a value: as for any class attribute, the parent's value stays
+    # annotated again without a value, so the parent's value stays, as for any class attribute
     parameter = msgspec.structs.replace(parent, kind=kind, choices=_choices_of(kind))
     return _with_value(where, parameter, parent.default)
 
 
 def _with_inherited_default(cls: type, parameter: Parameter) -> Parameter:
-    """A default that a class sets for the parameter without annotating it again."""
+    """Apply a default that a class sets for the parameter without annotating it again."""
     for owner in cls.__mro__:
         if parameter.name in vars(owner):
             if parameter.name in _annotations_of(owner):
-                break  # already read with its declaration
+                break  # it was already read with its declaration
             return _with_value(_Place(owner, parameter.name), parameter, vars(owner)[parameter.name])
         if parameter.name in _annotations_of(owner):
             break
@@ -280,24 +292,24 @@ def _with_value(where: _Place, parameter: Parameter, value: Any) -> Parameter:
             raise PluginError(f"{where}: {error}") from None
     if parameter.default is not REQUIRED:
         try:
-            # pairs are not known yet: a default pair is checked when the strategy is made
+            # pairs are not known yet, so a default pair is checked when the strategy is created
             check_value(parameter, parameter.default, None)
         except ParameterError as error:
-            raise PluginError(f"{where}: its default does not fit: {error.message}") from None
+            raise PluginError(f"{where}: its default is invalid: {error.message}") from None
     return parameter
 
 
 def _named(cls: type) -> str:
-    # a plugin's file is imported under a generated name
+    # a plugin's file is imported under a generated module name
     if cls.__module__ == "builtins" or cls.__module__.startswith(_FILE_MODULE):
         return cls.__qualname__
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """How errors name a class or its parameter: with file and line if it is in a plugin file.
+    """Names a class or its parameter in errors, with file and line if it is in a plugin file.
 
-    The line is found only when the text is asked for: finding it reads and parses the file.
+    The line is found only when the text is needed, because that means reading and parsing the file.
     """
 
     cls: type
@@ -313,7 +325,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 def _line_of(cls: type, name: str) -> int:
-    """The line of a class, or of the annotation or assignment of one of its names."""
+    """Return the line of a class, or of the annotation or assignment of one of its names."""
     try:
         lines, first = inspect.getsourcelines(cls)
         tree = ast.parse(textwrap.dedent("".join(lines)))
@@ -331,7 +343,7 @@ def _line_of(cls: type, name: str) -> int:
 
 
 def _optional_of(kind: Any) -> tuple[Any, bool]:
-    """(X, True) of ``X | None``, else (kind, False)."""
+    """Return (X, True) for ``X | None``, otherwise (kind, False)."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         rest = [member for member in typing.get_args(kind) if member is not type(None)]
         if len(rest) == 1:
@@ -340,7 +352,7 @@ def _optional_of(kind: Any) -> tuple[Any, bool]:
 
 
 def _unusable(kind: Any) -> str:
-    """Why ``kind`` cannot be a kind of parameter; "" if it can."""
+    """Return the reason why ``kind`` cannot be a kind of parameter, or "" if it can."""
     inner, _ = _optional_of(kind)
     if typing.get_origin(inner) is list:
         items = typing.get_args(inner)
@@ -359,7 +371,7 @@ def _unusable(kind: Any) -> str:
 
 
 def _number_kind(kind: Any) -> type | None:
-    """int, float or Decimal if the kind is such a number or a list of them."""
+    """Return int, float or Decimal if the kind is such a number or a list of them, otherwise None."""
     inner, _ = _optional_of(kind)
     if typing.get_origin(inner) is list:
         return _number_kind(typing.get_args(inner)[0])
@@ -382,7 +394,7 @@ def _spelled(value: Any) -> str:
 
 
 def _member_text(member: enum.Enum) -> str:
-    """How a configuration spells a member: its value if that is text or a number, else its name."""
+    """Return the spelling of a member in a configuration: its value if that is text or a number, otherwise its name."""
     value = member.value
     return _spelled(value) if isinstance(value, (str, int, float, Decimal)) else member.name.lower()
 
@@ -411,11 +423,12 @@ def _annotation_text(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) and not isinstance(kind, types.GenericAlias) else str(kind)
 
 
-# -- what a configuration gives ---------------------------------------------------------------------------------------
+# -- from a configuration ---------------------------------------------------------------------------------------
 
 
 def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pair]) -> dict[str, Any]:
-    """Values for all parameters of ``cls``, typed and within bounds, in the order of their declaration.
+    """Check the values for all parameters of ``cls``. Returns them typed and within bounds, in the order of
+    declaration.
 
     ``pairs`` are the exchange's pairs by name. Lists are copied, so that two instances never share one. Raises
     ParameterError for an unknown name or a missing or invalid value; PluginError if the class itself is wrong.
@@ -433,16 +446,16 @@ def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pa
             values[name] = check_value(parameter, given[name], pairs)
         elif parameter.default is REQUIRED:
             hint = f": {parameter.doc}" if parameter.doc else ""
-            raise ParameterError(name, f"{cls.__name__} needs it ({parameter.kind_text}{hint}); add it under params")
+            raise ParameterError(name, f"{cls.__name__} requires it ({parameter.kind_text}{hint}); add it under params")
         else:
             values[name] = check_value(parameter, parameter.default, pairs)
     return values
 
 
 def check_value(parameter: Parameter, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
-    """``value`` as the parameter's kind, within its bounds; ParameterError otherwise.
+    """Convert ``value`` to the parameter's kind and check its bounds.
 
-    Without ``pairs``, a pair stays text.
+    Raises ParameterError if it is invalid. Without ``pairs``, a pair stays text.
     """
     return _checked(parameter, parameter.name, parameter.kind, value, pairs)
 
@@ -525,7 +538,7 @@ def _truth(name: str, value: Any) -> bool:
 
 def _choice(name: str, choices: tuple[Any, ...], value: Any) -> Any:
     for choice in choices:
-        # True == 1 in Python: types first, then the spelling, so that 5 and "5" both mean the choice 5
+        # True == 1 in Python: compare types first, then the spelling, so that 5 and "5" both mean the choice 5
         if type(choice) is type(value) and choice == value:
             return choice
     if not isinstance(value, bool):
@@ -558,7 +571,7 @@ def _pair(name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
     pair = pairs.get(value)
     if pair is not None:
         return pair
-    # BTC_TWD, btc/twd, btc-twd and twd_btc are common mistakes, and too different for fuzzy matching
+    # BTC_TWD, btc/twd, btc-twd and twd_btc are common mistakes, but too different for fuzzy matching
     plain = re.sub(r"[/\-. :]", "_", value.strip().lower())
     base, _, quote = plain.partition("_")
     meant = next((text for text in (plain, f"{quote}_{base}") if text in pairs), None)
@@ -581,14 +594,15 @@ def _shortened(value: Any) -> str:
 
 
 def current_parameters(strategy: object) -> dict[str, Any]:
-    """The values of a strategy's parameters as they are now."""
+    """Return the current values of a strategy's parameters."""
     return {name: getattr(strategy, name, None) for name in parameters_of(type(strategy))}
 
 
 def set_live_parameter(strategy: object, label: str, name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
-    """Set a ``live`` parameter of a running strategy; returns the checked value.
+    """Set a ``live`` parameter of a running strategy.
 
-    ``label`` is the strategy's name in the configuration. Raises ValueError that says why not.
+    Returns the checked value. ``label`` is the strategy's name in the configuration. Raises ValueError with the reason
+    if that is not possible.
     """
     parameters = parameters_of(type(strategy))
     parameter = parameters.get(name)

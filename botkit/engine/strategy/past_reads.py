@@ -17,12 +17,12 @@ from botkit.model.requests import Answer, Ending, GetCandles
 from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 _OWNER = "(history)"
-#: candles in one request
+#: maximum number of candles in one request
 _CANDLES_A_REQUEST = 5_000
 
 
 class _PastSeries:
-    """Bars of one pair and resolution: how many are needed, and what has been read of them."""
+    """Bars of one pair and resolution: how many are needed, and those read so far."""
 
     __slots__ = ("_candles", "bars", "length", "most", "pair", "read_at", "resolution")
 
@@ -32,22 +32,22 @@ class _PastSeries:
         self.most = most
         self.length: Nanos = fixed_length(resolution) or 31 * NS_PER_DAY
         self._candles: list[Candle] = []
-        #: what was found, once all of it has been read, and when: the running bar is as of that time
+        #: the bars found, once all have been read, and the time of the read; the running bar is as of that time
         self.bars: PastBars | None = None
         self.read_at: Nanos = 0
 
     def begin(self, now: Nanos) -> Nanos:
-        """Start over; returns the time from which candles are needed."""
+        """Start over. Returns the time from which candles are needed."""
         self._candles.clear()
-        # one more than needed, since the first of a reply may be incomplete
+        # one more than needed, because the first candle of a reply may be incomplete
         return bucket_start(now - (self.most + 1) * self.length, self.resolution)
 
     def take(self, rows: Iterable[object]) -> None:
-        """A reply's candles."""
+        """Add the candles of a reply."""
         self._candles += [row for row in rows if isinstance(row, Candle)]
 
     def end(self, now: Nanos) -> None:
-        """All candles have arrived: make bars from them."""
+        """Build bars from the candles, because all have arrived."""
         builder = BarBuilder(self.pair, self.resolution, grace_ns=0)
         bars: list[Bar] = []
         running: Bar | None = None
@@ -64,14 +64,14 @@ class _PastSeries:
         self.read_at = now
 
     def has_ended_since(self, now: Nanos) -> bool:
-        """True if the bar that was unfinished at the read is complete by now."""
+        """Return True if the bar that was unfinished at the time of the read has ended since."""
         return bucket_start(self.read_at, self.resolution) < bucket_start(now, self.resolution)
 
 
 class PastReads:
     """Reads the needed bars, one request at a time per series, and calls ``on_done`` when all have arrived.
 
-    Bars that cannot be read are reported as missing and delay nothing.
+    Bars that cannot be read are reported as missing, without any delay.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class PastReads:
         self._left -= 1
         if self._left:
             return
-        # a bar that ended while others were being read was incomplete when read, and is complete by now
+        # a bar that ended while others were being read was incomplete when it was read, but is complete by now
         ended = [one for one in self._all if one.has_ended_since(now)]
         if not ended or self._is_second_round:
             self._on_done(History(bars=tuple(one.bars for one in self._all if one.bars is not None)))

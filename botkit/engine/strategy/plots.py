@@ -1,7 +1,7 @@
 """A strategy's plots: a bounded number of points per line, for the report and the live page.
 
 A `PlotStore` belongs to one strategy. `Strategy.plot` adds points to it, and so do indicators attached to a series if
-the store is set to collect them (in a backtest, whose report draws them).
+the store is set to collect them (as in a backtest, whose report draws them).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class LineKey(NamedTuple):
 class PlotLine:
     """The points of one line (or of several that share their times, such as the three Bollinger bands).
 
-    With ``whole_run``, every second point is dropped when there are more than ``points_max``, and from then on only
-    every second one is added, so that the line spans the whole run; which points stay depends only on their number.
-    Otherwise the older half is dropped.
+    If there are more than ``points_max`` points, the older half is dropped. With ``whole_run``, instead every second
+    point is dropped, and from then on only every second one is added, so that the line spans the whole run; the choice
+    of points depends only on their number.
     """
 
     __slots__ = ("_points_max", "_rows", "_stride", "_times", "_whole_run", "fields", "pane", "skips")
@@ -44,11 +44,11 @@ class PlotLine:
         self._times: list[Nanos] = []
         self._rows: list[Any] = []  # floats, or tuples of them if there are several fields
         self._stride = 1
-        #: how many more points to skip; a caller may count it down itself instead of calling `add`
+        #: how many more points to skip; a caller may count this down itself instead of calling `add`
         self.skips = 0
 
     def add(self, time: Nanos, value: Any) -> None:
-        """Add a point: a float, or a tuple with one for each field."""
+        """Add a point: a float, or a tuple with one float for each field."""
         if self.skips:
             self.skips -= 1
             return
@@ -59,7 +59,7 @@ class PlotLine:
             self._thin()
 
     def extend(self, times: Iterable[Nanos], values: Iterable[Any]) -> None:
-        """Add points, as with `add` one by one."""
+        """Add many points, with the same result as calling `add` for each."""
         for time, value in zip(times, values, strict=True):
             self.add(time, value)
 
@@ -80,7 +80,7 @@ class PlotLine:
         return len(self._times)
 
     def columns(self) -> Iterator[tuple[str, list[Nanos], list[float]]]:
-        """(field, times, values) of each field; the field is "" if there is only one."""
+        """Yield (field, times, values) of each field; the field is "" if there is only one."""
         if not self.fields:
             yield "", list(self._times), list(self._rows)
         for i, field in enumerate(self.fields):
@@ -90,7 +90,7 @@ class PlotLine:
 class PlotStore:
     """All lines of one strategy, in order of creation.
 
-    ``takes_indicators``: the values of attached indicators are collected too. ``whole_run``: see `PlotLine`.
+    With ``takes_indicators``, the values of attached indicators are collected too. ``whole_run``: see `PlotLine`.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class PlotStore:
             raise ValueError(f"points_max is {points_max}; a line needs at least 2 points")
         self.strategy = strategy
         self.takes_indicators = takes_indicators
-        #: points dropped because there were `LINES_MAX` lines already
+        #: number of points dropped because there were already `LINES_MAX` lines
         self.dropped = 0
         self._whole_run = whole_run
         self._points_max = points_max
@@ -131,7 +131,9 @@ class PlotStore:
             line.add(time, number)
 
     def line(self, key: LineKey, pane: str, fields: Sequence[str] = ()) -> PlotLine | None:
-        """The line of that key, restarted if its fields have changed; None if there are too many lines."""
+        """Return the line with that key, restarting it if its fields have changed, or None if there are too
+        many lines.
+        """
         found = self._lines.get(key)
         if found is not None and found.fields == tuple(fields):
             found.pane = pane
@@ -142,7 +144,7 @@ class PlotStore:
         return line
 
     def lines(self, first_pair: str = "") -> list[IndicatorLine]:
-        """Every line with a point. Lines without a pair go to the chart of ``first_pair``."""
+        """Return every line with a point. Lines without a pair go to the chart of ``first_pair``."""
         resolutions: dict[tuple[str, str], set[str]] = {}
         for key in self._lines:
             resolutions.setdefault((key.pair, key.name), set()).add(key.resolution)

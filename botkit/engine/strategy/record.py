@@ -9,11 +9,11 @@ from typing import Any
 
 from botkit.model.reasons import kind_of
 
-#: most distinct reasons to skip or refuse that are counted separately. Reasons may contain figures, so their number is
-#: bounded: further ones are counted by kind
+#: the maximum number of reasons to skip or refuse that are counted separately. Reasons may contain figures, so further
+#: ones are counted by kind
 REASONS_MAX = 1_000
 _document = json.JSONEncoder(allow_nan=False).encode
-_OTHER_REASONS = "(other reasons, too many to count apart)"
+_OTHER_REASONS = "(other reasons, too many to count separately)"
 
 
 class StrategyRecord:
@@ -38,7 +38,7 @@ class StrategyRecord:
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.active = True
-        #: why it was stopped early
+        #: the reason why it was stopped early
         self.stopped_because = ""
         self.random = Random(f"{seed}:{name}")
         self.state: dict[str, Any] = {}
@@ -62,18 +62,18 @@ class StrategyRecord:
         self.refused_this_turn += 1
 
     def kept(self) -> dict[str, Any]:
-        """What a restart must restore; JSON-compatible if the strategy's own ``state`` is."""
+        """Return the data that a restart must restore. It is JSON-compatible if the strategy's own ``state`` is."""
         return {"state": self.state, "timers": self.timer_rings, "best": self.best_prices}
 
     def recall(self, kept: Mapping[str, Any]) -> None:
-        """Restore what `kept` returned, before ``on_start``."""
+        """Restore the result of `kept`, before ``on_start``."""
         self.state.update(kept["state"])
         self.timer_rings.update(kept["timers"])
-        self.best_prices.update(kept.get("best", {}))  # older journals do not have it
+        self.best_prices.update(kept.get("best", {}))  # older journals lack this key
 
 
 def _count(counts: dict[str, int], reason: str) -> str:
-    """Count a reason; returns the reason under which it was counted."""
+    """Count a reason. Returns the reason under which it was counted."""
     if reason not in counts and len(counts) >= REASONS_MAX:
         kind = kind_of(reason)
         reason = kind if kind in counts or len(counts) < 2 * REASONS_MAX else _OTHER_REASONS
@@ -82,7 +82,7 @@ def _count(counts: dict[str, int], reason: str) -> str:
 
 
 def unkept(state: Mapping[str, Any]) -> str | None:
-    """Why a strategy's ``state`` cannot be saved as JSON, naming the key; None if it can."""
+    """Return the reason why a strategy's ``state`` cannot be saved as JSON, naming the key, or None if it can."""
     for key, value in state.items():
         try:
             _document({key: value})

@@ -1,4 +1,4 @@
-"""Timer schedules: a fixed interval, or a cron expression in a time zone. Pure arithmetic on times."""
+"""Timer schedules: a fixed interval, or a cron expression in a time zone. It is pure arithmetic on times."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cronsim import CronSim, CronSimError
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.money import Number, to_decimal
 
-#: counting the firings of a cron expression stops here: each costs some 20 us, and no more precision is needed
+#: counting the firings of a cron expression stops here, because each takes some 20 us and no more precision is needed
 COUNT_MOST = 10_000
 
 _EXAMPLE = 'such as "0 9 * * 1" (minute, hour, day of month, month, day of week: Mondays at 9:00)'
@@ -22,11 +22,11 @@ class Schedule(Protocol):
     """The sequence of times at which a timer fires."""
 
     def next_after(self, time_ns: Nanos) -> Nanos:
-        """The first firing strictly after ``time_ns``."""
+        """Return the first firing strictly after ``time_ns``."""
         ...
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """How many firings are after ``after``, up to and including ``until``."""
+        """Return how many firings are after ``after``, up to and including ``until``."""
         ...
 
 
@@ -51,19 +51,19 @@ class EverySchedule:
         return f"EverySchedule({self.period_ns / NS_PER_S:g})"
 
     def next_after(self, time_ns: Nanos) -> Nanos:
-        """The first firing strictly after ``time_ns``."""
+        """Return the first firing strictly after ``time_ns``."""
         return (time_ns // self.period_ns + 1) * self.period_ns
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """How many firings are after ``after``, up to and including ``until``."""
+        """Return how many firings are after ``after``, up to and including ``until``."""
         return max(0, until // self.period_ns - after // self.period_ns)
 
 
 class CronSchedule:
     """A cron expression of five fields in a time zone, with the daylight-saving rules of Debian's cron.
 
-    A fixed time skipped by the spring change fires at the change; one repeated in autumn fires once, the first time.
-    Expressions whose minute or hour begins with ``*`` follow real time through both.
+    A fixed time that is skipped by the spring change fires at the change; one that is repeated in autumn fires only the
+    first time. Expressions whose minute or hour begins with ``*`` follow real time through both.
     """
 
     __slots__ = ("_at", "_rings", "expression", "zone")
@@ -73,7 +73,7 @@ class CronSchedule:
             raise ValueError(f"cron={expression!r} must have five fields, {_EXAMPLE}")
         self.expression = expression
         self.zone = zone
-        self._at: Nanos | None = None  # the latest firing from _rings: continuing from there is faster
+        self._at: Nanos | None = None  # the latest firing from _rings, because continuing from there is faster
         self._rings: Iterator[datetime] = iter(())
         try:
             self.next_after(from_datetime(datetime(2000, 1, 1, tzinfo=UTC)))
@@ -87,19 +87,21 @@ class CronSchedule:
         return f"CronSchedule({self.expression!r}, {self.zone})"
 
     def next_after(self, time_ns: Nanos) -> Nanos:
-        """The first firing strictly after ``time_ns``."""
+        """Return the first firing strictly after ``time_ns``."""
         if time_ns != self._at:
             self._rings = CronSim(self.expression, to_datetime(time_ns, self.zone))
         for ring in self._rings:
             at = from_datetime(ring.astimezone(UTC))
-            # started in the second pass of a repeated hour, the iterator first returns a firing of the first pass
+            # if started in the second pass of a repeated hour, the iterator first returns a firing of the first pass
             if at > time_ns:
                 self._at = at
                 return at
         raise RuntimeError(f"cron={self.expression!r} does not fire after {to_datetime(time_ns, self.zone)}")
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """How many firings are after ``after``, up to and including ``until``; COUNT_MOST means that many or more."""
+        """Return how many firings are after ``after``, up to and including ``until``. COUNT_MOST means that many or
+        more.
+        """
         count = 0
         at = self.next_after(after)
         while at <= until and count < COUNT_MOST:
@@ -109,7 +111,7 @@ class CronSchedule:
 
 
 def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone: tzinfo | str = UTC) -> Schedule:
-    """The schedule for ``set_timer(every_s=...)`` or ``set_timer(cron=...)``.
+    """Return the schedule for ``set_timer(every_s=...)`` or ``set_timer(cron=...)``.
 
     ``zone`` is a tzinfo or a name such as Asia/Taipei; only cron uses it. Raises ValueError saying how to fix an
     invalid schedule.
@@ -126,5 +128,5 @@ def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone:
 def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name that is a folder of the database raises OSError
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name is a folder of the database
         raise ValueError(f"{name!r} is not a time zone; write a name such as Asia/Taipei or UTC") from None

@@ -1,7 +1,8 @@
 """The series that a strategy reads: finished bars or trades, with their attached indicators.
 
-New rows wait as objects until a column is read and then go in as arrays; attached indicators are fed when their value
-is read. A bar that is never read costs little, and the results are the same as bar by bar.
+New rows wait as objects until a column is read and are then added as arrays; attached indicators are fed when their
+value is read. A bar that is never read thus costs little, and the results are the same as if bars were processed one by
+one.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ Row = TypeVar("Row", Bar, Trade)
 
 #: how many bars a series keeps by default
 KEEP_BARS = 10_000
-_FLUSH_AT = 4096  # rows: bounds the memory of waiting objects, and is large enough to spread the cost of a flush
+# number of rows; limits the memory of waiting objects, but is large enough to spread the cost of a flush
+_FLUSH_AT = 4096
 _SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
 _SIGNS = {side: sign for sign, side in _SIDES.items()}
 _FEW_ROWS = 64  # up to this many rows are fed to indicators one by one
@@ -58,23 +60,23 @@ class Series(Generic[Row]):
         "pair",
     )
 
-    #: names of the columns, time first
+    #: names of the columns, starting with time
     names: tuple[str, ...] = ()
-    #: the name of its rows in messages
+    #: the word for its rows in messages (singular, plural)
     noun: tuple[str, str] = ("row", "rows")
 
     def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
         if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
             raise ValueError(f"keep must be a whole number of at least 1 bar, or None for all, not {keep!r}")
         self.pair = pair
-        #: how many rows to keep, None for all; never fewer than the attached indicators need
+        #: how many rows to keep (None: all), but never fewer than the attached indicators need
         self.keep = keep
-        #: False until the history has arrived; reading raises NotReadyError until then
+        #: False until the history has arrived; until then, reading raises NotReadyError
         self.is_ready = is_ready
         self._columns: dict[str, Column] = {}
         self._pending: list[Row] = []
-        self._fed = 0  # how many of those were fed to the indicators
-        self._count = 0  # rows ever put into the columns, including dropped ones
+        self._fed = 0  # how many of those have been fed to the indicators
+        self._count = 0  # number of rows ever added to the columns, including dropped ones
         self._attached: dict[str, Attached[Any]] = {}
         self._failures: list[tuple[Attached[Any], Exception]] = []
         self._plots = plots if plots is not None and plots.takes_indicators else None
@@ -90,29 +92,29 @@ class Series(Generic[Row]):
             self._flush()
 
     def append_all(self, rows: Iterable[Row]) -> None:
-        """Add several, oldest first."""
+        """Add several rows, oldest first."""
         self._pending.extend(rows)
         if len(self._pending) >= _FLUSH_AT:
             self._flush()
 
     def pull_from(self, pull: Callable[[], None] | None) -> None:
-        """Have ``pull`` called before every read; it adds new rows with `extend` or `append_all`.
+        """Call ``pull`` before every read, so that it can add new rows with `extend` or `append_all`.
 
-        For a driver that works on columns: a bar that is never read then costs nothing. None removes it.
+        This is for a driver that works on columns: a bar that is never read then costs nothing. None removes it.
         """
-        assert self.is_ready, f"{self!r} is fed before its history is there"
+        assert self.is_ready, f"{self!r} was fed before its history arrived"
         if self._pull is not None:
             self._pull()
         self._pull = pull
 
     @property
     def wanted_history(self) -> int:
-        """How many rows from before the start the attached indicators need."""
+        """The number of rows from before the start that the attached indicators need."""
         return max((attached.history for attached in self._attached.values()), default=0)
 
     @property
     def missing_history(self) -> int:
-        """How many older rows were missing when its indicators warmed up."""
+        """The number of older rows that were missing when its indicators warmed up."""
         return max((attached.missing for attached in self._attached.values()), default=0)
 
     def bring_up_to_date(self) -> None:
@@ -152,7 +154,9 @@ class Series(Generic[Row]):
             self._drop_failed()
 
     def _drop_failed(self) -> None:
-        """Stop feeding an indicator that raised. The strategy gets the error when it reads it, not the engine."""
+        """Stop feeding an indicator that raised. The error is raised when the strategy reads the indicator, not in the
+        engine.
+        """
         for attached, error in self._failures:
             del self._attached[attached.name]
             attached.fail(error)
@@ -170,9 +174,9 @@ class Series(Generic[Row]):
         if len(rows) == 1 and not self._fed:
             self._feed()
         fed, self._fed = self._fed, 0
-        # replaced first: if an assertion below fails, the same rows must not be written twice
+        # replaced first, because the same rows must not be written twice if an assertion below fails
         self._pending = []
-        if len(rows) == 1:  # a strategy that reads at every bar: numpy costs ten times as much for one row
+        if len(rows) == 1:  # for a strategy that reads at every bar, since numpy costs ten times as much for one row
             self._check_order(rows[0].time)
             for column, value in zip(self._columns.values(), self._values(rows[0]), strict=True):
                 column.push(value, self.keep)
@@ -195,7 +199,7 @@ class Series(Generic[Row]):
     def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
         if not rows:
             return {name: np.empty(0, column.dtype) for name, column in self._columns.items()}
-        # astuple is pure C: a method call per row would take longer than all the rest
+        # astuple is pure C, whereas a method call per row would take longer than all the rest
         fields = dict(zip(rows[0].__struct_fields__, zip(*map(astuple, rows), strict=True), strict=True))
         return {
             name: np.fromiter(self._numbers(name, fields[name]), column.dtype, len(rows))
@@ -203,22 +207,22 @@ class Series(Generic[Row]):
         }
 
     def _numbers(self, name: str, values: Iterable[Any]) -> Iterable[Any]:
-        """Values of a column as numbers."""
+        """Return the values of a column as numbers."""
         return values
 
     @abstractmethod
     def _values(self, row: Any) -> tuple[Any, ...]:
-        """A row's values in the order of the columns."""
+        """Return a row's values in the order of the columns."""
 
     def _check_order(self, time: Nanos) -> None:
         """Assert that the next row follows the latest one."""
 
     def _check_order_of(self, times: TimeArray) -> None:
-        """The same for many rows."""
+        """Assert the same for many rows."""
 
     @staticmethod
     def _input(arrays: dict[str, npt.NDArray[Any]], name: str) -> Array:
-        """An indicator's inputs, from columns."""
+        """Return an indicator's inputs, from columns."""
         if name == "typical":
             found: Array = typical(arrays["high"], arrays["low"], arrays["close"])
             return found
@@ -241,16 +245,16 @@ class Series(Generic[Row]):
         )
 
     def _title(self) -> str:
-        """What the series is called in messages."""
+        """Return the name of the series for messages."""
         return str(self.pair)
 
     @abstractmethod
     def _end_of(self, row: Any) -> Nanos:
-        """The time at which a plot draws a row's value."""
+        """Return the time at which a plot draws a row's value."""
 
     @abstractmethod
     def _ends_of(self, times: TimeArray) -> TimeArray:
-        """The same for many rows."""
+        """Return the times at which a plot draws the values of many rows."""
 
     # -- attaching ------------------------------------------------------------------------------------------------
 
@@ -262,7 +266,7 @@ class Series(Generic[Row]):
         label = name or (repr(indicator) if of == default else f"{indicator!r} of {of}")
         attached = self._attached.get(label) or Attached[V](self, label)
         if getattr(indicator, "owner", attached) is not attached:  # unset until it is attached
-            raise ValueError(f"this {indicator!r} is attached already; attach a new one as {label!r}")
+            raise ValueError(f"this {indicator!r} is already attached; attach a new one as {label!r}")
         pane = of if of in ("volume", "amount") and indicator.pane == "price" else indicator.pane
         if self.is_ready:
             self._settle()
@@ -308,7 +312,8 @@ class Series(Generic[Row]):
         if isinstance(index, slice):
             self._settle()
             return [self._row(i) for i in range(*index.indices(len(self)))]
-        if index == -1 and self._pending and self._pull is None:  # what strategies read most; the columns can wait
+        # this is what strategies read most, and the columns can wait
+        if index == -1 and self._pending and self._pull is None:
             return self._pending[-1]
         self._settle()
         count = len(self)
@@ -322,7 +327,7 @@ class Series(Generic[Row]):
 
     @abstractmethod
     def _row(self, i: int) -> Row:
-        """A row as an object."""
+        """Return a row as an object."""
 
     def _view(self, name: str) -> npt.NDArray[Any]:
         self._settle()
@@ -362,7 +367,7 @@ class BarSeries(Series[Bar]):
         super().__init__(pair, keep, plots, is_ready=is_ready)
         self.resolution = check_resolution(resolution)
         if warm_up < 0:
-            raise ValueError(f"warm_up is {warm_up}; it is a number of bars, 0 or more")
+            raise ValueError(f"warm_up is {warm_up}; it must be a number of bars of at least 0")
         self.warm_up = warm_up
         self._length_ns = fixed_length(resolution)
         types: dict[str, Any] = {"time": np.int64, "empty": np.bool_}
@@ -372,14 +377,16 @@ class BarSeries(Series[Bar]):
 
     @property
     def wanted_history(self) -> int:
-        """How many finished bars from before the start it needs: ``warm_up``, or what its indicators require."""
+        """The number of finished bars that it needs from before the start: ``warm_up``, or as many as its indicators
+        require.
+        """
         return max(self.warm_up, super().wanted_history)
 
     def begin(self, history: Iterable[Bar]) -> None:
-        """Add the bars from before the start, oldest first: warms up every indicator and makes the series readable.
+        """Add the bars from before the start, oldest first.
 
-        Bars already appended follow them; if both have a bar, the history's wins, since ours may have begun in the
-        middle of it. May be called only once.
+        This warms up every indicator and makes the series readable. Bars already appended follow them; if both have a
+        bar, the history's version wins, because ours may have begun in the middle of it. May be called only once.
         """
         assert not self.is_ready, f"{self!r} has already started"
         waiting, self._pending = self._pending, []
@@ -447,14 +454,14 @@ class BarSeries(Series[Bar]):
 
     def _check_order(self, time: Nanos) -> None:
         latest = self._columns["time"].last()
-        assert latest is None or time > latest, "a bar that starts no later than the latest one"
+        assert latest is None or time > latest, "the bar must start later than the latest one"
 
     def _check_order_of(self, times: TimeArray) -> None:
         assert bool((times[1:] > times[:-1]).all()), "bars out of order"
         self._check_order(times[0])
 
     def _end_of(self, row: Any) -> Nanos:
-        # the end of the bar, so that a chart of finer candles does not show values too early
+        # at the end of the bar, so that a chart of finer candles does not show values too early
         length_ns = self._length_ns
         time: int = row.time
         return (bucket_end(time, self.resolution) if length_ns is None else time + length_ns) - 1
@@ -473,7 +480,8 @@ class BarSeries(Series[Bar]):
     # -- the strategy's side --------------------------------------------------------------------------------------
 
     def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "close") -> Attached[V]:
-        """Attach an indicator: the series warms it up and feeds it, and charts draw it. Returns its values bar by bar.
+        """Attach an indicator, which the series warms up and feeds, and which charts draw. Returns its values bar by
+        bar.
 
             self.fast = bars.attach(SMA(10))
             self.high = bars.attach(RollingHigh(20), of="high")
@@ -481,13 +489,14 @@ class BarSeries(Series[Bar]):
 
         ``of`` is the bar value that a single-input indicator reads: open, high, low, close, volume or typical (the mean
         of high, low and close). ``name`` is its label in charts, by default its repr. Attaching under an existing name
-        replaces that indicator; the new one is warmed up from the bars that the series has kept, and None until ready.
+        replaces that indicator. The new one is warmed up from the bars that the series has kept, and its value is None
+        until ready.
         """
         if of not in BAR_INPUTS:
             raise ValueError(f"of={of!r} is not a value of a bar; choose one of {', '.join(BAR_INPUTS)}")
         inputs = indicator.inputs
         if len(inputs) == 1:
-            # an ArrayIndicator may name its input itself
+            # an ArrayIndicator may define its own input
             inputs = (of,) if of != "close" else inputs
         elif of != "close":
             raise ValueError(f"{indicator!r} takes {', '.join(inputs)} of a bar; leave out of={of!r}")
@@ -524,11 +533,12 @@ class BarSeries(Series[Bar]):
         return Bar(self.pair, int(time), *figures, self.resolution, bool(empty))
 
     def to_pandas(self) -> pd.DataFrame:
-        """A new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in UTC.
+        """Return a new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in
+        UTC.
 
         It is a copy that you may change.
         """
-        import pandas as pd  # imported here, since it takes half a second that most runs do not need
+        import pandas as pd  # imported here, because the import takes half a second and most runs do not need it
 
         index = pd.DatetimeIndex(self.time.copy(), tz="UTC", name="time")
         return pd.DataFrame({name: self._view(name).copy() for name in self.names[1:6]}, index=index)
@@ -538,7 +548,7 @@ class TradeSeries(Series[Trade]):
     """The public trades of one pair, oldest first, with attached indicators, as returned by ``subscribe_trades``.
 
     ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays.
-    It holds the trades since the first indicator was attached: the last 10,000 of them, or ``keep``.
+    It holds the trades since the first indicator was attached, but at most the last 10,000 of them, or ``keep``.
     """
 
     __slots__ = ()

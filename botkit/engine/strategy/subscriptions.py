@@ -41,7 +41,7 @@ class Subscriptions:
         self._outbox = outbox
         self._past = past
         self._plots = plots
-        #: the pair whose chart shows plots without a pair
+        #: the pair in whose chart plots without a pair are drawn
         self.first_pair = ""
         self._method = method
 
@@ -128,5 +128,7 @@ class Subscriptions:
 def _not_a_hook(on: Callable[..., Any]) -> Callback:
     name = getattr(on, "__name__", "")
     if name.startswith("on_") and name != "on_bar":
-        raise ValueError(f"on={name}: names that start with on_ are hooks of the bot; call the method e.g. {name[3:]}")
+        raise ValueError(
+            f"on={name}: names that start with on_ are hooks of the bot; rename the method, for example to {name[3:]}"
+        )
     return on

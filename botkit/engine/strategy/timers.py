@@ -1,4 +1,4 @@
-"""Timers of strategies: which fires next, and which firings were missed."""
+"""Keeps the timers of strategies: which fires next, and which firings were missed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from botkit.model.events import Timer
 
 
 class TimerBook:
-    """Every timer of the bot, in order of firing; at equal times in the order in which they were set.
+    """Every timer of the bot, in order of firing, and at equal times in the order in which they were set.
 
-    Timers set before `arm` start there.
+    Timers set before `arm` start when it is called.
     """
 
     def __init__(self, agenda: Agenda, callbacks: Callbacks) -> None:
@@ -31,10 +31,10 @@ class TimerBook:
     def set(
         self, record: StrategyRecord, name: str, schedule: Schedule, missed: Literal["skip", "once"], now: Nanos
     ) -> None:
-        """Start or replace a timer. If firings were missed while the bot was down, it fires once at once if so
+        """Start or replace a timer. If firings were missed while the bot was down, the timer fires once immediately, if
         requested.
 
-        The time of the last firing is kept in the strategy's state, so that a restart knows what it missed.
+        The time of the last firing is kept in the strategy's state, so that a restart knows which firings were missed.
         """
         if self._unarmed is not None:
             self._unarmed.pop((record.name, name), None)
@@ -52,7 +52,7 @@ class TimerBook:
                 self._callbacks.notify(record, "on_timer", Timer(name, now, count))
 
     def arm(self, now: Nanos) -> None:
-        """Start the timers set so far: the bot trades from here on."""
+        """Start the timers set so far, because the bot now trades."""
         waiting, self._unarmed = self._unarmed, None
         for (_, name), (record, schedule, missed) in (waiting or {}).items():
             if record.active:
@@ -77,7 +77,7 @@ class TimerBook:
         return not self._timers and not self._unarmed
 
     def next_due(self) -> Nanos | None:
-        """When the next timer fires."""
+        """Return when the next timer fires."""
         heap = self._heap
         while heap:
             _, sequence, record, name = heap[0]
@@ -97,7 +97,7 @@ class TimerBook:
             schedule = self._timers[record.name, name][1]
             following = schedule.next_after(at)
             missed = 0
-            if following <= now:  # the clock jumped over several firings: fire once and count the rest
+            if following <= now:  # the clock jumped over several firings, so fire once and count the rest
                 missed = schedule.count_between(at, now)
                 following = schedule.next_after(now)
             heapq.heappush(self._heap, (following, sequence, record, name))

@@ -1,9 +1,9 @@
 """Fills that are booked but not yet reported to their strategy.
 
 A fill is booked at once, but `on_fill` may have to wait: up to a second for the rest of its match
-(`botkit.engine.orders.agreement`), and at a start for `on_ready`. If the bot dies meanwhile, the journal has the fill
-and the strategy's state knows nothing of it. So what is untold is kept with that state, and told after the restart:
-each fill exactly once.
+(`botkit.engine.orders.agreement`), and at a start for `on_ready`. If the bot dies in the meantime, the journal has the
+fill, but the strategy's state does not reflect it. So unreported fills are saved with that state and reported after the
+restart, each exactly once.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ class Untold:
     """All strategies' unreported fills, oldest first."""
 
     def __init__(self) -> None:
-        #: they wait for the rest of their match
+        #: fills that wait for the rest of their match
         self.held: list[Fill] = []
-        #: they lie in the mailbox, which opens after `on_ready`
+        #: fills in the mailbox, which opens after `on_ready`
         self.mailed: list[Fill] = []
 
     def let_go(self, fill: Fill, *, is_open: bool) -> None:
-        """A fill goes into the mailbox, which is emptied in this turn if it ``is_open``."""
+        """Move a fill to the mailbox, which is emptied in this turn if it ``is_open``."""
         if fill in self.held:
             self.held.remove(fill)
         if not is_open:
             self.mailed.append(fill)
 
     def opened(self) -> None:
-        """The mailbox is open and will be emptied in this turn."""
+        """Forget the fills in the mailbox, because it is open now and will be emptied in this turn."""
         self.mailed.clear()
 
     def kept(self, strategy: str) -> list[dict[str, Any]]:
-        """A strategy's unreported fills as JSON values."""
+        """Return a strategy's unreported fills as JSON values."""
         return [
             {"client_id": fill.order.client_id} | {name: getattr(fill, name) for name in _FIGURES}
             for fill in (*self.mailed, *self.held)
@@ -47,7 +47,7 @@ class Untold:
 
     @staticmethod
     def recalled(kept: Iterable[Mapping[str, Any]], order_of: Callable[[int], Order | None]) -> list[Fill]:
-        """The fills that an earlier run saved, without those of forgotten orders."""
+        """Return the fills that an earlier run saved, without those of forgotten orders."""
         fills = []
         for row in kept:
             order = order_of(row["client_id"])

@@ -1,4 +1,4 @@
-"""BitoPro: wire format, a complete asyncio client, the adapter that bots trade through, and recorded frames.
+"""BitoPro: its wire format, a complete asyncio client, the adapter through which bots trade, and recorded frames.
 
 The client can be used by itself: ``from botkit.exchange.bitopro import BitoProClient``.
 """
@@ -15,7 +15,7 @@ __all__ = ["BitoProClient", "Credentials"]
 
 
 def __getattr__(name: str) -> Any:
-    # imported on first use, so that reading a capture or the facts does not load aiohttp
+    # imported on first use, so that reading recorded frames or the facts does not load aiohttp
     if name == "BitoProClient":
         from botkit.exchange.bitopro.rest import BitoProClient
 

@@ -6,7 +6,7 @@ engine looks the order up before believing it), and anything between the first b
 
 The adapter sends nothing on its own, because every request needs a slot from the router. After a lost connection it
 emits a `Connection`, and the engine requests what it needs. For drivers without a router, ``resynchronise="rest"``
-makes the streams read what they missed themselves.
+makes the streams themselves read what they missed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.bitopro")
 
-#: how many cancels one PUT takes is not documented; this keeps a body below 2 kB
+#: the documents do not say how many cancels one PUT takes; this many keep the body below 2 kB
 _CANCEL_BATCH_MAX = 50
 CAPABILITIES = Capabilities(
     batch_create_max=BATCH_MAX,
@@ -79,11 +79,11 @@ CAPABILITIES = Capabilities(
     stop_orders=True,
     find_by_client_id=True,
 )
-#: a create older than this is not sent: the book it was meant for is gone
+#: a create older than this is not sent, because the book that it was meant for is gone
 _T0_AGE_MAX: Nanos = NS_PER_S
-#: how many orders and executions to remember, to recognise repeats
+#: how many orders and executions to remember in order to recognise repeats
 _MEMORY = 20_000
-#: how far a balance frame may lag behind one sent after it
+#: how far a balance frame may lag behind one that was sent after it
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
@@ -101,7 +101,7 @@ class _Remembered:
         self._values: OrderedDict[object, object] = OrderedDict()
 
     def is_new(self, key: object, value: object) -> bool:
-        """False if the same value was the last one seen under the key."""
+        """Return False if the same value was the last one seen under the key."""
         if self._values.get(key) == value:
             return False
         self._values[key] = value
@@ -112,7 +112,7 @@ class _Remembered:
 
 
 class BitoProAdapter(Lifetime):
-    """Requests out, events in, for one account (`botkit.model.adapter` is the contract)."""
+    """Sends requests and delivers events for one account. `botkit.model.adapter` is its contract."""
 
     account_streams = _PRIVATE_STREAMS
     capabilities = CAPABILITIES
@@ -127,9 +127,9 @@ class BitoProAdapter(Lifetime):
         patience: float = 1.0,
         limits: LimitTable | None = None,
     ) -> None:
-        """``speed`` is how many times faster the client's clock runs than the machine's: in machine time, an order must
-        not become older than it could at the exchange. ``patience`` multiplies the machine time that an order may wait
-        for a connection. ``limits``: None for the table that ships with botkit.
+        """``speed`` is how many times faster the client's clock runs than the machine's. In the machine's time, an
+        order must not become older than it could at the exchange. ``patience`` multiplies the machine's time that an
+        order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
         """
         self.client = client
         self._limits = limits
@@ -160,11 +160,11 @@ class BitoProAdapter(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, to the second; None before the first answer."""
+        """This machine's time minus the exchange's, to the second, or None before the first answer."""
         return self.client.clock_skew_ms
 
     async def pairs(self) -> Mapping[str, Pair]:
-        """The pairs and their current rules, read from the exchange. Raises RequestError."""
+        """Return the pairs and their current rules, after reading them from the exchange. Raises RequestError."""
         return await self.client.pairs()
 
     async def open(self) -> None:
@@ -209,7 +209,7 @@ class BitoProAdapter(Lifetime):
             pairs: dict[str, int | None] = dict.fromkeys(self.known_pairs)
             wanted += [(stream_id, pairs if stream_id == "user_trades" else {}) for stream_id in _PRIVATE_STREAMS]
         for stream_id, pairs in wanted:
-            # account streams concern no single pair, even if a list of pairs says what to read after a lost connection
+            # account streams concern no single pair, even if they have a list of pairs to read after a lost connection
             told = [None] if stream_id in _PRIVATE_STREAMS else [self.known_pairs[pair] for pair in pairs]
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
@@ -239,7 +239,7 @@ class BitoProAdapter(Lifetime):
                     for event in self._understood(stream_id, received, told):
                         sink(event)
         except Exception as error:
-            # a stream that ends must be reported: nothing else would show that its prices are stale
+            # report a stream that ends, because nothing else would show that its prices are stale
             log.exception("the stream %s ended", stream_id)
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
@@ -275,7 +275,7 @@ class BitoProAdapter(Lifetime):
                     yield translate.ticker(item, pair)
             case ActiveOrdersFrame() | HistoryOrdersFrame():
                 rows = [row for of_pair in (item.data or {}).values() for row in of_pair or ()]
-                # the first frame of a connection repeats what is older than it
+                # the first frame of a connection repeats older data
                 yield from self._order_reports(rows, 0 if received.is_first else to_ns(item.timestamp))
             case UserTradeFrame():
                 if pair := self._pair(f"{item.data.base}_{item.data.quote}"):
@@ -283,7 +283,8 @@ class BitoProAdapter(Lifetime):
             case BalanceFrame():
                 balances = self._newest(item, received.is_first)
                 if balances:
-                    # never a snapshot: if the first frame were lost, the next would mean that every other coin is gone
+                    # never treat this as a snapshot: if the first frame were lost, the next would mean that every other
+                    # coin is gone
                     yield translate.balance_report(balances, snapshot=False)
             case Snapshot():
                 yield from self._snapshot(item)
@@ -294,7 +295,7 @@ class BitoProAdapter(Lifetime):
                 self._unknown_event(stream_id, item.event[:40])
 
     def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
-        """The rows whose currency has no newer frame: frames may arrive out of order.
+        """Return the rows whose currency has no newer frame, since frames may arrive out of order.
 
         A timestamp further back than frames can lag means that the exchange's clock was reset, so it is accepted.
         """
@@ -312,7 +313,8 @@ class BitoProAdapter(Lifetime):
         if event not in self._unknown_events and len(self._unknown_events) < 100:
             self._unknown_events.add(event)
             log.warning(
-                "%s: frames with the unknown event %s are ignored, everything else continues; check for a newer botkit",
+                "%s: frames with the unknown event %s are ignored, and everything else continues; check for a newer "
+                "botkit",
                 stream_id,
                 event,
             )
@@ -331,7 +333,7 @@ class BitoProAdapter(Lifetime):
             )
 
     def _order_reports(self, rows: Iterable[OwnOrderRow], pushed: Nanos = 0) -> Iterable[OrderReport]:
-        """The reports that are new: both order streams report the same end, and snapshots repeat."""
+        """Yield the reports that are new: both order streams report the same end, and snapshots repeat."""
         for row in rows:
             if pair := self._pair(row.pair):
                 report = translate.order_report(row, pair)
@@ -343,7 +345,9 @@ class BitoProAdapter(Lifetime):
         return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
 
     def _pair(self, name: str) -> Pair | None:
-        """The pair, or None (logged once) if its rules are unknown: its orders cannot be this bot's."""
+        """Return the pair, or None if its rules are unknown, which means that its orders cannot be this bot's. This is
+        logged once.
+        """
         pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
             self._foreign.add(name)
@@ -372,7 +376,7 @@ class BitoProAdapter(Lifetime):
         except WireError as error:
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=str(error))
         except Exception as error:
-            # a bug in this code: the bot must look the order up instead of waiting forever for an answer
+            # this is a bug in botkit; with an answer, the bot looks the order up instead of waiting forever
             log.exception("%s %d could not be sent", request.endpoint, request.id)
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
@@ -457,7 +461,9 @@ class BitoProAdapter(Lifetime):
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
-        """How long a create may still wait for its connection, in s. Raises NothingSent if it is already too old."""
+        """Return how many seconds a create may still wait for its connection. Raises NothingSent if it is already too
+        old.
+        """
         left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
             raise NothingSent("the order waited more than a second after its slot was granted and was not sent")
@@ -465,7 +471,7 @@ class BitoProAdapter(Lifetime):
 
 
 def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
-    """The acknowledgement, if it echoes this order; an echo of another order says nothing about this one."""
+    """Return the acknowledgement if it echoes this order. An echo of another order says nothing about this one."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY
     decimals = 8 if spends else rules.amount_decimals
@@ -493,16 +499,16 @@ def _answer(request: Request, outcome: Ending, error: RequestError) -> Answer:
 
 
 def _served_depth(depth: int) -> int:
-    """The smallest depth that the exchange serves with at least ``depth`` levels; for any other number it sends
-    five.
+    """Return the smallest depth with at least ``depth`` levels that the exchange serves, since it sends five for any
+    other number.
     """
     return next((limit for limit in BOOK_LIMITS if limit >= depth), BOOK_LIMITS[-1])
 
 
 def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapter:
-    """Create an adapter from the ``exchange:`` section of a configuration, not yet open.
+    """Create an adapter, not yet open, from the ``exchange:`` section of a configuration.
 
-    Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, for example an emulator's); and, set by
+    Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, such as an emulator's); and, set by
     botkit, ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that stands still meanwhile),
     ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data only, without an account).
     ``limits`` replaces the table that ships with botkit. Raises ConfigError.
@@ -510,7 +516,7 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]
     if missing and not options.get("public"):
-        raise ConfigError(f"account: {', '.join(missing)} missing; a live bot needs email, key and secret")
+        raise ConfigError(f"account: {', '.join(missing)} missing; trading needs email, key and secret")
     patience = float(options.get("patience") or 1.0)
     try:
         client = BitoProClient(

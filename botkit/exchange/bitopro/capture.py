@@ -1,4 +1,4 @@
-"""Reads recorded frames into columns: the tape format ``frames`` (.jsonl, .jsonl.gz).
+"""Reads recorded frames into columns. This is the tape format ``frames`` (.jsonl, .jsonl.gz).
 
 One JSON object per line: ``{"received": <ms by the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames
 from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; other
@@ -29,9 +29,9 @@ from botkit.model.columns import BookColumns, IntArray, MarketColumns, TradeColu
 from botkit.model.extension import Options
 from botkit.model.pairs import Pair
 
-#: rows per chunk of one stream: 20,000 books of 20 levels are 13 MB of integers
+#: rows per chunk of a stream; 20,000 books of 20 levels are 13 MB of integers
 CHUNK_ROWS = 20_000
-#: a longer line is not a frame; without a limit, a damaged archive could fill the memory
+#: a longer line is not a frame, and without a limit a damaged archive could fill the memory
 _LINE_MAX = 4 * 2**20
 _DEPTHS = (1, 5, 10, 20, 30, 50)
 
@@ -50,8 +50,8 @@ class _KnownLine(msgspec.Struct):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """How to read a file. ``is_guessed``: the format was detected, not set, so anything that does not fit is
-    refused.
+    """The way to read a file. ``is_guessed`` means that the format was detected, not set, so anything that does not fit
+    is refused.
     """
 
     is_single: bool
@@ -62,7 +62,7 @@ class _Reading(msgspec.Struct, frozen=True):
 
 
 def _nobody(*_: object) -> None:
-    """A callback that does nothing."""
+    """Do nothing. The default callback."""
 
 
 class _Trades:
@@ -71,9 +71,9 @@ class _Trades:
     def __init__(self, pair: Pair, reading: _Reading) -> None:
         self.pair = pair
         self._reading = reading
-        self._before: tuple[Nanos, int] | None = None  # when the previous frame was received, and its number of trades
+        self._before: tuple[Nanos, int] | None = None  # when the previous frame arrived, and its number of trades
         coarse = 10 ** max(0, pair.rules.amount_decimals - pair.rules.display_decimals)
-        # later frames round amounts to amountPrecision, so trades are compared after rounding
+        # compare trades after rounding, because later frames round amounts to amountPrecision
         self.aligner: TradeListAligner[_TradeTuple] | None = (
             None
             if reading.is_single
@@ -107,7 +107,9 @@ class _Trades:
             sides.append(side)
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
-        """The new trades of a list. Notes the first list, which predates the recording, and gaps between lists."""
+        """Return the new trades in a list. Notes the first list, which predates the recording, and gaps between
+        lists.
+        """
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)
         before, self._before = self._before, (received, len(rows))
@@ -139,7 +141,7 @@ class _Books:
         self.pair = pair
         self.received = array("q")
         self.time = array("q")
-        self.sides: tuple[list[list[int]], list[list[int]]] = ([], [])  # flat: ticks, lots, ticks, lots...
+        self.sides: tuple[list[list[int]], list[list[int]]] = ([], [])  # flattened: ticks, lots, ticks, lots...
 
     def __len__(self) -> int:
         return len(self.received)
@@ -177,7 +179,7 @@ class _Books:
 
 
 def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
-    """Ticks and lots with shape (rows, depth); missing levels are 0."""
+    """Return ticks and lots with shape (rows, depth), where missing levels are 0."""
     flat = np.zeros((len(side), depth * 2), dtype=np.int64)
     for row, levels in enumerate(side):
         flat[row, : len(levels)] = levels
@@ -195,7 +197,7 @@ class BitoProFrames:
         self._chunk_rows = chunk_rows
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
-        """The file's books and trades in chunks of limited size, in overall order of receipt.
+        """Yield the file's books and trades in chunks of limited size, in overall order of receipt.
 
         When one stream's chunk is full, the chunks of all streams are yielded, so that no stream runs far ahead of
         another. Raises DataError naming file and line.
@@ -224,7 +226,7 @@ class BitoProFrames:
                 try:
                     received, frame = _decode_line(line)
                     if received < last:
-                        raise WireError(f"received before the previous line ({received // NS_PER_MS} ms)")
+                        raise WireError(f"it was received before the previous line ({received // NS_PER_MS} ms)")
                     last = received
                     if frame is None:
                         continue
@@ -250,7 +252,7 @@ class BitoProFrames:
 
 
 def _holds_single_trades(path: Path, only: str | None) -> bool:
-    """True if every TRADE frame in the file holds one trade. Frames that repeat a list soon hold several."""
+    """Return True if every TRADE frame in the file holds one trade. Frames that repeat a list soon hold several."""
     with _lines(path) as lines:
         for line in lines:
             if b"TRADE" not in line:
@@ -258,7 +260,7 @@ def _holds_single_trades(path: Path, only: str | None) -> bool:
             try:
                 frame = _decode_line(line)[1]
             except WireError:
-                continue  # the actual read reports the line
+                continue  # reading the file reports the line
             if isinstance(frame, TradeFrame) and only in (None, frame.pair.lower()) and len(frame.data or ()) != 1:
                 return False
     return True
@@ -275,7 +277,7 @@ def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None
         known = _line_decoder.decode(line)
         received, frame = known.received, known.frame
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
-        # the slow path tells an unknown event from damage, and describes the damage
+        # the slow path distinguishes an unknown event from damage, and describes the damage
         raw = decode(line, _RawLine, 'a line like {"received": ms, "frame": {...}}')
         decode_frame(bytes(raw.frame))
         return to_ns(raw.received, "received"), None
@@ -308,7 +310,7 @@ def _stream_of(
 
 @contextmanager
 def _lines(path: Path) -> Iterator[Iterator[bytes]]:
-    """The file's lines, decompressed if necessary. Raises DataError naming the file."""
+    """Yield the file's lines, decompressed if necessary. Raises DataError naming the file."""
     try:
         with path.open("rb") as packed:
             magic = packed.read(2)

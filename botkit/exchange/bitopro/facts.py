@@ -18,7 +18,7 @@ NAME = "bitopro"
 
 
 def _rank(rank: int, volume: int, held: int, maker: int, taker: int, maker_bito: int, taker_bito: int) -> FeeRank:
-    # rates in the table below are in millionths, so that it reads like the exchange's own
+    # rates below are in millionths, so that the table reads like the exchange's own
     return FeeRank(
         rank=rank,
         volume=volume,
@@ -45,7 +45,7 @@ FEE_RANKS: tuple[FeeRank, ...] = (
 
 @cache
 def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[str, Pair]:
-    """The pairs that ship with botkit, by lowercase name.
+    """Return the pairs that ship with botkit, by lowercase name.
 
     Most pairs' rules were read from the exchange between 2024 and 2026; a few are estimates. A live bot reads the
     current rules from the exchange.
@@ -55,17 +55,16 @@ def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[s
 
 
 class BitoPro:
-    """The exchange registered as ``bitopro``.
-
-    Options for ``facts``: ``amount_step`` (base or amount: the precision to which order amounts are rounded, Q11) and
-    ``limits`` (``strict`` for each endpoint's strictest documented figure, or a mapping endpoint -> figure).
+    """The exchange, registered as ``bitopro``. Options for ``facts`` are ``amount_step`` (base or amount: the precision
+    to which order amounts are rounded, Q11) and ``limits`` (``strict`` for each endpoint's strictest documented figure,
+    or a mapping endpoint -> figure).
     """
 
     name = NAME
 
     def facts(self, options: Options) -> ExchangeFacts:
-        """Pairs, rate limits and fees. Raises ConfigError for an invalid option."""
-        # imported here because reading the table needs YAML, which a client alone does not
+        """Return pairs, rate limits and fees. Raises ConfigError for an invalid option."""
+        # imported here because reading the table needs YAML, which a mere client does not
         from botkit.exchange.bitopro.limit_table import load_limit_table
 
         step = options.get("amount_step", "base")

@@ -1,4 +1,4 @@
-"""Reads long histories in bounded requests: candles are split and stitched, listings are read in time windows.
+"""Reads long histories in bounded requests. Candles are split and stitched, and listings are read in time windows.
 
 Paging by cursor does not work, because the exchange's ids do not grow with time (Q23). Instead, time windows are halved
 until each holds fewer rows than one answer can.
@@ -17,7 +17,7 @@ from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 T = TypeVar("T")
 
-#: candles per request: an answer of about 1 MB
+#: candles per request, which make an answer of about 1 MB
 CANDLES_PER_REQUEST = 8_000
 #: the longest time span that one listing may cover
 WINDOW_MAX: Nanos = 90 * NS_PER_DAY
@@ -75,7 +75,8 @@ async def collect_windows(
     limit: int,
     key: Callable[[T], object],
 ) -> tuple[T, ...]:
-    """Fetch every row in ``start`` <= time < ``end`` once, oldest window first; a full answer halves its window.
+    """Fetch every row in ``start`` <= time < ``end`` once, oldest window first. If an answer is full, its window is
+    halved.
 
     Raises TryAgain if a single millisecond holds more rows than an answer can.
     """

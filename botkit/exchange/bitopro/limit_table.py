@@ -105,7 +105,7 @@ def _packaged() -> _LimitsFile:
 
 
 def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
-    """The windows for each counter."""
+    """Return the chosen windows for each counter."""
     counters: dict[str, tuple[_Figure, tuple[_Figure, ...]]] = {
         name: (pool.use, pool.documented) for name, pool in file.pools.items()
     }
@@ -117,7 +117,7 @@ def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]
         _check_key(file, counters, key)
     windows = {}
     for counter, (use, documented) in counters.items():
-        # a public read carries no account, so it cannot count toward an account's limit
+        # a public read names no account, so it cannot count toward an account's limit
         scopes = (Scope.IP,) if counter == "public" else (Scope.IP, Scope.ACCOUNT)
         choice = overrides.get(counter, "strict" if strict else None)
         figures = (use,) if choice is None else _chosen(counter, choice, use, documented)
@@ -140,7 +140,7 @@ def _check_key(file: _LimitsFile, counters: Mapping[str, object], key: str) -> N
 
 
 def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
-    """The figures that one choice selects; all of them are enforced."""
+    """Return the figures that one choice selects, all of which are enforced."""
     if isinstance(choice, str):
         if choice == "strict":
             return (use, *documented)
@@ -163,7 +163,7 @@ def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Fi
 
 
 def _windows(figures: Iterable[_Figure], counted: tuple[Scope, ...]) -> tuple[WindowLimit, ...]:
-    """The windows needed to obey all ``figures``; those already implied by another of the same scope are left out."""
+    """Return the windows needed to obey all ``figures``, without those that another one of the same scope implies."""
     windows: list[WindowLimit] = []
     for scope in counted:
         least: dict[int, int] = {}

@@ -76,7 +76,7 @@ from botkit.model.resolutions import check_resolution
 T = TypeVar("T")
 
 _MB = 2**20
-#: how long reads and writes may take, unless a client is told otherwise
+#: how long reads and writes may take unless the client is configured otherwise
 READ_TIMEOUT_S, WRITE_TIMEOUT_S = 10.0, 5.0
 _CANDLES_SIZE_MAX = 16 * _MB
 _LIST_SIZE_MAX = 4 * _MB
@@ -105,11 +105,11 @@ class BitoProClient(Lifetime):
         stream_times: StreamTimes | None = None,
         frame_tap: FrameTap | None = None,
     ) -> None:
-        """``frame_tap`` is called with every frame of every stream, to record raw frames."""
+        """``frame_tap`` is called with every frame on every stream, to record raw frames."""
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
-        self._random = random or system_random()  # it only spreads out reconnects
+        self._random = random or system_random()  # it is only used to spread out reconnects
         self._transport = Transport(rest_url, credentials, self.clock)
         self._ws_url = check_url(ws_url, ("wss", "ws"))
         self._allow_withdrawals = allow_withdrawals
@@ -119,7 +119,7 @@ class BitoProClient(Lifetime):
         self._frame_tap = frame_tap
 
     async def open(self) -> None:
-        """Open without ``async with``; then call `close`."""
+        """Open the client without ``async with``. Call `close` at the end."""
         self._transport.open()
 
     async def close(self) -> None:
@@ -132,12 +132,12 @@ class BitoProClient(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, from the last Date header (to the second); None before the
-        first.
+        """This machine's time minus the exchange's, to the second: the least that the Date headers of the last three
+        answers show; None before the first.
         """
         return self._transport.clock_skew_ms
 
-    # -- how a call is made ---------------------------------------------------------------------------------------
+    # -- making a call --------------------------------------------------------------------------------------
 
     async def _call(
         self,
@@ -167,7 +167,7 @@ class BitoProClient(Lifetime):
         try:
             reply = decode(answer, shape, endpoint_id)
             if endpoint.is_write:
-                refuse_repeated_names(answer, endpoint_id)  # an order's id must not be ambiguous
+                refuse_repeated_names(answer, endpoint_id)  # an order id must not be ambiguous
             return reply
         except WireError as error:
             failure: RequestError = (
@@ -180,11 +180,11 @@ class BitoProClient(Lifetime):
     # -- public market data ---------------------------------------------------------------------------------------
 
     async def trading_pairs(self) -> tuple[PairRow, ...]:
-        """Every pair's rules, as wire rows."""
+        """Return every pair's rules as wire rows."""
         return (await self._call("trading_pairs", PairsReply)).data or ()
 
     async def pairs(self, *, amount_step: Literal["base", "amount"] = "base") -> dict[str, Pair]:
-        """Every pair's rules as `Pair` objects, by lowercase name."""
+        """Return every pair's rules as `Pair` objects, by lowercase name."""
         rows = [msgspec.to_builtins(row) for row in await self.trading_pairs()]
         try:
             return pairs_from_wire(rows, amount_step=amount_step)
@@ -192,37 +192,39 @@ class BitoProClient(Lifetime):
             raise TryAgain(f"trading_pairs: {error}", status=200) from None
 
     async def currencies(self) -> tuple[CurrencyRow, ...]:
-        """Withdrawal limits and fees, one row per currency and protocol."""
+        """Return withdrawal limits and fees, one row per currency and protocol."""
         return (await self._call("currencies", CurrenciesReply)).data or ()
 
     async def limitations_and_fees(self) -> LimitationsReply:
-        """The fee table and the transfer limits."""
+        """Return the fee table and the transfer limits."""
         return await self._call("limitations_and_fees", LimitationsReply)
 
     async def tickers(self) -> tuple[TickerRow, ...]:
-        """24-hour figures for every pair."""
+        """Return 24-hour figures for every pair."""
         return (await self._call("tickers", TickersReply)).rows
 
     async def ticker(self, pair: str) -> TickerRow:
-        """24-hour figures for one pair."""
+        """Return 24-hour figures for one pair."""
         rows = (await self._call("ticker", TickersReply, pair=pair)).rows
         if len(rows) != 1:
             raise TryAgain(f"ticker: {len(rows)} rows for {pair} instead of one", status=200)
         return rows[0]
 
     async def order_book(self, pair: str, limit: int = 5, scale: int | None = None) -> OrderBookReply:
-        """The best levels; ``limit`` is 1, 5, 10, 20, 30 or 50. ``scale`` n merges prices to n fewer decimals."""
+        """Return the best levels. ``limit`` is 1, 5, 10, 20, 30 or 50, and ``scale`` n merges prices to n fewer
+        decimals.
+        """
         if limit not in BOOK_LIMITS:
             raise Refused(f"order_book: limit {limit} is not one of {', '.join(map(str, BOOK_LIMITS))}")
         return await self._call("order_book", OrderBookReply, query={"limit": limit, "scale": scale}, pair=pair)
 
     async def trades(self, pair: str) -> tuple[TradeRow, ...]:
-        """Recent public trades, newest first, with timestamps in whole seconds."""
+        """Return recent public trades, newest first, with timestamps in whole seconds."""
         return (await self._call("trades", TradesReply, pair=pair)).data or ()
 
     async def candles_once(self, pair: str, resolution: str, start: Nanos, end: Nanos) -> tuple[CandleRow, ...]:
-        """Send one request for candles whose bucket starts in ``start`` <= time < ``end``; return them as the exchange
-        sends them.
+        """Send one request for candles whose bucket starts in ``start`` <= time < ``end``, and return them as the
+        exchange sends them.
 
         They may be unsorted, have holes where nothing was traded, and end with the unfinished candle.
         """
@@ -235,7 +237,7 @@ class BitoProClient(Lifetime):
     async def candles(
         self, pair: str, resolution: str, start: Nanos, end: Nanos, *, fill_gaps: bool = False, running: bool = False
     ) -> tuple[CandleRow, ...]:
-        """Candles whose bucket starts in ``start`` <= time < ``end``, sorted and without repeats; sends as many
+        """Return candles whose bucket starts in ``start`` <= time < ``end``, sorted and without repeats, after as many
         requests as needed.
 
         Buckets without trades are missing unless ``fill_gaps``, which repeats the last close with volume 0, from the
@@ -253,13 +255,13 @@ class BitoProClient(Lifetime):
             raise TryAgain(f"trading_history: {error}", status=200) from None
 
     async def otc_price(self, currency: str) -> OtcPriceReply:
-        """The prices at which the exchange's own desk buys and sells a currency."""
+        """Return the prices at which the exchange's own desk buys and sells a currency."""
         return await self._call("otc_price", OtcPriceReply, currency=currency)
 
     # -- the account ----------------------------------------------------------------------------------------------
 
     async def balances(self) -> tuple[BalanceRow, ...]:
-        """Every currency's total and available amount, including zero balances."""
+        """Return every currency's total and available amount, including zero balances."""
         return (await self._call("balance", BalancesReply)).data or ()
 
     async def create_order(
@@ -298,7 +300,7 @@ class BitoProClient(Lifetime):
     async def post_order(
         self, pair: str, body: CreateBody, *, urgent: bool = False, connect_timeout_s: float = 5.0
     ) -> CreateReply:
-        """Create an order from a body as on the wire."""
+        """Create an order from a body in wire format."""
         reply = await self._call(
             "create_order",
             CreateReply,
@@ -316,7 +318,7 @@ class BitoProClient(Lifetime):
     ) -> tuple[CreateReply, ...]:
         """Create 1 to 10 LIMIT or MARKET orders, each body with its ``pair``; replies come in request order.
 
-        What happens if one of them is refused is not documented: after any failure, look up all of them.
+        The documents do not say what happens if one of them is refused, so look up all of them after any failure.
         """
         items = tuple(bodies)
         if not 1 <= len(items) <= BATCH_MAX:
@@ -340,18 +342,22 @@ class BitoProClient(Lifetime):
     async def cancel_orders(
         self, orders: Iterable[tuple[str, str]], *, urgent: bool = True
     ) -> tuple[tuple[str, str], ...]:
-        """Cancel orders given as (pair, order id) in one request; return those actually cancelled."""
+        """Cancel orders given as (pair, order id) in one request, and return those that were actually cancelled."""
         body = encode_cancel_batch(list(orders))
         return (await self._call("cancel_batch", CancelManyReply, body=body, urgent=urgent)).orders
 
     async def cancel_all(self, pair: str | None = None, *, urgent: bool = True) -> tuple[tuple[str, str], ...]:
-        """Cancel **every** order of the account, or of one pair, whoever placed it; return each (pair, order id)."""
+        """Cancel **every** order of the account, or of one pair, whoever placed it, and return each (pair, order
+        id).
+        """
         if pair is None:
             return (await self._call("cancel_all", CancelManyReply, urgent=urgent)).orders
         return (await self._call("cancel_all_pair", CancelManyReply, urgent=urgent, pair=pair)).orders
 
     async def order(self, pair: str, order_id: str) -> OwnOrderRow:
-        """One order from the last 90 days. Raises Refused if there is none, whether the reply is 404, 422 or blank."""
+        """Return one order from the last 90 days. Raises Refused if there is none, whether the reply is 404, 422 or
+        blank.
+        """
         raw = await self._call("get_order", msgspec.Raw, pair=pair, orderId=order_id)
         try:
             if decode(bytes(raw), BlankOrder, "get_order").is_blank:
@@ -361,7 +367,9 @@ class BitoProClient(Lifetime):
             raise TryAgain(str(error), status=200) from None
 
     async def open_orders(self, pair: str | None = None) -> tuple[OwnOrderRow, ...]:
-        """Orders that are open or waiting for their trigger. Timestamps are in s or ms (see `wire.codec.to_ms`)."""
+        """Return orders that are open or waiting for their trigger. Timestamps are in s or ms (see
+        `wire.codec.to_ms`).
+        """
         reply = await self._call("open_orders", OrdersReply, query={"pair": pair}, size_max=_LIST_SIZE_MAX)
         return reply.data or ()
 
@@ -407,7 +415,9 @@ class BitoProClient(Lifetime):
         return not await self.orders(pair, order_ids=("1",))
 
     async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnOrderRow, ...]:
-        """Every order created in ``start`` <= time < ``end``, oldest window first; sends as many requests as needed."""
+        """Return every order created in ``start`` <= time < ``end``, oldest window first; sends as many requests as
+        needed.
+        """
 
         async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnOrderRow, ...]:
             return await self.orders(pair, start=lower, end=upper, limit=1000)
@@ -439,7 +449,9 @@ class BitoProClient(Lifetime):
         return reply.data or ()
 
     async def all_own_trades(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnTradeRow, ...]:
-        """Every execution in ``start`` <= time < ``end``, oldest window first; sends as many requests as needed."""
+        """Return every execution in ``start`` <= time < ``end``, oldest window first; sends as many requests as
+        needed.
+        """
 
         async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnTradeRow, ...]:
             return await self.own_trades(pair, start=lower, end=upper, limit=1000)
@@ -470,7 +482,7 @@ class BitoProClient(Lifetime):
         statuses: Iterable[str] = (),
         txid: str | None = None,
     ) -> tuple[TransferRow, ...]:
-        """Deposits of a currency in a window of at most 90 days; ``limit`` is 1 to 100."""
+        """Return a currency's deposits in a window of at most 90 days. ``limit`` is 1 to 100."""
         query = _transfer_query(start, end, limit, id, statuses, txid)
         return (await self._call("deposit_history", TransfersReply, query=query, currency=currency)).data or ()
 
@@ -485,12 +497,12 @@ class BitoProClient(Lifetime):
         statuses: Iterable[str] = (),
         txid: str | None = None,
     ) -> tuple[TransferRow, ...]:
-        """Withdrawals of a currency in a window of at most 90 days; ``limit`` is 1 to 100."""
+        """Return a currency's withdrawals in a window of at most 90 days. ``limit`` is 1 to 100."""
         query = _transfer_query(start, end, limit, id, statuses, txid)
         return (await self._call("withdraw_history", TransfersReply, query=query, currency=currency)).data or ()
 
     async def withdrawal(self, currency: str, *, serial: str | None = None, id: str | None = None) -> TransferRow:
-        """One withdrawal, by its serial or its id. Raises Refused if there is none."""
+        """Return one withdrawal, by its serial or its id. Raises Refused if there is none."""
         if (serial is None) == (id is None):
             raise Refused("withdrawal: give either serial or id")
         if serial is not None:
@@ -540,13 +552,13 @@ class BitoProClient(Lifetime):
         )
 
     async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:
-        """What a stream of this kind missed since its last frame. Public streams repeat their data anyway."""
+        """Read what a stream of this kind missed since its last frame. Public streams repeat their data anyway."""
         if stream_id == "active_orders":
             return (Snapshot(stream_id, None, await self.open_orders()),)
         if stream_id == "account_balance":
             return (Snapshot(stream_id, None, await self.balances()),)
         if stream_id == "user_trades":
-            # start a minute earlier: the last trade may be stamped earlier than its frame, and clocks differ
+            # start a minute earlier, because clocks differ, and the last trade may be stamped earlier than its frame
             start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
             return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
         return ()
@@ -554,14 +566,14 @@ class BitoProClient(Lifetime):
 
 @lru_cache(maxsize=1024)
 def _path(endpoint_id: str, **names: str) -> str:
-    """The path for a call. Raises Refused for an empty name, which would reach a different endpoint."""
+    """Return the path for a call. Raises Refused for an empty name, which would reach a different endpoint."""
     if not all(names.values()):
         raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
     return ENDPOINTS[endpoint_id].fill(**names)
 
 
 def _text(value: object) -> str:
-    # the documentation says bool; lowercase is JSON's spelling of it
+    # the documentation says bool, which JSON spells in lower case
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -581,7 +593,7 @@ def _ms_up(time: Nanos | None) -> int | None:
 
 
 def _last_ms(end: Nanos | None) -> int | None:
-    """The last whole millisecond before ``end``, because the exchange's range includes its end."""
+    """Return the last whole millisecond before ``end``, because the exchange's range includes its end."""
     return None if end is None else (end - 1) // NS_PER_MS
 
 

@@ -1,4 +1,4 @@
-"""Signing: the three headers of a private call, and the nonce.
+"""Signs private calls: their three headers, and the nonce.
 
 The signature is the lowercase hex HMAC-SHA384 of the base64 *text* of the payload, keyed with the API secret. POST and
 PUT sign the exact bytes of their body; GET, DELETE and the WebSocket upgrade sign identity and nonce. Source: the
@@ -29,28 +29,28 @@ class Credentials:
     def __init__(self, identity: str, key: str, secret: str) -> None:
         for name, value in (("email", identity), ("key", key), ("secret", secret)):
             if not value.isprintable() or value != value.strip():
-                # never show the value: this text reaches terminals and logs
+                # never show the value, because this text reaches terminals and logs
                 raise ValueError(f"the account's {name} contains white space or control characters")
         if not key or not secret:
             raise ValueError("an account needs both an API key and a secret")
         self.identity = identity
         self._key = key
-        # keyed once: copying takes a third of the time, and the secret itself need not be kept
+        # keyed only once, since copying it takes a third of the time, and the secret itself need not be kept
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
     def key(self) -> str:
-        """The public API key: sent in a header, and the key under which nonces are counted."""
+        """The public API key, which is sent in a header, and under which nonces are counted."""
         return self._key
 
     def sign(self, payload: str) -> str:
-        """Sign a payload header; returns 96 hex digits."""
+        """Sign a payload header and return the signature as 96 hex digits."""
         keyed = self._hmac.copy()
         keyed.update(payload.encode())
         return keyed.hexdigest()
 
     def verify(self, payload: str, signature: str) -> bool:
-        """True if the signature matches; the comparison takes constant time."""
+        """Return True if the signature matches. The comparison takes constant time."""
         return hmac.compare_digest(self.sign(payload).encode(), signature.lower().encode())
 
     def __repr__(self) -> str:
@@ -61,7 +61,7 @@ class Credentials:
 
 
 class _LastNonces:
-    """The last nonce for each key, shared by all clients with that key in the process, in any thread."""
+    """The last nonce for each key. All clients with that key share it, in any thread of the process."""
 
     def __init__(self) -> None:
         self._lock = thread_lock()
@@ -78,7 +78,7 @@ _nonces = _LastNonces()
 
 
 def next_nonce(key: str, now_ms: int) -> int:
-    """A nonce for ``key``: the time in ms, or the last nonce plus one if the clock has not passed it.
+    """Return a nonce for ``key``: the time in ms, or the last nonce plus one if the clock has not passed it.
 
     Nonces strictly increase for each key within the process, whatever the clock does (Q3).
     """
@@ -86,12 +86,12 @@ def next_nonce(key: str, now_ms: int) -> int:
 
 
 def encode_payload(body: bytes) -> str:
-    """The payload header for a body: standard base64 with padding."""
+    """Return the payload header for a body, in standard base64 with padding."""
     return base64.b64encode(body).decode("ascii")
 
 
 def decode_payload(payload: str) -> bytes:
-    """The JSON text in a payload header, in either base64 alphabet. Raises WireError."""
+    """Return the JSON text in a payload header, in either base64 alphabet. Raises WireError."""
     try:
         return base64.b64decode(payload.translate(_TO_STANDARD), validate=True)
     except (binascii.Error, ValueError):
@@ -102,7 +102,7 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 
 
 def signed_headers(credentials: Credentials, body: bytes) -> dict[str, str]:
-    """The headers for a POST or PUT: ``body`` is signed exactly as it is and must be sent unchanged."""
+    """Return the headers for a POST or PUT. ``body`` is signed exactly as it is, and must be sent unchanged."""
     payload = encode_payload(body)
     return {
         HEADER_KEY: credentials.key,
@@ -112,6 +112,6 @@ def signed_headers(credentials: Credentials, body: bytes) -> dict[str, str]:
 
 
 def nonce_headers(credentials: Credentials, now_ms: int) -> dict[str, str]:
-    """The headers for a GET, a DELETE or a WebSocket upgrade, with a new nonce."""
+    """Return the headers for a GET, a DELETE or a WebSocket upgrade, with a new nonce."""
     nonce = next_nonce(credentials.key, now_ms)
     return signed_headers(credentials, encode(NoncePayload(identity=credentials.identity, nonce=nonce)))

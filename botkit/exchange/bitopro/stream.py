@@ -1,4 +1,4 @@
-"""A WebSocket stream that stays connected: an async iterator of frames and connection changes.
+"""A WebSocket stream that stays connected, as an async iterator of frames and connection changes.
 
 The documented keepalive is a ping every 20 s, with a disconnect after 5 s without a pong. The observed one is a ping
 every second and a disconnect after 60 s. Every ping is answered at once; a connection counts as dead after 30 s without
@@ -36,7 +36,7 @@ from botkit.model.events import ConnectionState
 #: the key that identifies a trade, because the exchange's trades have no id
 TradeKey: TypeAlias = Callable[[str, TradeRow], Hashable]
 
-#: called with a frame's text and the time of its receipt
+#: called with each frame's text and the time at which it was received
 FrameTap: TypeAlias = Callable[[str | bytes, Nanos], None]
 
 
@@ -51,7 +51,8 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
     frame_size_max: int = 4 * 2**20
 
     def backoff_s(self, failures: int, random: Random) -> float:
-        """How long to wait after this many consecutive failures: doubles up to a cap, and half of it is random.
+        """Return how long to wait after this many consecutive failures. The wait doubles up to a cap, and half of it is
+        random.
 
         The random part keeps clients from reconnecting all at once after the exchange restarts.
         """
@@ -60,8 +61,8 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamChange(msgspec.Struct, frozen=True):
-    """The connection was made, lost, or brought up to date. ``is_refused``: lost for good, because the exchange does
-    not accept the key.
+    """The connection was made, lost, or brought up to date. ``is_refused`` means that it is lost for good, because the
+    exchange does not accept the key.
     """
 
     state: ConnectionState
@@ -70,7 +71,7 @@ class StreamChange(msgspec.Struct, frozen=True):
 
 
 class NewTrades(msgspec.Struct, frozen=True):
-    """A TRADE frame and its ``new`` trades, oldest first. ``gap``: trades before these may be missing.
+    """A TRADE frame and its ``new`` trades, oldest first. ``gap`` means that trades before these may be missing.
 
     The first list after the start is history: none of it is new.
     """
@@ -81,7 +82,7 @@ class NewTrades(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What was read over REST after a lost connection: orders, balances, or one pair's trades."""
+    """Data read over REST after a lost connection: orders, balances, or one pair's trades."""
 
     stream_id: str
     pair: str | None
@@ -92,7 +93,7 @@ StreamItem: TypeAlias = Frame | UnknownFrame | NewTrades | Snapshot | StreamChan
 
 
 class Received(msgspec.Struct, frozen=True):
-    """An item received from a stream. ``is_first``: the first frame of its kind on this connection."""
+    """An item received from a stream. ``is_first`` marks the first frame of its kind on this connection."""
 
     at: Nanos
     item: StreamItem
@@ -103,7 +104,7 @@ Resynchronise: TypeAlias = Callable[[str, tuple[str, ...], Nanos], Awaitable[tup
 
 
 def plain_trade_key(_pair: str, row: TradeRow) -> Hashable:
-    """A trade's key, without trailing zeros, which only some endpoints add."""
+    """Return a trade's key without trailing zeros, which only some endpoints add."""
     return row.timestamp, _bare(row.price), _bare(row.amount), row.is_buyer
 
 
@@ -116,7 +117,7 @@ class _LostError(Exception):
 
 
 class _KeyRefusedError(_LostError):
-    """A new connection would fail as well."""
+    """Raised because the exchange refused the key, so a new connection would fail as well."""
 
 
 class Stream:
@@ -171,7 +172,7 @@ class Stream:
         self._last_frame: Nanos = 0
         self._was_connected = False
         self._closed = False
-        # one timer per connection instead of a timeout per frame
+        # one timer per connection is cheaper than a timeout per frame
         self._silence_timer: asyncio.TimerHandle | None = None
         self._waiting_since_s: float | None = None
         self._hanging_up: asyncio.Task[bool] | None = None
@@ -252,7 +253,7 @@ class Stream:
                 self._socket = await self._session.ws_connect(
                     URL(self.url, encoded=True),
                     headers=headers,
-                    autoping=False,  # pings show that the connection is alive, so this code must see them
+                    autoping=False,  # this code must see pings, because they show that the connection is alive
                     max_msg_size=self._times.frame_size_max,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
@@ -267,7 +268,7 @@ class Stream:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         if reason:
-            # raised outside the handlers, because aiohttp's error holds the signed headers and would be kept as the
+            # raised outside the handlers, because aiohttp's error, which holds the signed headers, would be kept as its
             # context
             raise _KeyRefusedError(reason) if status == 401 and self._spec.private else _LostError(reason)
         now = self._connected_at = self._clock.now()
@@ -280,11 +281,11 @@ class Stream:
         self._was_connected = True
 
     async def _catch_up(self, resynchronise: Resynchronise) -> None:
-        """Read over REST what was missed. If that fails, drop the connection and start over."""
+        """Read what was missed over REST. If that fails, drop the connection and start over."""
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
-            self._pending.pop()  # its CONNECTED, which has not been yielded yet
+            self._pending.pop()  # drop its CONNECTED, which has not been yielded yet
             raise _LostError(f"could not read what was missed: {error}") from None
         now = self._clock.now()
         self._pending.extend(Received(now, snapshot) for snapshot in snapshots)
@@ -345,7 +346,7 @@ class Stream:
             frame = decode_frame(data)
             aligned = self._aligned(frame) if isinstance(frame, TradeFrame) else None
         except WireError as error:
-            # an unreadable frame means lost data: a new connection begins with a snapshot
+            # an unreadable frame means lost data, whereas a new connection begins with a snapshot
             raise _LostError(str(error)) from None
         self._last_frame = now
         event = type(frame).__name__
@@ -356,7 +357,7 @@ class Stream:
     def _aligned(self, frame: TradeFrame) -> NewTrades:
         pair = frame.pair.lower()
         if pair not in self._pairs:
-            raise WireError(f"trades for {pair[:40]!r}, which is not subscribed")  # aligners must not pile up
+            raise WireError(f"trades for {pair[:40]!r}, which is not subscribed")  # or aligners would pile up
         aligner = self._aligners.get(pair)
         if aligner is None:
             key = self._trade_key

@@ -14,15 +14,17 @@ R = TypeVar("R")
 
 
 class Aligned(NamedTuple, Generic[R]):
-    """``new`` trades, oldest first. ``gap``: the lists do not overlap, so trades in between may be missing."""
+    """The ``new`` trades, oldest first. ``gap`` means that the lists do not overlap, so trades in between may be
+    missing.
+    """
 
     new: tuple[R, ...]
     gap: bool
 
 
 def overlap_at(before: Sequence[Hashable], after: Sequence[Hashable]) -> int | None:
-    """How many rows of ``after`` come before its overlap with ``before`` (both newest first); None if there is no
-    overlap.
+    """Return how many rows of ``after`` come before its overlap with ``before`` (both newest first), or None if the
+    lists do not overlap.
 
     If several overlaps are possible, the longest is used. The exception is a list that only grew: it ends in the whole
     previous list, so going from ``[a]`` to ``[a, a]`` adds one row, not none.
@@ -52,7 +54,7 @@ class TradeListAligner(Generic[R]):
         self._keys: list[Hashable] | None = None
 
     def feed(self, rows: Sequence[R]) -> Aligned[R]:
-        """Accept the next list, newest first."""
+        """Accept the next list, newest first, and return what is new in it."""
         before, keys = self._keys, [self._key(row) for row in rows]
         if before is None:
             self._keys = keys

@@ -1,6 +1,6 @@
 """Translates wire rows into the model's events, and the model's orders into request bodies. No I/O.
 
-Numbers become integers in the pair's ticks, lots and units; a number that does not fit is a `WireError`.
+Numbers become integers in the pair's ticks, lots and units. A number that does not fit raises `WireError`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ _TYPES = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
     "STOP_LIMIT": OrderType.STOP_LIMIT,
-    # the two legs of orders that only the website creates
+    # order types of the two legs that only the website creates
     "SP_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
     "SL_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
 }
 _CONDITIONS = {condition.value: condition for condition in Condition}
 
-#: the highest fee rate is 0.0045 times two; a USER_TRADE fee a thousand times higher must be scaled by 10^8 (Q10)
+#: the highest fee rate is 0.0045, and this is twice that; a USER_TRADE fee a thousand times higher must be scaled by
+#: 10^8 (Q10)
 _FEE_RATE_MAX_E4 = 45
 _FEE_SCALE = 10**8
 
 
-#: how many wire numbers are cached for each number of decimals
+#: how many wire numbers to cache for each number of decimals
 _NUMBERS_MAX = 20_000
 
 
@@ -69,7 +70,7 @@ def _numbers_of(decimals: int) -> _Numbers:
 
 
 def trade(row: TradeRow, pair: Pair) -> Trade:
-    """A public trade."""
+    """Convert a public trade."""
     rules = pair.rules
     ticks, lots = scaled(row.price, rules.price_decimals, "price"), scaled(row.amount, rules.amount_decimals, "amount")
     if ticks <= 0 or lots <= 0:
@@ -79,7 +80,7 @@ def trade(row: TradeRow, pair: Pair) -> Trade:
 
 
 def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
-    """A key that stays the same whether or not a trade's amount was rounded to amountPrecision."""
+    """Return a key that stays the same whether or not the trade's amount was rounded to amountPrecision."""
     rules = pair.rules
     coarse = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
     try:
@@ -93,7 +94,7 @@ def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
 def order_book(
     bids: Iterable[LevelRow] | None, asks: Iterable[LevelRow] | None, pair: Pair, time: Nanos, depth: int = 50
 ) -> OrderBook:
-    """A whole book with at most ``depth`` levels per side; empty levels are left out."""
+    """Convert a whole book, with at most ``depth`` levels per side. Empty levels are left out."""
     return OrderBook(pair, time, _levels(bids, pair, depth, -1), _levels(asks, pair, depth, 1))
 
 
@@ -116,7 +117,9 @@ def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) 
 
 
 def ticker(frame: TickerFrame, pair: Pair) -> Ticker:
-    """24-hour figures from the stream; its high and low repeat the last price, which is the exchange's own bug."""
+    """Convert 24-hour figures from the stream, whose high and low only repeat the last price (the exchange's own
+    bug).
+    """
     return Ticker(
         pair,
         to_ns(frame.timestamp),
@@ -135,7 +138,7 @@ def _float(text: str, what: str) -> float:
 
 
 def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
-    """A candle. It is refused unless prices are on the pair's grid and its high and low enclose the others."""
+    """Convert a candle. It is refused unless prices are on the pair's grid and its high and low enclose the others."""
     rules = pair.rules
     names = ("open", "high", "low", "close")
     open_, high, low, close = (scaled(getattr(row, name), rules.price_decimals, name) for name in names)
@@ -155,7 +158,7 @@ def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
 
 
 def side_of(action: str) -> Side:
-    """The side for BUY, SELL, bid or ask, in any case."""
+    """Return the side for BUY, SELL, bid or ask, in upper or lower case."""
     upper = action.upper()
     if upper in ("BUY", "BID"):
         return Side.BUY
@@ -165,7 +168,7 @@ def side_of(action: str) -> Side:
 
 
 def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
-    """An order as the exchange shows it. Raises WireError for an undocumented status or type."""
+    """Convert an order as the exchange shows it. Raises WireError for an undocumented status or type."""
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())
     state = STATUS_STATES.get(row.status)
@@ -176,7 +179,7 @@ def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
     is_market = kind is OrderType.MARKET
     original = 0
     if not (is_market and side_of(row.action) is Side.BUY and state in RESTING_STATES):
-        # for a market buy that is not yet final, it may be a quote amount of any precision: the documents do not say
+        # for a market buy that is not yet final, this may be a quote amount of any precision; the documents do not say
         # (Q12)
         original = scaled(row.original_amount, rules.amount_decimals, "originalAmount", floor=is_market)
     return OrderReport(
@@ -199,7 +202,7 @@ def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
 
 
 def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
-    """An execution as the listing shows it."""
+    """Convert an execution as the listing shows it."""
     rules, side = pair.rules, side_of(row.action)
     stamp = row.created_timestamp if row.created_timestamp is not None else row.timestamp
     if stamp is None:
@@ -219,7 +222,7 @@ def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
 
 
 def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
-    """An execution as the stream shows it; a fee scaled by 10^8 is recognised by its size."""
+    """Convert an execution as the stream shows it. A fee scaled by 10^8 is recognised by its size."""
     rules, side = pair.rules, side_of(row.side)
     ticks = scaled(row.price, rules.price_decimals, "price")
     lots = scaled(row.volume, rules.amount_decimals, "volume")
@@ -244,7 +247,9 @@ def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
 
 
 def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
-    """Buys pay in base and sells in quote, whatever the row says; a third coin (BITO) is the only exception."""
+    """Return the fee's currency: buys pay in base and sells in quote, whatever the row says, except for a third coin
+    (BITO).
+    """
     named = symbol.lower()
     if named == "bito" and named not in (pair.base, pair.quote):
         return named
@@ -252,7 +257,7 @@ def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
 
 
 def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceReport:
-    """Balances by lowercase currency: (total, available) in units. ``stake`` is separate (Q20)."""
+    """Convert balances to (total, available) in units by lowercase currency. ``stake`` is separate (Q20)."""
     return BalanceReport(
         {
             row.currency.lower(): (
@@ -266,7 +271,7 @@ def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceRepo
 
 
 def create_body(order: OrderSpec, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
-    """The request body for an order. ``timestamp`` is t0, the time when the router granted the slot."""
+    """Return the request body for an order. ``timestamp`` is t0, the time when the router granted the slot."""
     rules = order.pair.rules
     is_market = order.type is OrderType.MARKET
     spends = is_market and order.side is Side.BUY

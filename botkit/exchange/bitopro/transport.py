@@ -1,4 +1,4 @@
-"""One HTTP call to BitoPro: sent once, limited in time and size. Errors say what to do next.
+"""Makes HTTP calls to BitoPro, each sent once and limited in time and size. Errors say what to do next.
 
 Two of aiohttp's defaults must be off: repeating GET, PUT and DELETE after a dropped keep-alive connection (a repeated
 cancel counts twice), and following redirects (to any host, with the ``X-BITOPRO-*`` headers).
@@ -7,6 +7,7 @@ cancel counts twice), and following redirects (to any host, with the ``X-BITOPRO
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
 _READ_CHUNK = 64 * 1024
+#: how many answers must agree that this machine's clock is wrong
+_DATES = 3
 
 
 @lru_cache(maxsize=1024)
@@ -55,7 +58,7 @@ def check_url(url: str, schemes: tuple[str, str]) -> str:
 
 
 class NothingSent(TryAgain):
-    """There was no connection, so no byte was written: the request had no effect and was not counted."""
+    """There was no connection, so no byte was written. The request had no effect and was not counted."""
 
 
 class _SentTwiceError(Exception):
@@ -75,7 +78,7 @@ _current_call: ContextVar[_Call | None] = ContextVar("botkit_call", default=None
 
 
 class _OnceConnector(aiohttp.TCPConnector):
-    """Gives each call one connection; asking for a second one would mean sending the request again."""
+    """Gives each call one connection, since a second one would mean sending the request again."""
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
         call = _current_call.get()
@@ -87,14 +90,14 @@ class _OnceConnector(aiohttp.TCPConnector):
         return connection
 
 
-#: rate limits already bound the requests in flight; this only keeps a bug elsewhere from using up all file handles
+#: rate limits already bound the requests in flight; this only stops a bug elsewhere from using up all file handles
 _CONNECTIONS_MAX = 500
-#: cancels must not wait for each other's answers: when the market turns, dozens go out at once
+#: cancels must not wait for each other's answers, because dozens go out at once when the market turns
 _UNBOUNDED = 0
 
 
 def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
-    """A session that sends every request exactly once, to the address given.
+    """Return a session that sends every request exactly once, to the address given.
 
     Two safeguards prevent repetition: a switch that aiohttp has for its own test client, and a connector that refuses a
     call a second connection, because that switch is private and may disappear. ``for_streams`` also refuses redirects,
@@ -123,15 +126,23 @@ def once_only_session(connections_max: int, *, for_streams: bool = False) -> aio
 
 
 class Transport:
-    """Signed and unsigned calls to one REST base. Urgent calls have their own connections."""
+    """Makes signed and unsigned calls to one REST base. Urgent calls have their own connections."""
 
     def __init__(self, base_url: str, credentials: Credentials | None, clock: Clock) -> None:
         self.base_url = check_url(base_url, ("https", "http"))
         self.credentials = credentials
         self.clock = clock
-        #: local time minus the exchange's, from its Date header (1 s resolution); None before the first answer
-        self.clock_skew_ms: int | None = None
+        #: local time minus the exchange's, from the Date headers (1 s resolution) of the latest answers
+        self._skews_ms: deque[int] = deque(maxlen=_DATES)
         self._sessions: list[aiohttp.ClientSession] = []
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """Local time minus the exchange's, as far as the latest answers agree on it; None before the first.
+
+        A bot halts over this, so no single answer decides it.
+        """
+        return min(self._skews_ms, key=abs, default=None)
 
     def open(self) -> None:
         """Create the sessions; needs a running event loop."""
@@ -179,7 +190,8 @@ class Transport:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, connect_timeout_s)),
             ) as response:
-                self._note_date(response.headers.get("Date"), started)
+                if response.content_type != "text/html":  # a page comes from whatever stands before the exchange
+                    self._note_date(response.headers.get("Date"), started)
                 answer = await _read(response, size_max)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError, _SentTwiceError, ValueError) as error:
@@ -193,7 +205,7 @@ class Transport:
                 failure = self._failure(what, endpoint, status, answer)
         finally:
             _current_call.reset(token)  # the task may make another call or open a stream next
-        # raised here, outside the handlers, so that aiohttp's error, which holds the signed headers, is not kept as its
+        # raised outside the handlers, so that aiohttp's error, which holds the signed headers, is not kept as its
         # context
         raise failure
 
@@ -216,18 +228,17 @@ class Transport:
         if server is not None:
             middle = (started + self.clock.now()) // 2
             # Date drops fractions of a second, so half a second is the best guess
-            self.clock_skew_ms = (middle - server - NS_PER_S // 2) // NS_PER_MS
+            self._skews_ms.append((middle - server - NS_PER_S // 2) // NS_PER_MS)
 
     def _failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
         text = error_text(body)
         message = f"{what}: {status} {text}".rstrip()
         if status == 429:
             return RateLimited(message, status=status, text=text)
-        if status == 409 and self.clock_skew_ms is not None:
-            ahead = "ahead of" if self.clock_skew_ms > 0 else "behind"
-            clock = (
-                f" (this machine's clock is about {abs(self.clock_skew_ms)} ms {ahead} the exchange's, to the second)"
-            )
+        if status == 409 and self._skews_ms:
+            skew_ms = self._skews_ms[-1]
+            ahead = "ahead of" if skew_ms > 0 else "behind"
+            clock = f" (this machine's clock is about {abs(skew_ms)} ms {ahead} the exchange's, to the second)"
             message, text = message + clock, text + clock
         if status == 408:
             return _unclear(what, endpoint, status, text or "the exchange timed out")
@@ -241,7 +252,7 @@ class Transport:
 
 
 async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes | None:
-    """The body, or None if it is larger than allowed; the total timeout limits how slowly it may arrive."""
+    """Return the body, or None if it is larger than allowed. The total timeout limits how slowly it may arrive."""
     chunks, size = [], 0
     async for chunk in response.content.iter_chunked(_READ_CHUNK):
         size += len(chunk)
@@ -262,13 +273,13 @@ def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestEr
 def _no_answer(
     what: str, endpoint: Endpoint, error: BaseException, *, connected: bool, timeout_s: float
 ) -> RequestError:
-    """The error for a call without an answer. Without a connection, no byte can have been written."""
+    """Return the error for a call without an answer. Without a connection, no byte can have been written."""
     if isinstance(error, asyncio.TimeoutError):
         reason = f"no answer within {timeout_s:g} s" if connected else "no connection within the time limit"
     elif isinstance(error, _SentTwiceError):
         reason = "the connection was dropped"
     else:
-        # the class and the first line only: some of aiohttp's messages quote what was received
+        # show only the class and the first line, because some of aiohttp's messages quote what was received
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
     if not connected:
         return NothingSent(f"{what}: nothing was sent: {reason}", text=reason)

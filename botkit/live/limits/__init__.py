@@ -1,1 +1,1 @@
-"""Rate limits shared by bots of one or several machines: slots leased from a ledger."""
+"""Shares rate limits among the bots of one or several machines by leasing slots from a ledger."""

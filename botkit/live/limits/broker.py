@@ -30,22 +30,22 @@ from botkit.model.clock import NS_PER_S, Nanos
 #: overrides the broker's folder, for tests and for users who want two brokers
 FOLDER_VARIABLE = "BOTKIT_BROKER"
 MESSAGE_MAX = 1 << 20
-#: how long a broker without bots keeps running; its file stays
+#: how long a broker without bots keeps running; its file stays afterwards
 IDLE_S = 30.0
-#: longest path of a Unix socket that every system accepts
+#: the longest path for a Unix socket that every system accepts
 _SOCKET_PATH_MAX = 100
 
 log = logging.getLogger("botkit.broker")
 
 
 class Hello(msgspec.Struct, array_like=True, tag=True):
-    """The first message on a connection by port."""
+    """The first message on a connection to a port."""
 
     token: str
 
 
 class Port(msgspec.Struct):
-    """A broker's port without Unix sockets, and the token it expects first."""
+    """A broker's port on systems without Unix sockets, and the token that it expects first."""
 
     port: int
     token: str
@@ -57,16 +57,16 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def framed(message: object) -> bytes:
-    """A message with its length prefix."""
+    """Return a message with its length prefix."""
     body = encode(message)
     return len(body).to_bytes(4, "big") + body
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    """The body of the next message. Raises OSError for one that is too large, EOFError at the end."""
+    """Return the body of the next message. Raises OSError for one that is too large, EOFError at the end."""
     size = int.from_bytes(await reader.readexactly(4), "big")
     if size > MESSAGE_MAX:
-        raise OSError(f"a message of {size:,} bytes")
+        raise OSError(f"the message has {size:,} bytes, which is too many")
     return await reader.readexactly(size)
 
 
@@ -79,7 +79,7 @@ class BrokerFolder:
     def __init__(self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32") -> None:
         given = folder or (Path(os.environ[FOLDER_VARIABLE]) if FOLDER_VARIABLE in os.environ else None)
         # Not the usual place for sockets: XDG_RUNTIME_DIR is set in a terminal but not for cron or a service, and its
-        # folder disappears at logout. All bots of a user must look in one place.
+        # folder disappears at logout. All of a user's bots must look in the same place.
         self.path = given or platformdirs.user_state_path("botkit") / "broker"
         self.is_given = given is not None
         self.ledger = self.path / "ledger"
@@ -94,7 +94,7 @@ class KeptLedger:
     """A ledger that survives its process."""
 
     def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``now`` counts from boot and keeps running during sleep."""
+        """``now`` counts from boot and continues while the machine sleeps."""
         self._path = path
         self._files = files
         self._now = now
@@ -103,7 +103,7 @@ class KeptLedger:
     def apply(self, message: Message) -> LedgerReply:
         """Apply ``message`` and save the ledger."""
         reply = self.ledger.apply(message, self._now())
-        # a heartbeat changes nothing that a new broker needs
+        # a heartbeat changes nothing that a replacement broker needs
         if not isinstance(message, AskUsage) and not (isinstance(message, Sync) and not message.reports):
             self._write()
         return reply
@@ -113,28 +113,29 @@ class KeptLedger:
         try:
             ledger = decode_ledger(self._files.read(self._path))
         except FileNotFoundError:
-            return new_ledger(random)  # never used, so nothing was sent that a window could count
+            return new_ledger(random)  # the ledger was never used, so no window has anything to count
         except (OSError, msgspec.MsgspecError) as error:
             log.warning(
-                "%s cannot be read (%s); windows open once earlier requests can no longer count", self._path, error
+                "%s cannot be read (%s); windows stay closed until earlier requests can no longer count",
+                self._path,
+                error,
             )
         else:
             if ledger.now <= now:
                 ledger.keep_alive(now)
                 return ledger
-            # The system was rebooted. It is unknown for how long it was off, and the disk may have lost the latest
-            # state.
+            # The system was rebooted. Nobody knows how long it was off, and the disk may have lost the latest state.
         ledger = new_ledger(random)
         ledger.lose(now)
         return ledger
 
     def _write(self) -> None:
-        # written data belongs to the system and survives the end of this process
+        # no sync is needed: written data belongs to the system and survives the end of this process
         self._files.write(self._path, encode(self.ledger), durable=False)
 
 
 class Broker:
-    """The server: one connection per bot, messages answered in order of arrival."""
+    """The server, which has one connection per bot and answers messages in order of arrival."""
 
     def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random) -> None:
         """``random`` generates the token, so it must be unpredictable."""
@@ -147,7 +148,7 @@ class Broker:
         self._alone_since = now()
 
     async def serve(self) -> None:
-        """Serve until no bot uses it any more."""
+        """Serve until no bot needs the broker any more."""
         async with await (self._listen_by_port() if self._folder.by_port else self._listen()):
             while self._connections or self._now() - self._alone_since < IDLE_S * NS_PER_S:
                 await asyncio.sleep(1)
@@ -180,8 +181,9 @@ class Broker:
                 if not is_known:
                     break
         except (EOFError, OSError, msgspec.MsgspecError) as error:
-            # a killed bot is detected by its silence, so that one that only lost its connection can continue
-            log.debug("a connection ended: %s", error)
+            # not counted as the bot's end: a killed bot is detected by its silence, so one that only lost its
+            # connection can continue
+            log.debug("a bot's connection ended: %s", error)
         finally:
             self._connections.discard(writer)
             self._alone_since = self._now()

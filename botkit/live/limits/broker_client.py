@@ -14,21 +14,21 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import BrokerFolder, Hello, Port, framed, read_frame
 from botkit.live.limits.protocol import LedgerReply, LedgerUnreachable, Message
 
-#: timeout of an answer from this machine
+#: timeout for an answer from this machine
 ANSWER_S = 1.0
 #: how long a new broker may take to listen
 START_S = 10.0
 #: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` defines only on Windows
 _APART_ON_WINDOWS = 0x200 | 0x8
 
-#: brokers started by this process. They outlive it and their links, so nothing waits for their end
+#: brokers started by this process; they outlive it and their links, so nothing waits for them to end
 _started: list[subprocess.Popen[bytes]] = []
 
 _decode = msgspec.msgpack.Decoder(LedgerReply).decode
 
 
 class BrokerLink:
-    """A `Link` to the broker of this user. Without ``starts``, a broker that is not running is unreachable.
+    """Connects to this user's broker as a `Link`. Without ``starts``, a broker that is not running is unreachable.
 
     ``folder`` and ``by_port`` are for tests.
     """
@@ -59,7 +59,7 @@ class BrokerLink:
                 self._drop()
                 raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None
             except BaseException:
-                self._drop()  # an answer left unread would be taken for the next one
+                self._drop()  # an unread answer would be mistaken for the next one
                 raise
 
     async def close(self) -> None:
@@ -83,7 +83,7 @@ class BrokerLink:
             except (OSError, msgspec.MsgspecError):
                 if not self._starts:
                     raise LedgerUnreachable(
-                        f"{self.name} is not running: no bot on this machine is sharing its limits now"
+                        f"{self.name} is not running, so no bot on this machine is sharing its limits now"
                     ) from None
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -105,7 +105,7 @@ class BrokerLink:
             command += ["--folder", str(self._folder.path)]
         if self._folder.by_port:
             command.append("--port")
-        # it outlives the bot that started it, and must not get that bot's Ctrl-C
+        # the broker outlives the bot that started it, so it must not receive that bot's Ctrl-C
         self._starting = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

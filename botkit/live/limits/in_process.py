@@ -1,6 +1,6 @@
 """The ledger for the bots of one process, which share a clock.
 
-It is used if no other process can share: with an emulator that runs faster than real time, and for
+It is used when no other process can share the limits: with an emulator that runs faster than real time, and with
 ``limits: {ledger: none}``.
 """
 
@@ -14,24 +14,24 @@ from botkit.live.limits.ledger import WAITER_PATIENCE, new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
-#: no bot of this process falls silent: each reports its end
+#: the bots of one process never fall silent, because each reports its end
 _NEVER = 1 << 62
 
 
 class InProcessLedger:
-    """A `Link` to a ledger within this process, so it is always reachable."""
+    """A `Link` to a ledger within this process, which is always reachable."""
 
     name = "the limits of this process"
 
     def __init__(self, clock: Clock, random: Random) -> None:
-        """``clock`` is that of the bots."""
+        """``clock`` is the bots' clock."""
         self._clock = clock
         # how soon a bot can ask again depends on the machine, however fast the bots' clock runs
         patience = round(WAITER_PATIENCE * max(1.0, getattr(clock, "speed", 1.0)))
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER, waiter_patience=patience)
 
     async def call(self, message: Message) -> LedgerReply:
-        """Apply a message."""
+        """Apply a message and return the reply."""
         return self._ledger.apply(message, self._clock.now())
 
     async def close(self) -> None:

@@ -1,10 +1,10 @@
 """A bot's share of the ledger: the slots it leases, its reports about them, and the exchange of messages.
 
-The router takes slots from `SharedLimits.leased`. If there are none, the need is noted here, the ledger is asked, and
-``on_change`` delivers a `SlotsChanged`.
+The router takes slots from `SharedLimits.leased`. If there are none, the need is noted here, the ledger is asked for
+more, and ``on_change`` delivers a `SlotsChanged`.
 
 If the ledger is unreachable, leases expire after `LEASE`, before the ledger would take this process for dead; after
-that only cancels go on, for `OFFLINE`, from slots that every process keeps in stock for that.
+that, only cancels continue, for `OFFLINE`, from slots that every process keeps in stock for that.
 """
 
 from __future__ import annotations
@@ -40,32 +40,34 @@ from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 #: how long leases last after the last answered message; shorter than `ledger.DEAD_AFTER`
 LEASE: Nanos = 3 * NS_PER_S
 #: the same for cancels in stock. The ledger cannot tell a dead process from an unreachable one, so it holds a dead
-#: one's cancels that much longer: minutes at most, or a bot that crashes and restarts repeatedly uses up the cancels
+#: one's cancels that much longer. If this were more than minutes, a bot that crashes and restarts repeatedly would use
+#: up the cancels.
 OFFLINE: Nanos = 180 * NS_PER_S
 #: the longest interval between messages to the ledger
 HEARTBEAT: Nanos = NS_PER_S
-#: leases are extended for the router once they have this much less left than possible
+#: the router's leases are extended once they are this much shorter than possible
 EXTENSION: Nanos = NS_PER_S // 2
-#: how long reports are collected before sending; slots are held that much longer, 0.03 % of a minute
+#: how long reports are collected before they are sent; slots are held that much longer, 0.03 % of a minute
 GATHER: Nanos = 20 * NS_PER_MS
 #: the shortest interval between messages
 LEAST_GAP: Nanos = NS_PER_MS
 #: pauses between attempts to reach the ledger
 FIRST_RETRY: Nanos = 20 * NS_PER_MS
 LONGEST_RETRY: Nanos = NS_PER_S
-#: how long to wait for a message in flight at the end
+#: how long stopping waits for a message in flight
 STOP_S = 4.0
-#: slots beyond the stock are returned if none was needed in this time
+#: slots beyond the stock are returned if none was needed for this long
 IDLE: Nanos = NS_PER_S
-#: cancels in stock: a forty-fifth of the window, at most this many
+#: how many cancels to keep in stock: a forty-fifth of the window, at most this many
 CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
 #: from this window size on each process keeps one slot in stock, so that a single order need not ask first
 LEAST_STOCKED = 100
-#: most slots to lease ahead: a share of the window, at most this many
+#: how many slots to lease ahead: a share of the window, at most this many
 AHEAD_DIVISOR, AHEAD_MAX = 64, 32
-#: unknown outcomes of a pool to remember before purging old ones
+#: how many of a pool's unknown outcomes to remember before old ones are purged
 REMEMBERED_MAX = 1024
-#: keys of requests in flight when this process had to rejoin; separate from request ids
+#: where the keys begin for requests that were in flight when this process had to rejoin; they must differ from request
+#: ids
 _FIRST_DECLARED = 1 << 40
 
 
@@ -73,7 +75,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Identifies the windows that a process uses. ``venue`` is the exchange's host, ``account`` a name unique to the
     account.
 
-    ``address`` names this machine's IP address as the exchange sees it; processes with the same name share it.
+    ``address`` names this machine's IP address as the exchange sees it; processes with the same name share that
+    address.
     """
 
     venue: str
@@ -82,7 +85,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
-    """A process known to be dead: its ledger and holder name, and everything it sent after joining."""
+    """A process that is known to be dead: its ledger, its holder name, and everything that it sent after joining."""
 
     ledger: str
     holder: str
@@ -90,7 +93,7 @@ class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Lease:
-    """This process's leases of a counter and its pending reports. Times are in the bot's clock."""
+    """This process's leases for one counter, and its pending reports. Times are those of the bot's clock."""
 
     def __init__(self, pool: LeasedPool, endpoint: EndpointLimit, *, late: Nanos, keeps_stock: bool) -> None:
         """``endpoint`` is the first of the endpoints that share the counter."""
@@ -108,22 +111,22 @@ class _Lease:
         self.hold = max(hold_ns(window.length) for window in self.windows)
         self.ahead_max = max(1, min(AHEAD_MAX, least // AHEAD_DIVISOR))
         self.ahead = 1
-        self.granted = 0  # slots leased since the start, less those returned unused
-        self.told = 0  # how many of these the router may know about
+        self.granted = 0  # slots leased since the start, minus those returned unused
+        self.told = 0  # how many of these the router may use
         self.ended = 0  # requests that left and are no longer in flight
         self.declared: list[int] = []  # keys of requests in flight since before this process rejoined
-        self.wants = self.wants_urgently = False  # more than is in stock
+        self.wants = self.wants_urgently = False  # more slots than are in stock
         self.asked_at: Nanos = 0
         self.granted_at: Nanos = 0
         self.retry_at: Nanos = 0
         self.returned = 0
         self.arrivals: list[tuple[int, Nanos]] = []
         self.lower = False
-        self.late_until: dict[int, Nanos] = {}  # latest possible arrival of requests, by key
+        self.late_until: dict[int, Nanos] = {}  # the latest possible arrival of each request, by key
 
     @property
     def stock(self) -> int:
-        """Number of slots leased and unused."""
+        """The number of slots that are leased and unused."""
         return self.told - self.pool.taken
 
     @property
@@ -133,7 +136,7 @@ class _Lease:
 
     @property
     def idle_at(self) -> Nanos:
-        """When unused slots should be returned."""
+        """The time at which unused slots should be returned."""
         return max(self.asked_at, self.granted_at) + IDLE
 
     def keep_stock(self, count: int) -> None:
@@ -141,7 +144,7 @@ class _Lease:
         self.told = min(self.told, self.pool.taken + count)
 
     def return_unused(self) -> None:
-        """The router knows about ``told`` slots: return the others."""
+        """Return the slots that the router does not use; it knows about ``told`` slots."""
         self.told = max(self.told, self.pool.taken)
         self.returned += self.granted - self.told
         self.granted = self.told
@@ -153,10 +156,12 @@ class _Lease:
         self.granted_at = now
 
     def end(self, now: Nanos, arrivals: list[tuple[int, Nanos]]) -> None:
-        """A request is no longer in flight; ``arrivals`` are what the ledger must count for it from now on."""
+        """Note that a request is no longer in flight. ``arrivals`` are what the ledger must count for it from now
+        on.
+        """
         self.ended += 1
         if self.declared:
-            # its slot was declared, not leased; declared requests have arrived by now, or count under another key
+            # its slot was declared, not leased; declared requests have arrived by now or count under another key
             self.arrivals.append((self.declared.pop(), now))
             self.arrivals += [(key, by) for key, by in arrivals if key]
         else:
@@ -164,7 +169,7 @@ class _Lease:
             self.arrivals += arrivals
 
     def remember(self, key: int, by: Nanos, now: Nanos) -> None:
-        """Remember requests that may still arrive, to repeat them if the ledger is lost."""
+        """Remember requests that may still arrive, so that they can be declared again if the ledger is lost."""
         self.late_until[key] = by
         if len(self.late_until) > REMEMBERED_MAX:
             self.forget_old(now)
@@ -176,7 +181,7 @@ class _Lease:
     def declare(self, now: Nanos, first_key: int) -> int:
         """Forget the leases and report the requests in flight to a ledger that does not know them.
 
-        Earlier reports count at the ledger as those of a dead process. Returns the next free key.
+        The ledger counts earlier reports as a dead process's. Return the next free key.
         """
         self.granted = self.told = self.pool.taken
         self.returned, self.retry_at = 0, 0
@@ -186,7 +191,7 @@ class _Lease:
         return first_key + len(self.declared)
 
     def report(self, place: int, now: Nanos) -> Report | None:
-        """The report and request for the ledger; None if there is nothing to send."""
+        """Return the report and request for the ledger, or None if there is nothing to send."""
         wanted = urgent = 0
         if self.wants_slots and self.retry_at <= now:
             want = max(self.stock_wanted, self.ahead if self.wants or self.wants_urgently else 0) - self.stock
@@ -211,8 +216,9 @@ class _Lease:
 class SharedLimits:
     """Windows shared with other processes: ``Router(leased=shared.leased)``, then `start`, and `stop` at the end.
 
-    ``on_change(change)`` is called in the event loop when the router's slots have changed: pass it to
-    ``router.slots_changed`` and run a turn. ``on_notice(text, good)`` reports that the ledger is unreachable, or back.
+    ``on_change(change)`` is called in the event loop when the router's slots have changed. Pass the change to
+    ``router.slots_changed`` and run a turn. ``on_notice(text, good)`` reports that the ledger is unreachable, or
+    reachable again.
     """
 
     def __init__(
@@ -232,23 +238,23 @@ class SharedLimits:
         endpoints: Collection[str] | None = None,
         keeps_stock: bool = True,
     ) -> None:
-        """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
+        """``holder`` is unique in the ledger. ``request_timeout_ns`` is the longest wait for an answer.
 
-        ``gather``: how long reports are collected; 0 if messages are free. ``endpoints``: only their counters are
-        shared; all others belong to this process. ``keeps_stock``: False for a short-lived process, which leases
-        nothing ahead. ``clock`` runs as fast as the ledger's.
+        ``gather`` is how long reports are collected, or 0 if messages cost nothing. If ``endpoints`` is given, only
+        their counters are shared, and all others belong to this process. ``keeps_stock`` is False for a short-lived
+        process, which leases nothing ahead. ``clock`` runs as fast as the ledger's.
         """
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
         self.on_notice = on_notice
-        #: called with every (ledger, holder) under which this process joins
-        self.on_join: Callable[[str, str], None] = lambda ledger, holder: None
+        #: called with every (ledger, holder) under which this process joins; returns whether a successor will know it
+        self.on_join: Callable[[str, str], bool] = lambda ledger, holder: True
         self._table = table
         self._link = link
         self._identity = identity
         self._name = holder
         self._clock = clock
-        #: machine-bound times (messages, pauses, leases) do not depend on the clock's speed
+        #: times that depend on the machine (messages, pauses, leases) must not depend on the clock's speed
         self._speed = clock.speed
         self._gather = gather
         self._leases: dict[str, _Lease] = {}
@@ -270,6 +276,7 @@ class SharedLimits:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = self._is_stopping = self._is_disowned = False
+        self._is_known = False  # to a successor, which will report what this holder sent
         self._knows_earlier = False  # the ledger already counts what earlier runs sent
 
     # -- for the driver -----------------------------------------------------------------------------------------------
@@ -300,28 +307,33 @@ class SharedLimits:
         wait = self._opens_at - self._clock.now()
         if wait > 0 and waits_for_opening:
             self.on_notice(
-                f"{self.name} is new, or lost what it knew: requests are held for {wait / NS_PER_S:.0f} s, until"
-                " none from before can count any more",
+                f"{self.name} is new or has lost its state; requests are held for {wait / NS_PER_S:.0f} s, until no "
+                "earlier one can count any more",
                 False,
             )
             await asyncio.sleep(wait / NS_PER_S / self._speed)
 
     async def succeed(self, before: Predecessor) -> None:
-        """Report what a dead process sent, so that the ledger need not assume that it used all its leases."""
+        """Report what a dead process sent, so that the ledger need not assume that all of its leases were used."""
         if before.ledger == self._ledger:
             with contextlib.suppress(LedgerUnreachable):
                 await self._link.call(Leave(before.holder, self._sent_by(before.sent)))
                 self._knows_earlier = True
 
     def disown(self) -> None:
-        """Mark the journal as incomplete, so that a successor does not rely on it for what was sent."""
-        self._is_disowned = True
-        self._wake.set()
+        """Mark the journal as incomplete, so that a successor does not rely on it for what was sent.
+
+        Once is enough until the journal names this holder again: each time the ledger counts all leases as used.
+        """
+        if self._is_known:
+            self._is_disowned = True
+            self._wake.set()
 
     async def stop(self) -> None:
         """Return unused slots and leave. The router has made its last request."""
         if self._task is not None:
-            # asked to end, not cancelled: a library below the link may swallow a cancellation, as redis-py does
+            # ask it to end instead of cancelling it: a library below the link may swallow a cancellation, as redis-py
+            # does
             self._is_stopping = True
             self._wake.set()
             _, late = await asyncio.wait({self._task}, timeout=STOP_S)
@@ -334,7 +346,7 @@ class SharedLimits:
                 lease.wants = lease.wants_urgently = False
                 lease.keep_stock(0)
             self._publish(self._clock.now())
-            self.leased.apply(self._change)  # not in a turn: there are no more
+            self.leased.apply(self._change)  # not in a turn, because there are no more turns
             with contextlib.suppress(LedgerUnreachable):
                 if self._unanswered is not None:
                     await self._sync()
@@ -349,14 +361,14 @@ class SharedLimits:
 
     @property
     def is_reachable(self) -> bool:
-        """False while leases cannot be renewed, so that only cancels go on."""
+        """False while leases cannot be renewed, so that only cancels continue."""
         return self._clock.now() < self._heard_at + self._here(LEASE)
 
     async def usage(self) -> Sequence[WindowUsage]:
-        """The usage of every shared window over all processes. Raises LedgerUnreachable."""
+        """Return the usage of every shared window over all processes. Raises LedgerUnreachable."""
         return (await self._link.call(AskUsage())).usage
 
-    # -- what the router reports --------------------------------------------------------------------------------------
+    # -- reports from the router -------------------------------------------------------------------------------------
 
     def _heard(self, pool: str, what: SlotNews, key: int, by: Nanos) -> None:
         lease, now = self._leases[pool], self._clock.now()
@@ -367,7 +379,7 @@ class SharedLimits:
             if lease.stock >= lease.stock_wanted:
                 return
         elif what is SlotNews.ANSWERED:
-            # not at the turn's time, which the driver read a little earlier
+            # do not use the turn's time, which the driver read a little earlier
             lease.end(now, [(0, now)])
         elif what is SlotNews.UNSENT:
             lease.end(now, [])
@@ -380,14 +392,14 @@ class SharedLimits:
                 lease.arrivals.append((key, by))
         elif what is SlotNews.RESOLVED:
             if lease.late_until.get(key, by) <= by:
-                return  # no window counts it any more, or it is already known
+                return  # no window counts it any more, or the ledger already knows it
             lease.remember(key, by, now)
             lease.arrivals.append((key, by))
         else:
             lease.lower = True
         if self._dirty_since is None:
             self._dirty_since = now
-            # not at once: granted requests leave first
+            # not at once, so that granted requests leave first
             asyncio.get_running_loop().call_later(self._gather / NS_PER_S, self._wake.set)
 
     def _want(self, lease: _Lease, now: Nanos, *, is_urgent: bool) -> None:
@@ -397,17 +409,17 @@ class SharedLimits:
             lease.wants = True
         elif not lease.wants_urgently:
             lease.wants_urgently = True
-            lease.retry_at = 0  # the retry time applied to requests that are not urgent
+            lease.retry_at = 0  # the retry time was for requests that are not urgent
         if now - lease.granted_at < self._here(5 * GATHER):
             lease.ahead = min(lease.ahead_max, lease.ahead * 2)
         lease.asked_at = now
         if lease.retry_at <= now:
             self._wake.set()
 
-    # -- what the router may take -------------------------------------------------------------------------------------
+    # -- slots for the router ------------------------------------------------------------------------------------
 
     def _publish(self, now: Nanos) -> None:
-        """Publish changed slots to the router."""
+        """Tell the router about changed slots."""
         leased = {name: lease.told for name, lease in self._leases.items()}
         until = self._heard_at + self._here(LEASE)
         if leased != self._change.leased or until > self._change.until + self._here(EXTENSION):
@@ -417,11 +429,11 @@ class SharedLimits:
 
     @property
     def _is_heard(self) -> bool:
-        """True if the router has the last published change."""
+        """True if the router has received the last published change."""
         return self.leased.change.number == self._change.number
 
     def _here(self, machine_ns: Nanos) -> Nanos:
-        """Convert a machine time into the bot's, which may run faster."""
+        """Convert a time of the machine into the bot's time, which may run faster."""
         return int(machine_ns * self._speed)
 
     # -- the conversation ---------------------------------------------------------------------------------------------
@@ -470,7 +482,7 @@ class SharedLimits:
         now = self._clock.now()
         self._publish(now)
         if not self._is_heard:
-            raise LedgerUnreachable("the router still takes slots of the previous ledger")
+            raise LedgerUnreachable("the router must not use the previous ledger's slots any more")
         self._joins += 1
         self._holder = f"{self._name}#{self._joins}"
         self._unanswered = None
@@ -481,7 +493,7 @@ class SharedLimits:
         self._ledger = reply.ledger
         self._number = 0
         self._heard_at = now
-        self.on_join(self._ledger, self._holder)
+        self._is_known = self.on_join(self._ledger, self._holder)
 
     def _shared(self, lease: _Lease) -> SharedPool:
         pool, who = lease.pool, self._identity
@@ -498,7 +510,7 @@ class SharedLimits:
         return SharedPool(pool.name, late, lease.reserve, windows)
 
     async def _sync(self) -> None:
-        """Send reports and requests for slots. Repeats an unanswered message."""
+        """Send reports and requests for slots, or repeat an unanswered message."""
         now = self._clock.now()
         message = self._unanswered
         if message is None:
@@ -537,19 +549,19 @@ class SharedLimits:
         for lease in leases:
             if lease.stock > 0:
                 lease.wants = lease.wants_urgently = False
-        # a bot cannot start without reads; orders wait in the router
+        # a bot cannot start without reads, whereas orders wait in the router
         needed = [wait for place, wait in reply.closed if leases[place].is_read]
         self._opens_at = now + max(needed, default=0)
         self._publish(now)
 
     def _sent_by(self, requests: Sequence[SentBefore]) -> dict[str, tuple[Nanos, ...]]:
-        """For each pool, the time until the latest arrival of each request."""
+        """Return, for each pool, the time until the latest arrival of each request."""
         now = self._clock.now()
         found: dict[str, list[Nanos]] = {name: [] for name in self._leases}
         for request in requests:
             lease = self._leases.get(self._table.endpoints[request.endpoint].pool)
             if lease is not None:
-                # a clock set back holds slots longer, never shorter
+                # if a clock was set back, slots are held longer, never shorter
                 wait = min(0, (request.answered or request.sent + LONGEST_WAIT_NS) - now)
                 found[lease.pool.name].append(wait + (lease.late if request.answered is None else 0))
         most = {name: max(w.requests for w in lease.windows) for name, lease in self._leases.items()}

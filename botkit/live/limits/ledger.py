@@ -1,17 +1,17 @@
 """The ledger of request slots: the one rule by which bots share the exchange's windows, wherever it is kept.
 
-A plain value with methods, without I/O or a clock. `in_process`, `broker` and `redis` only decide where the value is
-kept and what time it is.
+It is a plain value with methods, without I/O or a clock. `in_process`, `broker` and `redis` only decide where the value
+is kept and what time it is.
 
 A turn of the engine cannot wait for another process, so a process *leases* slots a few at a time before it needs them.
 A leased slot counts from the lease, before the request is sent. Then it is returned unused, or held for one window
 after its answer was read, or after its latest possible arrival. So the rule that `botkit.engine.router.windows` proves
 for one process holds for all of them together.
 
-A process that goes silent is taken for dead, and each of its leased slots for a request still in flight.
+A process that goes silent is assumed dead, and each of its leased slots is counted as a request still in flight.
 
-A new ledger does not know the requests of a lost one. Answered requests count for one window; those of dead processes
-may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these times. Large windows
+A new ledger does not know a lost ledger's requests. Answered requests count for one window; those of dead processes may
+arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these two periods. Large windows
 never have more than half of their slots unanswered, so after that time they open for the other half; small ones stay
 closed for both. (With two ledgers lost within that time, dead processes of both may together exceed half.)
 """
@@ -46,11 +46,11 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
 #: how long a process may be silent before it is declared dead
 DEAD_AFTER: Nanos = 5 * NS_PER_S
-#: a process still waiting for slots keeps its priority if it asks at least this often
+#: a waiting process keeps its priority if it asks at least this often
 WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
-#: when to ask again if only another process's answer can free a slot
+#: when to ask again if only an answer to another process can free a slot
 UNKNOWN_RETRY: Nanos = 50 * NS_PER_MS
-#: ... and at the earliest, for those with others waiting behind them
+#: ... and the earliest time for a process with others waiting behind it
 BEHIND_OTHERS_RETRY: Nanos = 5 * NS_PER_MS
 #: from this size on, windows never have more than half of their slots unanswered
 LEAST_HALVED = 100
@@ -61,22 +61,22 @@ class Window(msgspec.Struct, array_like=True):
 
     requests: int
     per_s: int
-    #: how long after its process died a request may still arrive, at most
+    #: how long a request may still arrive after its process died, at most
     late: Nanos = 0
     leased: int = 0
-    #: when each held (not leased) slot becomes free, ascending
+    #: when each slot that is held (not leased) becomes free, in ascending order
     held: list[Nanos] = []
     #: the same for slots that may be reported again, by holder and key
     named: dict[str, Nanos] = {}
-    #: the current limit, lower for a while after a 429; and when the next part of it is restored
+    #: the current limit, which is lower for a while after a 429, and when the next part of it is restored
     in_force: int = 0
     restore_at: Nanos | None = None
     lost_at: Nanos | None = None
-    #: when the next request would leave if all had left at an even pace, as in `Pace`
+    #: when the next request would be sent if all were sent at an even pace, as in `Pace`
     virtual: Nanos = 0
     #: holder -> (waiting since, last asked at)
     waiters: dict[str, tuple[Nanos, Nanos]] = {}
-    #: a process that does not ask again within this time no longer waits
+    #: a process that does not ask again within this time is no longer waiting
     patience: Nanos = WAITER_PATIENCE
 
     def __post_init__(self) -> None:
@@ -89,17 +89,17 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def hold(self) -> Nanos:
-        """How long a slot is held after its answer."""
+        """The time for which a slot is held after its answer."""
         return hold_ns(self.length)
 
     @property
     def most_unanswered(self) -> int:
-        """Most slots that may be unanswered at once."""
+        """The largest number of slots that may be unanswered at once."""
         return self.requests // 2 if self.requests >= LEAST_HALVED else self.requests
 
     @property
     def earliest(self) -> Nanos:
-        """The earliest time of the next lease by the pace."""
+        """The earliest time for the next lease at an even pace."""
         if self.requests < LEAST_PACED:
             return 0
         return self.virtual - Pace.burst_of(self.requests) * (self.length // self.requests) + 1
@@ -116,33 +116,33 @@ class Window(msgspec.Struct, array_like=True):
             self.restore_at = self.restore_at + self.length if self.in_force < self.requests else None
 
     def kept_for_lost(self, now: Nanos) -> int:
-        """Slots reserved for requests that only a lost ledger knew."""
+        """Return the number of slots reserved for requests that only a lost ledger knew."""
         if self.lost_at is None or now >= self.lost_at + self.late + self.hold:
             return 0
         return self.requests if now < self.lost_at + self.hold else self.most_unanswered
 
     def closed_until(self, now: Nanos) -> Nanos:
-        """When this window opens after the loss of a ledger; ``now`` or earlier if it is open."""
+        """Return when this window opens after a ledger was lost, which is ``now`` or earlier if it is already open."""
         if self.lost_at is None:
             return now
         halved = self.most_unanswered < self.requests
         return self.lost_at + self.hold + (0 if halved else self.late)
 
     def free(self, now: Nanos) -> int:
-        """Slots not taken; negative after a 429, or after lost requests were declared again."""
+        """Return the number of free slots. It is negative after a 429, or after lost requests were declared again."""
         return self.in_force - self.leased - len(self.held) - self.kept_for_lost(now)
 
     def is_open(self, now: Nanos, *, is_urgent: bool) -> bool:
-        """True if a free slot may be leased at ``now``."""
+        """Return whether a free slot may be leased at ``now``."""
         return self.unanswered(now) < self.most_unanswered and (is_urgent or self.earliest <= now)
 
     def unanswered(self, now: Nanos) -> int:
-        """Slots of requests that may still arrive, plus those leased and unused."""
-        # an answered request is held for at most one window from now
+        """Return the number of slots whose requests may still arrive, plus those leased and unused."""
+        # a slot is held for at most one window after its answer
         return self.leased + len(self.held) - bisect_right(self.held, now + self.hold)
 
     def open_at(self, now: Nanos, needed: int, *, is_urgent: bool) -> Nanos | None:
-        """When to ask for ``needed`` slots again; None if only an answer can free them."""
+        """Return when to ask for ``needed`` slots again, or None if only an answer can free them."""
         at = max(now, self.closed_until(now))
         missing = needed - self.free(now)
         if self.unanswered(now) >= self.most_unanswered:
@@ -157,7 +157,7 @@ class Window(msgspec.Struct, array_like=True):
         return at if is_urgent else max(at, self.earliest)
 
     def hold_until(self, until: Nanos, name: str | None = None) -> None:
-        """Hold a slot without a lease; one already known as ``name`` becomes free no later than before."""
+        """Hold a slot without a lease. A slot already known as ``name`` becomes free no later than before."""
         if name is not None:
             known = self.named.get(name)
             if known is not None:
@@ -168,7 +168,7 @@ class Window(msgspec.Struct, array_like=True):
         insort(self.held, until)
 
     def lease(self, now: Nanos, left: int, *, is_urgent: bool) -> None:
-        """Lease a slot; ``left`` remain for requests of its kind."""
+        """Lease a slot, after which ``left`` remain for requests of its kind."""
         self.leased += 1
         if not is_urgent and self.requests >= LEAST_PACED:
             # spread the few remaining slots over the time until the next one becomes free
@@ -185,12 +185,12 @@ class Window(msgspec.Struct, array_like=True):
         self.restore_at = now + self.length if self.in_force < self.requests else None
 
     def waits_since(self, holder: str, now: Nanos) -> Nanos:
-        """Since when ``holder`` has been asking without success."""
+        """Return since when ``holder`` has been waiting for slots."""
         since, asked = self.waiters.get(holder, (now, now))
         return since if asked + self.patience > now else now
 
     def owed_before(self, holder: str, now: Nanos) -> int:
-        """How many others have waited longer than ``holder`` and are still asking."""
+        """Return how many other holders have waited longer than ``holder`` and are still asking."""
         if not self.waiters:
             return 0
         own = self.waits_since(holder, now)
@@ -202,7 +202,9 @@ class Window(msgspec.Struct, array_like=True):
 
 
 class Holder(msgspec.Struct, array_like=True):
-    """A process using the ledger: its leases of each pool, when it was last heard from, and the last reply sent."""
+    """A process that uses the ledger: its leases in each pool, when it last sent a message, and the last reply to
+    it.
+    """
 
     pools: tuple[SharedPool, ...]
     leased: list[int]
@@ -211,7 +213,9 @@ class Holder(msgspec.Struct, array_like=True):
 
 
 class SlotLedger(msgspec.Struct, array_like=True):
-    """Slots of shared windows. Times are nanoseconds of a clock that never jumps; a step back is ignored."""
+    """The slots of all shared windows. Times are nanoseconds of a clock that never jumps forward; a step back is
+    ignored.
+    """
 
     id: str
     dead_after: Nanos = DEAD_AFTER
@@ -222,7 +226,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
     waiter_patience: Nanos = WAITER_PATIENCE
 
     def apply(self, message: Message, now: Nanos) -> LedgerReply:
-        """Apply a message."""
+        """Apply a message and return the reply."""
         now = self._advance(now)
         if isinstance(message, Sync):
             return self._sync(message, now)
@@ -240,7 +244,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
             window.lost_at = now
 
     def keep_alive(self, now: Nanos) -> None:
-        """Ignore silence before ``now``, when no process could be heard."""
+        """Ignore silence before ``now``, since no message could be received then."""
         for holder in self.holders.values():
             holder.heard = max(holder.heard, now)
 
@@ -265,7 +269,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
                     self.windows[shared.key] = window
                 window.late = max(window.late, pool.late)
                 if message.known not in ("", self.id):
-                    window.lost_at = now  # the ledger that this process knew
+                    window.lost_at = now  # the id of the ledger that this process knew
         reply = self._reply()
         self.holders[message.holder] = Holder(message.pools, [0] * len(message.pools), now, reply)
         return reply
@@ -287,7 +291,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         if message.number == holder.reply.number:
             return holder.reply
         if message.number < holder.reply.number or any(r.returned > holder.leased[r.pool] for r in message.reports):
-            # it knows leases that were lost here, or the reverse: they count as sent, and it rejoins
+            # the process and this ledger disagree about leases: count them as sent and let the process rejoin
             self._end(name, now)
             return self._reply("unknown holder")
         for report in message.reports:
@@ -346,8 +350,8 @@ class SlotLedger(msgspec.Struct, array_like=True):
     def _note_wait(
         self, name: str, holder: Holder, report: Report, urgent: int, plain: int, now: Nanos
     ) -> Nanos | None:
-        """Update the waiting time: restarted for a holder that got something, else kept. Returns when to ask again;
-        None if it has all.
+        """Update the waiting time, which restarts for a holder that got something. Return when to ask again, or None if
+        it has all.
         """
         pool = holder.pools[report.pool]
         windows = self._windows(pool)
@@ -367,7 +371,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         return max(wait, 1)
 
     def _end(self, name: str, now: Nanos, sent: dict[str, tuple[Nanos, ...]] | None = None) -> None:
-        """End ``name``: its leases may be requests in flight, unless ``sent`` says what was sent."""
+        """Remove ``name``. Unless ``sent`` says what it sent, its leases are counted as requests in flight."""
         holder = self.holders.pop(name, None)
         if holder is None:
             return

@@ -1,7 +1,7 @@
 """The messages between a process and the ledger of request slots.
 
-Times are nanoseconds relative to the sending of a message, applied relative to its receipt: a slot may be held a little
-longer, never shorter. A message sent twice is applied once.
+Times are nanoseconds relative to when a message is sent, and are applied relative to when it is received. So a slot may
+be held a little longer, but never shorter. A message that is sent twice is applied once.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class SharedWindow(msgspec.Struct, frozen=True, array_like=True):
 class SharedPool(msgspec.Struct, frozen=True, array_like=True):
     """A counter of the exchange as one process sees it: a request takes a slot in every window or in none.
 
-    ``late``: how long after last hearing from this process its requests may still arrive. ``reserve``: slots kept free
-    for urgent requests.
+    ``late`` is how long its requests may still arrive after the last message from this process. ``reserve`` is the
+    number of slots kept free for urgent requests.
     """
 
     name: str
@@ -38,9 +38,9 @@ class SharedPool(msgspec.Struct, frozen=True, array_like=True):
 class Report(msgspec.Struct, array_like=True, kw_only=True):
     """Changes to a pool's slots since the last message, and the slots needed. ``pool`` is its index in `Join.pools`.
 
-    ``returned``: slots no longer leased. ``arrivals``: (key, time until the latest arrival, negative if answered) of
-    requests that each hold a slot for one window from then. A known key can only move its time earlier; key 0 is for
-    requests that will not be reported again.
+    ``returned`` is the number of slots that are no longer leased. ``arrivals`` lists (key, time until the latest
+    arrival, negative if answered) for requests that each hold a slot for one window from then on. A known key can only
+    move its time earlier; key 0 is for requests that will not be reported again.
     """
 
     pool: int
@@ -52,7 +52,7 @@ class Report(msgspec.Struct, array_like=True, kw_only=True):
 
 
 class Join(msgspec.Struct, array_like=True, tag=True):
-    """A process joins. ``known`` is the id of its previous ledger, empty at its start."""
+    """Sent when a process joins. ``known`` is the id of its previous ledger, empty at its start."""
 
     holder: str
     known: str
@@ -60,7 +60,7 @@ class Join(msgspec.Struct, array_like=True, tag=True):
 
 
 class Sync(msgspec.Struct, array_like=True, tag=True):
-    """Reports and requests for slots. ``number`` counts up."""
+    """Carries reports and requests for slots. ``number`` counts up."""
 
     holder: str
     number: int
@@ -68,7 +68,7 @@ class Sync(msgspec.Struct, array_like=True, tag=True):
 
 
 class Leave(msgspec.Struct, array_like=True, tag=True):
-    """A process ends; its remaining leases count as in flight.
+    """Sent when a process ends; its remaining leases count as in flight.
 
     Or it is dead, and its successor has read from its journal what it ``sent``: for each pool, the time until the
     latest arrival of each request, negative once answered. The latest of those used its leases.
@@ -79,16 +79,17 @@ class Leave(msgspec.Struct, array_like=True, tag=True):
 
 
 class AskUsage(msgspec.Struct, array_like=True, tag=True):
-    """For ``botkit limits --usage``."""
+    """Sent by ``botkit limits --usage``."""
 
 
 Message: TypeAlias = Join | Sync | Leave | AskUsage
 
 
 class LedgerReply(msgspec.Struct, array_like=True):
-    """``granted``: (pool, slots). ``retry``: (pool, time to wait) for slots that could not be granted.
+    """The ledger's answer. ``granted`` lists (pool, slots), and ``retry`` (pool, time to wait) for slots that could not
+    be granted.
 
-    ``closed``: (pool, time until its first slot) for pools closed because an earlier ledger was lost.
+    ``closed`` lists (pool, time until its first slot) for pools that are closed because an earlier ledger was lost.
     """
 
     status: Literal["ok", "unknown holder"]
@@ -101,7 +102,7 @@ class LedgerReply(msgspec.Struct, array_like=True):
 
 
 class WindowUsage(msgspec.Struct, array_like=True):
-    """One window at one time: slots leased (unused or in flight), and slots held in total."""
+    """A window's usage at one time: slots leased (unused or in flight), and slots held in total."""
 
     key: str
     requests: int
@@ -123,7 +124,7 @@ class Link(Protocol):
     name: str
 
     async def call(self, message: Message) -> LedgerReply:
-        """Send a message and return the reply. Raises LedgerUnreachable, in which case it may still have been
+        """Send a message and return the reply. Raises LedgerUnreachable, after which the message may still have been
         applied.
         """
         ...

@@ -1,8 +1,8 @@
-"""Requests outside a bot's router, within the exchange's documented limits.
+"""Sends requests outside a bot's router, within the exchange's documented limits.
 
 Downloads, `botkit account` and a bot's reads before it has a router wait for their slots like everyone else. `botkit
-panic` waits only briefly: after that, or if the ledger is unreachable, it goes ahead in its own windows, says so, and
-reports what it sent once the ledger answers.
+panic` waits only briefly. After that, or if the ledger is unreachable, it uses windows of its own, says so, and reports
+what it sent once the ledger answers.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Answer, Ending, ListOpenOrders, Request
 
-#: how often one read is tried, and the first pause; pauses double
+#: how often a read is tried, and the first pause, which doubles each time
 TRIES = 6
 _FIRST_PAUSE_S = 1.0
 #: how long an urgent request waits for the ledger, and then for a slot: most windows of reads and mass cancels are a
 #: second long, so a slot that is not free by then will not be soon
 LEDGER_PATIENCE_S = 0.5
 SLOT_PATIENCE_S = 3.0
-#: how long it tries to report what it sent at the end
+#: how long, at the end, it tries to report what it sent
 _REPORT_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class ReadSlot:
-    """A slot taken for one request. Set ``outcome`` to how it ended; otherwise it counts as unknown."""
+    """A slot taken for one request. Set ``outcome`` to how the request ended; otherwise its outcome counts as
+    unknown.
+    """
 
     outcome = Ending.UNKNOWN
 
@@ -56,8 +58,9 @@ class RateLimitedReads:
         hurries: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``shared`` are counters shared with other processes. ``latest_ns``: how long after an abort the exchange may
-        still act on a request. ``hurries``: go ahead without a slot rather than wait long, and ``say`` so.
+        """``shared`` are counters shared with other processes. ``latest_ns`` is how long after an abort the exchange
+        may still act on a request. ``hurries`` means to go ahead without a slot instead of waiting long, and to ``say``
+        so.
         """
         self.sender = sender
         self._clock = clock
@@ -70,7 +73,7 @@ class RateLimitedReads:
             read_latest_ns=latest_ns,
             leased=None if shared is None else shared.leased,
         )
-        #: its own windows for going ahead; everything sent is counted in them
+        #: its own windows for going ahead without a slot; they count everything that is sent
         self._own = Router(limits, latest_accept_ns=latest_ns, read_latest_ns=latest_ns) if hurries else None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -108,14 +111,14 @@ class RateLimitedReads:
             self._is_joined = True
 
     def slots_changed(self, change: SlotsChanged) -> None:
-        """The slots leased from the ledger have changed."""
+        """Take note that the slots leased from the ledger have changed."""
         self._router.slots_changed(change)
         self._changed.set()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     async def ask(self, make: Callable[[int], Request], endpoint: str, *, tries: int = TRIES) -> Answer:
-        """The answer to ``make(request_id)``; a read that failed temporarily is retried.
+        """Send ``make(request_id)`` and return the answer. A read that failed temporarily is retried.
 
         Raises Refused if the exchange refuses, and TryAgain if it could not be reached in ``tries`` attempts.
         """
@@ -136,7 +139,7 @@ class RateLimitedReads:
         )
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Send a request once, when its slot is free. ``urgent`` ones may use the reserve."""
+        """Send a request once its slot is free. ``urgent`` requests may use the reserve."""
         async with self.slot(request.endpoint, urgent=urgent) as slot:
             answer = await self.sender.send(request, urgent=urgent)
             slot.outcome = answer.outcome
@@ -144,7 +147,7 @@ class RateLimitedReads:
 
     @contextlib.asynccontextmanager
     async def slot(self, endpoint: str, *, urgent: bool = False) -> AsyncIterator[ReadSlot]:
-        """A slot of an endpoint for a request sent within the block."""
+        """Take an endpoint's slot for a request that is sent within the block."""
         async with self._turn:
             router, other = self._router, self._own
             ticket = await self._granted(router, endpoint, urgent)
@@ -164,14 +167,14 @@ class RateLimitedReads:
                     other.cool_down([SentBefore(endpoint=endpoint, sent=sent, answered=answered)], now)
 
     async def _granted(self, router: Router, endpoint: str, urgent: bool) -> int | None:
-        """The ticket of a request that may leave now; None if it should go ahead in its own windows."""
+        """Return the ticket of a request that may be sent now, or None if it should go ahead in its own windows."""
         clock = self._clock
         may_give_up = self._own is not None and router is self._router and self._shared is not None
         if may_give_up and not self._is_joined:
             self._go_ahead("cannot be reached")
             return None
         ticket = router.read(
-            lambda request_id: ListOpenOrders(id=request_id),  # only a ticket: the caller sends the actual request
+            lambda request_id: ListOpenOrders(id=request_id),  # only a ticket: the caller sends the request
             endpoint=endpoint,
             owner="outside",
             priority=Priority.PRIVATE_READ,

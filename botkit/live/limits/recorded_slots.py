@@ -1,4 +1,4 @@
-"""The shared windows of a replayed run: the leases are in the recording."""
+"""The shared windows of a replayed run, whose leases are in the recording."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from botkit.model.limits import LimitTable
 
 
 def replayed_pools(table: LimitTable, pools: Collection[str]) -> LeasedPools:
-    """The shared counters of a replayed run. They report nowhere."""
+    """Return a replayed run's shared counters, which report to no ledger."""
     return LeasedPools(table, _ignore, endpoints=[e for e, row in table.endpoints.items() if row.pool in pools])
 
 
 def _ignore(pool: str, what: SlotNews, key: int, arrives_by: Nanos) -> None:
-    """Do nothing: the results are in the recording."""
+    """Do nothing, because the results are in the recording."""

@@ -23,9 +23,9 @@ from botkit.model.clock import NS_PER_S, NS_PER_US, Clock, Nanos
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-#: timeout of the server's answers
+#: timeout for the server's answers
 ANSWER_S = 1.0
-#: if the server's clock gains more than this on ours between two messages, it was set forward
+#: if the server's clock gains more than this on ours between two messages, somebody set it forward
 JUMP: Nanos = NS_PER_S
 #: the Redis key of the value
 KEY = "botkit:limits"
@@ -38,7 +38,7 @@ return 1
 
 
 class KeptValue(msgspec.Struct, array_like=True):
-    """The stored value: the ledger, and the server run in which it was written."""
+    """The stored value: the ledger, and the id of the server run in which it was written."""
 
     run: str
     ledger: SlotLedger
@@ -60,14 +60,14 @@ class RedisLink:
             from redis.exceptions import RedisError
         except ImportError:
             raise ConfigError(
-                'limits.ledger: a ledger in Redis needs the package redis; type: pip install "botkit[redis]"'
+                'limits.ledger: a ledger in Redis needs the package redis; install it with: pip install "botkit[redis]"'
             ) from None
         parts = urlsplit(url)
         if parts.scheme not in ("redis", "rediss"):
             raise ConfigError("limits.ledger: this is not the address of a Redis server; write redis://HOST:PORT/0")
         try:
             port = parts.port or 6379
-        except ValueError:  # its text quotes the port, which may be half a password
+        except ValueError:  # not chained: its text quotes the port, which may be half a password
             raise ConfigError(
                 "limits.ledger: the port in the address is not a number; write redis://:${NAME}@HOST:PORT/0, where "
                 "NAME holds the password alone, or write the password's / ? # @ as %2F %3F %23 %40"
@@ -92,9 +92,9 @@ class RedisLink:
         self._times: tuple[Nanos, Nanos] | None = None  # the server's time and ours at the last message
 
     async def call(self, message: Message) -> LedgerReply:
-        """Apply a message."""
+        """Apply a message and return the reply."""
         try:
-            # one at a time: messages of one process must arrive in order
+            # one at a time, because one process's messages must arrive in order
             async with self._lock, asyncio.timeout(2 * ANSWER_S):
                 while True:
                     reply = await self._try(message)
@@ -108,7 +108,7 @@ class RedisLink:
         await self._redis.aclose()
 
     async def _try(self, message: Message) -> LedgerReply | None:
-        """Apply a message once; None if another process has changed the value meanwhile."""
+        """Apply a message once. Return None if another process has changed the value meanwhile."""
         asked = self._clock.now()
         pipe: Any = self._redis.pipeline(transaction=False)
         found, (seconds, micros), server = await pipe.get(self._key).time().info("server").execute()
@@ -116,11 +116,12 @@ class RedisLink:
         run = str(server["run_id"])
         kept = _decode(found) if found is not None else None
         if kept is None or kept.run != run:
-            # a new ledger cannot be told from a lost one, and a restarted server may have lost the latest state
+            # a new ledger cannot be distinguished from a lost one, and a restarted server may have lost the latest
+            # state
             kept = KeptValue(run, new_ledger(self._random))
             kept.ledger.lose(now)
         if self._times is not None and (now - self._times[0]) - (asked - self._times[1]) > JUMP:
-            kept.ledger.lose(now)  # slots may have been freed too early
+            kept.ledger.lose(now)  # the clock's jump may have freed slots too early
         reply = kept.ledger.apply(message, now)
         digest = hashlib.sha1(found or b"", usedforsecurity=False).hexdigest()
         if not await self._write(keys=[self._key], args=[digest, _encode(kept)]):

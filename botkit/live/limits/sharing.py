@@ -17,7 +17,7 @@ from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.leases import GATHER, Identity, SharedLimits
-from botkit.live.limits.protocol import AskUsage, Link, WindowUsage
+from botkit.live.limits.protocol import AskUsage, LedgerUnreachable, Link, WindowUsage
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.machine import secret_random
 from botkit.model.adapter import RequestSender
@@ -26,9 +26,9 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
-#: `limits: {ledger: none}`: the setting for a process that is alone on its address and account
+#: the value of `limits: {ledger: none}`, for a process that is alone on its address and account
 ALONE = "none"
-#: a ledger as a configuration names it (None: this machine's broker), or the link to one
+#: a ledger as a configuration names it (None means this machine's broker), or a link to one
 Ledger: TypeAlias = str | Link | None
 #: endpoints that a bot or a command for it calls outside the engine's router
 OUTSIDE_ROUTER = tuple(
@@ -39,7 +39,9 @@ REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
 def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
-    """The link to the ledger that a configuration names; ``starts``: start a missing broker. Raises ConfigError."""
+    """Return the link to the ledger that a configuration names. ``starts`` means to start the broker if it is not
+    running. Raises ConfigError.
+    """
     if ledger is None:
         return BrokerLink(starts=starts)
     if not ledger.startswith(("redis://", "rediss://")):
@@ -53,7 +55,9 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
-    """The ledger's name for the exchange at an address; it must be equal in all processes that use it."""
+    """Return the ledger's name for the exchange at an address, which must be equal in all processes that use the
+    exchange.
+    """
     return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
 
@@ -68,9 +72,9 @@ def shared_limits(
     endpoints: Collection[str] | None = None,
     keeps_stock: bool = True,
 ) -> SharedLimits | None:
-    """A bot's shared windows, not yet started; None if it shares with nobody or runs on a clock of its own.
+    """Return a bot's shared windows, not yet started, or None if it shares with nobody or runs on a clock of its own.
 
-    ``endpoints``: the windows of these alone. Raises ConfigError for an unknown ledger.
+    If ``endpoints`` is given, only their windows are shared. Raises ConfigError for an unknown ledger.
     """
     is_own = isinstance(ledger, InProcessLedger)
     if not is_own and (ledger == ALONE or clock.speed != 1):
@@ -78,7 +82,7 @@ def shared_limits(
     return SharedLimits(
         table,
         ledger_link(ledger) if ledger is None or isinstance(ledger, str) else ledger,
-        # other users of a shared server should not see whose account it is
+        # hashed, because other users of a shared server should not see whose account it is
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secret_random().getrandbits(32):08x}",
         clock=clock,
@@ -87,7 +91,7 @@ def shared_limits(
         request_timeout_ns=int(REQUEST_TIMEOUT_NS * clock.speed),
         endpoints=endpoints,
         keeps_stock=keeps_stock,
-        # within the process messages are free
+        # messages within the process cost nothing
         gather=0 if is_own else GATHER,
     )
 
@@ -105,8 +109,7 @@ def rate_limited_reads(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> RateLimitedReads:
-    """A sender for ``endpoints`` outside any bot's router, within the windows that bots share. An async context
-    manager.
+    """Return a sender for ``endpoints`` outside any bot's router, within the windows that bots share.
 
     Raises ConfigError for an unknown ledger.
     """
@@ -124,20 +127,23 @@ def rate_limited_reads(
 
 
 class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one bot's or command's requests are counted. ``account`` is the account whose windows they count in; ""
-    if nobody else uses them. ``endpoints``: those that it shares, None for all."""
+    """Says where one bot's or command's requests are counted. ``account`` is the account whose windows they count in,
+    or "" if nobody else uses them. ``endpoints`` lists the endpoints that it shares; None means all.
+    """
 
     table: LimitTable
     ledger: Ledger
     venue: str
     account: str
     clock: DriverClock
-    #: how late requests may arrive
+    #: how long after sending a request may still arrive
     latest_accept_ns: Nanos
     endpoints: Collection[str] | None = None
 
     def windows(self) -> SharedLimits | None:
-        """New shared windows for a bot, not yet started; None if it shares with nobody. Raises ConfigError."""
+        """Return new shared windows for a bot, not yet started, or None if it shares with nobody. Raises
+        ConfigError.
+        """
         return shared_limits(
             self.table,
             self.ledger,
@@ -151,7 +157,7 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
     def outside_router(
         self, sender: RequestSender, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None
     ) -> RateLimitedReads:
-        """A sender outside the engine's router, within the same windows. An async context manager."""
+        """Return a sender outside the engine's router, within the same windows. It is an async context manager."""
         return rate_limited_reads(
             sender,
             self.table,
@@ -167,12 +173,19 @@ class LimitSharing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:
-    """(the ledger's name, the usage of every window over all bots that share it). Raises LedgerUnreachable."""
+    """Return the ledger's name, and the usage of every window over all bots that share it. Raises LedgerUnreachable."""
 
     async def ask() -> tuple[str, Sequence[WindowUsage]]:
         link = ledger_link(ledger, starts=False)
         try:
             return link.name, (await link.call(AskUsage())).usage
+        except LedgerUnreachable as error:
+            if link.name in str(error):
+                raise
+            raise LedgerUnreachable(
+                f"{link.name} cannot be reached ({error}), so what its bots use is unknown; start it, or correct "
+                "`limits: {ledger: ...}`"
+            ) from None
         finally:
             await link.close()
 

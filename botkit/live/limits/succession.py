@@ -1,4 +1,4 @@
-"""Cleans up what a killed run left in the shared limits, at the next run of the same bot.
+"""When a bot starts after having been killed, cleans up what that run left in the shared limits.
 
 The ledger holds every slot leased by a dead process until no request can arrive any more, since it does not know what
 was sent. The journal does: every request is in it before it is sent, and the next run holds the folder's lock, so
@@ -8,7 +8,6 @@ own reads, and later for its own cancels.
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 from botkit.live.journal import Journal
@@ -20,7 +19,9 @@ _META = "shared"
 
 
 def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
-    """The previous run's holder in the shared limits and what it sent ``since``; None if it shared none."""
+    """Return the previous run's holder in the shared limits and what it sent ``since``, or None if it shared no
+    limits.
+    """
     found = journal.document(_META)
     if not found:
         return None
@@ -31,12 +32,15 @@ def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
 
 
 def keep_identity(journal: Journal, shared: SharedLimits | None) -> None:
-    """Save this run's holder whenever it joins."""
+    """Save the name of this run's holder each time it joins."""
 
-    def on_join(ledger: str, holder: str) -> None:
+    def on_join(ledger: str, holder: str) -> bool:
         # if this fails, the previous holder stays, which the ledger has ended by then
-        with contextlib.suppress(JournalError):
+        try:
             journal.put_meta({_META: json.dumps({"ledger": ledger, "holder": holder, "run": journal.run})})
+        except JournalError:
+            return False
+        return True
 
     if shared is not None:
         shared.on_join = on_join

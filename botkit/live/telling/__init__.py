@@ -1,1 +1,1 @@
-"""A running bot's output to its user: screen, log file, notifications, metrics, and their wording."""
+"""Everything that a running bot tells its user: screen, log file, notifications, metrics, and their wording."""

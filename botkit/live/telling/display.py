@@ -13,7 +13,7 @@ from botkit.live.telling.metrics_server import MetricsServer, MetricsSource
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.picture import BotState, Picture
 
-if TYPE_CHECKING:  # imported only by bots that draw
+if TYPE_CHECKING:  # imported only if something is drawn
     from rich.console import Console
 
     from botkit.live.telling.view import TerminalView
@@ -25,8 +25,8 @@ class Display:
     def __init__(
         self, outputs: Mapping[str, BotOutputs], zone: tzinfo, *, metrics_port: int | None, console: Console | None
     ) -> None:
-        """``outputs`` by the bots' names. ``console`` is the terminal to draw on; None for plain lines, which the
-        command itself prints. Raises ConfigError if the metrics library is missing.
+        """``outputs`` are keyed by the bots' names. ``console`` is the terminal to draw on; None means plain lines,
+        which the command itself prints. Raises ConfigError if the metrics library is missing.
         """
         self._outputs = outputs
         self.view: TerminalView | None = None

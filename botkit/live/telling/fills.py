@@ -1,4 +1,4 @@
-"""Fills as sentences for the terminal, the notifiers and the status."""
+"""Describes fills as sentences for the terminal, the notifiers and the status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FillNews:
         self.latest: list[str] = []
 
     def filled(self, fill: Fill) -> None:
-        """An execution was booked."""
+        """Report that an execution was booked."""
         rules = fill.pair.rules
         text = (
             f"{format_time(fill.time, self._zone)} {fill.order.strategy}: "

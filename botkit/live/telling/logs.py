@@ -1,7 +1,7 @@
-"""The log file: one JSON object per line, rotated by size, without secrets, and never blocking the bot.
+"""Writes the log file: one JSON object per line, rotated by size, without secrets, and without ever blocking the bot.
 
-Records are formatted at the call and written by a separate thread, so a slow disk does not delay an order. If the queue
-is full or the disk fails, records are dropped and counted: a log must never end its bot.
+Records are formatted immediately and written by a separate thread, so a slow disk does not delay an order. If the queue
+is full or the disk fails, records are dropped and counted, because a log must never end its bot.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ FILES_KEPT = 5
 _QUEUE_MAX = 10_000
 _TEXT_MAX = 20_000
 HIDDEN = "[hidden]"
-#: the bot that the running task belongs to, if a process has several; other records belong to all
+#: the bot that the running task belongs to, if a process has several; records logged outside a bot's tasks belong to
+#: all
 CURRENT_BOT: contextvars.ContextVar[str | None] = contextvars.ContextVar("botkit_current_bot", default=None)
-#: shorter ones would hide half of every sentence, and are not secrets
+#: shorter values would hide half of every sentence, and are not secrets
 _SECRET_LENGTH_MIN = 6
 
 
 class Redactor:
-    """Removes secrets from text: the second line of defence, since they should never be there."""
+    """Removes secrets from text. This is the second line of defence, since they should never get there."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # longest first, in case one secret is part of another
@@ -42,7 +43,7 @@ class Redactor:
         return f"<Redactor of {len(self._secrets)}>"
 
     def clean(self, text: str) -> str:
-        """The text with each secret replaced."""
+        """Return the text with each secret replaced."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
@@ -50,8 +51,8 @@ class Redactor:
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON: time (UTC), level, logger, message, and for errors file, line and
-    traceback.
+    """Formats a record as one line of JSON with time (UTC), level, logger and message, and for errors also file, line
+    and traceback.
     """
 
     def __init__(self, redactor: Redactor) -> None:
@@ -59,7 +60,7 @@ class JsonLines(logging.Formatter):
         self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its newline."""
+        """Return the record as a line, without its newline."""
         row: dict[str, Any] = {
             "time": format_time(int(record.created * 1000) * NS_PER_MS),
             "level": record.levelname.lower(),
@@ -74,7 +75,7 @@ class JsonLines(logging.Formatter):
             row["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-_TEXT_MAX:]
         if record.levelno >= logging.WARNING:
             row["at"] = f"{record.filename}:{record.lineno}"
-        # cleaned before encoding, which could put an escape into the middle of a secret
+        # clean before encoding, which could put an escape into the middle of a secret
         return json.dumps({key: self._redactor.clean(value) for key, value in row.items()}, ensure_ascii=False)
 
 
@@ -92,7 +93,7 @@ class _Queue(logging.handlers.QueueHandler):
             self.dropped += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        # formatted now: an order in the record may have changed by the time the thread writes it
+        # format now, because an order in the record may have changed by the time the thread writes it
         line = self.format(record)
         return logging.makeLogRecord({"msg": line, "levelno": record.levelno, "name": record.name})
 
@@ -106,12 +107,14 @@ class _File(logging.handlers.RotatingFileHandler):
     dropped = 0
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        # on a full disk the terminal should not get a traceback per record
+        # on a full disk, the terminal should not get a traceback for every record
         self.dropped += 1
 
 
 class LogFile:
-    """The log of a process: `open` it, and `close` it at the end, which writes pending records. A context manager."""
+    """A process's log file. `open` it, and `close` it at the end, which writes pending records. It is a context
+    manager.
+    """
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class LogFile:
         logger: str = "botkit",
         bot: str | None = None,
     ) -> None:
-        """``level`` is debug, info, warning or error; records of bots other than ``bot`` are not written.
+        """``level`` is debug, info, warning or error. Records from bots other than ``bot`` are not written.
 
         Raises ConfigError if the file cannot be written.
         """
@@ -146,7 +149,7 @@ class LogFile:
 
     @property
     def dropped(self) -> int:
-        """Number of records lost to a full queue or a failing disk."""
+        """The number of records lost to a full queue or a failing disk."""
         return self._handler.dropped + self._file.dropped
 
     def open(self) -> None:

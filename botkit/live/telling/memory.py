@@ -1,16 +1,16 @@
-"""Watches the process's memory: a strategy that keeps everything it sees fills any machine within days."""
+"""Watches the process's memory, because a strategy that keeps everything it sees fills any machine within days."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 _MB = 2**20
-#: no warning below this
+#: no warning is given below this
 WARN_FROM_MB = 400
 
 
 class MemoryWatch:
-    """Warns when memory has grown to ``WARN_FROM_MB``, and again each time it has doubled.
+    """Warns when memory usage has grown to ``WARN_FROM_MB``, and again each time it has doubled.
 
     ``read`` returns the resident bytes of the process (`botkit.live.ports.Machine.resident_bytes`).
     """
@@ -22,14 +22,14 @@ class MemoryWatch:
         self._told_from_mb = 0.0
 
     def look(self) -> None:
-        """Check the memory; called periodically."""
+        """Check the memory. Called periodically."""
         held = self._read()
         if held is None:
             return
         held_mb = held / _MB
         if self._first_mb is None:
             self._first_mb = held_mb
-            # a bot may be large from the start, with several strategies and long series
+            # with several strategies and long series, a bot may be large from the start
             self._told_from_mb = max(WARN_FROM_MB, 2 * held_mb)
         if held_mb >= self._told_from_mb:
             self._told_from_mb = 2 * held_mb

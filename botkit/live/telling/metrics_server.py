@@ -1,7 +1,7 @@
-"""Metrics of a running bot for Prometheus, on this machine only: ``--metrics-port``, with the extra ``metrics``.
+"""Serves a running bot's metrics to Prometheus, on this machine only: ``--metrics-port``, with the extra ``metrics``.
 
-It listens on 127.0.0.1 and answers only requests with a matching host: a web page that points its own name at this
-address (DNS rebinding) gets nothing.
+It listens on 127.0.0.1 and answers only requests with a matching Host header, so a web page that points its own name at
+this address (DNS rebinding) gets nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HOSTS = frozenset(("127.0.0.1", "localhost"))
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One metric: its name without the ``botkit_`` prefix, its description, and its labels."""
+    """A metric: its name without the ``botkit_`` prefix, its description, its labels and its value."""
 
     name: str
     about: str
@@ -33,31 +33,33 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """The key that plugins see: ``botkit_fills_total{strategy="sma"}``."""
+        """The key that plugins use, such as ``botkit_fills_total{strategy="sma"}``."""
         inside = ",".join(f'{name}="{value}"' for name, value in self.labels)
         return f"botkit_{self.name}" + (f"{{{inside}}}" if inside else "")
 
 
 def samples_of(picture: Picture) -> list[Sample]:
-    """The metrics of a picture. Those whose names end in ``_total`` only grow."""
+    """Return the metrics of a picture. Those whose names end in ``_total`` only grow."""
     currency = (("currency", picture.currency),)
     found = [
         Sample("up", "1 while the bot runs", 1),
         Sample("uptime_seconds", "seconds since the bot started", picture.uptime_s),
         Sample("halted", "1 while no new orders are sent", float(picture.halted is not None)),
-        Sample("faulty", "1 while the journal cannot be written, or after a fault", float(bool(picture.faults))),
+        Sample(
+            "faulty", "1 while the journal cannot be written, or after an internal error", float(bool(picture.faults))
+        ),
         Sample("events_total", "events received", picture.events),
         Sample("turns_total", "engine turns", picture.turns),
         Sample("open_orders", "orders that are not final", len(picture.orders)),
         Sample("unknown_orders", "orders of unknown outcome", picture.unknown_orders),
-        Sample("foreign_orders", "open orders that are not this bot's", picture.foreign_orders),
+        Sample("foreign_orders", "open orders that do not belong to this bot", picture.foreign_orders),
         Sample("waiting_requests", "requests waiting for the rate limits", picture.waiting),
-        Sample("rate_limited_total", "requests that the exchange answered with 429", picture.rate_limited),
+        Sample("rate_limited_total", "requests answered with 429", picture.rate_limited),
         Sample("streams_connected", "streams that are connected", picture.connected_streams),
         Sample("streams_lost", "streams without connection", len(picture.lost_streams)),
     ]
     if picture.equity is not None:
-        found.append(Sample("equity", "value of what the strategies own", picture.equity, currency))
+        found.append(Sample("equity", "value of everything the strategies own", picture.equity, currency))
     if picture.profit is not None:
         found.append(Sample("profit", "change of equity since the start", picture.profit, currency))
     found += _rows(picture)
@@ -71,11 +73,13 @@ def _rows(picture: Picture) -> Iterator[Sample]:
         yield Sample("strategy_running", "1 while the strategy trades", float(strategy.state == "running"), label)
         yield Sample("orders_total", "orders placed by a strategy", strategy.orders, label)
         yield Sample("fills_total", "fills of a strategy", strategy.fills, label)
-        yield Sample("skips_total", "times a strategy recorded why it does not trade", strategy.skips, label)
-        yield Sample("refusals_total", "orders refused by the rules or by risk", strategy.refusals, label)
+        yield Sample("skips_total", "how often a strategy recorded a reason for not trading", strategy.skips, label)
+        yield Sample(
+            "refusals_total", "orders refused by the exchange's rules or by risk rules", strategy.refusals, label
+        )
     for position in picture.positions:
         label = (("pair", position.pair), ("strategy", position.strategy))
-        yield Sample("position", "what a strategy holds, in base currency", position.amount, label)
+        yield Sample("position", "a strategy's position, in base currency", position.amount, label)
     for price in picture.prices:
         label = (("pair", price.pair),)
         if price.last is not None:
@@ -91,9 +95,8 @@ def _rows(picture: Picture) -> Iterator[Sample]:
 
 
 class MetricsSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A bot whose metrics are served: its picture (None while it is not running), and plugins' metrics.
-
-    ``bot`` is its name if a process has several, and then a label of every metric.
+    """A bot whose metrics are served: its picture (None while it is not running), and its plugins' metrics. ``bot`` is
+    its name if a process has several bots; it then becomes a label of every metric.
     """
 
     look: Callable[[], Picture | None]
@@ -134,9 +137,8 @@ class _Collector:
 
 
 class MetricsServer:
-    """Serves ``/metrics`` on loopback until the block ends. ``port`` 0 picks a free one, which `port` then returns.
-
-    A plugin that fails is logged and left out.
+    """Serves ``/metrics`` on loopback until the block ends. Port 0 picks a free port, which `port` then returns. If a
+    plugin fails, this is logged and its metrics are left out.
     """
 
     def __init__(self, sources: Sequence[MetricsSource], *, port: int) -> None:
@@ -148,7 +150,7 @@ class MetricsServer:
             ) from None
         self.port = port
         self._sources = sources
-        # a separate registry: the default one adds unrequested process metrics
+        # a separate registry, because the default one adds process metrics that nobody asked for
         self._registry = CollectorRegistry(auto_describe=False)
         collector: Any = _Collector(self._figures)
         self._registry.register(collector)
@@ -156,7 +158,7 @@ class MetricsServer:
         self._plugin_failed = False
 
     def _figures(self) -> tuple[list[Sample], list[Sample]]:
-        """(botkit's own metrics, those of plugins) of all bots."""
+        """Return botkit's own metrics and those of plugins, for all bots."""
         samples: list[Sample] = []
         added: list[Sample] = []
         for source in self._sources:
@@ -177,7 +179,7 @@ class MetricsServer:
             ]
         except Exception:
             if not self._plugin_failed:
-                log.exception("a plugin's botkit_metrics failed; its figures are left out")
+                log.exception("a plugin's botkit_metrics failed; its metrics are left out")
             self._plugin_failed = True
             return []
 
@@ -207,7 +209,7 @@ class MetricsServer:
         from aiohttp import web
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-        await asyncio.sleep(0)  # after the loop's pending work: a scrape is never urgent
+        await asyncio.sleep(0)  # after the loop's pending work, because a scrape is never urgent
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
@@ -220,7 +222,7 @@ async def _for_this_machine(request: Any, handler: Callable[[Any], Any]) -> Any:
 
     host = request.headers.get("Host", "").rsplit(":", 1)[0]
     if host not in _HOSTS or "Origin" in request.headers:
-        raise web.HTTPForbidden(text="these figures are for this machine alone\n")
+        raise web.HTTPForbidden(text="these metrics are for this machine alone\n")
     return await handler(request)
 
 

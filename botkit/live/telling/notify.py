@@ -1,4 +1,4 @@
-"""Notifications outside the terminal: each notifier has a `NotifierOutbox`, emptied in the background.
+"""Sends notifications outside the terminal. Each notifier has a `NotifierOutbox`, which is emptied in the background.
 
 `Telling.tell` never waits, so the trading loop may call it. A failed message is retried, breaker messages for longer
 than others; a hanging notifier does not delay the others.
@@ -33,13 +33,13 @@ _RETRIES_S: dict[Level, tuple[float, ...]] = {
     "error": (2.0, 10.0),
     "breaker": (2.0, 10.0, 30.0, 60.0, 120.0),
 }
-#: how long to wait for the last messages when the bot ends
+#: how long to wait, when the bot ends, until the last messages are sent
 _CLOSE_S = 10.0
 _LOOK_S = 1.0
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """A notifier, its name in the configuration, and its policy."""
+    """A notifier with its name in the configuration and its policy."""
 
     name: str
     notifier: Notifier
@@ -59,7 +59,7 @@ class _Worker:
         self._background = background
         self._waiting: queue.Queue[tuple[Level, str, Nanos]] = queue.Queue(_QUEUE_MAX)
         self._is_ending = False
-        #: messages to send, the number of failures of the first, and when it is retried
+        #: messages to send, how often the first of them failed, and when it is retried
         self._unsent: deque[Message] = deque()
         self._failures = 0
         self._again_at: Nanos = 0
@@ -85,8 +85,8 @@ class _Worker:
             self._work.stop(wait_s)
 
     def _step(self) -> float | None:
-        """Add new messages and send those due; returns when to run again."""
-        is_ending = self._is_ending  # before the queue is read: later messages may stay unsent
+        """Queue new messages, send those that are due, and return when to run again."""
+        is_ending = self._is_ending  # read this before the queue: messages that arrive later may stay unsent
         with contextlib.suppress(queue.Empty):
             while True:
                 self._outbox.tell(*self._waiting.get_nowait())
@@ -107,12 +107,12 @@ class _Worker:
         return _LOOK_S if until is None else min(_LOOK_S, max(0.0, (until - self._clock.now()) / NS_PER_S))
 
     def _send(self, message: Message, *, is_ending: bool) -> float | None:
-        """Try to send the first message; returns the seconds until the next attempt, None if it is done."""
+        """Try to send the first message. Return the seconds until the next attempt, or None if it is done."""
         clean = self._redactor.clean
         try:
             self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
-        except BaseException as error:  # whatever a plugin raises, even sys.exit(): the bot and the others continue
-            # only the type: the text of a library's error may contain the address with its token
+        except BaseException as error:  # even sys.exit() in a plugin must not stop the bot or the other notifiers
+            # log only the type, because the text of a library's error may contain the address with its token
             log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
             pauses = _RETRIES_S[message.level]
             self._failures += 1
@@ -120,7 +120,7 @@ class _Worker:
                 if not is_ending:
                     return pauses[self._failures - 1]
                 if message.level == "breaker" and self._failures == 1:
-                    return 0.0  # the bot is ending: one more try at once
+                    return 0.0  # the bot is ending, so try once more right away
             self.failed += 1
         else:
             self.sent += 1
@@ -130,7 +130,7 @@ class _Worker:
 
 
 class Telling:
-    """All notifiers of a bot. `start` it, `tell` it, `close` it."""
+    """All of a bot's notifiers. Call `start`, then `tell` for each message, and finally `close`."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class Telling:
         redactor: Redactor | None = None,
         background: Background = THREADS,
     ) -> None:
-        """``clock`` is the machine's, since that is the user's time even if the bot's runs faster."""
+        """``clock`` is the machine's, because the user lives by that time even if the bot's runs faster."""
         self._clock = clock
         self._day_start = day_start
         self._day = day_start(clock.now())
@@ -161,28 +161,28 @@ class Telling:
             worker.start()
 
     def tell(self, level: str, text: str) -> None:
-        """Send a message to every notifier that accepts its level. Never waits, never raises."""
+        """Send a message to every notifier that accepts its level. Never waits and never raises."""
         known: Level = level if level in LEVELS else "warning"
         now = self._clock.now()
         for worker in self._workers:
             worker.tell(known, text, now)
 
     def tell_of_the_day(self, summary: Callable[[], str]) -> None:
-        """Send the summary of a day once it has ended; called periodically."""
+        """Send a day's summary once the day has ended. Called periodically."""
         day = self._day_start(self._clock.now())
         if day != self._day:
             self._day = day
             self.tell("info", summary())
 
     def close(self, wait_s: float = _CLOSE_S) -> None:
-        """Send pending messages and wait for them, for a limited time."""
+        """Send pending messages and wait a limited time for them."""
         end = self._clock.now() + int(wait_s * NS_PER_S)
         for worker in self._workers:
             worker.close(max(0.1, (end - self._clock.now()) / NS_PER_S))
 
     @property
     def figures(self) -> dict[str, int]:
-        """Counts of messages sent, failed, and dropped because they came too fast."""
+        """Counts of messages that were sent, failed, or were dropped because they came too fast."""
         return {
             "sent": sum(w.sent for w in self._workers),
             "failed": sum(w.failed for w in self._workers),
@@ -198,7 +198,7 @@ class Bell:
     """Rings the terminal's bell and prints the message on standard error."""
 
     def notify(self, level: Level, title: str, text: str) -> None:
-        """Ring for warnings and worse."""
+        """Print the message, and ring for warnings and worse."""
         ring = "" if level == "info" else "\a"
         sys.stderr.write(f"{ring}{title}: {text}\n")
         sys.stderr.flush()
@@ -208,7 +208,9 @@ class AppriseNotifier:
     """Telegram, Discord, Slack, mail and a hundred others through Apprise (``pip install 'botkit[notify]'``)."""
 
     def __init__(self, options: Options) -> None:
-        """Options: ``url``, or a list under ``urls``. Raises ValueError with a sentence that shows no address."""
+        """The options are ``url``, or a list under ``urls``. Raises ValueError with a sentence that shows no
+        address.
+        """
         given: Any = options.get("urls", options.get("url"))
         urls = [given] if isinstance(given, str) else list(given or ())
         unknown = sorted(set(options) - {"url", "urls"})
@@ -226,12 +228,12 @@ class AppriseNotifier:
             "error": apprise.NotifyType.FAILURE,
             "breaker": apprise.NotifyType.FAILURE,
         }
-        # its own log quotes addresses that it does not understand, tokens included
+        # its own log quotes the addresses that it does not understand, including their tokens
         logging.getLogger("apprise").disabled = True
         self._apprise: Any = apprise.Apprise()
         for number, url in enumerate(urls, 1):
             if not isinstance(url, str) or not self._apprise.add(url):
-                # the address is a secret: it is counted and not quoted
+                # the address is a secret, so give its position instead of quoting it
                 raise ValueError(f"Apprise does not understand address {number} of {len(urls)}; see its documentation")
 
     def __repr__(self) -> str:
@@ -244,7 +246,7 @@ class AppriseNotifier:
 
 
 def policy_of(level: Level, options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
-    """A notifier's policy and its own options. Raises ValueError with a sentence."""
+    """Return a notifier's policy and its own options. Raises ValueError with a sentence."""
     rest = dict(options)
     digest_s, daily_cap = rest.pop("digest_s", Policy().digest_s), rest.pop("daily_cap", Policy().daily_cap)
     try:

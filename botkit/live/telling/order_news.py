@@ -14,11 +14,11 @@ from botkit.model.orders import Order, OrderState
 
 log = logging.getLogger("botkit.live")
 
-#: how often the same reason is reported: a closed exchange rejects every order alike
+#: how often the same reason is reported, since a closed exchange rejects every order for the same reason
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 1_000
 _GIVEN_UP_MAX = 10_000
-#: an outcome unknown for less than this is not reported
+#: an outcome that is unknown for less than this is not reported
 PATIENCE_S = 5.0
 _COUNT_EVERY_S = 600.0
 _DIGITS = re.compile(r"\d+")
@@ -27,29 +27,29 @@ _DIGITS = re.compile(r"\d+")
 class OrderNews:
     """Watches orders change. ``tell(level, text)`` notifies the user.
 
-    An order of unknown outcome is reported after `PATIENCE_S` seconds of machine time. Those resolved earlier are
-    counted, and the count is reported periodically: on a bad connection there are two a second.
+    An order of unknown outcome is reported after `PATIENCE_S` seconds of the machine's time. Orders that are resolved
+    earlier are counted, and the count is reported periodically, since a bad connection can cause two a second.
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """``loop`` is the event loop for waiting, by default the running one."""
+        """``loop`` is the event loop used for waiting, by default the running one."""
         self._tell = tell
         self._loop = loop
-        #: orders of unknown outcome, and since when in loop time
+        #: orders of unknown outcome, and since when, in the loop's time
         self._in_doubt: dict[int, tuple[Order, float]] = {}
-        #: those of them that were reported
+        #: the ones that were reported
         self._told_doubts: set[int] = set()
-        #: those resolved by themselves since the last report, and the longest time it took
+        #: how many were resolved before being reported since the last report, and the longest time that took
         self._passed = 0
         self._longest_s = 0.0
         self._count_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        #: the latest orders assumed dead after a read
+        #: the latest orders that were assumed dead after a read
         self._given_up: dict[int, str] = {}
         self._told: dict[tuple[str, str, str], Nanos] = {}
 
     def changed(self, order: Order, state: OrderState) -> None:
-        """An order entered a state."""
+        """Handle an order that has entered a state."""
         if log.isEnabledFor(logging.DEBUG):
             log.debug("order %s of %s: %s", order.client_id, order.strategy, order_text(order, state))
         if state is OrderState.UNKNOWN:
@@ -60,7 +60,7 @@ class OrderNews:
         if given_up is not None:
             self._tell(
                 "error",
-                f"{in_words(order)} was assumed {given_up}, but is live at the exchange: it counts again and is "
+                f"{in_words(order)} was assumed {given_up}, but is live at the exchange, so it counts again and is "
                 "cancelled. The exchange acted on a request later than `live: {latest_accept_s}` allows; raise it",
             )
         elif was_told:
@@ -83,7 +83,7 @@ class OrderNews:
             self._look()
 
     def _resolve(self, order: Order) -> bool:
-        """Record a known outcome; True if the user had been notified that it was unknown."""
+        """Record that an outcome is known. Return True if the user had been told that it was unknown."""
         found = self._in_doubt.pop(order.client_id, None)
         if found is None:
             return False
@@ -155,7 +155,9 @@ class OrderNews:
 
 
 def in_words(order: Order) -> str:
-    """An order as a trader would call it: ``the order to sell 0.01 btc at 3370591 twd (client id 47861850)``."""
+    """Return an order as a trader would describe it, such as ``the order to sell 0.01 btc at 3370591 twd (client id
+    47861850)``.
+    """
     pair, rules = order.pair, order.pair.rules
     if order.spend_units:
         what = f"{order.side.value} {pair.base} for {format_units(order.spend_units)} {pair.quote}"

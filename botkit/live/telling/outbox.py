@@ -1,4 +1,4 @@
-"""Decides what one notifier sends, and when: minimum level, digest, daily cap. Without clock, thread or network.
+"""Decides what one notifier sends, and when: minimum level, digest, daily cap. It uses no clock, thread or network.
 
 * messages below its minimum level are dropped;
 * info and warnings wait a little and go out together, so that fifty fills become one message;
@@ -19,14 +19,14 @@ from botkit.model.clock import NS_PER_S, Nanos
 Level: TypeAlias = Literal["info", "warning", "error", "breaker"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "error", "breaker")
 
-#: most lines of a digest to spell out
+#: the largest number of lines that a digest spells out
 LINES_MAX = 30
 _LINE_MAX = 400
 _TEXT_MAX = 3_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one notifier sends. ``daily_cap`` counts messages, a digest as one."""
+    """Limits on what one notifier sends. ``daily_cap`` limits the number of messages; a digest counts as one."""
 
     level: Level = "info"
     digest_s: float = 30.0
@@ -34,7 +34,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message to send."""
+    """A message to send."""
 
     level: Level
     title: str
@@ -51,7 +51,7 @@ class NotifierOutbox:
         self._least = LEVELS.index(policy.level)
         self._digest_ns: Nanos = round(policy.digest_s * NS_PER_S)
         self._ready: deque[Message] = deque()
-        self._lines: dict[str, int] = {}  # line -> count, in order of first appearance
+        self._lines: dict[str, int] = {}  # how often each line occurred, in order of first appearance
         self._more = 0
         self._worst = 0
         self._due: Nanos | None = None
@@ -85,8 +85,8 @@ class NotifierOutbox:
             self._due = now + self._digest_ns
 
     def take(self, now: Nanos, *, all_of_it: bool = False) -> list[Message]:
-        """The messages to send now, urgent ones first. ``all_of_it``: also those still waiting, since the bot is
-        ending.
+        """Return the messages to send now, urgent ones first. ``all_of_it`` includes those still waiting, since the bot
+        is ending.
         """
         self._new_day(now)
         if self._lines and self._due is not None and (all_of_it or self._due <= now):
@@ -101,7 +101,7 @@ class NotifierOutbox:
         return messages
 
     def wake_at(self) -> Nanos | None:
-        """When `take` will have something; None while nothing waits, 0 for at once."""
+        """Return when `take` will have something, or None while nothing waits. 0 means at once."""
         return 0 if self._ready else self._due
 
     def _spend(self, message: Message) -> None:
@@ -110,7 +110,7 @@ class NotifierOutbox:
             return
         self._sent_today += 1
         if self._sent_today == self._policy.daily_cap:
-            last = f"\n(the {self._policy.daily_cap}. message of today: from now on only breaker messages are sent)"
+            last = f"\n(message {self._policy.daily_cap} of today: from now on only breaker messages are sent)"
             message = Message(message.level, message.title, message.text + last)
         self._ready.append(message)
 
@@ -121,7 +121,7 @@ class NotifierOutbox:
         self._day, self._sent_today = day, 0
         held, self._held_back = self._held_back, 0
         if held:
-            self._collect(LEVELS.index("warning"), f"{held} messages of the previous day were held back", now)
+            self._collect(LEVELS.index("warning"), f"{held} messages were held back on the previous day", now)
 
     def _message(self, level: Level, text: str) -> Message:
         title = {"info": "", "warning": "warning", "error": "error", "breaker": "HALTED"}[level]

@@ -1,4 +1,4 @@
-"""The outputs of one running bot: notifiers, log file, and figures for metrics and views."""
+"""Sends a running bot's messages and figures to its notifiers, log file, metrics and views."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOK_EVERY_S = 20.0
 
 
 class BotOutputs:
-    """The configured outputs of one bot. An async context manager."""
+    """One bot's configured outputs. An async context manager."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class BotOutputs:
         log: LogFile | None = None,
         metrics: Callable[[dict[str, float]], Mapping[str, float]] = lambda figures: {},
     ) -> None:
-        """``title`` heads each message; ``metrics`` are the plugins' additional figures."""
+        """``title`` heads each message, and ``metrics`` are additional figures from plugins."""
         self.log = log
         self.metrics = metrics
         self._background = machine.background
@@ -49,7 +49,7 @@ class BotOutputs:
         )
         #: the bot's state, for the multi-bot view
         self.state = "starting"
-        #: receive every message, in addition to the notifiers
+        #: these receive every message, in addition to the notifiers
         self.listeners: list[Callable[[str, str], None]] = []
         self._bot: Bot | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -60,7 +60,7 @@ class BotOutputs:
                 stack.enter_context(self.log)
             if self.telling:
                 self.telling.start()
-                # in the background, so that the last messages delay neither the loop nor a second Ctrl-C
+                # sent in the background, so that the last messages delay neither the loop nor a second Ctrl-C
                 stack.push_async_callback(self._background.run, self.telling.close)
             self._stack = stack.pop_all()
         return self
@@ -77,7 +77,7 @@ class BotOutputs:
         self._stack.push_async_callback(_ended, task)
 
     def started(self, bot: Bot) -> None:
-        """The bot trades: there is something to show."""
+        """Note that the bot is trading, so there is something to show."""
         self._bot = bot
         self.state = "running"
         bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
@@ -95,7 +95,7 @@ class BotOutputs:
         return self._bot is not None and self.state in ("running", "stopping")
 
     def picture(self) -> Picture | None:
-        """The bot's current picture, or the last one when it has ended; None before its start."""
+        """Return the bot's current picture, or its last one when it has ended, or None before its start."""
         return None if self._bot is None else picture_of(self._bot.standing())
 
 

@@ -1,4 +1,4 @@
-"""A snapshot of a running bot, built once for everything that shows it: the terminal, the metrics."""
+"""A snapshot of a running bot, built once for everything that shows it: the terminal and the metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNIT = 10**8
 
 
 class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair: last price, best prices, and the age of the book (None without one)."""
+    """A pair's last price, best prices, and the time since its last book (None without a book)."""
 
     pair: str
     last: float | None
@@ -28,7 +28,7 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PicturePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy's position in a pair; money in the pair's quote currency."""
+    """A strategy's position in a pair. Money is in the pair's quote currency."""
 
     strategy: str
     pair: str
@@ -53,10 +53,10 @@ class PictureOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy: ``why_not`` is the most frequent reason why it did not trade."""
+    """A strategy's state. ``why_not`` is the most frequent reason why it did not trade."""
 
     name: str
-    #: running, paused, halted (by itself or with the bot), stopped
+    #: running, paused, halted (alone or with the bot) or stopped
     state: str
     orders: int
     fills: int
@@ -68,7 +68,7 @@ class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A window of the exchange's rate limits."""
+    """One of the exchange's rate-limit windows."""
 
     pool: str
     scope: str
@@ -80,7 +80,7 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything shown. Money is in ``currency``; None while a price is missing."""
+    """Everything that is shown. Money is in ``currency``, and None while a price is missing."""
 
     name: str
     mode: str
@@ -107,7 +107,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BotState(msgspec.Struct, frozen=True, kw_only=True):
-    """One bot of a process: its state (``running``, ``ended: signal``, ...), and its picture once available."""
+    """One bot of a process: its state (``running``, ``ended: signal``, ...), and its picture once there is one."""
 
     name: str
     state: str
@@ -115,7 +115,7 @@ class BotState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def picture_of(standing: Standing) -> Picture:
-    """A picture of the bot. Read-only."""
+    """Return a picture of the bot, without changing anything."""
     view, now = standing.view, standing.now
     money = view.money
     equity, opening = money.equity(), standing.opening_equity
@@ -229,7 +229,7 @@ def _state(strategy: StrategyView, *, is_bot_halted: bool) -> str:
 
 
 def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:
-    """The windows ever used; a table of all forty would hide them."""
+    """Return the windows that were ever used, since a table of all forty would hide them."""
     return tuple(
         LimitRow(
             pool=use.pool,

@@ -1,4 +1,4 @@
-"""Messages about streams that connect, drop, or send unreadable data."""
+"""Reports streams that connect, drop, or send unreadable data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from botkit.model.events import Connection, ConnectionState
 log = logging.getLogger("botkit.live")
 
 CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: how often an unstable stream is reported for each reason; the log has everything
+#: how often an unstable stream is reported for each reason; the log contains everything
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 100
 
 
 class StreamNews:
-    """Watches connections change. ``tell(level, text)`` notifies the user, once for all pairs of a connection."""
+    """Watches connections change. ``tell(level, text)`` notifies the user, once for all pairs on a connection."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
@@ -30,8 +30,8 @@ class StreamNews:
         self._told_lost: set[str] = set()
 
     def changed(self, event: Connection) -> None:
-        """A stream of a pair, or of the account, has a new state."""
-        if event.is_refused:  # its meaning is explained once, not for each stream
+        """Note that the stream of a pair, or of the account, has a new state."""
+        if event.is_refused:  # explain what it means once, not for each stream
             self._troubles[event.stream] = event.detail
             return
         pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])
@@ -60,7 +60,7 @@ class StreamNews:
             log.info("the stream %s: %s", name, detail)
         elif state is ConnectionState.LOST:
             self._told_lost.add(name)
-            text = f"the stream {name} was lost: {detail}; what it misses is read once it is back"
+            text = f"the stream {name} was lost: {detail}; whatever it misses is read once it is back"
             self._tell("warning", text)
         else:
             compared = ", and the bot is reconciled with the exchange" if account else ""
@@ -81,5 +81,5 @@ class StreamNews:
         return True
 
     def summary(self) -> str:
-        """The account streams' problems in one line."""
+        """Return the account streams' problems in one line."""
         return "; ".join(f"{stream}: {text}" for stream, text in self._troubles.items())

@@ -1,4 +1,4 @@
-"""The figures of a running or finished bot: for ``--json``, ``botkit status`` and the last lines on the terminal."""
+"""Summarises a running or finished bot for ``--json``, ``botkit status`` and the last lines on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNIT = 10**8
 
 
 def order_text(order: Order, state: OrderState | None = None) -> str:
-    """An order as one line of text, in its own or a given state."""
+    """Return an order as one line of text, in its own state or a given one."""
     rules = order.pair.rules
     spends = f"{format_units(order.spend_units)} {order.pair.quote} of"
     what = spends if order.spend_units else rules.amount_text(order.amount_lots)
@@ -24,7 +24,7 @@ def order_text(order: Order, state: OrderState | None = None) -> str:
 
 
 def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
-    """The summary as one JSON object: orders, fills, money, open orders, and why strategies did not trade."""
+    """Return the summary as one JSON object: orders, fills, money, open orders, and why strategies did not trade."""
     view = standing.view
     money, strategies = view.money, view.strategies()
     equity, opening = money.equity(), standing.opening_equity
@@ -80,7 +80,7 @@ def _amounts(units_by_currency: Mapping[str, int]) -> dict[str, str]:
 
 
 def stopped_lines(summary: dict[str, Any]) -> list[str]:
-    """The first lines of a summary: the strategies that were stopped, and why."""
+    """Return the first lines of a summary: the strategies that were stopped, and why."""
     stopped = {
         name: row["stopped"] for name, row in summary.get("strategies", {}).items() if not row.get("active", True)
     }
@@ -88,7 +88,7 @@ def stopped_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """The summary as text, stopped strategies first. For a bot that never started only the reason."""
+    """Return the summary as text, stopped strategies first. For a bot that never started, return only the reason."""
     if "strategies" not in summary:
         return [f"{summary['name']}: {summary['ended']}: {summary.get('error', '')}"]
     money = summary["currency"]

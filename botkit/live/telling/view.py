@@ -1,4 +1,4 @@
-"""The terminal while a bot runs: prices, positions, orders, profit, limits and the last events.
+"""Shows a running bot in the terminal: prices, positions, orders, profit, limits and the last events.
 
 A terminal gets a screen that is redrawn; a file or a pipe gets only events, one line each, and a periodic status line.
 The view only reads a `Picture` and never affects the bot.
@@ -30,7 +30,7 @@ _LINE_EVERY_S = 60.0
 _EVENTS_KEPT = 8
 _ORDERS_SHOWN = 12
 _LIMITS_SHOWN = 5
-#: with less room than this per bot, only the table of all bots is shown
+#: with fewer lines than this per bot, only the table of all bots is shown
 _SECTION_LINES_MIN = 3
 _STYLES = {"info": "", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
@@ -58,7 +58,7 @@ class TerminalView:
     async def __aenter__(self) -> TerminalView:
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
-            with contextlib.suppress(OSError):  # a terminal may be closed at any time; the bot goes on without it
+            with contextlib.suppress(OSError):  # a terminal may be closed at any time, and the bot continues without it
                 self._live.start()
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._draw(), name="terminal view")
@@ -79,7 +79,7 @@ class TerminalView:
             self._live = None
 
     def tell(self, level: str, text: str) -> None:
-        """Show an event: among the last events on the screen, or as a printed line.
+        """Show an event, either among the last events on the screen or as a printed line.
 
         Events from another thread are printed at once, since the loop that draws the screen may never come back.
         """
@@ -92,7 +92,7 @@ class TerminalView:
     def _is_on_loop(self) -> bool:
         try:
             return asyncio.get_running_loop() is self._loop
-        except RuntimeError:  # another thread, which has none
+        except RuntimeError:  # called from another thread, which has no task
             return False
 
     async def _draw(self) -> None:
@@ -123,7 +123,7 @@ class TerminalView:
 
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
-    """The bot's state in one line."""
+    """Return the bot's state in one line."""
     prices = ", ".join(f"{row.pair} {row.last:,.8g}" for row in picture.prices if row.last is not None)
     stopped = [f"STOPPED: {row.name}: {row.stopped}" for row in picture.strategies if row.state == "stopped"]
     parts = [
@@ -139,14 +139,13 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
 
 
 def screen_of(picture: Picture, events: list[tuple[str, str]], zone: tzinfo = UTC) -> RenderableType:
-    """The whole screen of one bot."""
+    """Return the whole screen for one bot."""
     return Group(*_section(picture, zone), *(_event(level, text) for level, text in events))
 
 
 class Several:
-    """The screen of several bots: a table of all, details of each as far as there is room, and the last events.
-
-    It is never taller than the terminal, since scrolled lines cannot be redrawn.
+    """The screen for several bots: a table of all of them, details of each as far as there is room, and the last
+    events. It is never taller than the terminal, since lines that have scrolled away cannot be redrawn.
     """
 
     def __init__(self, standings: Sequence[BotState], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
@@ -155,7 +154,7 @@ class Several:
         self._zone = zone
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The lines that fit."""
+        """Yield the lines that fit."""
         free = options.update(height=None)
 
         def lines_of(*parts: RenderableType) -> list[list[Segment]]:
@@ -181,7 +180,9 @@ class Several:
 
 
 def shared_room(wanted: Sequence[int], room: int) -> list[int]:
-    """Lines for each bot: small sections get what they need, the others share the rest evenly."""
+    """Return the number of lines for each bot. Small sections get what they need, and the others share the rest
+    evenly.
+    """
     given = [0] * len(wanted)
     left = max(0, room)
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
@@ -193,7 +194,7 @@ def shared_room(wanted: Sequence[int], room: int) -> list[int]:
 
 def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
     pictures = [standing.picture for standing in standings if standing.picture is not None]
-    # all bots share the mode and the time
+    # all bots have the same mode and time
     title = f"{pictures[0].mode}  {_clock(pictures[0].time, zone)}" if pictures else ""
     table = _table("bot", "state", "worth", "", "profit", "open", "orders", "fills", left=2)
     table.title, table.title_justify, table.title_style = title, "left", "dim"
@@ -225,8 +226,8 @@ def _event(level: str, text: str) -> Text:
 
 
 def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
-    """One bot's section, the most important lines first."""
-    parts: list[RenderableType] = [_head(picture, zone)]  # the bot's name, then its problems
+    """Return one bot's section, with the most important lines first."""
+    parts: list[RenderableType] = [_head(picture, zone)]  # the bot's name first, then its problems
     parts += [
         Text(f"STOPPED: {row.name}: {row.stopped}", style="bold white on red")
         for row in picture.strategies
@@ -257,7 +258,7 @@ def _head(picture: Picture, zone: tzinfo) -> Text:
 
 
 def _table(*columns: str, left: int = 1) -> Table:
-    """A plain table; the first ``left`` columns are text, the others figures."""
+    """Return a plain table whose first ``left`` columns are text and whose other columns are figures."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for number, title in enumerate(columns):
         table.add_column(title, justify="left" if number < left else "right", no_wrap=True)
@@ -289,7 +290,7 @@ def _prices(picture: Picture) -> Table:
 def _strategies(picture: Picture) -> Table:
     table = _table("strategy", "state", "orders", "fills", "skipped", "refused", left=2)
     table.expand = True
-    # takes the remaining width, so that a long reason does not squeeze the figures
+    # this column takes the remaining width, so that a long reason does not squeeze the figures
     table.add_column("mostly", ratio=1, no_wrap=True, overflow="ellipsis")
     for row in picture.strategies:
         table.add_row(

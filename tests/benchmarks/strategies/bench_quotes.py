@@ -1,4 +1,4 @@
-"""Strategies of the book benchmark: one replaces a bid and an ask at every book, and two only listen."""
+"""Strategies for the book benchmark: one replaces a bid and an ask at every book, and two only listen."""
 
 from __future__ import annotations
 

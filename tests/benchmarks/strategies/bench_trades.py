@@ -1,4 +1,4 @@
-"""Strategies of the trade benchmark: two averages updated in plain Python at every trade."""
+"""Strategies for the trade benchmark, which update two averages in plain Python at every trade."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from botkit import Fill, Order, Pair, Register, Side, Strategy, Trade, hookimpl,
 
 
 class TwoEmas(Strategy):
-    """In the market while the fast average exceeds the slow one by more than a band; out when it falls below by as
-    much."""
+    """Is in the market while the fast average exceeds the slow one by more than a band, and out when it falls below by
+    as much.
+    """
 
     pair: Pair
     fast: int = param(100, ge=1)
@@ -43,7 +44,7 @@ class TwoEmas(Strategy):
 class RestingEmas(TwoEmas):
     """The same averages, with a limit order resting near the market half of the time.
 
-    An order that is not filled soon is cancelled. After its end comes a pause as long as it rested.
+    An order that is not filled soon is cancelled, and is followed by a pause as long as it rested.
     """
 
     away: float = param(0.00008, gt=0)

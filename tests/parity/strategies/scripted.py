@@ -1,4 +1,4 @@
-"""Strategies only for parity: one that does anything at random, and one that is the only best bid."""
+"""Strategies for the parity tests: one that acts at random, and one that is the only best bid."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from botkit import Fill, Order, OrderBook, Pair, Strategy, Timer, Trade, hookimp
 
 
 class RandomTrader(Strategy):
-    """Acts at random in some of its callbacks, nonsense included. The run's seed varies it."""
+    """Acts at random in some of its callbacks, including nonsense. The run's seed varies its actions."""
 
     pairs: list[Pair]
     acts: float = param(0.25, ge=0, le=1, doc="share of books, timers and fills at which it acts")
@@ -48,10 +48,10 @@ class RandomTrader(Strategy):
             self.buy(pair, amount=amount, price=bid, post_only=dice.random() < 0.3)
         elif choice <= 5:
             self.sell(pair, amount=amount, price=ask, post_only=dice.random() < 0.3)
-        elif choice == 6:  # through the book, deeper than its first level
+        elif choice == 6:  # through the book, beyond its first level
             self.buy(pair, amount=50 * amount, price=ask + 30 * tick, expire_s=dice.choice([None, 2]))
         elif choice == 7:
-            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last is more than it has
+            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last is more than it can spend
         elif choice == 8:
             self.market_sell(pair, amount=amount, max_slippage_pct=dice.choice([50, 0.001, 1]))
         elif choice == 9:
@@ -69,7 +69,7 @@ class RandomTrader(Strategy):
 
 
 class Chaos(RandomTrader):
-    """Acts at random, on trades too: missing a single trade would change everything that follows."""
+    """Acts at random, on trades too, so that missing a single trade would change everything that follows."""
 
     at_trades: float = param(0.05, ge=0, le=1, doc="share of trades at which it acts")
 
@@ -79,14 +79,14 @@ class Chaos(RandomTrader):
 
 
 class LoneBid(Strategy):
-    """Keeps a bid one tick above everybody else's, and writes what it sees of itself into the next one's tag.
+    """Keeps a bid one tick above everybody else's, and writes its view of that bid into the tag of the next one.
 
-    It decides by the book that has its own order in it: whoever showed it another best bid, or another amount there,
-    would see it cancel at another time.
+    It decides by the book that includes its own order, so a different best bid, or a different amount there, would make
+    it cancel at a different time.
     """
 
     pair: Pair
-    amount: float = param(0.0123, gt=0, doc="base currency; no recorded level has it")
+    amount: float = param(0.0123, gt=0, doc="in base currency; an amount that no recorded level has")
 
     def on_start(self) -> None:
         self.subscribe_book(self.pair, depth=5)
@@ -110,11 +110,11 @@ class LoneBid(Strategy):
             self._seen = "beaten"
             self.cancel(order)
         else:
-            self._seen = "filled, as we shall hear"
+            self._seen = "filled, to be reported soon"
 
     def _bid(self, book: OrderBook) -> None:
         if self.open_orders(self.pair):
-            return  # in flight
+            return  # it is in flight
         tick = float(self.rules(self.pair).tick_size)
         others = self.book(self.pair, own=False)
         if others.best_ask is None:

@@ -2,8 +2,8 @@
 
     acts: path of a JSON list of {at_ms, kind, pair, x, y}, by time
 
-``self.state`` keeps how far it has come and how much of each order it was told is filled: both survive a restart, and
-the second one is how a simulation sees that every fill is told exactly once.
+``self.state`` keeps how far it has come and how much of each order was reported as filled. Both survive a restart, and
+the latter shows a simulation that every fill is reported exactly once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from botkit import Fill, Order, Pair, Strategy, Timer, hookimpl, param
 
 _LEAST = {"btc": 0.0005, "eth": 0.01}
-#: a burst in one callback is bounded: what is more is refused by the engine, and one strategy stops
+#: a burst in one callback is bounded, because the engine refuses a larger one and stops the strategy
 _ACTS_A_TURN = 40
 
 
@@ -24,7 +24,7 @@ class Trader(Strategy):
 
     acts: str
     pairs: list[Pair]
-    #: raised by the runner once faults are over: an order for each pair shows that it is not blocked
+    #: the runner sets this once faults are over; an order for each pair then shows that it is not blocked
     probe: int = param(0, ge=0, live=True)
 
     def on_start(self) -> None:
@@ -33,7 +33,7 @@ class Trader(Strategy):
         for pair in self.pairs:
             self.subscribe_book(pair, depth=5)
         self.bars = self.subscribe_bars(self.pairs[0], "1m", warm_up=3)
-        self.set_timer("acts", every_s=0.1)
+        self.set_timer("acts", every_s=0.25)
 
     def on_ready(self) -> None:
         self.state.setdefault("began", self.now)
@@ -55,7 +55,7 @@ class Trader(Strategy):
                 self._probes.append(self.buy(pair, amount=2 * _LEAST[pair.base], price=mid * 0.7, tag="probe"))
 
     def on_timer(self, timer: Timer) -> None:
-        if "began" not in self.state:
+        if "began" not in self.state or self.probe:
             return
         since_ms = (self.now - self.state["began"]) // 1_000_000
         at, done = self.state["next"], 0
@@ -64,7 +64,7 @@ class Trader(Strategy):
             at, done = at + 1, done + 1
         self.state["next"] = at
 
-    # -- acts -----------------------------------------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------------------------------
 
     def _act(self, *, at_ms: int, kind: str, pair: str, x: float, y: float) -> None:
         found = next(p for p in self.pairs if p == pair)
@@ -132,7 +132,7 @@ class Trader(Strategy):
         if x < 0.4:
             self.replace(order, price=order.price * (0.99 + 0.02 * x))
         elif x < 0.7:
-            self.replace(order, price=ask if order.side.value == "buy" else bid)  # becomes a taker
+            self.replace(order, price=ask if order.side.value == "buy" else bid)  # this order takes
         else:
             self.replace(order, amount=size)
 

@@ -1,4 +1,4 @@
-"""The account's data: orders, executions and balances, as private endpoints and streams carry them.
+"""The account's data: orders, executions and balances, as private endpoints and streams send them.
 
 Inconsistencies handled here: order ids come as numbers or text; ``clientId`` in REST is ``clientID`` in streams; lists
 may be null; replies to cancels name pairs in upper case.
@@ -27,7 +27,7 @@ class AttachedStrategy(WireRow, frozen=True, kw_only=True):
 class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     """An order as shown by the get and list endpoints and the order streams.
 
-    ``status``: -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
+    ``status`` is -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
     without a fill, 6 post-only cancelled. For a market buy, the unit of ``original_amount`` is unknown (Q12).
     """
 
@@ -52,7 +52,7 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     stop_price: str | None = None
     condition: str | None = None
     client_id: int | str | None = None
-    #: the same field as the streams spell it
+    #: the same field, as the streams spell it
     client_id_stream: int | str | None = msgspec.field(default=None, name="clientID")
     timestamp: int | str | None = None
     stop_profit_setting: AttachedStrategy | None = None
@@ -66,7 +66,7 @@ class OwnOrderRow(WireReply, frozen=True, kw_only=True):
 
     @property
     def client(self) -> int | None:
-        """The client id under either spelling; None if it is 0 or absent."""
+        """The client id under either spelling, or None if it is 0 or absent."""
         found = self.client_id if self.client_id is not None else self.client_id_stream
         return client_id(found)
 
@@ -126,7 +126,7 @@ class CreateReply(WireRow, frozen=True, kw_only=True):
 
     @property
     def client(self) -> int | None:
-        """The echoed client id; None if it is 0 or absent."""
+        """The echoed client id, or None if it is 0 or absent."""
         return client_id(self.client_id)
 
 

@@ -1,4 +1,4 @@
-"""Request bodies, and the payload that requests without a body sign.
+"""Request bodies, and the payload that is signed for requests without a body.
 
 The client encodes them and signs exactly the bytes it sends; the emulator decodes them. Decoding is as lenient as the
 exchange must be with real clients: enums in any case, ``""`` and 0 for unused fields, unknown fields.
@@ -50,7 +50,7 @@ class WithdrawBody(_Body, frozen=True, kw_only=True):
 
 
 class NoncePayload(_Body, frozen=True, kw_only=True):
-    """What GET, DELETE and the WebSocket upgrade sign instead of a body."""
+    """The payload that GET, DELETE and the WebSocket upgrade sign instead of a body."""
 
     identity: str | None = None
     nonce: int

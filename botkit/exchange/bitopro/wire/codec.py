@@ -1,4 +1,4 @@
-"""Bytes to typed structs and back, with one typed error for everything that does not fit.
+"""Converts bytes to typed structs and back, with one error type for everything that does not fit.
 
 Unknown fields are ignored, because the exchange adds some without notice. A field of the wrong type, truncated text,
 ``NaN`` or endless nesting is a `WireError`.
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 #: timestamps below this are in seconds, above it in milliseconds: 10^11 ms is in 1973, 10^11 s in the year 5138 (Q9)
 SECONDS_BELOW = 10**11
-#: the latest plausible timestamp: year 2286 in ms. Anything above is in microseconds, or nonsense.
+#: the latest plausible timestamp, which is the year 2286 in ms; anything above is in microseconds, or nonsense
 _LATEST_MS = 10**13
 
 
@@ -46,7 +46,7 @@ def decode(body: bytes | str, shape: type[T], what: str) -> T:
 
 
 def refuse_repeated_names(body: bytes, what: str) -> None:
-    """Raise WireError for an object with two values under one name: JSON parsers differ in which one they use."""
+    """Raise WireError if an object has two values under one name, because JSON parsers differ in which one they use."""
 
     def check(items: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in items]
@@ -61,12 +61,12 @@ def refuse_repeated_names(body: bytes, what: str) -> None:
 
 
 def encode(value: Any) -> bytes:
-    """The value as compact JSON."""
+    """Return the value as compact JSON."""
     return _encoder.encode(value)
 
 
 def excerpt(body: bytes | str, length: int = 80) -> str:
-    """The beginning of a body, quoted, for a message."""
+    """Return the beginning of a body, quoted, for use in a message."""
     text = body[: 4 * length].decode("utf-8", "replace") if isinstance(body, bytes) else body
     return repr(text[:length]) + ("..." if len(text) > length else "")
 

@@ -1,4 +1,4 @@
-"""Every documented endpoint and stream: id, method and path, in one table that client and emulator share.
+"""Lists every documented endpoint and stream with id, method and path, for both the client and the emulator.
 
 The ids are those used in the rate-limit table. Words reserved in place of ``{pair}`` (``all``, ``open``, ``batch``,
 ``trades``, ``history``) are matched first.
@@ -29,7 +29,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return self.method != "GET"
 
     def fill(self, **values: str) -> str:
-        """The path with its names filled in, quoted so that no value can lead to another path."""
+        """Return the path with its names filled in, quoted so that no value can lead to another path."""
         return self.path.format(**{name: quote(value, safe="") for name, value in values.items()})
 
 

@@ -18,7 +18,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 def error_text(body: bytes) -> str:
-    """The exchange's error message, or the beginning of whatever came instead."""
+    """Return the exchange's error message, or the beginning of whatever it sent instead."""
     try:
         parsed = decode(body, _ErrorBody, "error")
         text = parsed.error or parsed.message
@@ -31,5 +31,5 @@ def error_text(body: bytes) -> str:
 
 
 def encode_error(status: int, text: str) -> bytes:
-    """The body for an error status. The 404 body differs from all others, and ends with a newline."""
+    """Return the body for an error status. The 404 body differs from all others and ends with a newline."""
     return encode({"message": text}) + b"\n" if status == 404 else encode({"error": text})

@@ -28,7 +28,9 @@ class OrderBookReply(WireReply, frozen=True, kw_only=True):
 
 
 class TradeRow(WireRow, frozen=True, kw_only=True):
-    """A public trade. ``timestamp`` is in whole seconds; ``is_buyer``: the taker bought (Q13). There is no id."""
+    """A public trade. ``timestamp`` is in whole seconds; ``is_buyer`` means that the taker bought (Q13). There is no
+    id.
+    """
 
     timestamp: int
     price: str

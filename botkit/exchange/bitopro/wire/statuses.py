@@ -18,12 +18,12 @@ STATUS_STATES: Final[dict[int, OrderState]] = {
     4: OrderState.CANCELLED,
     6: OrderState.POST_ONLY_CANCELLED,
 }
-# of the two codes for a cancelled order the later one is kept: cancelled with nothing executed
+# two codes stand for a cancelled order; the later one is kept, which means that nothing was executed
 _STATUSES: Final = {state: status for status, state in STATUS_STATES.items()}
 
 
 def status_of(state: OrderState, executed_lots: int) -> int:
-    """BitoPro's status code for an order in ``state`` with ``executed_lots`` executed."""
+    """Return BitoPro's status code for an order in ``state`` with ``executed_lots`` executed."""
     if state is OrderState.CANCELLED and executed_lots:
         return _PARTLY_CANCELLED
     return _STATUSES[state]

@@ -1,0 +1,255 @@
+"""Finds the trades in a run's fills: each closing order, matched with the fills that opened the position.
+
+A trade is the part of a position that one reducing order closes. It closes coins that its strategy bought (or, for a
+buy, sold short) in the same pair, first in, first out. Coins that were handed over were never bought: they are sold
+last, after the strategy's own, and a trade in them is marked and counts in no win rate. Three or more orders that lead
+from a currency through others back to it are a loop: one trade, measured in that currency.
+
+All figures are exact: units of 1e-8, split into whole numbers with the rest staying in the lot. So in each pair's quote
+currency, the profits of the trades and the unrealised profit of the open lots add up to the change of equity, to the
+unit. (Only a fee paid in a third currency must be converted, and is rounded once.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from botkit.backtesting.loops import Leg, Loop, find_loops, legs_of
+from botkit.model.clock import Nanos
+from botkit.model.money import UNIT
+from botkit.model.results import ClosedTrade, FillRow, OpenLot, TradeKind
+
+#: the tags of the engine's own exits; a trade closed by one of them has that tag as its reason
+EXITS = ("stop_loss", "take_profit", "trailing_stop")
+
+
+class Matched(msgspec.Struct):
+    """A run's trades, in the order of their exits, and the lots that were still open at its end."""
+
+    trades: list[ClosedTrade]
+    open: list[OpenLot]
+
+
+class _Stake:
+    """Base units and the quote units that belong to them, with fees (``net``) and without (``gross``)."""
+
+    __slots__ = ("gross", "net", "sign", "tag", "time", "units")
+
+    def __init__(self, sign: int, units: int, net: int, gross: int, time: Nanos, tag: str) -> None:
+        self.sign, self.units, self.net, self.gross = sign, units, net, gross
+        self.time, self.tag = time, tag
+
+    def take(self, units: int) -> tuple[int, int]:
+        """Take base units off. Returns (net, gross) of their share of the money. The rounding remainder stays with the
+        rest.
+        """
+        net, gross = self.net * units // self.units, self.gross * units // self.units
+        self.units -= units
+        self.net -= net
+        self.gross -= gross
+        return net, gross
+
+
+class _Part(_Stake):
+    """The units moved by a fill, or by a part of an order."""
+
+    __slots__ = ("client_id", "pair", "rate", "strategy")
+
+    def __init__(self, leg: Leg, units: int, net: int, gross: int) -> None:
+        super().__init__(leg.sign, units, net, gross, leg.end, leg.tag)
+        self.strategy, self.pair, self.client_id = leg.strategy, leg.pair, leg.client_id
+        #: value of one quote coin in the valuation currency
+        self.rate = leg.quote_rate
+
+
+class _OpenStake(_Stake):
+    """A stake opened by an earlier fill, or coins that were handed over."""
+
+    __slots__ = ("is_given",)
+
+    def __init__(self, stake: _Stake, *, is_given: bool = False) -> None:
+        super().__init__(stake.sign, stake.units, stake.net, stake.gross, stake.time, stake.tag)
+        self.is_given = is_given
+
+
+class _Trade:
+    """A trade under construction, from the fills of the order that closes it."""
+
+    def __init__(self, part: _Part, lot: _OpenStake) -> None:
+        self.strategy, self.pair, self.client_id, self.exit_tag = part.strategy, part.pair, part.client_id, part.tag
+        self.sign, self.is_given, self.entry_tag, self.opened = lot.sign, lot.is_given, lot.tag, lot.time
+        self.closed = part.time
+        self.units = self.entry_net = self.entry_gross = self.exit_net = self.exit_gross = 0
+        self.pnl = 0.0
+        self.steps: list[tuple[Nanos, int, int]] = []
+
+    def add(self, part: _Part, lot: _OpenStake) -> None:
+        """Close as much of a lot as the part covers."""
+        units = min(part.units, lot.units)
+        entry_net, entry_gross = lot.take(units)
+        exit_net, exit_gross = part.take(units)
+        self.units += units
+        self.entry_net += entry_net
+        self.entry_gross += entry_gross
+        self.exit_net += exit_net
+        self.exit_gross += exit_gross
+        self.closed = part.time
+        self.opened = min(self.opened, lot.time)
+        self.pnl += self.sign * (exit_net - entry_net) / UNIT * part.rate
+        self.steps.append((lot.time, self.sign * units, -self.sign * entry_gross))
+        self.steps.append((part.time, -self.sign * units, self.sign * exit_gross))
+
+    def row(self, at_stop: Collection[int]) -> ClosedTrade:
+        pnl = self.sign * (self.exit_net - self.entry_net)
+        kind: TradeKind = "long" if self.sign > 0 else "short"
+        return ClosedTrade(
+            strategy=self.strategy,
+            pairs=(self.pair,),
+            kind=kind,
+            currency=self.pair.quote,
+            opened=self.opened,
+            closed=self.closed,
+            units=self.units,
+            entry_units=self.entry_gross,
+            exit_units=self.exit_gross,
+            fee_units=self.sign * (self.exit_gross - self.entry_gross) - pnl,
+            pnl_units=pnl,
+            pnl=self.pnl,
+            is_given=self.is_given,
+            entry_tag=self.entry_tag,
+            exit_tag=self.exit_tag,
+            exit_reason=exit_reason(self.exit_tag, self.client_id, at_stop),
+            client_id=self.client_id,
+            steps=tuple(sorted(self.steps, key=lambda step: step[0])),
+        )
+
+
+class _Book:
+    """One strategy's lots in one pair: its own of one sign, oldest first, and coins that were handed over."""
+
+    __slots__ = ("given", "own")
+
+    def __init__(self) -> None:
+        self.own: deque[_OpenStake] = deque()
+        self.given: deque[_OpenStake] = deque()
+
+    def closable(self, sign: int) -> deque[_OpenStake] | None:
+        """Return the lots that a part of this sign closes next, or None if there are none."""
+        if self.own and self.own[0].sign != sign:
+            return self.own
+        return self.given if self.given and sign < 0 else None
+
+
+def match_trades(
+    fills: Sequence[FillRow],
+    opening: Mapping[tuple[str, str], tuple[int, float]] | None = None,
+    *,
+    start: Nanos = 0,
+    at_stop: Collection[int] = (),
+) -> Matched:
+    """Match a run's fills, in order of time, into trades.
+
+    ``opening`` gives, by (strategy, pair), base units that were handed over and their first price in quote currency;
+    they count as held since ``start``. ``at_stop`` are the client ids of orders that the bot placed when it stopped.
+    """
+    books: dict[tuple[str, str], _Book] = {}
+    pairs = {(fill.strategy, str(fill.pair)): fill.pair for fill in fills}
+    for key, (units, price) in (opening or {}).items():
+        if units > 0:
+            cost = round(units * price)
+            books.setdefault(key, _Book()).given.append(
+                _OpenStake(_Stake(1, units, cost, cost, start, ""), is_given=True)
+            )
+    building: dict[tuple[str, int, bool], _Trade] = {}
+    loops: list[ClosedTrade] = []
+    for part in _parts(fills, loops, at_stop):
+        book = books.setdefault((part.strategy, str(part.pair)), _Book())
+        while part.units and (lots := book.closable(part.sign)) is not None:
+            lot = lots[0]
+            trade = building.get((part.strategy, part.client_id, lot.is_given))
+            if trade is None:
+                trade = building[part.strategy, part.client_id, lot.is_given] = _Trade(part, lot)
+            trade.add(part, lot)
+            if not lot.units:
+                lots.popleft()
+        if part.units:
+            book.own.append(_OpenStake(part))
+    trades = [trade.row(at_stop) for trade in building.values()] + loops
+    left = [
+        OpenLot(
+            strategy=key[0],
+            pair=pairs[key],
+            opened=lot.time,
+            units=lot.sign * lot.units,
+            cost_units=lot.sign * lot.net,
+            is_given=lot.is_given,
+        )
+        for key, book in books.items()
+        if key in pairs
+        for lot in (*book.given, *book.own)
+    ]
+    return Matched(sorted(trades, key=lambda trade: trade.closed), left)
+
+
+def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
+    """Return the reason why an order closed a position: ``stop_loss``, ``take_profit``, ``trailing_stop``, ``bot_stop``
+    or ``signal``.
+    """
+    if tag in EXITS:
+        return tag
+    return "bot_stop" if client_id in at_stop or tag == "flatten" else "signal"
+
+
+def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
+    """Yield the units moved by each fill, in order of time. The trades of loops go to ``found``; for a loop's order,
+    only the part that the loop did not pass on is yielded, at the time of its last fill.
+    """
+    loops = find_loops(fills)
+    found += [_loop_row(loop, at_stop) for loop in loops]
+    rest: dict[tuple[str, int], _Part | None] = {}
+    for loop in loops:
+        for leg, (spent, got) in zip(loop.legs, loop.passed, strict=True):
+            base, quote = (got, spent) if leg.sign > 0 else (spent, got)
+            units = leg.base_units - base
+            gross = leg.gross_units * units // leg.base_units
+            rest[leg.strategy, leg.client_id] = _Part(leg, units, leg.quote_units - quote, gross) if units else None
+    last = {(fill.strategy, fill.client_id): index for index, fill in enumerate(fills)} if rest else {}
+    for index, fill in enumerate(fills):
+        key = (fill.strategy, fill.client_id)
+        if key not in rest:
+            (leg,) = legs_of([fill])
+            if leg.base_units > 0:
+                yield _Part(leg, leg.base_units, leg.net_units, leg.gross_units)
+        elif index == last[key]:
+            part = rest[key]
+            if part is not None:
+                yield part
+
+
+def _loop_row(loop: Loop, at_stop: Collection[int]) -> ClosedTrade:
+    first, last, rate = loop.legs[0], loop.legs[-1], loop.home_rate
+    spent, got = loop.passed[0][0], loop.passed[-1][1]
+    fee = round(loop.other_fee / rate * UNIT) if loop.other_fee and rate else 0
+    pnl = got - spent - fee
+    return ClosedTrade(
+        strategy=first.strategy,
+        pairs=tuple(leg.pair for leg in loop.legs),
+        kind="loop",
+        currency=loop.home,
+        opened=first.start,
+        closed=last.end,
+        units=spent,
+        entry_units=spent,
+        exit_units=got,
+        # fees in the currencies on the way are included in the units that each leg passed on
+        fee_units=fee,
+        pnl_units=pnl,
+        pnl=pnl / UNIT * rate,
+        entry_tag=first.tag,
+        exit_tag=last.tag,
+        exit_reason=exit_reason(last.tag, last.client_id, at_stop),
+        client_id=last.client_id,
+    )

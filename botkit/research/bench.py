@@ -1,0 +1,120 @@
+"""The bench: a project and its data, loaded once, for any number of runs with other parameters.
+
+    bench = Bench(Project.load("configs/sma_cross.yaml"))
+    for fast in range(5, 30, 5):
+        run = bench.run({"sma": {"fast": fast}})
+        print(fast, run.figures["return"], run.journal_sha256)
+
+A run happens in this process, on the calling thread, and writes no files. It depends on nothing but the project, the
+rows, the parameters, the span and the seed, so equal inputs give equal figures and an equal decision hash on any
+machine. Nothing of a run stays behind, so memory is flat over ten thousand of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from botkit.assembly.backtest import parts_over
+from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.session import run_backtest, run_figures
+from botkit.model.clock import Nanos
+from botkit.model.results import BacktestResult, DayRow, Figure
+from botkit.project.data import asked_span, backtest_feed
+from botkit.project.project import Project
+from botkit.tape.feed import Feed
+from botkit.tape.held import HeldSource
+
+
+class BenchRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run on the bench gave: its figures, the hash of its decisions, and each day's close.
+
+    ``figures`` has the keys of ``summary.json`` except those that depend on the machine (``wall_s``,
+    ``events_per_second``); an undefined figure is None.
+    """
+
+    figures: dict[str, Figure]
+    journal_sha256: str
+    days: list[DayRow]
+
+    @property
+    def daily_returns(self) -> list[float]:
+        """The returns of the run's whole calendar days, from which the ratios are computed."""
+        return [day.return_ for day in self.days if day.return_ is not None]
+
+
+class Bench:
+    """A project over data in memory.
+
+    ``feed`` is the data (default: what the project's configuration names); each of its streams is read when a run first
+    wants it, and kept. ``start`` and ``end`` bound every run, in nanoseconds, end exclusive (default: as the
+    configuration says, else the whole data). Rows before ``start`` warm indicators up. Raises ConfigError or DataError.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        feed: Feed | None = None,
+        *,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.project = project
+        self.feed = held(backtest_feed(project, None) if feed is None else feed)
+        begin, until = asked_span(project, None, None)
+        self.start = begin if start is None else start
+        self.end = until if end is None else end
+        self.seed = project.config.seed if seed is None else seed
+
+    def run(
+        self,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+    ) -> BenchRun:
+        """Run with other parameters: strategy -> name -> value. ``start`` and ``end`` replace the bench's.
+
+        Raises ConfigError for parameters that cannot be, and BotkitError if the strategy fails.
+        """
+        figures, days = run_figures(self._parts(parameters, start, end, is_described=False))
+        return BenchRun(figures=figures, journal_sha256=str(figures["journal_sha256"]), days=days)
+
+    def result(
+        self,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        readings: bool = False,
+    ) -> BacktestResult:
+        """Like `run`, with everything that a report shows: orders, fills, curves, indicators. Slower, and larger."""
+        return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
+
+    def _parts(
+        self,
+        parameters: Mapping[str, Mapping[str, Any]] | None,
+        start: Nanos | None,
+        end: Nanos | None,
+        *,
+        is_described: bool,
+    ) -> BacktestParts:
+        return parts_over(
+            self.project.with_parameters(parameters) if parameters else self.project,
+            self.feed,
+            self.start if start is None else start,
+            self.end if end is None else end,
+            seed=self.seed,
+            is_described=is_described,
+        )
+
+
+def held(feed: Feed) -> Feed:
+    """Return the feed with its rows kept in memory once they have been read."""
+    if all(isinstance(source, HeldSource) for source in feed.sources):
+        return feed
+    sources = [source if isinstance(source, HeldSource) else HeldSource(source) for source in feed.sources]
+    return Feed(sources, feed_ms=feed.feed_ms)

@@ -1,0 +1,73 @@
+"""Sharpe ratios of single days, and how much of one is due to choosing the best of many.
+
+Bailey and López de Prado, "The Sharpe Ratio Efficient Frontier" (2012) and "The Deflated Sharpe Ratio" (2014). Ratios
+here are of single days; the annual one is ``sqrt(365)`` times as large.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from botkit.research.luck.bootstrap import Floats
+
+__all__ = ["days_needed", "deflated", "expected_best", "of_days", "probabilistic", "standard_error"]
+
+_NORMAL = NormalDist()
+_EULER = 0.5772156649015329
+
+
+def of_days(returns: Floats) -> Floats:
+    """Return the ratio of each row of (samples, days); 0 where the returns do not vary."""
+    spread = returns.std(axis=-1, ddof=1)
+    mean = returns.mean(axis=-1)
+    return np.where(spread > 0, mean / np.where(spread > 0, spread, 1.0), 0.0)
+
+
+def standard_error(returns: Floats, ratio: float | None = None) -> float:
+    """Return the standard error of the ratio of one series, by its skew and kurtosis. Needs two days.
+
+    ``ratio`` is the true one under test, by default the series' own.
+    """
+    days = len(returns)
+    assert days >= 2, days
+    spread = returns.std()
+    if spread == 0:
+        return math.inf
+    shape = (returns - returns.mean()) / spread
+    skew, kurtosis = float((shape**3).mean()), float((shape**4).mean())
+    own = float(of_days(returns)) if ratio is None else ratio
+    variance = 1 - skew * own + (kurtosis - 1) / 4 * own**2
+    return math.sqrt(max(variance, 0.0) / (days - 1))
+
+
+def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
+    """Return the probability that the true ratio exceeds ``benchmark``, given the returns of one series."""
+    error = standard_error(returns)
+    if error in (0.0, math.inf):
+        return 0.5
+    return _NORMAL.cdf((float(of_days(returns)) - benchmark) / error)
+
+
+def expected_best(looks: int, variance: float) -> float:
+    """Return the ratio that the best of ``looks`` reaches when none has any skill and their ratios vary so much."""
+    assert looks >= 1, looks
+    if looks == 1:
+        return 0.0
+    high = _NORMAL.inv_cdf(1 - 1 / looks)
+    higher = _NORMAL.inv_cdf(1 - 1 / (looks * math.e))
+    return math.sqrt(variance) * ((1 - _EULER) * high + _EULER * higher)
+
+
+def deflated(returns: Floats, looks: int, variance: float) -> float:
+    """Return the probability that the true ratio exceeds what the best of ``looks`` reaches by luck."""
+    return probabilistic(returns, expected_best(looks, variance))
+
+
+def days_needed(annual: float, level: float = 0.95, power: float = 0.8) -> int:
+    """Return the days in which a strategy with this annual ratio shows it at ``level`` with probability ``power``."""
+    daily = annual / math.sqrt(365)
+    seen = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(power)
+    return math.ceil((seen / daily) ** 2 * (1 + daily**2 / 2)) + 1

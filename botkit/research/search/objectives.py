@@ -1,0 +1,88 @@
+"""What a search maximises: a figure of the summary, or a function of the user's."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from botkit.errors import ConfigError
+
+__all__ = ["FIGURES", "Objective"]
+
+#: figures that a search can maximise; 1: more is better, -1: less is better
+FIGURES: dict[str, int] = {
+    "sharpe": 1,
+    "sortino": 1,
+    "calmar": 1,
+    "return": 1,
+    "pnl": 1,
+    "final_equity": 1,
+    "profit_factor": 1,
+    "expectancy": 1,
+    "win_rate": 1,
+    "max_drawdown": -1,
+    "volatility": -1,
+}
+
+
+class Objective:
+    """How good a trial is, from its summary. Greater is better."""
+
+    def __init__(self, text: str) -> None:
+        """``text``: one of `FIGURES`, or ``module:function``; the function takes the summary, a dict, and returns a
+        number, or None for "no value". Raises ConfigError."""
+        self.text = text
+        self._function = _function(text) if ":" in text else None
+        if self._function is None and text not in FIGURES:
+            close = difflib.get_close_matches(text, FIGURES, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigError(
+                f"--objective {text}: there is no such figure{hint}; choose {', '.join(FIGURES)}, or write "
+                "module:function"
+            )
+
+    def figure(self, summary: Mapping[str, Any]) -> float | None:
+        """Return the objective as the user knows it, such as a drawdown of 0.1; None if it is undefined."""
+        if self._function is None:
+            value = summary.get(self.text)
+        else:
+            try:
+                value = self._function(dict(summary))
+            except Exception as error:
+                raise ConfigError(f"--objective {self.text}: it raised {type(error).__name__}: {error}") from error
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ConfigError(f"--objective {self.text}: it gave {value!r}, which is not a number")
+        return float(value) if math.isfinite(value) else None
+
+    def rank(self, figure: float | None) -> float | None:
+        """Return ``figure`` with the sign that makes greater better."""
+        if figure is None:
+            return None
+        return figure * FIGURES.get(self.text, 1)
+
+
+def _function(text: str) -> Callable[[dict[str, Any]], Any]:
+    module_name, _, name = text.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"--objective {text}: the module {module_name!r} cannot be imported: {error}") from None
+    except Exception as error:
+        raise ConfigError(f"--objective {text}: importing {module_name!r} raised {error!r}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ConfigError(
+            f"--objective {text}: {module_name} has no function {name!r}; it has {', '.join(known) or 'none'}"
+        )
+    return function  # type: ignore[no-any-return]

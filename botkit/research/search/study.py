@@ -1,0 +1,227 @@
+"""The search itself: asks the sampler for batches, has them run, ranks what comes back.
+
+Trials are asked for and told in batches of 16, in the order of their numbers, whatever order they finish in and however
+many workers there are. So a search is the same on one core and on many machines.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.research.search.axes import Point
+from botkit.research.search.objectives import Objective
+from botkit.research.search.samplers import Sampler
+
+__all__ = ["BATCH", "Evaluation", "Runner", "Study", "Trial", "TrialRun", "ranked"]
+
+#: trials asked for at once. It belongs to the study, never to the number of workers
+BATCH = 16
+#: with pruning, the fractions of the span after which a batch is compared
+RUNGS = (0.25, 0.5)
+#: trials to compare before any is pruned
+_PRUNE_FROM = 4
+
+
+class TrialRun(msgspec.Struct, frozen=True):
+    """One backtest: trial ``number`` with the parameters ``point``, over the first ``share`` of the span.
+
+    ``start`` and ``end`` are the span in nanoseconds, end exclusive; None is the worker's own.
+    """
+
+    number: int
+    point: Point
+    share: float = 1.0
+    start: Nanos | None = None
+    end: Nanos | None = None
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """What a worker returns for a job. ``error`` says why it could not run; "" if it did.
+
+    ``returns`` are the daily returns from day ``first_day`` since 1970 on, for the ledger of looks; they are not kept
+    with the trial.
+    """
+
+    summary: dict[str, Any]
+    journal_sha256: str
+    error: str = ""
+    first_day: int = 0
+    returns: tuple[float, ...] = ()
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """One trial at its end.
+
+    ``state``: ``done``; ``few_trades``; ``no_value``: the objective is undefined; ``pruned``; ``failed``: the backtest
+    could not run, and ``reason`` says why. Only ``done`` trials have a ``value``, the objective.
+    """
+
+    number: int
+    params: Point
+    state: str
+    value: float | None
+    reason: str
+    summary: dict[str, Any]
+    journal_sha256: str
+
+
+class Runner(Protocol):
+    """Runs backtests: in this process, in others, or on other machines."""
+
+    def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
+        """Run ``jobs`` and call ``done`` for each as it finishes, in any order."""
+
+
+class Study:
+    """One search."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        objective: Objective,
+        runner: Runner,
+        *,
+        trials: int,
+        min_trades: int,
+        prune: bool,
+        span: tuple[Nanos, Nanos] | None = None,
+        known: Mapping[tuple[int, float], Evaluation],
+        on_evaluation: Callable[[TrialRun, Evaluation], None],
+        on_trial: Callable[[Trial], None],
+    ) -> None:
+        """``trials`` is the most to run; ``span`` is that of every trial, None the workers' own.
+
+        ``known`` are evaluations of an earlier session by (number, share), which are not run again. ``on_evaluation``
+        receives each new one as it ends, ``on_trial`` each trial in order.
+        """
+        self._sampler = sampler
+        self._objective = objective
+        self._runner = runner
+        self._most = trials
+        self._min_trades = min_trades
+        self._prune = prune
+        self._span = span
+        self._known = known
+        self._on_evaluation = on_evaluation
+        self._on_trial = on_trial
+        self._rungs: dict[float, list[float]] = {rung: [] for rung in RUNGS}
+        self.trials: list[Trial] = []
+
+    def run(self) -> list[Trial]:
+        """Run the search to its end and return its trials, by number. Raises ConfigError."""
+        while len(self.trials) < self._most:
+            points = self._sampler.ask(min(BATCH, self._most - len(self.trials)))
+            if not points:
+                break
+            first = len(self.trials)
+            begin, end = self._span or (None, None)
+            batch = [TrialRun(first + i, point, 1.0, begin, end) for i, point in enumerate(points)]
+            trials = self._run_batch(batch)
+            self._sampler.tell(points, [self._objective.rank(trial.value) for trial in trials])
+            for trial in trials:
+                self.trials.append(trial)
+                self._on_trial(trial)
+        return self.trials
+
+    def _run_batch(self, batch: Sequence[TrialRun]) -> list[Trial]:
+        ended: dict[int, Trial] = {}
+        going = list(batch)
+        for rung in RUNGS if self._prune else ():
+            found = self._evaluate([msgspec.structs.replace(job, share=rung) for job in going])
+            for job in going:
+                evaluation = found[job.number]
+                if evaluation.error:
+                    ended[job.number] = _failed(job, evaluation)
+            going = [job for job in going if job.number not in ended]
+            for job, value in self._pruned(rung, going, found):
+                reason = f"pruned after {rung:.0%} of the span, at {value:.4g}"
+                evaluation = found[job.number]
+                ended[job.number] = Trial(job.number, job.point, "pruned", None, reason, evaluation.summary, "")
+            going = [job for job in going if job.number not in ended]
+        found = self._evaluate(going)
+        for job in going:
+            ended[job.number] = self._judge(job, found[job.number])
+        return [ended[job.number] for job in batch]
+
+    def _evaluate(self, jobs: Sequence[TrialRun]) -> dict[int, Evaluation]:
+        found: dict[int, Evaluation] = {}
+        missing = []
+        for job in jobs:
+            known = self._known.get((job.number, job.share))
+            if known is None:
+                missing.append(job)
+            else:
+                found[job.number] = known
+
+        def done(job: TrialRun, evaluation: Evaluation) -> None:
+            found[job.number] = evaluation
+            self._on_evaluation(job, evaluation)
+
+        if missing:
+            self._runner.run(missing, done)
+        assert len(found) == len(jobs), (len(found), len(jobs))
+        return found
+
+    def _pruned(
+        self, rung: float, jobs: Sequence[TrialRun], found: Mapping[int, Evaluation]
+    ) -> Iterable[tuple[TrialRun, float]]:
+        """Return the trials below the median of all that came to this rung, this batch included."""
+        values: dict[int, float] = {}
+        for job in jobs:
+            value = self._objective.rank(self._objective.figure(found[job.number].summary))
+            if value is not None:  # undefined so early in the span: it goes on
+                values[job.number] = value
+        self._rungs[rung] += values.values()
+        if len(self._rungs[rung]) < _PRUNE_FROM:
+            return []
+        median = statistics.median(self._rungs[rung])
+        return [(job, values[job.number]) for job in jobs if values.get(job.number, median) < median]
+
+    def _judge(self, job: TrialRun, evaluation: Evaluation) -> Trial:
+        if evaluation.error:
+            return _failed(job, evaluation)
+        # equal keys of ten thousand summaries are one object
+        summary = {sys.intern(key): value for key, value in evaluation.summary.items()}
+        value = self._objective.figure(summary)
+        trades = int(summary.get("round_trips") or 0)
+        state, reason = "done", ""
+        if trades < self._min_trades:
+            state, reason = "few_trades", f"{trades} trades, fewer than {self._min_trades}"
+        elif value is None:
+            state, reason = "no_value", f"{self._objective.text} is undefined"
+        return Trial(
+            job.number,
+            job.point,
+            state,
+            value if state == "done" else None,
+            reason,
+            summary,
+            evaluation.journal_sha256,
+        )
+
+
+def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
+    """Return the trials from best to worst; those without a value come last, by number. Of equals the first wins."""
+
+    def key(trial: Trial) -> tuple[bool, float, int]:
+        rank = objective.rank(trial.value)
+        return rank is None, -(rank or 0.0), trial.number
+
+    return sorted(trials, key=key)
+
+
+def explain_no_value(trials: Sequence[Trial], objective: Objective) -> str:
+    """Return why no trial has a value, in one sentence."""
+    reasons = [trial.reason for trial in trials]
+    most = max(set(reasons), key=reasons.count)
+    return f"none of {len(trials)} trials has a value for {objective.text}; the most frequent reason: {most}"
+
+
+def _failed(job: TrialRun, evaluation: Evaluation) -> Trial:
+    return Trial(job.number, job.point, "failed", None, evaluation.error, {}, "")

@@ -1,0 +1,101 @@
+"""Runs trials where the tape is: loads a project and its data once, then one backtest a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.backtesting.plan import first_moment
+from botkit.errors import BotkitError, DataError
+from botkit.model.clock import Nanos
+from botkit.model.results import DayRow
+from botkit.project.data import asked_span, backtest_feed
+from botkit.project.project import Project
+from botkit.research.bench import Bench
+from botkit.research.search.axes import Point
+from botkit.research.search.study import Evaluation, TrialRun
+
+__all__ = ["BenchRecipe", "bench_of", "span_of"]
+
+_NS_PER_DAY = 86_400 * 10**9
+
+
+class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker makes its bench: plain values, since they travel to other processes.
+
+    ``folder`` is the working directory, to which paths may be relative; None leaves it alone.
+    """
+
+    config: str
+    folder: str | None = None
+    overrides: tuple[str, ...] = ()
+    data: str | None = None
+    start: str | None = None
+    end: str | None = None
+    seed: int | None = None
+
+    def __call__(self) -> Callable[[TrialRun], Evaluation]:
+        """Load the project and its data. Raises ConfigError or DataError."""
+        if self.folder is not None:
+            os.chdir(self.folder)
+        bench = bench_of(Project.load(self.config, overrides=self.overrides), self)
+        start, end = span_of(bench)
+
+        def evaluate(job: TrialRun) -> Evaluation:
+            begin, until = job.start if job.start is not None else start, job.end if job.end is not None else end
+            if job.share < 1:
+                until = begin + int((until - begin) * job.share)
+            return _evaluation(bench, job, begin, until)
+
+        return evaluate
+
+
+def bench_of(project: Project, recipe: BenchRecipe) -> Bench:
+    """Return the bench that a recipe describes. Raises ConfigError or DataError."""
+    feed = backtest_feed(project, Path(recipe.data) if recipe.data is not None else None)
+    start, end = asked_span(project, recipe.start, recipe.end)
+    return Bench(project, feed, start=start, end=end, seed=recipe.seed)
+
+
+def span_of(bench: Bench) -> tuple[Nanos, Nanos]:
+    """Return the span of a bench's runs, end exclusive: what was asked for, else all rows of the strategies' pairs.
+
+    Raises DataError if the data has none of the pairs.
+    """
+    pairs = {str(pair) for pair in bench.project.bot_pairs()}
+    infos = [info for info in bench.feed.streams if info.pair in pairs]
+    if not infos:
+        raise DataError(f"there is no data for {', '.join(sorted(pairs)) or 'any pair'}")
+    start = bench.start if bench.start is not None else first_moment(bench.feed, pairs)
+    end = bench.end if bench.end is not None else max(info.end for info in infos) + 1
+    return start, end
+
+
+def by_strategy(point: Point) -> Mapping[str, Mapping[str, Any]]:
+    """Return ``{"sma": {"fast": 5}}`` for ``{"sma.fast": 5}``."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in point.items():
+        label, _, parameter = name.rpartition(".")
+        found.setdefault(label, {})[parameter] = value
+    return found
+
+
+def _evaluation(bench: Bench, job: TrialRun, start: Nanos, end: Nanos) -> Evaluation:
+    try:
+        run = bench.run(by_strategy(job.point), start=start, end=end)
+    except BotkitError as error:
+        return Evaluation({}, "", str(error) or type(error).__name__)
+    first_day, returns = _daily(run.days)
+    return Evaluation(dict(run.figures), run.journal_sha256, "", first_day, returns)
+
+
+def _daily(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
+    """Return the first day's number since 1970 and each day's return; NaN for a partial day."""
+    if not days:
+        return 0, ()
+    first = (days[0].end - 1) // _NS_PER_DAY
+    return first, tuple(float("nan") if day.return_ is None else day.return_ for day in days)

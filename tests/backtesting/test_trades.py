@@ -1,0 +1,343 @@
+"""Trades, recomputed from fills and prices alone by code that is independent of botkit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.backtesting.trades import match_trades
+from botkit.model.pairs import Pair
+from botkit.model.results import ClosedTrade, FillRow
+from tests.backtest_world import run, write_candles, write_config, write_strategy
+from tests.report.sample_result import pair
+
+COIN = 10**8
+SECOND = 10**9
+START = 1_740_758_400 * SECOND
+BTC = pair("btc_usdt", 2)
+
+
+def fill(
+    order: int,
+    side: str,
+    amount: float,
+    price: float,
+    *,
+    of: Pair = BTC,
+    fee: float = 0.0,
+    fee_currency: str | None = None,
+    fee_value: float | None = None,
+    strategy: str = "s",
+    at: int = 0,
+    tag: str = "",
+    rate: float = 1.0,
+) -> FillRow:
+    """Create an execution ``at`` seconds after the start. ``rate`` is the value of one quote coin."""
+    lots, ticks = round(amount * 10**of.rules.amount_decimals), round(price * 10**of.rules.price_decimals)
+    return FillRow(
+        START + at * SECOND,
+        strategy,
+        order,
+        "",
+        of,
+        side,
+        False,
+        ticks,
+        lots,
+        of.rules.value_units(ticks, lots),
+        round(fee * COIN),
+        fee_currency or of.quote,
+        amount * price * rate,
+        fee * rate if fee_value is None else fee_value,
+        tag,
+    )
+
+
+def profits(trades: list[ClosedTrade]) -> list[float]:
+    return [trade.pnl_units / COIN for trade in trades]
+
+
+def test_a_trade_earns_the_price_difference_less_both_fees() -> None:
+    # buys 1 and pays 0.002 of it as the fee; sells 0.998 at 110 for a fee of 0.21956
+    fills = [
+        fill(1, "buy", 1, 100, fee=0.002, fee_currency="btc", fee_value=0.2, tag="in"),
+        fill(2, "sell", 0.998, 110, fee=0.21956, at=60, tag="out"),
+    ]
+    (trade,) = match_trades(fills).trades
+    assert trade.pnl_units == round((0.998 * 110 - 0.21956 - 100) * COIN)
+    assert trade.pnl == pytest.approx(trade.pnl_units / COIN)
+    # values are before fees, so the 0.998 coins were worth 99.80 at the entry
+    assert (trade.units, trade.entry_units, trade.exit_units) == (99_800_000, 9_980_000_000, 10_978_000_000)
+    assert trade.fee_units == 20_000_000 + 21_956_000
+    assert trade.return_ == trade.pnl_units / trade.entry_units
+    assert (trade.opened, trade.closed) == (START, START + 60 * SECOND)
+    assert (trade.kind, trade.entry_tag, trade.exit_tag, trade.currency) == ("long", "in", "out", "usdt")
+
+
+def test_lots_are_closed_first_in_first_out_and_in_parts() -> None:
+    fills = [
+        fill(1, "buy", 1, 100, at=0),
+        fill(2, "buy", 1, 200, at=1),
+        fill(3, "sell", 0.5, 170, at=2),  # half of the first lot
+        fill(3, "sell", 1, 170, at=3),  # its other half, and half of the second
+        fill(4, "sell", 0.25, 180, at=4),
+    ]
+    found = match_trades(fills)
+    assert profits(found.trades) == [pytest.approx(1.5 * 170 - 200), pytest.approx(0.25 * (180 - 200))]
+    assert [(trade.opened, trade.closed) for trade in found.trades] == [
+        (START, START + 3 * SECOND),
+        (START + SECOND, START + 4 * SECOND),
+    ]
+    (lot,) = found.open
+    assert (lot.units, lot.cost_units) == (COIN // 4, 50 * COIN)
+
+
+def test_coins_that_were_handed_over_are_sold_last_and_marked() -> None:
+    opening = {("s", "btc_usdt"): (2 * COIN, 100.0)}
+    fills = [
+        fill(1, "buy", 1, 120),
+        fill(2, "sell", 1.5, 130, at=1),  # the coin that it bought, and half a coin that it was given
+        fill(3, "sell", 1, 90, at=2),
+    ]
+    found = match_trades(fills, opening, start=START - SECOND)
+    assert [(trade.is_given, trade.pnl_units / COIN) for trade in found.trades] == [
+        (False, pytest.approx(10)),
+        (True, pytest.approx(15)),
+        (True, pytest.approx(-10)),
+    ]
+    assert found.trades[1].opened == START - SECOND
+    assert [(lot.units, lot.cost_units, lot.is_given) for lot in found.open] == [(COIN // 2, 50 * COIN, True)]
+
+
+def test_an_order_that_reverses_a_position_opens_the_other_side() -> None:
+    fills = [fill(1, "buy", 1, 100), fill(2, "sell", 3, 110, at=1), fill(3, "buy", 2, 105, at=2)]
+    assert [(trade.kind, trade.pnl_units / COIN) for trade in match_trades(fills).trades] == [
+        ("long", pytest.approx(10)),
+        ("short", pytest.approx(10)),
+    ]
+
+
+def test_strategies_and_pairs_do_not_share_lots() -> None:
+    eth = pair("eth_usdt", 2)
+    fills = [
+        fill(1, "buy", 1, 100, strategy="a"),
+        fill(2, "buy", 1, 10, strategy="b", of=eth),
+        fill(3, "sell", 1, 120, strategy="b"),
+        fill(4, "sell", 1, 12, strategy="b", of=eth),
+    ]
+    (trade,) = match_trades(fills).trades
+    assert (trade.strategy, trade.pairs, trade.pnl_units) == ("b", (eth,), 2 * COIN)
+
+
+def test_a_fee_in_a_third_currency_is_deducted_at_its_value() -> None:
+    fills = [
+        fill(1, "buy", 1, 100, fee=50, fee_currency="bito", fee_value=0.5),
+        fill(2, "sell", 1, 101, fee=50, fee_currency="bito", fee_value=0.6),
+    ]
+    (trade,) = match_trades(fills).trades
+    assert trade.pnl == pytest.approx(-0.1)
+
+
+def test_profits_are_also_given_in_the_valuation_currency_at_the_rate_of_the_exit() -> None:
+    fills = [fill(1, "buy", 1, 100, rate=30), fill(2, "sell", 1, 110, rate=32)]
+    (trade,) = match_trades(fills).trades
+    assert (trade.pnl_units, trade.pnl) == (10 * COIN, pytest.approx(320))
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"),
+    [
+        ("", "signal"),
+        ("my exit", "signal"),
+        ("stop_loss", "stop_loss"),
+        ("take_profit", "take_profit"),
+        ("trailing_stop", "trailing_stop"),
+        ("flatten", "bot_stop"),
+    ],
+)
+def test_a_trade_has_the_reason_of_the_order_that_closed_it(tag: str, reason: str) -> None:
+    fills = [fill(1, "buy", 1, 100), fill(2, "sell", 1, 110, tag=tag)]
+    assert [trade.exit_reason for trade in match_trades(fills).trades] == [reason]
+
+
+def test_a_trade_closed_when_the_bot_stops_has_that_reason() -> None:
+    fills = [fill(1, "buy", 1, 100), fill(2, "sell", 0.5, 110, tag="mine"), fill(3, "sell", 0.5, 110, tag="mine")]
+    assert [trade.exit_reason for trade in match_trades(fills, at_stop={3}).trades] == ["signal", "bot_stop"]
+
+
+_DRAWN = st.lists(
+    st.tuples(
+        st.booleans(), st.integers(1, 10**9), st.integers(1, 10**7), st.integers(0, 10**5), st.sampled_from("bqo"),
+        st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=40,
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)
+@given(_DRAWN, st.integers(0, 10**10), st.integers(1, 10**7))
+def test_trades_and_open_lots_add_up_to_the_change_of_equity_to_the_unit(
+    drawn, given_units: int, first_ticks: int
+) -> None:
+    """Computes cash and coins before and after from the fills in exact fractions, valued at the last price."""
+    fills = []
+    for number, (buys, lots, ticks, fee, fee_in, order) in enumerate(drawn):
+        value = BTC.rules.value_units(ticks, lots)
+        currency = {"b": "btc", "q": "usdt", "o": "usdt"}[fee_in]
+        fee_units = min(fee, (lots if fee_in == "b" else value) // 2) if fee_in != "o" else 0
+        side = "buy" if buys else "sell"
+        fills.append(
+            FillRow(START + number, "s", order * 2 + buys, "", BTC, side, False, ticks, lots, value, fee_units,
+                    currency, value / COIN, fee_units / COIN, "")
+        )  # fmt: skip
+    first = first_ticks / 100
+    cash, coins = 0, given_units
+    for row in fills:
+        sign = 1 if row.side == "buy" else -1
+        coins += sign * row.lots - (row.fee_units if row.fee_currency == "btc" else 0)
+        cash -= sign * row.value_units + (row.fee_units if row.fee_currency == "usdt" else 0)
+    last = Fraction(fills[-1].price_ticks, 100)
+    found = match_trades(fills, {("s", "btc_usdt"): (given_units, first)} if given_units else {})
+    profit = sum(trade.pnl_units for trade in found.trades)
+    assert sum(lot.units for lot in found.open) == coins
+    worth_more = sum(lot.units * last - lot.cost_units for lot in found.open)
+    assert profit + worth_more == cash + coins * last - round(given_units * first)
+    for trade in found.trades:
+        assert trade.units > 0
+        assert trade.opened <= trade.closed
+        assert sum(units for _, units, _ in trade.steps) == 0
+        assert sum(money for _, _, money in trade.steps) == (
+            (trade.exit_units - trade.entry_units) * (1 if trade.kind == "long" else -1)
+        )
+        assert trade.pnl_units == sum(money for _, _, money in trade.steps) - trade.fee_units
+
+
+# -- loops ------------------------------------------------------------------------------------------------------------
+
+BTC_TWD, USDT_TWD = pair("btc_twd", 0), pair("usdt_twd", 3)
+
+
+def triangle(*, at: int = 0, order: int = 1, sold: float = 0.0998, changed: float = 6_380.0) -> list[FillRow]:
+    """Create a loop TWD -> BTC -> USDT -> TWD: 200,000 TWD become 0.0998 BTC (fee 0.0002), then some 6,400 USDT, then
+    TWD again.
+    """
+    return [
+        fill(order, "buy", 0.1, 2_000_000, of=BTC_TWD, fee=0.0002, fee_currency="btc", fee_value=400, at=at),
+        fill(order + 1, "sell", sold, 64_128.26, of=BTC, fee=12.8, rate=31.4, at=at + 1),
+        fill(order + 2, "sell", changed, 31.5, of=USDT_TWD, fee=400, at=at + 2),
+    ]
+
+
+def test_a_loop_is_one_trade_in_the_currency_in_which_it_begins_and_ends() -> None:
+    fills = triangle()
+    found = match_trades(fills)
+    (loop,) = found.trades
+    assert (loop.kind, loop.currency, loop.pair_text) == ("loop", "twd", "btc_twd > btc_usdt > usdt_twd")
+    assert (loop.opened, loop.closed, loop.client_id) == (START, START + 2 * SECOND, 3)
+    # the 7.2 USDT that were not changed back are not part of it, nor is their share of the cost
+    received = 0.0998 * 64_128.26 - 12.8
+    share = 6_380.0 / received
+    assert loop.units / COIN == pytest.approx(200_000 * share, abs=0.05)
+    assert loop.pnl_units / COIN == pytest.approx(6_380 * 31.5 - 400 - 200_000 * share, abs=0.05)  # a unit of BTC
+    assert loop.pnl == pytest.approx(loop.pnl_units / COIN, rel=1e-6)
+    # every unit that went in and did not come out again is in an open lot
+    flows: dict[str, int] = defaultdict(int)
+    for row in fills:
+        sign = 1 if row.side == "buy" else -1
+        flows[row.pair.base] += sign * row.pair.rules.base_units(row.lots)
+        flows[row.pair.quote] -= sign * row.value_units
+        flows[row.fee_currency] -= row.fee_units
+    held: dict[str, int] = defaultdict(int, {"twd": loop.pnl_units})
+    for lot in found.open:
+        held[lot.pair.base] += lot.units
+        held[lot.pair.quote] -= lot.cost_units
+    assert {key: held[key] for key in flows} == dict(flows)
+
+
+def test_the_other_direction_and_a_loop_that_starts_with_coins_are_loops_too() -> None:
+    other_way = [
+        fill(1, "buy", 6_000, 31.0, of=USDT_TWD, at=0),
+        fill(2, "buy", 0.1, 60_000, of=BTC, rate=31, at=1),
+        fill(3, "sell", 0.1, 1_870_000, of=BTC_TWD, at=2),
+    ]
+    (loop,) = match_trades(other_way).trades
+    assert (loop.currency, loop.pnl_units) == ("twd", 1_000 * COIN)
+    from_coins = [
+        fill(1, "sell", 0.1, 2_000_000, of=BTC_TWD, at=0),
+        fill(2, "buy", 6_250, 32, of=USDT_TWD, at=1),
+        fill(3, "buy", 0.101, 61_881.18, of=BTC, rate=32, at=2),
+    ]
+    (loop,) = match_trades(from_coins).trades
+    assert loop.currency == "btc"
+    assert loop.pnl_units / COIN == pytest.approx(0.001, rel=1e-4)
+    assert loop.pnl == pytest.approx(0.001 * 2_000_000, rel=1e-2)
+
+
+def test_a_broken_loop_counts_as_ordinary_trades_in_its_pairs() -> None:
+    fills = [*triangle()[:1], fill(2, "sell", 0.0998, 1_990_000, of=BTC_TWD, at=5)]
+    assert [(trade.kind, trade.pair_text) for trade in match_trades(fills).trades] == [("long", "btc_twd")]
+    half = [*triangle(sold=0.06)[:2], fill(3, "sell", 3_800, 31.5, of=USDT_TWD, at=2),
+            fill(4, "sell", 0.0398, 1_990_000, of=BTC_TWD, at=5)]  # fmt: skip
+    assert [(trade.kind, trade.units) for trade in match_trades(half).trades][-1] == ("long", 3_980_000)
+    assert match_trades(half).trades[0].kind == "loop"
+
+
+@pytest.mark.parametrize(
+    "fills",
+    [
+        triangle()[:2],
+        # another order in between
+        [*triangle()[:2], fill(9, "buy", 0.1, 64_000, of=pair("eth_twd", 2), at=1), *triangle()[2:]],
+        [*triangle()[:2], fill(3, "sell", 6_380, 31.5, of=USDT_TWD, at=4_000)],  # the last leg comes too late
+        triangle(sold=0.01),  # only a tenth was passed on
+        triangle()[::2],
+    ],
+)
+def test_orders_that_only_resemble_a_loop_are_ordinary_trades(fills: list[FillRow]) -> None:
+    assert all(trade.kind != "loop" for trade in match_trades(fills).trades)
+
+
+def test_consecutive_loops_are_separate_trades() -> None:
+    fills = [row for n in range(4) for row in triangle(at=60 * n, order=1 + 3 * n)]
+    assert [trade.kind for trade in match_trades(fills).trades] == ["loop"] * 4
+
+
+# -- in a backtest ----------------------------------------------------------------------------------------------------
+
+PROTECTED = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+    self.protect(self.pair, stop_loss_pct=2, take_profit_pct=3)
+    self._bars = 0
+
+def on_bar(self, bar):
+    self._bars += 1
+    if self._bars in (2, 40):
+        self.market_buy(self.pair, spend=1_000, tag="entry")
+"""
+
+
+def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> None:
+    closes = [20_000.0] * 10 + [20_000 + 40.0 * n for n in range(25)] + [21_000 - 60.0 * n for n in range(25)]
+    data = write_candles(tmp_path / "candles.csv", closes)
+    result = run(
+        write_config(
+            tmp_path, f"[{{path: {data}, pair: btc_usdt, kind: candles}}]",
+            plugins=write_strategy(tmp_path, PROTECTED), balances='{usdt: "10000"}',
+        )
+    )  # fmt: skip
+    assert [(trade.exit_reason, trade.entry_tag) for trade in result.trades] == [
+        ("take_profit", "entry"),
+        ("stop_loss", "entry"),
+    ]
+    assert result.trades[0].pnl_units > 0 > result.trades[1].pnl_units
+    # and there is dust
+    assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)

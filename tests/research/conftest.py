@@ -1,0 +1,17 @@
+"""Fixtures of the tests of research."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.research_world import CROSS, waves, write_crossing
+
+__all__ = ["CROSS", "waves"]
+
+
+@pytest.fixture
+def crossing(tmp_path: Path) -> Path:
+    """The configuration of a strategy that crosses averages, with its data."""
+    return write_crossing(tmp_path)

@@ -1,0 +1,272 @@
+"""``botkit optimize`` from the command line, on a small market."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from botkit.cli.main import main
+from botkit.errors import ConfigError
+from botkit.research.search import noting
+from botkit.research.search.folder import SearchFolder
+from botkit.research.search.pool import ProcessPool
+from botkit.research.search.study import Evaluation, TrialRun
+from botkit.research.search.worker import BenchRecipe
+from tests.backtest_world import run
+
+ASKED = ["--param", "s.fast=3:9:2", "--param", "s.slow=10:40:10", "--objective", "return", "--min-trades", "1"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+
+
+def optimize(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict[str, Any]:
+    """Run the command with --json and return what it printed."""
+    code = main(["optimize", str(config), *arguments, "--json"])
+    out, err = capsys.readouterr()
+    assert code in (0, 1, 130), err
+    found: dict[str, Any] = json.loads(out)
+    return {**found, "code": code}
+
+
+def test_every_trial_equals_a_backtest_with_its_parameters(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1")
+    assert found["code"] == 0
+    assert [tuple(trial["params"].values()) for trial in found["trials"]] == [
+        (fast, slow) for fast in (3, 5, 7, 9) for slow in (10, 20, 30, 40)
+    ]
+    for trial in found["trials"][::5]:
+        alone = run(crossing, overrides=[f"{name}={value}" for name, value in trial["params"].items()])
+        assert trial["journal_sha256"] == alone.summary["journal_sha256"]
+        assert trial["value"] == alone.summary["return"]
+    values = [trial["value"] for trial in found["trials"]]
+    assert found["best"]["value"] == max(values) > min(values)
+
+
+def test_two_workers_find_what_one_finds(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = optimize(capsys, crossing, *ASKED, "--jobs", "1")
+    two = optimize(capsys, crossing, *ASKED, "--jobs", "2")
+    assert two["trials"] == one["trials"]
+    assert Path(two["folder"]).name == "2"
+
+
+def test_the_best_configuration_gives_the_best_result_again(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1")
+    again = run(Path(found["best_config"]))
+    assert again.summary["journal_sha256"] == found["best"]["journal_sha256"]
+    params = yaml.safe_load(Path(found["best_config"]).read_text())["strategies"][0]["params"]
+    assert {f"s.{name}": params[name] for name in ("fast", "slow")} == found["best"]["params"]
+
+
+def test_a_search_that_was_interrupted_goes_on_to_the_same_end(
+    crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--out", "whole")
+    real = BenchRecipe.__call__
+    ran: list[int] = []
+
+    def interrupted(recipe: BenchRecipe, *, after: int) -> Callable[[TrialRun], Evaluation]:
+        evaluate = real(recipe)
+
+        def one(job: TrialRun) -> Evaluation:
+            if len(ran) == after:
+                raise KeyboardInterrupt
+            ran.append(job.number)
+            return evaluate(job)
+
+        return one
+
+    monkeypatch.setattr(BenchRecipe, "__call__", lambda recipe: interrupted(recipe, after=5))
+    stopped = optimize(capsys, crossing, *ASKED, "--jobs", "1")
+    assert stopped["code"] == 130
+    assert stopped["interrupted"] is True
+    monkeypatch.setattr(BenchRecipe, "__call__", lambda recipe: interrupted(recipe, after=1000))
+    again = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--continue")
+    assert again["trials"] == whole["trials"]
+    assert ran == list(range(16))
+
+
+def test_only_the_same_search_is_continued(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimize", str(crossing), *ASKED, "--continue", "--jobs", "1"]) == 2
+    assert "there is no search to continue" in capsys.readouterr().err
+    optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
+    assert main(["optimize", str(crossing), *ASKED, "--where", "s.fast < 5", "--continue", "--jobs", "1"]) == 2
+    assert 'that search had where = null, this one has "s.fast < 5"' in capsys.readouterr().err
+    more = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "4", "--continue")
+    assert len(more["trials"]) == 4
+
+
+def test_a_search_that_was_cut_off_within_a_line_runs_that_trial_again(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3")
+    trials = Path(whole["folder"]) / "trials.jsonl"
+    trials.write_bytes(trials.read_bytes()[:-20])
+    again = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3", "--continue")
+    assert again["trials"] == whole["trials"]
+    assert len(trials.read_text().splitlines()) == 3
+
+
+def test_pruned_trials_cost_a_part_of_the_span_and_the_best_is_kept(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = optimize(capsys, crossing, *ASKED, "--jobs", "1")
+    pruned = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--prune")
+    states = {trial["number"]: trial["state"] for trial in pruned["trials"]}
+    assert "pruned" in states.values()
+    for trial in pruned["trials"]:
+        if trial["state"] == "done":
+            assert trial == whole["trials"][trial["number"]]
+
+
+class Deadly:
+    """A worker that dies at trial ``at``: the first time only, if there is a ``mark``."""
+
+    def __init__(self, at: int, mark: Path | None) -> None:
+        self.at, self.mark = at, mark
+
+    def __call__(self) -> Callable[[TrialRun], Evaluation]:
+        return self.evaluate
+
+    def evaluate(self, job: TrialRun) -> Evaluation:
+        if job.number == self.at and not (self.mark and self.mark.exists()):
+            if self.mark:
+                self.mark.touch()
+            os._exit(9)
+        return Evaluation({"number": job.number}, "")
+
+
+def evaluated(pool: ProcessPool, jobs: Sequence[TrialRun]) -> dict[int, Evaluation]:
+    found: dict[int, Evaluation] = {}
+
+    def done(job: TrialRun, evaluation: Evaluation) -> None:
+        assert job.number not in found
+        found[job.number] = evaluation
+
+    try:
+        pool.run(jobs, done)
+    finally:
+        pool.close()
+    return found
+
+
+def test_the_trial_of_a_worker_that_died_runs_again(tmp_path: Path) -> None:
+    found = evaluated(ProcessPool(Deadly(3, tmp_path / "died"), 2), [TrialRun(number, {}) for number in range(6)])
+    assert {number: evaluation.summary["number"] for number, evaluation in found.items()} == dict(enumerate(range(6)))
+    assert (tmp_path / "died").exists()
+
+
+def test_a_trial_that_kills_every_worker_fails_and_the_others_do_not() -> None:
+    found = evaluated(ProcessPool(Deadly(3, None), 2), [TrialRun(number, {}) for number in range(6)])
+    assert sorted(found) == list(range(6))
+    assert found[3].error.startswith("its worker process died twice")
+    assert all(not evaluation.error for number, evaluation in found.items() if number != 3)
+
+
+def test_looks_are_counted_once_for_each_combination(
+    crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
+    assert not Path("state/looks.sqlite").exists()  # a run in a test is no look
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    for trials in (4, 6):
+        found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", str(trials))
+    assert found["luck"]["looks"] == 6
+    with sqlite3.connect("state/looks.sqlite") as db:
+        rows = db.execute("SELECT strategy, pairs, trades FROM looks").fetchall()
+    db.close()
+    assert {row[:2] for row in rows} == {("scripted", '["btc_usdt"]')}
+    assert all(trades > 0 for *_, trades in rows)
+
+
+def test_a_ledger_that_cannot_be_written_is_said_and_the_search_goes_on(
+    crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    Path("state").write_text("a file where a folder should be")
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
+    assert len(found["trials"]) == 2
+    assert any("the looks of this search are not noted" in note for note in found["notes"])
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no full disk to write to")
+    folder = SearchFolder(tmp_path / "search", {"seed": 1}, is_continued=False)
+    (tmp_path / "search" / "trials.jsonl").symlink_to("/dev/full")
+    with folder, pytest.raises(ConfigError, match=r"trials\.jsonl: cannot be written \(No space left on device\)"):
+        folder.add(TrialRun(0, {}), Evaluation({}, ""))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "there is nothing to search"),
+        (["--param", "s.fast=9:3:1"], "the range is empty"),
+        (["--param", "s.fast=1,2", "--param", "s.fast=3"], "--param s.fast is given twice"),
+        (["--param", "s.fast=1:9:1", "--where", "s.fast > 10"], "no combination of the ranges satisfies it"),
+        (["--param", "s.fast=1:9:1", "--trials", "0"], "--trials 0"),
+        (["--param", "s.fast=1:9:1", "--min-trades", "-1"], "--min-trades -1"),
+        (["--param", "s.fast=1:9:1", "--objective", "sharp"], "did you mean sharpe?"),
+        (["--param", "s.spend=1:9"], "a grid needs steps"),
+        (["--param", "s.fast=1:9:1", "--data", "nowhere"], "there is no such file or folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(
+    crossing: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert main(["optimize", str(crossing), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert says in err
+    assert out == ""
+    assert err.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_without_a_value_for_any_trial_the_reason_is_said_and_the_exit_code_is_one(
+    crossing: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["optimize", str(crossing), "--param", "s.fast=3,5", "--jobs", "1", "--min-trades", "1"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert code == 1
+    assert "none of 2 trials has a value for sharpe; the most frequent reason: sharpe is undefined" in out
+    assert "best.yaml" not in out
+
+
+def test_a_table_of_the_best_is_printed(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimize", str(crossing), *ASKED, "--jobs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "s.fast" in out
+    assert "Best configuration: out/test/searches/1/best.yaml" in out
+    assert "All 16 trials: out/test/searches/1/search.html" in out
+
+
+def test_an_interrupt_of_the_process_keeps_what_is_done(crossing: Path) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "botkit", "optimize", str(crossing), "--param", "s.fast=2:60:1", "--param"]
+    command += ["s.slow=61:400:1", "--objective", "return", "--jobs", "2"]
+    trials = Path("out/test/searches/1/trials.jsonl")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not (trials.exists() and len(trials.read_bytes().splitlines()) >= 20):
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "--continue goes on from there" in out
+    assert "Traceback" not in err
+    rows = [json.loads(line) for line in trials.read_text().splitlines()]
+    assert len({row["number"] for row in rows}) == len(rows) >= 20

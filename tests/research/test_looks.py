@@ -1,0 +1,136 @@
+"""The ledger of looks."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from botkit.cli.main import main
+from botkit.research.looks import Look, LookLedger, LooksError, Market, content_hash, distinct, returns_matrix
+
+DAY = 86_400 * 10**9
+SMA = Market.of(["sma_cross"], ["btc_twd", "eth_twd"], is_synthetic=False)
+
+
+def look(**changes: Any) -> Look:
+    plain = Look(
+        code="c1",
+        config="f1",
+        params={"sma.fast": 5},
+        start=0,
+        end=10 * DAY,
+        noted=1,
+        command="optimize",
+        first_day=0,
+        returns=(0.01, math.nan, -0.02),
+        trades=40,
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> LookLedger:
+    return LookLedger(tmp_path / "state")
+
+
+def test_a_look_is_read_back_as_it_was_noted(ledger: LookLedger) -> None:
+    assert ledger.note(SMA, [look()]) == 1
+    (found,) = ledger.looks(SMA, 0, DAY)
+    assert repr(found) == repr(look())
+
+
+def test_the_same_look_counts_once(ledger: LookLedger) -> None:
+    ledger.note(SMA, [look()])
+    assert ledger.note(SMA, [look(noted=2, command="backtest")]) == 0
+    assert len(ledger.looks(SMA, 0, DAY)) == 1
+
+
+@pytest.mark.parametrize("change", [{"code": "c2"}, {"config": "f2"}, {"params": {"sma.fast": 6}}])
+def test_other_code_configuration_or_parameters_are_another_look(ledger: LookLedger, change: dict[str, Any]) -> None:
+    ledger.note(SMA, [look()])
+    assert ledger.note(SMA, [look(**change)]) == 1
+    assert len(distinct(ledger.looks(SMA, 0, DAY))) == 2
+
+
+def test_a_tape_that_has_grown_is_no_new_look(ledger: LookLedger) -> None:
+    ledger.note(SMA, [look(), look(end=20 * DAY)])
+    (kept,) = distinct(ledger.looks(SMA, 0, DAY))
+    assert kept.end == 20 * DAY
+
+
+def test_a_verdict_counts_the_looks_that_overlap_its_span(ledger: LookLedger) -> None:
+    ledger.note(SMA, [look()])
+    assert len(ledger.looks(SMA, 9 * DAY, 30 * DAY)) == 1
+    assert ledger.looks(SMA, 10 * DAY, 30 * DAY) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Market.of(["rsi"], ["btc_twd", "eth_twd"], is_synthetic=False),
+        Market.of(["sma_cross"], ["btc_twd"], is_synthetic=False),
+        Market.of(["sma_cross"], ["btc_twd", "eth_twd"], is_synthetic=True),
+    ],
+)
+def test_markets_are_kept_apart(ledger: LookLedger, other: Market) -> None:
+    ledger.note(SMA, [look()])
+    assert ledger.looks(other, 0, DAY) == []
+
+
+def test_the_order_of_pairs_does_not_matter() -> None:
+    assert Market.of(["sma_cross"], ["eth_twd", "btc_twd"], is_synthetic=False) == SMA
+
+
+def test_returns_are_laid_side_by_side_by_day() -> None:
+    looks = [look(), look(first_day=2, returns=(0.5, 0.6, 0.7))]
+    assert returns_matrix(looks, 1, 3).tolist() == [[0.0, 0.0], [-0.02, 0.5], [0.0, 0.6]]
+
+
+def test_nothing_is_created_by_reading(ledger: LookLedger) -> None:
+    assert ledger.looks(SMA, 0, DAY) == []
+    assert ledger.markets() == []
+    assert not ledger.path.parent.exists()
+
+
+def test_all_that_was_tried_is_listed(ledger: LookLedger) -> None:
+    ledger.note(SMA, [look(), look(code="c2", end=12 * DAY)])
+    assert ledger.markets() == [(SMA, 2, 0, 12 * DAY)]
+
+
+def test_a_damaged_ledger_is_named(ledger: LookLedger) -> None:
+    ledger.path.parent.mkdir()
+    ledger.path.write_bytes(b"no database" * 100)
+    with pytest.raises(LooksError, match=r"looks\.sqlite: the ledger of looks cannot be used"):
+        ledger.note(SMA, [look()])
+
+
+def test_a_newer_ledger_is_left_alone(ledger: LookLedger) -> None:
+    ledger.note(SMA, [look()])
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(LooksError, match="written by a newer botkit"):
+        ledger.looks(SMA, 0, DAY)
+
+
+def test_equal_contents_have_equal_hashes() -> None:
+    assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": [2], "a": 1})
+    assert content_hash({"a": 1}) != content_hash({"a": 2})
+
+
+def test_the_command_lists_what_was_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
+    assert main(["trials"]) == 0
+    assert "nothing was tried yet" in capsys.readouterr().out
+    LookLedger(tmp_path).note(SMA, [look(), look(code="c2")])
+    assert main(["trials"]) == 0
+    assert "sma_cross  btc_twd eth_twd  recorded  1970-01-01  1970-01-11      2" in capsys.readouterr().out
+    assert main(["trials", "--json"]) == 0
+    assert '"looks": 2' in capsys.readouterr().out

@@ -1,0 +1,143 @@
+"""What becomes of a journal while no bot runs: corrupt bytes, a log that is cut or gone, an older copy put back.
+
+Nothing here knows how a bot finds out. `strike` changes the files and says how much that can have cost;
+`Damaged.judge` in `tests.simulation.world` compares this with what the next start makes of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from botkit.live.disk import REAL_DISK
+from botkit.live.journal import Journal
+from botkit.live.journal_log import Place, read_tail, segment_path, segments_of
+from botkit.live.journal_rows import JournalError
+from tests.simulation.disk import replace
+
+#: each kind of damage, as a fault class
+KINDS: Final = (
+    *("log_corrupt", "log_cut", "log_gone", "sqlite_corrupt", "sqlite_gone", "journal_restored", "folder_restored"),
+)
+_JOURNAL = "journal.sqlite"
+_COUNTER = "client_ids"
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """A bot's folder at a moment, without its runs."""
+
+    files: dict[str, bytes]
+    runs: frozenset[str]
+
+
+def copy_of(state: Path) -> Copy:
+    """Copy a folder."""
+    files = {
+        path.name: path.read_bytes()
+        for path in sorted(state.iterdir())
+        if path.is_file() and path.name != "lock" and not path.name.endswith("-shm")
+    }
+    return Copy(files, frozenset(path.name for path in (state / "runs").glob("*")))
+
+
+def put_back(state: Path, copy: Copy, *, keeps: tuple[str, ...] = ()) -> None:
+    """Restore a folder from a copy, except the files that it ``keeps``."""
+    for path in sorted(state.iterdir()):
+        if path.is_file() and path.name != "lock" and path.name not in (*copy.files, *keeps):
+            path.unlink()
+    for name, content in copy.files.items():
+        if name not in keeps:
+            replace(state / name, content)
+
+
+class Struck(msgspec.Struct, frozen=True):
+    """What was done to a journal. ``demands``: nobody may trade on it; otherwise it may be whole, or look so."""
+
+    words: str
+    demands: bool
+
+
+def strike(state: Path, kind: str, x: float, y: float, older: Copy | None) -> Struck | None:
+    """Damage the files; None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, say where and how."""
+    journal = state / _JOURNAL
+    if not journal.exists():
+        return None
+    if kind in ("journal_restored", "folder_restored"):
+        if older is None or _JOURNAL not in older.files:
+            return None
+        put_back(state, older, keeps=(_COUNTER,) if kind == "journal_restored" else ())
+        counter, then = (state / _COUNTER), older.files.get(_COUNTER, b"")
+        is_counted = counter.exists() and counter.read_bytes() != then
+        return Struck("an older copy is put back", demands=is_counted)
+    if kind == "sqlite_gone":
+        for path in (journal, journal.with_name(f"{_JOURNAL}-wal"), journal.with_name(f"{_JOURNAL}-shm")):
+            path.unlink(missing_ok=True)
+        has_log = any(segment_path(journal, n).read_bytes().strip(b"\0") for n in segments_of(journal, REAL_DISK.files))
+        return Struck(f"{_JOURNAL} is deleted", demands=has_log)
+    if kind == "sqlite_corrupt":
+        return _corrupt_sqlite(journal, x, y)
+    return _strike_log(journal, kind, x, y)
+
+
+def _corrupt_sqlite(journal: Path, x: float, y: float) -> Struck | None:
+    log = journal.with_name(f"{_JOURNAL}-wal")
+    path = log if y < 0.5 and log.exists() and log.stat().st_size else journal
+    content = bytearray(path.read_bytes())
+    if not content:
+        return None
+    at = int(x * len(content))
+    length = 1 + int(y * 600) if y < 0.5 else 1 + int(y * 16)
+    for place in range(at, min(len(content), at + length)):
+        content[place] ^= 0xA5
+    replace(path, bytes(content))
+    if path == log:
+        # SQLite takes the transactions before them, and the log of the journal is what tells that there were more
+        journal.with_name(f"{_JOURNAL}-shm").unlink(missing_ok=True)
+    return Struck(f"{length} bytes of {path.name} at {at} are corrupt", demands=False)
+
+
+def _strike_log(journal: Path, kind: str, x: float, y: float) -> Struck | None:
+    place = _place_of(journal)
+    if place is None or not place.is_open:
+        return None
+    files = REAL_DISK.files
+    tail = read_tail(journal, files, place)
+    if tail.damage is not None:
+        return None
+    if kind == "log_gone":
+        segments = [n for n in segments_of(journal, files) if n >= place.segment]
+        if not segments:
+            return None
+        for segment in segments:
+            segment_path(journal, segment).unlink()
+        return Struck("the log is deleted", demands=True)
+    if not tail.records:
+        return None
+    index = int(x * len(tail.records))
+    record = tail.records[index]
+    path = segment_path(journal, record.end.segment)
+    content = bytearray(path.read_bytes())
+    last = index == len(tail.records) - 1
+    at = record.end.offset - 1 - int(y * min(len(record.body), 2_000))
+    if kind == "log_cut":
+        replace(path, bytes(content[:at]))
+        return Struck(f"{path.name} is cut at byte {at}", demands=True)
+    # the padding behind a body means nothing
+    at = max(0, record.end.offset - 8 - int(y * min(len(record.body), 2_000)))
+    content[at] ^= 0x5A
+    replace(path, bytes(content))
+    return Struck(f"byte {at} of {path.name} is corrupt, of {'the last' if last else 'a'} commit", demands=not last)
+
+
+def _place_of(journal: Path) -> Place | None:
+    with contextlib.suppress(JournalError):
+        found = Journal.open(journal, read_only=True)
+        try:
+            document = found.document("log")
+        finally:
+            found.close()
+        return None if document is None else msgspec.convert(document, Place)
+    return None

@@ -1,0 +1,230 @@
+"""Who else uses the account or the machine: a second bot, the bot's guard, a `botkit panic`, the limits broker.
+
+All are the real ones. The broker serves on the network of the simulation, and each of the others reaches it and the
+exchange as a process of its own does; guard and panic read the bot's journal and never write to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botkit.errors import BotkitError
+from botkit.live.disk import REAL_DISK
+from botkit.live.guard import Guard
+from botkit.live.journal import Journal
+from botkit.live.keeper import Keeper
+from botkit.live.limits.broker import Broker, BrokerFolder
+from botkit.live.notices import Notices
+from botkit.live.panic import OwnOrders, PanicResult, hold_back, panic
+from botkit.live.starting import start
+from botkit.live.state_folder import StateFolder
+from tests.simulation.checks import Broken, Journaled, check_rows
+from tests.simulation.disk import Medium, SimulatedDisk
+from tests.simulation.loop import Process, in_process
+from tests.simulation.machine import VirtualClock
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Life, Run
+
+T = TypeVar("T")
+
+#: how long a bot must have been well before its guard has no reason to cancel for it, on top of the guard's patience
+_WELL_S = 3.0
+
+
+class BrokerBeside:
+    """The broker of the machine, which may be killed and started again."""
+
+    def __init__(self, run: Run, folder: Path) -> None:
+        self._run = run
+        self.folder = folder
+        folder.mkdir()
+        self._count = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start one; it takes over the ledger of the one before."""
+        self._count += 1
+        self._process = Process(f"broker {self._count}")
+        loop, clock = self._run.loop, VirtualClock(self._run.loop)
+        broker = Broker(
+            BrokerFolder(self.folder, by_port=False), REAL_DISK.files, clock.counter_ns, Random(f"broker {self._count}")
+        )
+        self._serving = loop.create_task(broker.serve(), context=in_process(self._process))
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        self._run.loop.kill(self._process)
+
+
+class SecondBot:
+    """Another bot of the account. It trades beside the one that a plan is about, dies and starts again."""
+
+    def __init__(self, run: Run, config: Path, state: Path, deaths_ms: tuple[int, ...]) -> None:
+        self._run = run
+        self.config = config
+        self.state = state
+        self._deaths = [ms / 1000 for ms in deaths_ms]
+        self._medium = Medium(f"second {run.plan.seed}")
+        self.life: Life | None = None
+        self._lives = 0
+        self._stops = False
+
+    @property
+    def _journal(self) -> Path:
+        return self.state / "journal.sqlite"
+
+    def journaled(self) -> Journaled | None:
+        """Its journal; None if there is none yet."""
+        return Journaled(self._journal) if self._journal.exists() else None
+
+    def row_of(self, client_id: int) -> str | None:
+        """The state in one of its rows."""
+        journaled = self.journaled()
+        row = None if journaled is None else journaled.rows.get(client_id)
+        return None if row is None else str(row["state"])
+
+    async def live(self) -> None:
+        """Run until `stop` is called."""
+        from tests.simulation.world import Life
+
+        run = self._run
+        while not self._stops:
+            self._lives += 1
+            disk = SimulatedDisk(medium=self._medium)
+            life = self.life = Life(
+                f"second {self._lives}", self._lives + 5_000, disk, VirtualClock(run.loop), self.config, self.state
+            )
+            work = run.loop.create_task(self._incarnation(life), context=in_process(life.process))
+            death = asyncio.ensure_future(self._death())
+            try:
+                await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    work.result()
+                else:
+                    run.tell(f"{life.process.name} dies")
+                    run.loop.kill(life.process)
+                    life.ended = "killed"
+                    run.faults["second_dies"] += 1
+            finally:
+                death.cancel()
+                if not work.done() and life.ended is None:
+                    run.loop.kill(life.process)
+                disk.die()
+            self.check()
+            if life.ended != "stopped":
+                await asyncio.sleep(1.0)
+
+    async def _death(self) -> None:
+        if not self._deaths or self._run.is_calm:
+            await asyncio.Event().wait()
+        await asyncio.sleep(max(0.0, self._deaths.pop(0) - self._run.loop.time()))
+
+    async def _incarnation(self, life: Life) -> None:
+        run, notices = self._run, Notices()
+        notices.listeners.append(lambda level, text: run.heard(life, level, text))
+        try:
+            bot = await start(run.parts(life), notices)
+        except BotkitError as error:
+            run.tell(f"{life.process.name} did not start: {error}")
+            life.ended = "refused"
+            return
+        life.bot = bot
+        run.tell(f"{life.process.name} trades")
+        life.keeper = Keeper()
+        await life.keeper.run(bot, None)
+        if bot.driver.fault is not None:
+            raise Broken(f"the second bot hit an internal error: {bot.driver.fault!r}") from bot.driver.fault
+        await life.keeper.stop(bot)
+        await bot.close()
+        life.ended = "stopped"
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        self._stops = True
+        if self.life is not None:
+            self.life.keeper.request_stop("the run is over")
+
+    def check(self) -> None:
+        """What holds for its journal alone. Raises Broken."""
+        journaled = self.journaled()
+        if journaled is not None:
+            check_rows(journaled.rows)
+
+
+class GuardBeside:
+    """The guard of one incarnation of the bot."""
+
+    def __init__(self, run: Run, life: Life, guard_s: float) -> None:
+        self._run = run
+        self._life = life
+        self._guard_s = guard_s
+        self.process = Process(f"guard of {life.process.name}")
+        self.clock = VirtualClock(run.loop)
+        folder = StateFolder(life.state, SimulatedDisk(medium=run.medium))
+        guard = Guard(folder, guard_s, life.process.pid, self._cancel, clock=self.clock, say=self._say)
+        context = in_process(self.process)
+        run.loop.run_in_executor(None, lambda: context.run(guard.run))
+
+    def _say(self, text: str) -> None:
+        self._run.tell(f"{self.process.name}: {text}")
+        self._run.told.append(text)
+        self._run.note_hurry(text)
+
+    def _cancel(self) -> PanicResult:
+        run, life = self._run, self._life
+        run.faults["guard_strikes"] += 1
+        if run.is_well(life, self._guard_s + _WELL_S):
+            run.break_off(Broken("guard: it cancels the orders of a bot that lives and beats"))
+        journal = Journal.open(life.state / "journal.sqlite", read_only=True)
+        own = OwnOrders(journal.order_rows())
+        journal.close()
+        result = _blocking(run, self.clock, self.process, lambda: cancel_all(run, own, own_only=True, say=self._say))
+        if result.left == ():
+            run.reached("a guard has cancelled its bot's orders")
+        return result
+
+
+async def cancel_all(run: Run, own: OwnOrders, *, own_only: bool, say: Callable[[str], None]) -> PanicResult:
+    """What a second process does to an account's orders, over connections of its own."""
+    adapter, sharing = run.second_way()
+    async with adapter, sharing.outside_router(adapter, hurries=True, say=say) as access:
+        return await panic(access, own, own_only=own_only, can=adapter.capabilities, say=say)
+
+
+async def panic_beside(run: Run, state: Path, *, own_only: bool, is_latched: Callable[[], None]) -> None:
+    """`botkit panic` from another terminal. ``is_latched`` is called once new orders are held back."""
+
+    def say(text: str) -> None:
+        run.tell(f"panic: {text}")
+        run.told.append(text)
+        run.note_hurry(text)
+
+    own = OwnOrders(())
+    with contextlib.suppress(BotkitError):
+        journal = Journal.open(state / "journal.sqlite", read_only=True)
+        own = OwnOrders(journal.order_rows())
+        journal.close()
+    try:
+        hold_back(StateFolder(state, SimulatedDisk(medium=run.medium)), VirtualClock(run.loop).wall_ns(), say)
+    except OSError as error:
+        run.tell(f"panic: {error}")
+        return
+    is_latched()
+    result = await cancel_all(run, own, own_only=own_only, say=say)
+    run.tell(f"panic: {result.cancelled} cancelled, {len(result.left or ())} left")
+    if result.left == ():
+        run.reached("a panic left nothing open")
+
+
+def _blocking(run: Run, clock: VirtualClock, process: Process, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the loop for a thread that takes turns with it."""
+    task = run.loop.create_task(make(), context=in_process(process))
+    while not task.done():
+        clock.sleep(0.05)
+    return task.result()

@@ -1,0 +1,56 @@
+"""Projects that are read once for all seeds of a process: reading a configuration and its plugins takes longer than a
+bot's life.
+
+Lives and replays share what none of them changes: the schema's values, the plugins and the exchange's facts. Each has
+a `Project` of its own, from which strategies are created anew. The first of its kind is loaded by `Project.load`, as
+every project is where nothing is simulated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import msgspec
+
+from botkit.config.load import LoadedConfig
+from botkit.project.project import Project
+
+#: by the configuration's text, in which its folder is left open
+_READ: dict[str, Project] = {}
+_load = Project.load
+
+
+def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
+    """The project at ``path``. Parameters of strategies may name files in its folder. Raises ConfigError."""
+    path = Path(path)
+    folder = str(path.parent)
+    key = path.read_text(encoding="utf-8").replace(folder, "FOLDER")
+    if overrides:
+        return _load(path, overrides=overrides)
+    if key not in _READ:
+        _READ[key] = _load(path)
+    first = _READ[key]
+    then = str(first.loaded.path.parent)
+
+    def here(value: Any) -> Any:
+        return value.replace(then, folder) if isinstance(value, str) else value
+
+    strategies = tuple(
+        msgspec.structs.replace(strategy, params={name: here(value) for name, value in strategy.params.items()})
+        for strategy in first.config.strategies
+    )
+    loaded = LoadedConfig(
+        config=msgspec.structs.replace(first.config, strategies=strategies), path=path, root=first.loaded.root
+    )
+    return Project(loaded, first.plugins, first.facts)
+
+
+@contextlib.contextmanager
+def projects_shared() -> Iterator[None]:
+    """During the block, whoever loads a project gets a shared one."""
+    with mock.patch.object(Project, "load", load_shared):
+        yield
