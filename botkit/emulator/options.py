@@ -96,7 +96,7 @@ def parse_account(text: str, environ: Mapping[str, str] = os.environ, *, where: 
     """
     parts = [_from_environ(part, environ, where) for part in text.split(":")]
     if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
-        raise ConfigError(f"{where}: this is not of the form EMAIL:KEY:SECRET, three parts without blanks; correct it")
+        raise ConfigError(f"{where}: write it as EMAIL:KEY:SECRET, three parts without blanks")
     return EmulatorAccount(email=parts[0], key=parts[1], secret=parts[2])
 
 
