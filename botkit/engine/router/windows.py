@@ -89,7 +89,7 @@ class SlotLog:
         return self._limit - free
 
     def take_beyond(self, kept: int, now: Nanos) -> int:
-        """Return how many slots are free; if there are more than ``kept``, take one. (`free` and `take` in one call.)"""
+        """Return how many slots are free, and take one if there are more than ``kept``: `free` and `take` at once."""
         if self._late or self._restore_at is not None:
             free = self.free(now)
         else:
