@@ -31,6 +31,8 @@ class Project:
         self.plugins = plugins
         self.facts = facts
         self.pairs: Mapping[str, Pair] = facts.pairs
+        #: the pairs that strategies name, and the exchange's pairs from which they were taken
+        self._named: tuple[Mapping[str, Pair], tuple[Pair, ...]] | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
@@ -117,11 +119,13 @@ class Project:
 
     def bot_pairs(self) -> list[Pair]:
         """Return the pairs that strategies name in their parameters, in the configuration's order."""
-        found: dict[str, Pair] = {}
-        for spec in self.specs():
-            for pair in pairs_of(spec):
-                found.setdefault(pair, pair)
-        return list(found.values())
+        if self._named is None or self._named[0] is not self.pairs:
+            found: dict[str, Pair] = {}
+            for spec in self.specs():
+                for pair in pairs_of(spec):
+                    found.setdefault(pair, pair)
+            self._named = self.pairs, tuple(found.values())
+        return list(self._named[1])
 
     def priced_pairs(self) -> dict[str, Pair]:
         """Return the pairs that the bot trades, and those that it needs for valuation."""
