@@ -21,6 +21,7 @@ from botkit.cli.screen import screen
 from botkit.cli.zones import DEFAULT_ZONE, TYPED_ZONE
 from botkit.errors import DataError
 from botkit.model.clock import Nanos, format_time, parse_time
+from botkit.model.counts import counted
 from botkit.model.extension import TapeFormat
 from botkit.model.money import parse_decimal
 from botkit.model.pairs import Pair
@@ -196,13 +197,11 @@ def import_file(
         return
     for label, rows in imported.items():
         missing = gaps.get(label, 0)
-        click.echo(f"{label}: {rows:,} rows added to {out}" + (f", {_counted(missing, 'gap')}" if missing else ""))
+        click.echo(
+            f"{label}: {counted(rows, 'row')} added to {out}" + (f", {counted(missing, 'gap')}" if missing else "")
+        )
     for note in notes:
         click.echo(f"note: {note}")
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 # -- info and check ---------------------------------------------------------------------------------------------------
@@ -341,8 +340,8 @@ def check(
             for finding in report.findings:
                 if is_downloaded and finding.what == NO_CANDLE:
                     notes.append(
-                        f"{finding.stream}: the exchange left out {report.missing_candles:,} candles in "
-                        f"{_counted(report.gaps, 'place')}, the first before {format_time(finding.time)}: nothing was "
+                        f"{finding.stream}: the exchange left out {counted(report.missing_candles, 'candle')} in "
+                        f"{counted(report.gaps, 'place')}, the first before {format_time(finding.time)}: nothing was "
                         "traded then"
                     )
                 else:
@@ -368,7 +367,7 @@ def check(
             click.echo(sentence)
         if not sentences:
             label = " (synthetic market)" if synthetic else ""
-            click.echo(f"{path}: OK; {rows:,} rows in {streams} streams{label}")
+            click.echo(f"{path}: OK; {counted(rows, 'row')} in {counted(streams, 'stream')}{label}")
     return 1 if sentences else 0
 
 
@@ -405,7 +404,9 @@ def spread(
     if source.synthetic:
         console.print("synthetic data: measure your own recordings instead", style="bold yellow")
     for report in reports:
-        table = Table("", "5 %", "25 %", "median", "75 %", "95 %", title=f"{report.pair}: {report.books:,} books")
+        table = Table(
+            "", "5 %", "25 %", "median", "75 %", "95 %", title=f"{report.pair}: {counted(report.books, 'book')}"
+        )
         table.add_row("spread, bps", *(f"{v:.2f}" for v in report.spread_bps))
         table.add_row("at the best price (quote)", *(f"{v:,.0f}" for v in report.best_value))
         table.add_row("all levels (quote)", *(f"{v:,.0f}" for v in report.depth_value))
@@ -477,7 +478,9 @@ def synthetic(
             }
         )
         return
-    click.echo(f"{out}: synthetic, seed {manifest.seed}, {rows:,} rows in {len(manifest.streams)} streams")
+    click.echo(
+        f"{out}: synthetic, seed {manifest.seed}, {counted(rows, 'row')} in {counted(len(manifest.streams), 'stream')}"
+    )
     click.echo(f"content sha256 {manifest.content_sha256}")
 
 

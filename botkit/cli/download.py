@@ -21,6 +21,7 @@ from botkit.cli.zones import TYPED_ZONE
 from botkit.config.schema import moment
 from botkit.errors import DataError
 from botkit.model.clock import NS_PER_DAY, Nanos, format_time
+from botkit.model.counts import counted
 from botkit.model.events import Candle
 from botkit.model.pairs import Pair
 from botkit.model.requests import GetCandles, Request
@@ -251,7 +252,7 @@ def _told(result: Downloaded, out: Path, zone: ZoneInfo) -> str:
     span = f"from {_minute(result.start, zone)} to {_minute(result.end, zone)}"
     text = f"{label}: {result.candles:,} {span} in {out}"
     if result.missing:
-        text += f"; the exchange left out {result.missing:,} intervals without trades"
+        text += f"; the exchange left out {counted(result.missing, 'interval')} without trades"
     return text
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from botkit.cli.control import state_folder_of
 from botkit.model.clock import NS_PER_MS, format_time
+from botkit.model.counts import counted
 from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS
 
@@ -65,7 +66,7 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         out.mkdir(parents=True, exist_ok=True)
         for name, rows, row_of in (("orders", orders, _order_row), ("fills", fills, _fill_row)):
             _write_csv(out / f"{name}.csv", [row_of(row, project.pairs, tags) for row in rows], _COLUMNS[name])
-            click.echo(f"wrote {out / f'{name}.csv'} ({len(rows)} rows)")
+            click.echo(f"wrote {out / f'{name}.csv'} ({counted(len(rows), 'row')})")
         return
     open_rows = [row for row in orders if not row["final"]]
     unknown = [row for row in open_rows if row["state"] in ("unknown", "sending")]
@@ -73,9 +74,12 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         tail = {"orders": orders[-last:] if last else [], "fills": fills[-last:] if last else []}
         click.echo(json.dumps({**tail, "open": open_rows, "unknown": unknown, "notes": notes, "damage": damage}))
         return
-    click.echo(f"{folder.journal}: {len(orders)} orders, {len(fills)} fills, {len(open_rows)} open")
+    counts = f"{counted(len(orders), 'order')}, {counted(len(fills), 'fill')}, {len(open_rows):,} open"
+    click.echo(f"{folder.journal}: {counts}")
     if waiting:
-        click.echo(f"its {waiting} newest commits were read from its log, and are not in that file yet")
+        commits = "newest commit was" if waiting == 1 else f"{waiting:,} newest commits were"
+        also = "is" if waiting == 1 else "are"
+        click.echo(f"its {commits} read from its log, and {also} not in that file yet")
     resting = [row for row in open_rows if row not in unknown]
     for title, rows in (("unknown", unknown), ("open", resting), ("latest orders", orders[-last:] if last else [])):
         if rows:

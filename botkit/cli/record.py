@@ -17,6 +17,7 @@ from rich.console import Console
 
 from botkit.cli.durations import duration_s
 from botkit.model.clock import NS_PER_S
+from botkit.model.counts import counted
 from botkit.model.events import Connection, ConnectionState
 
 if TYPE_CHECKING:
@@ -188,8 +189,8 @@ def _counted(recorder: Recorder) -> str:
     rows: dict[str, int] = {}
     for (_, kind), count in sorted(recorder.rows.items()):
         rows[kind] = rows.get(kind, 0) + count
-    counted = ", ".join(f"{count:,} {kind}" for kind, count in rows.items()) or "nothing yet"
-    return counted + (f", {recorder.gaps} gaps" if recorder.gaps else "")
+    so_far = ", ".join(counted(count, kind.removesuffix("s")) for kind, count in rows.items()) or "nothing yet"
+    return so_far + (f", {counted(recorder.gaps, 'gap')}" if recorder.gaps else "")
 
 
 def _teller(*, quiet: bool) -> Callable[[str], None]:

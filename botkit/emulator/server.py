@@ -358,7 +358,7 @@ class Emulator:
                 if self.faults.rules and self.faults.has_expired(now):
                     raise RefusedError(UNAUTHORIZED, 401)
                 signed = body if endpoint.method in ("POST", "PUT") else None
-                account = self.gate.admit(request.headers, signed, skewed, machine)
+                account = self.gate.admit(request.headers, signed, skewed, machine, self.clock.speed)
             except RefusedError as error:
                 refused = error
         if not self.venue.limits.admit(endpoint.id, account, ADDRESS, now):
@@ -390,7 +390,13 @@ class Emulator:
         machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
         skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
         make, word = self.private.work(
-            endpoint, account, names, query, body, now, lambda stamp: self.gate.check_time(stamp, skewed, machine)
+            endpoint,
+            account,
+            names,
+            query,
+            body,
+            now,
+            lambda stamp: self.gate.check_time(stamp, skewed, machine, self.clock.speed),
         )
         answered: list[HttpReply] = []
         promise: list[asyncio.Future[HttpReply]] = []
@@ -516,7 +522,7 @@ class Emulator:
             try:
                 if self.faults.has_expired(self.venue.now):
                     raise RefusedError(UNAUTHORIZED, 401)
-                account = self.gate.admit(request.headers, None, now, machine)
+                account = self.gate.admit(request.headers, None, now, machine, self.clock.speed)
             except RefusedError as error:
                 return self._respond(error.reply)
         else:

@@ -17,6 +17,7 @@ from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
+from botkit.model.counts import counted
 from botkit.model.inputs import Forget, Pause, Resume, SetParameter
 from botkit.model.money import UNIT, format_units
 
@@ -125,9 +126,8 @@ class Keeper:
         dropped = bot.driver.dropped_events
         if dropped != self._dropped_told:
             self._dropped_told = dropped
-            bot.notices.tell(
-                "warning", f"{dropped} books were skipped because they came faster than the bot can process them"
-            )
+            what = "1 book was skipped because it" if dropped == 1 else f"{dropped:,} books were skipped because they"
+            bot.notices.tell("warning", f"{what} came faster than the bot can process them")
         with contextlib.suppress(JournalError):  # the journal watch reports this and blocks new orders
             self._keep(bot, now)
         bot.persistence.fill()
@@ -317,5 +317,7 @@ def _line(bot: Bot) -> str:
     profit = "" if pnl is None else f" ({pnl:+,.2f})"
     prices = "  ".join(f"{m.pair} {m.last:,.8g}" for m in bot.view.markets() if m.last is not None)
     when = format_time(bot.driver.now(), bot.parts.zone)
-    counts = f"{summary['orders']} orders, {summary['fills']} fills, {summary['open_orders']} open"
+    counts = (
+        f"{counted(summary['orders'], 'order')}, {counted(summary['fills'], 'fill')}, {summary['open_orders']:,} open"
+    )
     return f"{when} {counts}{money}{profit}  {prices}"

@@ -34,6 +34,7 @@ from botkit.live.run_files import RunFiles
 from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
 from botkit.model.clock import NS_PER_HOUR, Nanos
+from botkit.model.counts import counted
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
 
@@ -250,7 +251,9 @@ async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> No
             raise StartRefused(f"orders of departed strategies could not be cancelled: {why}")
     what = "cancelled" if orphans == "cancel" else "left open as foreign orders"
     bot.journal.let_go({order.client_id for order in gone}, what)
-    bot.notices.tell("warning", f"{len(gone)} orders of departed strategies were {what}")
+    bot.notices.tell(
+        "warning", f"{counted(len(gone), 'order')} of departed strategies {'was' if len(gone) == 1 else 'were'} {what}"
+    )
 
 
 async def _begin(bot: Bot) -> None:

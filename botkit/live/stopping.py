@@ -8,6 +8,7 @@ from functools import partial
 from botkit.engine.view import MoneyView
 from botkit.engine.view_values import PositionView
 from botkit.live.bot import Bot
+from botkit.model.counts import counted
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
@@ -44,7 +45,7 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
             answer = await sender.send(request, urgent=True)
             if answer.outcome is not Ending.OK:
                 bot.notices.tell(
-                    "error", f"{len(part)} orders could not be cancelled: {answer.text}; see `botkit panic`"
+                    "error", f"{counted(len(part), 'order')} could not be cancelled: {answer.text}; see `botkit panic`"
                 )
 
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from botkit.model.counts import counted
 from botkit.model.results import BacktestResult
 from botkit.report import tables, wording
 
@@ -76,7 +77,7 @@ def _figures(result: BacktestResult, currency: str) -> Table:
             "Profit factor",
             wording.ratio(s["profit_factor"]),
             "Waited for limits",
-            f"{wording.count(delayed)} orders" if delayed else "none",
+            counted(delayed, "order") if delayed else "none",
         ),
         (
             "In the market",

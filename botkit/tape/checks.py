@@ -11,6 +11,7 @@ import numpy as np
 from botkit.errors import DataError
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.counts import counted
 from botkit.model.events import MAX_BOOK_AGE_S
 from botkit.model.resolutions import fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
@@ -36,7 +37,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return a sentence that says what is wrong, how often, and where it first occurs."""
-        return f"{self.stream}: {self.what}, {self.rows} rows, first at row {self.row} ({format_time(self.time)})"
+        rows = counted(self.rows, "row")
+        return f"{self.stream}: {self.what}, {rows}, first at row {self.row} ({format_time(self.time)})"
 
 
 class StreamReport(msgspec.Struct, kw_only=True):

@@ -210,10 +210,11 @@ class CandleCheck:
         same = (table[repeats] == table[repeats - 1]).all(axis=1)
         at = int(repeats[0]) if not self._drop else int(repeats[np.argmin(same)])
         if not self._drop or not same.all():
+            repeat = "row here repeats" if len(repeats) == 1 else "rows here repeat"
             what = "the same figures" if (table[at] == table[at - 1]).all() else "different figures"
             raise DataError(
                 f"{self.path}:{lines[at]}: a second candle for {format_time(int(table[at, 0]))}, with {what}; "
-                f"{len(repeats)} rows here repeat the time of the previous row"
+                f"{len(repeats):,} {repeat} the time of the previous row"
                 + ("; `botkit data import --drop-doubled` skips exact copies" if what == "the same figures" else "")
             )
         self.doubled += len(repeats)

@@ -20,6 +20,7 @@ from typing import IO, Any
 from botkit.errors import DataError
 from botkit.model.clock import NS_PER_DAY, Nanos, format_time
 from botkit.model.columns import MarketColumns
+from botkit.model.counts import counted
 from botkit.model.events import Connection, ConnectionState, OrderBook, Trade
 from botkit.model.orders import Side
 from botkit.model.pairs import Pair
@@ -299,7 +300,9 @@ def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -
         first = next(chunks, None)
         if first is not None:
             rows = _write_chunks(root, journal, chain([first], chunks), written, command)
-            told.append(f"{rows:,} rows recorded since {format_time(heading.started)[:19]}Z were added to the tape")
+            were = "was" if rows == 1 else "were"
+            since = format_time(heading.started)[:19]
+            told.append(f"{counted(rows, 'row')} recorded since {since}Z {were} added to the tape")
         damage = journal.damage()
         told += damage
         if damage:

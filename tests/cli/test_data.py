@@ -92,7 +92,7 @@ def test_check_lists_findings_and_exits_with_1(run: Run, tmp_path: Path) -> None
     code, out, _ = run("check", path, "--pair", "btc_usdt")
     assert code == 1
     assert "1 doubled candles were left out" in out
-    assert "candles are missing before this row, 1 rows" in out
+    assert "candles are missing before this row, 1 row," in out
     verdict = as_json(run("check", path, "--pair", "btc_usdt", "--json"))
     assert verdict["good"] is False
     assert len(verdict["findings"]) == 2
@@ -106,7 +106,7 @@ def test_check_of_a_valid_file_exits_with_0_and_notes_are_not_findings(run: Run,
     file.write_text(CANDLES.replace("11,9,10", "11,9.001,10"))
     code, out, _ = run("check", file, "--pair", "btc_usdt")
     assert code == 0
-    assert "OK; 5 rows in 1 streams" in out
+    assert "OK; 5 rows in 1 stream" in out
     assert "note: 5 prices had more decimals than btc_usdt allows (2)" in out
 
 

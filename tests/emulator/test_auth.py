@@ -118,6 +118,18 @@ def test_a_client_on_the_machines_clock_is_accepted_if_time_runs_faster() -> Non
     assert gate().admit(sent, None, ahead, NOW) == EMAIL
 
 
+def test_a_request_may_be_under_way_for_seconds_of_the_machines_time_if_time_runs_faster() -> None:
+    sent = headers(json.dumps({"nonce": NOW_MS}).encode())
+    speed, second = 600.0, 10**9
+    a_tenth_of_a_second, too_long = NOW + 61 * second, NOW + 3700 * second
+    assert refusal(gate(), sent, now=a_tenth_of_a_second) == (409, "Conflict")
+    assert gate().admit(sent, None, a_tenth_of_a_second, NOW + 7200 * second, speed) == EMAIL
+    gate().check_time(NOW_MS, a_tenth_of_a_second, NOW + 7200 * second, speed)
+    for now in (too_long, NOW - 61 * second):  # too late, and a stamp from the future
+        with pytest.raises(RefusedError, match="Conflict"):
+            gate().admit(sent, None, now, NOW + 7200 * second, speed)
+
+
 def test_strict_switches_refuse_old_nonces_repeated_posts_and_other_identities() -> None:
     strict = gate("nonce=increasing", "identity=registered")
     first = headers(json.dumps({"identity": EMAIL, "nonce": NOW_MS}).encode())

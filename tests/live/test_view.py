@@ -71,7 +71,7 @@ def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_is_no_err
 
 
 def test_one_line_summarises_the_state() -> None:
-    line = "2025-01-01 10:53:20  btc_twd 3,000,001  1 open orders  3 fills  profit -432.10 twd"
+    line = "2025-01-01 10:53:20  btc_twd 3,000,001  1 open order  3 fills  profit -432.10 twd"
     assert line_of(PICTURE, TAIPEI) == line
     assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")
 

@@ -191,7 +191,7 @@ def test_a_finished_day_gets_its_file_while_the_next_is_recorded(tmp_path: Path,
     recorder.sync()
     assert ticks(tmp_path, pairs) == [0, 1]  # both rows come from journals
     [sentence] = recorder.write_finished_days()
-    assert "1 rows recorded since 2024-10-04T01:00:00Z were added to the tape" in sentence
+    assert "1 row recorded since 2024-10-04T01:00:00Z was added to the tape" in sentence
     assert len(Tape.open(tmp_path, pairs).manifest.files) == 1
     assert ticks(tmp_path, pairs) == [0, 1]  # one row from Parquet and one from a journal
     recorder.close()

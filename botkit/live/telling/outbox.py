@@ -121,7 +121,8 @@ class NotifierOutbox:
         self._day, self._sent_today = day, 0
         held, self._held_back = self._held_back, 0
         if held:
-            self._collect(LEVELS.index("warning"), f"{held} messages were held back on the previous day", now)
+            were = "1 message was" if held == 1 else f"{held:,} messages were"
+            self._collect(LEVELS.index("warning"), f"{were} held back on the previous day", now)
 
     def _message(self, level: Level, text: str) -> Message:
         title = {"info": "", "warning": "warning", "error": "error", "breaker": "HALTED"}[level]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from botkit.live.standing import Standing
+from botkit.model.counts import counted
 from botkit.model.money import format_units
 from botkit.model.orders import Order, OrderState
 from botkit.model.reasons import grouped
@@ -95,13 +96,14 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     pnl = summary["pnl"]
     lines = [
         *stopped_lines(summary),
-        f"{summary['name']}: {summary['orders']} orders, {summary['fills']} fills, {summary['refused']} refused"
-        + ("" if pnl is None else f", profit {pnl:+,.2f} {money}"),
+        f"{summary['name']}: {counted(summary['orders'], 'order')}, {counted(summary['fills'], 'fill')}, "
+        f"{summary['refused']:,} refused" + ("" if pnl is None else f", profit {pnl:+,.2f} {money}"),
     ]
     for name, row in summary["strategies"].items():
         reasons = sorted({**row["skips"], **row["refusals"]}.items(), key=lambda item: -item[1])[:3]
         told = "; ".join(f"{count} {reason}" for reason, count in reasons)
-        lines.append(f"  {name}: {row['orders']} orders, {row['fills']} fills" + (f" ({told})" if told else ""))
+        counts = f"{counted(row['orders'], 'order')}, {counted(row['fills'], 'fill')}"
+        lines.append(f"  {name}: {counts}" + (f" ({told})" if told else ""))
     for name, bars in summary.get("bars", {}).items():
         if bars["different"]:
             lines.append(

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from botkit.live.telling.picture import BotState, Picture
 from botkit.model.clock import Nanos, to_datetime
+from botkit.model.counts import counted
 
 log = logging.getLogger("botkit.view")
 
@@ -130,8 +131,8 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
         *stopped,
         _clock(picture.time, zone),
         prices,
-        f"{len(picture.orders)} open orders",
-        f"{sum(row.fills for row in picture.strategies)} fills",
+        counted(len(picture.orders), "open order"),
+        counted(sum(row.fills for row in picture.strategies), "fill"),
         "" if picture.profit is None else f"profit {picture.profit:+,.2f} {picture.currency}",
         "" if picture.halted is None else f"halted: {picture.halted}",
     ]
