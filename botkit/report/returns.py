@@ -60,7 +60,7 @@ def heat(value: float) -> int:
     return round(8 + 37 * min(1.0, abs(value) / FULL_HEAT)) if value else 0
 
 
-class Bar(msgspec.Struct, frozen=True):
+class ReturnBar(msgspec.Struct, frozen=True):
     """How many trades had a return from ``low`` to before ``high``; the end bars also hold all beyond."""
 
     low: float
@@ -69,7 +69,7 @@ class Bar(msgspec.Struct, frozen=True):
     is_open: bool = False
 
 
-def trade_histogram(result: BacktestResult) -> list[Bar]:
+def trade_histogram(result: BacktestResult) -> list[ReturnBar]:
     """Return the distribution of the returns of trades in coins that the strategies bought, in bars of one round width
     with a border at zero.
     """
@@ -85,7 +85,7 @@ def trade_histogram(result: BacktestResult) -> list[Bar]:
         counts[min(max(math.floor(value / width), first), last) - first] += 1
     outside = values[0] < first * width, values[-1] >= (last + 1) * width
     return [
-        Bar(
+        ReturnBar(
             (first + i) * width,
             (first + i + 1) * width,
             count,

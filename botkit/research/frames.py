@@ -122,8 +122,8 @@ def _candles(path: Path, resolution: str | None, pair: Pair, columns: dict[str, 
     repeats = np.flatnonzero(np.diff(time) == 0)
     if len(repeats):
         raise DataError(f"{path}:{int(repeats[0]) + 1}: a second candle for the time of the row before; keep one")
-    # pandas keeps a frame's notes when it is resampled, so they only serve where the rows say too little
-    if len(time) > 2 or resolution not in RESOLUTIONS:
+    # pandas keeps a frame's notes when it is resampled, so they only serve where one row says nothing
+    if len(time) > 1 or resolution not in RESOLUTIONS:
         if len(time) == 1:
             raise DataError(
                 f"{path}: one candle does not reveal its resolution; say it with `frame.attrs['resolution'] = \"1m\"`"

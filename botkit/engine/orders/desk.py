@@ -331,7 +331,7 @@ class OrderDesk:
     def on_answer(self, answer: Answer, now: Nanos) -> None:
         """Process the answer to a request that `collect` returned."""
         self._decisions.answer(answer, now)
-        self._router.answered(answer.request_id, now, answer.outcome)
+        self._router.answered(answer.request_id, now, answer.outcome, responded=answer.status > 0)
         created = self._creates.pop(answer.request_id, None)
         if created is not None:
             self._on_create_answer(created, answer, now)

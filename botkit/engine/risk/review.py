@@ -137,6 +137,8 @@ class RiskDesk:
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
+        #: market buys of an earlier run, whose lots are unknown until there is a price
+        self._unpriced: dict[int, Order] = {}
         #: halted levels (a strategy's name; None: the bot) and why
         self.halts: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
@@ -169,6 +171,10 @@ class RiskDesk:
             for level in (name, None):
                 if level in self.halts:
                     return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
+        if self._unpriced and not order.reduces and order.side is BUY:
+            unpriced = self._estimate(order.pair)
+            if unpriced is not None:
+                return f"{unpriced.pair} has no price yet, so its market buy that is still open cannot be counted"
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment
@@ -193,7 +199,10 @@ class RiskDesk:
         if order.spend_units:
             # a market buy's lots are known only after its fill; the last price gives a fair estimate, and rules that
             # need an estimate refuse the order while there is no price
-            lots = order_lots(order, self._bot) or 0
+            estimate = order_lots(order, self._bot)
+            if estimate is None:
+                self._unpriced[order.client_id] = order
+            lots = estimate or 0
         else:
             lots = order.amount_lots - order.executed_lots
         pair, client_id, created = order.pair, order.client_id, order.created
@@ -210,6 +219,22 @@ class RiskDesk:
                 times.append((created, client_id))
                 seen.add(client_id)
 
+    def _estimate(self, pair: Pair) -> Order | None:
+        """Count the market buys that had no price when they were opened. Returns one of the pair's base currency that
+        still has none.
+        """
+        unpriced = None
+        for order in list(self._unpriced.values()):
+            lots = order_lots(order, self._bot)
+            if lots is not None:
+                del self._unpriced[order.client_id]
+                self._pending[order.client_id] += lots
+                for counts in self._counts[order.strategy]:
+                    counts.buys[order.pair] += lots
+            elif order.pair.base == pair.base:
+                unpriced = order
+        return unpriced
+
     def order_filled(self, order: Order, lots: int) -> None:
         """Subtract filled lots from an order's pending lots. Does nothing if the order is closed."""
         left = self._pending.get(order.client_id)
@@ -223,6 +248,7 @@ class RiskDesk:
     def order_closed(self, order: Order) -> None:
         """Stop counting an order, because it is final. Closing twice does nothing."""
         lots = self._pending.pop(order.client_id, None)
+        self._unpriced.pop(order.client_id, None)
         if lots is not None:
             pair = order.pair
             for counts in self._counts[order.strategy]:

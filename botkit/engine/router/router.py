@@ -377,8 +377,11 @@ class Router:
 
     # -- outcomes ----------------------------------------------------------------------------------------------------
 
-    def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
+    def answered(self, request_id: int, now: Nanos, outcome: Ending, *, responded: bool = False) -> None:
         """Record that the wait for a request ended at ``now``, because its answer was read or the bot gave up.
+
+        ``responded``: there was a response, if perhaps none that says what became of the request. A read has arrived
+        then, or never will.
 
         Raises KeyError for a request that is not in flight, since freeing a slot twice would break the limit.
         """
@@ -386,7 +389,7 @@ class Router:
         route, granted, kind, client_ids = self._flights.pop(request_id)
         if kind is _CANCEL:
             self._cancelling.difference_update(client_ids)
-        if outcome is _OK or outcome is _REFUSED:
+        if outcome is _OK or outcome is _REFUSED or (responded and kind is _READ and outcome is Ending.UNKNOWN):
             for window in route.windows:
                 window.release(now)
             if route.leased is not None:
