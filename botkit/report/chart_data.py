@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, TypeAlias
@@ -132,25 +132,37 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
     )
 
 
-def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
-    """Create marks for fills on a pair's candles, one per candle and side: [candle, side, fills, amount, average
-    price].
+def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
+    """Create marks for fills on a pair's candles, one per candle and side, in columns: candles as differences, sides
+    (1 or -1), numbers of fills, lots, and average prices in ticks above the candle's close.
 
     One mark per fill would make the page too large.
     """
-    joined: dict[tuple[int, str], list[float]] = {}
-    for fill in fills:
-        at = bisect_right(candles.times, fill.time) - 1
-        sums = joined.setdefault((max(at, 0), fill.side), [0, 0.0, 0.0])
-        rules = fill.pair.rules
-        amount = rules.amount(fill.lots)
-        sums[0] += 1
-        sums[1] += amount
-        sums[2] += amount * rules.price(fill.price_ticks)
-    return [
-        [at, 1 if side == "buy" else -1, number, shown(amount), shown(value / amount if amount else 0.0)]
-        for (at, side), (number, amount, value) in sorted(joined.items())
-    ]
+    joined: dict[tuple[int, int], list[int]] = {}
+    if fills:
+        at = np.searchsorted(np.asarray(candles.times, np.int64), [fill.time for fill in fills], side="right") - 1
+        for row, fill in zip(np.maximum(at, 0).tolist(), fills, strict=True):
+            sums = joined.setdefault((row, 1 if fill.side == "buy" else -1), [0, 0, 0])
+            sums[0] += 1
+            sums[1] += fill.lots
+            sums[2] += fill.lots * fill.price_ticks
+    scale = 10**candles.pair.rules.price_decimals
+    found = sorted(joined.items())
+    return {
+        "row": deltas([row for (row, _), _ in found]),
+        "side": [side for (_, side), _ in found],
+        "fills": [number for _, (number, _, _) in found],
+        "lots": [lots for _, (_, lots, _) in found],
+        "price": [
+            _whole_if_exact(value, lots) - round(candles.close[row] * scale) for (row, _), (_, lots, value) in found
+        ],
+    }
+
+
+def _whole_if_exact(value: int, lots: int) -> float:
+    """Return value / lots, as a whole number if it is one, which takes fewer digits."""
+    ticks, rest = divmod(value, lots) if lots else (0, 0)
+    return ticks if not rest else round(ticks + rest / lots, 4)
 
 
 def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
@@ -216,7 +228,8 @@ def pair_chart(
         "t": deltas([local.ms(t) for t in candles.times]),
         **_price_columns(candles),
         "volume": [float(f"{v:.4g}") for v in volume],
-        "marks": marks(candles, fills) if candles.times else [],
+        "places": candles.pair.rules.amount_decimals,
+        "marks": marks(candles, fills if candles.times else ()),
         "lines": line_charts(candles, lines[:LINES_MAX]),
         "left_out": max(0, len(lines) - LINES_MAX),
     }

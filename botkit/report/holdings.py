@@ -17,22 +17,22 @@ class Holdings:
     """The units of each currency after each fill."""
 
     def __init__(self, opening: dict[str, int], fills: Sequence[FillRow]) -> None:
-        times: dict[str, list[Nanos]] = {}
-        changes: dict[str, list[int]] = {}
-
-        def change(currency: str, time: Nanos, units: int) -> None:
-            times.setdefault(currency, []).append(time)
-            changes.setdefault(currency, []).append(units)
-
+        changes: dict[str, tuple[list[Nanos], list[int]]] = {}
         for fill in fills:
+            pair = fill.pair
             sign = 1 if fill.side == "buy" else -1
-            change(fill.pair.base, fill.time, sign * fill.pair.rules.base_units(fill.lots))
-            change(fill.pair.quote, fill.time, -sign * fill.value_units)
+            moved = [(pair.base, sign * pair.rules.base_units(fill.lots)), (pair.quote, -sign * fill.value_units)]
             if fill.fee_units:
-                change(fill.fee_currency, fill.time, -fill.fee_units)
+                moved.append((fill.fee_currency, -fill.fee_units))
+            for currency, units in moved:
+                column = changes.get(currency)
+                if column is None:
+                    column = changes[currency] = ([], [])
+                column[0].append(fill.time)
+                column[1].append(units)
         self._opening = dict(opening)
-        self._times = {currency: np.asarray(column, np.int64) for currency, column in times.items()}
-        self._units = {currency: np.cumsum(np.asarray(column, np.int64)) for currency, column in changes.items()}
+        self._times = {currency: np.asarray(column, np.int64) for currency, (column, _) in changes.items()}
+        self._units = {currency: np.cumsum(np.asarray(column, np.int64)) for currency, (_, column) in changes.items()}
 
     def units_at(self, currency: str, times: IntArray) -> IntArray:
         """Return the units of a currency at each time, with the fills of that very moment."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from botkit.model.results import BacktestResult, ClosedTrade
@@ -14,17 +15,11 @@ KINDS = ("long", "short", "loop")
 GIVEN = "handed over"
 
 
-class _Names:
-    """Numbers texts in the order in which they first appear."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-
-    def __call__(self, text: str) -> int:
-        return self.numbers.setdefault(text, len(self.numbers))
-
-    def listed(self) -> list[str]:
-        return list(self.numbers)
+def _numbered(texts: Iterable[str]) -> tuple[list[str], list[int]]:
+    """Return the different texts in the order in which they first appear, and each one's number among them."""
+    numbers: dict[str, int] = {}
+    column = [numbers.setdefault(text, len(numbers)) for text in texts]
+    return list(numbers), column
 
 
 def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dict[str, Any]:
@@ -36,41 +31,30 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
     differences: ``closed`` from the trade before, ``held`` from the entry.
     """
     trades = result.trades
-    strategies, markets, reasons, tags = _Names(), _Names(), _Names(), _Names()
-    about: list[dict[str, Any]] = []
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("strategy", "market", "kind", "amount", "entry", "exit", "fee", "reason", "tag", "out")
-    }
-    for trade in trades:
-        number = markets(trade.pair_text)
-        if number == len(about):
-            about.append(_market(trade))
-        entry, left = _prices(trade)
-        row = (
-            strategies(trade.strategy),
-            number,
-            3 if trade.is_given else KINDS.index(trade.kind),
-            trade.units,
-            entry,
-            left - entry,
-            trade.fee_units,
-            reasons(trade.exit_reason),
-            tags(trade.entry_tag),
-            tags(trade.exit_tag),
-        )
-        for column, value in zip(columns.values(), row, strict=True):
-            column.append(value)
-    columns["entry"] = deltas(columns["entry"])
+    strategies, strategy = _numbered(t.strategy for t in trades)
+    reasons, reason = _numbered(t.exit_reason for t in trades)
+    tags, tag = _numbered(chain((t.entry_tag for t in trades), (t.exit_tag for t in trades)))
+    names, market = _numbered(t.pair_text for t in trades)
+    first = dict(zip(reversed(market), reversed(trades), strict=True))
+    prices = [_prices(t) for t in trades]
     opened, closed = [local_ms(t.opened) for t in trades], [local_ms(t.closed) for t in trades]
     places = decimals_of(max((abs(t.pnl) for t in trades), default=0.0))
     return {
         "count": len(trades),
-        "markets": about,
+        "markets": [_market(first[number]) for number in range(len(names))],
         "kinds": [*KINDS, GIVEN],
-        "strategies": strategies.listed(),
-        "reasons": reasons.listed(),
-        "tags": tags.listed(),
-        **columns,
+        "strategies": strategies,
+        "reasons": reasons,
+        "tags": tags,
+        "strategy": strategy,
+        "market": market,
+        "kind": [len(KINDS) if t.is_given else KINDS.index(t.kind) for t in trades],
+        "amount": [t.units for t in trades],
+        "entry": deltas([entry for entry, _ in prices]),
+        "exit": [left - entry for entry, left in prices],
+        "reason": reason,
+        "tag": tag[: len(trades)],
+        "out": tag[len(trades) :],
         "closed": deltas(closed),
         "held": [end - start for start, end in zip(opened, closed, strict=True)],
         "places": places,

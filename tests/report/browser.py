@@ -10,16 +10,15 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import wait_for
+
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
-#: how long a page may take on a busy machine before a test gives up
-PATIENCE_S = 60.0
 
 
 class Browser:
@@ -80,10 +79,7 @@ class Browser:
 
     def until(self, condition: str) -> None:
         """Wait until an expression is true."""
-        end = time.monotonic() + PATIENCE_S
-        while not self.run(condition):
-            assert time.monotonic() < end, f"the page never reached: {condition}"
-            time.sleep(0.02)
+        wait_for(lambda: self.run(condition))
 
     def settle(self) -> None:
         """Wait until the page has painted twice."""

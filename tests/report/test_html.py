@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from botkit.model.extension import ReportSection
@@ -210,9 +211,14 @@ def test_marks_merge_the_fills_within_a_candle(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart in data["prices"]:
         own = [f for f in result.fills if f.pair == chart["pair"]]
-        assert sum(mark[2] for mark in chart["marks"]) == len(own)
+        marks = chart["marks"]
+        assert sum(marks["fills"]) == len(own)
+        assert sum(marks["lots"]) == sum(f.lots for f in own)
         highs, lows = prices_of(chart)
-        for row, _, _, _, average in chart["marks"]:
+        row, closes = 0, np.cumsum(chart["c"])
+        for step, above in zip(marks["row"], marks["price"], strict=True):
+            row += step
+            average = (closes[row] + above) / 10 ** chart["decimals"]
             assert 0 <= row < len(chart["o"])
             # the made-up fills happen at the prices of their minute
             assert lows[row] * 0.99 <= average <= highs[row] * 1.01

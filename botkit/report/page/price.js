@@ -109,7 +109,8 @@ const drawPrice = (pair, trades) => {
     () => ({ upColor: color("candle-up"), downColor: color("candle"), borderUpColor: color("candle"), borderDownColor: color("candle"), wickUpColor: color("candle"), wickDownColor: color("candle") }),
   );
   series.setData(rows);
-  const marks = pair.marks.map(([row, side, fills, size, average]) => ({ row, time: t[row], side, fills, amount: size, average }));
+  const scale = Math.pow(10, pair.decimals), sizes = Math.pow(10, pair.places), all = pair.marks;
+  const marks = summed(all.row).map((row, i) => ({ row, time: t[row], side: all.side[i], fills: all.fills[i], amount: all.lots[i] / sizes, average: rows[row].close + all.price[i] / scale }));
   const layer = LC.createSeriesMarkers(series, []);
   // A thousand arrows would bury the price, so fills on neighbouring candles are merged until the user zooms in.
   const joined = (block) => {

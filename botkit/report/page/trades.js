@@ -13,7 +13,6 @@ const trades = (() => {
     enter: (i) => entry[i] / scale(market(i)),
     leave: (i) => (entry[i] + all.exit[i]) / scale(market(i)),
     amount: (i) => all.amount[i] / 1e8,
-    fee: (i) => all.fee[i] / 1e8,
     pnl: (i) => all.pnl[i] / unit,
     won: (i) => all.won[i] === 1,
     given: (i) => all.kind[i] === all.kinds.length - 1,
