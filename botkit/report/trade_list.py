@@ -26,9 +26,9 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
     """Return the trades in order of their exits, one list for each column.
 
     ``entry`` and ``exit`` are average prices in the pair's ticks; for a loop, money spent and got in units of 1e-8.
-    ``return``, ``worst`` and ``best`` are in millionths of the entry value. ``pnl`` has as many decimals as its largest
-    value needs (``places``), so that the page does not round it twice. Times are local milliseconds as
-    differences: ``closed`` from the trade before, ``held`` from the entry.
+    ``return``, ``worst`` and ``best`` are in basis points of the entry value, as the page shows them. ``pnl`` has as
+    many decimals as its largest value needs (``places``), so that the page does not round it twice. Times are local
+    milliseconds as differences: ``closed`` from the trade before, ``held`` from the entry.
     """
     trades = result.trades
     strategies, strategy = _numbered(t.strategy for t in trades)
@@ -60,9 +60,9 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
         "places": places,
         "pnl": [round(t.pnl * 10**places) for t in trades],
         "won": [int(t.pnl_units > 0) for t in trades],
-        "return": _millionths([t.return_ for t in trades]),
-        "worst": _millionths([t.mae for t in trades]),
-        "best": _millionths([t.mfe for t in trades]),
+        "return": _basis_points([t.return_ for t in trades]),
+        "worst": _basis_points([t.mae for t in trades]),
+        "best": _basis_points([t.mfe for t in trades]),
     }
 
 
@@ -90,5 +90,5 @@ def _prices(trade: ClosedTrade) -> tuple[int, int]:
     return entry, left
 
 
-def _millionths(values: Sequence[float | None]) -> list[int | None]:
-    return [None if value is None else round(value * 1_000_000) for value in values]
+def _basis_points(values: Sequence[float | None]) -> list[int | None]:
+    return [None if value is None else round(value * 10_000) for value in values]

@@ -255,7 +255,7 @@ def test_the_columns_keep_every_figure(result: BacktestResult) -> None:
         assert abs(closed - data["held"][i] - trade.opened // 10**6 - 8 * 3_600_000) == 0
         assert data["markets"][data["market"][i]]["name"] == trade.pair_text
         assert data["tags"][data["tag"][i]] == trade.entry_tag
-        assert data["return"][i] == round(cast("float", trade.return_) * 1e6)
+        assert data["return"][i] == round(cast("float", trade.return_) * 1e4)
 
 
 def test_a_hundred_thousand_trades_are_quick_to_sort_because_only_a_page_is_in_the_document(

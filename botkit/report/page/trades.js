@@ -16,7 +16,7 @@ const trades = (() => {
     pnl: (i) => all.pnl[i] / unit,
     won: (i) => all.won[i] === 1,
     given: (i) => all.kind[i] === all.kinds.length - 1,
-    share: (name, i) => (all[name][i] === null ? null : all[name][i] / 1e6),
+    share: (name, i) => (all[name][i] === null ? null : all[name][i] / 1e4),
     kind: (i) => all.kinds[all.kind[i]],
     strategy: (i) => all.strategies[all.strategy[i]],
     reason: (i) => all.reasons[all.reason[i]],
