@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -58,6 +59,8 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
         "closed": deltas(closed),
         "held": [end - start for start, end in zip(opened, closed, strict=True)],
         "places": places,
+        # the sum of rounded profits would be off by a cent
+        "total": float(f"{math.fsum(t.pnl for t in trades if not t.is_given):.13g}"),
         "pnl": [round(t.pnl * 10**places) for t in trades],
         "won": [int(t.pnl_units > 0) for t in trades],
         "return": _basis_points([t.return_ for t in trades]),

@@ -119,7 +119,8 @@ def test_every_trade_is_in_the_list_and_pages_lead_through_them(page: Browser, r
     assert [number(text) for text in seen] == pytest.approx([t.pnl for t in result.trades[::-1]], abs=0.0051)
     assert page.texts(".pager .place") == ["101 to 120 of 120"]
     won = sum(t.pnl > 0 for t in result.trades) / len(result.trades)
-    assert status(page).startswith(f"120 trades, {won:.1%}".replace("%", " %"))
+    total = sum(t.pnl for t in result.trades)
+    assert status(page) == f"120 trades, {won * 100:.1f} % won, {total:+,.2f} TWD".replace("-", "−")
 
 
 def test_a_columns_header_sorts_and_says_so(page: Browser, result: BacktestResult) -> None:

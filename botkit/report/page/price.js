@@ -68,12 +68,12 @@ const drawLines = (chart, pair, t, inPrice) => {
   const items = [];
   const add = (title, hue, kind, options, values, pane, format) => {
     const series = themed(chart.addSeries(kind, { ...QUIET, ...options }, paneOf(pane)), () => ({ color: color(hue) }));
-    series.setData(pointsOf(t, values));
-    const known = values.filter((value) => value !== null);
-    // what an indicator of longer bars says stays in force until its next bar
+    // What an indicator of longer bars says stays in force until its next bar. Without values in between, the chart,
+    // which joins candles when there are more than pixels, would lose most of the line.
     let last = null;
-    const inForce = pane === "volume" && kind === LC.HistogramSeries ? values : values.map((value) => (last = value === null ? last : value));
-    items.push({ title, color: hue, at: valuesAt(t, inForce, format), last: known.length ? format(known[known.length - 1]) : "" });
+    const inForce = values.map((value) => (last = value === null ? last : value));
+    series.setData(pointsOf(t, inForce));
+    items.push({ title, color: hue, at: valuesAt(t, inForce, format), last: last === null ? "" : format(last) });
   };
   if (pair.volume.length) add("Volume " + pair.base, "hold", LC.HistogramSeries, { priceFormat: inAmount }, volumesOf(pair), "volume", shortAmount);
   for (const found of pair.lines) {
