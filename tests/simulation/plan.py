@@ -93,6 +93,18 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     damage: Damage | None = None
 
 
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """The task of one request is cancelled, wherever it waits ``rounds`` of the loop after it began to send.
+
+    It is the ``nth`` request from ``at_ms`` on of the kind that ``on`` names: "create", "cancel", or "read".
+    """
+
+    at_ms: int
+    on: str
+    nth: int
+    rounds: int
+
+
 class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a second bot of the account does, and when it dies."""
 
@@ -114,6 +126,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     #: when faults and actions are over
     active_ms: int = 20_000
     second: SecondPlan | None = None
+    cancels: tuple[Cancel, ...] = ()
     #: the bot has a guard with so much patience; 0: none
     guard_s: float = 0.0
     #: limits are shared through the broker of the machine
@@ -161,7 +174,7 @@ _OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_s
 #: every class of faults, for the counts of a long run
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
-    *(*_SUSPENSIONS, *_OTHERS),
+    *(*_SUSPENSIONS, *_OTHERS, "request_cancelled"),
     *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
 )
 _SWITCHES: Final = {
@@ -194,7 +207,10 @@ def draw(seed: int, layer: Layer) -> Plan:
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
+    chance = Random(f"cancels {layer} {seed}")
+    cancels = [_cancel(chance, active_ms) for _ in range(chance.randrange(1, 5))] if chance.random() < 0.3 else []
     return Plan(
+        cancels=tuple(sorted(cancels, key=lambda cancel: cancel.at_ms)),
         second=second,
         guard_s=guard_s,
         has_broker=second is not None or guard_s > 0 or has_panic,
@@ -271,6 +287,15 @@ def _add_others(
             Fault(at_ms=chance.randrange(0, active_ms), for_ms=chance.choice((50, 2_000, 8_000)), kind="broker_killed")
         )
     return second, guard_s
+
+
+def _cancel(chance: Random, active_ms: int) -> Cancel:
+    return Cancel(
+        at_ms=chance.randrange(500, active_ms),
+        on=chance.choice(("create", "create", "cancel", "read")),
+        nth=chance.randrange(1, 4),
+        rounds=chance.choice((0, 1, 2, 3, chance.randrange(4, 60))),
+    )
 
 
 def _act(chance: Random, active_ms: int) -> Act:

@@ -58,7 +58,7 @@ from tests.simulation.loop import PROCESS, Process, in_process
 from tests.simulation.machine import MachineLoop, VirtualClock, ports
 from tests.simulation.market import market_source
 from tests.simulation.others import BrokerBeside, GuardBeside, SecondBot, panic_beside
-from tests.simulation.plan import PAIRS, Crash, Damage, Fault, Plan
+from tests.simulation.plan import PAIRS, Cancel, Crash, Damage, Fault, Plan
 from tests.simulation.project import projects_shared
 from tests.simulation.reached import Reached
 
@@ -182,6 +182,7 @@ class Run:
         self.is_calm = False
         self._crashes = list(plan.crashes)
         self._armed: _Armed | None = None
+        self._cancels = [_ArmedCancel(cancel) for cancel in plan.cancels]
         self._kill_at_round: tuple[int, Crash] | None = None
         self._down = asyncio.Event()
         self.broken: Broken | None = None
@@ -676,6 +677,26 @@ class Run:
             self._kill_at_round = (self.loop.rounds + armed.crash.rounds, armed.crash)
             self._armed = None
 
+    def begins(self, kind: str, task: asyncio.Task[Any] | None) -> None:
+        """Note that a request leaves within a task, which a plan may cancel."""
+        now_ms = self.loop.time() * 1000
+        for armed in self._cancels:
+            if armed.task is None and armed.cancel.on == kind and now_ms >= armed.cancel.at_ms and not self.is_calm:
+                armed.left -= 1
+                if armed.left == 0:
+                    armed.task, armed.at_round = task, self.loop.rounds + armed.cancel.rounds
+                return
+
+    def _cancel_requests(self) -> None:
+        for armed in [armed for armed in self._cancels if armed.task is not None]:
+            assert armed.task is not None
+            if self.loop.rounds >= armed.at_round:
+                self._cancels.remove(armed)
+                if not armed.task.done():
+                    self.tell(f"a {armed.cancel.on} is cancelled where it waits")
+                    self.faults["request_cancelled"] += 1
+                    armed.task.cancel()
+
     def _writing(self) -> Callable[[], None] | None:
         """Return the bot's disk is about to be written."""
         life = self._life
@@ -768,6 +789,8 @@ class Run:
         rounds = self.loop.rounds
         life = self._life
         self.books.look(self._row_of)
+        if self._cancels:
+            self._cancel_requests()
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
             has_died = life is not None and (life.ended is None or life.process.is_dead)
             if has_died and not self._down.is_set():
@@ -1012,6 +1035,7 @@ class _Watched:
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
             self._run.did(kind)
+        self._run.begins(kind if kind in ("create", "cancel") else "read", asyncio.current_task())
         life = self._life
         try:
             self._run.check_latch(life, request)
@@ -1025,6 +1049,14 @@ class _Watched:
         if kind == "create":
             self._run.did("answer")
         return answer
+
+
+class _ArmedCancel:
+    def __init__(self, cancel: Cancel) -> None:
+        self.cancel = cancel
+        self.left = cancel.nth
+        self.task: asyncio.Task[Any] | None = None
+        self.at_round = 0
 
 
 class _Armed:
