@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-
-class Stale(LookupError):
-    """A mutant's source has changed since the mutant was written."""
+from tests.simulation.sources import Stale, codes_of, differs, functions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +89,6 @@ MUTANTS = (
 )  # fmt: skip
 
 
-def _functions(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
-    """Yield every function of a module and its classes, under its path."""
-    for name, thing in list(vars(owner).items()):
-        if isinstance(thing, types.FunctionType) and thing.__module__ == module:
-            yield (name,), thing
-        elif isinstance(thing, property) and isinstance(thing.fget, types.FunctionType):
-            yield (name,), thing.fget
-        elif inspect.isclass(thing) and thing.__module__ == module and owner is not thing:
-            for path, function in _functions(thing, module):
-                yield (name, *path), function
-
-
 @contextlib.contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """Apply the mutant until the end of the block. Raises Stale."""
@@ -114,11 +98,11 @@ def applied(mutant: Mutant) -> Iterator[None]:
     if source.count(mutant.before) != 1:
         raise Stale(f"{mutant.name}: {mutant.module} has its text {source.count(mutant.before)} times")
     changed = compile(source.replace(mutant.before, mutant.after), module.__file__, "exec")
-    fresh = _codes(changed)
-    was = _codes(compile(source, module.__file__, "exec"))
-    touched = {name for name, code in fresh.items() if name in was and _differs(code, was[name])}
+    fresh = codes_of(changed)
+    was = codes_of(compile(source, module.__file__, "exec"))
+    touched = {name for name, code in fresh.items() if name in was and differs(code, was[name])}
     before: list[tuple[types.FunctionType, types.CodeType]] = []
-    for path, function in _functions(module, mutant.module):
+    for path, function in functions_of(module, mutant.module):
         name = ".".join(path)
         if name in touched:
             before.append((function, function.__code__))
@@ -130,30 +114,6 @@ def applied(mutant: Mutant) -> Iterator[None]:
     finally:
         for function, code in before:
             function.__code__ = code
-
-
-def _codes(code: types.CodeType, path: str = "") -> dict[str, types.CodeType]:
-    found = {}
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            name = constant.co_qualname
-            if "<" not in name:
-                found[name] = constant
-                found |= _codes(constant)
-    return found
-
-
-def _differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Return whether two functions behave differently, regardless of their position in the file."""
-    if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
-        return True
-    for a, b in zip(one.co_consts, other.co_consts, strict=True):
-        if isinstance(a, types.CodeType) and isinstance(b, types.CodeType):
-            if _differs(a, b):
-                return True
-        elif isinstance(a, types.CodeType) or isinstance(b, types.CodeType) or a != b:
-            return True
-    return False
 
 
 def hunt(seeds: int, first: int, run: Callable[[int, str], str]) -> int:
