@@ -219,6 +219,23 @@ class Books:
             )
         self.excused.update(lost)
 
+    def owned(self, began: Mapping[str, int], is_own: Callable[[int], bool]) -> dict[str, int]:
+        """What a bot owns that ``began`` with so much, by the trades of its orders, in units by currency."""
+        owned = dict(began)
+        for trade in self._account.trades:
+            if not is_own(self._account.orders[trade.order_id].new.client_id):
+                continue
+            rules = trade.pair.rules
+            sign = 1 if trade.side is Side.BUY else -1
+            owned[trade.pair.base] += sign * rules.base_units(trade.lots)
+            owned[trade.pair.quote] -= sign * rules.value_units(trade.price_ticks, trade.lots)
+            owned[trade.fee_currency] -= trade.fee_units
+        return owned
+
+    def still_open(self) -> set[str]:
+        """The ids of the orders that the exchange has open."""
+        return {order.order_id for order in self._account.open.values()}
+
     def money(self) -> dict[str, int]:
         """Return totals by currency, in units."""
         return dict(self._account.total)

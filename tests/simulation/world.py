@@ -372,6 +372,19 @@ class Run:
             and not self.medium.trouble
         )
 
+    def check_none_left(self, who: str, state: Path | None, before: set[str]) -> None:
+        """Whoever says that no order is left has cancelled those that were ``before``; of one bot, or of all."""
+        if any(fault.kind in ("lagging", "unfiltered", "shuffled") for fault in self.plan.faults):
+            return  # what a listing leaves out cannot be cancelled
+        rows = None if state is None else Journaled(state / "journal.sqlite").rows
+        left = [
+            order_id
+            for order_id in sorted(before & self.books.still_open())
+            if rows is None or self.books.orders[order_id].new.client_id in rows
+        ]
+        if left:
+            self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
+
     def note_hurry(self, text: str) -> None:
         """A process that cancels in a hurry goes ahead without a slot, and says so."""
         if "rate limit" in text or "slot" in text:
@@ -955,6 +968,9 @@ class Run:
             return ["the bot does not trade"]
         bot = life.bot
         if bot.view.halted is not None:
+            if "orders in a row" in bot.view.halted and any(fault.kind == "forbidden" for fault in self.plan.faults):
+                self.reached("a halt was demanded by refused orders, and lifted")
+                StateFolder(life.state).clear_halt()
             return [f"the bot is halted: {bot.view.halted}"]
         if bot.driver.journal_fault is not None:
             return [bot.driver.journal_fault]
@@ -983,7 +999,21 @@ class Run:
         if found:
             return found
         bot.view.money.check()
-        return []
+        return self._wrongly_owned(life, bot)
+
+    def _wrongly_owned(self, life: Life, bot: Bot) -> list[str]:
+        """I5, of the bot's own books: what its strategies own is what they began with, and the trades of its orders."""
+        if self.books.excused:
+            return []
+        share = 1 if self._second is None else 2
+        rows = Journaled(life.state / "journal.sqlite").rows
+        wanted = self.books.owned({c: units // share for c, units in BALANCES.items()}, rows.__contains__)
+        found = bot.view.money.holdings(None)
+        return [
+            f"{life.process.name} owns {found.get(currency, 0)} of {currency} by its books, and {units} by its trades"
+            for currency, units in wanted.items()
+            if found.get(currency, 0) != units
+        ]
 
     def _probe(self, life: Life) -> None:
         """Have the strategy place an order for each pair."""
