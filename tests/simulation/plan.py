@@ -133,6 +133,22 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     has_broker: bool = False
 
 
+def features(plan: Plan) -> frozenset[str]:
+    """What strikes in a plan, by the names of the fault classes; "power_cut" is a crash with one."""
+    found = {fault.kind for fault in plan.faults}
+    found |= {crash.damage.kind for crash in plan.crashes if crash.damage is not None}
+    found |= {"power_cut" for crash in plan.crashes if crash.silently and not crash.is_cancel}
+    if plan.cancels:
+        found.add("request_cancelled")
+    if plan.second is not None:
+        found.add("second_dies")
+    if plan.guard_s:
+        found.add("guard_strikes")
+    if plan.shares_limits or plan.has_broker:
+        found.add("ledger")
+    return frozenset(found)
+
+
 #: kind -> (places, the value's bounds, does it strike a stream)
 _REQUEST_FAULTS: Final = {
     "delay_request": (50, 1500),
