@@ -179,6 +179,23 @@ def test_a_market_buy_counts_as_the_lots_its_spend_buys_at_the_last_price() -> N
     desk.order_closed(order)
 
 
+def test_a_market_buy_of_an_earlier_run_counts_from_the_first_price_on() -> None:
+    desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), prices=False)
+    restored = make_order("a", BTC_TWD, BUY, spend=4000)
+    portfolio.relock(restored)
+    desk.order_opened(restored)
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=1))
+    assert refusal == "btc_twd has no last price yet, and the lots of an open market buy are not known without it"
+    assert desk.review(make_order("a", ETH_TWD, BUY, price=100, amount=1)) is None
+    portfolio.mark(BTC_TWD, 1000.0)
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=1)) is None
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=1.1)) is not None
+    assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
+    fill(desk, portfolio, restored, 1000, 4)
+    desk.order_closed(restored)
+    assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
+
+
 def test_sells_and_reducing_orders_pass_the_position_limit() -> None:
     desk, _ = desk_of(rules(max_position={"btc": 1}), balances=coins(btc=10))
     assert desk.review(make_order("a", BTC_TWD, SELL, price=1000, amount=3)) is None

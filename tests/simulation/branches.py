@@ -127,6 +127,11 @@ BRANCHES: Final = (
 )  # fmt: skip
 
 
+def prepare() -> None:
+    """Read the sources, before anything changes a function."""
+    _prepared()
+
+
 @functools.cache
 def _prepared() -> tuple[tuple[types.FunctionType, types.CodeType, types.CodeType], ...]:
     """(function, its code, the code that reports its branches)."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.simulation import branches
 from tests.simulation.plan import Plan, draw, features
 from tests.simulation.sources import Stale, codes_of, differs, functions_of
 
@@ -276,6 +277,7 @@ MUTANTS = (
 @contextlib.contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """Apply the mutant until the end of the block. Raises Stale."""
+    branches.prepare()
     module = importlib.import_module(mutant.module)
     assert module.__file__ is not None
     source = Path(module.__file__).read_text(encoding="utf-8")

@@ -229,6 +229,16 @@ def draw(seed: int, layer: Layer) -> Plan:
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
+    chance = Random(f"slow {layer} {seed}")
+    if chance.random() < 0.25:  # some streams are seconds behind the others, and behind what is read meanwhile
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(0, active_ms),
+                for_ms=chance.randrange(700, 1_800),
+                kind="net_slow",
+                share=chance.choice((0.5, 0.3)),
+            )
+        )
     chance = Random(f"cancels {layer} {seed}")
     cancels = [_cancel(chance, active_ms) for _ in range(chance.randrange(1, 5))] if chance.random() < 0.3 else []
     return Plan(

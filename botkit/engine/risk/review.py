@@ -137,6 +137,8 @@ class RiskDesk:
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
+        #: market buys whose lots could not be estimated for want of a price, by client id
+        self._unpriced: dict[int, Order] = {}
         #: halted levels (a strategy's name; None: the bot) and why
         self.halts: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
@@ -169,6 +171,12 @@ class RiskDesk:
             for level in (name, None):
                 if level in self.halts:
                     return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
+        if self._unpriced and self.has_rules and not order.reduces:
+            unpriced = self._estimate()
+            if order.pair in unpriced:
+                return (
+                    f"{order.pair} has no last price yet, and the lots of an open market buy are not known without it"
+                )
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment
@@ -194,6 +202,8 @@ class RiskDesk:
             # a market buy's lots are known only after its fill; the last price gives a fair estimate, and rules that
             # need an estimate refuse the order while there is no price
             lots = order_lots(order, self._bot) or 0
+            if not lots:
+                self._unpriced[order.client_id] = order
         else:
             lots = order.amount_lots - order.executed_lots
         pair, client_id, created = order.pair, order.client_id, order.created
@@ -209,6 +219,24 @@ class RiskDesk:
                     counts.forget_before(created - NS_PER_S)
                 times.append((created, client_id))
                 seen.add(client_id)
+
+    def _estimate(self) -> set[Pair]:
+        """Count market buys of an earlier run, which were opened before there was a price. Returns the pairs of those
+        that still have none.
+        """
+        waiting: set[Pair] = set()
+        for client_id, order in list(self._unpriced.items()):
+            lots = order_lots(order, self._bot) if client_id in self._pending else 0
+            if lots is None:
+                waiting.add(order.pair)
+                continue
+            del self._unpriced[client_id]
+            left = max(0, lots - order.executed_lots)
+            if left:
+                self._pending[client_id] += left
+                for counts in self._counts[order.strategy]:
+                    counts.buys[order.pair] += left
+        return waiting
 
     def order_filled(self, order: Order, lots: int) -> None:
         """Subtract filled lots from an order's pending lots. Does nothing if the order is closed."""
