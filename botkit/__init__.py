@@ -59,6 +59,7 @@ from botkit.model.events import (
 from botkit.model.extension import FeeRates, hookimpl
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
+from botkit.research.entry import backtest, load
 from botkit.version import __version__
 
 __all__ = [
@@ -104,6 +105,8 @@ __all__ = [
     "Trade",
     "TradeSeries",
     "__version__",
+    "backtest",
     "hookimpl",
+    "load",
     "param",
 ]

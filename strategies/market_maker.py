@@ -35,7 +35,7 @@ class MarketMaker(Strategy):
         self._stopping = False
         fees_bps = self.fees(self.pair).maker * 20_000
         if self.spread_bps <= fees_bps:
-            self.log.warning("a spread of %g bp does not pay the two maker fees of %g bp", self.spread_bps, fees_bps)
+            self.log.warning("a spread of %g bp does not cover the two maker fees of %g bp", self.spread_bps, fees_bps)
 
     def on_book(self, book: OrderBook) -> None:
         self._requote()

@@ -44,7 +44,7 @@ class Rebalance(Strategy):
             )
         if sum(self.weights) > 1 + 1e-9:
             raise ConfigError(
-                f"the weights add up to {sum(self.weights):g}; they are shares of the portfolio, so at most 1"
+                f"the weights add up to {sum(self.weights):g}; shares of the portfolio cannot exceed 1 in total"
             )
         if len(set(self.pairs)) < len(self.pairs):
             raise ConfigError("a pair is listed twice")

@@ -59,7 +59,7 @@ class Triangular(Strategy):
         gt=0, doc="home currency to spend on the largest loop; smaller ones are tried if the books are thin"
     )
     least_profit_bps: float = param(
-        10.0, doc="least profit of a loop after all fees, in basis points of the amount spent"
+        10.0, doc="minimum profit of a loop after all fees, in basis points of the amount spent"
     )
     depth: int = param(5, ge=1, doc="order book depth to use, in levels: 1, 5, 10, 20, 30 or 50")
     max_age_s: float = param(60.0, gt=0, doc="do not trade if a book is older than this")

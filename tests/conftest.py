@@ -1,23 +1,36 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import itertools
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from botkit.live.limits.broker import FOLDER_VARIABLE
+from tests.processes import adopt_orphans, children, end_all_but
 from tests.simulation.virtual_time import (  # noqa: F401  pytest finds hooks and fixtures by name
     _virtual_time_of_synchronous_tests,
     pytest_asyncio_loop_factories,
 )
 from tests.simulation.virtual_time import pytest_configure as add_markers
 
+_numbers = itertools.count()
+_task_errors: list[str] = []
 _MEMORY = Path("/dev/shm")
 #: a container's default of 64 MB would be too little
 _MEMORY_FREE_MIN = 2 << 30
+
+
+class _TaskErrors(logging.Handler):
+    """Collects what asyncio reports of tasks that failed or were forgotten."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _task_errors.append(record.getMessage())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,16 +41,57 @@ def pytest_configure(config: pytest.Config) -> None:
     cuts the power.
     """
     add_markers(config)
+    logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
     with contextlib.suppress(OSError):
         found = os.statvfs(_MEMORY)
         if os.access(_MEMORY, os.W_OK) and found.f_bavail * found.f_frsize > _MEMORY_FREE_MIN:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
+@pytest.fixture(scope="session")
+def _brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the limits brokers of the tests have their folders: not among this user's files."""
+    folder = tmp_path_factory.mktemp("brokers")
+    os.environ[FOLDER_VARIABLE] = str(folder / "of no test")
+    yield folder
+    del os.environ[FOLDER_VARIABLE]
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _broker_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep tests from counting toward the windows of this user's bots, and from leaving a broker among their files."""
-    os.environ.setdefault(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("broker")))
+def _orphans() -> None:
+    adopt_orphans()
+
+
+#: processes of fixtures that outlive a test
+_kept: set[int] = set()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]:
+    """Note which processes belong to a fixture that several tests share."""
+    if fixturedef.scope == "function":
+        return (yield)
+    before = children()
+    try:
+        return (yield)
+    finally:
+        _kept.update(children().keys() - before.keys())
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: None) -> Iterator[None]:
+    """A test has a limits broker of its own. It leaves no process, socket, file or task behind, and no task fails."""
+    os.environ[FOLDER_VARIABLE] = str(_brokers / f"{next(_numbers)}")
+    _task_errors.clear()
+    yield
+    # What was left open warns when it is collected: now, so that this test fails by it and not a later one. What lives
+    # on is frozen, else each collection would walk through everything that was ever imported.
+    request.node.funcargs.clear()
+    gc.collect()
+    gc.freeze()
+    left = end_all_but(_kept)
+    assert not left, f"these processes outlived the test: {left}"
+    assert not _task_errors, f"asyncio reported: {_task_errors}"
 
 
 @pytest.fixture(autouse=True)

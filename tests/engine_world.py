@@ -257,7 +257,7 @@ class Bot:
 
     @property
     def messages(self) -> list[tuple[str, str]]:
-        """What the user was told, as (level, sentence)."""
+        """The messages to the user, as (level, sentence)."""
         return [(note.level, note.text) for note in self.notes]
 
     def to(self, seconds: float) -> list[Request]:

@@ -1,5 +1,7 @@
-"""A small exchange for tests of recording and downloading, with books, trade lists and candles, in a thread of its
-own.
+"""A small exchange for tests of recording and downloading: books, trade lists and candles.
+
+with MarketVenue() as venue:                       in a thread of its own, on real sockets
+venue = terminal.serve(MarketVenue().served())     on a loop, which may be virtual
 """
 
 from __future__ import annotations
@@ -8,15 +10,21 @@ import asyncio
 import contextlib
 import json
 import threading
-import time
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from botkit.live.clock import REAL_CLOCK
+from botkit.model.clock import NS_PER_MS, NS_PER_S
+from tests.waiting import PATIENCE_S
+
 
 class MarketVenue:
     """Serves until the block ends. What it has sent can be read at any time.
+
+    Its time is `REAL_CLOCK`'s, so virtual on a virtual loop.
 
     ``candles`` maps the start of a bucket (seconds) to a close; ``refusals`` is a list of statuses that the next REST
     requests get, with 0 for an answer. One trade is made every ``every_s`` and numbered by its price, and a list holds
@@ -29,44 +37,49 @@ class MarketVenue:
         self.candles = candles or {}
         self.refusals: list[int] = []
         self.requests: list[dict[str, str]] = []
-        #: (wall time in s, number) for every trade that was made
+        #: (time in s, number) of every trade made
         self.trades: list[tuple[float, int]] = []
         self.muted = False
         self.rest = self.ws = ""
         self._sockets: set[web.WebSocketResponse] = set()
         self._ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._thread: threading.Thread
 
     def __enter__(self) -> MarketVenue:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(PATIENCE_S)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         """Drop every stream."""
-
-        async def close_all() -> None:
-            for socket in list(self._sockets):
-                await socket.close()
-
-        asyncio.run_coroutine_threadsafe(close_all(), self._loop).result(10)
+        for socket in list(self._sockets):
+            await socket.close()
 
     # -- the server -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
+        self._loop.run_until_complete(self._until_stopped())
         self._loop.close()
 
-    async def _serve(self) -> None:
+    async def _until_stopped(self) -> None:
         self._stop = asyncio.Event()
+        async with self.served():
+            self._ready.set()
+            await self._stop.wait()
+
+    @contextlib.asynccontextmanager
+    async def served(self) -> AsyncIterator[MarketVenue]:
+        """Serve on the running loop."""
         app = web.Application()
         app.router.add_get("/v3/trading-history/{pair}", self._history)
         app.router.add_get("/ws/v1/pub/{kind}/{pairs}", self._stream)
@@ -76,16 +89,18 @@ class MarketVenue:
         host, port = runner.addresses[0][:2]
         self.rest, self.ws = f"http://{host}:{port}/v3", f"ws://{host}:{port}/ws"
         pump = asyncio.create_task(self._pump())
-        self._ready.set()
-        await self._stop.wait()
-        pump.cancel()
-        await runner.cleanup()
+        try:
+            yield self
+        finally:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+            await runner.cleanup()
 
     async def _pump(self) -> None:
         number = 0
         while True:
             number += 1
-            self.trades.append((time.time(), number))
+            self.trades.append((REAL_CLOCK.wall_ns() / NS_PER_S, number))
             for socket in list(self._sockets):
                 if not self.muted and not socket.closed:
                     with contextlib.suppress(ConnectionError):  # the client was killed
@@ -94,7 +109,7 @@ class MarketVenue:
             await asyncio.sleep(self.every_s)
 
     def _frames(self, socket: Any) -> list[dict[str, Any]]:
-        now_ms = time.time_ns() // 10**6
+        now_ms = REAL_CLOCK.wall_ns() // NS_PER_MS
         frames: list[dict[str, Any]] = []
         for pair in socket.pairs:
             head = {"pair": pair, "timestamp": now_ms, "datetime": ""}

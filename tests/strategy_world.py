@@ -21,7 +21,7 @@ from botkit.tape.writer import TapeWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
-T0 = parse_time("2025-03-03T00:00")  # a Monday, 8:00 in Taipei
+T0 = parse_time("2025-03-03T00:00")  # this is a Monday, 8:00 in Taipei
 
 Levels = Sequence[tuple[float, float]]
 

@@ -98,7 +98,7 @@ def test_every_package_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_package_imports_only_what_it_may(package: str) -> None:
+def test_a_package_imports_only_allowed_packages(package: str) -> None:
     wrong = []
     for path in modules():
         if package_of(path) != package:

@@ -13,6 +13,7 @@ from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.limits.sharing import ALONE, LimitSharing, venue_name
+from botkit.live.machine import this_machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from botkit.project.connect import connect
@@ -54,7 +55,7 @@ async def account_access(
         clock=clock,
         latest_accept_ns=int(section.latest_accept_s * NS_PER_S),
     )
-    adapter = connect(project, account, rest, ws, clock)
+    adapter = connect(project, account, rest, ws, clock, random=this_machine().random)
     async with adapter, sharing.outside_router(adapter, hurries=hurries, say=say) as access:
         yield access
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.parts import BacktestParts, first_client_id
 from botkit.backtesting.plan import FeeCurrencies
@@ -18,12 +19,14 @@ from botkit.config.money import backtest_balances
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.errors import ConfigError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.extension import FeeModel, no_discount
 from botkit.model.results import BacktestResult
 from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
+from botkit.project.strategies import plain_parameters
 from botkit.report import render
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
@@ -37,13 +40,14 @@ def backtest_parts(
     start: str | None = None,
     end: str | None = None,
     seed: int | None = None,
+    benchmark: str | None = None,
 ) -> BacktestParts:
     """Return the parts of a configuration's backtest. Arguments override the configuration. Raises ConfigError or
     DataError.
     """
     feed = backtest_feed(project, data)
     begin, until = asked_span(project, start, end)
-    return parts_over(project, feed, begin, until, seed=seed)
+    return parts_over(project, feed, begin, until, seed=seed, benchmark=benchmark)
 
 
 def parts_over(
@@ -54,6 +58,7 @@ def parts_over(
     *,
     seed: int | None = None,
     is_described: bool = True,
+    benchmark: str | None = None,
 ) -> BacktestParts:
     """Return the parts of a backtest over an open feed, from ``start`` to before ``end``. None means that the data
     decides.
@@ -61,9 +66,11 @@ def parts_over(
     ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
     indicators. Raises ConfigError or DataError.
     """
+    if benchmark not in (None, BUY_AND_HOLD):
+        raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
     config, section, facts = project.config, project.config.backtest, project.facts
     chosen_seed = config.seed if seed is None else seed
-    pairs = pairs_with_data(project, feed)
+    pairs, specs = pairs_with_data(project, feed), project.specs()
     balances = backtest_balances(project.loaded, project.currency)
     model = project.fee_model(section.fees, "backtest.fees")
 
@@ -93,7 +100,6 @@ def parts_over(
             queue=project.queue_model(section.fills.under(reading), "backtest.fills"),
             slippage=section.slippage,
             seed=chosen_seed,
-            max_book_age_s=config.max_book_age_s,
         )
 
     return BacktestParts(
@@ -105,7 +111,8 @@ def parts_over(
         zone=config.zone,
         currency=project.currency,
         strategy_uses={strategy.label: strategy.use for strategy in config.strategies},
-        strategy_pairs={spec.name: pairs_of(spec) for spec in project.specs()},
+        strategy_pairs={spec.name: pairs_of(spec) for spec in specs},
+        strategy_params={spec.name: plain_parameters(spec) for spec in specs},
         pairs=pairs,
         feed=feed,
         start=start,
@@ -121,6 +128,7 @@ def parts_over(
         fees=fees,
         engine=engine,
         kernel=kernel,
+        benchmark=benchmark,
     )
 
 
@@ -134,6 +142,7 @@ def backtest_into(
     overrides: Sequence[str] = (),
     seed: int | None = None,
     readings: bool = True,
+    benchmark: str | None = None,
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
@@ -144,7 +153,7 @@ def backtest_into(
     callbacks that would block a live bot. ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
-    parts = backtest_parts(project, data=data, start=start, end=end, seed=seed)
+    parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
     keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)
 
     def in_the_run(level: str, text: str, now: Nanos) -> None:

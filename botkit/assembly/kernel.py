@@ -25,7 +25,6 @@ def make_kernel(
     queue: QueueModel,
     slippage: Decimal | None,
     seed: int,
-    max_book_age_s: int | None = None,
 ) -> Kernel:
     """Return the simulated exchange with one account. ``slippage`` is a fraction, for tapes without books."""
     return Kernel(
@@ -35,7 +34,7 @@ def make_kernel(
         latency=latency,
         limits=project.facts.limits,
         slippage_e8=int((slippage or 0) * UNIT),
-        max_book_age_s=max_book_age_s,
+        max_book_age_s=project.config.max_book_age_s,
         seed=seed,
         volume_currency=project.facts.volume_currency,
         discount_currency=project.facts.discount_currency,

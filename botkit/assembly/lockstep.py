@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from random import Random
 
 from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.history import history_before
@@ -69,7 +70,9 @@ async def run_lockstep(
         engine = parts.engine(decisions, fees)
         key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
         # the clock is held, so it must not matter how long a busy machine takes
-        adapter = connect(project, key, emulator.rest, emulator.ws, clock, patience=_PATIENCE)
+        adapter = connect(
+            project, key, emulator.rest, emulator.ws, clock, random=Random(parts.seed), patience=_PATIENCE
+        )
         assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
         plan = tape_plan(priced, start, end)
         lockstep = Lockstep(

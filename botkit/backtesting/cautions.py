@@ -115,7 +115,7 @@ def cautions_of_bot(view: EngineView, daily_returns: Sequence[float]) -> list[Ca
             found.append(Caution(f"{market.pair}: {many} {why}", False))
     missing = missing_ratios(daily_returns)
     if missing is not None:
-        found.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
+        found.append(Caution(f"Sharpe and Sortino are omitted: {missing}", False))
     if view.halted is not None:
         found.append(Caution(f"the bot was halted: {view.halted}"))
     return found

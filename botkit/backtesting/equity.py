@@ -87,7 +87,8 @@ class EquityCurve:
         self._first_day_is_whole = False
         self._run_end: Nanos | None = None
         self._begin = begin
-        self._hold_first: dict[str, float] = {}
+        #: of each traded base currency, when it first had a price, and its value then
+        self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
             # cash alone needs no price, so a run that starts flat has equity from its first day
             self._set_opening(begin, self._opening_units[currency] / UNIT)
@@ -177,7 +178,7 @@ class EquityCurve:
         currencies: Iterable[str],
     ) -> bool:
         """Take the fast path for the usual slice, where one pair moves and little changes: equity is cash + coins x
-        price. Three times as fast.
+        price. It is three times as fast.
 
         It reuses its memory, because fresh pages cost more here than the arithmetic. Returns False for any other slice;
         the general code gives the same figures.
@@ -319,10 +320,11 @@ class EquityCurve:
 
     def _note_hold_prices(self) -> None:
         for pair in self._traded:
-            if pair.base not in self._hold_first and pair.base != self._currency and str(pair) in self._slice:
-                worth = float(self.value_at(pair.base, self._slice[str(pair)][0][:1])[0])
+            if pair.base not in self.first_worths and pair.base != self._currency and str(pair) in self._slice:
+                first = self._slice[str(pair)][0][:1]
+                worth = float(self.value_at(pair.base, first)[0])
                 if not np.isnan(worth):
-                    self._hold_first[pair.base] = worth
+                    self.first_worths[pair.base] = (int(first[0]), worth)
 
     def finish(self, end: Nanos) -> None:
         """End the run: close the days up to ``end``, even if nothing moved in them."""
@@ -398,7 +400,7 @@ class EquityCurve:
         left out.
         """
         returns = []
-        for currency, first in self._hold_first.items():
+        for currency, (_, first) in self.first_worths.items():
             last = 1.0
             for name, divides in self._path(currency):
                 price = self._last_price[name]
@@ -430,7 +432,7 @@ class EquityCurve:
         return to_datetime(moment - 1, self._zone).date().isoformat()
 
     def daily_returns(self) -> list[float]:
-        """Returns of the full calendar days of the run, including those in which nothing moved."""
+        """The returns of the full calendar days of the run, including those in which nothing moved."""
         return [row.return_ for row in self.days() if row.return_ is not None]
 
 

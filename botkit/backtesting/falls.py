@@ -75,7 +75,7 @@ class Falls:
             self._sink(times, values, start, len(values))
 
     def _times_before(self, times: TimeArray, starts: TimeArray) -> TimeArray:
-        """Return the last moment at the peak before each start."""
+        """Return the last moments at the peak before each start."""
         begins = times[np.maximum(starts - 1, 0)]
         if len(starts) and starts[0] == 0:
             begins = begins.copy()

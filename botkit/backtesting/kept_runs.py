@@ -13,7 +13,8 @@ from botkit.backtesting.outputs import SUMMARY, run_numbers
 
 
 class KeptRun(msgspec.Struct, frozen=True):
-    """One backtest: its folder, and its summary as the run wrote it."""
+    """One backtest: its folder, and its summary as the run wrote it. ``number`` is 0 outside a folder of numbered
+    runs."""
 
     name: str
     number: int
@@ -28,9 +29,18 @@ def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
         return []
     for parent in sorted(path for path in out.iterdir() if path.is_dir() and name in (None, path.name)):
         for number in run_numbers(parent):
-            folder = parent / str(number)
-            with contextlib.suppress(OSError, ValueError):
-                summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-                if isinstance(summary, dict) and "journal_sha256" in summary:
-                    found.append(KeptRun(parent.name, number, folder, summary))
+            run = read_run(parent / str(number))
+            if run is not None:
+                found.append(KeptRun(parent.name, number, run.folder, run.summary))
     return found
+
+
+def read_run(folder: Path) -> KeptRun | None:
+    """Return the backtest in a folder, under its bot's name; None if a backtest did not write it."""
+    with contextlib.suppress(OSError, ValueError):
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        if isinstance(summary, dict) and "journal_sha256" in summary:
+            name = folder.resolve().name
+            number = int(name) if name.isascii() and name.isdigit() else 0
+            return KeptRun(str(summary.get("name") or folder.resolve().name), number, folder, summary)
+    return None

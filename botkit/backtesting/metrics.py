@@ -24,9 +24,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import tzinfo
+from types import MappingProxyType
 
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.statistics import (
@@ -40,10 +40,10 @@ from botkit.backtesting.statistics import (
     value_at_risk,
     volatility,
 )
-from botkit.model.clock import NS_PER_S
+from botkit.model.clock import NS_PER_S, to_datetime
 from botkit.model.events import Fill
 from botkit.model.money import UNIT
-from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, StrategyRow
+from botkit.model.results import ClosedTrade, Figure, FillRow, RouterUse, StrategyRow, TradeFigures
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
@@ -62,35 +62,6 @@ def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
     return rows
 
 
-class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of some trades. Money is in the valuation currency; a figure is None if there is no trade for it."""
-
-    count: int
-    wins: int
-    gross_profit: float
-    gross_loss: float
-    average_return: float | None = None
-    best_return: float | None = None
-    worst_return: float | None = None
-    average_holding_s: float | None = None
-    longest_holding_s: float | None = None
-
-    @property
-    def win_rate(self) -> float | None:
-        """Share of trades with a profit."""
-        return self.wins / self.count if self.count else None
-
-    @property
-    def profit_factor(self) -> float | None:
-        """Gross profit / gross loss; None without a losing trade."""
-        return self.gross_profit / self.gross_loss if self.gross_loss > 0 else None
-
-    @property
-    def expectancy(self) -> float | None:
-        """The mean profit of a trade."""
-        return (self.gross_profit - self.gross_loss) / self.count if self.count else None
-
-
 def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
     """Return the figures of trades in coins that a strategy itself bought or sold."""
     own = [trade for trade in trades if not trade.is_given]
@@ -107,6 +78,32 @@ def trade_figures(trades: Iterable[ClosedTrade]) -> TradeFigures:
         average_holding_s=math.fsum(holdings) / len(holdings) if holdings else None,
         longest_holding_s=max(holdings, default=None),
     )
+
+
+#: what trades can be grouped by; a month is that of the exit, in the run's time zone
+GROUPS: Mapping[str, Callable[[ClosedTrade, tzinfo], str]] = MappingProxyType(
+    {
+        "pair": lambda trade, zone: trade.pair_text,
+        "strategy": lambda trade, zone: trade.strategy,
+        "kind": lambda trade, zone: trade.kind,
+        "exit_reason": lambda trade, zone: trade.exit_reason,
+        "entry_tag": lambda trade, zone: trade.entry_tag,
+        "exit_tag": lambda trade, zone: trade.exit_tag,
+        "month": lambda trade, zone: format(to_datetime(trade.closed, zone), "%Y-%m"),
+    }
+)
+
+
+def grouped_trades(trades: Sequence[ClosedTrade], zone: tzinfo) -> dict[str, dict[str, TradeFigures]]:
+    """Return the figures of the trades in each group of each of `GROUPS`, sorted by the group's name."""
+    found = {}
+    for name, key in GROUPS.items():
+        groups: dict[str, list[ClosedTrade]] = {}
+        for trade in trades:
+            if not trade.is_given:
+                groups.setdefault(key(trade, zone), []).append(trade)
+        found[name] = {group: trade_figures(rows) for group, rows in sorted(groups.items())}
+    return found
 
 
 def summarise(

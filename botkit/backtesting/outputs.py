@@ -23,10 +23,10 @@ from botkit.model.clock import NS_PER_MS
 from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.reasons import grouped
-from botkit.model.results import BacktestResult, FillRow, OrderRow
+from botkit.model.results import BacktestResult, ClosedTrade, FillRow, OrderRow
 
 SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
-EQUITY, DAILY = "equity.csv", "daily.csv"
+EQUITY, DAILY, TRADES = "equity.csv", "daily.csv", "trades.csv"
 LATEST = "latest"
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
@@ -178,6 +178,7 @@ def write_outputs(
     _write(folder / SUMMARY, summary_json(result) + "\n")
     _write(folder / ORDERS, orders_csv(result.orders))
     _write(folder / FILLS, fills_csv(result.fills, result.currency))
+    _write(folder / TRADES, trades_csv(result.trades, result.currency))
     _write(folder / EQUITY, equity_csv(result))
     _write(folder / DAILY, daily_csv(result))
     _write(folder / REPORT, report_html)
@@ -203,6 +204,7 @@ def summary_json(result: BacktestResult) -> str:
         "strategies": [
             {
                 "name": row.name,
+                "params": row.params,
                 "orders": row.orders,
                 "fills": row.fills,
                 "refused": row.refused,
@@ -216,6 +218,26 @@ def summary_json(result: BacktestResult) -> str:
             for row in result.strategies
         ],
         "unassigned": {currency: format_units(units) for currency, units in result.unassigned.items()},
+        "benchmark": None
+        if result.benchmark is None
+        else {
+            "name": result.benchmark.name,
+            "return": result.benchmark.return_,
+            "max_drawdown": result.benchmark.max_drawdown,
+            "sharpe": result.benchmark.sharpe,
+        },
+        "trades": {
+            name: {
+                group: {
+                    "trades": figures.count,
+                    "win_rate": figures.win_rate,
+                    "pnl": figures.gross_profit - figures.gross_loss,
+                    "expectancy": figures.expectancy,
+                }
+                for group, figures in groups.items()
+            }
+            for name, groups in result.groups.items()
+        },
         "queue_readings": {reading.name: reading.figures for reading in result.queue_readings},
         "warnings": [warning.text for warning in result.warnings],
         "dust": result.dust,
@@ -316,6 +338,43 @@ def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
     )
 
 
+def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
+    """Return all trades. Money is in the column ``currency``, exact; ``pnl`` is also valued in the run's ``currency``.
+    What a trade does not have (the excursions of a loop) is empty.
+    """
+    quoted, eight = _Quoted(), [UNIT_DECIMALS] * len(trades)
+
+    def figures(values: Sequence[float | None]) -> list[str]:
+        return ["" if value is None else f"{value:.8f}" for value in values]
+
+    return _csv(
+        f"opened,closed,strategy,pair,kind,amount,entry_value,exit_value,fees,profit,currency,pnl_{currency},return,mae,"
+        "mfe,exit_reason,entry_tag,exit_tag,given,client_id",
+        [
+            _times([trade.opened for trade in trades]),
+            _times([trade.closed for trade in trades]),
+            [quoted[trade.strategy] for trade in trades],
+            [trade.pair_text for trade in trades],
+            [trade.kind for trade in trades],
+            _decimals([trade.units for trade in trades], eight),
+            _decimals([trade.entry_units for trade in trades], eight),
+            _decimals([trade.exit_units for trade in trades], eight),
+            _decimals([trade.fee_units for trade in trades], eight),
+            _decimals([trade.pnl_units for trade in trades], eight),
+            [trade.currency for trade in trades],
+            figures([trade.pnl for trade in trades]),
+            figures([trade.return_ for trade in trades]),
+            figures([trade.mae for trade in trades]),
+            figures([trade.mfe for trade in trades]),
+            [trade.exit_reason for trade in trades],
+            [quoted[trade.entry_tag] for trade in trades],
+            [quoted[trade.exit_tag] for trade in trades],
+            ["true" if trade.is_given else "false" for trade in trades],
+            [str(trade.client_id) for trade in trades],
+        ],
+    )
+
+
 def orders_csv(orders: Sequence[OrderRow]) -> str:
     """Return all orders as CSV. Fields that an order does not have (the price of a market order) are empty."""
     quoted, specs = _Quoted(), [order.spec for order in orders]
@@ -364,8 +423,10 @@ def equity_csv(result: BacktestResult) -> str:
     peaks = np.maximum.accumulate(np.asarray(values)).tolist() if values else []
     falls = [1 - value / peak if peak > 0 else 0.0 for value, peak in zip(values, peaks, strict=True)]
     columns = [_times(times), [str(t) for t in times], [f"{v:.8f}" for v in values], [f"{f:.8f}" for f in falls]]
-    for name in names:
-        curve = result.strategy_equity[name]
+    curves = list(result.strategy_equity.values())
+    if result.benchmark is not None:
+        names, curves = [*names, result.benchmark.name], [*curves, result.benchmark.equity]
+    for curve in curves:
         at = np.searchsorted(np.asarray(curve.times, np.int64), np.asarray(times, np.int64), side="right").tolist()
         columns.append([f"{curve.values[i - 1]:.8f}" if i else "" for i in at])
     return _csv(",".join(["time,time_ns,equity,drawdown", *(quoted[name] for name in names)]), columns)
@@ -383,8 +444,11 @@ def daily_csv(result: BacktestResult) -> str:
         [f"{day.equity:.8f}" for day in days],
         ["" if day.return_ is None else repr(day.return_) for day in days],
     ]
-    for rows in result.strategy_days.values():
+    others = dict(result.strategy_days)
+    if result.benchmark is not None:
+        others[result.benchmark.name] = result.benchmark.days
+    for rows in others.values():
         closes = {day.end: f"{day.equity:.8f}" for day in rows}
         columns.append([closes.get(day.end, "") for day in days])
-    names = [quoted[name] for name in result.strategy_days]
+    names = [quoted[name] for name in others]
     return _csv(",".join(["date,end,end_ns,equity,return", *names]), columns)

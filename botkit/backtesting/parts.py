@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,8 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     #: strategy -> the streams it uses, and its pair parameters
     strategy_uses: Mapping[str, str]
     strategy_pairs: Mapping[str, Sequence[Pair]]
+    #: strategy -> its parameters in force, as plain JSON values
+    strategy_params: Mapping[str, Mapping[str, Any]]
     #: the pairs of the strategies and of the data
     pairs: Mapping[str, Pair]
     feed: Feed
@@ -58,6 +61,8 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     engine: Callable[[DecisionLog, FeeModel], Engine]
     #: creates the exchange with a queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
+    #: what to compare the run with: `BUY_AND_HOLD`, or None
+    benchmark: str | None = None
 
 
 def first_client_id(seed: int) -> int:

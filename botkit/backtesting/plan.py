@@ -163,7 +163,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
         if _begin(info) - plan.start > _WORTH_A_WORD:
             parts.append(f"does not begin until {format_time(_begin(info))}")
         if plan.end - info.end > _WORTH_A_WORD:
-            parts.append(f"ends as early as {format_time(info.end)}")
+            parts.append(f"already ends at {format_time(info.end)}")
         if parts:
             sentences.append(
                 f"{info.label} {' and '.join(parts)}, and the run goes from {format_time(plan.start)} to "
@@ -196,7 +196,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
         )
     wanted = ", ".join(resolutions) or "any"
     raise DataError(
-        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot make bars of {wanted}; use candles of "
+        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot form bars of {wanted}; use candles of "
         "a resolution at least as fine"
     )
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
-from typing import Any
 
-import numpy as np
-
+from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.downsample import CandleSampler, FloatArray, TimeArray
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.metrics import fill_rows
+from botkit.backtesting.withheld import taken_in
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import Withheld
 from botkit.engine.view import EngineView
@@ -34,8 +33,11 @@ class ResultRecorder:
         traded: Sequence[Pair],
         zone: tzinfo,
         begin: Nanos,
+        *,
+        benchmark: BuyAndHold | None = None,
     ) -> None:
         currency = view.money.currency
+        self.benchmark = benchmark
         names = view.names()
         self.fills: list[FillRow] = []
         self.rows = 0
@@ -64,12 +66,15 @@ class ResultRecorder:
         }
         self._first_prices: dict[str, float] = {}
         self._withheld: list[Withheld] = []
+        #: every row that the bot rejected
+        self.withheld: list[Withheld] = []
 
     def observe(self, out: Outcome, now: Nanos) -> None:
         """Record a turn's outcome."""
         for fill in out.fills:
             self._new.append((now, fill))
         self._withheld += out.withheld
+        self.withheld += out.withheld
 
     def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
         """Return, by (strategy, pair), the base units held at the start, and the pair's first price as their cost."""
@@ -88,7 +93,7 @@ class ResultRecorder:
             scale = 10**columns.pair.rules.price_decimals
             sampler = self.samplers.get(columns.pair)
             if isinstance(columns, TradeColumns):
-                received, values, lots = _taken_in(
+                received, values, lots = taken_in(
                     withheld, columns, columns.received, columns.ticks / scale, columns.lots
                 )
                 prices[columns.pair] = (received, values)
@@ -97,7 +102,7 @@ class ResultRecorder:
             elif isinstance(columns, CandleColumns):
                 figures = (columns.time, columns.open / scale, columns.high / scale, columns.low / scale)
                 volumes = columns.lots / 10**columns.pair.rules.amount_decimals
-                received, values, time, *others = _taken_in(
+                received, values, time, *others = taken_in(
                     withheld, columns, columns.received, columns.close / scale, *figures, volumes
                 )
                 prices[columns.pair] = (received, values)
@@ -108,6 +113,8 @@ class ResultRecorder:
                 self._first_prices.setdefault(str(pair), float(values[0]))
         fills, self._new = self._new, []
         self.curve.add_slice(prices, _changes(fills))
+        if self.benchmark is not None:
+            self.benchmark.add_slice(prices, self.curve)
         self.fills += fill_rows([fill for _, fill in fills], self.curve)
         for name, curve in self.strategy_curves.items():
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
@@ -116,24 +123,12 @@ class ResultRecorder:
         """Close the days of a finished run."""
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
+        if self.benchmark is not None:
+            self.benchmark.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
         """Return a strategy's own curve, or the bot's if it is the only strategy."""
         return self.strategy_curves.get(strategy, self.curve)
-
-
-def _taken_in(
-    withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
-) -> tuple[Any, ...]:
-    """Return the columns without the rows that the bot rejected."""
-    rows = [row for row in withheld if row.pair == columns.pair]
-    if not rows:
-        return received, prices, *others
-    keep = np.ones(len(prices), dtype=bool)
-    for row in rows:
-        first, stop = np.searchsorted(received, [row.time, row.time + 1])
-        keep[first:stop] &= prices[first:stop] != row.price
-    return tuple(column[keep] for column in (received, prices, *others))
 
 
 def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.cautions import (
     cautions,
     cautions_of_bot,
@@ -20,10 +21,12 @@ from botkit.backtesting.cautions import (
 from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
-from botkit.backtesting.metrics import complete_strategy, summarise
+from botkit.backtesting.making import maker_rows
+from botkit.backtesting.metrics import complete_strategy, grouped_trades, summarise
 from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
+from botkit.backtesting.second_look import look_again
 from botkit.backtesting.trades import Matched, match_trades
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.watch import BOOK_DEPTH
@@ -95,7 +98,10 @@ class _Run:
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
         self.ownership = view.money.ownership()
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start)
+        benchmark = None
+        if parts.benchmark is not None:
+            benchmark = BuyAndHold(priced, traded, view.money.currency, parts.zone)
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start, benchmark=benchmark)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
@@ -208,7 +214,8 @@ def run_backtest(
             if name != parts.reading:
                 with _without_logs():
                     other = _one(parts, name, DecisionLog(), progress, lambda level, text, now: None)
-                result.queue_readings.append(_reading(name, _result(other).summary, chosen=False))
+                summary = _summary(other, _matched(other).trades)
+                result.queue_readings.append(_reading(name, summary, chosen=False))
     return result
 
 
@@ -259,6 +266,15 @@ def _result(run: _Run) -> BacktestResult:
     curve = recorder.curve
     orders = view.orders()
     matched = _matched(run)
+    again = look_again(
+        parts.feed,
+        plan,
+        matched.trades,
+        recorder.fills,
+        withheld=recorder.withheld,
+        max_book_age_s=parts.max_book_age_s,
+        rows_max=SLICE_ROWS,
+    )
     rows = _strategy_rows(run, matched.trades)
     summary = _summary(run, matched.trades)
     return BacktestResult(
@@ -274,12 +290,16 @@ def _result(run: _Run) -> BacktestResult:
         data=_data(parts.feed, plan, recorder.rows),
         config_text=parts.config_text,
         days=curve.days(),
+        benchmark=recorder.benchmark.result() if recorder.benchmark is not None else None,
         strategies=rows,
         strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
-        trades=matched.trades,
+        trades=again.trades,
+        groups=grouped_trades(again.trades, parts.zone),
+        marks=again.marks,
+        makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
@@ -338,6 +358,7 @@ def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow
         row = StrategyRow(
             name=name,
             use=run.parts.strategy_uses[name],
+            params=dict(run.parts.strategy_params[name]),
             orders=strategy.orders,
             refused=sum(strategy.refusals.values()),
             skips=dict(strategy.skips),

@@ -10,12 +10,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from botkit.cli.compare import show_comparison
 from botkit.cli.said import Said, quieten_log
-from botkit.cli.screen import screen
+from botkit.cli.screen import prints_aside, screen
+from botkit.errors import ConfigError
+
+#: what `botkit.backtesting.benchmark` calls it; importing that would load numpy for --help
+BUY_AND_HOLD = "buy-and-hold"
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("configs", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="CONFIG...")
 @click.option("--data", type=click.Path(path_type=Path), help="Recorded data to use instead of the configuration's.")
 @click.option(
     "--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31 or 2025-01-31T09:00."
@@ -38,8 +43,9 @@ from botkit.cli.screen import screen
     default=True,
     help="Also run with an optimistic and a pessimistic queue model.  [default: readings]",
 )
+@click.option("--benchmark", type=click.Choice([BUY_AND_HOLD]), help="Draw this line beside the equity.")
 def backtest(
-    config: Path,
+    configs: tuple[Path, ...],
     data: Path | None,
     start: str | None,
     end: str | None,
@@ -48,8 +54,9 @@ def backtest(
     seed: int | None,
     as_json: bool,
     readings: bool,
+    benchmark: str | None,
 ) -> None:
-    """Backtest the bot in CONFIG on recorded data and write a report.
+    """Backtest the bot in CONFIG on recorded data and write a report; several are compared afterwards.
 
     Runs are numbered and kept: out/NAME/1, out/NAME/2 and so on; out/NAME/latest is the newest, and `botkit runs` lists
     them. A folder given with --out is replaced.
@@ -58,29 +65,40 @@ def backtest(
     the same as in `botkit run`.
     """
     from botkit.assembly.backtest import backtest_into
+    from botkit.config.load import overrides_for
     from botkit.report import print_summary
 
+    if out is not None and len(configs) > 1:
+        raise ConfigError("--out is the folder of one run, but several configurations are given; leave it out")
     quieten_log(["warning"])
     console, said = screen(), Said()
-    with _progress(quiet=as_json) as progress:
-        result, folder, summary = backtest_into(
-            config,
-            out=out,
-            data=data,
-            start=start,
-            end=end,
-            overrides=overrides,
-            seed=seed,
-            readings=readings,
-            progress=progress,
-            tell=said.tell,
-        )
-    said.end()
+    given = [overrides] if len(configs) == 1 else overrides_for(configs, overrides)
+    folders, summaries = [], []
+    for config, own in zip(configs, given, strict=True):
+        with prints_aside(as_json), _progress(quiet=as_json) as progress:
+            result, folder, summary = backtest_into(
+                config,
+                out=out,
+                data=data,
+                start=start,
+                end=end,
+                overrides=own,
+                seed=seed,
+                readings=readings,
+                benchmark=benchmark,
+                progress=progress,
+                tell=said.tell,
+            )
+        said.end()
+        folders.append(str(folder))
+        summaries.append(summary)
+        if not as_json:
+            print_summary(console, result)
+            console.print(f"\nReport: [link={(folder / 'report.html').as_uri()}]{folder / 'report.html'}[/link]")
     if as_json:
-        click.echo(summary)
-    else:
-        print_summary(console, result)
-        console.print(f"\nReport: [link={(folder / 'report.html').as_uri()}]{folder / 'report.html'}[/link]")
+        click.echo(summaries[0] if len(summaries) == 1 else f"[{', '.join(summaries)}]")
+    elif len(configs) > 1:
+        show_comparison(console, tuple(folders), Path("out"), Path("out") / "comparison.html")
 
 
 @contextmanager

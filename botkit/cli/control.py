@@ -146,7 +146,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     except JournalError as error:
         click.echo(f"problem: {error}", err=True)
 
-    hold_back(folder, time.time_ns(), click.echo)
+    is_held = hold_back(folder, time.time_ns(), click.echo)
     try:
         project = account_of(config)
     except BotkitError as error:
@@ -159,19 +159,24 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
         async with account_access(
             project, mode, rest=rest or address[0], ws=address[1], hurries=True, say=click.echo
         ) as access:
-            return _told(await run_panic(access, known, own_only=own, can=access.sender.capabilities, say=click.echo))
+            result = await run_panic(access, known, own_only=own, can=access.sender.capabilities, say=click.echo)
+            code = _told(result, is_running=folder.holder() is not None)
+            return code if is_held else 1
 
     return asyncio.run(main())
 
 
-def _told(result: Any) -> int:
+def _told(result: Any, *, is_running: bool) -> int:
     if result.left:
         click.echo("STILL OPEN:\n  " + "\n  ".join(result.left), err=True)
         return 1
     if result.left is None:
         click.echo("the exchange could not be read; check its website for open orders", err=True)
         return 1
-    click.echo(f"{result.cancelled} orders cancelled, none still open")
+    if not result.cancelled and is_running:
+        click.echo("none still open; the running bot cancels its own orders when it is halted")
+    else:
+        click.echo(f"{result.cancelled} order{'s'[: result.cancelled != 1]} cancelled, none still open")
     return 0
 
 

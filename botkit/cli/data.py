@@ -43,7 +43,7 @@ _ZONE = click.option("--timezone", metavar="ZONE", help="Time zone for CSV times
 
 
 class HowToRead(msgspec.Struct, frozen=True, kw_only=True):
-    """How to read a file, as set by the options. None means not set."""
+    """The reading options for a file. None means not set."""
 
     pair: str | None
     kind: str | None
@@ -75,7 +75,7 @@ _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What the commands need from outside: the exchange's pairs, and the formats that plugins provide."""
+    """The environment of the commands: the exchange's pairs, and the formats that plugins provide."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
@@ -313,7 +313,7 @@ def check(
     how: HowToRead,
     as_json: bool,
 ) -> int:
-    """Check PATH (a tape or a file). Exit code 1 if something is wrong.
+    """Check PATH (a tape or a file). The exit code is 1 if something is wrong.
 
     Errors are missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible prices,
     and a tape whose files differ from its manifest.

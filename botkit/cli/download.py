@@ -40,7 +40,7 @@ ShowShare = Callable[[float], None]
 
 
 class Downloaded(msgspec.Struct):
-    """What was downloaded for one pair; ``missing`` counts the buckets in the span that the exchange left out."""
+    """The result of downloading one pair. ``missing`` counts the buckets in the span that the exchange left out."""
 
     pair: str
     resolution: str

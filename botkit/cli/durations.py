@@ -1,4 +1,4 @@
-"""Durations as users write them: ``90s``, ``30m``, ``2h``, ``7d``."""
+"""Parses durations as users write them: ``90s``, ``30m``, ``2h``, ``7d``."""
 
 from __future__ import annotations
 

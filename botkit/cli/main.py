@@ -6,12 +6,14 @@ Exit codes: 0 done, 1 the command found a problem (`data check`), 2 a user error
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import importlib.util
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -23,8 +25,10 @@ from botkit.version import __version__
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
+    "walk-forward": ("botkit.cli.walk_forward", "Search on one window, test on the next, roll on."),
     "trials": ("botkit.cli.trials", "List how many configurations were tried on which market."),
     "runs": ("botkit.cli.runs", "List past backtests."),
+    "compare": ("botkit.cli.compare", "Compare past backtests: figures, curves, configurations."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
     "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),
     "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),
@@ -42,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "download": ("botkit.cli.download", "Download candles into a tape."),
     "data": ("botkit.cli.data", "Import, check and describe recorded data."),
     "config": ("botkit.cli.config", "Check, show and describe configurations."),
+    "strategies": ("botkit.cli.strategies", "List strategies with their parameters."),
     "plugins": ("botkit.cli.plugins", "List plugins, what they offer, and all hooks."),
     "limits": ("botkit.cli.limits", "Print the exchange's rate limits and their sources."),
     "guide": ("botkit.cli.guide", "Read the guide: strategies, backtests, running, the reference."),
@@ -66,7 +71,7 @@ class LazyGroup(click.Group):
         """Import and return a command, or return None if neither botkit nor a plugin has it."""
         module, _ = COMMANDS.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is not None:
-            command: click.Command = getattr(importlib.import_module(module), name)
+            command: click.Command = getattr(importlib.import_module(module), name.replace("-", "_"))
             return command
         self._ask_plugins()
         return self.commands.get(name)
@@ -121,16 +126,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except BotkitError as error:
-        return _told(error)
+        return _told(error, str(error))
+    except OSError as error:
+        return _told(error, _of_system(error))
     return result if isinstance(result, int) else 0
 
 
-def _told(error: BotkitError) -> int:
+def _of_system(error: OSError) -> str:
+    """A refusal of the operating system in one line: a full disk, missing rights, a folder that is gone."""
+    what = error.strerror or str(error) or type(error).__name__
+    if error.errno == errno.ENOSPC:
+        what = "the disk is full; make room"
+    elif error.errno == errno.ENOENT and not _has_current_folder():
+        return "the current folder no longer exists; change to another"
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{where}{what} ({TRACEBACK_VARIABLE}=1 shows where this happened)"
+
+
+def _has_current_folder() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
+def _told(error: Exception, text: str) -> int:
     """Print an expected error in plain lines, with the traceback only on request."""
     if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
         traceback.print_exception(error)
-    for line in str(error).splitlines() or [type(error).__name__]:
-        click.echo(f"error: {line}", err=True)
+    with contextlib.suppress(OSError):  # the terminal itself may be gone
+        for line in text.splitlines() or [type(error).__name__]:
+            click.echo(f"error: {line}", err=True)
     return 2
 
 

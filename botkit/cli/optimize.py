@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,76 +18,69 @@ from botkit.cli.said import quieten_log
 from botkit.cli.screen import screen
 
 if TYPE_CHECKING:
+    from botkit.research.search.asked import SearchSettings
     from botkit.research.search.optimize import Progress, SearchResult
+    from botkit.research.search.worker import BenchRecipe
 
 _SHOWN = 10
 
 
+def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what to search, and how."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS = (
+    click.option(
+        "--param",
+        "params",
+        multiple=True,
+        metavar="STRATEGY.NAME=RANGE",
+        help="What to search: sma.fast=5:50:5, sma.share=0.1:1, sma.share=0.01:1:log, sma.resolution=1m,5m.",
+    ),
+    click.option("--where", metavar="CONDITION", help="Leave out the rest, such as 'sma.fast < sma.slow'."),
+    click.option(
+        "--objective",
+        default="sharpe",
+        show_default=True,
+        metavar="NAME | MODULE:FUNCTION",
+        help="What to maximise: a figure of the summary, or a function of it. A drawdown or a volatility is minimised.",
+    ),
+    click.option(
+        "--sampler",
+        type=click.Choice(["grid", "random", "tpe"]),
+        default="grid",
+        show_default=True,
+        help="Try every combination, draw them, or learn from earlier ones (tpe, needs botkit[optimize]).",
+    ),
+    click.option("--trials", type=int, help="The most combinations to try.  [default: the whole grid, or 100]"),
+    click.option("--min-trades", type=int, default=30, show_default=True, help="A trial with fewer trades ranks last."),
+    click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]"),
+    click.option("--prune", is_flag=True, help="Stop the worse half of the trials after 25 % and 50 % of the span."),
+    click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Dask cluster (needs botkit[cluster])."),
+    click.option(
+        "--cluster-certs", type=click.Path(path_type=Path), help="Folder with ca.pem, cert.pem and key.pem, for tls://."
+    ),
+    click.option("--insecure", "is_insecure", is_flag=True, help="Allow plain TCP to a cluster on another machine."),
+    click.option("--data", type=click.Path(path_type=Path), help="Recorded data in place of the configuration's."),
+    click.option("--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31."),
+    click.option("--to", "end", help="End; a date includes the whole day."),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in sma.share=0.5."
+    ),
+    click.option("--seed", type=click.IntRange(min=0), help="Seed of the sampler and of every backtest."),
+)
+
+
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option(
-    "--param",
-    "params",
-    multiple=True,
-    metavar="STRATEGY.NAME=RANGE",
-    help="What to search: sma.fast=5:50:5, sma.share=0.1:1, sma.share=0.01:1:log, sma.resolution=1m,5m. Repeatable.",
-)
-@click.option("--where", metavar="CONDITION", help="Leave out the rest, such as 'sma.fast < sma.slow'.")
-@click.option(
-    "--objective",
-    default="sharpe",
-    show_default=True,
-    metavar="NAME | MODULE:FUNCTION",
-    help="What to maximise: a figure of the summary, or a function of it. A drawdown or a volatility is minimised.",
-)
-@click.option(
-    "--sampler",
-    type=click.Choice(["grid", "random", "tpe"]),
-    default="grid",
-    show_default=True,
-    help="Try every combination, draw them, or learn from earlier ones (tpe, needs botkit[optimize]).",
-)
-@click.option("--trials", type=int, help="The most combinations to try.  [default: the whole grid, or 100]")
-@click.option("--min-trades", type=int, default=30, show_default=True, help="A trial with fewer trades ranks last.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
-@click.option("--prune", is_flag=True, help="Stop the worse half of the trials after 25 % and 50 % of the span.")
-@click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Dask scheduler's workers (botkit[cluster]).")
-@click.option(
-    "--cluster-certs", type=click.Path(path_type=Path), help="Folder with ca.pem, cert.pem and key.pem, for tls://."
-)
-@click.option("--insecure", "is_insecure", is_flag=True, help="Allow plain TCP to a cluster on another machine.")
-@click.option(
-    "--continue", "is_continued", is_flag=True, help="Go on with the newest search, or with the one in --out."
-)
-@click.option("--data", type=click.Path(path_type=Path), help="Recorded data to use instead of the configuration's.")
-@click.option("--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31.")
-@click.option("--to", "end", help="End; a date includes the whole day.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of the sampler and of every backtest.")
+@search_options
+@click.option("--continue", "is_continued", is_flag=True, help="Go on with the newest search, or that in --out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the search.  [default: out/NAME/searches/N]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def optimize(
-    config: Path,
-    params: tuple[str, ...],
-    where: str | None,
-    objective: str,
-    sampler: str,
-    trials: int | None,
-    min_trades: int,
-    jobs: int | None,
-    prune: bool,
-    cluster: str | None,
-    cluster_certs: Path | None,
-    is_insecure: bool,
-    is_continued: bool,
-    data: Path | None,
-    start: str | None,
-    end: str | None,
-    overrides: tuple[str, ...],
-    seed: int | None,
-    out: Path | None,
-    as_json: bool,
-) -> int:
+def optimize(config: Path, is_continued: bool, out: Path | None, as_json: bool, **options: Any) -> int:
     """Search the parameters of the bot in CONFIG on recorded data.
 
     Every trial is a whole backtest. The same search gives the same trials on any number of cores. Ctrl-C keeps what is
@@ -95,36 +88,16 @@ def optimize(
 
     The best of many tries looks better than it is: the last lines say what luck alone would reach.
     """
-    from botkit.research.search.optimize import SearchSettings, search
-    from botkit.research.search.worker import BenchRecipe
+    from botkit.research.search.optimize import search
 
     quieten_log(["error"])
-    recipe = BenchRecipe(
-        config=str(config.absolute()),
-        folder=str(Path.cwd()),
-        overrides=overrides,
-        data=None if data is None else str(data.absolute()),
-        start=start,
-        end=end,
-        seed=seed,
-    )
-    settings = SearchSettings(
-        params=params,
-        where=where,
-        objective=objective,
-        sampler=sampler,
-        trials=trials,
-        min_trades=min_trades,
-        jobs=jobs,
-        prune=prune,
-        is_continued=is_continued,
-        out=out,
-        cluster=cluster,
-        cluster_certs=cluster_certs,
-        is_insecure=is_insecure,
-    )
-    with _progress(objective, quiet=as_json) as progress:
-        result = search(recipe, settings, progress, lambda sentence: click.echo(f"warning: {sentence}", err=True))
+    with _progress(str(options["objective"]), quiet=as_json) as progress:
+        result = search(
+            recipe_of(config, options),
+            settings_of(options, out=out, is_continued=is_continued),
+            progress,
+            lambda sentence: click.echo(f"warning: {sentence}", err=True),
+        )
     if as_json:
         click.echo(json.dumps(result.plain(), ensure_ascii=False, allow_nan=False))
     else:
@@ -132,6 +105,31 @@ def optimize(
     if result.was_interrupted:
         return 130
     return 0 if result.best is not None else 1
+
+
+def recipe_of(config: Path, options: Mapping[str, Any]) -> BenchRecipe:
+    """Return what a worker needs to make its bench, from the options of `search_options`."""
+    from botkit.research.search.worker import BenchRecipe
+
+    data: Path | None = options["data"]
+    return BenchRecipe(
+        config=str(config.absolute()),
+        folder=str(Path.cwd()),
+        overrides=tuple(options["overrides"]),
+        data=None if data is None else str(data.absolute()),
+        start=options["start"],
+        end=options["end"],
+        seed=options["seed"],
+    )
+
+
+def settings_of(options: Mapping[str, Any], *, out: Path | None, is_continued: bool = False) -> SearchSettings:
+    """Return what to search and how, from the options of `search_options`."""
+    from botkit.research.search.asked import SearchSettings
+
+    names = ("params", "where", "objective", "sampler", "trials", "min_trades", "jobs", "prune")
+    more = ("cluster", "cluster_certs", "is_insecure")
+    return SearchSettings(**{name: options[name] for name in (*names, *more)}, out=out, is_continued=is_continued)
 
 
 @contextmanager
@@ -154,6 +152,8 @@ def _progress(objective: str, *, quiet: bool) -> Iterator[Callable[[Progress], N
 
 
 def _print(console: Console, result: SearchResult) -> None:
+    from botkit.research.search.page import luck_sentence
+
     ended = len(result.trials)
     if result.was_interrupted:
         console.print(f"Interrupted after {ended:,} trials; --continue goes on from there.")
@@ -163,16 +163,12 @@ def _print(console: Console, result: SearchResult) -> None:
         console.print(_table(result))
     for note in result.notes:
         console.print(f"note: {note}", highlight=False)
-    luck = result.luck
-    if luck is not None and luck.sharpe_by_luck is not None:
-        console.print(
-            f"\n{luck.looks:,} different configurations were tried on this market so far. If none has any skill, the "
-            f"best of so many still reaches a Sharpe ratio of {luck.sharpe_by_luck:.2f} over these {luck.days} days.",
-            highlight=False,
-        )
+    said = luck_sentence(result.luck)
+    if said:
+        console.print(f"\n{said}", highlight=False)
     if result.best_config is not None:
         console.print(f"\nBest configuration: {result.best_config}", highlight=False)
-    console.print(f"All {ended:,} trials: {result.folder / 'trials.jsonl'}", highlight=False)
+    console.print(f"All {ended:,} trials: {result.folder / 'search.html'}", highlight=False)
 
 
 def _table(result: SearchResult) -> Table:

@@ -60,8 +60,8 @@ def record(
     """Record books and trades of PAIRS into the tape OUT. No account is needed.
 
     Rows reach the disk within a second, whatever happens; spans in which some may be missing are marked as gaps. The
-    tape can be backtested at once, even while recording. Running the command again continues the same tape. Exit code 1
-    if nothing was received.
+    tape can be backtested at once, even while recording. Running the command again continues the same tape. The exit
+    code is 1 if nothing was received.
     """
     from botkit.assembly.market_access import market_access
     from botkit.tape.raw_frames import RawFrames
@@ -160,7 +160,7 @@ class _Session:
     def _write_finished_days(self) -> None:
         """Write finished days in the background. This may take seconds, and new rows must still reach the disk."""
         if self._writing is not None and self._writing.done():
-            self._writing.result()  # raises the task's exception
+            self._writing.result()  # this raises the task's exception
             self._writing = None
         if self._writing is None and self._recorder.has_finished_days:
             self._writing = asyncio.create_task(self._write_aside())

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from botkit.cli.screen import prints_aside
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -16,14 +18,15 @@ import click
 def replay(run: Path, config: Path | None, as_json: bool) -> int:
     """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
-    Sends nothing and writes nothing. Exit code 0 if every decision matches, 1 if one differs, which is shown, or if the
-    recording stops in the middle: of a run that was killed, or of a file that was cut.
+    Sends nothing and writes nothing. The exit code is 0 if every decision matches. It is 1 if a decision differs, which
+    is then shown, or if the recording stops in the middle because the run was killed or the file was cut.
     """
     from botkit.assembly.replay import replay_run
 
     logging.disable(logging.CRITICAL)  # strategies already logged all of this during the run
     try:
-        verdict = replay_run(run, config)
+        with prints_aside(as_json):
+            verdict = replay_run(run, config)
     finally:
         logging.disable(logging.NOTSET)
     found = verdict.difference

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from botkit.cli.said import quieten_log
-from botkit.cli.screen import Output
+from botkit.cli.screen import Output, prints_aside
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?\Z", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
@@ -83,7 +83,8 @@ def run(
 
     Several bots share connections and rate limits. If one fails or is stopped, the others keep running.
 
-    Exit code 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are still open.
+    The exit code is 1 if a bot failed, a strategy was stopped early, or orders that should have been cancelled are
+    still open.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
@@ -93,7 +94,8 @@ def run(
         return _lockstep(configs[0], out, overrides, as_json=as_json)
     from botkit.project.several import load_projects
 
-    projects = load_projects(configs, overrides=overrides)
+    with prints_aside(as_json):
+        projects = load_projects(configs, overrides=overrides)
     quieten_log([project.config.log.level for project in projects])
 
     async def main() -> int:
@@ -120,8 +122,9 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
 
     quieten_log(["warning"])
     folder = out or Path("out") / f"{config.stem}-lockstep"
-    project = Project.load(config, overrides=overrides)
-    result, found = _with_loop(lambda: compare_in_lockstep(project, folder))
+    with prints_aside(as_json):
+        project = Project.load(config, overrides=overrides)
+        result, found = _with_loop(lambda: compare_in_lockstep(project, folder))
     figures = {"decisions": result.decisions, "answers": result.answers, "frames": result.frames}
     if as_json:
         different = None if found is None else {"line": found.line, "backtest": found.recorded, "wire": found.replayed}
@@ -179,6 +182,7 @@ async def _run(
     }
     display = Display(outputs, projects[0].config.zone, metrics_port=metrics_port, console=console)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(prints_aside(as_json))
         all_parts = await stack.enter_async_context(
             parts_of(projects, mode, rest=rest, ws=ws, speed=speed, machine=machine)
         )

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 import click
 from rich.console import Console
@@ -21,12 +22,22 @@ def screen() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
 
 
+@contextlib.contextmanager
+def prints_aside(as_json: bool) -> Iterator[None]:
+    """With ``as_json``, what strategies `print` meanwhile goes to standard error: standard output is for the object."""
+    if as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
 class Output:
     """Standard output and standard error for a command that must survive losing them: the terminal may close, the disk
     may fill up, the reading program may end.
 
-    Lines that cannot be printed are dropped, which is logged once. Every line is still tried, because a full disk may
-    get space again.
+    Lines that cannot be printed are dropped, and this is logged once. Every line is still tried, because a full disk
+    may get space again.
     """
 
     def __init__(self) -> None:

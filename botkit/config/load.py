@@ -36,7 +36,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     overrides: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"LoadedConfig({str(self.path)!r})"  # the nodes may contain secrets
+        return f"LoadedConfig({str(self.path)!r})"  # not shown, because the nodes may contain secrets
 
     def where(self, dotted: str) -> str:
         """Return the place of a value, such as ``configs/x.yaml:7`` for ``strategies.0.params.fast``.

@@ -46,7 +46,7 @@ def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
 
 
 class Claim:
-    """What one bot's configuration claims of an account. ``pairs`` lists each strategy's pairs, in order."""
+    """One bot configuration's claim on an account. ``pairs`` lists each strategy's pairs, in order."""
 
     def __init__(self, loaded: LoadedConfig, currency: str, pairs: Sequence[Sequence[Pair]]) -> None:
         self.loaded = loaded

@@ -39,7 +39,7 @@ Seed: TypeAlias = Annotated[int, Bound(least=0, most=2**63 - 1)]
 Milliseconds: TypeAlias = Annotated[Decimal, Bound(least=0, most=3_600_000)]
 OnStop: TypeAlias = Literal["keep", "cancel", "flatten"]
 
-#: order_ms, answer_ms, feed_ms
+#: the options order_ms, answer_ms and feed_ms
 _LATENCY_DEFAULT = (Decimal(100), Decimal(100), Decimal(0))
 _PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
@@ -264,7 +264,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
 
 
 class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """How long requests, answers and market data take, in milliseconds, or as a run measured it (``from``)."""
+    """The latencies of requests, answers and market data, in milliseconds or as measured by a run (``from``)."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -315,7 +315,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"
 
 
 class FillsConfig(_Section, frozen=True, kw_only=True):
-    """How to estimate a resting order's queue position. A bare word is the model."""
+    """The model that estimates a resting order's queue position. A bare word is the model."""
 
     rest_field: ClassVar[str] = "options"
 
@@ -337,8 +337,8 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """Which documented figure to use for the exchange's rate limits if documents disagree. ``strict`` means the lowest
-    one.
+    """The choice between documented figures for the exchange's rate limits if documents disagree. ``strict`` means the
+    lowest.
     """
 
     rest_field: ClassVar[str] = "rows"
@@ -401,7 +401,7 @@ class DataSource(_Section, frozen=True, kw_only=True):
 
 
 class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """How `botkit backtest` runs."""
+    """Settings for `botkit backtest`."""
 
     data: Annotated[tuple[DataSource, ...], Meta(description="Recorded data: a path, or a list of sources.")] = ()
     from_: Annotated[str | None, Meta(description="Start, such as 2025-01-31 or 2025-01-31T09:00, in `timezone`.")] = (
@@ -432,7 +432,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
 
 
 class EmulatorConfig(_Section, frozen=True, kw_only=True):
-    """How the local emulator of the exchange runs, and how a bot connects to one."""
+    """Settings for the local emulator of the exchange, and for connecting a bot to one."""
 
     account: Annotated[AccountConfig | None, Meta(description="Account at an external emulator.")] = None
     market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
@@ -458,7 +458,7 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
 
 
 class LiveConfig(_Section, frozen=True, kw_only=True):
-    """How a bot trades with real money."""
+    """Settings for trading with real money."""
 
     confirm: Annotated[bool, Meta(description="Must be true before real orders are sent.")] = False
     guard_s: Annotated[

@@ -40,7 +40,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?\Z", re.ASCII)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where some text came from: a file, or one ``--set`` argument. Relative paths in it start at ``base``."""
+    """The origin of some text: a file, or one ``--set`` argument. Relative paths in it start at ``base``."""
 
     name: str
     base: Path

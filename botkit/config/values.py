@@ -49,7 +49,7 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
         return Node(str(value), source, 1, quoted=True)
     if isinstance(value, (datetime, date)):
         return Node(value.isoformat(), source, 1, quoted=True)
-    plain = getattr(value, "item", None)  # numpy's scalars
+    plain = getattr(value, "item", None)  # a numpy scalar
     if callable(plain) and not isinstance(value, type):
         found = plain()
         if type(found) is not type(value):
@@ -61,7 +61,7 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
 
 
 def _bare_text(value: Any) -> str | None:
-    """Return how YAML writes a value that needs no quotes; None for other kinds of values."""
+    """Return how YAML writes a value that needs no quotes, or None for other kinds of values."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -36,6 +36,8 @@ class EmulatorClock:
         self._from = start
         self._monotonic = monotonic or MACHINE_TIME.monotonic_ns
         self._since = self._monotonic()
+        #: called when the clock was held, or runs at another speed
+        self.on_change: Callable[[], None] = lambda: None
 
     def now(self) -> Nanos:
         """Return the exchange's time, in nanoseconds since the epoch. It never goes back."""
@@ -53,6 +55,7 @@ class EmulatorClock:
         """Stop the clock."""
         self._from = self.now()
         self.held = True
+        self.on_change()
 
     def resume(self, speed: float | None = None) -> None:
         """Let the clock run again from its current time."""
@@ -60,3 +63,4 @@ class EmulatorClock:
         self._since = self._monotonic()
         self.speed = self.speed if speed is None else speed
         self.held = False
+        self.on_change()

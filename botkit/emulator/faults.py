@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from botkit.emulator.find_pattern import endless
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
 from botkit.model.clock import NS_PER_S, Nanos
@@ -77,7 +78,7 @@ _VALUES: Final[dict[str, tuple[float, float, str]]] = {
     **dict.fromkeys(("huge", "ws_huge"), _SIZE_MB),
     "lagging": (0, 10**12, "from 0 to 10^12 ms"),
     "ws_close": (1000, 4999, "a code from 1000 to 4999"),
-    "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year, 31536000000 ms, either way"),
+    "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year (31536000000 ms) in either direction"),
 }
 #: the longest address or replacement, and the largest number of active faults
 _PUT_MAX, _FAULTS_MAX = 1_000, 1_000
@@ -157,6 +158,9 @@ class Faults:
             raise ConfigError(
                 f"fault: find {fault.find!r} and put {fault.put!r} do not work together: {error}"
             ) from None
+        why = endless(fault.find or "")
+        if why is not None:
+            raise ConfigError(f"fault: find {fault.find!r} {why}")
         self._count += 1
         fault.id, fault.seen, fault.fired = self._count, 0, 0
         fault.until = None if fault.for_s is None else now + int(fault.for_s * NS_PER_S)

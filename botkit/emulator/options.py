@@ -48,7 +48,7 @@ DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-k
 
 
 class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How an emulator behaves.
+    """The options of an emulator.
 
     ``market`` is None for the synthetic one, or the folder of a recorded tape. ``lockstep`` stops the clock, so that
     time moves only with ``/_emulator/step``. ``start`` (ns) is the first moment, by default the machine's time or, in
@@ -96,7 +96,7 @@ def parse_account(text: str, environ: Mapping[str, str] = os.environ, *, where: 
     """
     parts = [_from_environ(part, environ, where) for part in text.split(":")]
     if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
-        raise ConfigError(f"{where}: this is not of the form EMAIL:KEY:SECRET, three parts without blanks; correct it")
+        raise ConfigError(f"{where}: write it as EMAIL:KEY:SECRET, three parts without blanks")
     return EmulatorAccount(email=parts[0], key=parts[1], secret=parts[2])
 
 

@@ -45,7 +45,7 @@ def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool 
         raise RefusedError("Wrong parameter: timeInForce")
     client_id = body.client_id or 0  # 0 means none
     if not 0 <= client_id <= CLIENT_ID_MAX:
-        raise RefusedError("Wrong parameter: clientId")  # assumed (Q16)
+        raise RefusedError("Wrong parameter: clientId")  # this is assumed (Q16)
     rules = pair.rules
     price = stop = lots = spend = 0
     condition = None

@@ -261,7 +261,7 @@ class PrivateDesk:
         ids = query.get("orderIDs") if self._order_ids_filter != "off" else None
         wanted_ids = frozenset(ids.split(",")) if ids else None
         if wanted_ids is not None and (len(wanted_ids) > _ORDER_IDS_MAX or self._order_ids_filter == "refused"):
-            raise RefusedError("Wrong parameter: orderIDs")  # assumed (Q35)
+            raise RefusedError("Wrong parameter: orderIDs")  # this is assumed (Q35)
         no_limit = kind == "OPEN" and query.get("ignoreTimeLimitEnable", "").lower() == "true"
         no_limit = no_limit or wanted_ids is not None
         start, end = (None, None) if no_limit else self._window(query)

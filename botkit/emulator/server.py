@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -59,7 +60,8 @@ HOST = "127.0.0.1"
 #: the most bytes in a header: a PUT's payload contains its whole body, which may cancel a thousand orders at once
 _HEADER_MAX = 128 * 1024
 _FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
-_NAP_S = 0.02  # the longest sleep between two market updates
+#: how long the pump sleeps at most, in seconds of this machine, while nothing is due
+_NAP_S = 0.25
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
 
@@ -98,6 +100,10 @@ class Emulator:
             "Vary": "Origin",
             "X-Response-Time": "1ms",
         }
+        self._context = contextvars.copy_context()
+        self._pump_timer: asyncio.TimerHandle | None = None
+        #: the exchange's time at which the pump looks next
+        self._pump_at: Nanos = 0
         self._stopping = asyncio.Event()
         self._stepping = asyncio.Lock()
 
@@ -133,11 +139,16 @@ class Emulator:
         self.port = int(self._runner.addresses[0][1])
         self.rest, self.ws = f"http://{HOST}:{self.port}/v3", f"ws://{HOST}:{self.port}/ws"
         self.hub.on_frame = self._note
-        self._spawn(self._pump())
+        self._context = contextvars.copy_context()
+        self._pump()
+        self.clock.on_change = self._rearm_pump
 
     async def stop(self) -> None:
         """Cut every connection and stop."""
         self._stopping.set()
+        if self._pump_timer is not None:
+            self._pump_timer.cancel()
+            self._pump_timer = None
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
@@ -155,29 +166,44 @@ class Emulator:
 
     # -- time -----------------------------------------------------------------------------------------------------
 
-    async def _pump(self) -> None:
-        """Advance the exchange with the clock."""
-        while True:
-            try:
-                if not self.clock.held:
-                    self.advance()
-            except Exception:
-                log.exception("the market stopped")
-                raise
-            await asyncio.sleep(self._nap_s())
+    def _pump(self) -> None:
+        """Advance the exchange with the clock, now and whenever something is due."""
+        self._pump_timer = None
+        try:
+            if not self.clock.held:
+                self.advance()
+        except Exception:
+            log.exception("the market stopped")
+            raise
+        self._arm_pump()
 
-    def _nap_s(self) -> float:
-        if self.clock.held:
-            return _NAP_S
+    def _arm_pump(self) -> None:
+        wait_s, now = _NAP_S, self.clock.now()
+        if not self.clock.held:
+            at = self.venue.next_at()
+            left = NS_PER_S if at is None else at - now
+            wait_s = min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
+        self._pump_at = now + int(wait_s * self.clock.speed * NS_PER_S)
+        # whoever causes it, the pump is the exchange's
+        self._pump_timer = asyncio.get_running_loop().call_later(wait_s, self._pump, context=self._context)
+
+    def _rearm_pump(self) -> None:
+        if self._pump_timer is not None:
+            self._pump_timer.cancel()
+            self._arm_pump()
+
+    def _look_sooner(self) -> None:
+        """Have the pump look when the next thing is due, if that is before it would have."""
         at = self.venue.next_at()
-        left = NS_PER_S if at is None else at - self.clock.now()
-        return min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
+        if at is not None and at < self._pump_at and not self.clock.held:
+            self._rearm_pump()
 
     def advance(self, to: Nanos | None = None) -> None:
         """Advance the exchange to a time (default: now) and send its deliveries."""
         deliveries = self.venue.advance(self.clock.now() if to is None else to, pause=self.clock.held)
         if deliveries:
             self.hub.deliver(deliveries)
+        self._look_sooner()
 
     def _note(self, told: Told) -> None:
         if self.clock.held:
@@ -451,7 +477,7 @@ class Emulator:
     async def _hang(self, request: web.BaseRequest) -> web.Response:
         """Send no answer until the client gives up."""
         while request.transport is not None and not request.transport.is_closing() and not self._stopping.is_set():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
         return self._cut(request)
 
     def _cut(self, request: web.BaseRequest) -> web.Response:
@@ -508,6 +534,7 @@ class Emulator:
         if not self.clock.held:
             self.advance()
         self.hub.add(subscriber)
+        self._look_sooner()
         self._sockets.add(socket)
         try:
             await socket.run()

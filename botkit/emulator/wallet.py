@@ -145,7 +145,7 @@ class Wallet:
                 continue
             if transfer.serial == names.get("serial") or str(transfer.number) == names.get("id"):
                 return ok(TransferReply(data=self._row(transfer, seconds=True)))
-        raise RefusedError("Invalid withdraw id.")  # assumed
+        raise RefusedError("Invalid withdraw id.")  # this is assumed
 
     def withdraw(self, account: str, names: Names, body: WithdrawBody) -> HttpReply:
         """Answer POST /wallet/withdraw/{currency}. ``amount`` is debited, and the fee is deducted from it."""

@@ -1,6 +1,6 @@
 """The record of every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
 
-Only integers, strings and the bot's time: no floats, paths, versions or wall times, so that equal
+It contains only integers, strings and the bot's time, and no floats, paths, versions or wall times, so that equal
 inputs give equal bytes on any machine, and a backtest can be compared with a run over the wire byte for byte.
 """
 

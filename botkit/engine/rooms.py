@@ -307,8 +307,8 @@ class BotRooms:
         record.fills_count += 1
         self.changes.count += 1
         self.outbox.out.fills.append(fill)
-        if self.protector.watches:
-            self.protector.filled(fill)
+        if self.protector.watches or record.best_prices:
+            self.protector.filled(fill, record)
         self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
         if fill.order.client_id in self.agreement.held:
             self.untold.held.append(fill)

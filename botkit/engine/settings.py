@@ -29,7 +29,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     first_client_id: int = 1
     #: how long a bar waits for late trades after its end
     bar_grace_ns: Nanos = 2_000 * NS_PER_MS
-    #: a book older than this is not traded on
+    #: market orders do not use a book older than this
     max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
     #: how long the exchange may still act on an order request after it was aborted
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS

@@ -55,8 +55,9 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """By how many units the books may differ from the account, since the exchange's rounding of fills is
-        undocumented."""
+        """The number of units by which the books may differ from the account, since the exchange's rounding is
+        undocumented.
+        """
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
@@ -175,17 +176,17 @@ class EngineView:
 
     @property
     def events(self) -> int:
-        """Inputs processed, including rows of spans."""
+        """The number of inputs processed, including rows of spans."""
         return self._rooms.clock.events
 
     @property
     def halted(self) -> str | None:
-        """Why the bot takes no new orders, or None."""
+        """The reason why the bot takes no new orders, or None."""
         return self._rooms.risk.halted(None)
 
     @property
     def halts(self) -> dict[str, str]:
-        """Strategies that are halted, and why."""
+        """The halted strategies, with the reasons."""
         return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
 
     @property
@@ -277,6 +278,13 @@ class EngineView:
     def is_trading(self) -> bool:
         """True once the history has arrived and `on_ready` has run."""
         return not self._rooms.gate.is_starting
+
+    def unprotected(self) -> list[tuple[str, Pair]]:
+        """Return the positions, as (strategy, pair), that the last run protected and this one does not."""
+        protector = self._rooms.protector
+        return [
+            (record.name, pair) for record in self._rooms.records.values() for pair in protector.unprotected(record)
+        ]
 
     @property
     def has_live_orders(self) -> bool:

@@ -57,5 +57,5 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     resolutions: tuple[str, ...]
     #: True if trades, books or tickers are subscribed to, not only bars
     is_listened_to: bool
-    #: trades that arrived after their bar had closed, for the resolution with the most
+    #: number of trades that arrived after their bar had closed, for the resolution with the most of them
     late_trades: int

@@ -46,6 +46,7 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.live")
 
+_CANCELS = (CancelOrder, CancelBatch, CancelAll)
 #: steps of the event loop until a request's bytes reach the socket: one for its own task, one for aiohttp's writer
 _STEPS_TO_SOCKET = 2
 #: how long a commit waits for more inputs when nothing is sent
@@ -119,6 +120,8 @@ class LiveDriver:
         self._timer_at: Nanos | None = None
         #: the rest of a pass waits until its requests have left
         self._unfinished = False
+        #: reads of unknown outcome to which there was a response: they do not arrive any more
+        self._responded: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         # streams may be shared with other bots, so whichever bot woke this one, it acts and logs in its own context
@@ -232,7 +235,8 @@ class LiveDriver:
             if rank(given) == 0:
                 self._persistence.heard()
             # a request of unknown outcome may still arrive, so the next run must count it as unanswered
-            if type(given) is Answer and given.outcome is not Ending.UNKNOWN:
+            if type(given) is Answer and (given.outcome is not Ending.UNKNOWN or given.request_id in self._responded):
+                self._responded.discard(given.request_id)
                 self._persistence.answered(given.request_id, now)
             self._turn(given, now, requests)
         due = self.engine.wake_at()
@@ -352,7 +356,7 @@ class LiveDriver:
 
     async def _carry(self, request: Request) -> None:
         create = isinstance(request, (CreateOrder, CreateBatch))
-        urgent = isinstance(request, (CancelOrder, CancelBatch, CancelAll))
+        urgent = isinstance(request, _CANCELS)
         held: str | None = None
         if create:
             orders = [self.engine.view.order(client_id) for client_id in client_ids_of(request)]
@@ -364,6 +368,8 @@ class LiveDriver:
             answer = Answer(request_id=request.id, outcome=Ending.NOT_SENT, text=held)
         else:
             answer = await self.adapter.send(request, urgent=urgent)
+            if answer.outcome is Ending.UNKNOWN and answer.status and not create and not isinstance(request, _CANCELS):
+                self._responded.add(request.id)
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:

@@ -144,7 +144,7 @@ class Seat(Lifetime):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the exchange can do."""
+        """The exchange's capabilities."""
         return self._account.adapter.capabilities
 
     @property

@@ -139,7 +139,7 @@ class JournalLog:
 
     @property
     def place(self) -> Place:
-        """Where the next record begins."""
+        """The place where the next record begins."""
         return Place(self._log, self._segment, self._at, self._number)
 
     def append(self, body: bytes) -> Place:
@@ -364,8 +364,9 @@ def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
 
 
 def _used(content: bytes) -> int:
-    """The bytes before the zeros at the end, of which a segment mostly consists: comparing whole blocks of them is
-    fast."""
+    """Return the size without the zeros at the end, of which a segment mostly consists. Comparing whole blocks of them
+    is fast.
+    """
     end, size = len(content), len(_ZEROS)
     while end >= size and content[end - size : end] == _ZEROS:
         end -= size

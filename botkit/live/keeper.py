@@ -1,4 +1,4 @@
-"""What a running bot does besides trading: health checks, commands and status reports."""
+"""Keeps a bot running: health checks, commands and status reports."""
 
 from __future__ import annotations
 
@@ -168,8 +168,8 @@ class Keeper:
         if strike is None:
             return
         text = (
-            f"the guard cancelled {strike.cancelled} of this bot's orders at {format_time(strike.time)}, after the bot "
-            f"had been silent for {strike.silent_s:,.0f} s"
+            f"the guard cancelled {strike.cancelled} of this bot's orders at "
+            f"{format_time(strike.time, bot.parts.zone)}, after the bot had been silent for {strike.silent_s:,.0f} s"
         )
         bot.notices.tell("warning", f"{text}; the bot is reconciled with the exchange")
         bot.note("guard", text)
@@ -294,7 +294,7 @@ class Keeper:
             for p in money.positions(name)
         ]
         status["parameters"] = {
-            strategy.name: {name: str(value) for name, value in strategy.parameters.items()}
+            strategy.name: {name: _spelled(value) for name, value in strategy.parameters.items()}
             for strategy in bot.view.strategies()
         }
         status["address"] = list(bot.parts.address)
@@ -304,6 +304,10 @@ class Keeper:
         status["tasks"] = len(asyncio.all_tasks())
         with contextlib.suppress(OSError):  # if the disk is full, the bot continues without it
             bot.parts.folder.write_status(status)
+
+
+def _spelled(value: object) -> str:
+    return f"[{', '.join(map(_spelled, value))}]" if isinstance(value, (list, tuple)) else str(value)
 
 
 def _line(bot: Bot) -> str:

@@ -46,7 +46,7 @@ class HeldClock:
         self.time = start
 
     def now(self) -> Nanos:
-        """Return nanoseconds since the epoch, UTC."""
+        """Return the time in nanoseconds since the epoch, UTC."""
         return self.time
 
 

@@ -67,10 +67,22 @@ def text_of(row: OrderReport) -> str:
     )
 
 
-def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> None:
-    """Set the latch before anything else, since later steps may fail."""
-    folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
+def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> bool:
+    """Set the latch, first of all, since later steps may fail. Return False if the disk does not take it: the orders
+    are to be cancelled all the same.
+    """
+    try:
+        folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
+    except OSError as error:
+        holder = folder.holder()
+        ends = f"end the bot (process {holder})" if holder else "do not start the bot"
+        say(
+            f"problem: the halt cannot be written to {folder.path} ({error.strerror or error}), so nothing holds new "
+            f"orders back: {ends}, make that folder writable, then run `botkit panic` again"
+        )
+        return False
     say("new orders are blocked until `botkit resume`")
+    return True
 
 
 async def panic(

@@ -9,7 +9,7 @@ from botkit.model.extension import Notifier, Options, hookimpl
 
 @hookimpl
 def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
-    """``bell`` rings the terminal bell; ``apprise`` reaches phones and chats."""
+    """Register ``bell``, which rings the terminal bell, and ``apprise``, which reaches phones and chats."""
     register("bell", _bell)
     register("apprise", _apprise)
 

@@ -83,7 +83,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run was started, as stored in ``inputs.json``."""
+    """The way a run was started, as stored in ``inputs.json``."""
 
     format: int
     config: str

@@ -261,6 +261,12 @@ async def _begin(bot: Bot) -> None:
     await _until(bot, lambda: bot.view.is_trading, _HISTORY_S)
     if not bot.view.is_trading:
         raise StartRefused(f"candles from before the start could not be read within {_HISTORY_S:.0f} s; start again")
+    for strategy, pair in bot.view.unprotected():
+        bot.notices.tell(
+            "warning",
+            f"{strategy} holds {pair}, which it protected in the last run; protections end with the run, and it has "
+            "set no new one: call self.protect in on_start",
+        )
     bot.started_at = bot.driver.now()
     bot.watchdog.start()
     bot.follow_markets()

@@ -37,7 +37,7 @@ class FolderUnusable(BotkitError):
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the bot may send no new orders. ``kind``: panic, loss, breaker, or one of its own (`JOURNAL_HALT`)."""
+    """The reason why the bot may send no new orders. ``kind`` is panic, loss or breaker."""
 
     kind: str
     reason: str
@@ -67,7 +67,7 @@ class StateFolder:
     """A bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK, root: Path | None = None) -> None:
-        """``root`` is the folder of all bots' state; None for a folder outside it."""
+        """``root`` is the folder of all bots' state, or None for a folder outside it."""
         self.path = path
         self.root = root
         self.disk = disk
@@ -79,9 +79,10 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """Return the folder of the bot with this name: the running one, otherwise the only one.
+        """Return the folder of the bot with this name: the running one, otherwise the only one, otherwise the latest of
+        a mode without real money.
 
-        Raises ConfigError if there is none, or if ``mode`` is needed to choose.
+        Raises ConfigError if there is none, or if it is not clear which one is meant.
         """
         root = state_root()
         places = sorted((root / name).glob(f"{mode or '*'}/*/journal.sqlite"))
@@ -91,9 +92,16 @@ class StateFolder:
         running = [folder for folder in found if folder.holder() is not None]
         chosen = running or found
         if len(chosen) > 1:
-            modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
-            raise ConfigError(f"{name} has run as {modes}; choose one with --mode")
-        return chosen[0]
+            modes = sorted({folder.path.parent.name for folder in chosen})
+            if len(modes) > 1:
+                raise ConfigError(f"{name} has run as {', '.join(modes)}; choose one with --mode")
+            if modes == ["live"]:
+                folders = ", ".join(str(folder.path) for folder in chosen)
+                raise ConfigError(
+                    f"{name} has traded on {len(chosen)} accounts ({folders}); "
+                    "move the folder of the account that it no longer trades on away"
+                )
+        return max(chosen, key=lambda folder: folder.heartbeat() or 0)
 
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
@@ -108,7 +116,7 @@ class StateFolder:
 
     @property
     def commands(self) -> Path:
-        """Where other processes leave commands for the running bot."""
+        """The folder in which other processes leave commands for the running bot."""
         return self.path / "commands"
 
     # -- one process at a time ------------------------------------------------------------------------------------

@@ -44,10 +44,10 @@ StreamKind: TypeAlias = Literal["books", "trades", "tickers", "account"]
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What an exchange can do beyond single limit and market orders.
+    """The capabilities of an exchange beyond single limit and market orders.
 
-    ``batch_create_max`` and ``batch_cancel_max``: the most orders in one `CreateBatch` or `CancelBatch`; 0 if the
-    exchange has no such call, in which case the limit table has no ``create_batch`` or ``cancel_batch`` either.
+    ``batch_create_max`` and ``batch_cancel_max``: the maximum number of orders in one `CreateBatch` or `CancelBatch`; 0
+    if the exchange has no such call, in which case the limit table has no ``create_batch`` or ``cancel_batch`` either.
     ``cancel_all`` says that one call can cancel all of the account's orders, and ``stop_orders`` that it accepts
     stop-limit orders. ``find_by_client_id`` says that `ListOrders` can filter by client id; if not, it returns every
     order in the pair and time span. Orders in listings and reports carry their client id in either case.
@@ -151,8 +151,9 @@ class RequestSender(Sender, Protocol):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, as of the last answer; None before the first. It may be off by a
-        second if the exchange's clock only counts seconds.
+        """This machine's time minus the exchange's, as far as the last few answers agree on it; None before the first.
+        It may be off by a second if the exchange's clock only counts seconds. A bot halts over it, so one answer with
+        a wrong time, such as a proxy's, must not show here.
         """
         ...
 

@@ -60,7 +60,7 @@ class BookColumns(msgspec.Struct, frozen=True):
 
     @property
     def depth(self) -> int:
-        """How many levels per side a row can hold."""
+        """The number of levels per side that a row can hold."""
         return int(self.bid_ticks.shape[1])
 
     def rows(self, start: int, stop: int) -> BookColumns:

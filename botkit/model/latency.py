@@ -82,7 +82,7 @@ class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"{file} is not a latency file: {error}") from None
         if found.format != FORMAT:
             raise ValueError(
-                f"{file} is of format {found.format}, written by another version of botkit; measure again with this one"
+                f"{file} has format {found.format}, written by another version of botkit; measure again with this one"
             )
         for us in (*found.order_us.values(), *found.answer_us.values(), found.feed_us):
             if us and (len(us) != STEPS + 1 or any(first > second for first, second in itertools.pairwise(us))):

@@ -182,7 +182,12 @@ class Pair(str):
     quote: str
     rules: PairRules
 
-    def __new__(cls, name: str, rules: PairRules) -> Pair:
+    def __new__(cls, name: str, rules: PairRules | None = None) -> Pair:
+        if rules is None:
+            raise TypeError(
+                f"a pair's rules come from the exchange: write the name alone, {name!r}, or declare a parameter, "
+                "`pair: Pair`"
+            )
         pair = super().__new__(cls, name)
         pair.base, _, pair.quote = name.partition("_")
         assert pair.base, name

@@ -17,8 +17,10 @@ from botkit.model.orders import Order, OrderSpec
 from botkit.model.pairs import Pair
 
 __all__ = [
+    "MARKOUTS_S",
     "SUMMARY_KEYS",
     "BacktestResult",
+    "Benchmark",
     "Caution",
     "ClosedTrade",
     "Curve",
@@ -27,8 +29,10 @@ __all__ = [
     "Drawdown",
     "EndpointUse",
     "Figure",
+    "FillMark",
     "FillRow",
     "IndicatorLine",
+    "MakerRow",
     "OpenLot",
     "OrderRow",
     "PositionRow",
@@ -36,11 +40,15 @@ __all__ = [
     "QueueReading",
     "RouterUse",
     "StrategyRow",
+    "TradeFigures",
     "TradeKind",
 ]
 
 Figure: TypeAlias = float | int | str | None
 TradeKind: TypeAlias = Literal["long", "short", "loop"]
+
+#: seconds after a fill at which the middle price is looked at again
+MARKOUTS_S = (1, 10, 60)
 
 #: the figures in every summary, in the order they are written; more may follow
 SUMMARY_KEYS = (
@@ -186,6 +194,66 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
         return " > ".join(self.pairs)
 
 
+class FillMark(msgspec.Struct, frozen=True, gc=False):
+    """The middle of the book at a fill, and `MARKOUTS_S` seconds after it; None where it was not known."""
+
+    mid: float | None = None
+    after: tuple[float | None, ...] = (None,) * len(MARKOUTS_S)
+
+
+class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy's resting orders in a pair earned on the spread. Figures are weighted by the fills' values.
+
+    Basis points are of the fill's price, and positive when good for the strategy; None without a middle price.
+    """
+
+    strategy: str
+    pair: Pair
+    #: fills as maker, and their value in the valuation currency
+    fills: int
+    value: float
+    #: the value of maker fills as a share of the value of all of the strategy's fills in the pair
+    share: float
+    #: how far the fills were from the middle at their time
+    spread_bps: float | None
+    #: how far they were from the middle `MARKOUTS_S` seconds later
+    markouts_bps: tuple[float | None, ...]
+    fee_bps: float
+    #: base currency held beyond what was handed over, over the whole run: least, most, and the average over time
+    inventory_least: float
+    inventory_most: float
+    inventory_average: float
+
+
+class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of some trades. Money is in the valuation currency; a figure is None if there is no trade for it."""
+
+    count: int
+    wins: int
+    gross_profit: float
+    gross_loss: float
+    average_return: float | None = None
+    best_return: float | None = None
+    worst_return: float | None = None
+    average_holding_s: float | None = None
+    longest_holding_s: float | None = None
+
+    @property
+    def win_rate(self) -> float | None:
+        """Share of trades with a profit."""
+        return self.wins / self.count if self.count else None
+
+    @property
+    def profit_factor(self) -> float | None:
+        """Gross profit / gross loss; None without a losing trade."""
+        return self.gross_profit / self.gross_loss if self.gross_loss > 0 else None
+
+    @property
+    def expectancy(self) -> float | None:
+        """The mean profit of a trade."""
+        return (self.gross_profit - self.gross_loss) / self.count if self.count else None
+
+
 class OpenLot(msgspec.Struct, frozen=True, kw_only=True):
     """Base currency that a strategy held at the end: bought (positive units) or sold short (negative).
 
@@ -280,6 +348,8 @@ class StrategyRow(msgspec.Struct, kw_only=True):
 
     name: str
     use: str = ""
+    #: parameters in force, defaults included, as plain JSON values
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
     orders: int = 0
     fills: int = 0
     refused: int = 0
@@ -356,6 +426,17 @@ class Caution(msgspec.Struct, frozen=True):
     grave: bool = True
 
 
+class Benchmark(msgspec.Struct, kw_only=True):
+    """What the opening equity would have become without the strategies, to compare a run with."""
+
+    name: str
+    equity: Curve
+    days: list[DayRow]
+    return_: float | None
+    max_drawdown: float
+    sharpe: float | None
+
+
 class BacktestResult(msgspec.Struct, kw_only=True):
     """The result of a finished backtest."""
 
@@ -371,12 +452,18 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     data: DataDescription
     config_text: str = ""
     days: list[DayRow] = msgspec.field(default_factory=list)
+    benchmark: Benchmark | None = None
     strategies: list[StrategyRow] = msgspec.field(default_factory=list)
     strategy_days: dict[str, list[DayRow]] = msgspec.field(default_factory=dict)
     strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
+    #: by what the trades are grouped (such as "exit_reason") and by group
+    groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
+    #: one for each fill; empty without order books
+    marks: list[FillMark] = msgspec.field(default_factory=list)
+    makers: list[MakerRow] = msgspec.field(default_factory=list)
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)
     #: the deepest falls of equity below a peak, starting with the deepest
     drawdowns: list[Drawdown] = msgspec.field(default_factory=list)

@@ -77,15 +77,15 @@ def entry_points(environ_load: str | None) -> Iterator[Candidate]:
 
 
 def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Find plugin files in folders (sorted; names starting with _ are ignored) and single files, each real file
-    once.
+    """Find plugin files in folders (sorted; names starting with _ or with ., as editors leave them, are ignored) and
+    single files, each real file once.
     """
     seen: set[Path] = set()
     for folder in folders:
         if not folder.exists():
             raise PluginError(f"{folder}: this plugin folder does not exist; fix `plugins:`, or create the folder")
         if folder.is_dir():
-            files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_") and file.is_file())
+            files = [file for file in _python_files(folder) if not file.name.startswith("_") and file.is_file()]
         elif folder.suffix == ".py":
             files = [folder]
         else:
@@ -97,13 +97,18 @@ def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
                 yield Candidate(name=file.stem, origin="folder", file=str(file), load=partial(import_file, file))
 
 
+def _python_files(folder: Path) -> list[Path]:
+    """List a folder's visible .py files, sorted."""
+    return sorted(file for file in folder.glob("*.py") if not file.name.startswith("."))
+
+
 def check_own(folder: Path) -> None:
     """Refuse a plugin folder that the configuration does not name and that others can write to, because its files would
     be run. Raises PluginError. On systems without POSIX permissions, every folder passes.
     """
     if os.name != "posix":
         return
-    for path in (folder, *sorted(folder.glob("*.py"))):
+    for path in (folder, *_python_files(folder)):
         found = path.stat()
         if found.st_uid not in (os.geteuid(), 0):
             why, mend = f"belongs to another user ({found.st_uid})", "check its contents"

@@ -133,7 +133,7 @@ class Plugins:
         def register(name: str, thing: Any, /) -> None:
             if not isinstance(name, str) or not _NAME.match(name):
                 raise PluginError(
-                    f"{plugin.file}: the plugin `{plugin.name}` offers a {what} under {name!r}; "
+                    f"{plugin.file}: the plugin `{plugin.name}` offers a {what} under {_spelled(name)}; "
                     "a name may contain letters, digits, - and _"
                 )
             if name in registry:
@@ -369,11 +369,20 @@ def _overrides(cls: type, name: str) -> bool:
     return False
 
 
+def _spelled(thing: Any) -> str:
+    """What a user passed, without the names that botkit gives to modules of plugin folders."""
+    if isinstance(thing, type):
+        return f"the class {thing.__qualname__}"
+    if isinstance(thing, (str, int, float, type(None))):
+        return repr(thing)
+    return f"an object of the class {type(thing).__qualname__}"
+
+
 def _check_strategy(name: str, thing: Any, plugin: LoadedPlugin) -> None:
     if not isinstance(thing, type) or getattr(thing, "__botkit_strategy__", False) is not True:
         raise PluginError(
             f"{plugin.file}: the strategy `{name}` of the plugin `{plugin.name}` must be a class derived from "
-            f"botkit.Strategy, not {thing!r}"
+            f"botkit.Strategy, not {_spelled(thing)}"
         )
     check_event_methods(thing, plugin.file)
     check_hidden_names(thing, plugin.file)

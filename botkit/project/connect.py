@@ -21,10 +21,17 @@ def market_key(project: Project, address: object) -> Hashable:
 
 
 def connect(
-    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
+    project: Project,
+    account: Any,
+    rest: str | None,
+    ws: str | None,
+    clock: DriverClock,
+    *,
+    random: Random,
+    **more: Any,
 ) -> Adapter:
-    """Return an adapter, not yet open, for the configuration's exchange. ``more`` are further options for the
-    exchange's plugin.
+    """Return an adapter, not yet open, for the configuration's exchange. ``random`` and ``clock`` are those of the
+    machine; ``more`` are further options for the exchange's plugin.
     """
     found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
     exchange: Exchange = found.thing
@@ -36,7 +43,7 @@ def connect(
             "ws": ws,
             "clock": clock,
             "speed": clock.speed,
-            "random": Random(),
+            "random": random,
             "pairs": project.pairs,
             **more,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class Project:
         self.plugins = plugins
         self.facts = facts
         self.pairs: Mapping[str, Pair] = facts.pairs
+        #: the pairs that strategies name, and the exchange's pairs from which they were taken
+        self._named: tuple[Mapping[str, Pair], tuple[Pair, ...]] | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
@@ -46,6 +49,7 @@ class Project:
         project = cls(loaded, plugins, facts)
         project.specs()
         project.bot_rules()
+        project.check_currencies()
         return project
 
     def with_parameters(self, parameters: Mapping[str, Mapping[str, Any]]) -> Project:
@@ -64,6 +68,22 @@ class Project:
         """
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
+
+    def check_currencies(self) -> None:
+        """Check that every currency of a balance or reserve is the exchange's: a reserve under a misspelt name would
+        protect nothing. Raises ConfigError.
+        """
+        known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
+        for place, amounts in (
+            ("reserve", self.config.reserve),
+            ("backtest.balances", self.config.backtest.balances),
+            ("emulator.balances", self.config.emulator.balances),
+        ):
+            for currency in amounts or ():
+                if currency not in known:
+                    near = difflib.get_close_matches(currency, sorted(known), n=1)
+                    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+                    raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
 
     def check_money(self) -> None:
         """Check that ``backtest: balances:`` covers the strategies' capital and the reserve. Raises ConfigError."""
@@ -99,11 +119,13 @@ class Project:
 
     def bot_pairs(self) -> list[Pair]:
         """Return the pairs that strategies name in their parameters, in the configuration's order."""
-        found: dict[str, Pair] = {}
-        for spec in self.specs():
-            for pair in pairs_of(spec):
-                found.setdefault(pair, pair)
-        return list(found.values())
+        if self._named is None or self._named[0] is not self.pairs:
+            found: dict[str, Pair] = {}
+            for spec in self.specs():
+                for pair in pairs_of(spec):
+                    found.setdefault(pair, pair)
+            self._named = self.pairs, tuple(found.values())
+        return list(self._named[1])
 
     def priced_pairs(self) -> dict[str, Pair]:
         """Return the pairs that the bot trades, and those that it needs for valuation."""

@@ -210,9 +210,11 @@ def pair_chart(
 
 
 def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
-    """Return the value of the opening equity if it were invested in the traded pair, or None unless there is exactly
-    one.
+    """Return the run's benchmark, or else the value of the opening equity if it were invested in the traded pair; None
+    unless there is exactly one.
     """
+    if result.benchmark is not None:
+        return line(result.benchmark.equity, local, EQUITY_POINTS_MAX)
     opening = result.summary.get("opening_equity")
     if len(result.prices) != 1 or not isinstance(opening, (int, float)):
         return None

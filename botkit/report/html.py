@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from botkit.model.extension import ReportSection
 from botkit.model.money import format_units
-from botkit.model.results import BacktestResult
+from botkit.model.results import MARKOUTS_S, BacktestResult
 from botkit.report import chart_data, tables, wording
 
 ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
@@ -40,6 +40,8 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
         style=Markup(_file("page/report.css")),
         script_sources=f"'sha256-{_sha256(library)}' 'sha256-{_sha256(script)}'",
         data=Markup(embed(chart_data.charts(result, zone))),  # `embed` escapes the data
+        trade_groups=tables.trade_groups(result),
+        markouts=MARKOUTS_S,
         fee_lines=tables.fee_lines(result.fills),
         fees_paid={currency: format_units(units) for currency, units in tables.fee_currencies(result.fills).items()},
         reasons=tables.reasons(result.strategies, result.orders),
@@ -84,7 +86,19 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    for name in ("money", "amounts", "percent", "ratio", "count", "milliseconds", "moment", "minute", "span", "tone"):
+    for name in (
+        "money",
+        "amounts",
+        "percent",
+        "ratio",
+        "count",
+        "milliseconds",
+        "moment",
+        "minute",
+        "span",
+        "tone",
+        "lasting",
+    ):
         environment.filters[name] = getattr(wording, name)
     environment.filters["wait"] = tables.queue_ms
     return environment.from_string(_file("page/report.html.j2"))

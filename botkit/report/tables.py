@@ -8,7 +8,7 @@ import msgspec
 
 from botkit.model.clock import NS_PER_MS
 from botkit.model.reasons import grouped
-from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow
+from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow, TradeFigures
 
 
 class FeeLine(msgspec.Struct):
@@ -47,6 +47,18 @@ def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
         if fill.fee_units:
             paid[fill.fee_currency] = paid.get(fill.fee_currency, 0) + fill.fee_units
     return dict(sorted(paid.items()))
+
+
+#: what trades are grouped by in the report: title, key
+_GROUPS = (("pair", "pair"), ("exit", "exit_reason"), ("entry tag", "entry_tag"), ("month", "month"))
+#: groups of one kind in the report; trades.csv has all
+GROUPS_MAX = 12
+
+
+def trade_groups(result: BacktestResult) -> list[tuple[str, list[tuple[str, TradeFigures]]]]:
+    """Return the figures of groups of trades by what they have in common, where that tells them apart."""
+    found = [(title, list(result.groups.get(key, {}).items())) for title, key in _GROUPS]
+    return [(title, groups[-GROUPS_MAX:]) for title, groups in found if len(groups) > (title != "pair")]
 
 
 class Reason(msgspec.Struct):

@@ -94,6 +94,12 @@ def span(length: Nanos) -> str:
     return f"{length / NS_PER_S:.0f} s"
 
 
+def lasting(seconds: Any) -> str:
+    """Return a duration in seconds as `span` would."""
+    number = _number(seconds)
+    return NOTHING if number is None else span(round(number * NS_PER_S))
+
+
 def tone(value: Any) -> str:
     """Return the CSS class, and rich style, for a gain or a loss."""
     number = _number(value)

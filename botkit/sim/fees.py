@@ -25,10 +25,10 @@ def _rate_e8(options: Options, key: str) -> int:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"fees.{key}: {error}") from None
     if not 0 <= rate < 1:
-        raise ConfigError(f"fees.{key} is {rate}; it is a fraction such as 0.002, at least 0 and less than 1")
+        raise ConfigError(f"fees.{key} is {rate}; it must be a fraction such as 0.002, at least 0 and less than 1")
     scaled = rate * UNIT
     if scaled != int(scaled):
-        raise ConfigError(f"fees.{key} is {rate}; at most 8 decimals")
+        raise ConfigError(f"fees.{key} is {rate}; it may have at most 8 decimals")
     return int(scaled)
 
 

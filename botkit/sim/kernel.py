@@ -544,7 +544,7 @@ class Kernel:
         return self._ledger.accounts[account].balances().balances
 
     def account(self, name: str) -> Account:
-        """Return an account's books, read-only. Raises KeyError."""
+        """Return an account's books, read-only. Raises KeyError for an unknown account."""
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:

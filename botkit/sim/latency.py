@@ -23,7 +23,7 @@ def _milliseconds(options: Options, key: str) -> Nanos:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"latency.{key}: {error}") from None
     if not 0 <= value <= _MS_MAX:
-        raise ConfigError(f"latency.{key} is {value}; it must be 0 to {_MS_MAX} milliseconds")
+        raise ConfigError(f"latency.{key} is {value}; it must be from 0 to {_MS_MAX} milliseconds")
     return int(value * NS_PER_MS)
 
 
@@ -80,7 +80,7 @@ class Lognormal:
         except (ValueError, TypeError) as error:
             raise ConfigError(f"latency.sigma: {error}") from None
         if not 0 <= self._sigma <= _SIGMA_MAX:
-            raise ConfigError(f"latency.sigma is {self._sigma}; it must be 0 to {_SIGMA_MAX}")
+            raise ConfigError(f"latency.sigma is {self._sigma}; it must be from 0 to {_SIGMA_MAX}")
         self._seed = keyed(seed, 0, 0)
         ms = NS_PER_MS
         self.assumptions: tuple[str, ...] = (

@@ -57,6 +57,8 @@ class CsvFile:
         self.columns: dict[str, int] = {}
         for name, aliases in wanted.items():
             index = next((lower.index(alias) for alias in aliases if alias in lower), None)
+            if index is not None and lower.count(lower[index]) > 1:
+                raise DataError(f"{path}:1: the header has the column {self.header[index]!r} twice; remove one")
             if index is not None:
                 self.columns[name] = index
             elif name not in optional:
@@ -198,10 +200,14 @@ def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = N
                 f"{path}:{line + row}: time {text[row].as_py()!r} has no offset, but other times in the file do; "
                 "write all of them the same way"
             )
-        try:
-            moments = moments.dt.tz_localize(zone)
-        except ValueError as error:  # the time is in an hour that daylight saving repeats or skips
-            raise DataError(f"{path}: {error}; write times with offsets, or as numbers") from None
+        known = moments.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+        if known.isna().any():
+            row = int(np.argmax(known.isna()))
+            raise DataError(
+                f"{path}:{line + row}: time {text[row].as_py()!r} is not one moment in {zone}, where clocks are set "
+                "then; write times with offsets, or as numbers"
+            )
+        moments = known
     values: Any = moments.dt.as_unit("ns").astype("int64").to_numpy()
     return values.astype(np.int64)  # type: ignore[no-any-return]
 
@@ -215,7 +221,7 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
             moment = pd.to_datetime(value, utc=True, format="ISO8601")
         except (ValueError, OverflowError) as error:
             if "bounds" in str(error):
-                return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
+                return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
             moment = None
         if pd.isna(moment):
             return DataError(
@@ -223,7 +229,7 @@ def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
                 "time"
             )
         if not _YEARS[0] <= moment.year <= _YEARS[1]:
-            return DataError(f"{where} lies outside of the years {_YEARS[0]} to {_YEARS[1]}")
+            return DataError(f"{where} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
     return DataError(f"{path}:{line}: times cannot be read")  # pragma: no cover - the loop always finds the row
 
 

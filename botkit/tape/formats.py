@@ -80,7 +80,7 @@ class CandleCsv:
             "close": ("close", "c"),
             "volume": ("volume", "vol", "v", "amount", "base_volume"),
         }
-        check = _CandleCheck(path, drop_doubled=options.get("doubled") == "drop")
+        check = CandleCheck(path, drop_doubled=options.get("doubled") == "drop")
         rounded, rows, resolution = 0, 0, str(said) if said is not None else None
         chunks = self._chunks(CsvFile(path, wanted), pair, zone_of(path, options.get("timezone")))
         for lines, table, off in _sorted(chunks) if options.get("sort") else chunks:
@@ -89,7 +89,7 @@ class CandleCsv:
             if not rows:
                 _refuse_descending(path, int(lines[0]), time)
             if resolution is None:
-                resolution = _guess_resolution(path, time)
+                resolution = guess_resolution(path, time)
             columns = check.accept(lines, pair, resolution, time, arrays, volume, first=rows == 0)
             rows += len(time)
             if len(columns):
@@ -136,10 +136,13 @@ def _refuse_descending(path: Path, line: int, time: IntArray) -> None:
         )
 
 
-def _guess_resolution(path: Path, time: IntArray) -> str:
+def guess_resolution(path: Path, time: IntArray) -> str:
+    """Return the resolution whose length is the smallest distance between rows. Raises DataError if there is none."""
     steps = np.diff(time)
     steps = steps[steps > 0]
     if not len(steps) and len(time) > 1:
+        if (time == time[0]).all():
+            raise DataError(f"{path}: all rows have the time {format_time(int(time[0]))}; candles need one each")
         raise DataError(f"{path}: rows must be sorted by time (use --sort)")
     if not len(steps):
         raise DataError(f"{path}: one candle does not reveal its resolution; set it with resolution: or --resolution")
@@ -154,7 +157,7 @@ def _guess_resolution(path: Path, time: IntArray) -> str:
     )
 
 
-class _CandleCheck:
+class CandleCheck:
     """Checks one file's candles across chunks."""
 
     def __init__(self, path: Path, *, drop_doubled: bool) -> None:
@@ -210,7 +213,7 @@ class _CandleCheck:
             what = "the same figures" if (table[at] == table[at - 1]).all() else "different figures"
             raise DataError(
                 f"{self.path}:{lines[at]}: a second candle for {format_time(int(table[at, 0]))}, with {what}; "
-                f"{len(repeats)} rows here repeat the time of the row before"
+                f"{len(repeats)} rows here repeat the time of the previous row"
                 + ("; `botkit data import --drop-doubled` skips exact copies" if what == "the same figures" else "")
             )
         self.doubled += len(repeats)

@@ -43,7 +43,7 @@ _HEADING_MAX = 1 * 2**20
 #: how far to search for a whole record behind damage
 _SEARCH_BYTES = 16 * 2**20
 
-#: (pair, kind): journals hold no candles
+#: (pair, kind), without a resolution because journals hold no candles
 JournalKey: TypeAlias = tuple[str, Kind]
 _KINDS: tuple[Kind, ...] = ("books", "trades")
 
@@ -411,6 +411,6 @@ def _opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise DataError(f"{path} was just turned into Parquet by its recorder; run the command again") from None
+        raise DataError(f"{path} was just converted to Parquet by its recorder; run the command again") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

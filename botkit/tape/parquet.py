@@ -266,7 +266,7 @@ def _scales(path: Path, file: Any, pair: Pair, kind: Kind) -> tuple[tuple[int, i
     for name in (b"price_decimals", b"amount_decimals"):
         text = metadata.get(_META + name, "")
         if not (text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= _DECIMALS_MAX):
-            raise DataError(f"{path} is damaged: its metadata does not say {name.decode()}; {_AGAIN}")
+            raise DataError(f"{path} is damaged: its metadata lacks {name.decode()}; {_AGAIN}")
         decimals.append(int(text))
     return _scale(rules.price_decimals - decimals[0]), _scale(rules.amount_decimals - decimals[1])
 

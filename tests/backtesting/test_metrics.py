@@ -115,7 +115,7 @@ def figures(curve: EquityCurve, fills: list[FillRow], **more: object) -> dict[st
     )
 
 
-def test_summary_of_a_small_run() -> None:
+def test_the_summary_of_a_small_run_has_the_expected_figures() -> None:
     usdt = pair("usdt_twd", 2)
     curve = EquityCurve(
         pairs=(BTC, usdt),

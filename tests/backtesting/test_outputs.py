@@ -12,15 +12,24 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from botkit.backtesting.outputs import RunFolder, equity_csv, fills_csv, orders_csv, summary_json, write_outputs
+from botkit.backtesting.outputs import (
+    RunFolder,
+    equity_csv,
+    fills_csv,
+    orders_csv,
+    summary_json,
+    trades_csv,
+    write_outputs,
+)
 from botkit.errors import ConfigError
-from botkit.model.results import BacktestResult
+from botkit.model.results import BacktestResult, Benchmark, Curve
 from tests.report.sample_result import bare_result, sample_result
 
 FILES = {
     "summary.json",
     "orders.csv",
     "fills.csv",
+    "trades.csv",
     "equity.csv",
     "daily.csv",
     "report.html",
@@ -190,3 +199,29 @@ def test_forty_thousand_fills_are_written_quickly() -> None:
     began = time.process_time()
     fills_csv(fills, "twd")
     assert time.process_time() - began < 1.5  # 0.25 to 0.30 s measured on two busy cores
+
+
+def test_trades_are_exact_and_what_they_lack_is_empty(result: BacktestResult) -> None:
+    (row,) = read(trades_csv(result.trades, "twd"))
+    assert (row["amount"], row["profit"], row["pnl_twd"]) == ("0.10000000", "9180.00000000", "9180.00000000")
+    assert (row["entry_tag"], row["exit_reason"], row["given"]) == ("breakout, up", "take_profit", "false")
+    assert float(row["return"]) == pytest.approx(9_180 / 200_000)
+    loop = msgspec.structs.replace(result.trades[0], kind="loop", mae=None, mfe=None, entry_tag="=cmd()")
+    (row,) = read(trades_csv([loop], "twd"))
+    assert (row["mae"], row["mfe"]) == ("", "")
+    assert not row["entry_tag"].startswith("=")
+    assert read(trades_csv([], "twd")) == []
+
+
+def test_a_benchmark_is_a_column_of_equity_and_days(result: BacktestResult) -> None:
+    held = msgspec.structs.replace(
+        result,
+        benchmark=Benchmark(
+            name="buy-and-hold", equity=Curve(result.equity.times[1:2], [5.0]), days=[], return_=0.1, max_drawdown=0.2,
+            sharpe=None,
+        ),
+    )  # fmt: skip
+    rows = read(equity_csv(held))
+    assert [row["buy-and-hold"] for row in rows[:3]] == ["", "5.00000000", "5.00000000"]
+    assert json.loads(summary_json(held))["benchmark"]["return"] == 0.1
+    assert json.loads(summary_json(result))["benchmark"] is None

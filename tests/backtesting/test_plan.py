@@ -71,7 +71,7 @@ def test_a_run_spans_all_rows_of_its_pairs_and_names_streams_that_begin_late_or_
     begins, ends = format_time(info.start + third), format_time(info.end - third)
     (sentence,) = partial_streams(feed, whole)
     assert sentence.startswith(
-        f"btc_usdt books does not begin until {begins} and ends as early as {ends}, and the run goes"
+        f"btc_usdt books does not begin until {begins} and already ends at {ends}, and the run goes"
     )
     assert (
         partial_streams(feed, plan(feed, {"btc_usdt": "market"}, start=info.start + third, end=info.end - third)) == []

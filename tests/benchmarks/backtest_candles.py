@@ -1,6 +1,6 @@
 """Measures candle throughput: ``python tests/benchmarks/backtest_candles.py [ROWS]``.
 
-Seeded one-minute candles through the bundled sma_cross with its default 10 and 30 bars, on the full path: tape, engine,
+Runs the bundled sma_cross with its default 10 and 30 bars on seeded one-minute candles, on the full path: tape, engine,
 portfolio, risk rules, router, simulated exchange, equity and report. Goal: 500,000 candles/s with 39,000 fills.
 """
 

@@ -1,8 +1,8 @@
 """Measures book throughput: ``python tests/benchmarks/backtest_quotes.py [BOOKS [RUNS]]``.
 
-Seeded books a second apart and four trades between two of them, on the full path: tape, engine, portfolio, router,
-simulated exchange, equity and report. First a strategy that replaces a bid and an ask at every book, 50 ms away from
-the exchange; then two that only listen: one reads the best prices of every book, the other nothing.
+Runs on seeded books a second apart, with four trades between two of them, on the full path: tape, engine, portfolio,
+router, simulated exchange, equity and report. First a strategy that replaces a bid and an ask at every book, 50 ms away
+from the exchange; then two that only listen: one reads the best prices of every book, the other nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Measures trade throughput: ``python tests/benchmarks/backtest_trades.py [ROWS [RUNS]]``.
 
-Seeded trades through a strategy that updates two averages in a plain-Python ``on_trade`` at every trade, on the full
-path: tape, engine, portfolio, risk rules, router, simulated exchange, equity and report; then the same with a limit
-order resting for half of the tape. Goal: 1,000,000 trades/s with 1,000 fills; 10,000 fills with resting orders.
+Runs a strategy that updates two averages in a plain-Python ``on_trade`` on seeded trades, on the full path: tape,
+engine, portfolio, risk rules, router, simulated exchange, equity and report; then the same with a limit order resting
+for half of the tape. Goal: 1,000,000 trades/s with 1,000 fills; 10,000 fills with resting orders.
 """
 
 from __future__ import annotations

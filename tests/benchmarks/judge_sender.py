@@ -1,6 +1,7 @@
 """A bot without strategies: the real router, real HTTP, and as many orders as the limits allow.
 
-Run by ``limits_judge.py`` and by tests, each in a process of its own; prints one JSON object at its end.
+Run by ``limits_judge.py`` and by tests, each in a process of its own. Prints ``sending`` when its first request has
+been answered, and one JSON object at its end: after ``--seconds``, or in order after SIGTERM.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from random import Random, SystemRandom
@@ -100,7 +102,8 @@ class Sender:
         self._cancels: dict[int, int] = {}
         self.waits_ms: dict[str, list[float]] = {}
         self.cancel_waits_ms: list[float] = []
-        self.sent = self.unknown = 0
+        self.sent = self.unknown = self.answered = 0
+        self._ended = False
         self._next_id = 0
         self.session: aiohttp.ClientSession
 
@@ -166,14 +169,22 @@ class Sender:
             async with self.session.request(method, self._url + path, json=body, timeout=self._timeout) as response:
                 await response.read()
             outcome = Ending.OK
+            self.answered += 1
+            if self.answered == 1:
+                print("sending", flush=True)
         except (aiohttp.ClientError, TimeoutError):
             outcome = Ending.UNKNOWN
             self.unknown += 1
         self.router.answered(request.id, self._clock.now(), outcome)
         self.pump()
 
+    def end(self) -> None:
+        """Send nothing more, and end when all is answered."""
+        self._ended = True
+
     async def run(self, options: argparse.Namespace) -> None:
         """Run the scenario."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.end)
         if self.shared is not None:
             await self.shared.start(patience_s=30)
         connector = aiohttp.TCPConnector(limit=0)
@@ -183,7 +194,7 @@ class Sender:
             self.pump()
             light = [asyncio.create_task(self._light(f"light{n}", Random(n))) for n in range(options.light)]
             end = self._clock.now() + int(options.seconds * NS_PER_S)
-            while self._clock.now() < end and (self.router.waiting or self._tasks or light):
+            while not self._ended and self._clock.now() < end and (self.router.waiting or self._tasks or light):
                 if options.refill and self.router.waiting < options.creates // 2:
                     for _ in range(options.creates // 2):
                         self.create("greedy")

@@ -3,7 +3,9 @@
     python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
 
 Prints its port, then answers until SIGTERM. Each request is stamped after a simulated delay on its way in, and answered
-after one on the way out. ``arrivals.json``: a list of [counter, nanoseconds, orders].
+after one on the way out. ``arrivals.json``: a list of [counter, nanoseconds, orders]. While it runs,
+``GET /judge/busiest/COUNTER/SECONDS`` is answered at once with the most arrivals so far in a window of that length;
+``?since=N`` leaves out the first N of them.
 """
 
 from __future__ import annotations
@@ -31,6 +33,16 @@ def counter_of(method: str, path: str) -> str:
     return "private" if path == "/accounts/balance" else "public"
 
 
+def busiest(times: list[int], length_ns: int) -> int:
+    """The most arrivals in any (t - length, t]."""
+    most = first = 0
+    for last, time_ns in enumerate(times):
+        while times[first] <= time_ns - length_ns:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
 class Judge:
     """Records arrivals."""
 
@@ -43,6 +55,14 @@ class Judge:
         """Simulate one direction of the network."""
         return self._random.uniform(self._least_s, self._most_s)
 
+    def said(self, path: str) -> bytes:
+        """The answer to a question about the arrivals so far: how many there are, and the most in one window."""
+        path, _, since = path.partition("?since=")
+        _, _, _, counter, seconds = path.split("/")
+        times = sorted(at for name, at, _ in self.arrivals if name == counter)
+        most = busiest(times[int(since or 0) :], round(float(seconds) * 1e9))
+        return json.dumps({"arrivals": len(times), "busiest": most}).encode()
+
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Speak as much of HTTP/1.1 with keep-alive as an honest client needs."""
         try:
@@ -52,6 +72,11 @@ class Judge:
                 method, path, _ = first.split(" ")
                 size = next((int(h[15:]) for h in headers if h.lower().startswith("content-length:")), 0)
                 body = await reader.readexactly(size)
+                if path.startswith("/judge/busiest/"):
+                    said = self.said(path)
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(said) + said)
+                    await writer.drain()
+                    continue
                 counter = counter_of(method, path)
                 orders = len(json.loads(body)) if counter == "create_batch" else int(counter == "create_order")
                 await asyncio.sleep(self.way())

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,8 +56,8 @@ class Trial:
         command = [sys.executable, str(HERE / "judge_server.py"), "--out", str(self.out), "--most-ms", str(most_ms)]
         self._judge = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._judge.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self._judge.stdout.readline())}"
         self.senders: list[subprocess.Popen[str]] = []
+        self.url = f"http://127.0.0.1:{int(self._judge.stdout.readline())}"
 
     def send(self, *options: str) -> subprocess.Popen[str]:
         """Start a sender."""
@@ -66,13 +67,36 @@ class Trial:
         self.senders.append(sender)
         return sender
 
+    def until_sending(self) -> None:
+        """Wait until every sender has had an answer."""
+        for sender in self.senders:
+            assert sender.stdout is not None
+            said = sender.stdout.readline()
+            assert said == "sending\n", f"a sender ended before it had an answer: {said!r}"
+
+    def until_busy(self, counter: str, percent: float, *, since: int = 0, within_s: float = 120.0) -> int:
+        """Wait until so much of a window was used by arrivals after the first ``since``; how many have arrived."""
+        [[limit, seconds]] = self.limits[counter]
+        end = time.monotonic() + within_s
+        while True:
+            with urllib.request.urlopen(f"{self.url}/judge/busiest/{counter}/{seconds}?since={since}") as answer:
+                found = json.load(answer)
+            if found["busiest"] >= limit * percent / 100:
+                return int(found["arrivals"])
+            assert time.monotonic() < end, f"no window was used to {percent} %: {found} of {limit}"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Let the senders end in order."""
+        for sender in self.senders:
+            sender.send_signal(signal.SIGTERM)
+
     def verdict(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Wait for the senders, end the judge, and let the counting script count."""
         told = []
         for sender in self.senders:
             text, _ = sender.communicate()
-            if text.strip():
-                told.append(json.loads(text.splitlines()[-1]))
+            told += [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         self._judge.send_signal(signal.SIGTERM)
         self._judge.wait()
         limits = self.folder / "limits.json"
@@ -108,7 +132,11 @@ def redis_server(folder: Path, port: int = REDIS_PORT) -> Iterator[str]:
     command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder), "--bind", "127.0.0.1"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        time.sleep(0.3)
+        end = time.monotonic() + 60
+        while subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True, check=False).returncode:
+            assert server.poll() is None, "the Redis server ended"
+            assert time.monotonic() < end, "the Redis server does not answer"
+            time.sleep(0.02)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.kill()

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from botkit.assembly.emulator import emulator_options, make_emulator
 from botkit.cli.main import main
 from botkit.model.clock import format_time
+from tests.simulation.terminal import Terminal
 
 MINUTE = 60 * 10**9
 
 
-@pytest.fixture(scope="module")
-def addresses() -> Iterator[dict[str, str]]:
-    process = subprocess.Popen([sys.executable, "-m", "botkit", "emulator"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+@pytest.fixture
+def addresses(terminal: Terminal) -> dict[str, str]:
+    emulator = terminal.serve(make_emulator(emulator_options()))
+    return {"rest": emulator.rest, "ws": emulator.ws}
 
 
 def test_a_recording_of_the_emulator_is_a_valid_tape(
@@ -43,10 +36,9 @@ def test_a_recording_of_the_emulator_is_a_valid_tape(
 
 
 def test_candles_are_downloaded_from_the_emulator_and_continued(
-    addresses: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    addresses: dict[str, str], terminal: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-
-    out, now = tmp_path / "tape", time.time_ns()
+    out, now = tmp_path / "tape", terminal.loop.machine_clock.wall_ns()
     begin, middle = (format_time(now // MINUTE * MINUTE - hours * 60 * MINUTE) for hours in (20, 10))
     common = ["btc_twd", "--out", str(out), "--rest", addresses["rest"], "--json"]
     assert main(["download", *common, "--from", begin, "--to", middle]) == 0

@@ -18,6 +18,7 @@ FILES = {
     "summary.json",
     "orders.csv",
     "fills.csv",
+    "trades.csv",
     "equity.csv",
     "daily.csv",
     "report.html",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
-import threading
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
 
 from botkit.assembly.emulator import emulator_options, make_emulator
 from botkit.cli.main import main
-from botkit.emulator import DEFAULT_ACCOUNT
-from botkit.emulator.thread import EmulatorThread
+from botkit.emulator import DEFAULT_ACCOUNT, Emulator
 from botkit.live import commands
+from botkit.live.disk import RealFiles
 from botkit.live.state_folder import StateFolder
 from tests.live.world import STRATEGY
+from tests.simulation.terminal import Terminal
 
 KEYS = f"{{email: {DEFAULT_ACCOUNT.email}, key: {DEFAULT_ACCOUNT.key}, secret: {DEFAULT_ACCOUNT.secret}}}"
 CONFIG = f"""
@@ -52,12 +54,11 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def emulator() -> Iterator[EmulatorThread]:
-    with EmulatorThread(lambda: make_emulator(emulator_options())) as running:
-        yield running
+def emulator(terminal: Terminal) -> Emulator:
+    return terminal.serve(make_emulator(emulator_options()))
 
 
-def has_run(config: Path, emulator: EmulatorThread) -> StateFolder:
+def has_run(config: Path, emulator: Emulator) -> StateFolder:
     """Create the folder of a bot that has run once."""
     where = ["--rest", emulator.rest, "--ws", emulator.ws]
     assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0
@@ -84,29 +85,26 @@ def arguments(command: list[str], config: Path) -> list[str]:
 
 @pytest.mark.parametrize("how", BREAKS)
 def test_a_running_bot_can_be_controlled_whatever_is_broken(
-    config: Path, emulator: EmulatorThread, how: str, capsys: pytest.CaptureFixture[str]
+    config: Path, emulator: Emulator, terminal: Terminal, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
     break_it(config, how)
     folder.lock()
     asked: list[str] = []
-    over = threading.Event()
 
-    def bot() -> None:
-        while not over.wait(0.01):
+    async def bot() -> None:
+        while True:
             for path, command in commands.take(folder):
                 asked.append(command["command"])
                 commands.answer(folder, path, ok=True, text="done")
+            await asyncio.sleep(0.01)
 
-    thread = threading.Thread(target=bot)
-    thread.start()
+    terminal.begin(bot())
     try:
         for command in FOR_A_RUNNING_BOT:
             assert main(arguments(command, config)) == 0, capsys.readouterr().err
         assert main(["status", str(config)]) == 0
     finally:
-        over.set()
-        thread.join()
         folder.unlock()
     assert asked == ["stop", "pause", "resume", "set", "capital"]
     told = capsys.readouterr()
@@ -116,7 +114,7 @@ def test_a_running_bot_can_be_controlled_whatever_is_broken(
 
 @pytest.mark.parametrize("how", BREAKS)
 def test_panic_halts_and_cancels_whatever_is_broken(
-    config: Path, emulator: EmulatorThread, how: str, capsys: pytest.CaptureFixture[str]
+    config: Path, emulator: Emulator, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
     break_it(config, how)
@@ -137,8 +135,58 @@ def test_panic_halts_and_cancels_whatever_is_broken(
     assert folder.halt() is None
 
 
+def test_panic_cancels_even_if_the_halt_cannot_be_written(
+    config: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = has_run(config, emulator)
+
+    def full(self: RealFiles, path: Path, content: bytes, *, durable: bool = True) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RealFiles, "write", full)
+    capsys.readouterr()
+    assert main(["panic", str(config)]) == 1
+    told = capsys.readouterr()
+    assert "the halt cannot be written to" in told.out
+    assert "do not start the bot, make that folder writable, then run `botkit panic` again" in told.out
+    assert "0 orders cancelled, none still open" in told.out
+    folder.lock()
+    try:
+        assert main(["panic", str(config)]) == 1
+        assert f"end the bot (process {os.getpid()})" in capsys.readouterr().out
+        monkeypatch.undo()
+        monkeypatch.setenv("BOTKIT_STATE", str(config.parent / "state"))
+        assert main(["panic", str(config)]) == 0
+        assert "none still open; the running bot cancels its own orders" in capsys.readouterr().out
+    finally:
+        folder.unlock()
+
+
+@pytest.mark.parametrize("mode", ["emulator", "live"])
+def test_a_bot_that_has_run_on_two_accounts_is_the_one_that_ran_last_unless_money_is_real(
+    mode: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "bot.yaml"
+    config.write_text("name: moved\nstrategies: [{use: dca}]\n")
+    for number, account in enumerate(("bbb", "aaa", "ccc")):
+        folder = StateFolder.of("moved", mode, account)
+        folder.lock()
+        folder.beat(10**18 + (number == 1) * 10**9)
+        folder.journal.write_bytes(b"")
+        folder.write_status({"account": account})
+        folder.unlock()
+    if mode == "live":
+        assert main(["status", str(config)]) == 2
+        error = capsys.readouterr().err
+        assert "moved has traded on 3 accounts" in error
+        assert "move the folder of the account that it no longer trades on away" in error
+    else:
+        assert main(["status", str(config), "--json"]) == 3
+        assert json.loads(capsys.readouterr().out)["folder"].endswith("aaa")
+
+
 def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_file(
-    config: Path, emulator: EmulatorThread, capsys: pytest.CaptureFixture[str]
+    config: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     has_run(config, emulator)
     break_it(config, "plugin")
@@ -159,7 +207,7 @@ def test_a_stopped_bot_can_be_inspected_and_given_capital_without_its_strategy_f
     "figures", [5, [], {"strategies": 5}, {"strategies": {"p": {}}, "time": "soon"}, {"address": 7}]
 )
 def test_figures_from_another_version_break_no_command(
-    config: Path, emulator: EmulatorThread, figures: object, capsys: pytest.CaptureFixture[str]
+    config: Path, emulator: Emulator, figures: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = has_run(config, emulator)
     (folder.path / "status.json").write_text(json.dumps(figures))
@@ -171,7 +219,7 @@ def test_figures_from_another_version_break_no_command(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_command_nested_too_deeply_is_ignored(config: Path, emulator: EmulatorThread) -> None:
+def test_a_command_nested_too_deeply_is_ignored(config: Path, emulator: Emulator) -> None:
     folder = has_run(config, emulator)
     folder.commands.mkdir(exist_ok=True)
     (folder.commands / "1.json").write_text('{"command":' + "[" * 100_000)

@@ -7,7 +7,6 @@ sold within minutes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ import pytest
 
 from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
-from botkit.emulator.thread import EmulatorThread
-from botkit.exchange.bitopro import sign
 from botkit.project.project import Project
 from tests.backtest_world import write_candles
+from tests.simulation.terminal import Terminal
 
 UNIT = 10**8
 COIN = 5 * UNIT // 100
@@ -32,15 +30,13 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     """Return the configuration of a new project."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     assert main(["new", "strategy", "dip"]) == 0
     capsys.readouterr()
     return tmp_path / "configs" / "dip.yaml"
 
 
-#: at this speed, books may be late on a loaded machine, and a user's coins are worth more than the template's order
-#: limit
-WIDE = ("--set=max_book_age_s=3600", "--set=risk.max_order_value={usdt: 10000}")
+#: a user's coins are worth more than the template's order limit
+WIDE = ("--set=risk.max_order_value={usdt: 10000}",)
 HANDED_OVER = f"--set=strategies.0.capital={BALANCES}"
 
 
@@ -84,7 +80,7 @@ def test_a_backtest_sells_none_of_the_users_coins(
 
 
 def test_the_embedded_emulator_sells_none_of_the_users_coins(
-    template: Path, capsys: pytest.CaptureFixture[str]
+    template: Path, terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = ["run", str(template), "--duration", f"{SECONDS}s", "--speed", str(SPEED), *WIDE]
     summary, _ = ran(capsys, *run, f"--set=backtest.balances={BALANCES}")
@@ -96,15 +92,14 @@ def test_the_embedded_emulator_sells_none_of_the_users_coins(
 
 
 @pytest.fixture
-def elsewhere(template: Path) -> Iterator[EmulatorThread]:
+def elsewhere(template: Path, terminal: Terminal) -> Emulator:
     facts = Project.load(template).facts
     options = EmulatorOptions(balances={"usdt": 10_000 * UNIT, "btc": COIN}, speed=SPEED, seed=3, history_days=0.05)
-    with EmulatorThread(lambda: Emulator(facts, options)) as emulator:
-        yield emulator
+    return terminal.serve(Emulator(facts, options))
 
 
 def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_users_coins(
-    template: Path, elsewhere: EmulatorThread, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    template: Path, elsewhere: Emulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account = DEFAULT_ACCOUNT
     text = template.read_text() + (
@@ -142,7 +137,7 @@ def _status(config: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_paper_trading_sells_none_of_the_users_coins(
-    template: Path, elsewhere: EmulatorThread, capsys: pytest.CaptureFixture[str]
+    template: Path, elsewhere: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary, _ = ran(
         capsys,

@@ -8,6 +8,7 @@ import pytest
 
 from botkit.cli.main import main
 from tests.cli.first_week import FirstBot
+from tests.simulation.terminal import Terminal
 
 Printed = pytest.CaptureFixture[str]
 BODY = 'def on_start(self):\n    self.subscribe_bars(self.pair, "1m")'
@@ -38,7 +39,9 @@ def test_without_the_option_nothing_is_printed(tmp_path: Path, capsys: Printed) 
     assert "bito" not in said(capsys).lower()
 
 
-def test_a_run_without_bito_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
+def test_a_run_without_bito_says_so(
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     bot = FirstBot(tmp_path, BODY, extra=FEES)
     assert main(["run", str(bot.config), "--duration", "1s", "--plain"]) == 0

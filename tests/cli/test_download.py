@@ -71,7 +71,7 @@ def test_a_download_continues_where_the_tape_ends(run: Run, tmp_path: Path) -> N
         assert code == 0
         assert "180 from 2025-01-01T02:00Z" in printed
         assert [int(q["from"]) for q in venue.requests] == [START_S + 120 * 60]
-        # without --from too
+        # this works without --from too
         assert run(venue, "btc_twd", "--to", "2025-01-02", "--out", out)[0] == 0
     assert closes(out) == list(range(300))
     assert main(["data", "check", str(out)]) == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from botkit.cli.main import main
 from tests.cli.first_week import FirstBot
 
 ON_BAR = """
@@ -153,3 +155,74 @@ def test_capital_above_the_balances_gives_the_same_error_in_check_and_backtest(t
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1
         assert "capital of 'mine' is 2000000 twd" in lines[0]
+
+
+@pytest.mark.parametrize("section", ["reserve: {twdd: 5}", "emulator: {balances: {twdd: 5}}"])
+def test_money_in_a_currency_that_the_exchange_lacks_is_refused(tmp_path: Path, capsys: Printed, section: str) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra=section + "\n")
+    assert bot.check() == 2
+    line = bot.config.read_text(encoding="utf-8").splitlines().index(section) + 1
+    said = f"{bot.config}:{line}: the exchange has no currency 'twdd'; did you mean twd?"
+    assert said in capsys.readouterr().err
+    bot.write(balances="{xqz: 5}")
+    assert bot.backtest() == 2
+    assert "the exchange has no currency 'xqz'; it has ada, ape, bito" in capsys.readouterr().err
+
+
+def test_a_pair_made_by_hand_is_refused_with_what_to_write(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("self.last_price(Pair('btc_twd'))"))
+    assert bot.backtest() == 2
+    said = capsys.readouterr().err.splitlines()[0]
+    assert "write the name alone, 'btc_twd', or declare a parameter, `pair: Pair`" in said
+
+
+def test_a_quote_of_bare_prices_is_refused_with_the_shape(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("self.quote(self.pair, asks=[90000])"))
+    assert bot.backtest() == 2
+    said = capsys.readouterr().err.splitlines()[0]
+    assert "asks is a list of (price, amount), such as asks=[(100, 0.5)], not of 90000" in said
+
+
+@pytest.mark.parametrize(
+    ("registered", "told"),
+    [
+        ('register("mine", Mine())', "derived from botkit.Strategy, not an object of the class Mine"),
+        ('register("mine", Pair)', "derived from botkit.Strategy, not the class Pair"),
+        ('register(Mine, "mine")', "offers a strategy under the class Mine; a name may contain letters"),
+    ],
+)
+def test_a_wrong_registration_is_told_in_the_users_names(
+    tmp_path: Path, capsys: Printed, registered: str, told: str
+) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"))
+    text = bot.file.read_text(encoding="utf-8")
+    bot.file.write_text(text.replace('register("mine", Mine)', registered), encoding="utf-8")
+    assert bot.check() == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert "botkit_plugin_" not in said
+
+
+def test_files_that_editors_leave_behind_are_no_plugins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"))
+    (tmp_path / "strategies" / ".#mine.py").symlink_to("me@here.1234")  # what Emacs leaves while a file is edited
+    (tmp_path / "strategies" / "._mine.py").write_bytes(b"\x00\x05\x16\x07")  # what macOS leaves on other disks
+    assert bot.check() == 0, capsys.readouterr().err
+    text = bot.config.read_text(encoding="utf-8")
+    bot.config.write_text(text.replace("plugins: [strategies]\n", ""), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert bot.check() == 0, capsys.readouterr().err
+
+
+def test_what_a_strategy_prints_does_not_mix_with_json(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("print('hello')"))
+    assert bot.backtest("--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["fills"] == 0
+    assert "hello" in told.err
+    assert main(["run", str(bot.config), "--duration", "1s", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["ended"] == "duration"
+    assert "hello" in told.err

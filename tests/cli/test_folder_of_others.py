@@ -31,7 +31,7 @@ def test_world_writable_plugins_in_the_current_directory_are_not_run(
         assert "the plugin was run" not in told
     config.write_text(config.read_text() + "plugins: [strategies]\n")  # a user who names the folder has looked at it
     assert main(["config", "check", str(config)]) == 2
-    assert "sys.exit" in capsys.readouterr().err  # it was run
+    assert "sys.exit" in capsys.readouterr().err  # the plugin was run
 
 
 def test_cells_that_a_spreadsheet_would_evaluate_are_written_as_text() -> None:

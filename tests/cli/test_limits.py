@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,6 @@ from click.testing import CliRunner
 from botkit.cli.limits import limits
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.protocol import Join, LedgerUnreachable, Report, SharedPool, SharedWindow, Sync
-from tests.benchmarks.limits_judge import broker_pid
 
 
 def run(*arguments: str) -> str:
@@ -71,6 +67,19 @@ def test_a_malformed_override_is_refused_with_an_example() -> None:
     assert "ROW=CHOICE" in result.output
 
 
+def test_usage_of_a_redis_server_that_is_down_says_where_and_what_to_do(tmp_path: Path) -> None:
+    pytest.importorskip("redis")
+    config = tmp_path / "bot.yaml"
+    config.write_text("name: c\nstrategies: [{use: dca}]\nlimits: {ledger: 'redis://:hush@127.0.0.1:1/0'}\n")
+    config.chmod(0o600)
+    down = CliRunner().invoke(limits, [str(config), "--usage"])
+    assert isinstance(down.exception, LedgerUnreachable)
+    told = str(down.exception)
+    assert told.startswith("the ledger at redis://127.0.0.1:1/0 cannot be reached (")
+    assert told.endswith("so what its bots use is unknown; start it, or correct `limits: {ledger: ...}`")
+    assert "hush" not in told
+
+
 def test_usage_shows_how_much_bots_sharing_a_ledger_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
     nobody = CliRunner().invoke(limits, ["--usage"])
@@ -90,5 +99,3 @@ def test_usage_shows_how_much_bots_sharing_a_ledger_hold(tmp_path: Path, monkeyp
     assert (row["limit"], row["held"], row["leased"], row["percent"]) == (1200, 12, 12, 1.0)
     for piece in ("1,200 in 60 s", "12", "1.0 %", "the limits broker of this machine"):
         assert piece in run("--usage")
-    if sys.platform == "linux":
-        os.kill(broker_pid(tmp_path / "b"), signal.SIGKILL)

@@ -56,6 +56,43 @@ def test_an_error_is_one_clean_line(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["new", "strategy", "full"], ["plugins", "--hooks"], ["runs"]])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_full_disk_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "botkit", *arguments],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: the disk is full; make room (BOTKIT_TRACEBACK=1 shows where this happened)"
+    ]
+
+
+def test_a_folder_where_none_can_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows, taken = tmp_path / "t.csv", tmp_path / "taken"
+    rows.write_text("time,price,amount\n1735689600,86000,0.01\n")
+    taken.write_text("")
+    for out in (taken, taken / "below"):
+        assert main(["data", "import", str(rows), "--pair", "btc_usdt", "--out", str(out)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {taken}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the folder")
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from botkit.cli.main import main; "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "sys.exit(main(['new', 'strategy', 'dip']))"],
+        stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "error: the current folder no longer exists; change to another\n"
+
+
 @pytest.fixture
 def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add a command `try WHAT` that ends as WHAT says."""

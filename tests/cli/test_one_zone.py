@@ -9,9 +9,9 @@ import pytest
 
 from botkit.assembly.emulator import emulator_options, make_emulator
 from botkit.cli.main import main
-from botkit.emulator.thread import EmulatorThread
 from botkit.tape.manifest import read_manifest
 from tests.cli.first_week import FirstBot
+from tests.simulation.terminal import Terminal
 
 Printed = pytest.CaptureFixture[str]
 BODY = 'def on_start(self):\n    self.subscribe_bars(self.pair, "1m")'
@@ -57,12 +57,14 @@ def test_sort_and_timezone_work_in_the_command_and_in_the_configuration(tmp_path
     assert read_manifest(tmp_path / "tape").command.endswith("--timezone UTC --sort")
 
 
-def test_data_recorded_or_downloaded_from_an_emulator_is_marked_synthetic(tmp_path: Path, capsys: Printed) -> None:
-    with EmulatorThread(lambda: make_emulator(emulator_options())) as emulator:
-        where = ["--rest", emulator.rest]
-        recorded, downloaded = tmp_path / "recorded", tmp_path / "downloaded"
-        record = ["record", "--pairs", "btc_twd", "--duration", "3s", *where, "--ws", emulator.ws]
-        assert main([*record, "--out", str(recorded)]) == 0
-        assert main(["download", "btc_twd", *where, "--from", "2020-01-01", "--out", str(downloaded)]) == 0
+def test_data_recorded_or_downloaded_from_an_emulator_is_marked_synthetic(
+    tmp_path: Path, terminal: Terminal, capsys: Printed
+) -> None:
+    emulator = terminal.serve(make_emulator(emulator_options()))
+    where = ["--rest", emulator.rest]
+    recorded, downloaded = tmp_path / "recorded", tmp_path / "downloaded"
+    record = ["record", "--pairs", "btc_twd", "--duration", "3s", *where, "--ws", emulator.ws]
+    assert main([*record, "--out", str(recorded)]) == 0
+    assert main(["download", "btc_twd", *where, "--from", "2020-01-01", "--out", str(downloaded)]) == 0
     assert read_manifest(recorded).synthetic
     assert read_manifest(downloaded).synthetic

@@ -44,4 +44,4 @@ def test_hooks_are_printed_with_their_documentation(capsys: pytest.CaptureFixtur
     assert main(["plugins", "--hooks"]) == 0
     text = capsys.readouterr().out
     assert "on_bar(bar: Bar) -> None" in text
-    assert "A bar ended in a series" in text
+    assert "Called when a bar ends in a series" in text

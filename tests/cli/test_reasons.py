@@ -11,6 +11,7 @@ from botkit.cli.main import main
 from botkit.engine.strategy.record import REASONS_MAX, StrategyRecord
 from botkit.model.reasons import grouped, kind_of
 from tests.cli.first_week import FirstBot
+from tests.simulation.terminal import Terminal
 
 Printed = pytest.CaptureFixture[str]
 
@@ -67,7 +68,9 @@ def test_a_backtest_counts_by_kind(tmp_path: Path, capsys: Printed) -> None:
     assert row["skips"] == {"close … is not above …": 90, "no signal in 5m": 90}
 
 
-def test_why_shows_one_line_per_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
+def test_why_shows_one_line_per_kind(
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     body = """
     def on_start(self):

@@ -1,10 +1,14 @@
-"""``botkit record`` as a user types it, against a small exchange over real sockets, including a kill."""
+"""``botkit record`` as a user types it, against a small exchange: on virtual time, and as a process over real sockets
+where that is killed or gets a signal.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,14 +22,22 @@ import pytest
 from botkit.cli.main import main
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.tape.tape import Tape
+from tests.live.world import until
 from tests.market_venue import MarketVenue
+from tests.simulation.terminal import Terminal
+from tests.waiting import PATIENCE_S, wait_for
 
 Run = Callable[..., tuple[int, str, str]]
 SECOND = 10**9
 
 
 @pytest.fixture
-def venue() -> Iterator[MarketVenue]:
+def venue(terminal: Terminal) -> MarketVenue:
+    return terminal.serve(MarketVenue().served())
+
+
+@pytest.fixture
+def real_venue() -> Iterator[MarketVenue]:
     with MarketVenue() as served:
         yield served
 
@@ -58,13 +70,6 @@ def started(venue: MarketVenue, out: Path, *more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "the condition was not met in time"
-        time.sleep(0.02)
-
-
 def journal_bytes(out: Path) -> int:
     return sum(path.stat().st_size for path in (out / "journal").glob("*.rows"))
 
@@ -85,10 +90,10 @@ def test_a_recording_has_every_trade_in_order(run: Run, venue: MarketVenue, tmp_
 
 
 def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
-    run: Run, venue: MarketVenue, tmp_path: Path
+    run: Run, real_venue: MarketVenue, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
-    process = started(venue, out)
+    process = started(real_venue, out)
     wait_for(lambda: journal_bytes(out) > 3_000)
     process.kill()
     killed = time.time()
@@ -96,12 +101,15 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     # read at once, from the journal
     before = numbers(out)
     assert before == list(range(before[0], before[-1] + 1))
-    last_kept = next(at for at, number in venue.trades if number == before[-1])
-    assert killed - last_kept < 1.0
     # and again after the next start has converted it to Parquet
-    code, _, err = run(*arguments(venue, out, "--duration", "1s"))
-    assert code == 0
-    assert "left by an earlier run" in err
+    process = started(real_venue, out)
+    assert process.stderr is not None
+    said = "".join(iter(process.stderr.readline, "trades btc_twd: connected\n"))
+    wait_for(lambda: journal_bytes(out) > 3_000)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, said + err
+    assert "left by an earlier run" in said
     after = numbers(out)
     assert after[: len(before)] == before
     assert len(after) > len(before)
@@ -115,13 +123,34 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     assert run("data", "check", out)[0] == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can catch")
-def test_a_signal_ends_the_recording_cleanly(venue: MarketVenue, tmp_path: Path) -> None:
+def test_what_a_kill_costs_is_less_than_a_second_on_a_machine_that_keeps_up(
+    run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
+) -> None:
     out = tmp_path / "tape"
-    process = started(venue, out, "--raw")
+    lost_s: list[float] = []
+
+    async def look() -> None:
+        """See what a process killed at this moment would leave behind."""
+        await asyncio.sleep(1.0)
+        while True:
+            await asyncio.sleep(0.317)
+            left = numbers(shutil.copytree(out, tmp_path / f"killed{len(lost_s)}"))
+            made_at = {of: at for at, of in venue.trades}
+            lost_s.append(venue.trades[-1][0] - made_at[left[-1]])
+
+    terminal.begin(look())
+    assert run(*arguments(venue, out, "--duration", "7s"))[0] == 0
+    assert len(lost_s) > 10
+    assert max(lost_s) < 1.0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can catch")
+def test_a_signal_ends_the_recording_cleanly(real_venue: MarketVenue, tmp_path: Path) -> None:
+    out = tmp_path / "tape"
+    process = started(real_venue, out, "--raw")
     wait_for(lambda: journal_bytes(out) > 3_000)
     process.send_signal(signal.SIGTERM)
-    printed, err = process.communicate(timeout=20)
+    printed, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     assert "btc_twd: connected" in err
     assert "inspect it with `botkit data info" in printed
@@ -130,12 +159,12 @@ def test_a_signal_ends_the_recording_cleanly(venue: MarketVenue, tmp_path: Path)
     assert raw.name.endswith(".frames.jsonl.gz")
 
 
-def test_a_second_recorder_on_the_same_tape_is_refused(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_second_recorder_on_the_same_tape_is_refused(run: Run, real_venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
-    process = started(venue, out)
+    process = started(real_venue, out)
     try:
         wait_for(lambda: journal_bytes(out) > 0)
-        code, _, err = run(*arguments(venue, out, "--duration", "1s"))
+        code, _, err = run(*arguments(real_venue, out, "--duration", "1s"))
         assert code == 2
         assert f"is being recorded by another botkit record (process {process.pid})" in err
     finally:
@@ -144,18 +173,21 @@ def test_a_second_recorder_on_the_same_tape_is_refused(run: Run, venue: MarketVe
 
 
 def test_a_lost_connection_is_a_gap_in_books_and_in_trades_beyond_the_list(
-    run: Run, venue: MarketVenue, tmp_path: Path
+    run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"
     venue.keep = 3  # half a second of backoff misses ten trades
-    process = started(venue, out)
-    wait_for(lambda: journal_bytes(out) > 3_000)
-    venue.cut()
-    size = journal_bytes(out)
-    wait_for(lambda: journal_bytes(out) > size + 3_000)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err
+
+    async def cut() -> None:
+        await until(lambda: journal_bytes(out) > 3_000)
+        await venue.cut()
+        size = journal_bytes(out)
+        await until(lambda: journal_bytes(out) > size + 3_000)
+        terminal.signal(signal.SIGINT)
+
+    terminal.begin(cut())
+    code, _, err = run(*arguments(venue, out))
+    assert code == 0, err
     assert "lost, the connection was closed" in err
     tape = Tape.open(out, packaged_pairs())
     found = numbers(out)
@@ -175,9 +207,9 @@ def test_raw_frames_give_the_same_trades(run: Run, venue: MarketVenue, tmp_path:
     assert numbers(again) == numbers(out)
 
 
-def test_a_recording_can_be_backtested_at_once(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+def test_a_recording_can_be_backtested_at_once(run: Run, real_venue: MarketVenue, tmp_path: Path) -> None:
     out = tmp_path / "tape"
-    process = started(venue, out)
+    process = started(real_venue, out)
     wait_for(lambda: journal_bytes(out) > 8_000)
     process.kill()
     process.communicate()

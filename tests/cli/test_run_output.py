@@ -9,10 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -20,6 +17,7 @@ import pytest
 from botkit.cli.run import _Signals
 from botkit.cli.screen import Output
 from botkit.model.clock import NS_PER_S
+from tests.waiting import PATIENCE_S, wait_for
 
 PLUGIN = """
 from botkit import Strategy, Pair, hookimpl
@@ -102,13 +100,6 @@ async def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.Monkey
         signal.signal(signal.SIGHUP, before)
 
 
-def wait_for(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "the condition was not met in time"
-        time.sleep(0.05)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="terminals and signals")
 @pytest.mark.parametrize("where", ["a full disk", "a reader that is gone", "a terminal that is closed"])
 def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where: str, tmp_path: Path) -> None:
@@ -144,7 +135,7 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
         wait_for(lambda: json.loads(status.read_bytes())["time"] > written + 6 * NS_PER_S)
         assert process.poll() is None, "the bot ended because it could not print"
         process.send_signal(signal.SIGHUP)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S, wait_for
+
 CANARY = "canary-3f9a77c1"
 PLUGIN = """
 from botkit import Strategy, Pair, hookimpl
@@ -72,27 +74,33 @@ notify:
 """.replace("told.txt", str(tmp_path / "told.txt")).replace("KEY", CANARY + "-key")
     )
     environ = {**os.environ, "CANARY": CANARY, "BOTKIT_STATE": str(tmp_path / "state")}
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "botkit", "run", str(config), "--metrics-port", "0", "--duration", "60s"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path,
-    )  # fmt: skip
-    printed = ""
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            printed += line
-            if "bought" in line:
-                break
-        address = re.search(r"http://127\.0\.0\.1:\d+/metrics", printed)
-        assert address is not None, printed
-        with urllib.request.urlopen(address[0]) as response:
-            metrics = response.read().decode()
-        process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=30)
-    finally:
-        process.kill()
+    command = [sys.executable, "-u", "-m", "botkit", "run", str(config), "--metrics-port", "0", "--duration", "300s"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path
+    ) as process:
+        printed = metrics = ""
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                printed += line
+                if "bought" in line:
+                    break
+            address = re.search(r"http://127\.0\.0\.1:\d+/metrics", printed)
+            assert address is not None, printed
+
+            def is_counted() -> bool:
+                nonlocal metrics
+                with urllib.request.urlopen(address[0]) as response:
+                    metrics = response.read().decode()
+                # the order may match several levels
+                return re.search(r'botkit_fills_total\{strategy="t"\} [1-9]', metrics) is not None
+
+            wait_for(is_counted)
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
-    assert re.search(r'botkit_fills_total\{strategy="t"\} [1-9]', metrics)  # the order may match several levels
     assert "talker_up 1.0" in metrics
     told = (tmp_path / "told.txt").read_text()
     assert re.search(r"info \| talker \(emulator\) \| .* t: bought", told)

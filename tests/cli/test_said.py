@@ -11,6 +11,7 @@ import pytest
 
 from botkit.cli.main import main
 from tests.cli.first_week import FirstBot
+from tests.simulation.terminal import Terminal
 
 Printed = pytest.CaptureFixture[str]
 
@@ -55,7 +56,7 @@ def test_log_file_and_level_work_in_a_backtest(tmp_path: Path) -> None:
 
 
 def test_a_runs_warnings_and_errors_reach_terminal_and_notifiers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     body = """

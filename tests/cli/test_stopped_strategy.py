@@ -14,6 +14,7 @@ from botkit.cli.main import main
 from botkit.live.telling.picture import Picture, PictureStrategy
 from botkit.live.telling.view import line_of, screen_of
 from tests.cli.first_week import FirstBot
+from tests.simulation.terminal import Terminal
 
 FAILS = """
 def on_start(self):
@@ -27,7 +28,7 @@ Printed = pytest.CaptureFixture[str]
 
 
 def test_run_status_and_why_report_a_stopped_strategy_first_and_run_exits_with_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     bot = FirstBot(tmp_path, FAILS)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from botkit.cli.main import main
-from botkit.exchange.bitopro import sign
 from tests.cli.first_week import FirstBot
+from tests.simulation.terminal import Terminal
 
 BODY = """
 size: float = param(0.001, gt=0, live=True)
@@ -39,9 +39,8 @@ Printed = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> FirstBot:
+def ran(tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> FirstBot:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())  # an earlier emulator's clock may be ahead of this one's
     bot = FirstBot(tmp_path, BODY, extra="log: {file: bot.log, level: debug}\n")
     bot.write("log: {file: bot.log, level: debug}\n", balances="{twd: 1000000}")
     assert main(["run", str(bot.config), "--duration", "3s", "--plain"]) == 0

@@ -327,9 +327,9 @@ async def fuzz_replies(cases: int, seed: int, replies: dict[str, Any]) -> Counte
                     await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
                 status = mutator.dice.choice((200, 200, 200, 200, 422, 500))
                 writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(answer)) + answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:  # also if the loop ends first and cancels this
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # where the loop ends first it cancels this, and asyncio's server calls that an error
+        finally:
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -20,6 +20,7 @@ from botkit.emulator.faults import KINDS
 from botkit.emulator.switches import SWITCHES, choose, help_lines
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
+from tests.waiting import PATIENCE_S
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
@@ -160,7 +161,7 @@ def test_the_command_serves_until_it_is_interrupted() -> None:
         with urllib.request.urlopen(ready["rest"].removesuffix("/v3") + "/_emulator/state") as answer:
             assert b"canary" not in answer.read()
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=20)
+        rest, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, rest, errors) == (0, "", "")
 
 

@@ -224,3 +224,42 @@ def test_a_fault_skips_counts_and_ends() -> None:
 def test_an_invalid_fault_is_refused(spec: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         Faults(0).add(spec, 0)
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        "(a+)+$",
+        "(?:a|a)*b",
+        r"(\w*\s?){1,50}!",
+        "(a{0,20}){0,20}b",
+        ".*.*x",
+        "[^]]*[^]]+x",
+        r"(.*)\1",
+        "(?P<n>.+)(?P=n)",
+        f"(?x)[#[]\n{'(a+)+'}$#]",
+        "a?" * 20 + "a" * 20,
+        "a{0,99}b{0,99}c{0,99}d",
+    ],
+)
+def test_a_pattern_that_might_search_forever_is_refused(find: str) -> None:
+    with pytest.raises(ConfigError, match="find"):
+        Faults(0).add({"kind": "altered", "find": find, "put": ""}, 0)
+
+
+@pytest.mark.parametrize(
+    "find",
+    [
+        '"amount":"[^"]*"',
+        '"data":.*',
+        "^{",
+        "(?i)buy|sell",
+        r'"(\w*[tT]imestamp)":("?)(\d{10})\d{3}\b',
+        r'("price"):"(\d{1,9})(?:\.\d+)?"',
+        r"[\]*+]{2,5}x",
+        r"\(\+\*\)",
+        "a{}",
+    ],
+)
+def test_an_ordinary_pattern_is_accepted(find: str) -> None:
+    assert Faults(0).add({"kind": "ws_altered", "find": find, "put": ""}, 0).find == find

@@ -90,7 +90,7 @@ async def test_past_candles_lead_into_current_ones(start, session) -> None:  # t
     assert len(stamps) >= 58
     assert stamps[-1] == now_s // 60 or stamps[-1] == now_s // 60 - 1
     closes = [float(row["close"]) for row in found["data"]]
-    assert max(abs(b / a - 1) for a, b in itertools.pairwise(closes)) < 0.02  # no jump at the seam
+    assert max(abs(b / a - 1) for a, b in itertools.pairwise(closes)) < 0.02  # prices do not jump at the seam
     for name, value in (("resolution", "2m"), ("from", "x"), ("to", "-1")):
         status, reply = await raw.get("/trading-history/btc_usdt", **(query | {name: value}))
         assert (status, reply) == (422, {"error": f"Wrong parameter: {name}"})

@@ -22,6 +22,8 @@ PATHS = (
     *("/ws/v1/pub/trades/BTC_TWD", "/ws/v1/pub/auth/orders", "/_emulator", "/_emulator/state", "/_emulator/faults"),
     *("/_emulator/counters", "/_emulator/time", "/_emulator/switches"),
 )
+pytestmark = pytest.mark.virtual_time
+
 FIGURES = (0, 1, -1, 7, 0.5, 200.5, 404, 1e3, 1e9, -1e9, 1e14, 1e20, -1e20, 1e40, 1e300, 10**30, "1", None, True)
 TEXTS = ("", "x", "a\r\nX: y", "\\0", "(", "http://[::1", "x" * 5000, "\u0000", "é", None, 5)
 

@@ -117,7 +117,7 @@ def test_every_resolution_has_its_own_buckets(resolution: str) -> None:
     assert b.next_close() == bucket_end(end, resolution) + GRACE
 
 
-def test_months_have_their_own_lengths() -> None:
+def test_months_have_different_lengths() -> None:
     b = builder("1M")
     b.on_trade(parse_time("2024-01-31"), 10.0, 1.0)
     starts = [closed.time for closed in b.on_trade(parse_time("2024-04-01"), 10.0, 1.0)]
@@ -258,7 +258,7 @@ def test_candles_that_do_not_nest_are_refused() -> None:
         builder("4h").on_candle(T0, 1, 1, 1, 1, 1, "2m")
 
 
-def test_resolutions_that_can_build_others() -> None:
+def test_bars_are_built_only_from_resolutions_that_nest_in_them() -> None:
     for coarse in RESOLUTIONS:
         for fine in RESOLUTIONS:
             starts = range(T0 - 40 * NS_PER_DAY, T0 + 40 * NS_PER_DAY, NS_PER_HOUR)

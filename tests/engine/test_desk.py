@@ -61,7 +61,7 @@ def test_an_order_goes_from_call_to_fill() -> None:
     b.check()
 
 
-def test_money_is_locked_from_the_call_on() -> None:
+def test_money_is_locked_as_soon_as_an_order_is_placed() -> None:
     b = bot()
     b.s.buy(BTC, amount=1, price=900)
     assert b.s.balance("twd").locked == 900

@@ -110,7 +110,7 @@ def test_a_replacement_stop_order_is_refused_if_its_condition_is_met() -> None:
         ({"spend": 1_000, "amount": 1}, "give either spend"),
         ({"spend": 189}, "spend 189 twd is below the minimum 190"),
         ({"amount": -1}, "amount is -1; it must be above 0"),
-        ({"spend": 1_000, "max_slippage_pct": float("nan")}, "max_slippage_pct is nan; it is a percentage"),
+        ({"spend": 1_000, "max_slippage_pct": float("nan")}, "max_slippage_pct is nan; it must be a percentage"),
         ({"spend": 1_000, "max_slippage_pct": 101}, "max_slippage_pct is 101"),
         ({"spend": "x"}, "x"),
         ({"amount": 500}, "the visible book does not hold 500 btc"),

@@ -175,7 +175,7 @@ def test_lengths_must_be_whole_and_positive(kind: Any, length: Any) -> None:
 
 
 def test_other_misuse_is_refused() -> None:
-    with pytest.raises(ValueError, match="fast length below its slow one"):
+    with pytest.raises(ValueError, match="fast length below the slow one"):
         MACD(26, 12)
     with pytest.raises(ValueError, match="width above 0"):
         Bollinger(20, 0)

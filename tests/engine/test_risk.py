@@ -179,21 +179,35 @@ def test_a_market_buy_counts_as_the_lots_its_spend_buys_at_the_last_price() -> N
     desk.order_closed(order)
 
 
-def test_a_market_buy_of_an_earlier_run_counts_from_the_first_price_on() -> None:
-    desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), prices=False)
-    restored = make_order("a", BTC_TWD, BUY, spend=4000)
-    portfolio.relock(restored)
-    desk.order_opened(restored)
-    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=1))
-    assert refusal == "btc_twd has no last price yet, and the lots of an open market buy are not known without it"
-    assert desk.review(make_order("a", ETH_TWD, BUY, price=100, amount=1)) is None
+def test_a_market_buy_of_an_earlier_run_counts_once_there_is_a_price() -> None:
+    desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
+    desk.order_opened(make_order("a", BTC_TWD, BUY, spend=6_000))
+    fits, too_much = (make_order("a", BTC_TWD, BUY, price=900, amount=amount) for amount in (4, 4.1))
+    assert "has no price yet, so its market buy that is still open cannot be counted" in str(desk.review(fits))
+    assert desk.review(make_order("a", BTC_TWD, SELL, price=900, amount=1)) is None
     portfolio.mark(BTC_TWD, 1000.0)
-    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=1)) is None
-    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=1.1)) is not None
-    assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
-    fill(desk, portfolio, restored, 1000, 4)
-    desk.order_closed(restored)
-    assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
+    assert desk.review(fits) is None
+    assert "above max_position" in str(desk.review(too_much))
+
+
+def test_a_market_buy_that_ended_before_there_was_a_price_counts_no_more() -> None:
+    desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
+    order = make_order("a", BTC_TWD, BUY, spend=6_000)
+    desk.order_opened(order)
+    desk.order_filled(order, BTC_TWD.rules.lots_for_value(100_000, 10**8))
+    desk.order_closed(order)
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=10)) is None
+    portfolio.mark(BTC_TWD, 1000.0)
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=10)) is None
+
+
+def test_of_a_market_buy_that_is_filled_in_part_the_rest_counts() -> None:
+    desk, _ = desk_of(rules(max_position={"btc": "10"}))
+    order = make_order("a", BTC_TWD, BUY, spend=6_000)
+    order.executed_units = 4_000 * COIN
+    desk.order_opened(order)
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=8)) is None
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=8.1)) is not None
 
 
 def test_sells_and_reducing_orders_pass_the_position_limit() -> None:

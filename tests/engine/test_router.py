@@ -284,7 +284,7 @@ def test_a_single_cancel_never_waits_for_a_batch() -> None:
     assert [request.endpoint for request in router.due(START).requests] == ["cancel_order"]
 
 
-def test_cancels_without_a_slot_use_the_put_whatever_their_number() -> None:
+def test_cancels_without_a_slot_use_the_put_request_regardless_of_their_number() -> None:
     router = a_router(batching=True, cancel_order=(1, 60))
     router.cancel(resting(1), START)
     router.cancel(resting(2), START)

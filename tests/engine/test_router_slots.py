@@ -36,6 +36,33 @@ def test_requests_that_arrive_late_after_an_abort_still_hold_their_slot() -> Non
     assert most_in_sliding_window(arrivals, NS_PER_S) == 4
 
 
+def test_a_read_holds_its_slot_after_an_abort_but_not_after_a_response_that_cannot_be_read() -> None:
+    router = a_router(private=(1, 1))
+    ask = {"endpoint": "balance", "owner": "a", "priority": Priority.PRIVATE_READ, "now": START}
+    for _ in range(3):
+        router.read(make_balances, **ask)  # type: ignore[arg-type]
+    now = START
+    (first,) = router.due(now).requests
+    router.answered(first.id, now, Ending.UNKNOWN, responded=True)
+    assert router.due(now).requests == []
+    now = START + HOLD_1S
+    assert router.next_due() == now
+    (second,) = router.due(now).requests
+    router.answered(second.id, now, Ending.UNKNOWN)
+    assert router.due(now).requests == []
+    assert router.next_due() == now + 60 * NS_PER_S + HOLD_1S
+
+
+def test_a_create_holds_its_slot_even_if_there_was_a_response() -> None:
+    router = a_router(create_order=(1, 1))
+    router.create(order(1), START)
+    (first,) = router.due(START).requests
+    router.create(order(2), START)
+    router.answered(first.id, START, Ending.UNKNOWN, responded=True)
+    assert router.due(START).requests == []
+    assert router.next_due() == START + LATEST_NS + HOLD_1S
+
+
 def test_a_resolved_create_frees_its_slot_one_window_after_it_is_resolved() -> None:
     router = a_router(create_order=(1, 1))
     router.create(order(1), START)

@@ -51,7 +51,7 @@ def test_cron_fires_in_its_zone() -> None:
     assert CronSchedule("0 9 * * *").next_after(START) == START + 9 * 3600 * NS_PER_S
 
 
-def test_cron_is_strictly_after() -> None:
+def test_cron_fires_strictly_after_the_given_time() -> None:
     schedule = CronSchedule("30 * * * *", TAIPEI)
     ring = schedule.next_after(START)
     assert schedule.next_after(ring) == ring + 3600 * NS_PER_S

@@ -95,7 +95,7 @@ def test_a_series_lists_its_last_bars_however_it_is_filled_and_read(moves: list[
     assert got[-3:] == visible[-3:]
 
 
-def test_items_are_bars() -> None:
+def test_series_items_are_bars() -> None:
     got = series(5)
     assert got[-1] == got[4] == bar(4, 4.0, 0, empty=True)
     assert got[0].time == T0
@@ -485,7 +485,7 @@ def test_misuse_of_attach_is_refused_with_a_fix() -> None:
     got.attach(one)
     for series, name in ((got, "other"), (BarSeries(PAIR, "5m"), None)):
         with pytest.raises(
-            ValueError, match=r"this SMA\(2\) is attached already; attach a new one as '(other|SMA\(2\))'"
+            ValueError, match=r"this SMA\(2\) is already attached; attach a new one as '(other|SMA\(2\))'"
         ):
             series.attach(one, name)
     assert got.attach(one).value is None  # repeating it changes nothing

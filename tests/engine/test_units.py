@@ -33,7 +33,7 @@ def test_anything_but_a_percentage_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["stop_loss_pct", "trail_pct"])
-def test_a_loss_of_everything_is_not_an_exit(name: str) -> None:
+def test_a_stop_loss_at_a_total_loss_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="must be below 100 %"):
         bot().s.protect(BTC, **{name: 100})
 

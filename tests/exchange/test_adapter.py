@@ -308,7 +308,7 @@ async def test_executions_balances_books_and_candles_are_read() -> None:
     assert isinstance(book, OrderBook)
     assert (len(book.ask_levels), book.time, asked) == (15, T0, {"limit": "20"})
     assert isinstance(candles, tuple)
-    # sorted, without the unfinished candle
+    # the candles are sorted, without the unfinished one
     assert [c.time for c in candles if isinstance(c, Candle)] == [start, start + minute]
 
 

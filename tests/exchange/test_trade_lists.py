@@ -14,7 +14,7 @@ def newest_first(text: str) -> list[str]:
 
 def test_only_rows_before_the_overlap_are_new_and_come_oldest_first() -> None:
     aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
-    assert aligner.feed(newest_first("abc")) == Aligned((), gap=False)  # history from before the stream
+    assert aligner.feed(newest_first("abc")) == Aligned((), gap=False)  # this is history from before the stream
     assert aligner.feed(newest_first("bcde")) == Aligned(("d", "e"), gap=False)
     assert aligner.feed(newest_first("bcde")) == Aligned((), gap=False)
 

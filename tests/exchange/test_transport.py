@@ -17,7 +17,7 @@ from botkit.exchange.bitopro import BitoProClient
 from botkit.exchange.bitopro import transport as transport_module
 from botkit.exchange.bitopro.transport import NothingSent, check_url
 from botkit.exchange.bitopro.wire.bodies import CreateBody
-from tests.exchange.venue import HandClock, RawServer, http, raw_server, venue
+from tests.exchange.venue import HandClock, RawScript, RawServer, http, raw_server, venue
 
 pytestmark = pytest.mark.virtual_time
 
@@ -219,6 +219,44 @@ async def test_clock_skew_is_measured_and_reported_on_409() -> None:
         with pytest.raises(Refused, match="about 89500 ms ahead of the exchange's"):
             await c.balances()
         assert c.clock_skew_ms == 89_500
+
+
+_RIGHT, _WRONG = "Fri, 25 Sep 2026 01:33:20 GMT", "Fri, 25 Sep 2026 00:33:20 GMT"
+
+
+def _dated(*answers: str) -> RawScript:
+    """Answer with these headers, one answer after the other; the last one stays."""
+
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
+    ) -> bool:
+        writer.write(http(b'{"data":null}', headers=answers[min(number, len(answers)) - 1]))
+        await writer.drain()
+        return True
+
+    return script
+
+
+async def test_a_clock_is_wrong_only_if_three_answers_in_a_row_say_so() -> None:
+    right, wrong = f"Date: {_RIGHT}\r\n", f"Date: {_WRONG}\r\n"
+    clock = HandClock(1_790_300_000_500_000_000)
+    async with (
+        raw_server(_dated(right, wrong, wrong, right, wrong)) as server,
+        client(server.rest, clock=clock) as c,
+    ):
+        skews = []
+        for _ in range(7):
+            await c.balances()
+            skews.append(c.clock_skew_ms)
+    assert skews == [0, 0, 0, 0, 0, 0, 3_600_000]
+
+
+async def test_a_page_of_a_proxy_says_nothing_about_the_exchanges_clock() -> None:
+    page = f"Date: {_WRONG}\r\nContent-Type: text/html\r\n"
+    async with raw_server(_dated(page)) as server, client(server.rest, clock=HandClock()) as c:
+        for _ in range(4):
+            await c.balances()
+        assert c.clock_skew_ms is None
 
 
 @pytest.mark.parametrize("date", ["nonsense", "Fri, 99 Sep 2026 99:33:20 GMT", "Fri, 25 Sep 2026 01:33:20"])

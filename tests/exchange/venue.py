@@ -15,7 +15,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Venue:
-    """What a scripted server has seen. ``replies`` maps "METHOD /path" to a body, a (status, body), or a handler."""
+    """The requests that a scripted server has received. ``replies`` maps "METHOD /path" to a body, a (status, body), or
+    a handler.
+    """
 
     replies: dict[str, Any] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)

@@ -397,10 +397,11 @@ CONFIGURATION: dict[str, Shown] = {
         "unknown key `stratgies`; did you mean `strategies`?",
     ),
     "live keys with an emulator address": Shown(
-        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "use --mode emulator"
+        (_LIVE + "test_modes.py::test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_exchange",),
+        "use --mode emulator",
     ),
     "live mode at an emulator": Shown(
-        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",),
+        (_LIVE + "test_modes.py::test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_exchange",),
         "only reaches this machine",
     ),
 }

@@ -179,7 +179,7 @@ class Forks:
             assert process.stdin is not None
             process.stdin.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), 5)
+                await asyncio.wait_for(process.wait(), _PATIENCE_S)
             if process.returncode is None:
                 process.kill()
                 await process.wait()
@@ -392,9 +392,10 @@ async def restart_with_open_orders(world: World, count: int) -> float:
     bot.driver.wake()
     await until(lambda: all(order.state is OrderState.OPEN for order in orders), 60)
     await world.crash(bot)
-    began = time.monotonic()
+    clock = asyncio.get_running_loop()
+    began = clock.time()
     await world.start()
-    return time.monotonic() - began
+    return clock.time() - began
 
 
 def plan(kills: int, random: Random) -> list[str]:

@@ -26,7 +26,7 @@ from tests.portfolio_cases import make_pair
 
 pytestmark = pytest.mark.virtual_time
 
-PAIR = make_pair("btc_twd", price_decimals=0)  # amounts with eight decimals, shown with four
+PAIR = make_pair("btc_twd", price_decimals=0)  # the amounts have eight decimals and are shown with four
 
 
 @pytest.fixture

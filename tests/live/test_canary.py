@@ -8,21 +8,24 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 import zlib
 from pathlib import Path
 from urllib.parse import quote
 
+import aiohttp
+import msgspec
 import pytest
 
 from botkit.assembly.emulator import make_emulator
-from botkit.emulator import EmulatorOptions
+from botkit.emulator import Emulator, EmulatorOptions
 from botkit.emulator.options import EmulatorAccount
 from botkit.live.recording import INPUTS
+from tests.live.world import until
+from tests.waiting import PATIENCE_S
 
 SECRET = "canary-secret-5e1f0c77"
 KEY = "canary-key-a93b41d2"
@@ -95,16 +98,59 @@ def free_port() -> int:
         return port
 
 
-def metrics_of(port: int, process_id: int) -> bytes:
-    """Return the bot's metrics, or nothing if it ended before it had any."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and arguments_of(process_id):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:
-            text: bytes = got.read()
-            if b"botkit_up" in text:
-                return text
-        time.sleep(0.05)
-    return b""
+class Run:
+    """A process of botkit, whose output, arguments and figures are looked at while it runs."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.out = self.err = self.metrics = b""
+        self._looking = [
+            asyncio.create_task(self._read_out()),
+            asyncio.create_task(self._read_err()),
+            asyncio.create_task(self._look()),
+        ]
+
+    @classmethod
+    async def start(cls, *arguments: str, environ: dict[str, str], folder: Path) -> Run:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "botkit", *arguments),
+            env=environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        return cls(process)
+
+    async def _read_out(self) -> None:
+        assert self.process.stdout is not None
+        while more := await self.process.stdout.read(1 << 16):
+            self.out += more
+
+    async def _read_err(self) -> None:
+        assert self.process.stderr is not None
+        while more := await self.process.stderr.read(1 << 16):
+            self.err += more
+
+    async def _look(self) -> None:
+        while self.process.returncode is None:
+            assert_absent("the list of processes", arguments_of(self.process.pid))
+            await asyncio.sleep(0.05)
+
+    async def read_metrics(self, port: int) -> None:
+        """Read the bot's figures, unless it ends before it has any."""
+        async with aiohttp.ClientSession() as session:
+            while b"botkit_up" not in self.metrics and self.process.returncode is None:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                        self.metrics = await answer.read()
+                await asyncio.sleep(0.02)
+
+    async def ended(self) -> int:
+        """Wait for the end; the exit code. Nothing that was seen holds a secret."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self.process.wait()
+            await asyncio.gather(*self._looking)
+        for what in ("out", "err", "metrics"):
+            assert_absent(what, getattr(self, what))
+        assert self.process.returncode is not None
+        return self.process.returncode
 
 
 @pytest.mark.parametrize("fault", ["", "wrong secret", "redirect", "errors"])
@@ -131,24 +177,20 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
         if fault == "redirect":
             emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 302})
         port = free_port()
-        command = [sys.executable, "-m", "botkit", "run", str(config), "--rest", emulator.rest, "--ws", emulator.ws]
-        command += ["--metrics-port", str(port)]
-        process = await asyncio.create_subprocess_exec(
-            *command, "--duration", "3s", "--plain", env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        figures = asyncio.create_task(asyncio.to_thread(metrics_of, port, process.pid))
-        await asyncio.sleep(1.5)
-        assert_absent("the list of processes", arguments_of(process.pid))
-        out, err = await asyncio.wait_for(process.communicate(), 90)
-        metrics = await figures
-        assert_absent("the metrics", metrics)
-        assert_absent("standard output", out)
-        assert_absent("standard error", err)
-    for command in (["journal"], ["status"], ["why"], ["config", "show"]):
-        found = subprocess.run(
-            [sys.executable, "-m", "botkit", *command, str(config)], env=environ, capture_output=True, check=False
-        )
-        assert_absent(" ".join(command), found.stdout + found.stderr)
+        command = ["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--metrics-port", str(port)]
+        # without a fault it is stopped when all that it should tell is told
+        command += ["--plain", "--duration", "3s" if fault else "300s"]
+        bot = await Run.start(*command, environ=environ, folder=tmp_path)
+        await bot.read_metrics(port)
+        if not fault:
+            await until(lambda: b"canary (emulator): error: " in bot.err or bot.process.returncode is not None)
+            bot.process.send_signal(signal.SIGTERM)
+        code = await bot.ended()
+    looks = [
+        await Run.start(*command, str(config), environ=environ, folder=tmp_path)
+        for command in (["journal"], ["status"], ["why"], ["config", "show"])
+    ]
+    await asyncio.gather(*(look.ended() for look in looks))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     for path in files:
         assert_absent(str(path), path.read_bytes())
@@ -157,14 +199,14 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
     names = {path.name for path in files}
     if not fault:
         assert {"journal.sqlite", "decisions.jsonl", "inputs.bin", "inputs.json"} <= names
-        assert b"this strategy fails" in err
-        assert b"canary (emulator): error: " in err, "the notifier has reported it"
-        assert b"botkit_up" in metrics
+        assert b"this strategy fails" in bot.err
+        assert b"canary (emulator): error: " in bot.err, "the notifier has reported it"
+        assert b"botkit_up" in bot.metrics
         header = json.loads(next(path for path in files if path.name == "inputs.json").read_text())
         assert header["mode"] == "emulator"
     if fault == "wrong secret":
-        assert process.returncode == 2
-        assert b"check the address, the key and this machine's clock" in err
+        assert code == 2
+        assert b"check the address, the key and this machine's clock" in bot.err
 
 
 class Server:
@@ -214,57 +256,41 @@ async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None
     }
     account = EmulatorAccount(email="canary@example.com", key=KEY, secret=SECRET)
 
-    async def botkit(*arguments: str) -> tuple[int | None, bytes]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "botkit", *arguments),
-            env=environ,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+    async def botkit(*arguments: str) -> tuple[int, bytes]:
+        found = await Run.start(*arguments, environ=environ, folder=tmp_path)
+        return await found.ended(), found.out + found.err
+
+    async def trades(emulator: Emulator) -> None:
+        code, out = await botkit(
+            "run", str(written), "--rest", emulator.rest, "--ws", emulator.ws, "--duration", "3s", "--plain"
         )
-        looking = asyncio.create_task(watch_arguments(process.pid))
-        out, _ = await asyncio.wait_for(process.communicate(), 90)
-        if not looking.cancel():
-            looking.result()
-        assert_absent(" ".join(arguments), out)
-        return process.returncode, out
+        assert code == 0, out.decode()
+        await botkit("status", str(written))
 
-    async def watch_arguments(process_id: int) -> None:
-        while True:
-            assert_absent("the list of processes", arguments_of(process_id))
-            await asyncio.sleep(0.05)
-
-    async with listening, make_emulator(EmulatorOptions(accounts=(account,), history_days=0.02)) as emulator:
+    # an emulator with a clock of its own needs no shared ledger: so a bot trades there
+    options = EmulatorOptions(accounts=(account,), history_days=0.02)
+    async with (
+        listening,
+        make_emulator(options) as emulator,
+        make_emulator(msgspec.structs.replace(options, speed=2)) as another,
+        asyncio.TaskGroup() as together,
+    ):
+        together.create_task(trades(another))
         where = ("--rest", emulator.rest, "--ws", emulator.ws)
-        code, out = await botkit("run", str(config), *where, "--duration", "3s", "--plain")
+        _, out = await botkit("run", str(config), *where, "--duration", "3s", "--plain")
         assert b"redis://127.0.0.1" in out, "the bot has said which ledger does not answer"
+        of_the_account = (str(config), "--mode", "emulator", "--rest", emulator.rest)
+        ledger = ("--ledger", f"redis://:${{CANARY_REDIS}}@127.0.0.1:{port}/0")
         for arguments in (
             ("config", "show", str(config)),
             ("config", "show", str(written)),
             ("limits", str(written), "--usage"),
-            ("panic", str(config), "--mode", "emulator", "--rest", emulator.rest),
-            ("account", str(config), "--mode", "emulator", "--rest", emulator.rest),
+            ("panic", *of_the_account),
+            ("account", *of_the_account),
             ("backtest", str(written), "--out", str(tmp_path / "out-written")),
+            ("download", "btc_twd", *where[:2], "--from", "2026-01-01", "--out", str(tmp_path / "t"), *ledger),
         ):
-            await botkit(*arguments)
-        download = (
-            "download",
-            "btc_twd",
-            "--rest",
-            emulator.rest,
-            "--from",
-            "2026-01-01",
-            "--out",
-            str(tmp_path / "t"),
-        )
-        await botkit(*download, "--ledger", f"redis://:${{CANARY_REDIS}}@127.0.0.1:{port}/0")
-    # a bot on a clock of its own needs no shared ledger, so this one trades
-    options = EmulatorOptions(accounts=(account,), history_days=0.02, speed=2)
-    async with make_emulator(options) as emulator:
-        where = ("--rest", emulator.rest, "--ws", emulator.ws)
-        code, out = await botkit("run", str(written), *where, "--duration", "3s", "--plain")
-        assert code == 0, out.decode()
-        await botkit("status", str(written))
+            together.create_task(botkit(*arguments))
     assert any(b"AUTH" in words and REDIS.encode() in words for words in server.asked)
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path != written]
     for path in files:

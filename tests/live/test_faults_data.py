@@ -296,6 +296,6 @@ async def test_a_market_buy_spends_quote_rather_than_buying_that_many_coins(worl
     await until(lambda: order.state is OrderState.FILLED)
     spent = before - strategy.balance("usdt").exact.total
     assert 400 < spent <= 500
-    await until(lambda: sum(fill.lots for fill in bot.journal.fills()) == order.executed_lots)  # it adds up
+    await until(lambda: sum(fill.lots for fill in bot.journal.fills()) == order.executed_lots)  # the money adds up
     assert order.executed_lots < strategy.pair.rules.lots(0.05)
     await until(lambda: not differences(bot, world.emulator))

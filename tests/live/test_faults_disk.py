@@ -134,7 +134,7 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(wor
     assert "has lost its latest commits" in refused.reason
     await world.crash(third)
 
-    assert StateFolder(world.folder / "state").halt() is not None  # until the user has checked
+    assert StateFolder(world.folder / "state").halt() is not None  # this stays until the user has checked
     StateFolder(world.folder / "state").clear_halt()
     fourth = await world.start()
     assert "has lost" not in told(fourth)
@@ -306,7 +306,7 @@ async def test_orders_missing_from_the_journal_but_at_the_exchange_halt_the_bot(
     assert (halt.kind, evidence in halt.reason) == ("journal", True)
     await world.crash(again)
     StateFolder(world.folder / "state").clear_halt()
-    third = await world.start()  # reported only once
+    third = await world.start()  # it is reported only once
     assert "has lost" not in told(third)
 
 

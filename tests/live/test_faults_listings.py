@@ -4,6 +4,7 @@ that the exchange has been seen to use.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,28 @@ async def test_a_missing_balance_list_is_not_a_balance_of_zero(world: World) -> 
     world.emulator.remove_faults()
     await until(lambda: "the bot is reconciled with the exchange again" in told(bot), 20)
     assert not differences(bot, world.emulator)
+
+
+@pytest.mark.parametrize("kind", ["garbage", "truncated", "error_after"])
+async def test_a_listing_is_read_every_second_however_often_its_response_is_useless(kind: str, tmp_path: Path) -> None:
+    async with make_world(tmp_path, speed=1.0) as world:
+        bot = await world.start()
+        useless = world.emulator.add_fault({"kind": kind, "where": "open_orders", "count": 8})
+        await compared(bot, 20)
+        assert useless.fired == 8
+
+
+async def test_useless_responses_to_reads_do_not_hold_up_the_next_start(tmp_path: Path) -> None:
+    async with make_world(tmp_path, speed=1.0) as world:
+        bot = await world.start()
+        useless = world.emulator.add_fault({"kind": "garbage", "where": "open_orders", "count": 5})
+        bot.comparisons.at_once()
+        await until(lambda: useless.fired == 5, 20)
+        await until(lambda: not bot.persistence.is_dirty)
+        await world.crash(bot)
+        again = asyncio.ensure_future(world.start())
+        await until(again.done, 10)
+        assert (await again).comparisons.first is not None
 
 
 async def test_without_a_balance_list_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

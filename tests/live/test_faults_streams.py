@@ -274,7 +274,7 @@ async def test_repeated_disconnects_lead_to_longer_and_longer_pauses(world: Worl
     assert StreamTimes().backoff_max_s <= 60
     assert storm.fired >= 6
     lost = [text for _, text in bot.told if "the stream trades btc_usdt was lost" in text]  # type: ignore[attr-defined]
-    assert len(lost) <= 2  # reported once for each reason
+    assert len(lost) <= 2  # it is reported once for each reason
 
     world.emulator.remove_faults()
     await until(lambda: order.state is OrderState.OPEN, 30)

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -54,7 +55,9 @@ def on_a_clock(world: World, clock: SteadyClock) -> None:
 
     def parts(**options: Any) -> LiveParts:
         made = plain(**options)
-        adapter = connect(made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock)
+        adapter = connect(
+            made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock, random=Random(0)
+        )
         return msgspec.structs.replace(made, clock=clock, adapter=adapter)
 
     world.parts = parts  # type: ignore[method-assign]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from botkit.live.persistence import without_locks
 from botkit.live.starting import start
 from botkit.model.requests import Answer, CreateOrder, Request
 from tests.live.world import World, far_buy, make_world, settled, until
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.virtual_time
 
@@ -138,13 +137,13 @@ def test_commits_go_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Pat
         journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
         journal.filling.beside()
         if i % 200 == 0:
-            _wait_for(lambda: not journal.filling.waiting)
+            wait_for(lambda: not journal.filling.waiting)
         largest = max(largest, ahead.stat().st_size)
         # each segment takes some 170 commits, so none comes and goes between two looks
         segments |= {file.name for file in tmp_path.glob("journal.sqlite-log-*") if file.suffix != ".new"}
     assert largest < 12 * 2**20, "SQLite reuses its own log from the beginning"
     assert len(segments) > 5
-    _wait_for(lambda: not journal.filling.waiting)
+    wait_for(lambda: not journal.filling.waiting)
     assert len(list(tmp_path.glob("journal.sqlite-log-*"))) <= 2, "the segment in use, and the one after it"
     journal.close()
     assert not list(tmp_path.glob("journal.sqlite-*")), "after a clean end there is only one file"
@@ -152,13 +151,6 @@ def test_commits_go_to_the_log_and_a_thread_moves_them_into_sqlite(tmp_path: Pat
     with_all.run = 0
     assert len(with_all.sends_since(0)) == 1_400
     with_all.close()
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.002)
 
 
 async def test_inputs_are_committed_together_and_no_later_than_when_the_driver_closes(

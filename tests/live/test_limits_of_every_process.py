@@ -23,6 +23,7 @@ from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.limits import Scope
 from botkit.model.orders import RESTING_STATES
 from tests.live.world import until
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -40,6 +41,12 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "b"))
     return tmp_path
+
+
+def orders_of(folder: Path, name: str) -> int:
+    """How many orders a bot has made, as its status says."""
+    statuses = list((folder / "state" / name).glob("*/*/status.json"))
+    return int(json.loads(statuses[0].read_bytes())["orders"]) if statuses else 0
 
 
 class Exchange:
@@ -63,13 +70,13 @@ class Exchange:
         )  # fmt: skip
 
     async def done(self, process: asyncio.subprocess.Process) -> str:
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
         assert process.returncode == 0, out.decode() + err.decode()
         return out.decode()
 
     async def trading(self, bot: asyncio.subprocess.Process) -> None:
         """Wait until a bot's orders arrive."""
-        await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None, 90)
+        await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None)
         assert bot.returncode is None, (await bot.communicate())[1].decode()
 
     def arrived(self, *endpoints: str) -> int:
@@ -110,7 +117,7 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_not
         bot_config, paper_config = exchange.config("greedy"), exchange.config("paper")
         bot = await exchange.begin("run", bot_config, *where, "--json")
         await exchange.trading(bot)
-        paper = await exchange.begin("run", paper_config, *where, "--mode", "paper", "--duration", "2s", "--json")
+        paper = await exchange.begin("run", paper_config, *where, "--mode", "paper", "--json")
         begin = format_time(emulator.clock.now() - 20 * NS_PER_DAY)[:10]
         download = await exchange.begin(
             "download", "btc_twd,eth_twd", "--from", begin, *where[:2], "--out", own_folders / "tape", "--json"
@@ -121,9 +128,12 @@ async def test_a_greedy_bot_paper_download_account_and_panic_together_exceed_not
         assert "none still open" in panic
         assert "going ahead" not in panic
         await exchange.done(download)
-        await exchange.done(paper)
-        await exchange.done(await exchange.begin("stop", bot_config))
-        await exchange.done(bot)
+        await until(lambda: orders_of(own_folders, "paper") >= 100 or paper.returncode is not None)
+        stops = [
+            await exchange.begin("stop", bot_config),
+            await exchange.begin("stop", paper_config, "--mode", "paper"),
+        ]
+        await asyncio.gather(*(exchange.done(process) for process in (*stops, bot, paper)))
         assert await exchange.unaccounted() == {}
         for endpoint in ("balance", "open_orders", "trading_history", "trading_pairs"):
             assert exchange.arrived(endpoint), endpoint

@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from botkit.live.notices import Notices
 from botkit.live.start_refused import StartRefused
 from botkit.live.starting import start
 from botkit.live.stopping import stop
+from botkit.model.clock import NS_PER_S
 from botkit.model.orders import OrderState
 from botkit.project.project import Project
 from tests.live.world import World, puppet, until
@@ -70,7 +72,7 @@ async def test_real_money_is_refused_until_every_limit_is_set(tmp_path: Path) ->
     assert "bot.yaml" in str(error.value)
 
 
-async def test_live_mode_is_refused_at_an_emulator_and_the_reverse(tmp_path: Path) -> None:
+async def test_live_mode_refuses_an_emulator_and_emulator_mode_refuses_the_exchange(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="use --mode emulator"):
         await opened(config(tmp_path, BOUNDED), "live", rest="http://127.0.0.1:1/v3", ws="ws://127.0.0.1:1/ws")
     with pytest.raises(ConfigError, match="only reaches this machine"):
@@ -120,6 +122,25 @@ async def test_paper_trades_on_another_markets_data_and_leaves_it_alone(world: W
     assert not world.exchange_orders()
 
 
+async def test_paper_fills_nothing_against_a_book_that_has_grown_old(world: World) -> None:
+    world.config.write_text(world.config.read_text() + "limits: {ledger: none}\nmax_book_age_s: 1\n")
+    async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
+        bot = await start(parts, Notices())
+    world.bots.append(bot)
+    strategy = puppet(bot)
+    await until(lambda: strategy.book("btc_usdt").best_ask)
+    for silenced in ("order_book", "trades"):
+        world.emulator.add_fault({"kind": "ws_silence", "where": silenced})
+    since = bot.driver.now()
+    await until(lambda: bot.driver.now() - since > 2 * NS_PER_S)
+    crossing = strategy.buy("btc_usdt", amount=0.001, price=(strategy.book("btc_usdt").best_ask or 0) * 1.001)
+    bot.driver.wake()
+    await until(lambda: crossing.order_id or crossing.is_final)
+    assert crossing.state is OrderState.OPEN, "the levels of that book may be gone"
+    await stop(bot)
+    await bot.close()
+
+
 async def test_no_secret_is_written_anywhere(world: World, tmp_path: Path) -> None:
     from botkit.config.secrets import AccountKeys
 
@@ -127,7 +148,9 @@ async def test_no_secret_is_written_anywhere(world: World, tmp_path: Path) -> No
     parts = world.parts()
     from botkit.project.connect import connect
 
-    adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
+    adapter = connect(
+        parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock, random=Random(0)
+    )
     parts = msgspec.structs.replace(parts, adapter=adapter)
     with pytest.raises(StartRefused, match="check the address, the key and this machine's clock") as error:
         await world.start_from(parts)

@@ -27,6 +27,7 @@ from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
 from botkit.live.watchdog import Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
+from tests.waiting import PATIENCE_S
 
 
 class HandClock:
@@ -375,7 +376,7 @@ def background(request: pytest.FixtureRequest) -> Background:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             await asyncio.sleep(0)
 

@@ -6,13 +6,14 @@ import json
 
 import pytest
 
+from botkit.live.bot import Bot
 from botkit.live.journal import Journal
-from tests.live.world import World, puppet, until
+from tests.live.world import World, puppet, told, until
 
 pytestmark = pytest.mark.virtual_time
 
 
-async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(world: World) -> None:
+async def crashed_with_a_protected_position(world: World) -> Bot:
     bot = await world.start()
     puppet(bot).protect("btc_usdt", trail_pct=50)
     bought = puppet(bot).market_buy("btc_usdt", spend=100)
@@ -20,7 +21,13 @@ async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(wor
     await until(lambda: bought.is_final and "btc_usdt" in bot.view.kept("p")["best"])
     bot.comparisons.at_once()  # any other commit saves the peak as well
     await until(lambda: json.loads(bot.journal.meta("strategy:p") or "{}").get("best"))
+    assert "in the last run" not in told(bot)
     await world.crash(bot)
+    return bot
+
+
+async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(world: World) -> None:
+    bot = await crashed_with_a_protected_position(world)
     journal = Journal.open(bot.parts.folder.journal)
     kept = json.loads(journal.meta("strategy:p") or "")
     kept["best"]["btc_usdt"] *= 1.5  # the price has been there and has fallen again by a third
@@ -34,3 +41,14 @@ async def test_a_trailing_stop_still_trails_the_peak_from_before_the_restart(wor
     sold = [row for row in world.exchange_orders() if row.side.value == "sell"]
     assert len(sold) == 1
     await until(lambda: not again.view.kept("p")["best"])  # the next position starts with a new peak
+
+
+async def test_a_position_that_a_restart_left_unprotected_is_named_and_its_peak_ends_with_it(world: World) -> None:
+    await crashed_with_a_protected_position(world)
+    again = await world.start()
+    assert "p holds btc_usdt, which it protected in the last run" in told(again)
+    assert "it has set no new one: call self.protect in on_start" in told(again)
+    puppet(again).close("btc_usdt")
+    again.driver.wake()
+    await until(lambda: puppet(again).position("btc_usdt").is_flat)
+    assert not again.view.kept("p")["best"]  # or a trailing stop of the next position would count from this one's peak

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import pytest
 from botkit.engine.market import quiet_books
 from botkit.engine.rooms import REJECTIONS_MAX
 from botkit.live import commands
+from botkit.live.background import OnLoop, Threads
 from botkit.live.journal import Journal
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
+from botkit.live.ports import Repeating
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import stop
 from botkit.live.watchdog import Blocked, Watchdog
@@ -24,7 +26,9 @@ from botkit.model.inputs import AccountEvents, Input
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
+from tests.live.test_ports import HandClock
 from tests.live.world import WITH_COINS, World, far_buy, kept, make_world, puppet, settled, told, until
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.virtual_time
 
@@ -348,38 +352,48 @@ async def test_a_lost_stream_is_reported_and_followed_by_a_comparison(world: Wor
 
 def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
     plugin = tmp_path / "sleepy.py"
-    plugin.write_text("import time\ndef on_book():\n    time.sleep(0.4)\n")
-    space: dict[str, Any] = {}
-    exec(compile(plugin.read_text(), str(plugin), "exec"), space)
+    plugin.write_text(
+        "import time\ndef on_book():\n    while not reports and time.monotonic() < end: time.sleep(0.005)\n"
+    )
     reports: list[Blocked] = []
-    heard = threading.Event()
-
-    def report(blocked: Blocked) -> None:
-        reports.append(blocked)
-        heard.set()
-
-    watchdog = Watchdog(report, limit_s=0.05)
+    space: dict[str, Any] = {"reports": reports, "end": time.monotonic() + PATIENCE_S}
+    exec(compile(plugin.read_text(), str(plugin), "exec"), space)
+    watchdog = Watchdog(reports.append, limit_s=0.05)
     watchdog.start()
     watchdog.enter()
     space["on_book"]()
     watchdog.leave()
-    assert heard.wait(2)
     watchdog.stop()
-    assert len(reports) == 1
+    assert len(reports) == 1, "and that ended the callback"
     assert reports[0].plugin == "sleepy"
     assert reports[0].where.startswith(f"{plugin}:3")
 
 
+class Looks(Threads):
+    """The watchdog's looks, which the test takes itself."""
+
+    def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
+        self.step = step
+        return OnLoop().start(name, lambda: None)  # type: ignore[return-value]  it has nothing to stop
+
+
 def test_the_watchdog_ignores_quick_turns() -> None:
     reports: list[Blocked] = []
-    watchdog = Watchdog(reports.append, limit_s=0.2)
+    clock, looks = HandClock(), Looks()
+    watchdog = Watchdog(reports.append, limit_s=0.2, clock=clock, background=looks)
     watchdog.start()
-    end = time.monotonic() + 0.3
-    while time.monotonic() < end:
+    for _ in range(100):
         watchdog.enter()
+        clock.sleep(0.19)
+        looks.step()
         watchdog.leave()
-    watchdog.stop()
+        looks.step()
     assert reports == []
+    watchdog.enter()
+    clock.sleep(0.21)
+    looks.step()
+    assert len(reports) == 1
+    watchdog.leave()
 
 
 async def test_consecutive_rejections_trip_the_breaker(world: World) -> None:

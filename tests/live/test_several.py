@@ -277,7 +277,7 @@ async def test_a_bot_that_leaves_orders_behind_reports_them_unless_it_should_kee
             await settled(far_buy(bot))
         for run in world.runs:
             run.keeper.request_stop("signal")
-            run.keeper.leave_now()  # Ctrl-C a second time
+            run.keeper.leave_now()  # this is the second Ctrl-C
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         leaves, kept = world.runs
         assert (leaves.has_left_orders, leaves.failed, leaves.summary["ended"]) == (True, False, "left")
@@ -286,7 +286,7 @@ async def test_a_bot_that_leaves_orders_behind_reports_them_unless_it_should_kee
 
 
 async def test_a_bot_that_cannot_start_or_is_stopped_does_not_affect_the_others(tmp_path: Path) -> None:
-    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account has
+    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # this is more than the account has
     paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
     async with together(paths) as world:
         await world.start(0)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -27,7 +24,6 @@ from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
 from botkit.project.connect import connect
 from botkit.project.project import Project
-from tests.benchmarks.limits_judge import broker_pid
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
 
 pytestmark = pytest.mark.virtual_time
@@ -39,7 +35,7 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
     return make_parts(
         project,
         "emulator",
-        adapter=connect(project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock),
+        adapter=connect(project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock, random=Random(0)),
         clock=clock,
         folder=StateFolder(world.folder / "state"),
         fees=FeesConfig(),
@@ -74,9 +70,6 @@ async def test_a_bots_orders_take_slots_from_the_shared_ledger(tmp_path: Path, m
         held = await creates_held(watcher)
         await watcher.close()
         assert held == arrived  # the slots cool down, and none is leased any more
-    if sys.platform == "linux":
-        with contextlib.suppress(LookupError):
-            os.kill(broker_pid(folder), signal.SIGKILL)
 
 
 class DeadLink:

@@ -72,7 +72,7 @@ async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_
 async def test_a_fill_found_at_a_start_is_reported_even_if_the_bot_dies_before_it_trades(world: World) -> None:
     bot = await world.start()
     order = await taken(world, bot)
-    bot.driver.fault = RuntimeError("crashed by the test")  # before its fill is journaled
+    bot.driver.fault = RuntimeError("crashed by the test")  # crash before its fill is journaled
     await bot.driver.close()
     await bot.close()
     world.emulator.remove_faults()

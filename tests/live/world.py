@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any
 
@@ -26,6 +27,8 @@ from botkit.live.state_folder import StateFolder
 from botkit.model.orders import RESTING_STATES, Order, OrderState
 from botkit.project.connect import connect
 from botkit.project.project import Project
+from tests.simulation.loop import VirtualLoop
+from tests.waiting import PATIENCE_S
 
 UNIT = 10**8
 STRATEGY = """
@@ -152,7 +155,9 @@ class World:
         """Return a bot's parts. ``rest`` and ``ws`` override the emulator's addresses."""
         project = Project.load(self.config)
         clock = self.emulator.clock
-        adapter = connect(project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock)
+        adapter = connect(
+            project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock, random=Random(0)
+        )
         return make_parts(
             project,
             "emulator",
@@ -214,8 +219,12 @@ def far_buy(bot: Bot, amount: float = 0.01) -> Order:
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
-    """Wait for something that happens by itself."""
-    async with asyncio.timeout(timeout_s):
+    """Wait for something that happens by itself.
+
+    On real time, where ``timeout_s`` would be a statement about the machine, it is at least `PATIENCE_S`.
+    """
+    is_virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+    async with asyncio.timeout(timeout_s if is_virtual else max(timeout_s, PATIENCE_S)):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -22,6 +22,7 @@ from botkit.model.results import (
     SUMMARY_KEYS,
     BacktestResult,
     Caution,
+    ClosedTrade,
     Curve,
     DataDescription,
     Drawdown,
@@ -29,11 +30,13 @@ from botkit.model.results import (
     Figure,
     FillRow,
     IndicatorLine,
+    MakerRow,
     OrderRow,
     PositionRow,
     QueueReading,
     RouterUse,
     StrategyRow,
+    TradeFigures,
 )
 
 
@@ -108,8 +111,25 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
         "journal_sha256": "9f2c" * 16,
         "turnover_ratio": 3.1,
         "round_trips": 120,
+        "expectancy": 102.5,
+        "average_trade": 0.0021,
+        "best_trade": 0.034,
+        "worst_trade": -0.019,
+        "average_holding_s": 8_100.0,
+        "longest_holding_s": 200_000.0,
+        "cagr": 0.31,
+        "volatility": 0.22,
+        "calmar": 4.2,
+        "var_95": -0.011,
+        "cvar_95": -0.016,
+        "longest_drawdown_s": 700_000.0,
         "days": days,
+        "ratios_missing": None,
     }
+    figures = TradeFigures(
+        count=60, wins=33, gross_profit=9_000.0, gross_loss=7_000.0, average_return=0.002, best_return=0.034,
+        worst_return=-0.019, average_holding_s=8_100.0, longest_holding_s=200_000.0,
+    )  # fmt: skip
 
     def reading(name: str, chosen: bool, better: float) -> QueueReading:
         figures = dict(summary)
@@ -170,6 +190,49 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
         strategy_equity=strategy_equity,
         orders=rows,
         fills=fills,
+        trades=[
+            ClosedTrade(
+                strategy=names[0],
+                pairs=(pairs[0],),
+                kind="long",
+                currency="twd",
+                opened=start,
+                closed=end - 1,
+                units=10_000_000,
+                entry_units=200_000_00000000,
+                exit_units=210_000_00000000,
+                fee_units=820_00000000,
+                pnl_units=9_180_00000000,
+                pnl=9_180.0,
+                entry_tag="breakout, up",
+                exit_reason="take_profit",
+                client_id=7,
+                mae=-0.012,
+                mfe=0.061,
+            )
+        ],
+        groups={
+            "pair": {str(p): figures for p in pairs},
+            "exit_reason": {"signal": figures, "take_profit": figures},
+            "entry_tag": {"": figures, "breakout, up": figures},
+            "month": {"2025-03": figures},
+        },
+        makers=[
+            MakerRow(
+                strategy=names[1],
+                pair=pairs[1],
+                fills=40,
+                value=400_000.0,
+                share=0.9,
+                spread_bps=4.1,
+                markouts_bps=(2.0, -1.5, None),
+                fee_bps=10.0,
+                inventory_least=-1.25,
+                inventory_most=2.0,
+                inventory_average=0.3,
+            )
+        ],
+        drawdowns=[Drawdown(0.04, start, start + NS_PER_HOUR), Drawdown(0.01, start, start + 1, start + NS_PER_HOUR)],
         prices=prices,
         indicators=_lines(pairs[0], times, closes["btc_twd"], names),
         router=RouterUse(
@@ -330,6 +393,7 @@ def bare_result() -> BacktestResult:
         "orders_delayed": 0,
         "max_queue_ms": 0.0,
         "journal_sha256": "00" * 32,
+        "ratios_missing": "0 daily returns; a ratio needs 30",
     }
     start = parse_time("2025-03-01T00:00+08:00")
     return BacktestResult(

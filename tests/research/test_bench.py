@@ -17,7 +17,7 @@ from botkit.project.project import Project
 from botkit.research.bench import Bench
 from botkit.tape.held import HeldSource
 from tests.backtest_world import ROOT, run, write_candles, write_config, write_strategy
-from tests.research.conftest import waves
+from tests.research_world import waves
 
 
 @pytest.mark.parametrize(("fast", "slow"), [(5, 20), (3, 50), (10, 11)])

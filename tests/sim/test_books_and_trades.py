@@ -212,7 +212,7 @@ def test_a_post_only_order_that_would_cross_ends_with_status_six() -> None:
     assert venue.available("btc") == venue.total("btc")
 
 
-def test_accounts_match_each_other_better_than_and_at_the_recorded_price() -> None:
+def test_accounts_trade_with_each_other_at_and_better_than_the_recorded_price() -> None:
     venue = Venue(QUIET, accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     better = venue.order("sell", 2 * L, 100_50)
@@ -251,7 +251,7 @@ def test_an_order_does_not_queue_behind_lots_that_were_taken() -> None:
     assert venue.filled(cid) == 6 * L
 
 
-def test_own_taking_reduces_the_queue_ahead_of_a_resting_order() -> None:
+def test_our_takes_reduce_the_queue_ahead_of_a_resting_order() -> None:
     venue = Venue(QUIET, trades([(5, 101_00, 5 * L, 1)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
     venue.to(1)
     cid = venue.order("sell", 4 * L, 101_00)
@@ -304,7 +304,7 @@ def test_a_stop_whose_condition_is_met_on_arrival_triggers_at_once() -> None:
     assert venue.fills(cid) == [(100_00, 2 * L, False)]
 
 
-def test_an_own_execution_also_triggers_stops() -> None:
+def test_our_own_executions_also_trigger_stops() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1)]))
     venue.to(1)
     stop = venue.stop("sell", 2 * L, 90_00, 100_00, "<=")

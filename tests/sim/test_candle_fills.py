@@ -210,7 +210,7 @@ def test_with_trades_only_a_limit_better_than_the_last_price_takes_at_its_limit_
     assert venue.report(refused).state is OrderState.POST_ONLY_CANCELLED
 
 
-def test_with_trades_only_just_the_optimistic_assumption_fills_at_the_price() -> None:
+def test_with_trades_only_nothing_but_the_optimistic_assumption_fills_at_the_price() -> None:
     for options, expected in (({}, 0), ({"queue": Optimistic()}, 9 * L)):
         venue = Venue(trades(ONLY), **options)
         venue.to(1)

@@ -43,6 +43,10 @@ class Books:
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
         """``most_base_units`` is the bot's ``max_position``, by currency."""
         self._venue = venue
+        #: whether the exchange has done anything since the last look
+        self.is_touched = True
+        for name in ("advance", "submit"):
+            setattr(venue, name, self._touching(getattr(venue, name)))
         self._name = account
         self._account = venue.kernel.account(account)
         self._began = dict(self._account.total)
@@ -59,6 +63,13 @@ class Books:
         self.excused: set[int] = set()
         #: a journal was put back, and with it what is known of requests in the limits' windows
         self.excuses_rates = False
+
+    def _touching(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def touching(*arguments: Any, **options: Any) -> Any:
+            self.is_touched = True
+            return work(*arguments, **options)
+
+        return touching
 
     @property
     def orders(self) -> Mapping[str, Any]:
@@ -78,6 +89,7 @@ class Books:
 
         Raises Broken.
         """
+        self.is_touched = False
         orders = self._account.orders
         if len(orders) != self._seen:
             fresh = list(orders.values())[self._seen :]
@@ -242,7 +254,7 @@ class Books:
 
 
 class Journaled:
-    """What the journal holds at a moment: SQLite, and over it the log."""
+    """The journal's contents at one moment: SQLite, and over it the log."""
 
     def __init__(self, path: Path) -> None:
         """Raises JournalError."""

@@ -40,10 +40,10 @@ _STALE_S = 3.0
 _ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 #: faults with an answer that does not say what happened to the request
 _UNCLEAR = {
-    "reset_after": "ServerDisconnectedError: Server disconnected",
-    "error_after": "Bad Gateway",
-    "garbage": "the answer is no JSON",
-    "truncated": "the answer is no JSON",
+    "reset_after": (0, "ServerDisconnectedError: Server disconnected"),
+    "error_after": (502, "Bad Gateway"),
+    "garbage": (200, "the answer is no JSON"),
+    "truncated": (200, "the answer is no JSON"),
 }
 
 
@@ -163,7 +163,8 @@ class CoreExchange:
         )
         unclear = next((kind for kind in _UNCLEAR if kind in struck), None)
         if unclear is not None:
-            answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, text=_UNCLEAR[unclear])
+            status, text = _UNCLEAR[unclear]
+            answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, status=status, text=text)
         elif isinstance(answer.body, tuple):
             rows = list(answer.body)
             if "lagging" in struck:

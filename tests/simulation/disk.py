@@ -161,7 +161,7 @@ class SimulatedDisk(RealDisk):
     # -- what the simulation calls --------------------------------------------------------------------------------
 
     def die(self, *, power_cut: bool = False) -> None:
-        """From now on the process can access nothing on it; the system releases its locks."""
+        """Let the process access nothing on the disk from now on, and release its locks as the system does."""
         if self.is_dead:
             return
         self.is_dead = True
@@ -223,13 +223,13 @@ class SimulatedDisk(RealDisk):
     # -- for its parts --------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raises OSError for a dead process."""
+        """Raise OSError for a dead process."""
         if self.is_dead:
             self.refused += 1
             raise Refused(errno.EIO, "the process is dead")
 
     def writing(self, kind: str, size: int = 0) -> Callable[[], None] | None:
-        """Called before a write. Raises OSError if the write is impossible; returns what to call after it."""
+        """Return a function to call after a write. Raises OSError if the write is impossible."""
         self.check()
         after = self._on_write()
         self.check()  # it may have died of that

@@ -145,7 +145,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if len(timers) > _TIMERS_MAX and self._timer_cancelled_count * 2 > len(timers):  # type: ignore[has-type]
             self._drop_cancelled()
             timers = self._scheduled  # type: ignore[attr-defined]
-        while timers and (timers[0]._cancelled or self._is_dead(timers[0])):
+        while timers and (timers[0]._cancelled or (self._any_dead and self._is_dead(timers[0]))):
             self._forget(heapq.heappop(timers))
         ready = self._ready  # type: ignore[attr-defined]
         if not ready and not self._stopping:  # type: ignore[attr-defined]
@@ -166,7 +166,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._timer_cancelled_count -= 1
             else:
                 ready.append(timer)
-        handles = [ready.popleft() for _ in range(len(ready))]
+        handles = list(ready)
+        ready.clear()
         if self._chance is not None and len(handles) > 1:
             handles = self._shuffled(handles, self._chance)
         for handle in handles:
@@ -359,10 +360,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if graveyard:
             del thing
             graveyard.clear()
-            # what the dead left open warns when it is collected: here, where it is meant, and not in a later test
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ResourceWarning)
-                gc.collect()
+            if gc.isenabled():  # who has disabled it collects by itself
+                collect()
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """Do the work a moment later, in a thread that takes turns with the loop: only one of them ever runs.
@@ -514,6 +513,13 @@ def _places(coroutine: Any) -> Iterator[str]:
         if following is None:
             following = getattr(coroutine, "gi_yieldfrom", None) or getattr(coroutine, "ag_await", None)
         coroutine = following
+
+
+def collect() -> None:
+    """Collect what the dead left open: it warns here, where it is meant, and not in a later test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def running() -> VirtualLoop:

@@ -43,7 +43,7 @@ MUTANTS = (
     Mutant(
         "an order that was on its way at the crash counts as never sent", "protocol", "botkit.engine.orders.desk",
         "            self._move(order, _UNKNOWN, now)\n"
-        '            order.reason = "the bot ended before the answer came"',
+        '            order.reason = "the bot ended before the answer arrived"',
         "            self.finish(order, OrderState.NOT_SENT, now)\n            return",
     ),
     Mutant(
@@ -57,7 +57,7 @@ MUTANTS = (
     ),
     Mutant(
         "a cancel that was answered counts as the end", "protocol", "botkit.engine.orders.desk",
-        "            self._router.cancel(order, now)  # still live after its cancel: cancel again\n",
+        "            self._router.cancel(order, now)  # it is still live after its cancel, so cancel it again\n",
         "            self.finish(order, OrderState.CANCELLED, now)\n",
     ),
     Mutant(

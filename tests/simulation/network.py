@@ -31,7 +31,9 @@ _FIRST_PORT = 40_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """How a connection carries bytes. Latencies are drawn uniformly between their bounds, in seconds."""
+    """The properties of a link that carries a connection's bytes. Latencies are drawn uniformly between their bounds,
+    in seconds.
+    """
 
     latency_s: tuple[float, float] = (0.0001, 0.0001)
     #: the share of pieces that arrive cut in two, the second one later

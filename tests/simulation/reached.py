@@ -55,7 +55,7 @@ class Reached:
         self.on_final: Callable[[int, str], None] = lambda client_id, state: None
 
     def __call__(self, name: str) -> None:
-        """A branch that a run sometimes reaches."""
+        """Count a branch that a run sometimes reaches."""
         self.counts[name] += 1
 
     def heard(self, text: str) -> None:
@@ -80,7 +80,7 @@ class Reached:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """During the block, every bot's turns are observed."""
+        """Observe every bot's turns until the block ends."""
         came_out = Bot.came_out
 
         def watched(bot: Bot, out: Any, now: int) -> None:

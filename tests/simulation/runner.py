@@ -3,6 +3,7 @@
 python -m tests.simulation --seeds 50                    seeds 0 to 49 of layer whole
 python -m tests.simulation --layer core --from 1000 --seeds 200 --jobs 2
 python -m tests.simulation --minutes 30                  as many seeds as fit
+python -m tests.simulation --seeds 200000 --jobs 2 --resume core.jsonl     in pieces; again, it goes on
 python -m tests.simulation --seed 17 --story             one seed, with all that happened
 python -m tests.simulation --replay FILE                 a plan that was kept, such as a regression test
 python -m tests.simulation --shrink 17                   make a broken seed's story short, and keep its plan
@@ -12,23 +13,27 @@ from __future__ import annotations
 
 import argparse
 import gc
-import multiprocessing
 import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tests.simulation.loop import collect
+from tests.simulation.market import MARKETS
 from tests.simulation.mutants import hunt
+from tests.simulation.pieces import Kept, Piece, carried_out, commit, left, merged
 from tests.simulation.plan import FAULT_CLASSES, Layer, Plan, draw
 from tests.simulation.reached import NAMED
 from tests.simulation.world import Result, carry_out
 
+#: seeds a piece
+_PIECE: dict[Layer, int] = {"core": 200, "whole": 50}
+_SAID_EVERY_S = 60.0
 #: with this many seeds or more, a fault class or named branch that was never reached is a failure
 _LONG_RUN = 500
 _MEMORY = Path("/dev/shm")
@@ -37,97 +42,52 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collect garbage between seeds, because a seed must not depend on when that happens, and the modules are not
-    # garbage
-    gc.collect()
+    # collect garbage between seeds, because a seed must not depend on when that happens; what there is by now is none
     gc.freeze()
     gc.disable()
     try:
         return carry_out(plan, folder)
     finally:
+        collect()
         gc.enable()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _one(task: tuple[int, Layer]) -> Result:
-    seed, layer = task
-    found = run_plan(draw(seed, layer))
-    return found if found.broken else msgspec.structs.replace(found, story=[])
+def _short(seed: int, layer: Layer) -> Result:
+    """A seed's result, without its story."""
+    return msgspec.structs.replace(run_plan(draw(seed, layer)), story=[])
 
 
-class Totals:
-    """The results of many runs."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-        self.runs = self.counted = self.orders = self.crashes = self.starts = 0
-        self.faults: Counter[str] = Counter()
-        self.reached: Counter[str] = Counter()
-        self.broken: list[Result] = []
-        self._began = time.monotonic()
-
-    def take(self, result: Result) -> None:
-        """Add a run."""
-        self.runs += 1
-        self.counted += result.counts
-        self.orders += result.orders
-        self.crashes += result.crashes
-        self.starts += result.starts
-        self.faults.update(result.faults)
-        self.reached.update(result.reached)
-        if result.broken:
-            self.broken.append(result)
-
-    def lines(self) -> Iterator[str]:
-        """Yield the report's lines."""
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        yield (
-            f"layer {self.layer}: {self.runs} seeds, {self.counted} of them count, {len(self.broken)} broken; "
-            f"{self.orders} orders, {self.crashes} crashes, {self.starts} starts; {self.runs / seconds:.2f} seeds/s"
-        )
-        yield "faults: " + ", ".join(f"{kind} {self.faults[kind]}" for kind in sorted(FAULT_CLASSES))
-        yield "branches:"
-        for key, name in sorted(NAMED.items()):
-            yield f"  {self.reached[key]:7}  {name}"
-        for name, count in sorted(self.reached.items()):
-            if name not in NAMED:
-                yield f"  {count:7}  ({name})"
-
-    def missing(self) -> list[str]:
-        """Return what a long run should have reached but has not."""
-        if self.runs < _LONG_RUN:
-            return []
-        kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not self.faults[kind]]
-        return kinds + [name for key, name in NAMED.items() if not self.reached[key]]
+def lines(total: Piece) -> Iterator[str]:
+    """The report on merged pieces."""
+    yield (
+        f"layer {total.layer}, commit {total.commit[:12]}: {total.seeds} seeds, {total.counted} of them count, "
+        f"{len(total.broken)} broken; {total.orders} orders, {total.crashes} crashes, {total.starts} starts, "
+        f"{total.virtual_s / 3600:.1f} h of virtual time; "
+        f"{1000 * total.cpu_s / max(1, total.seeds):.0f} ms of CPU a seed"
+    )
+    yield "faults: " + ", ".join(f"{kind} {total.faults.get(kind, 0)}" for kind in sorted(FAULT_CLASSES))
+    yield "branches:"
+    for key, name in sorted(NAMED.items()):
+        yield f"  {total.reached.get(key, 0):7}  {name}"
+    for name, count in sorted(total.reached.items()):
+        if name not in NAMED:
+            yield f"  {count:7}  ({name})"
 
 
-def results(seeds: Sequence[int] | Iterator[int], layer: Layer, jobs: int, minutes: float | None) -> Iterator[Result]:
-    """Yield the results of seeds as they come."""
-    until = None if minutes is None else time.monotonic() + 60 * minutes
-    tasks = ((seed, layer) for seed in seeds)
-    if jobs == 1:
-        for task in tasks:
-            yield _one(task)
-            if until is not None and time.monotonic() > until:
-                return
-        return
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=200) as pool:
-        bounded = _until(tasks, until)
-        yield from pool.imap_unordered(_one, bounded)
+def missing(total: Piece) -> list[str]:
+    """What a long run should have reached but has not."""
+    if total.seeds < _LONG_RUN:
+        return []
+    kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not total.faults.get(kind)]
+    return kinds + [name for key, name in NAMED.items() if not total.reached.get(key)]
 
 
-def _until(tasks: Iterator[tuple[int, Layer]], until: float | None) -> Iterator[tuple[int, Layer]]:
-    for task in tasks:
-        if until is not None and time.monotonic() > until:
-            return
-        yield task
-
-
-def describe(result: Result, layer: Layer) -> Iterator[str]:
-    """Yield lines that describe a broken run."""
-    yield f"BROKEN  layer {layer}, seed {result.seed}: {result.broken}"
-    yield f"  again:   python -m tests.simulation --layer {layer} --seed {result.seed} --story"
-    yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {result.seed}"
+def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
+    """A broken run."""
+    yield f"BROKEN  layer {layer}, seed {seed}: {broken}"
+    yield f"  again:   python -m tests.simulation --layer {layer} --seed {seed} --story"
+    yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {seed}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     parser.add_argument("--layer", choices=("core", "whole"), default="whole")
     parser.add_argument("--minutes", type=float)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep finished pieces there, and go on with it")
     parser.add_argument("--seed", type=int, help="one seed alone")
     parser.add_argument("--story", action="store_true", help="with --seed or --replay: print what happened")
     parser.add_argument("--replay", type=Path, help="a kept plan")
@@ -159,18 +120,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.mutants:
         return hunt(options.seeds or 50, options.first, options.part, lambda plan: run_plan(plan).broken)
     count = options.seeds or (20 if options.minutes is None else 10**9)
-    totals = Totals(layer)
-    for result in results(range(options.first, options.first + count), layer, options.jobs, options.minutes):
-        totals.take(result)
-        if result.broken:
-            print("\n".join(describe(result, layer)), flush=True)
-        elif totals.runs % 100 == 0:
-            print(next(totals.lines()), flush=True)
-    print("\n".join(totals.lines()))
-    missing = totals.missing()
-    if missing:
-        print(f"NEVER REACHED: {'; '.join(missing)}")
-    return 1 if totals.broken or missing else 0
+    return _long(options.first, count, layer, options.jobs, options.minutes, Kept(options.resume))
+
+
+def _long(first: int, seeds: int, layer: Layer, jobs: int, minutes: float | None, kept: Kept) -> int:
+    this = commit()
+    done = kept.read(this, layer)
+    for piece in done:
+        for seed, broken in piece.broken:
+            print("\n".join(describe(seed, broken, layer)), flush=True)
+    if done:
+        print(f"{sum(piece.seeds for piece in done)} seeds of this commit were run before", flush=True)
+    warm(layer)
+    began = said = time.monotonic()
+    until = None if minutes is None else began + 60 * minutes
+    size = max(1, min(_PIECE[layer], seeds // (4 * jobs)))
+    pieces = (Piece(commit=this, layer=layer, first=at, seeds=count) for at, count in left(first, seeds, size, done))
+    fresh = 0
+    for piece in carried_out(pieces, _short, jobs, until):
+        kept.add(piece)
+        done.append(piece)
+        fresh += piece.seeds
+        for seed, broken in piece.broken:
+            print("\n".join(describe(seed, broken, layer)), flush=True)
+        if time.monotonic() - said > _SAID_EVERY_S:
+            said = time.monotonic()
+            print(f"{next(lines(merged(done)))}, {fresh / (said - began):.2f} seeds/s", flush=True)
+    if not done:
+        print("no seed was run")
+        return 1
+    total = merged(done)
+    print("\n".join(lines(total)))
+    print(f"{fresh} seeds now, {fresh / (time.monotonic() - began):.2f} a second with {jobs} at a time")
+    never = missing(total)
+    if never:
+        print(f"NEVER REACHED: {'; '.join(never)}")
+    return 1 if total.broken or never else 0
+
+
+def warm(layer: Layer) -> None:
+    """Make what all seeds share, so that processes forked from this one have it."""
+    for seed in range(MARKETS):
+        run_plan(msgspec.structs.replace(draw(seed, layer), acts=(), faults=(), crashes=(), active_ms=45_000))
 
 
 def read_plan(path: Path) -> Plan:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,11 +28,9 @@ def test_an_idle_year_costs_nothing() -> None:
         await asyncio.sleep(365 * 86_400)
         return asyncio.get_running_loop().time()
 
-    began = time.perf_counter()
     passed, loop = run(main, limit_s=1e9)
     assert passed == pytest.approx(365 * 86_400)
     assert loop.rounds < 20
-    assert time.perf_counter() - began < 5
 
 
 def test_timeouts_and_timers_run_in_time_order() -> None:

@@ -52,7 +52,7 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(autouse=True)
 def _virtual_time_of_synchronous_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``asyncio.run`` in a marked synchronous test makes a virtual loop."""
+    """Make ``asyncio.run`` create a virtual loop in a marked synchronous test."""
     factory = _factory(request.node)
     if factory is not None and not inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
         monkeypatch.setattr(asyncio.events, "new_event_loop", factory)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import shutil
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +76,10 @@ LATEST_ACCEPT_S = 5
 CALM_S = 60.0
 #: a refusal that does not mean that a probe's pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
+#: how many of five lives are replayed: a replay costs as much as a life
+_REPLAYED_OF_5 = 2
+#: faults that refuse orders, ten of which in a row halt a bot
+_REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
 #: how long a bot that halts for its journal is watched
 _WATCHED_S = 2.0
@@ -194,6 +199,8 @@ class Run:
         self._older: Copy | None = None
         self._replayed: set[str] = set()
         self._last_crash: Crash | None = None
+        #: folders of bots whose halts the user has lifted
+        self._resumed: set[Path] = set()
         self._followed: Followed | None = None
         self._probes, self._probed_at = 0, 0.0
         acts = folder / "acts.json"
@@ -659,6 +666,8 @@ class Run:
             if folder.name in self._replayed:
                 continue
             self._replayed.add(folder.name)
+            if zlib.crc32(f"{self.plan.seed} {folder.name}".encode()) % 5 >= _REPLAYED_OF_5:
+                continue
             if not (folder / "inputs.bin").exists() and not any(folder.iterdir()):
                 continue
             try:
@@ -801,7 +810,8 @@ class Run:
     def _look(self) -> None:
         rounds = self.loop.rounds
         life = self._life
-        self.books.look(self._row_of)
+        if self.books.is_touched:
+            self.books.look(self._row_of)
         if self._cancels:
             self._cancel_requests()
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
@@ -902,7 +912,7 @@ class Run:
             await asyncio.wait([living, *beside])
             for task in (living, *beside):
                 task.result()
-        self._check_journal()
+        self._check_journal(is_settled=True)
         left = [
             order
             for order in self.books.orders.values()
@@ -956,10 +966,9 @@ class Run:
         if self._second is None:
             followed = self.follow()
             found = self.books.settled(followed.rows, followed.told)
-            if found:
-                if any(fault.kind == "disk_failing" for fault in self.plan.faults):
-                    self._follow_no_more()  # it may have read what did not count
-                return found
+            if found and any(fault.kind == "disk_failing" for fault in self.plan.faults):
+                self._follow_no_more()  # it may have read what did not count
+            return found
         journaled = self._all_journaled()
         return self.books.settled(journaled.rows, journaled.told)
 
@@ -968,9 +977,7 @@ class Run:
             return ["the bot does not trade"]
         bot = life.bot
         if bot.view.halted is not None:
-            if "orders in a row" in bot.view.halted and any(fault.kind == "forbidden" for fault in self.plan.faults):
-                self.reached("a halt was demanded by refused orders, and lifted")
-                StateFolder(life.state).clear_halt()
+            self._resume(bot)
             return [f"the bot is halted: {bot.view.halted}"]
         if bot.driver.journal_fault is not None:
             return [bot.driver.journal_fault]
@@ -1015,6 +1022,17 @@ class Run:
             if found.get(currency, 0) != units
         ]
 
+    def _resume(self, bot: Bot) -> None:
+        """The user lifts a halt that faults demanded: an exchange that refuses every order."""
+        reason = bot.view.halted or ""
+        folder = bot.parts.folder.path
+        is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
+        if is_demanded and folder not in self._resumed:
+            self._resumed.add(folder)
+            StateFolder(folder).clear_halt()
+            self.tell(f"the user lifts the halt: {reason}")
+            self.reached("a halt for refused orders, lifted by the user")
+
     def _probe(self, life: Life) -> None:
         """Have the strategy place an order for each pair."""
         assert life.bot is not None
@@ -1037,7 +1055,8 @@ class Run:
             if not found.get(pair, "").startswith("open") and not any(why in found.get(pair, "") for why in _ITS_OWN)
         ]
 
-    def _check_journal(self) -> None:
+    def _check_journal(self, *, is_settled: bool = False) -> None:
+        """Check all of the journal, as a reader finds it. ``is_settled``: a bot has ended in order. Raises Broken."""
         if not self.books.orders or self._damaged is not None:
             return  # there may be no journal yet
         if not (self._state / "journal.sqlite").exists():
@@ -1046,6 +1065,9 @@ class Run:
         check_rows(journaled.rows)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
+        found = self.books.settled(journaled.rows, journaled.told) if is_settled else []
+        if found:
+            raise Broken(f"liveness: after an orderly stop, {'; '.join(found[:5])}")
 
 
 class _Watched:
@@ -1060,7 +1082,7 @@ class _Watched:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """Like the adapter's."""
+        """Do what the adapter's does."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
@@ -1147,7 +1169,9 @@ def _pid() -> int:
 
 
 def _is_aiohttps_own(error: BaseException) -> bool:
-    """Under a late task step, aiohttp's server starts a handler whose connection is already gone."""
+    """Return whether this is aiohttp's own error: after a late task step, its server starts a handler whose connection
+    is already gone.
+    """
     *_, frame = traceback.walk_tb(error.__traceback__)
     return frame[0].f_code.co_filename.endswith("aiohttp/web_protocol.py")
 

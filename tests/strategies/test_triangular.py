@@ -91,7 +91,7 @@ def test_loops_may_start_in_another_currency(world: World) -> None:
 
 
 def test_a_thin_book_gets_a_smaller_loop(world: World) -> None:
-    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth some 37,000 TWD
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # this is worth some 37,000 TWD
     first = out.orders[0]
     assert first.spec.amount_lots * first.spec.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
     assert out.result.summary["pnl"] > 0
@@ -114,7 +114,7 @@ def test_a_partly_filled_first_leg_continues_with_its_proceeds(world: World) -> 
     out = run(world, market)
     first, second, third = out.orders
     assert (first.state, first.executed_lots) == ("cancelled", 1_000_000)
-    assert second.executed_lots == 998_000  # 0.01 BTC less the fee
+    assert second.executed_lots == 998_000  # it got 0.01 BTC less the fee
     assert third.state == "filled"
     assert out.position("btc_twd") + out.position("btc_usdt") == pytest.approx(0, abs=1e-8)
 

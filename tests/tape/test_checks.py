@@ -136,7 +136,7 @@ def test_changed_rows_on_a_tape_are_detected(
     assert "is missing" in sentence
 
 
-def test_spread_depth_and_cost_of_a_handmade_book(pairs: Mapping[str, Pair]) -> None:
+def test_spread_depth_and_cost_of_a_handmade_book_are_measured(pairs: Mapping[str, Pair]) -> None:
     times = np.arange(1, 4, dtype=np.int64) * S
     row = np.ones((3, 1), dtype=np.int64)
     coin = 10**8

@@ -85,6 +85,28 @@ def test_times_with_and_without_offset_cannot_be_mixed(tmp_path: Path, pairs: Ma
         candles(tmp_path, text, pairs, timezone="UTC")
 
 
+@pytest.mark.parametrize("stamp", ["2024-03-10 02:30:00", "2024-11-03 01:30:00"])
+def test_a_time_that_daylight_saving_skips_or_repeats_is_named(
+    tmp_path: Path, pairs: Mapping[str, Pair], stamp: str
+) -> None:
+    text = HEADER + f"2024-01-01 00:00:00,1,1,1,1,1\n{stamp},1,1,1,1,1\n"
+    told = rf"csv:3: time '{stamp}' is not one moment in America/New_York, where clocks are set then"
+    with pytest.raises(DataError, match=told):
+        candles(tmp_path, text, pairs, timezone="America/New_York")
+
+
+def test_rows_that_all_have_one_time_are_named_so(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    text = HEADER + f"{START},1,1,1,1,1\n" * 2
+    with pytest.raises(DataError, match=r"all rows have the time 2025-01-01T00:00:00\.000Z; candles need one each"):
+        candles(tmp_path, text, pairs, resolution=None)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    text = HEADER.strip() + ",Close\n" + f"{START},1,1,1,1,1,1\n"
+    with pytest.raises(DataError, match="csv:1: the header has the column 'close' twice; remove one"):
+        candles(tmp_path, text, pairs)
+
+
 def test_an_unknown_time_zone_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
     with pytest.raises(DataError, match="'Taipei' is not a time zone"):
         candles(tmp_path, rows([0, 1]), pairs, timezone="Taipei")

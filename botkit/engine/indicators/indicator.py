@@ -97,7 +97,7 @@ class Indicator(Generic[V]):
         raise NotImplementedError(f"{type(self).__name__} has no step method")
 
     def update(self, *values: float | Bar) -> V | None:
-        """Add the next values, in the order of ``inputs``, or the next `Bar`; returns the new value, None until
+        """Add the next values, in the order of ``inputs``, or the next `Bar`. Returns the new value, or None until
         ready.
         """
         first = values[0] if values else None
@@ -113,7 +113,7 @@ class Indicator(Generic[V]):
         """Add many values at once, one array for each of ``inputs``, oldest first.
 
         Returns the result after each value: a float array, NaN until ready, or for several ``fields`` a named tuple of
-        such arrays. Equal to calling `update` for each value, to the last bit.
+        such arrays. The result equals that of calling `update` for each value, to the last bit.
         """
         return self._gather(self._steps(self._columns(columns)))
 

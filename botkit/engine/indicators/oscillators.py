@@ -89,7 +89,7 @@ class MACD(Indicator[Macd[float]]):
         self.slow = check_length("MACD", slow, "slow length")
         self.signal = check_length("MACD", signal, "signal length")
         if fast >= slow:
-            raise ValueError(f"MACD needs a fast length below its slow one, not {fast} and {slow}")
+            raise ValueError(f"MACD needs a fast length below the slow one, not {fast} and {slow}")
         self.reset()
         self.history = self._slow.history + self._signal.history
 
@@ -102,7 +102,7 @@ class MACD(Indicator[Macd[float]]):
         self._fast, self._slow, self._signal = EMA(self.fast), EMA(self.slow), EMA(self.signal)
 
     def step(self, value: float) -> Macd[float] | None:  # type: ignore[override]
-        """Add the next value; returns line, signal and histogram, None until all three are known."""
+        """Add the next value and return line, signal and histogram, or None until all three are known."""
         fast = self._fast.step(value)
         slow = self._slow.step(value)
         if slow is None or fast is None:

@@ -67,7 +67,7 @@ class _TradesSeen:
 
 
 class _Series:
-    """How far the bars of one pair and resolution have been checked."""
+    """Tracks how far the bars of one pair and resolution have been checked."""
 
     __slots__ = (
         "agreeing",
@@ -296,7 +296,7 @@ class BarCheck:
 
     @property
     def figures(self) -> dict[str, dict[str, int]]:
-        """How many bars were checked and how many differed, by pair and resolution, such as ``btc_twd 1m``."""
+        """The numbers of bars that were checked and that differed, by pair and resolution, such as ``btc_twd 1m``."""
         return {
             f"{pair} {resolution}": {"checked": series.checked_in_all, "different": series.different_in_all}
             for (pair, resolution), series in self._series.items()

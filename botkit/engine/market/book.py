@@ -89,7 +89,7 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
 
 
 def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, buying: bool) -> tuple[int, int]:
-    """Walk the levels for up to ``lots``, none beyond ``limit_ticks``: returns (lots found, last price)."""
+    """Walk the levels for up to ``lots``, none beyond ``limit_ticks``. Returns (lots found, last price)."""
     found, last = 0, 0
     for ticks, available in levels:
         if (ticks > limit_ticks) if buying else (ticks < limit_ticks):

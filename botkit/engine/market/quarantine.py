@@ -25,7 +25,7 @@ from botkit.model.pairs import Pair
 
 Source: TypeAlias = Literal["trade", "candle", "book"]
 
-#: later moments that must agree with a doubted price before it is accepted
+#: number of later moments that must agree with a doubted price before it is accepted
 CONFIRMATIONS = 2
 #: how long the same pair and source is not reported again
 _QUIET: Nanos = NS_PER_HOUR
@@ -49,7 +49,7 @@ class Quarantine:
         self._tell = tell
         self._on_withheld = on_withheld
         self._told_at: dict[tuple[Pair, Source], Nanos] = {}
-        #: events withheld, by pair
+        #: number of events withheld, by pair
         self.counts: dict[Pair, int] = {}
 
     # -- events --------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""The books of one account: the available and locked funds of each part, and the lock of each order. Exact; O(1) per
-change.
+"""The books of one account: the available and locked funds of each part, and the lock of each order. They are exact,
+and a change takes O(1).
 
 Every unit is in one part or in ``unassigned``; their sum is ``account``, which the exchange should report. `check`
 asserts this for the whole ledger.

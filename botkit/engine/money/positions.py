@@ -1,9 +1,9 @@
-"""A strategy's position in one pair: holdings, cost and profit, as exact integers.
+"""A strategy's position in one pair: holdings, cost and profit, as exact integers at average cost.
 
-Average cost. A position is two signed numbers: ``amount_units`` of the base currency, and their cost, ``cost_units`` of
-the quote currency. A fill in the direction of the position adds to both; one against it removes the same share of both,
-and the proceeds less the removed cost are realised. So realised profit plus (value - cost) is the exact cash flow,
-however the shares were rounded.
+A position is two signed numbers: ``amount_units`` of the base currency, and their cost, ``cost_units`` of the quote
+currency. A fill in the direction of the position adds to both; one against it removes the same share of both, and the
+proceeds less the removed cost are realised. So realised profit plus (value - cost) is the exact cash flow, however the
+shares were rounded.
 
 An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long
 in one pair and short in the other.

@@ -49,7 +49,7 @@ from botkit.model.requests import (
 
 #: how long to wait for the pushed result of a cancel or a fill before reading the order (order protocol)
 READ_AFTER: Nanos = 1 * NS_PER_S
-#: the n-th read comes n times that long after the previous one, with n limited to this factor
+#: the delay before the n-th read is n times that long, up to this factor
 _READ_LATEST = 30
 _PAST_DEADLINE = "waited in the queue past its deadline"
 
@@ -116,7 +116,7 @@ class OrderDesk:
         #: how often an order was read without result: client id -> count
         self._reads_in_vain: dict[int, int] = {}
         self._sequence = 0
-        #: executions booked since the start
+        #: number of executions booked since the start
         self.booked = 0
         #: time when the latest execution was booked
         self.booked_at: Nanos = 0
@@ -331,7 +331,7 @@ class OrderDesk:
     def on_answer(self, answer: Answer, now: Nanos) -> None:
         """Process the answer to a request that `collect` returned."""
         self._decisions.answer(answer, now)
-        self._router.answered(answer.request_id, now, answer.outcome)
+        self._router.answered(answer.request_id, now, answer.outcome, responded=answer.status > 0)
         created = self._creates.pop(answer.request_id, None)
         if created is not None:
             self._on_create_answer(created, answer, now)
@@ -358,14 +358,16 @@ class OrderDesk:
                     self._acknowledge(order, ack.order_id, now)
                 return
             # a different client id, or fewer rows than orders: nothing in the answer can be trusted
-            answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not fit")
+            answer = Answer(
+                request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not match the request"
+            )
         for order in orders:
             if order.state is not _SENDING:
                 # a pushed report was faster and has settled it
                 self._router.resolved(order.client_id, now)
                 continue
             if answer.outcome is Ending.NOT_SENT:
-                self.finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of it was sent")
+                self.finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of the request was sent")
             elif answer.outcome is Ending.UNKNOWN:
                 order.move(_UNKNOWN, now, answer.text or "no answer")
                 self._decisions.state(order, now)
@@ -555,7 +557,7 @@ class OrderDesk:
         self._portfolio.relock(order)
         if order.state is _SENDING:
             self._move(order, _UNKNOWN, now)
-            order.reason = "the bot ended before the answer came"
+            order.reason = "the bot ended before the answer arrived"
         if order.state is _UNKNOWN:
             self.resolution.begin(order, now)
         elif order.cancel_requested or order.expires is not None:
@@ -635,7 +637,7 @@ class OrderDesk:
         if report.executed_lots > order.executed_lots:
             self._read_trades(order, now)
         elif order.cancel_requested and report.state not in FINAL_STATES:
-            self._router.cancel(order, now)  # still live after its cancel: cancel again
+            self._router.cancel(order, now)  # it is still live after its cancel, so cancel it again
 
     def _read_again(self, order: Order, now: Nanos) -> None:
         """Read again, after a second and then at growing intervals, so that executions missing from a listing cost few

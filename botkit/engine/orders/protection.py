@@ -150,8 +150,17 @@ class Protector:
         self.watches.clear()
         self.again.clear()
 
-    def filled(self, fill: Fill) -> None:
-        """Start the best price at this fill, if it opened the position."""
+    def unprotected(self, record: StrategyRecord) -> list[Pair]:
+        """Return the pairs whose positions were protected, before a restart, and are not any more."""
+        if not record.best_prices:
+            return []
+        held = [position.pair for position in self._portfolio.positions(record.name) if not position.is_flat]
+        return [pair for pair in held if pair in record.best_prices and (record.name, str(pair)) not in self.watches]
+
+    def filled(self, fill: Fill, record: StrategyRecord) -> None:
+        """Start the best price at this fill, if it opened the position; forget it, if it closed the position."""
+        if fill.side is Side.SELL and self._portfolio.position(record.name, fill.pair).is_flat:
+            record.best_prices.pop(fill.pair, None)  # also of a position that nothing watched: the next one starts over
         watch = self.watches.get((fill.order.strategy, str(fill.pair)))
         if watch is not None and fill.side is Side.BUY:
             watch.rise_to(fill.price)

@@ -258,7 +258,14 @@ def _levels(
 ) -> list[_Level]:
     """Convert levels to ticks and lots: one per price, from the touch outwards, without those that are too small."""
     at: dict[int, int] = {}
-    for price, amount in levels:
+    for level in levels:
+        try:
+            price, amount = level
+        except (TypeError, ValueError):
+            name = "bids" if side is BUY else "asks"
+            raise TypeError(
+                f"{name} is a list of (price, amount), such as {name}=[(100, 0.5)], not of {level!r}"
+            ) from None
         ticks = rules.ticks(price, up=side is SELL)
         at[ticks] = at.get(ticks, 0) + rules.lots(amount)
     result = []

@@ -158,7 +158,7 @@ class Reconciliation:
                 self._differences.append(
                     Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
                 )
-        if not self._portfolio.account:  # the very first start
+        if not self._portfolio.account:  # this is the very first start
             refusal = self._open(answer.body, now)
             if refusal is not None:
                 self._outbox.compare_failed(refusal, answer.outcome)

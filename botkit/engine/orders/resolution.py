@@ -75,7 +75,7 @@ class Case:
         self.refusals = 0
         self.due: Nanos = abort
         self.busy = False
-        #: kinds of reads that succeeded after the bound without a row that could be the order
+        #: kinds of reads that succeeded after the time limit without a row that could be the order
         self.good_after_bound: set[str] = set()
         #: exchange ids of orders ruled out
         self.explained: set[str] = set()

@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
-#: longer than the longest daylight-saving day, shorter than two of the shortest
+#: longer than the longest day with a clock change, shorter than two of the shortest such days
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
 
@@ -38,7 +38,7 @@ class _Counts:
         self.by_pair: dict[str, int] = {}
         self.buys: dict[str, int] = {}  # pair -> lots still to be filled
         self.sells: dict[str, int] = {}
-        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of about the last second
+        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of orders in about the last second
         self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
@@ -137,7 +137,7 @@ class RiskDesk:
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
-        #: market buys whose lots could not be estimated for want of a price, by client id
+        #: market buys of an earlier run, whose lots are unknown until there is a price
         self._unpriced: dict[int, Order] = {}
         #: halted levels (a strategy's name; None: the bot) and why
         self.halts: dict[str | None, str] = {}
@@ -171,12 +171,10 @@ class RiskDesk:
             for level in (name, None):
                 if level in self.halts:
                     return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
-        if self._unpriced and self.has_rules and not order.reduces:
-            unpriced = self._estimate()
-            if order.pair in unpriced:
-                return (
-                    f"{order.pair} has no last price yet, and the lots of an open market buy are not known without it"
-                )
+        if self._unpriced and not order.reduces and order.side is BUY:
+            unpriced = self._estimate(order.pair)
+            if unpriced is not None:
+                return f"{unpriced.pair} has no price yet, so its market buy that is still open cannot be counted"
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment
@@ -201,9 +199,10 @@ class RiskDesk:
         if order.spend_units:
             # a market buy's lots are known only after its fill; the last price gives a fair estimate, and rules that
             # need an estimate refuse the order while there is no price
-            lots = order_lots(order, self._bot) or 0
-            if not lots:
+            estimate = order_lots(order, self._bot)
+            if estimate is None:
                 self._unpriced[order.client_id] = order
+            lots = estimate or 0
         else:
             lots = order.amount_lots - order.executed_lots
         pair, client_id, created = order.pair, order.client_id, order.created
@@ -220,23 +219,21 @@ class RiskDesk:
                 times.append((created, client_id))
                 seen.add(client_id)
 
-    def _estimate(self) -> set[Pair]:
-        """Count market buys of an earlier run, which were opened before there was a price. Returns the pairs of those
-        that still have none.
+    def _estimate(self, pair: Pair) -> Order | None:
+        """Count the market buys that had no price when they were opened. Returns one of the pair's base currency that
+        still has none.
         """
-        waiting: set[Pair] = set()
-        for client_id, order in list(self._unpriced.items()):
-            lots = order_lots(order, self._bot) if client_id in self._pending else 0
-            if lots is None:
-                waiting.add(order.pair)
-                continue
-            del self._unpriced[client_id]
-            left = max(0, lots - order.executed_lots)
-            if left:
-                self._pending[client_id] += left
+        unpriced = None
+        for order in list(self._unpriced.values()):
+            lots = order_lots(order, self._bot)
+            if lots is not None:
+                del self._unpriced[order.client_id]
+                self._pending[order.client_id] += lots
                 for counts in self._counts[order.strategy]:
-                    counts.buys[order.pair] += left
-        return waiting
+                    counts.buys[order.pair] += lots
+            elif order.pair.base == pair.base:
+                unpriced = order
+        return unpriced
 
     def order_filled(self, order: Order, lots: int) -> None:
         """Subtract filled lots from an order's pending lots. Does nothing if the order is closed."""
@@ -251,6 +248,7 @@ class RiskDesk:
     def order_closed(self, order: Order) -> None:
         """Stop counting an order, because it is final. Closing twice does nothing."""
         lots = self._pending.pop(order.client_id, None)
+        self._unpriced.pop(order.client_id, None)
         if lots is not None:
             pair = order.pair
             for counts in self._counts[order.strategy]:

@@ -58,13 +58,13 @@ def _last_ticks(pair: Pair, view: RiskView) -> int | None:
 
 
 def order_lots(order: Order, view: RiskView) -> int | None:
-    """Return an order's lots, which for a market buy are those that its spend buys at the last price. None before the
-    first price.
+    """Return an order's lots, which for a market buy are those that the rest of its spend buys at the last price. None
+    before the first price.
     """
     if order.amount_lots:
         return order.amount_lots
     ticks = _last_ticks(order.pair, view)
-    return None if ticks is None else order.pair.rules.lots_for_value(ticks, order.spend_units)
+    return None if ticks is None else order.pair.rules.lots_for_value(ticks, order.spend_units - order.executed_units)
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:

@@ -38,9 +38,9 @@ from botkit.model.results import RouterUse
 READ_LATEST_NS = 60 * NS_PER_S
 #: the longest wait for an answer
 LONGEST_WAIT_NS = 60 * NS_PER_S
-#: most uncollected alarms to keep, newest last
+#: the maximum number of uncollected alarms to keep; the newest is last
 ALARMS_MAX = 256
-#: most orders that skip the queues together
+#: the maximum number of orders that skip the queues together
 EXPRESS_MAX = 20
 #: later than any time
 _NEVER: Nanos = 1 << 62
@@ -148,7 +148,7 @@ class Router:
         self._lanes: list[tuple[tuple[int, int], Route, bool, FairQueue[WaitingRead]]] = []
         self._deadlines = Deadlines()
         self._waiting: dict[int, WaitingOrder] = {}  # creates by client id
-        self._waiting_reads: dict[int, WaitingRead] = {}  # by ticket
+        self._waiting_reads: dict[int, WaitingRead] = {}  # waiting reads by ticket
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
         self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> the route and key of its late-held slot
@@ -377,8 +377,11 @@ class Router:
 
     # -- outcomes ----------------------------------------------------------------------------------------------------
 
-    def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
+    def answered(self, request_id: int, now: Nanos, outcome: Ending, *, responded: bool = False) -> None:
         """Record that the wait for a request ended at ``now``, because its answer was read or the bot gave up.
+
+        ``responded``: there was a response, if perhaps none that says what became of the request. A read has arrived
+        then, or never will.
 
         Raises KeyError for a request that is not in flight, since freeing a slot twice would break the limit.
         """
@@ -386,7 +389,7 @@ class Router:
         route, granted, kind, client_ids = self._flights.pop(request_id)
         if kind is _CANCEL:
             self._cancelling.difference_update(client_ids)
-        if outcome is _OK or outcome is _REFUSED:
+        if outcome is _OK or outcome is _REFUSED or (responded and kind is _READ and outcome is Ending.UNKNOWN):
             for window in route.windows:
                 window.release(now)
             if route.leased is not None:

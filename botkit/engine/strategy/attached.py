@@ -185,17 +185,17 @@ class Attached(Crossing, Generic[V]):
 
     @property
     def history(self) -> int:
-        """How many finished bars it needs to warm up."""
+        """The number of finished bars that it needs to warm up."""
         return self._indicator.history
 
     @property
     def began_at(self) -> int:
-        """How many bars its series had seen when it started."""
+        """The number of bars that its series had seen when it started."""
         return self._began_at
 
     @property
     def missing(self) -> int:
-        """How many bars were missing when it warmed up."""
+        """The number of bars that were missing when it warmed up."""
         return max(0, self._indicator.history - self._began_with)
 
     # -- for the strategy ---------------------------------------------------------------------------------------

@@ -295,7 +295,7 @@ def _with_value(where: _Place, parameter: Parameter, value: Any) -> Parameter:
             # pairs are not known yet, so a default pair is checked when the strategy is created
             check_value(parameter, parameter.default, None)
         except ParameterError as error:
-            raise PluginError(f"{where}: its default does not fit: {error.message}") from None
+            raise PluginError(f"{where}: its default is invalid: {error.message}") from None
     return parameter
 
 

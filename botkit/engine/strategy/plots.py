@@ -105,7 +105,7 @@ class PlotStore:
             raise ValueError(f"points_max is {points_max}; a line needs at least 2 points")
         self.strategy = strategy
         self.takes_indicators = takes_indicators
-        #: points dropped because there were `LINES_MAX` lines already
+        #: number of points dropped because there were already `LINES_MAX` lines
         self.dropped = 0
         self._whole_run = whole_run
         self._points_max = points_max

@@ -102,14 +102,14 @@ class Series(Generic[Row]):
 
         This is for a driver that works on columns: a bar that is never read then costs nothing. None removes it.
         """
-        assert self.is_ready, f"{self!r} is fed before its history is there"
+        assert self.is_ready, f"{self!r} was fed before its history arrived"
         if self._pull is not None:
             self._pull()
         self._pull = pull
 
     @property
     def wanted_history(self) -> int:
-        """How many rows from before the start the attached indicators need."""
+        """The number of rows from before the start that the attached indicators need."""
         return max((attached.history for attached in self._attached.values()), default=0)
 
     @property
@@ -266,7 +266,7 @@ class Series(Generic[Row]):
         label = name or (repr(indicator) if of == default else f"{indicator!r} of {of}")
         attached = self._attached.get(label) or Attached[V](self, label)
         if getattr(indicator, "owner", attached) is not attached:  # unset until it is attached
-            raise ValueError(f"this {indicator!r} is attached already; attach a new one as {label!r}")
+            raise ValueError(f"this {indicator!r} is already attached; attach a new one as {label!r}")
         pane = of if of in ("volume", "amount") and indicator.pane == "price" else indicator.pane
         if self.is_ready:
             self._settle()

@@ -373,8 +373,8 @@ class BitoProAdapter(Lifetime):
             return _answer(request, Ending.REFUSED, error)
         except RequestError as error:
             return _answer(request, Ending.UNKNOWN, error)
-        except WireError as error:
-            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=str(error))
+        except WireError as error:  # a response that cannot be read
+            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
         except Exception as error:
             # this is a bug in botkit; with an answer, the bot looks the order up instead of waiting forever
             log.exception("%s %d could not be sent", request.endpoint, request.id)

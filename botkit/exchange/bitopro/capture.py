@@ -50,8 +50,8 @@ class _KnownLine(msgspec.Struct):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """How to read a file. ``is_guessed`` means that the format was detected, not set, so anything that does not fit is
-    refused.
+    """The way to read a file. ``is_guessed`` means that the format was detected, not set, so anything that does not fit
+    is refused.
     """
 
     is_single: bool

@@ -132,8 +132,8 @@ class BitoProClient(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, from the last Date header (to the second), or None before the
-        first.
+        """This machine's time minus the exchange's, to the second: the least that the Date headers of the last three
+        answers show; None before the first.
         """
         return self._transport.clock_skew_ms
 

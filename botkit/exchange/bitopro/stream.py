@@ -82,7 +82,7 @@ class NewTrades(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What was read over REST after a lost connection: orders, balances, or one pair's trades."""
+    """Data read over REST after a lost connection: orders, balances, or one pair's trades."""
 
     stream_id: str
     pair: str | None

@@ -7,6 +7,7 @@ cancel counts twice), and following redirects (to any host, with the ``X-BITOPRO
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
 _READ_CHUNK = 64 * 1024
+#: how many answers must agree that this machine's clock is wrong
+_DATES = 3
 
 
 @lru_cache(maxsize=1024)
@@ -129,9 +132,17 @@ class Transport:
         self.base_url = check_url(base_url, ("https", "http"))
         self.credentials = credentials
         self.clock = clock
-        #: local time minus the exchange's, from its Date header (in whole seconds); None before the first answer
-        self.clock_skew_ms: int | None = None
+        #: local time minus the exchange's, from the Date headers (1 s resolution) of the latest answers
+        self._skews_ms: deque[int] = deque(maxlen=_DATES)
         self._sessions: list[aiohttp.ClientSession] = []
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """Local time minus the exchange's, as far as the latest answers agree on it; None before the first.
+
+        A bot halts over this, so no single answer decides it.
+        """
+        return min(self._skews_ms, key=abs, default=None)
 
     def open(self) -> None:
         """Create the sessions; needs a running event loop."""
@@ -179,7 +190,8 @@ class Transport:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, connect_timeout_s)),
             ) as response:
-                self._note_date(response.headers.get("Date"), started)
+                if response.content_type != "text/html":  # a page comes from whatever stands before the exchange
+                    self._note_date(response.headers.get("Date"), started)
                 answer = await _read(response, size_max)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError, _SentTwiceError, ValueError) as error:
@@ -215,19 +227,18 @@ class Transport:
             return
         if server is not None:
             middle = (started + self.clock.now()) // 2
-            # the Date header drops fractions of a second, so half a second is the best guess
-            self.clock_skew_ms = (middle - server - NS_PER_S // 2) // NS_PER_MS
+            # Date drops fractions of a second, so half a second is the best guess
+            self._skews_ms.append((middle - server - NS_PER_S // 2) // NS_PER_MS)
 
     def _failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
         text = error_text(body)
         message = f"{what}: {status} {text}".rstrip()
         if status == 429:
             return RateLimited(message, status=status, text=text)
-        if status == 409 and self.clock_skew_ms is not None:
-            ahead = "ahead of" if self.clock_skew_ms > 0 else "behind"
-            clock = (
-                f" (this machine's clock is about {abs(self.clock_skew_ms)} ms {ahead} the exchange's, to the second)"
-            )
+        if status == 409 and self._skews_ms:
+            skew_ms = self._skews_ms[-1]
+            ahead = "ahead of" if skew_ms > 0 else "behind"
+            clock = f" (this machine's clock is about {abs(skew_ms)} ms {ahead} the exchange's, to the second)"
             message, text = message + clock, text + clock
         if status == 408:
             return _unclear(what, endpoint, status, text or "the exchange timed out")

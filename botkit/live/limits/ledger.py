@@ -89,7 +89,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def hold(self) -> Nanos:
-        """How long a slot is held after its answer."""
+        """The time for which a slot is held after its answer."""
         return hold_ns(self.length)
 
     @property

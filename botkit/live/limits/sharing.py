@@ -17,7 +17,7 @@ from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.leases import GATHER, Identity, SharedLimits
-from botkit.live.limits.protocol import AskUsage, Link, WindowUsage
+from botkit.live.limits.protocol import AskUsage, LedgerUnreachable, Link, WindowUsage
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.machine import secret_random
 from botkit.model.adapter import RequestSender
@@ -179,6 +179,13 @@ def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:
         link = ledger_link(ledger, starts=False)
         try:
             return link.name, (await link.call(AskUsage())).usage
+        except LedgerUnreachable as error:
+            if link.name in str(error):
+                raise
+            raise LedgerUnreachable(
+                f"{link.name} cannot be reached ({error}), so what its bots use is unknown; start it, or correct "
+                "`limits: {ledger: ...}`"
+            ) from None
         finally:
             await link.close()
 

@@ -182,7 +182,7 @@ class Telling:
 
     @property
     def figures(self) -> dict[str, int]:
-        """How many messages were sent, failed, or dropped because they came too fast."""
+        """Counts of messages that were sent, failed, or were dropped because they came too fast."""
         return {
             "sent": sum(w.sent for w in self._workers),
             "failed": sum(w.failed for w in self._workers),

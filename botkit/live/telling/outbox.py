@@ -26,7 +26,7 @@ _TEXT_MAX = 3_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one notifier sends. ``daily_cap`` limits the number of messages; a digest counts as one."""
+    """Limits on what one notifier sends. ``daily_cap`` limits the number of messages; a digest counts as one."""
 
     level: Level = "info"
     digest_s: float = 30.0

@@ -3,6 +3,7 @@
     study.json       what is searched; a search is continued only by the same one
     trials.jsonl     one evaluation a line, in the order they ended
     best.yaml        the configuration with the best parameters, ready to run
+    search.html      the page
 
 A line is complete or absent: a search that is interrupted while it writes loses that evaluation alone.
 """
@@ -27,6 +28,7 @@ __all__ = ["SEARCHES", "SearchFolder", "newest_search", "next_search"]
 
 SEARCHES = "searches"
 DEFINITION, TRIALS, BEST = "study.json", "trials.jsonl", "best.yaml"
+PAGE = "search.html"
 _FORMAT = 1
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 
@@ -61,6 +63,8 @@ class SearchFolder:
         row = {
             "number": job.number,
             "share": job.share,
+            "start_ns": job.start,
+            "end_ns": job.end,
             "params": job.point,
             "summary": evaluation.summary,
             "journal_sha256": evaluation.journal_sha256,
@@ -79,6 +83,10 @@ class SearchFolder:
     def write_best(self, text: str) -> Path:
         """Write the best configuration, whole or not at all, and return its path. Raises ConfigError."""
         return self._write(BEST, text)
+
+    def write_page(self, html: str) -> Path:
+        """Write the page and return its path. Raises ConfigError."""
+        return self._write(PAGE, html)
 
     def _create(self) -> None:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):

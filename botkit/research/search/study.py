@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from botkit.model.clock import Nanos
 from botkit.research.search.axes import Point
 from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import Sampler
@@ -28,11 +29,16 @@ _PRUNE_FROM = 4
 
 
 class TrialRun(msgspec.Struct, frozen=True):
-    """One backtest: trial ``number`` with the parameters ``point``, over the first ``share`` of the span."""
+    """One backtest: trial ``number`` with the parameters ``point``, over the first ``share`` of the span.
+
+    ``start`` and ``end`` are the span in nanoseconds, end exclusive; None is the worker's own.
+    """
 
     number: int
     point: Point
     share: float = 1.0
+    start: Nanos | None = None
+    end: Nanos | None = None
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -84,18 +90,23 @@ class Study:
         trials: int,
         min_trades: int,
         prune: bool,
+        span: tuple[Nanos, Nanos] | None = None,
         known: Mapping[tuple[int, float], Evaluation],
         on_evaluation: Callable[[TrialRun, Evaluation], None],
         on_trial: Callable[[Trial], None],
     ) -> None:
-        """``trials`` is the most to run. ``known`` are evaluations of an earlier session by (number, share): they are
-        not run again. ``on_evaluation`` hears of each new one as it ends, ``on_trial`` of each trial in order."""
+        """``trials`` is the most to run; ``span`` is that of every trial, None the workers' own.
+
+        ``known`` are evaluations of an earlier session by (number, share), which are not run again. ``on_evaluation``
+        receives each new one as it ends, ``on_trial`` each trial in order.
+        """
         self._sampler = sampler
         self._objective = objective
         self._runner = runner
         self._most = trials
         self._min_trades = min_trades
         self._prune = prune
+        self._span = span
         self._known = known
         self._on_evaluation = on_evaluation
         self._on_trial = on_trial
@@ -109,7 +120,8 @@ class Study:
             if not points:
                 break
             first = len(self.trials)
-            batch = [TrialRun(first + index, point) for index, point in enumerate(points)]
+            begin, end = self._span or (None, None)
+            batch = [TrialRun(first + i, point, 1.0, begin, end) for i, point in enumerate(points)]
             trials = self._run_batch(batch)
             self._sampler.tell(points, [self._objective.rank(trial.value) for trial in trials])
             for trial in trials:
@@ -121,7 +133,7 @@ class Study:
         ended: dict[int, Trial] = {}
         going = list(batch)
         for rung in RUNGS if self._prune else ():
-            found = self._evaluate([TrialRun(job.number, job.point, rung) for job in going])
+            found = self._evaluate([msgspec.structs.replace(job, share=rung) for job in going])
             for job in going:
                 evaluation = found[job.number]
                 if evaluation.error:

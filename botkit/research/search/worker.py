@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from botkit.backtesting.plan import first_moment
 from botkit.errors import BotkitError, DataError
 from botkit.model.clock import Nanos
 from botkit.model.results import DayRow
@@ -45,8 +46,10 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
         start, end = span_of(bench)
 
         def evaluate(job: TrialRun) -> Evaluation:
-            until = end if job.share == 1 else start + int((end - start) * job.share)
-            return _evaluation(bench, job, start, until)
+            begin, until = job.start if job.start is not None else start, job.end if job.end is not None else end
+            if job.share < 1:
+                until = begin + int((until - begin) * job.share)
+            return _evaluation(bench, job, begin, until)
 
         return evaluate
 
@@ -67,7 +70,7 @@ def span_of(bench: Bench) -> tuple[Nanos, Nanos]:
     infos = [info for info in bench.feed.streams if info.pair in pairs]
     if not infos:
         raise DataError(f"there is no data for {', '.join(sorted(pairs)) or 'any pair'}")
-    start = bench.start if bench.start is not None else min(info.start for info in infos)
+    start = bench.start if bench.start is not None else first_moment(bench.feed, pairs)
     end = bench.end if bench.end is not None else max(info.end for info in infos) + 1
     return start, end
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,10 +24,9 @@ from botkit.research.search.cluster import checked_address
 from botkit.research.search.parcel import pack, unpack
 from botkit.research.search.study import Evaluation, TrialRun
 from tests.backtest_world import run
+from tests.waiting import PATIENCE_S, wait_for
 
 pytest.importorskip("distributed")
-
-PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -58,15 +56,15 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     with process(
         "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
     ):
-        until = time.monotonic() + PATIENCE_S
-        while True:
+
+        def address() -> str:
             try:
-                address = str(json.loads(file.read_text())["address"])
-                break
-            except (OSError, ValueError):
-                assert time.monotonic() < until, Path("dask.log").read_text()
-                time.sleep(0.05)
-        yield address
+                return str(json.loads(file.read_text())["address"])
+            except (OSError, ValueError):  # not yet, or half written
+                return ""
+
+        wait_for(address)
+        yield address()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import yaml
 
 from botkit.cli.main import main
 from botkit.errors import ConfigError
-from botkit.research.search import optimize as optimizing
+from botkit.research.search import noting
 from botkit.research.search.folder import SearchFolder
 from botkit.research.search.pool import ProcessPool
 from botkit.research.search.study import Evaluation, TrialRun
@@ -179,7 +179,7 @@ def test_looks_are_counted_once_for_each_combination(
 ) -> None:
     optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
     assert not Path("state/looks.sqlite").exists()  # a run in a test is no look
-    monkeypatch.setattr(optimizing, "is_test_running", lambda: False)
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
     for trials in (4, 6):
         found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", str(trials))
     assert found["luck"]["looks"] == 6
@@ -193,7 +193,7 @@ def test_looks_are_counted_once_for_each_combination(
 def test_a_ledger_that_cannot_be_written_is_said_and_the_search_goes_on(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(optimizing, "is_test_running", lambda: False)
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
     Path("state").write_text("a file where a folder should be")
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
     assert len(found["trials"]) == 2
@@ -249,7 +249,7 @@ def test_a_table_of_the_best_is_printed(crossing: Path, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "s.fast" in out
     assert "Best configuration: out/test/searches/1/best.yaml" in out
-    assert "All 16 trials" in out
+    assert "All 16 trials: out/test/searches/1/search.html" in out
 
 
 def test_an_interrupt_of_the_process_keeps_what_is_done(crossing: Path) -> None:

@@ -50,7 +50,7 @@ class WithdrawBody(_Body, frozen=True, kw_only=True):
 
 
 class NoncePayload(_Body, frozen=True, kw_only=True):
-    """What GET, DELETE and the WebSocket upgrade sign instead of a body."""
+    """The payload that GET, DELETE and the WebSocket upgrade sign instead of a body."""
 
     identity: str | None = None
     nonce: int

@@ -29,7 +29,8 @@ class _Envelope(
 
 
 class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
-    """The complete best ``limit`` levels: replace, never merge. As in all public frames, ``pair`` is in upper case.
+    """The best ``limit`` levels, complete: each frame replaces the previous one. As in all public frames, ``pair`` is
+    in upper case.
 
     Amounts are exact in the first frame of a connection and rounded to amountPrecision in later ones.
     """
@@ -42,9 +43,7 @@ class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
 
 
 class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
-    """24-hour figures. Some frames lack ``pair``: skip those. High and low only repeat the last price: do not use
-    them.
-    """
+    """24-hour figures. Skip frames without ``pair``. Do not use high and low, which only repeat the last price."""
 
     pair: str = ""
     last_price: str
@@ -60,26 +59,28 @@ class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
 
 
 class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):
-    """Recent trades, newest first. Every update repeats the whole list: align it with the previous one."""
+    """Recent trades, newest first. Every update repeats the whole list, so align it with the previous one."""
 
     pair: str
     data: tuple[TradeRow, ...] | None
 
 
 class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS"):
-    """By lowercase pair: first the active orders of all pairs, then only changed orders."""
+    """Active orders by lowercase pair: at first those of all pairs, then only changed ones."""
 
     data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
-    """First recent orders of all pairs, then orders that ended. It may include open orders: go by their status."""
+    """At first it has recent orders of all pairs, then only orders that have ended. It may include open orders: go by
+    their status.
+    """
 
     data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class BalanceFrame(_Envelope, frozen=True, kw_only=True, tag="ACCOUNT_BALANCE"):
-    """By uppercase currency: first all balances, then only changed ones."""
+    """Balances by uppercase currency: at first all of them, then only changed ones."""
 
     data: dict[str, BalanceRow] | None
 

@@ -1,0 +1,215 @@
+"""Reads a finished run's data once more, for what prices did while its trades were open and after its fills.
+
+Knowing all trades first keeps this simple and the memory bounded: one pass over the slices, with arrays of the trades'
+segments and of the moments to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+
+from botkit.backtesting.downsample import FloatArray, TimeArray
+from botkit.backtesting.plan import Plan
+from botkit.backtesting.withheld import taken_in
+from botkit.engine.outcome_parts import Withheld
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns
+from botkit.model.results import MARKOUTS_S, ClosedTrade, FillMark, FillRow
+from botkit.tape.feed import Feed
+
+#: segments up to this many rows are handled by numpy all at once
+_SHORT = 4_096
+#: rows that share one extreme when a segment is longer
+_BLOCK = 1_024
+
+
+class SecondLook(msgspec.Struct):
+    """The trades with their excursions, and the middle prices around each fill (empty without order books)."""
+
+    trades: list[ClosedTrade]
+    marks: list[FillMark]
+
+
+def look_again(
+    feed: Feed,
+    plan: Plan,
+    trades: Sequence[ClosedTrade],
+    fills: Sequence[FillRow],
+    *,
+    withheld: Sequence[Withheld] = (),
+    max_book_age_s: int,
+    rows_max: int,
+) -> SecondLook:
+    """Return the trades with ``mae`` and ``mfe``, and a mark for each fill.
+
+    ``withheld`` are rows that the bot rejected: they are no prices here either. A mark's middle price is None where the
+    last book was older than ``max_book_age_s``, or where the data had ended.
+    """
+    books = {pair for pair, kind, _ in plan.keys if kind == "books"}
+    spans = [_Segments(trades, pair) for pair in dict.fromkeys(trade.pairs[0] for trade in trades)]
+    moments = [_Moments(fills, pair) for pair in dict.fromkeys(str(fill.pair) for fill in fills) if pair in books]
+    wanted = {span.pair for span in spans} | {moment.pair for moment in moments}
+    keys = [key for key in plan.keys if key[0] in wanted]
+    for piece in feed.slices(keys, plan.start, plan.end, rows_max=rows_max) if keys else ():
+        for columns in piece.columns:
+            for span in spans:
+                if span.pair == columns.pair:
+                    span.see(columns, withheld)
+            for moment in moments:
+                if moment.pair == columns.pair and isinstance(columns, BookColumns):
+                    moment.see(columns)
+    found: dict[int, tuple[float, float]] = {}
+    for span in spans:
+        found.update(span.excursions(trades))
+    marks = [FillMark()] * len(fills) if moments else []
+    for moment in moments:
+        for index, mark in moment.marks(plan.end, max_book_age_s * NS_PER_S):
+            marks[index] = mark
+    return SecondLook([_with_excursions(trade, found.get(index)) for index, trade in enumerate(trades)], marks)
+
+
+def _with_excursions(trade: ClosedTrade, found: tuple[float, float] | None) -> ClosedTrade:
+    return trade if found is None else msgspec.structs.replace(trade, mae=found[0], mfe=found[1])
+
+
+class _Segments:
+    """The times between two steps of a pair's trades, and the lowest and the highest price in each."""
+
+    def __init__(self, trades: Sequence[ClosedTrade], pair: str) -> None:
+        self.pair = pair
+        self._trades: list[int] = []
+        rows: list[tuple[Nanos, Nanos, int]] = []
+        for index, trade in enumerate(trades):
+            if trade.kind != "loop" and trade.pairs[0] == pair:
+                self._trades.append(index)
+                rows += [
+                    (trade.steps[n][0], trade.steps[n + 1][0], 1 if trade.kind == "long" else -1)
+                    for n in range(len(trade.steps) - 1)
+                ]
+        table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        self._starts, self._ends, self._signs = table[:, 0], table[:, 1], table[:, 2]
+        self._low = np.full(len(rows), np.inf)
+        self._high = np.full(len(rows), -np.inf)
+
+    def see(self, columns: MarketColumns, withheld: Sequence[Withheld]) -> None:
+        """Take the rows of a slice into account."""
+        scale = 10**columns.pair.rules.price_decimals
+        everything = slice(None)
+        if isinstance(columns, BookColumns):
+            # a position is worth what the other side would pay for it
+            for sign, ticks in ((1, columns.bid_ticks[:, 0]), (-1, columns.ask_ticks[:, 0])):
+                shown = ticks > 0
+                times, prices = columns.received[shown], ticks[shown] / scale
+                self._take(times, times, prices, prices, np.flatnonzero(self._signs == sign))
+        elif isinstance(columns, CandleColumns):
+            figures = (columns.time, columns.high / scale, columns.low / scale)
+            ends, _, begins, high, low = taken_in(withheld, columns, columns.received, columns.close / scale, *figures)
+            self._take(begins, ends, low, high, everything)
+        else:
+            times, prices = taken_in(withheld, columns, columns.received, columns.ticks / scale)
+            self._take(times, times, prices, prices, everything)
+
+    def _take(
+        self, begins: TimeArray, ends: TimeArray, low: FloatArray, high: FloatArray, which: TimeArray | slice
+    ) -> None:
+        """Rows that each last from begin to end: those that lie wholly within a segment count for it."""
+        starts, stops = self._starts[which], self._ends[which]
+        # a row at a segment's start is what caused the step there; a candle may begin with it
+        is_moment = begins is ends
+        first = np.searchsorted(begins, starts, side="right" if is_moment else "left")
+        last = np.searchsorted(ends, stops, side="right")
+        inside = np.flatnonzero(last > first)
+        if not len(inside):
+            return
+        lowest, highest = _extremes(low, high, first[inside], last[inside])
+        places = inside if isinstance(which, slice) else which[inside]
+        self._low[places] = np.minimum(self._low[places], lowest)
+        self._high[places] = np.maximum(self._high[places], highest)
+
+    def excursions(self, trades: Sequence[ClosedTrade]) -> Iterable[tuple[int, tuple[float, float]]]:
+        """Yield (index, (mae, mfe)) for each trade of the pair."""
+        at = 0
+        for index in self._trades:
+            trade = trades[index]
+            segments = len(trade.steps) - 1
+            if trade.entry_units:
+                yield index, _range_of(trade, self._low[at : at + segments], self._high[at : at + segments])
+            at += segments
+
+
+def _range_of(trade: ClosedTrade, low: FloatArray, high: FloatArray) -> tuple[float, float]:
+    """Return the worst and the best result of a trade before fees, as fractions of its entry value: what its steps had
+    paid and received by then, and what it held at the segment's prices or at those of the fills around it."""
+    held = money = 0
+    worst = best = 0.0
+    steps = trade.steps
+    for number in range(len(steps) - 1):
+        held += steps[number][1]
+        money += steps[number][2]
+        if not held:
+            continue
+        prices = [low[number], high[number], *(abs(steps[n][2] / steps[n][1]) for n in (number, number + 1))]
+        results = [(money + held * price) / trade.entry_units for price in prices if np.isfinite(price)]
+        worst, best = min(worst, *results), max(best, *results)
+    return float(worst), float(best)
+
+
+def _extremes(low: FloatArray, high: FloatArray, first: TimeArray, last: TimeArray) -> tuple[FloatArray, FloatArray]:
+    """Return the lowest of ``low`` and the highest of ``high`` within each of the ranges from first to before last."""
+    lowest, highest = np.empty(len(first)), np.empty(len(first))
+    order = np.argsort(first, kind="stable")
+    is_short = (last - first)[order] <= _SHORT
+    short = order[is_short]
+    if len(short):
+        bounds = np.column_stack((first[short], last[short])).ravel()
+        # a range may end with the array, and reduceat wants indices within it
+        lowest[short] = np.minimum.reduceat(np.append(low, np.inf), bounds)[::2]
+        highest[short] = np.maximum.reduceat(np.append(high, -np.inf), bounds)[::2]
+    if not is_short.all():
+        starts = np.arange(0, len(low), _BLOCK)
+        lows, highs = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+        for index in order[~is_short].tolist():
+            begin, end = int(first[index]), int(last[index])
+            block, beyond = -(-begin // _BLOCK), end // _BLOCK
+            edges = (slice(begin, block * _BLOCK), slice(beyond * _BLOCK, end))
+            lowest[index] = min(lows[block:beyond].min(), *(low[edge].min(initial=np.inf) for edge in edges))
+            highest[index] = max(highs[block:beyond].max(), *(high[edge].max(initial=-np.inf) for edge in edges))
+    return lowest, highest
+
+
+class _Moments:
+    """The moments of a pair's fills and those after them, and the middle of the book at each."""
+
+    def __init__(self, fills: Sequence[FillRow], pair: str) -> None:
+        self.pair = pair
+        self._indices = [index for index, fill in enumerate(fills) if fill.pair == pair]
+        times = np.array([fills[index].time for index in self._indices], dtype=np.int64)
+        #: shape (fills, 1 + len(MARKOUTS_S))
+        self._times = times[:, None] + np.array([0, *MARKOUTS_S], dtype=np.int64) * NS_PER_S
+        self._mids = np.full(self._times.shape, np.nan)
+        self._seen = np.full(self._times.shape, -(1 << 62), dtype=np.int64)
+
+    def see(self, columns: BookColumns) -> None:
+        """Take the books of a slice into account."""
+        bids, asks = columns.bid_ticks[:, 0], columns.ask_ticks[:, 0]
+        whole = (bids > 0) & (asks > 0)
+        times = columns.received[whole]
+        if not len(times):
+            return
+        mids = (bids[whole] + asks[whole]) / (2 * 10**columns.pair.rules.price_decimals)
+        at = np.searchsorted(times, self._times, side="right") - 1
+        later = at >= 0
+        self._mids[later] = mids[at[later]]
+        self._seen[later] = times[at[later]]
+
+    def marks(self, end: Nanos, age: Nanos) -> Iterable[tuple[int, FillMark]]:
+        """Yield (index of the fill, its mark)."""
+        known = (self._times - self._seen <= age) & (self._times < end)
+        for row, index in enumerate(self._indices):
+            mid, *after = [
+                float(value) if is_known else None for value, is_known in zip(self._mids[row], known[row], strict=True)
+            ]
+            yield index, FillMark(mid, tuple(after))

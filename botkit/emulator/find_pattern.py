@@ -1,0 +1,66 @@
+"""Which regular expressions a fault may search answers with.
+
+Python's `re` tries alternatives one after the other, so a pattern such as ``(a+)+$`` can take longer than the universe
+exists on a short text, and the emulator serves nobody meanwhile. Only patterns are accepted whose work is bounded by
+the text's length: single characters are repeated, not groups, and hardly more than one repeat is open-ended.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+#: most ways in which the repeats of one pattern may share out the text from one position on
+_WAYS_MAX: Final = 20_000
+#: what a repeat without an upper bound counts for
+_OPEN: Final = 1_000
+
+_TOKEN = re.compile(
+    r"""
+      \\ (?P<back> [1-9] ) | \\ .                       # an earlier group again; another escape
+    | \[ \^? \]? (?: \\. | [^\]\\] )* \]                # a class, in which no character repeats another
+    | \(\? (?P<flags> [aiLmsux-]+ ) [:)]
+    | \(\?P= (?P<named> )
+    | \(\?                                              # another kind of group
+    | (?P<group> \) )? (?P<repeat> [*+?] | \{ \d* (?: , \d* )? \} ) [?+]?
+    | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def endless(pattern: str) -> str | None:
+    """Return why a search for this pattern might not end in time, as the rest of a sentence; None if it will."""
+    ways, has_open, refers_back = 1, False, False
+    for token in _TOKEN.finditer(pattern):
+        refers_back |= token["back"] is not None or token["named"] is not None
+        if "x" in (token["flags"] or ""):
+            return "uses the flag x, which is not supported"
+        repeat = token["repeat"]
+        if repeat is None or repeat in ("{}", "{,}"):
+            continue
+        least, most = _bounds(repeat)
+        if token["group"] and most > 1:
+            return 'repeats a group, which may take forever on a long answer; repeat a character, such as [^"]*'
+        has_open |= most == math.inf
+        ways *= _OPEN if most == math.inf else int(most) - least + 1
+        if ways > _WAYS_MAX:
+            return (
+                "has too many repeats, which may take forever on a long answer; keep one such as * or +, and bound "
+                "the others, such as {0,10}"
+            )
+    if refers_back and has_open:
+        return "refers back to a group beside a repeat without an upper bound; bound it, such as {0,100}"
+    return None
+
+
+def _bounds(repeat: str) -> tuple[int, float]:
+    """Return how often a repeat must match, and how often it may."""
+    if repeat == "?":
+        return 0, 1
+    if repeat in ("*", "+"):
+        return 0, math.inf
+    first, comma, last = repeat[1:-1].partition(",")
+    least = int(first or 0)
+    return least, (int(last) if last else math.inf) if comma else least

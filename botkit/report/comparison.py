@@ -1,0 +1,156 @@
+"""Several runs side by side: a table, their curves over each other, and what differs in their configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from botkit.model.clock import Nanos
+from botkit.model.results import Curve, Figure
+from botkit.report import wording
+from botkit.report.svg import curves_svg
+
+#: what is compared: title, key in the summary, how to say it
+FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("Return", "return", lambda v: wording.percent(v, sign=True)),
+    ("Buy and hold", "buy_and_hold_return", lambda v: wording.percent(v, sign=True)),
+    ("Max drawdown", "max_drawdown", wording.percent),
+    ("Sharpe", "sharpe", wording.ratio),
+    ("Sortino", "sortino", wording.ratio),
+    ("CAGR", "cagr", lambda v: wording.percent(v, sign=True)),
+    ("Volatility", "volatility", wording.percent),
+    ("Calmar", "calmar", wording.ratio),
+    ("Profit and loss", "pnl", lambda v: wording.money(v, sign=True)),
+    ("Fees", "fees", wording.money),
+    ("Turnover", "turnover", wording.money),
+    ("In the market", "exposure", wording.percent),
+    ("Trades", "round_trips", wording.count),
+    ("Trades won", "win_rate", wording.percent),
+    ("Profit factor", "profit_factor", wording.ratio),
+    ("Expectancy", "expectancy", lambda v: wording.money(v, sign=True)),
+    ("Average trade", "average_trade", lambda v: wording.percent(v, sign=True)),
+    ("Orders", "orders", wording.count),
+    ("Fills", "fills", wording.count),
+)
+#: where every curve starts, so that runs with different money can be compared
+START = 100.0
+
+
+class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of a comparison. ``settings`` is its resolved configuration, by key."""
+
+    label: str
+    summary: dict[str, Figure]
+    start: Nanos
+    end: Nanos
+    timezone: str
+    equity: Curve
+    settings: dict[str, str]
+    #: what the run was compared with, and that curve
+    benchmark: tuple[str, Curve] | None = None
+    is_synthetic: bool = False
+
+
+def differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
+    """Return (key, each run's value) for every setting that is not the same in all runs, and for the span; "" where a
+    run does not have the setting.
+    """
+    zone = wording.zone_of(runs[0].timezone) if runs else None
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    rows = [(key, [run.settings.get(key, "") for run in runs]) for key in keys]
+    for name, times in (("from", [run.start for run in runs]), ("to", [run.end for run in runs])):
+        assert zone is not None
+        rows.append((f"run {name}", [wording.minute(time, zone) for time in times]))
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def cautions(runs: Sequence[ComparedRun]) -> list[str]:
+    """Return why some figures must not be compared."""
+    found = []
+    if len({run.summary.get("currency") for run in runs}) > 1:
+        found.append("the runs are valued in different currencies: compare fractions, not money")
+    if len({(run.start, run.end) for run in runs}) > 1:
+        found.append("the runs cover different spans")
+    invented = [run.label for run in runs if run.is_synthetic]
+    if invented:
+        found.append(f"invented market: {', '.join(invented)}")
+    return found
+
+
+def overlay(runs: Sequence[ComparedRun]) -> str:
+    """Return the runs' equity as SVG, each starting at `START`; benchmarks that are equal are drawn once."""
+    curves: dict[str, Curve] = {}
+    for run in runs:
+        curves[run.label] = _scaled(run.equity)
+    held: list[Curve] = []
+    for run in runs:
+        if run.benchmark is not None:
+            name, curve = run.benchmark[0], _scaled(run.benchmark[1])
+            if curve not in held:
+                held.append(curve)
+                curves[name if len(held) == 1 else f"{name} ({run.label})"] = curve
+    zone = wording.zone_of(runs[0].timezone if runs else "UTC")
+    return curves_svg(curves, zone=zone, title="Equity, each run starting at 100", height=320)
+
+
+def render_comparison(runs: Sequence[ComparedRun]) -> str:
+    """Render the page: one file that works offline and runs no script."""
+    return _template().render(
+        runs=runs,
+        style=Markup((resources.files("botkit.report") / "page/report.css").read_text(encoding="utf-8")),
+        figures=[(title, [say(run.summary.get(key)) for run in runs]) for title, key, say in FIGURES],
+        overlay=Markup(overlay(runs)),  # escaped there
+        differences=differences(runs),
+        cautions=cautions(runs),
+    )
+
+
+def print_comparison(console: Console, runs: Sequence[ComparedRun]) -> None:
+    """Print the runs' figures, and what differs in their configurations."""
+    console.print()
+    for caution in cautions(runs):
+        console.print(Text(f"! {caution}", "yellow"))
+    rows = [(title, [say(run.summary.get(key)) for run in runs]) for title, key, say in FIGURES]
+    console.print(_table(runs, rows, "right"))
+    found = differences(runs)
+    if not found:
+        console.print(Text("\nThe configurations are equal.", "dim"))
+        return
+    console.print(Text("\nWhat differs", "bold"))
+    console.print(_table(runs, found, "left"))
+
+
+def _table(runs: Sequence[ComparedRun], rows: Sequence[tuple[str, list[str]]], justify: Any) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", style="dim", no_wrap=True)
+    for run in runs:
+        table.add_column(Text(run.label), justify=justify, overflow="fold")
+    for title, values in rows:
+        table.add_row(Text(title), *(Text(value or wording.NOTHING) for value in values))
+    return table
+
+
+def _scaled(curve: Curve) -> Curve:
+    first = next((value for value in curve.values if value > 0), None)
+    if first is None:
+        return Curve([], [])
+    return Curve(curve.times, [value / first * START for value in curve.values])
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(
+        (resources.files("botkit.report") / "page/comparison.html.j2").read_text(encoding="utf-8")
+    )

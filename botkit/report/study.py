@@ -1,0 +1,104 @@
+"""The page of a search or a walk-forward: one self-contained HTML file without scripts.
+
+Everything in it is drawn here as SVG or tables, so the page works wherever HTML is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+__all__ = ["MapCell", "StudyMap", "StudyPage", "StudyTable", "render_study"]
+
+_WIDTH, _HEIGHT, _PAD = 1060.0, 220.0, 8.0
+
+
+class StudyTable(msgspec.Struct, frozen=True):
+    """A table of texts. ``marked`` are rows to set apart."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    marked: frozenset[int] = frozenset()
+
+
+class MapCell(msgspec.Struct, frozen=True):
+    """One place of a map. ``share`` is 0 for the worst value and 1 for the best; None where nothing was tried."""
+
+    text: str
+    share: float | None
+    is_peak: bool = False
+    is_plateau: bool = False
+
+
+class StudyMap(msgspec.Struct, frozen=True):
+    """A map of two parameters; ``rows`` go with ``ys``, their cells with ``xs``."""
+
+    x: str
+    y: str
+    xs: tuple[str, ...]
+    ys: tuple[str, ...]
+    rows: tuple[tuple[MapCell, ...], ...]
+    note: str
+
+
+class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page shows, from top to bottom. ``line`` is a curve that begins at 1, such as chained equity."""
+
+    title: str
+    kind: str
+    lead: str
+    is_synthetic: bool
+    warnings: tuple[str, ...]
+    tiles: tuple[tuple[str, str, str], ...]
+    line_title: str = ""
+    line: tuple[float, ...] = ()
+    tables: tuple[StudyTable, ...] = ()
+    map: StudyMap | None = None
+    footer: str = ""
+
+
+def render_study(page: StudyPage) -> str:
+    """Render the page."""
+    return _template().render(page=page, style=Markup(_file("report.css") + _file("study.css")), line=_path(page.line))
+
+
+def _path(values: Sequence[float]) -> dict[str, str] | None:
+    """Return an SVG path through the values, the height of 1, and the ends of the scale."""
+    if len(values) < 2:
+        return None
+    low, high = min(*values, 1.0), max(*values, 1.0)
+    room = (high - low) or 1.0
+
+    def y(value: float) -> float:
+        return _PAD + (high - value) / room * (_HEIGHT - 2 * _PAD)
+
+    step = _WIDTH / (len(values) - 1)
+    points = " ".join(f"{'M' if i == 0 else 'L'}{i * step:.1f} {y(value):.1f}" for i, value in enumerate(values))
+    return {
+        "d": points,
+        "one": f"{y(1.0):.1f}",
+        "high": f"{high - 1:+.1%}",
+        "low": f"{low - 1:+.1%}",
+        "width": f"{_WIDTH:.0f}",
+        "height": f"{_HEIGHT:.0f}",
+    }
+
+
+@cache
+def _file(name: str) -> str:
+    return (resources.files("botkit.report") / "page" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_file("study.html.j2"))

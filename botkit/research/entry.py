@@ -1,0 +1,84 @@
+"""What `import botkit` offers for backtests in Python. Importing this is light: the rest loads with the first call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from botkit.research.result import Result
+    from botkit.research.tapes import LoadedTape
+
+#: how many of the strategies' messages a result keeps
+MESSAGES_KEPT = 1_000
+
+
+def backtest(
+    strategy: Any,
+    *,
+    data: Any = None,
+    params: Mapping[str, Any] | None = None,
+    balances: Mapping[str, Any] | None = None,
+    start: str | date | datetime | None = None,
+    end: str | date | datetime | None = None,
+    seed: int | None = None,
+    readings: bool = True,
+    benchmark: Literal["buy-and-hold"] | None = None,
+    progress: Callable[[str, float], None] | None = None,
+    **overrides: Any,
+) -> Result:
+    """Backtest a strategy and return the result.
+
+        result = botkit.backtest("configs/sma_cross.yaml", params={"fast": 12})
+        result = botkit.backtest(
+            MyStrategy, data="backtest_data", params={"pair": "btc_usdt"}, balances={"usdt": 1000}, slippage=0.0002
+        )
+
+    ``strategy`` is a class, the name of one in a plugin or in ./strategies, the path of a configuration, or a
+    configuration as a dict. ``data`` is a path, a DataFrame of candles or trades, what `load` returned, a list of these
+    or a dict of them by pair; by default it is what the configuration names. ``params`` are the strategy's parameters.
+    ``start`` and ``end`` bound the run (a date as the end includes that day). ``readings`` also runs the optimistic and
+    the pessimistic queue model if orders rested in a book. ``progress`` is called with the reading and the share done.
+
+    Every other argument is a key of the configuration's ``backtest:`` section (``slippage``, ``fees``, ``latency``,
+    ``fills``) or of the configuration (``risk``, ``currency``, ``timezone``, ``plugins``), or ``capital``. It runs on
+    the calling thread and needs no event loop. Raises BotkitError with one sentence for whatever is wrong.
+    """
+    from botkit.assembly.backtest import parts_over
+    from botkit.backtesting.session import run_backtest
+    from botkit.model.clock import format_time
+    from botkit.project.data import asked_span
+    from botkit.research.projects import feed_of, project_of
+    from botkit.research.result import Result
+
+    values = {"balances": balances, "start": start, "end": end, "seed": seed, **overrides}
+    project = project_of(strategy, params=params, values=values)
+    begin, until = asked_span(project, None, None)
+    parts = parts_over(project, feed_of(project, data), begin, until, benchmark=benchmark)
+    messages: list[str] = []
+
+    def keep(level: str, text: str, now: int) -> None:
+        if len(messages) < MESSAGES_KEPT:
+            messages.append(f"{format_time(now, project.config.zone)} {level}: {text}")
+
+    run = run_backtest(parts, readings=readings, progress=progress, tell=keep)
+    return Result(run, project.plugins.report_sections(run), messages)
+
+
+def load(
+    path: str | Path, *, pair: str | None = None, resolution: str | None = None, timezone: str | None = None
+) -> LoadedTape:
+    """Open recorded data as DataFrames: a tape's folder, or a file of candles or trades.
+
+        tape = botkit.load("backtest_data")
+        tape.streams                                  # what is in it
+        tape.candles("btc_usdt", "1m")                # also .trades(pair), .books(pair)
+        botkit.backtest(MyStrategy, data=tape, ...)   # read once, however many backtests follow
+
+    A CSV file needs its ``pair``; ``resolution`` and ``timezone`` are for files that do not say. Raises BotkitError.
+    """
+    from botkit.research.tapes import open_tape
+
+    return open_tape(path, pair=pair, resolution=resolution, timezone=timezone)

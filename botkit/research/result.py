@@ -1,0 +1,176 @@
+"""The result of a backtest in Python: its figures, its rows as DataFrames, its report, and how a notebook shows it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from botkit.backtesting.metrics import GROUPS
+from botkit.backtesting.statistics import monthly_returns
+from botkit.errors import BotkitError, ConfigError
+from botkit.model.extension import ReportSection
+from botkit.model.results import BacktestResult, Figure
+from botkit.report import render
+from botkit.report.notebook import notebook_html, one_line, result_svg
+from botkit.research import tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Plot:
+    """A chart as SVG: a notebook shows it, and `save` writes it."""
+
+    def __init__(self, svg: str) -> None:
+        self.svg = svg
+
+    def __repr__(self) -> str:
+        return f"<plot of {len(self.svg):,} bytes; save it with .save('plot.svg')>"
+
+    def _repr_html_(self) -> str:
+        return self.svg
+
+    def save(self, path: str | Path) -> Path:
+        """Write the chart as an SVG file. Raises ConfigError if it cannot be written."""
+        return _written(path, self.svg)
+
+
+class Result:
+    """A finished backtest. It holds no secrets, and can be pickled.
+
+    ``figures`` are the summary's as a dict; ``messages`` is what strategies logged as warnings and errors, the first
+    of them. Every table is made when it is first read.
+    """
+
+    def __init__(
+        self, run: BacktestResult, sections: Sequence[ReportSection] = (), messages: Sequence[str] = ()
+    ) -> None:
+        self._run = run
+        self._sections = tuple(sections)
+        self.messages = tuple(messages)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        try:
+            run, sections = pickle.dumps(self._run), pickle.dumps(self._sections)
+        except Exception as error:
+            raise BotkitError(f"this result cannot be pickled: a plugin put something into it ({error})") from None
+        return _unpickled, (run, sections, self.messages)
+
+    def __repr__(self) -> str:
+        return f"<backtest {self.name}: {one_line(self._run)}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self._run)
+
+    # -- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The bot's name."""
+        return self._run.name
+
+    @property
+    def figures(self) -> Mapping[str, Figure]:
+        """Every figure of the summary by name; an undefined one is None."""
+        return MappingProxyType(self._run.summary)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to know before trusting the result, the gravest first."""
+        return [caution.text for caution in sorted(self._run.warnings, key=lambda caution: not caution.grave)]
+
+    @property
+    def config(self) -> str:
+        """The resolved configuration as YAML, secrets hidden."""
+        return self._run.config_text
+
+    @property
+    def run(self) -> BacktestResult:
+        """All of it as plain data, with exact integers."""
+        return self._run
+
+    # -- tables ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Every figure, as one row."""
+        return tables.summary_frame(self._run.summary, self._run.name)
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """All orders, in the order in which they were placed."""
+        return tables.orders_frame(self._run)
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """All fills, in order of time, with their markouts if there were order books."""
+        return tables.fills_frame(self._run)
+
+    @cached_property
+    def trades(self) -> pd.DataFrame:
+        """All trades, in order of their exits."""
+        return tables.trades_frame(self._run)
+
+    @cached_property
+    def equity(self) -> pd.DataFrame:
+        """The sampled equity and drawdown by time."""
+        return tables.equity_frame(self._run)
+
+    @cached_property
+    def daily(self) -> pd.DataFrame:
+        """Each calendar day: date, equity, return."""
+        return tables.daily_frame(self._run)
+
+    @cached_property
+    def drawdowns(self) -> pd.DataFrame:
+        """The deepest falls below a peak, with their durations."""
+        return tables.drawdowns_frame(self._run)
+
+    @cached_property
+    def makers(self) -> pd.DataFrame:
+        """What resting orders earned on the spread, by strategy and pair."""
+        return tables.makers_frame(self._run)
+
+    @cached_property
+    def monthly(self) -> pd.Series[float]:
+        """The return of each calendar month, by ``2025-01``."""
+        import pandas as pd
+
+        found = monthly_returns(self._run.days)
+        index = pd.Index(pd.array(list(found), dtype="string"), name="month")
+        return pd.Series(list(found.values()), index=index, name="return", dtype="float64")
+
+    def by(self, group: str) -> pd.DataFrame:
+        """Return the figures of the trades by ``pair``, ``strategy``, ``entry_tag``, ``exit_tag``, ``exit_reason``,
+        ``kind`` or ``month`` (of the exit). Raises ConfigError for any other group.
+        """
+        if group not in GROUPS:
+            raise ConfigError(f"trades have no {group!r} to group them by; use one of: {', '.join(GROUPS)}")
+        return tables.grouped_frame(self._run.groups.get(group, {}), group)
+
+    # -- pictures -------------------------------------------------------------------------------------------------
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Write the report, one HTML file that works offline, and return its path. Raises ConfigError if it cannot."""
+        return _written(path, render(self._run, self._sections))
+
+    def plot(self) -> Plot:
+        """Return a chart of equity and drawdown, with the benchmark if there is one."""
+        return Plot(result_svg(self._run))
+
+
+def _unpickled(run: bytes, sections: bytes, messages: Sequence[str]) -> Result:
+    return Result(pickle.loads(run), pickle.loads(sections), messages)
+
+
+def _written(path: str | Path, text: str) -> Path:
+    place = Path(path).expanduser()
+    try:
+        place.write_bytes(text.encode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be written: {error.strerror or error}") from None
+    return place

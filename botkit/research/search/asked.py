@@ -1,0 +1,114 @@
+"""What was asked of a search, checked against the configuration before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.engine.strategy.parameters import Parameter, parameters_of
+from botkit.errors import ConfigError
+from botkit.model.pairs import Pair
+from botkit.project.project import Project
+from botkit.research.search.axes import Axis, Choices, Point, Value, parse_axis
+from botkit.research.search.objectives import Objective
+from botkit.research.search.samplers import Sampler, grid_size, make_sampler
+from botkit.research.search.where import Where
+
+__all__ = ["Asked", "SearchSettings", "asked"]
+
+#: trials of random and tpe if the user gives no number
+TRIALS_DEFAULT = 100
+
+
+class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What to search and how. ``params`` are texts such as ``sma.fast=5:50:5``; ``trials`` None is the whole grid, or
+    100 of another sampler; ``jobs`` None is one worker a core."""
+
+    params: Sequence[str]
+    where: str | None = None
+    objective: str = "sharpe"
+    sampler: str = "grid"
+    trials: int | None = None
+    min_trades: int = 30
+    jobs: int | None = None
+    prune: bool = False
+    is_continued: bool = False
+    out: Path | None = None
+    cluster: str | None = None
+    cluster_certs: Path | None = None
+    is_insecure: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A search that can begin. ``fixed`` are the values of the parameters that are not searched."""
+
+    axes: Sequence[Axis]
+    fixed: Point
+    where: Where | None
+    objective: Objective
+    kind: str
+    trials: int
+    seed: int
+
+    def sampler(self) -> Sampler:
+        """Return a new sampler, which begins with trial 0."""
+        return make_sampler(self.kind, self.axes, self.where, self.fixed, self.seed)
+
+
+def asked(project: Project, settings: SearchSettings, seed: int) -> Asked:
+    """Check what was asked. Raises ConfigError."""
+    axes, fixed = _axes(project, settings.params)
+    where = None if settings.where is None else Where(settings.where, {**fixed, **{axis.name: 0 for axis in axes}})
+    found = Asked(
+        axes=axes,
+        fixed=fixed,
+        where=where,
+        objective=Objective(settings.objective),
+        kind=settings.sampler,
+        trials=_trials(settings, axes, where, fixed),
+        seed=seed,
+    )
+    found.sampler()  # a sampler that is not installed is said now
+    return found
+
+
+def _axes(project: Project, texts: Sequence[str]) -> tuple[list[Axis], Point]:
+    """Return the axes, and the values of all parameters that are not searched."""
+    if not texts:
+        raise ConfigError("there is nothing to search; give at least one --param, such as --param sma.fast=5:50:5")
+    parameters: dict[str, Mapping[str, Parameter]] = {}
+    fixed: Point = {}
+    for strategy, spec in zip(project.config.strategies, project.specs(), strict=True):
+        parameters[strategy.label] = parameters_of(type(spec.strategy))
+        for name, value in spec.parameters.items():
+            fixed[f"{strategy.label}.{name}"] = _plain_value(value)
+    axes = [parse_axis(text, parameters, project.pairs) for text in texts]
+    names = [axis.name for axis in axes]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"--param {name} is given twice; give one range")
+        del fixed[name]
+    return axes, fixed
+
+
+def _plain_value(value: Any) -> Value:
+    if isinstance(value, (bool, int, float)) and not isinstance(value, Pair):
+        return value
+    return str(getattr(value, "value", value))
+
+
+def _trials(settings: SearchSettings, axes: Sequence[Axis], where: Where | None, fixed: Point) -> int:
+    if settings.trials is not None and settings.trials < 1:
+        raise ConfigError(f"--trials {settings.trials}: give at least 1")
+    if settings.min_trades < 0:
+        raise ConfigError(f"--min-trades {settings.min_trades}: this cannot be negative")
+    if not all(isinstance(axis, Choices) for axis in axes):
+        return settings.trials or TRIALS_DEFAULT
+    valid = grid_size(axes, where, fixed)
+    if valid == 0:
+        raise ConfigError(f"--where {settings.where!r}: no combination of the ranges satisfies it")
+    wanted = settings.trials or (valid if settings.sampler == "grid" else TRIALS_DEFAULT)
+    return min(wanted, valid)

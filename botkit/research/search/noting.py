@@ -1,0 +1,134 @@
+"""Notes a search's trials in the ledger of looks, and says what luck makes of so many."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from botkit.assembly.operations import state_root
+from botkit.config.show import resolved
+from botkit.model.clock import Nanos
+from botkit.project.project import Project
+from botkit.research.looks import (
+    Look,
+    LookLedger,
+    LooksError,
+    Market,
+    content_hash,
+    distinct,
+    is_test_running,
+    returns_matrix,
+)
+from botkit.research.luck.sharpe import expected_best, of_days
+from botkit.research.search.axes import Point
+from botkit.research.search.study import BATCH, Evaluation, TrialRun
+from botkit.version import __version__
+
+__all__ = ["Luck", "NotedLooks", "code_hash", "config_hash"]
+
+
+class Luck(msgspec.Struct, frozen=True):
+    """How many looks at this market there were, and the annual Sharpe ratio that the best of so many reaches without
+    any skill; None if the days are too few to say."""
+
+    looks: int
+    days: int
+    sharpe_by_luck: float | None
+
+
+class NotedLooks:
+    """Notes a search's looks in batches, and counts all that were taken at its market."""
+
+    def __init__(
+        self, project: Project, start: Nanos, end: Nanos, *, is_synthetic: bool, fixed: Point, command: str
+    ) -> None:
+        self._ledger = LookLedger(state_root())
+        uses = [strategy.use for strategy in project.config.strategies]
+        pairs = [str(pair) for pair in project.bot_pairs()]
+        self._market = Market.of(uses, pairs, is_synthetic=is_synthetic)
+        self.code = code_hash(project)
+        self.config = config_hash(project)
+        self._command = command
+        self._span = start, end
+        self._fixed = fixed
+        self._waiting: list[Look] = []
+        self._is_off = is_test_running()
+        self.notes: list[str] = []
+
+    def add(self, job: TrialRun, evaluation: Evaluation) -> None:
+        """Note one whole backtest."""
+        if evaluation.error or self._is_off:
+            return
+        start, end = self._span
+        self._waiting.append(
+            Look(
+                code=self.code,
+                config=self.config,
+                params={**self._fixed, **job.point},
+                start=start,
+                end=end,
+                noted=time.time_ns(),
+                command=self._command,
+                first_day=evaluation.first_day,
+                returns=evaluation.returns,
+                trades=int(evaluation.summary.get("round_trips") or 0),
+            )
+        )
+        if len(self._waiting) >= BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the looks that wait. A ledger that cannot be written is a note, never an end of the search."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._ledger.note(self._market, waiting)
+        except LooksError as error:
+            self._is_off = True
+            self.notes.append(f"the looks of this search are not noted: {error}")
+
+    def luck(self) -> Luck | None:
+        """Return what the best of all looks reaches by luck; None if the ledger cannot be read."""
+        start, end = self._span
+        try:
+            looks = distinct(self._ledger.looks(self._market, start, end))
+        except LooksError:
+            return None
+        days = max((len(look.returns) for look in looks), default=0)
+        if len(looks) < 2 or days < 30:
+            return Luck(len(looks), days, None)
+        first = min(look.first_day for look in looks)
+        ratios = of_days(returns_matrix(looks, first, days).T)
+        return Luck(len(looks), days, expected_best(len(looks), float(np.var(ratios))) * math.sqrt(365))
+
+
+def code_hash(project: Project) -> str:
+    """Return a hash of the strategies' source files and of botkit's version."""
+    parts = [__version__]
+    for strategy in project.config.strategies:
+        file = project.plugins.pick("strategies", strategy.use, "").file
+        with suppress(OSError):
+            parts.append(hashlib.sha256(Path(file).read_bytes()).hexdigest())
+    return content_hash(parts)
+
+
+def config_hash(project: Project) -> str:
+    """Return a hash of the configuration, less its seed and parameters."""
+    return content_hash(_without_seed(resolved(project.loaded)))
+
+
+def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without its seed and without the parameters, which a look names itself."""
+    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    plain.pop("seed", None)
+    for strategy in plain.get("strategies") or ():
+        strategy.pop("params", None)
+    return plain

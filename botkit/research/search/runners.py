@@ -1,0 +1,33 @@
+"""Who runs a search's trials: this process, several, or a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from botkit.project.project import Project
+from botkit.research.search.asked import SearchSettings
+from botkit.research.search.cluster import Cluster
+from botkit.research.search.parcel import pack
+from botkit.research.search.pool import Evaluate, InProcess, ProcessPool, cores
+from botkit.research.search.worker import BenchRecipe
+
+__all__ = ["make_runner"]
+
+
+def make_runner(
+    project: Project, recipe: BenchRecipe, settings: SearchSettings, trials: int, tell: Callable[[str], None]
+) -> InProcess | ProcessPool | Cluster:
+    """Return what runs up to ``trials`` trials; ``tell`` receives sentences about workers. Raises ConfigError."""
+    if settings.cluster is not None:
+        return Cluster(
+            settings.cluster,
+            pack(project.loaded, None if recipe.data is None else Path(recipe.data)),
+            recipe,
+            certificates=settings.cluster_certs,
+            is_insecure=settings.is_insecure,
+            tell=tell,
+        )
+    count = min(cores() if settings.jobs is None else settings.jobs, trials)
+    make: Callable[[], Evaluate] = recipe
+    return InProcess(make) if count == 1 else ProcessPool(make, count)

@@ -1,0 +1,222 @@
+"""``botkit compare``, ``botkit backtest A B``, ``--benchmark`` and ``botkit strategies``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from botkit.cli.main import main
+from tests.backtest_world import write_strategy
+from tests.research_world import CROSS, write_crossing
+
+CLICKS = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the configurations ``one`` and ``two`` (of a strategy ``s``), and three runs of them."""
+    folder, crossing = tmp_path, write_crossing(tmp_path)
+    monkeypatch.chdir(folder)
+    text = crossing.read_text(encoding="utf-8")
+    for name in ("one", "two"):
+        (folder / f"{name}.yaml").write_text(text.replace("name: test", f"name: {name}"), encoding="utf-8")
+    for arguments in (["one.yaml"], ["one.yaml", "--set", "s.fast=3"], ["two.yaml", "--to", "2024-01-01T20:00"]):
+        assert main(["backtest", *arguments, "--no-readings"]) == 0
+    return folder
+
+
+def test_figures_and_differences_of_two_runs_are_printed(place: Path, capsys: CLICKS) -> None:
+    capsys.readouterr()
+    assert main(["compare", "one@1", "one@2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (title,) = [line.split() for line in lines if line.startswith("Return")]
+    returns = [json.loads((place / "out" / "one" / n / "summary.json").read_text())["return"] for n in "12"]
+    assert " ".join(title) == "Return " + " ".join(f"{value * 100:+,.2f} %".replace("-", "−") for value in returns)
+    differs = lines[lines.index("What differs") + 1 :]
+    assert [line.split() for line in differs if line.startswith("s.")] == [["s.fast", "5", "3"]]
+    assert not any(line.startswith(("run from", "backtest.", "name")) for line in differs)
+
+
+def test_json_holds_every_figure_and_what_differs(place: Path, capsys: CLICKS) -> None:
+    capsys.readouterr()
+    assert main(["compare", "one", "two", "out/one/1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == ["one@2", "two", "one@1"]
+    assert [row["differs"]["s.fast"] for row in rows] == ["3", "5", "5"]
+    assert [row["differs"]["name"] for row in rows] == ["one", "two", "one"]
+    assert len({row["differs"]["run to"] for row in rows}) == 2
+    assert rows[2]["journal_sha256"] == json.loads((place / "out/one/1/summary.json").read_text())["journal_sha256"]
+    assert not (place / "out" / "comparison.html").exists()
+
+
+class Elements(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+
+def test_the_page_draws_all_curves_and_runs_no_script(place: Path, capsys: CLICKS) -> None:
+    assert main(["compare", "one@1", "one@2", "two", "--page", "pages/all.html"]) == 0
+    assert "Page: pages/all.html" in capsys.readouterr().out
+    text = (place / "pages" / "all.html").read_text(encoding="utf-8")
+    page = Elements(text)
+    assert page.tags.count("polyline") == 6  # three curves, three falls
+    assert "script" not in page.tags
+    assert "default-src 'none'; style-src" in text
+    assert "the runs cover different spans" in text
+
+
+def test_a_configurations_name_cannot_break_the_page(place: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    summary = place / "out" / "two" / "1" / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "currency": hostile}), encoding="utf-8")
+    config = place / "out" / "two" / "1" / "config.yaml"
+    config.write_text(config.read_text() + f'extra: "{hostile}"\n', encoding="utf-8")
+    assert main(["compare", "one", "two", "--page", "page.html"]) == 0
+    assert "script" not in Elements((place / "page.html").read_text(encoding="utf-8")).tags
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["one"], "a comparison needs two runs or more, such as `botkit compare sma-cross@1 sma-cross@2`"),
+        (["one", "onne"], "there is no folder onne, and no backtest of that name in out; did you mean `one`?"),
+        (["one", "one@7"], "one has no run 7 in out; it has 1, 2"),
+        (["one", "plugins"], "plugins is not the folder of a backtest: it has no summary.json of one"),
+        (["one", "two", "--page", "one.yaml/x.html"], "--page one.yaml/x.html cannot be written: "),
+        (
+            ["one", "two", "--out", "empty"],
+            "there is no folder one, and no backtest of that name in empty; run one with",
+        ),
+    ],
+)
+def test_a_run_that_is_not_there_is_named(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
+    capsys.readouterr()
+    assert main(["compare", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_damaged_run_is_named(place: Path, capsys: CLICKS) -> None:
+    (place / "out" / "one" / "2" / "equity.csv").write_text("nonsense\n1\n")
+    assert main(["compare", "one@1", "one@2"]) == 2
+    assert "out/one/2/equity.csv cannot be read" in capsys.readouterr().err
+    shutil.rmtree(place / "out" / "one" / "2")
+    assert main(["compare", "one@1", "one@2"]) == 2
+
+
+def test_several_configurations_run_and_are_compared(place: Path, capsys: CLICKS) -> None:
+    capsys.readouterr()
+    assert main(["backtest", "one.yaml", "two.yaml", "--set", "s.fast=7", "--benchmark", "buy-and-hold"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Report: ") == 2
+    assert re.search(r"^What differs\s+one\s+two\s+name\s+one\s+two\s+Page", printed, flags=re.MULTILINE)
+    page = (place / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert page.count("<polyline") == 6  # two curves and the line that both share, with their falls
+    assert "buy-and-hold" in page
+    for name in ("one", "two"):
+        folder = place / "out" / name / "latest"
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["benchmark"]["return"] == pytest.approx(summary["buy_and_hold_return"], rel=1e-3)
+        with (folder / "equity.csv").open(encoding="utf-8", newline="") as file:
+            last = list(csv.DictReader(file))[-1]
+        assert float(last["buy-and-hold"]) == pytest.approx(10_000 * (1 + summary["buy_and_hold_return"]), rel=1e-4)
+        assert "fast: 7" in (folder / "config.yaml").read_text()
+
+
+def test_several_configurations_print_a_list_of_json(place: Path, capsys: CLICKS) -> None:
+    capsys.readouterr()
+    assert main(["backtest", "one.yaml", "two.yaml", "--json", "--no-readings"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["one", "two"]
+    assert main(["backtest", "one.yaml", "--json", "--no-readings"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "one"
+
+
+def test_one_folder_for_several_runs_is_refused_before_any(place: Path, capsys: CLICKS) -> None:
+    assert main(["backtest", "one.yaml", "two.yaml", "--out", "here"]) == 2
+    assert "--out is the folder of one run, but several configurations are given" in capsys.readouterr().err
+    assert not (place / "here").exists()
+    assert main(["backtest", "one.yaml", "--benchmark", "gold"]) == 2
+
+
+# -- strategies -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_strategy(tmp_path, CROSS)
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "dip.py").write_text(
+        "from typing import Literal\nfrom botkit import Pair, Strategy, hookimpl, param\n\n\n"
+        'class Dip(Strategy):\n    """Buys dips.\n\n    And [bold]hopes[/bold].\n    """\n\n'
+        '    pair: Pair\n    deep: float = param(2.5, gt=0, lt=50, live=True, doc="percent [below] the last high")\n'
+        "    bars: int = param(ge=1, le=500)\n    names: list[str] = param(['a', 'b'])\n"
+        '    mode: Literal["long", "both"] = "long"\n    stop: float | None = None\n    eager: bool = True\n\n\n'
+        '@hookimpl\ndef botkit_register_strategies(register):\n    register("dip", Dip)\n'
+    )
+    return tmp_path
+
+
+def test_strategies_are_listed_with_their_parameters(offered: Path, capsys: CLICKS) -> None:
+    assert main(["strategies"]) == 0
+    assert re.search(
+        r"^dip +Buys dips\. +pair, deep, bars, names, mode, stop, eager +strategies/dip\.py$",
+        "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines()),
+        flags=re.MULTILINE,
+    )
+    assert main(["strategies", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["plugin"], row["summary"]) == ("dip", "dip", "Buys dips.")
+    found = {
+        p["name"]: (p["kind"], p["required"], p["default"], p["bounds"], p["live"], p["doc"]) for p in row["parameters"]
+    }
+    assert found == {
+        "pair": ("pair", True, "", "", False, ""),
+        "deep": ("number", False, "2.5", "above 0, below 50", True, "percent [below] the last high"),
+        "bars": ("whole number", True, "", "1 to 500", False, ""),
+        "names": ("list of texts", False, "[a, b]", "", False, ""),
+        "mode": ("one of long, both", False, "long", "", False, ""),
+        "stop": ("number, or null", False, "null", "", False, ""),
+        "eager": ("true or false", False, "true", "", False, ""),
+    }
+
+
+def test_one_strategy_is_shown_with_its_text_as_it_stands(offered: Path, capsys: CLICKS) -> None:
+    assert main(["strategies", "dip"]) == 0
+    printed = capsys.readouterr().out
+    assert "And [bold]hopes[/bold]." in printed
+    assert re.search(
+        r"^deep +number +2.5 +above 0, below 50 +yes +percent \[below\] the last high", printed, re.MULTILINE
+    )
+    assert re.search(r"^bars +whole number +required +1 to 500", printed, re.MULTILINE)
+
+
+def test_a_configurations_strategies_are_listed(offered: Path, capsys: CLICKS) -> None:
+    (offered / "bot.yaml").write_text("plugins: [plugins]\nstrategies: [{use: scripted, params: {pair: btc_usdt}}]\n")
+    assert main(["strategies", "--config", "bot.yaml", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["scripted"]
+    assert main(["strategies", "scripted", "--config", "bot.yaml"]) == 0
+    assert main(["strategies", "dip", "--config", "bot.yaml"]) == 2
+
+
+def test_an_unknown_strategy_gets_a_suggestion(offered: Path, capsys: CLICKS) -> None:
+    assert main(["strategies", "dib"]) == 2
+    assert "there is no strategy named `dib`; did you mean `dip`?" in capsys.readouterr().err
+
+
+def test_without_strategies_the_way_to_one_is_shown(tmp_path: Path, monkeypatch, capsys: CLICKS) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["strategies"]) == 0
+    assert capsys.readouterr().out.startswith("no plugin offers a strategy; write one with `botkit new strategy NAME`")

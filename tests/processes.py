@@ -1,0 +1,83 @@
+"""The processes that a test leaves behind.
+
+On Linux the process of the tests adopts what its children leave (a limits broker outlives the bot that started it), so
+that nothing escapes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from botkit.live.limits import broker_client, broker_process
+
+_PR_SET_CHILD_SUBREAPER = 36
+_BROKER = broker_process.__name__
+#: Python starts one for pools of processes, and keeps it
+_OF_PYTHON = "multiprocessing.resource_tracker"
+#: how long a process that was told to end may take; less than a broker waits for bots before it ends by itself
+_GRACE_S = 20.0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> dict[int, str]:
+    """The processes of this one that still run: their ids and command lines. Nothing but on Linux."""
+    if sys.platform != "linux" or not _has_children():
+        return {}
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if int(parent) == os.getpid() and state != "Z" and _OF_PYTHON not in line:
+                    found[int(entry.name)] = line
+    return found
+
+
+def _has_children() -> bool:
+    """Whether there are any, ended ones included: one call of the system, where a look through /proc takes hundreds."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def end(process_id: int) -> None:
+    """End a child by SIGKILL, and wait for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process_id, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+        os.waitpid(process_id, 0)
+
+
+def end_all_but(kept: Iterable[int]) -> list[str]:
+    """End what runs except these, and return the command lines of what should have ended by itself.
+
+    A process that has been told to end gets the time for it. A limits broker is not told: it waits for other bots.
+    """
+    left = {process_id: line for process_id, line in children().items() if process_id not in set(kept)}
+    for process_id in [process_id for process_id, line in left.items() if _BROKER in line]:
+        end(process_id)
+        del left[process_id]
+    until = time.monotonic() + _GRACE_S
+    while left and time.monotonic() < until:
+        time.sleep(0.02)
+        left = {process_id: line for process_id, line in left.items() if process_id in children()}
+    for process_id in left:
+        end(process_id)
+    # the link remembers whom it started, and Python warns of those whose end it has not seen
+    broker_client._started[:] = [started for started in broker_client._started if started.poll() is None]
+    return list(left.values())

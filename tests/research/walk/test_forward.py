@@ -1,0 +1,145 @@
+"""``botkit walk-forward`` from the command line, on eight days of candles."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.cli.main import main
+from tests.backtest_world import run, write_candles, write_config, write_strategy
+from tests.research.conftest import CROSS, waves
+
+ASKED = ["--param", "s.fast=3,8", "--param", "s.slow=20,60", "--objective", "return", "--min-trades", "1"]
+ASKED += ["--train", "3d", "--test", "2d", "--jobs", "1", "--set", "timezone=UTC"]
+DAY = 86_400 * 10**9
+
+
+@pytest.fixture
+def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configuration of a strategy that crosses averages of hourly waves over eight days of five-minute candles."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    data = write_candles(tmp_path / "candles.csv", waves(8 * 1440, period=700, height=900.0))
+    return write_config(
+        tmp_path,
+        f"[{{path: {data}, pair: btc_usdt, kind: candles}}]",
+        plugins=write_strategy(tmp_path, CROSS),
+        balances='{usdt: "10000"}',
+    )
+
+
+def walk(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) -> dict[str, Any]:
+    code = main(["walk-forward", str(config), *ASKED, *arguments, "--json"])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def iso(moment: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(moment / 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def test_each_test_is_a_backtest_of_the_best_of_its_training(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = walk(capsys, days, "--gap", "0d")
+    assert len(found["windows"]) == 2
+    for window in found["windows"]:
+        begin, end = (iso(moment) for moment in window["train"])
+        trained = {
+            (fast, slow): run(
+                days,
+                overrides=[
+                    *("timezone=UTC", f"backtest.from={begin}", f"backtest.to={end}"),
+                    *(f"s.fast={fast}", f"s.slow={slow}"),
+                ],
+            ).summary["return"]
+            for fast in (3, 8)
+            for slow in (20, 60)
+        }
+        best = max(trained, key=lambda key: float(str(trained[key])))
+        assert tuple(window["params"].values()) == best
+        assert window["in_sample"] == trained[best]
+        begin, end = (iso(moment) for moment in window["test"])
+        tested = run(
+            days,
+            overrides=[
+                *("timezone=UTC", f"backtest.from={begin}", f"backtest.to={end}"),
+                *(f"s.fast={best[0]}", f"s.slow={best[1]}"),
+            ],
+        )
+        assert window["journal_sha256"] == tested.summary["journal_sha256"]
+        final, opening = (float(str(tested.summary[key])) for key in ("final_equity", "opening_equity"))
+        assert window["return"] == pytest.approx((final - window["closing_cost"]) / opening - 1)
+
+
+def test_the_windows_growth_is_multiplied(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = walk(capsys, days, "--gap", "0d")
+    whole = math.prod(1 + window["return"] for window in found["windows"]) - 1
+    assert found["figures"]["return"] == pytest.approx(whole)
+
+
+def test_what_is_held_at_the_end_of_a_test_is_closed_at_cost(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # it never sells: each test ends with all that it bought
+    days.write_text(days.read_text().replace("use: scripted", "use: holder"))
+    write_strategy(days.parent, CROSS.partition("    elif")[0], name="holder")
+    found = walk(capsys, days, "--gap", "0d", "--min-trades", "0")
+    for window in found["windows"]:
+        begin, end = (iso(moment) for moment in window["test"])
+        overrides = ["timezone=UTC", f"backtest.from={begin}", f"backtest.to={end}"]
+        tested = run(days, overrides=[*overrides, *(f"{name}={value}" for name, value in window["params"].items())])
+        held = sum(lot.units for lot in tested.open_lots) / 1e8 * tested.prices[0].close[-1]
+        assert held > 1000
+        assert window["closing_cost"] == pytest.approx(held * (0.002 + 0.0002))
+
+
+def test_the_gap_is_as_long_as_the_longest_holding_of_the_training(
+    days: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = walk(capsys, days)
+    window = found["windows"][0]
+    assert window["gap_days"] == 1
+    assert window["test"][0] - window["train"][1] == DAY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--gap", "2d"], "--gap 2d: this leaves nothing of a test of 2 days"),
+        (["--train", "30d"], "the data has 8 whole days, and one window needs 30 + 2"),
+        (["--test", "0d"], "--train and --test need at least a day each"),
+        (["--train", "a week"], "'a week' is not a number of days"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(
+    days: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert main(["walk-forward", str(days), *ASKED, *arguments]) == 2
+    assert says in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_the_page_shows_every_window_and_no_script(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["walk-forward", str(days), *ASKED, "--gap", "0d"]) == 0
+    out = capsys.readouterr().out
+    page = Path("out/test/walks/1/walk_forward.html").read_text()
+    assert "Report: out/test/walks/1/walk_forward.html" in out
+    assert page.count("<tr") >= 2 + 2
+    assert "<script" not in page
+    assert "s.fast and s.slow" in page
+    assert "2024-01-04" in page
+    summary = json.loads(Path("out/test/walks/1/summary.json").read_text())
+    assert len(summary["windows"]) == 2
+
+
+def test_a_window_whose_training_has_no_value_stays_out_of_the_market(
+    days: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = walk(capsys, days, "--min-trades", "1000")
+    assert [window["return"] for window in found["windows"]] == [0.0, 0.0]
+    assert found["windows"][0]["reason"] == "no trial of the training has a value"

@@ -1,0 +1,43 @@
+"""A small market of candles, and strategies that trade it often."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from tests.backtest_world import write_candles, write_config, write_strategy
+
+CROSS = """
+pair: Pair
+fast: int = 5
+slow: int = 20
+spend: float = 1000.0
+
+def on_start(self):
+    bars = self.subscribe_bars(self.pair, "1m")
+    self.quick, self.calm = bars.attach(SMA(self.fast)), bars.attach(SMA(self.slow))
+
+def on_bar(self, bar):
+    if self.quick.crossed_above(self.calm):
+        self.market_buy(self.pair, spend=self.spend)
+    elif self.quick.crossed_below(self.calm) and self.position(self.pair).sellable:
+        self.close(self.pair)
+"""
+
+
+def waves(rows: int, *, period: int = 60, height: float = 400.0) -> list[float]:
+    """Closes that swing, rise and never repeat."""
+    return [
+        60_000 + row * 0.5 + height * math.sin(row * 2 * math.pi / period) + 40 * math.sin(row * 1.7)
+        for row in range(rows)
+    ]
+
+
+def write_crossing(folder: Path) -> Path:
+    """Write the configuration of a strategy that crosses averages of 3,000 one-minute candles: two days and two
+    hours."""
+    data = write_candles(folder / "candles.csv", waves(3_000))
+    plugins = write_strategy(folder, CROSS)
+    return write_config(
+        folder, f"[{{path: {data}, pair: btc_usdt, kind: candles}}]", plugins=plugins, balances='{usdt: "10000"}'
+    )

@@ -1,0 +1,160 @@
+"""A terminal on virtual time: commands run one after another on one virtual loop, on which servers stay up.
+
+    def test_...(terminal: Terminal) -> None:
+        emulator = terminal.serve(make_emulator(emulator_options()))
+        assert main(["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--duration", "1s"]) == 0
+
+While a terminal is open, ``asyncio.run`` and ``asyncio.Runner`` use its loop. Each command is a process of its own,
+whose tasks end with it; what the test serves goes on. Between two commands time stands still; a command that blocks
+while it waits for a bot (``commands.ask``) lets the loop go on. The limits broker is served on the loop, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, TypeVar
+from unittest import mock
+
+import aiohttp
+
+from botkit.live import market_access
+from botkit.live.disk import REAL_DISK
+from botkit.live.limits.broker import FOLDER_VARIABLE, Broker, BrokerFolder
+from tests.simulation.loop import Process, in_process
+from tests.simulation.machine import MachineLoop
+
+T = TypeVar("T")
+Served = TypeVar("Served")
+
+
+class Terminal:
+    """Open while the block lasts. ``broker`` is the folder of the limits broker."""
+
+    def __init__(self, broker: Path, *, limit_s: float = 36_000.0) -> None:
+        self._broker = BrokerFolder(broker)
+        self._limit_s = limit_s
+        self._places = contextlib.ExitStack()
+        self._servers = contextlib.AsyncExitStack()
+        self.loop: TerminalLoop
+
+    def __enter__(self) -> Terminal:
+        self.loop = TerminalLoop(limit_s=self._limit_s)
+        self._places.callback(self.loop.close)
+        self._places.enter_context(mock.patch.dict(os.environ, {FOLDER_VARIABLE: str(self._broker.path)}))
+        for owner, name, replacement in (
+            (asyncio, "run", self.command),
+            (asyncio, "Runner", partial(_Runner, self)),
+            (market_access, "build_opener", partial(_Opener, self)),
+        ):
+            self._places.enter_context(mock.patch.object(owner, name, replacement))
+        self.begin(self._serve_broker())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._places:
+            self.loop.run_until_complete(self._servers.aclose())
+            self._cancel(asyncio.all_tasks(self.loop))
+
+    def serve(self, server: contextlib.AbstractAsyncContextManager[Served]) -> Served:
+        """Start a server that stays up until the terminal is closed."""
+        return self.loop.run_until_complete(self._servers.enter_async_context(server))
+
+    def begin(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        """Begin a task that goes on beside the commands, until the terminal is closed."""
+        return self.loop.create_task(work)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command that runs. Raises KeyError if it does not want to know."""
+        self.loop.signals[number]()
+
+    def command(self, main: Coroutine[Any, Any, T], **_: Any) -> T:
+        """Do as ``asyncio.run`` does, in a process of its own."""
+        process = Process("command")
+        try:
+            return self.loop.run_until_complete(self.loop.create_task(main, context=in_process(process)))
+        finally:
+            self._cancel(process.tasks)
+            self.loop.signals.clear()
+
+    def _cancel(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        left = [task for task in tasks if not task.done()]
+
+        async def end() -> None:
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+        self.loop.run_until_complete(end())
+
+    async def _serve_broker(self) -> None:
+        while True:  # a broker that nobody uses ends, and the next command starts another
+            await Broker(self._broker, REAL_DISK.files, self.loop.machine_clock.counter_ns, Random(1)).serve()
+
+
+class TerminalLoop(MachineLoop):
+    """A virtual loop that is used by command after command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        #: what the command wants to be called for each signal
+        self.signals: dict[int, Callable[[], object]] = {}
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+        """Keep a handler, so that none is installed in the process of the tests."""
+        self.signals[sig] = lambda: callback(*args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Forget a handler."""
+        return self.signals.pop(sig, None) is not None
+
+    def sleep_in_thread(self, seconds: float) -> None:
+        """As a virtual loop's; a command that blocks without a loop of its own lets this one go on."""
+        if self.is_running() or threading.current_thread() is not threading.main_thread():
+            super().sleep_in_thread(seconds)
+        else:
+            self.run_until_complete(asyncio.sleep(seconds))
+
+
+class _Opener:
+    """A blocking reader of addresses, as ``urllib.request`` makes one."""
+
+    def __init__(self, terminal: Terminal, *handlers: object) -> None:
+        self._terminal = terminal
+
+    def open(self, url: str, timeout: float) -> BytesIO:
+        async def read() -> bytes:
+            limit = aiohttp.ClientTimeout(total=timeout)
+            async with aiohttp.ClientSession(timeout=limit) as session, session.get(url) as answer:
+                return await answer.read()
+
+        try:
+            return BytesIO(self._terminal.command(read()))
+        except aiohttp.ClientError as error:
+            raise OSError(str(error)) from error
+
+
+class _Runner:
+    """`asyncio.Runner` on the terminal's loop."""
+
+    def __init__(self, terminal: Terminal, **_: Any) -> None:
+        self._terminal = terminal
+
+    def __enter__(self) -> _Runner:
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        pass
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        return self._terminal.command(main)

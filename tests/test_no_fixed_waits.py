@@ -1,0 +1,170 @@
+"""No test assumes a speed of the machine: none sleeps for a fixed time, gives up within a minute or compares wall time.
+
+On virtual time all of this is free and exact (tests/simulation/README.md). On real time a test waits for what it wants
+to see, by `tests.waiting` or by ``until`` of tests/live/world.py; a loop that looks again and again may pause for the
+tenth of a second.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+#: commands and measurements, which are no tests
+NO_TESTS = ("benchmarks/", "official_client.py", "simulation/runner.py")
+#: what is on virtual time without the marker: the loop itself, and what runs on a loop of its own or on any
+ON_VIRTUAL_TIME = (
+    *("simulation/", "live/shared_world.py", "live/test_shared_limits.py"),
+    *("emulator/fuzz_wire.py", "live/frozen_journal.py", "market_venue.py", "toy_exchange.py"),
+)
+#: the longest pause between two looks
+PAUSE_MAX_S = 0.1
+PATIENCE_MIN_S = 60
+#: file::function -> why it may
+ALLOWED = {
+    "waiting.py::wait_for": "the one place that waits on real time",
+    "processes.py::end_all_but": "waits for processes to end, and for nothing else",
+    "live/test_several.py::looked": "blocks the loop, which the watchdog's thread must notice, until it is told of",
+    "live/kills.py::_from_outside": "kills a process at a random moment; no assertion depends on which",
+    "live/kills.py::_command": "kills a process at a random moment; no assertion depends on which",
+    "live/kills.py::_explained": "gives up after a minute",
+    "live/test_ports.py::test_a_command_waits_for_its_answer_by_the_given_clock": "its clock is moved by hand",
+}
+CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter"}
+#: what gets a timeout: the place of its argument
+TIMEOUTS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "wait": 0, "join": 0, "result": 0}
+
+
+def names_of(function: ast.AST) -> str:
+    """The text of a function's decorators and parameters."""
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        return ""
+    arguments = [argument.arg for argument in function.args.args]
+    return " ".join([*map(ast.unparse, function.decorator_list), *arguments])
+
+
+def number(node: ast.expr | None) -> float | None:
+    """A literal's value, None for anything else."""
+    return float(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, int | float) else None
+
+
+class Reader:
+    """Finds what a file does with real time."""
+
+    def __init__(self, place: str, tree: ast.Module) -> None:
+        self.found: list[str] = []
+        self._place = place
+        marks = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)]
+        is_virtual = any(mark.startswith("pytestmark") and "virtual_time" in mark for mark in marks)
+        self._virtual = [is_virtual or place.startswith(ON_VIRTUAL_TIME)]
+        self._functions: list[str] = []
+        self._loops = 0
+
+    def read(self, node: ast.AST) -> None:
+        """Look at a node and all within it."""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._read_function(node)
+            return
+        self._loops += isinstance(node, ast.While)
+        if isinstance(node, ast.Compare):
+            self._look_at_compare(node)
+        elif isinstance(node, ast.Call):
+            self._look_at_call(node)
+        for child in ast.iter_child_nodes(node):
+            self.read(child)
+        self._loops -= isinstance(node, ast.While)
+
+    def _read_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        names = names_of(node).split()
+        is_virtual = self._virtual[-1] or "terminal" in names or any("virtual_time" in name for name in names)
+        self._virtual.append(is_virtual and not any("real_time" in name for name in names))
+        self._functions.append(node.name)
+        loops, self._loops = self._loops, 0
+        for child in ast.iter_child_nodes(node):
+            self.read(child)
+        self._loops = loops
+        self._functions.pop()
+        self._virtual.pop()
+
+    def _look_at_compare(self, node: ast.Compare) -> None:
+        if any(ast.unparse(part.func) in CLOCKS for part in ast.walk(node) if isinstance(part, ast.Call)):
+            self._tell(node, "compares the machine's time")
+
+    def _look_at_call(self, node: ast.Call) -> None:
+        called = ast.unparse(node.func)
+        if called == "time.sleep":
+            self._tell(node, "sleeps")
+        elif called == "asyncio.sleep" and not self._virtual[-1]:
+            pause = number(node.args[0])
+            if pause != 0 and not (self._loops and pause is not None and pause <= PAUSE_MAX_S):
+                self._tell(node, "sleeps for a fixed time")
+        elif not self._virtual[-1]:
+            self._look_at_timeout(node, called)
+
+    def _look_at_timeout(self, node: ast.Call, called: str) -> None:
+        place = TIMEOUTS.get(called, TIMEOUTS.get(called.rpartition(".")[2]))
+        given = [keyword.value for keyword in node.keywords if keyword.arg in ("timeout", "timeout_s")]
+        if place is not None and len(node.args) > place:
+            given.append(node.args[place])
+        for value in given:
+            seconds = number(value)
+            if seconds is not None and seconds < PATIENCE_MIN_S:
+                self._tell(node, f"has {seconds:g} s of patience")
+
+    def _tell(self, node: ast.expr, what: str) -> None:
+        if not any(f"{self._place}::{function}" in ALLOWED for function in self._functions):
+            self.found.append(f"tests/{self._place}:{node.lineno}: {what}: {ast.unparse(node)}")
+
+
+def files() -> Iterator[Path]:
+    for path in sorted(TESTS.rglob("*.py")):
+        if not path.relative_to(TESTS).as_posix().startswith(NO_TESTS):
+            yield path
+
+
+def found_in(place: str, text: str) -> list[str]:
+    tree = ast.parse(text)
+    reader = Reader(place, tree)
+    reader.read(tree)
+    return reader.found
+
+
+def test_no_test_depends_on_the_machines_pace() -> None:
+    found = [line for path in files() for line in found_in(path.relative_to(TESTS).as_posix(), path.read_text())]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_refused"),
+    [
+        ("async def test(): await asyncio.sleep(1)", True),
+        ("async def test(): await asyncio.sleep(0)", False),
+        ("@pytest.mark.virtual_time\nasync def test(): await asyncio.sleep(1)", False),
+        ("pytestmark = pytest.mark.virtual_time\nasync def test(): await asyncio.sleep(1)", False),
+        ("pytestmark = pytest.mark.virtual_time\n@pytest.mark.real_time\nasync def t(): await asyncio.sleep(1)", True),
+        ("async def test():\n    while not done(): await asyncio.sleep(0.05)", False),
+        ("async def test():\n    while not done(): await asyncio.sleep(5)", True),
+        ("def test(): time.sleep(0.1)", True),
+        ("def test(terminal):\n    async def beside(): await asyncio.sleep(3)", False),
+        ("def test(): assert time.monotonic() - began < 1", True),
+        ("def test(): process.communicate(timeout=20)", True),
+        ("def test(): process.communicate(timeout=60)", False),
+        ("def test(): process.wait(5)", True),
+        ("async def test():\n    async with asyncio.timeout(2): await done", True),
+        ("def test(): ','.join(rows)", False),
+    ],
+)
+def test_what_is_refused(code: str, is_refused: bool) -> None:
+    assert bool(found_in("test_x.py", code)) == is_refused
+
+
+def test_every_exception_is_still_one() -> None:
+    for place in ALLOWED:
+        file, _, function = place.partition("::")
+        text = (TESTS / file).read_text()
+        assert f"def {function}(" in text, place
+        assert found_in("elsewhere.py", text), f"{file} needs no exception any more"
