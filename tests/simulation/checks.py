@@ -244,6 +244,11 @@ class Books:
             owned[trade.fee_currency] -= trade.fee_units
         return owned
 
+    def locked(self, currency: str) -> int:
+        """What the account's open orders lock, in units."""
+        units: int = self._account.locked[currency]
+        return units
+
     def still_open(self) -> set[str]:
         """The ids of the orders that the exchange has open."""
         return {order.order_id for order in self._account.open.values()}

@@ -263,7 +263,7 @@ MUTANTS = (
     ),
     Mutant(
         "a panic leaves no latch", "guard", "botkit.live.panic",
-        '    folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))\n', "",
+        "    folder.set_halt(", "    repr(",
         needs=("panic", "panic_own"),
     ),
     Mutant(

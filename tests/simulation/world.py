@@ -1016,6 +1016,13 @@ class Run:
         rows = Journaled(life.state / "journal.sqlite").rows
         wanted = self.books.owned({c: units // share for c, units in BALANCES.items()}, rows.__contains__)
         found = bot.view.money.holdings(None)
+        if self._second is None:
+            parts = bot.view.money.document()["ledger"]["parts"].values()
+            for currency in BALANCES:
+                locked = sum(part[currency][1] for part in parts if currency in part)
+                there = self.books.locked(currency)
+                if abs(locked - there) > len(self.books.still_open()):  # each lock may be rounded
+                    return [f"{locked} units of {currency} are locked by its books, and {there} at the exchange"]
         return [
             f"{life.process.name} owns {found.get(currency, 0)} of {currency} by its books, and {units} by its trades"
             for currency, units in wanted.items()
