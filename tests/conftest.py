@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,9 @@ from tests.simulation.virtual_time import (  # noqa: F401  pytest finds hooks an
     pytest_asyncio_loop_factories,
 )
 from tests.simulation.virtual_time import pytest_configure as add_markers
+
+if TYPE_CHECKING:
+    from tests.simulation.terminal import Terminal
 
 _numbers = itertools.count()
 _task_errors: list[str] = []
@@ -46,6 +49,25 @@ def pytest_configure(config: pytest.Config) -> None:
         found = os.statvfs(_MEMORY)
         if os.access(_MEMORY, os.W_OK) and found.f_bavail * found.f_frsize > _MEMORY_FREE_MIN:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With ``-n auto`` use one worker more than there are cores: tests of processes wait half of their time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A worker that has nothing left to do takes from the others, whose tests may be long ones."""
+    if config.getvalue("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +114,15 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
     left = end_all_but(_kept)
     assert not left, f"these processes outlived the test: {left}"
     assert not _task_errors, f"asyncio reported: {_task_errors}"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """Give a terminal on virtual time, for tests that call ``main([...])``."""
+    from tests.simulation.terminal import Terminal  # it imports half of botkit, which few tests need
+
+    with Terminal(tmp_path / "broker") as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

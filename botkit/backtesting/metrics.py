@@ -189,4 +189,4 @@ def complete_strategy(
         row.pnl = final - opening
         row.return_ = row.pnl / opening if opening else None
         row.max_drawdown = curve.drawdown.fraction
-        row.unrealised = row.pnl - row.realised
+        row.unrealised = round(row.pnl - row.realised, 8) + 0.0  # no trace of rounding, and no -0.0

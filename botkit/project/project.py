@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from botkit.config.load import LoadedConfig, load_config, with_parameters
-from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
+from botkit.config.schema import BacktestConfig, FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.settings import StrategySpec
@@ -62,6 +64,13 @@ class Project:
         project.specs()
         return project
 
+    def with_backtest(self, section: BacktestConfig) -> Project:
+        """Return the same project with another ``backtest:`` section. It shares the plugins, as `with_parameters`."""
+        config = msgspec.structs.replace(self.config, backtest=section)
+        project = Project(msgspec.structs.replace(self.loaded, config=config), self.plugins, self.facts)
+        project.pairs = self.pairs
+        return project
+
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
         """Use the pairs that the exchange currently lists, with the configuration's amount steps. Raises ConfigError if
         it no longer lists a strategy's pair.
@@ -70,9 +79,13 @@ class Project:
         self.specs()
 
     def check_currencies(self) -> None:
-        """Check that every currency of a balance or reserve is the exchange's: a reserve under a misspelt name would
-        protect nothing. Raises ConfigError.
+        """Check that every currency and pair that the configuration gives a figure is the exchange's: a reserve under a
+        misspelt name would protect nothing. Raises ConfigError.
         """
+        if isinstance(self.config.amount_step, dict):
+            for name in self.config.amount_step:
+                if name not in self.pairs:
+                    raise self.loaded.error(f"amount_step.{name}", f"the exchange has no pair {name!r}")
         known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
         for place, amounts in (
             ("reserve", self.config.reserve),
@@ -84,6 +97,21 @@ class Project:
                     near = difflib.get_close_matches(currency, sorted(known), n=1)
                     hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
                     raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
+
+    def check_choices(self) -> None:
+        """Check that every model and notifier exists and takes its options, in whatever mode it would be used. Raises
+        ConfigError.
+        """
+        config = self.config
+        fees = (("backtest", config.backtest.fees), ("emulator", config.emulator.fees), ("live", config.live.fees))
+        for section, chosen in fees:
+            if chosen is not None:
+                self.fee_model(chosen, f"{section}.fees")
+        for section, simulated in (("backtest", config.backtest), ("emulator", config.emulator)):
+            self.latency_model(simulated.latency, f"{section}.latency", config.seed)
+            self.queue_model(simulated.fills, f"{section}.fills")
+        for index, notifier in enumerate(config.notify):
+            self.plugins.pick("notifiers", notifier.use, self.loaded.where(f"notify.{index}.use"))
 
     def check_money(self) -> None:
         """Check that ``backtest: balances:`` covers the strategies' capital and the reserve. Raises ConfigError."""
@@ -258,7 +286,8 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
     try:
         facts: ExchangeFacts = exchange.facts(options)
     except ConfigError as error:
-        raise loaded.error("limits" if "limits" in options else "exchange", str(error)) from None
+        is_of_limits = "limits" in options and not str(error).startswith("exchange:")
+        raise loaded.error("limits" if is_of_limits else "exchange", str(error).removeprefix("exchange: ")) from None
     missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
     if missing:  # the exchange may be a plugin, so report this before the router needs the limit
         raise loaded.error(

@@ -55,7 +55,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def emulator(terminal: Terminal) -> Emulator:
-    return terminal.serve(make_emulator(emulator_options()))
+    return terminal.serve(make_emulator(emulator_options(history_days=0.02)))
 
 
 def has_run(config: Path, emulator: Emulator) -> StateFolder:

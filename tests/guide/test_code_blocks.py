@@ -27,6 +27,7 @@ from tests.guide.code_blocks import (
     furnish,
     waits_for_attach,
 )
+from tests.simulation.terminal import Terminal
 
 _STRATEGIES = "strategies:\n  - {use: sma_cross, params: {pair: btc_usdt}}\nplugins: [../strategies]\n"
 _LISTENS_TO_BOOKS = re.compile(r"subscribe_(book|trades|ticker)\(")
@@ -96,8 +97,25 @@ def backtest(block: Block, folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         assert code == 0, capsys.readouterr().err
 
 
+def commands_of(block: Block) -> list[str]:
+    """Return a block's commands, one a line, with continued lines joined."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def is_plain(command: str) -> bool:
+    """Whether a command is botkit with its arguments, which needs no shell and no process of its own."""
+    return command.startswith("botkit ") and not set(command) & set("|&;<>$`*?~#(){}")
+
+
 @pytest.mark.parametrize("block", blocks("bash"))
-def test_command_blocks_work(block: Block, tmp_path: Path) -> None:
+def test_command_blocks_work(
+    block: Block,
+    tmp_path: Path,
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     if "-m venv" in block.text:
         # .ci/run executes README's first two blocks in a fresh virtual environment; the guide may repeat them
         readme = [other.text for other in BLOCKS if other.document == "README.md" and other.language == "bash"]
@@ -105,10 +123,25 @@ def test_command_blocks_work(block: Block, tmp_path: Path) -> None:
         return
     if shutil.which("bash") is None:
         pytest.skip("needs bash")
-    done = run_in(tmp_path, furnish(tmp_path, block), "bash", "-euo", "pipefail", "-c", block.text)
-    assert done.returncode == 0, done.stdout + done.stderr
+    environment = furnish(tmp_path, block)
+    commands = commands_of(block)
+    if any(is_plain(command) for command in commands):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("XDG_STATE_HOME", environment["XDG_STATE_HOME"])
+    else:
+        commands = [block.text]
+    printed = ""
+    for command in commands:
+        if is_plain(command):
+            code = main(shlex.split(command)[1:])
+            out, err = capfd.readouterr()
+        else:
+            done = run_in(tmp_path, environment, "bash", "-euo", "pipefail", "-c", command)
+            code, out, err = done.returncode, done.stdout, done.stderr
+        assert code == 0, out + err
+        printed += out
     for shown in [other for other in BLOCKS if other.mark == "output" and before(other)[-1:] == [block]]:
-        printed = " ".join(done.stdout.split())
+        printed = " ".join(printed.split())
         for line in filter(None, map(str.strip, shown.text.splitlines())):
             assert " ".join(line.split()) in printed, f"{shown.name}: {line!r} was not printed"
 

@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from botkit.assembly.emulator import make_emulator
+from botkit.cli.main import main
 from botkit.emulator import Emulator, EmulatorOptions
 from botkit.emulator.options import EmulatorAccount
 from botkit.live.recording import INPUTS
@@ -154,7 +155,9 @@ class Run:
 
 
 @pytest.mark.parametrize("fault", ["", "wrong secret", "redirect", "errors"])
-async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
+async def test_no_secret_is_left_behind(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY)
     config = tmp_path / "canary.yaml"
@@ -186,11 +189,13 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
             await until(lambda: b"canary (emulator): error: " in bot.err or bot.process.returncode is not None)
             bot.process.send_signal(signal.SIGTERM)
         code = await bot.ended()
-    looks = [
-        await Run.start(*command, str(config), environ=environ, folder=tmp_path)
-        for command in (["journal"], ["status"], ["why"], ["config", "show"])
-    ]
-    await asyncio.gather(*(look.ended() for look in looks))
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    for command in (["journal"], ["status"], ["why"], ["config", "show"]):
+        await asyncio.to_thread(main, [*command, str(config)])
+        out, error = capfd.readouterr()
+        assert out + error
+        assert_absent(" ".join(command), (out + error).encode())
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     for path in files:
         assert_absent(str(path), path.read_bytes())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import Sampler, grid_size, make_sampler
 from botkit.research.search.where import Where
 
-__all__ = ["Asked", "SearchSettings", "asked"]
+__all__ = ["Asked", "SearchSettings", "asked", "range_texts", "where_text"]
 
 #: trials of random and tpe if the user gives no number
 TRIALS_DEFAULT = 100
@@ -58,21 +59,58 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return make_sampler(self.kind, self.axes, self.where, self.fixed, self.seed)
 
 
-def asked(project: Project, settings: SearchSettings, seed: int) -> Asked:
-    """Check what was asked. Raises ConfigError."""
+def asked(project: Project, settings: SearchSettings, seed: int, objective: Objective | None = None) -> Asked:
+    """Check what was asked. ``objective`` replaces the settings' name of one. Raises ConfigError."""
     axes, fixed = _axes(project, settings.params)
     where = None if settings.where is None else Where(settings.where, {**fixed, **{axis.name: 0 for axis in axes}})
     found = Asked(
         axes=axes,
         fixed=fixed,
         where=where,
-        objective=Objective(settings.objective),
+        objective=objective or Objective(settings.objective),
         kind=settings.sampler,
         trials=_trials(settings, axes, where, fixed),
         seed=seed,
     )
     found.sampler()  # a sampler that is not installed is said now
     return found
+
+
+def range_texts(ranges: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
+    """Return ranges given in Python as on the command line: ``{"fast": [5, 10]}`` is ``["sma.fast=5,10"]``."""
+    texts = []
+    for name, values in ranges.items():
+        if isinstance(values, range):
+            values = list(values)
+        shown = values if isinstance(values, str) else ",".join(_shown(value) for value in _listed(name, values))
+        texts.append(f"{_whole_name(name, labels)}={shown}")
+    return texts
+
+
+def where_text(where: str, ranges: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """Return a condition with the strategy's label put before every name that ``ranges`` gives without one."""
+    for name in sorted(ranges, key=len, reverse=True):
+        if "." not in name:
+            where = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", _whole_name(name, labels), where)
+    return where
+
+
+def _whole_name(name: str, labels: Sequence[str]) -> str:
+    if "." in name:
+        return name
+    if len(labels) != 1:
+        raise ConfigError(f"{name!r}: say whose parameter it is, such as {labels[0]}.{name}")
+    return f"{labels[0]}.{name}"
+
+
+def _listed(name: str, values: Any) -> Sequence[Any]:
+    if isinstance(values, Iterable) and not isinstance(values, (bytes, Mapping)):
+        return list(values)
+    raise ConfigError(f"the range of {name!r} is {values!r}; give a list of values, or text such as '5:50:5'")
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _axes(project: Project, texts: Sequence[str]) -> tuple[list[Axis], Point]:

@@ -33,11 +33,13 @@ FIGURES: dict[str, int] = {
 class Objective:
     """How good a trial is, from its summary. Greater is better."""
 
-    def __init__(self, text: str) -> None:
-        """``text``: one of `FIGURES`, or ``module:function``; the function takes the summary, a dict, and returns a
-        number, or None for "no value". Raises ConfigError."""
+    def __init__(self, text: str, function: Callable[[dict[str, Any]], Any] | None = None) -> None:
+        """``text`` is one of `FIGURES`, or ``module:function``, or the name of ``function``.
+
+        A function takes the summary, a dict, and returns a number, or None for "no value". Raises ConfigError.
+        """
         self.text = text
-        self._function = _function(text) if ":" in text else None
+        self._function = _function(text) if function is None and ":" in text else function
         if self._function is None and text not in FIGURES:
             close = difflib.get_close_matches(text, FIGURES, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
