@@ -268,6 +268,10 @@ class Journaled:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
             #: the lots that the strategy was told are filled, by client id
             self.told = _told(journal.document(_STRATEGY))
+            #: the lots in an order's fills, by client id
+            self.filled: dict[int, int] = {}
+            for fill in journal.fills():
+                self.filled[fill.client_id] = self.filled.get(fill.client_id, 0) + fill.lots
             if journal.damage is not None:
                 raise Broken(f"log: {journal.damage}")
         finally:
@@ -378,6 +382,16 @@ def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
+
+
+def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]) -> None:
+    """I5, of the journal alone: what is executed of an order is the sum of its fills. Raises Broken."""
+    for client_id, row in rows.items():
+        lots = filled.get(client_id, 0)
+        if int(row["executed_lots"]) != lots:
+            raise Broken(
+                f"I5: {row['executed_lots']} lots of {client_id} are executed, and {filled.get(client_id, 0)} in fills"
+            )
 
 
 #: a process that stood still for so long must look at the exchange before it sends an order

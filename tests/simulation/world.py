@@ -48,6 +48,7 @@ from tests.simulation.checks import (
     Followed,
     Journaled,
     Standstills,
+    check_fills,
     check_no_secret,
     check_rows,
     check_told_of_damage,
@@ -881,6 +882,7 @@ class Run:
         if others is not None:
             found.rows.update(others.rows)
             found.told.update(others.told)
+            found.filled.update(others.filled)
         return found
 
     # -- the calm -------------------------------------------------------------------------------------------------
@@ -1070,6 +1072,7 @@ class Run:
             return
         journaled = self._all_journaled()
         check_rows(journaled.rows)
+        check_fills(journaled.rows, journaled.filled)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
         found = self.books.settled(journaled.rows, journaled.told) if is_settled else []
