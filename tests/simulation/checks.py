@@ -389,9 +389,7 @@ def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]
     for client_id, row in rows.items():
         lots = filled.get(client_id, 0)
         if int(row["executed_lots"]) != lots:
-            raise Broken(
-                f"I5: {row['executed_lots']} lots of {client_id} are executed, and {filled.get(client_id, 0)} in fills"
-            )
+            raise Broken(f"I5: {row['executed_lots']} lots of {client_id} are executed, and its fills are {lots}")
 
 
 #: a process that stood still for so long must look at the exchange before it sends an order

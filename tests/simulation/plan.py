@@ -227,8 +227,8 @@ def draw(seed: int, layer: Layer) -> Plan:
     chance = Random(f"bursts {layer} {seed}")
     if chance.random() < 0.15:  # many orders, and all of them cancelled, again and again: more than a window takes
         begin = chance.randrange(500, active_ms - 12_000)
-        for at_ms in range(begin, begin + 12_000, 4_000):
-            acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.95, y=0.0) for i in range(4)]
+        for at_ms in range(begin, begin + 8_000, 4_000):
+            acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
             acts.append(Act(at_ms=at_ms + 2_000, kind="cancel_all", pair=PAIRS[0], x=0.0, y=0.0))
     # drawn apart, so that the rest of a seed stays what it was
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
