@@ -99,6 +99,9 @@ class Reader:
 
     def _look_at_call(self, node: ast.Call) -> None:
         called = ast.unparse(node.func)
+        checks = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "suppress_health_check"]
+        if checks and "too_slow" not in checks[0]:
+            self._tell(node, "lets a slow machine fail a property, which tests/conftest.py does not")
         if called == "time.sleep":
             self._tell(node, "sleeps")
         elif called == "asyncio.sleep" and not self._virtual[-1]:
@@ -160,6 +163,7 @@ def test_no_test_depends_on_the_machines_pace() -> None:
         ("def test(): process.wait(5)", True),
         ("async def test():\n    async with asyncio.timeout(2): await done", True),
         ("def test(): ','.join(rows)", False),
+        ("@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])\ndef test(): pass", True),
     ],
 )
 def test_what_is_refused(code: str, is_refused: bool) -> None:

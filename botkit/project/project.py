@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueM
 from botkit.model.limits import NEEDED_ENDPOINTS
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
-from botkit.plugins import Plugins
+from botkit.plugins import Plugins, made
 from botkit.project.plugins import assemble_plugins
 
 
@@ -191,9 +192,11 @@ class Project:
     def _rules(self, place: str, section: Mapping[str, Any]) -> list[RiskRule]:
         rules = []
         for name, value in section.items():
-            factory = self.plugins.pick("risk_rules", name, self.loaded.where(f"{place}.{name}")).thing
+            found = self.plugins.pick("risk_rules", name, self.loaded.where(f"{place}.{name}"))
             try:
-                rules.append(factory(value))
+                rules.append(made("risk_rules", found, value))
+            except PluginError:
+                raise
             except (ValueError, TypeError) as error:
                 raise self.loaded.error(f"{place}.{name}", str(error)) from None
         return rules
@@ -202,9 +205,11 @@ class Project:
 
     def _model(self, kind: str, section: str, choice: tuple[str, dict[str, Any]], *arguments: Any) -> Any:
         name, options = choice
-        factory = self.plugins.pick(kind, name, self.loaded.where(section)).thing
+        found = self.plugins.pick(kind, name, self.loaded.where(section))
         try:
-            return factory(options, *arguments)
+            return made(kind, found, options, *arguments)
+        except PluginError:
+            raise
         except (ValueError, TypeError, ConfigError) as error:
             raise self.loaded.error(section, str(error)) from None
 
@@ -217,7 +222,20 @@ class Project:
 
     def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
         """Return the latency model that a section chooses."""
-        model: LatencyModel = self._model("latency_models", section, latency.choice(), seed)
+        choice = latency.choice()
+        model: LatencyModel = self._model("latency_models", section, choice, seed)
+        for name in ("order_ns", "answer_ns", "feed_ns"):
+            try:
+                delay = getattr(model, name)(0)
+            except Exception as error:
+                raise self.loaded.error(
+                    section, f"{name} of the latency model `{choice[0]}` failed: {error!r}"
+                ) from error
+            if not isinstance(delay, Integral) or delay < 0:
+                raise self.loaded.error(
+                    section,
+                    f"{name} of the latency model `{choice[0]}` is {delay!r}; it must be whole nanoseconds, 0 or more",
+                )
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:

@@ -126,7 +126,12 @@ def optimize(
 
 
 def load(
-    path: str | Path, *, pair: str | None = None, resolution: str | None = None, timezone: str | None = None
+    path: str | Path,
+    *,
+    pair: str | None = None,
+    kind: str | None = None,
+    resolution: str | None = None,
+    timezone: str | None = None,
 ) -> LoadedTape:
     """Open recorded data as DataFrames: a tape's folder, or a file of candles or trades.
 
@@ -135,8 +140,9 @@ def load(
         tape.candles("btc_usdt", "1m")                # also .trades(pair), .books(pair)
         botkit.backtest(MyStrategy, data=tape, ...)   # read once, however many backtests follow
 
-    A CSV file needs its ``pair``; ``resolution`` and ``timezone`` are for files that do not say. Raises BotkitError.
+    A CSV file needs its ``pair``, and one of trades ``kind="trades"``; ``resolution`` and ``timezone`` are for files
+    that do not say. Raises BotkitError.
     """
     from botkit.research.tapes import open_tape
 
-    return open_tape(path, pair=pair, resolution=resolution, timezone=timezone)
+    return open_tape(path, pair=pair, kind=kind, resolution=resolution, timezone=timezone)

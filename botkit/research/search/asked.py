@@ -18,7 +18,7 @@ from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import Sampler, grid_size, make_sampler
 from botkit.research.search.where import Where
 
-__all__ = ["Asked", "SearchSettings", "asked", "range_texts", "where_text"]
+__all__ = ["Asked", "SearchSettings", "asked", "plain_parameters", "range_texts", "where_text"]
 
 #: trials of random and tpe if the user gives no number
 TRIALS_DEFAULT = 100
@@ -76,6 +76,15 @@ def asked(project: Project, settings: SearchSettings, seed: int, objective: Obje
     return found
 
 
+def plain_parameters(project: Project) -> Point:
+    """Return the value of every parameter as a configuration spells it, such as ``{"sma.fast": 5}``."""
+    return {
+        f"{strategy.label}.{name}": _plain_value(value)
+        for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
+        for name, value in spec.parameters.items()
+    }
+
+
 def range_texts(ranges: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
     """Return ranges given in Python as on the command line: ``{"fast": [5, 10]}`` is ``["sma.fast=5,10"]``."""
     texts = []
@@ -117,12 +126,11 @@ def _axes(project: Project, texts: Sequence[str]) -> tuple[list[Axis], Point]:
     """Return the axes, and the values of all parameters that are not searched."""
     if not texts:
         raise ConfigError("there is nothing to search; give at least one --param, such as --param sma.fast=5:50:5")
-    parameters: dict[str, Mapping[str, Parameter]] = {}
-    fixed: Point = {}
-    for strategy, spec in zip(project.config.strategies, project.specs(), strict=True):
-        parameters[strategy.label] = parameters_of(type(spec.strategy))
-        for name, value in spec.parameters.items():
-            fixed[f"{strategy.label}.{name}"] = _plain_value(value)
+    parameters: dict[str, Mapping[str, Parameter]] = {
+        strategy.label: parameters_of(type(spec.strategy))
+        for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
+    }
+    fixed = plain_parameters(project)
     axes = [parse_axis(text, parameters, project.pairs) for text in texts]
     names = [axis.name for axis in axes]
     for name in names:

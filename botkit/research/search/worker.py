@@ -19,7 +19,7 @@ from botkit.research.bench import Bench
 from botkit.research.search.axes import Point
 from botkit.research.search.study import Evaluation, TrialRun
 
-__all__ = ["BenchRecipe", "bench_of", "by_strategy", "evaluator", "span_of"]
+__all__ = ["BenchRecipe", "bench_of", "by_strategy", "daily_returns", "evaluator", "span_of"]
 
 _NS_PER_DAY = 86_400 * 10**9
 
@@ -93,11 +93,11 @@ def _evaluation(bench: Bench, job: TrialRun, start: Nanos, end: Nanos) -> Evalua
         run = bench.run(by_strategy(job.point), start=start, end=end)
     except BotkitError as error:
         return Evaluation({}, "", str(error) or type(error).__name__)
-    first_day, returns = _daily(run.days)
+    first_day, returns = daily_returns(run.days)
     return Evaluation(dict(run.figures), run.journal_sha256, "", first_day, returns)
 
 
-def _daily(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
+def daily_returns(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
     """Return the first day's number since 1970 and each day's return; NaN for a partial day."""
     if not days:
         return 0, ()
