@@ -392,7 +392,7 @@ async def restart_with_open_orders(world: World, count: int) -> float:
     bot = await world.start()
     orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
     bot.driver.wake()
-    await until(lambda: all(order.state is OrderState.OPEN for order in orders), 60)
+    await until(lambda: all(order.state is OrderState.OPEN or order.is_final for order in orders), 60)
     await world.crash(bot)
     clock = asyncio.get_running_loop()
     began = clock.time()
