@@ -218,7 +218,7 @@ def draw(seed: int, layer: Layer) -> Plan:
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
-    # Each read whose connection is lost holds its slot for a minute, and this one has five: after five such losses a bot
+    # Each read whose connection is lost holds its slot for a minute, and this one has five: after five losses a bot
     # reads it again when that minute is over, which is longer than the calm.
     faults = [
         msgspec.structs.replace(fault, count=min(fault.count or 3, 3))
