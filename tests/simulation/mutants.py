@@ -243,7 +243,7 @@ MUTANTS = (
     ),
     Mutant(
         "fills that were told are kept as untold", "untold", "botkit.engine.strategy.untold",
-        "            self.held = [other for other in self.held if other is not fill]\n", "            pass\n",
+        "            self.held.remove(fill)\n", "            pass\n",
     ),
     Mutant(
         "a claim is compared with the books", "claims", "botkit.live.starting",
