@@ -663,6 +663,7 @@ class Run:
 
     def _replay(self, life: Life) -> None:
         """Replay the finished run from its recording."""
+        has_lost = life.ended == "killed" and self._last_crash is not None and self._last_crash.silently
         for folder in sorted((self._state / "runs").glob("*")):
             if folder.name in self._replayed:
                 continue
@@ -674,13 +675,14 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                # a process that was killed may not have come to write a line of it, and a disk may have taken none
-                if life.ended == "killed" or life.had_trouble:
+                # a process that was killed may not have come to write a line of it, and a disk may have taken none, or
+                # not have kept what it took
+                if life.had_trouble or has_lost or (life.ended == "killed" and "damaged" not in str(error)):
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
-            cut = verdict.difference is not None and verdict.difference.recorded is None and life.ended == "killed"
-            if verdict.difference is not None and not cut:
+            is_short = verdict.difference is not None and verdict.difference.recorded is None and has_lost
+            if verdict.difference is not None and not is_short:
                 raise Broken(f"replay: the decisions of run {folder.name} differ: {verdict.difference}")
             self.reached("a run was replayed")
 
