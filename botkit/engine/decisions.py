@@ -27,7 +27,7 @@ from botkit.model.requests import (
 # cached, because names, tags and reasons repeat
 _text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode)
 
-# An enum's ``value`` is a Python call; at six lines per order a table pays off.
+# Reading an enum's ``value`` costs a Python call, so with six lines per order a table is faster.
 _SIDE = {side: side.value for side in Side}
 _TYPE = {kind: kind.value for kind in OrderType}
 _STATE = {state: state.value for state in OrderState}

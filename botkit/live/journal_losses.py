@@ -2,8 +2,9 @@
 was restored.
 
 The log itself shows most losses (`botkit.live.journal_log`). If a copy of all files was restored, two other signs
-remain. Client ids are reserved in the journal before they are counted in a separate file, so the journal has lost any
-count that it does not know. And the exchange may have orders of ours that the journal should know.
+remain. Client ids are reserved in the journal before they are counted in a separate file, so a count in that file that
+the journal does not know proves that the journal has lost commits. And the exchange may have orders of ours that the
+journal should know.
 """
 
 from __future__ import annotations

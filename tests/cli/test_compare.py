@@ -92,7 +92,7 @@ def test_a_configurations_name_cannot_break_the_page(place: Path) -> None:
         (["one"], "a comparison needs two runs or more, such as `botkit compare sma-cross@1 sma-cross@2`"),
         (["one", "onne"], "there is no folder onne, and no backtest of that name in out; did you mean `one`?"),
         (["one", "one@7"], "one has no run 7 in out; it has 1, 2"),
-        (["one", "plugins"], "plugins is not the folder of a backtest: it has no summary.json of one"),
+        (["one", "plugins"], "plugins is not the folder of a backtest: its summary.json is missing"),
         (["one", "two", "--page", "one.yaml/x.html"], "--page one.yaml/x.html cannot be written: "),
         (
             ["one", "two", "--out", "empty"],

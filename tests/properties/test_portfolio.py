@@ -193,7 +193,7 @@ class Script:
         return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return the amount of every position, and the money that went through it: realised profit less cost."""
+        """Return each position's amount and net cash flow (realised profit less cost)."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies
@@ -308,8 +308,8 @@ class Script:
             assert float(position.exact.given) == position.given
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
-        """Check that the amount is opening + receipts, and that realised - cost is the money that went through, less
-        the opening's cost.
+        """Check that each amount is the opening amount plus receipts, and that realised profit less cost is the net
+        cash flow less the opening cost.
         """
         for strategy in self.portfolio.strategies:
             for position in self.portfolio.positions(strategy):

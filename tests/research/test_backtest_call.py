@@ -252,7 +252,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": pd.concat([FRAME, FRAME.iloc[-1:]])}, 'data["btc_usdt"]:50: a second candle for the time'),
         ({"data": FRAME.reset_index(drop=True)}, 'data["btc_usdt"] has no times'),
         ({"data": FRAME.drop(columns="volume")}, 'data["btc_usdt"] has no column volume'),
-        ({"data": FRAME[["open"]]}, "is neither candles (open, high, low, close, volume) nor trades (price, amount)"),
+        ({"data": FRAME[["open"]]}, "holds neither candles (open, high, low, close, volume) nor trades"),
         ({"data": changed(FRAME, 7, "close", float("nan"))}, 'data["btc_usdt"]:7: close is missing'),
         ({"data": changed(FRAME, 7, "high", float("inf"))}, 'data["btc_usdt"]:7: high is not a finite number'),
         ({"data": changed(FRAME, 7, "low", 10**9)}, 'data["btc_usdt"]:7: the high is below the low'),
@@ -277,8 +277,8 @@ def test_a_mistake_is_one_sentence(arguments: dict[str, Any], said: str) -> None
 @pytest.mark.parametrize(
     ("strategy", "said"),
     [
-        (Cross(), "a backtest makes its own instances; give it the class Cross, not Cross()"),
-        (int, "int is no strategy; derive it from botkit.Strategy"),
+        (Cross(), "a backtest creates its own instances; pass the class Cross, not Cross()"),
+        (int, "int is not a strategy; derive it from botkit.Strategy"),
         (None, "not NoneType"),
         (42, "not int"),
         ("no_such_thing", "there is no strategy named `no_such_thing`"),
@@ -286,7 +286,7 @@ def test_a_mistake_is_one_sentence(arguments: dict[str, Any], said: str) -> None
         ({}, "`strategies` is missing"),
         ({"strategies": []}, "a bot needs a strategy"),
         ({"strategies": "x"}, "a list is expected"),
-        ({"strategies": [{"use": int}]}, "int is no strategy"),
+        ({"strategies": [{"use": int}]}, "int is not a strategy"),
         ({"strategies": [{"use": Cross}], 5: 1}, "the key 5 in `` is not text"),
         ({"strategies": [{"use": Cross}], "acount": {}}, "unknown key `acount`; did you mean `account`?"),
     ],

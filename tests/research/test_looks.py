@@ -128,7 +128,7 @@ def test_the_command_lists_what_was_tried(
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     assert main(["trials"]) == 0
-    assert "nothing was tried yet" in capsys.readouterr().out
+    assert "nothing has been tried yet" in capsys.readouterr().out
     LookLedger(tmp_path).note(SMA, [look(), look(code="c2")])
     assert main(["trials"]) == 0
     assert "sma_cross  btc_twd eth_twd  recorded  1970-01-01  1970-01-11      2" in capsys.readouterr().out

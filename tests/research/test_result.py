@@ -140,7 +140,7 @@ def test_trades_are_grouped(result: Result, made: Result, group: str) -> None:
 
 
 def test_an_unknown_group_is_refused(result: Result) -> None:
-    with pytest.raises(ConfigError, match="trades have no 'colour' to group them by; use one of: pair, strategy"):
+    with pytest.raises(ConfigError, match="trades cannot be grouped by 'colour'; use one of: pair, strategy"):
         result.by("colour")
 
 

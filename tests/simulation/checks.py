@@ -358,7 +358,7 @@ def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
 
 
-#: a process that stood still for so long must look at the exchange before it sends an order
+#: a process that was suspended for this long must read from the exchange before it sends an order
 STANDSTILL_S = 16.0
 _LOOKS = frozenset({"open_orders", "balance"})
 

@@ -1,4 +1,4 @@
-"""What was asked of a search, checked against the configuration before anything runs."""
+"""Checks a search's settings against the configuration before anything runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from botkit.research.search.where import Where
 
 __all__ = ["Asked", "SearchSettings", "asked"]
 
-#: trials of random and tpe if the user gives no number
+#: the number of trials with random and tpe if the user gives none
 TRIALS_DEFAULT = 100
 
 
 class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What to search and how. ``params`` are texts such as ``sma.fast=5:50:5``; ``trials`` None is the whole grid, or
-    100 of another sampler; ``jobs`` None is one worker a core."""
+    """The search space and the search method. ``params`` are texts such as ``sma.fast=5:50:5``. If ``trials`` is None,
+    the grid sampler runs the whole grid and any other sampler 100 trials; if ``jobs`` is None, there is one worker per
+    core.
+    """
 
     params: Sequence[str]
     where: str | None = None
@@ -43,7 +45,7 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A search that can begin. ``fixed`` are the values of the parameters that are not searched."""
+    """The checked settings of a search. ``fixed`` are the values of the parameters that are not searched."""
 
     axes: Sequence[Axis]
     fixed: Point
@@ -54,12 +56,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
     def sampler(self) -> Sampler:
-        """Return a new sampler, which begins with trial 0."""
+        """Return a new sampler, which starts at trial 0."""
         return make_sampler(self.kind, self.axes, self.where, self.fixed, self.seed)
 
 
 def asked(project: Project, settings: SearchSettings, seed: int) -> Asked:
-    """Check what was asked. Raises ConfigError."""
+    """Check a search's settings. Raises ConfigError."""
     axes, fixed = _axes(project, settings.params)
     where = None if settings.where is None else Where(settings.where, {**fixed, **{axis.name: 0 for axis in axes}})
     found = Asked(
@@ -71,7 +73,7 @@ def asked(project: Project, settings: SearchSettings, seed: int) -> Asked:
         trials=_trials(settings, axes, where, fixed),
         seed=seed,
     )
-    found.sampler()  # a sampler that is not installed is said now
+    found.sampler()  # create one now, so that a sampler whose library is missing is reported at once
     return found
 
 

@@ -1,4 +1,4 @@
-"""A search from a configuration: checks what was asked, runs it, keeps it, and notes every look."""
+"""Runs a search on a configuration: checks its settings, runs trials, stores the results, and records every look."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Progress", "SearchResult", "search"]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a search has come: ``ended`` of ``trials`` (None: not known), and the best so far."""
+    """The progress of a search: ``ended`` of ``trials`` trials (None if the total is unknown), and the best so far."""
 
     ended: int
     trials: int | None
@@ -34,7 +34,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A search at its end. ``trials`` are in the order of their numbers, ``ranking`` from best to worst.
+    """The result of a search. ``trials`` are in the order of their numbers, ``ranking`` is from best to worst.
 
     ``notes`` are sentences that the user should read. ``luck`` is None if the looks could not be counted.
     """
@@ -56,7 +56,7 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
         return first if first is not None and first.value is not None else None
 
     def plain(self) -> dict[str, Any]:
-        """Return what ``--json`` prints."""
+        """Return the JSON object that ``--json`` prints."""
         best = self.best
         return {
             "best": None if best is None else _plain(best),
@@ -77,16 +77,16 @@ def search(
     progress: Callable[[Progress], None] = lambda progress: None,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> SearchResult:
-    """Search a configuration's parameters. Ctrl-C ends the search early and keeps what is done.
+    """Search a configuration's parameters. Ctrl-C ends the search early and keeps the finished trials.
 
     ``progress`` is called after every trial, ``tell`` with sentences for the user while the search runs.
 
-    Raises ConfigError or DataError for what cannot be searched, before anything is written.
+    Raises ConfigError or DataError, before anything is written, if the search cannot run.
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
     wanted = asked(project, settings, seed)
-    bench = bench_of(project, recipe)  # the data is checked before a folder is made
+    bench = bench_of(project, recipe)  # check the data before the folder is created
     start, end = span_of(bench)
     looks = NotedLooks(project, start, end, is_synthetic=bench.feed.synthetic, fixed=wanted.fixed, command="optimize")
     objective, trials = wanted.objective, wanted.trials
@@ -203,6 +203,6 @@ def _notes(trials: Sequence[Trial], order: Sequence[Trial], objective: Objective
     failed = [trial for trial in trials if trial.state == "failed"]
     if failed:
         notes.append(
-            f"{len(failed)} of {len(trials)} trials could not run; trial {failed[0].number}: {failed[0].reason}"
+            f"{len(failed)} of {len(trials)} trials could not run, such as trial {failed[0].number}: {failed[0].reason}"
         )
     return notes

@@ -197,7 +197,7 @@ def test_a_ledger_that_cannot_be_written_is_said_and_the_search_goes_on(
     Path("state").write_text("a file where a folder should be")
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
     assert len(found["trials"]) == 2
-    assert any("the looks of this search are not noted" in note for note in found["notes"])
+    assert any("the trials of this search are not recorded in the ledger of looks" in note for note in found["notes"])
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_an_interrupt_of_the_process_keeps_what_is_done(crossing: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "--continue goes on from there" in out
+    assert "--continue resumes from them" in out
     assert "Traceback" not in err
     rows = [json.loads(line) for line in trials.read_text().splitlines()]
     assert len({row["number"] for row in rows}) == len(rows) >= 20

@@ -110,7 +110,7 @@ def test_the_gap_is_as_long_as_the_longest_holding_of_the_training(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--gap", "2d"], "--gap 2d: this leaves nothing of a test of 2 days"),
+        (["--gap", "2d"], "--gap 2d: the gap must be shorter than the test (2 days)"),
         (["--train", "30d"], "the data has 8 whole days, and one window needs 30 + 2"),
         (["--test", "0d"], "--train and --test need at least a day each"),
         (["--train", "a week"], "'a week' is not a number of days"),
@@ -142,4 +142,4 @@ def test_a_window_whose_training_has_no_value_stays_out_of_the_market(
 ) -> None:
     found = walk(capsys, days, "--min-trades", "1000")
     assert [window["return"] for window in found["windows"]] == [0.0, 0.0]
-    assert found["windows"][0]["reason"] == "no trial of the training has a value"
+    assert found["windows"][0]["reason"] == "no trial in the training window has a value for the objective"
