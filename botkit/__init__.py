@@ -59,7 +59,7 @@ from botkit.model.events import (
 from botkit.model.extension import FeeRates, hookimpl
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
-from botkit.research.entry import backtest, load
+from botkit.research.entry import backtest, load, optimize
 from botkit.version import __version__
 
 __all__ = [
@@ -108,5 +108,6 @@ __all__ = [
     "backtest",
     "hookimpl",
     "load",
+    "optimize",
     "param",
 ]

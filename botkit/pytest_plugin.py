@@ -19,7 +19,8 @@ of `botkit.assembly.emulator.emulator_options`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -44,11 +45,25 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[EmulatorThread]:
     # imported here because pytest loads this module in every project that has botkit installed
     from botkit.assembly.emulator import emulator_options, make_emulator
     from botkit.emulator.thread import EmulatorThread
+    from botkit.errors import ConfigError
 
     marker = request.node.get_closest_marker("emulator")
     chosen: dict[str, Any] = {"history_days": 0.05} | (dict(marker.kwargs) if marker is not None else {})
-    with EmulatorThread(lambda: make_emulator(emulator_options(**chosen))) as running:
+    if marker is not None and marker.args:
+        _refuse(f'{marker.args[0]!r} has no name; write it such as balance="twd=500"')
+    with ExitStack() as stack:
+        try:
+            options = emulator_options(**chosen)
+            running = stack.enter_context(EmulatorThread(lambda: make_emulator(options)))
+        except TypeError as error:  # a name or a type that the options do not have
+            _refuse(str(error))
+        except ConfigError as error:
+            _refuse(str(error).removeprefix("--"))  # the options are called as on the command line
         yield running
+
+
+def _refuse(why: str) -> NoReturn:
+    pytest.fail(f"@pytest.mark.emulator: {why}", pytrace=False)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from botkit.live.limits.broker import FOLDER_VARIABLE
@@ -44,6 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
     cuts the power.
     """
     add_markers(config)
+    # a slow machine is no counterexample
+    hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("calm")
     logging.getLogger("asyncio").addHandler(_TaskErrors(logging.ERROR))
     with contextlib.suppress(OSError):
         found = os.statvfs(_MEMORY)

@@ -15,7 +15,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 #: commands and measurements, which are no tests
-NO_TESTS = ("benchmarks/", "official_client.py", "under_load.py", "simulation/runner.py")
+NO_TESTS = ("benchmarks/", "official_client.py", "under_load.py", "simulation/runner.py", "simulation/pieces.py")
 #: what is on virtual time without the marker: the loop itself, and what runs on a loop of its own or on any
 ON_VIRTUAL_TIME = (
     *("simulation/", "live/shared_world.py", "live/test_shared_limits.py"),
@@ -91,11 +91,17 @@ class Reader:
         self._virtual.pop()
 
     def _look_at_compare(self, node: ast.Compare) -> None:
-        if any(ast.unparse(part.func) in CLOCKS for part in ast.walk(node) if isinstance(part, ast.Call)):
+        terms: list[ast.expr] = []
+        for side in (node.left, *node.comparators):
+            terms += [side.left, side.right] if isinstance(side, ast.BinOp) else [side]
+        if any(isinstance(term, ast.Call) and ast.unparse(term.func) in CLOCKS for term in terms):
             self._tell(node, "compares the machine's time")
 
     def _look_at_call(self, node: ast.Call) -> None:
         called = ast.unparse(node.func)
+        checks = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "suppress_health_check"]
+        if checks and "too_slow" not in checks[0]:
+            self._tell(node, "lets a slow machine fail a property, which tests/conftest.py does not")
         if called == "time.sleep":
             self._tell(node, "sleeps")
         elif called == "asyncio.sleep" and not self._virtual[-1]:
@@ -151,11 +157,13 @@ def test_no_test_depends_on_the_machines_pace() -> None:
         ("def test(): time.sleep(0.1)", True),
         ("def test(terminal):\n    async def beside(): await asyncio.sleep(3)", False),
         ("def test(): assert time.monotonic() - began < 1", True),
+        ("def test(): assert list(run(until=time.monotonic() - 1)) == []", False),
         ("def test(): process.communicate(timeout=20)", True),
         ("def test(): process.communicate(timeout=60)", False),
         ("def test(): process.wait(5)", True),
         ("async def test():\n    async with asyncio.timeout(2): await done", True),
         ("def test(): ','.join(rows)", False),
+        ("@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])\ndef test(): pass", True),
     ],
 )
 def test_what_is_refused(code: str, is_refused: bool) -> None:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from botkit.errors import PluginError
-from botkit.model.extension import hookimpl
+from botkit.model.extension import ReportSection, hookimpl
 from botkit.plugins import Plugins, check_event_methods, load_plugins
 from botkit.plugins.discovery import import_file
 
@@ -381,8 +381,8 @@ def test_sections_and_metrics_are_collected_in_loading_order() -> None:
     def plugin(name: str) -> Any:
         class Plugin:
             @hookimpl
-            def botkit_report_sections(self, result: Any) -> list[str]:
-                return [f"{name} {result}"]
+            def botkit_report_sections(self, result: Any) -> list[ReportSection]:
+                return [ReportSection(name, str(result))]
 
             @hookimpl
             def botkit_metrics(self, snapshot: dict[str, float]) -> dict[str, float]:
@@ -391,7 +391,7 @@ def test_sections_and_metrics_are_collected_in_loading_order() -> None:
         return Plugin()
 
     plugins = load(builtin=[("a", plugin("a")), ("b", plugin("b"))])
-    assert plugins.report_sections(1) == ["a 1", "b 1"]
+    assert plugins.report_sections(1) == [ReportSection("a", "1"), ReportSection("b", "1")]
     assert plugins.metrics({"x": 1.0}) == {"a": 2.0, "b": 2.0}
 
 

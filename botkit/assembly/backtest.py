@@ -145,6 +145,7 @@ def backtest_into(
     benchmark: str | None = None,
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
+    finished: Callable[[Project, BacktestResult], None] = lambda project, result: None,
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest, write its folder, and return (result, folder, summary as JSON).
 
@@ -165,6 +166,7 @@ def backtest_into(
         )
         sections = project.plugins.report_sections(result)
         write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
+    finished(project, result)
     return result, keeping.out, summary_json(result)
 
 

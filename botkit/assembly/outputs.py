@@ -14,6 +14,7 @@ from botkit.live.telling.logs import LogFile, Redactor
 from botkit.live.telling.notify import Channel, policy_of
 from botkit.live.telling.outputs import BotOutputs
 from botkit.model.clock import day_start
+from botkit.plugins import made
 from botkit.project.project import Project
 
 __all__ = ["Display", "bot_outputs"]
@@ -53,10 +54,10 @@ def bot_outputs(
 
 def _channel(project: Project, index: int, options: SecretOptions) -> Channel:
     section, place, loaded = project.config.notify[index], f"notify.{index}", project.loaded
-    factory = project.plugins.pick("notifiers", section.use, loaded.where(f"{place}.use")).thing
+    found = project.plugins.pick("notifiers", section.use, loaded.where(f"{place}.use"))
     resolved = options.resolve(section.options, place)
     try:
         policy, own = policy_of(section.level, resolved)
-        return Channel(section.use, factory(own), policy)
+        return Channel(section.use, made("notifiers", found, own), policy)
     except (ValueError, TypeError) as error:
         raise loaded.error(place, Redactor(options.found).clean(str(error))) from None

@@ -188,5 +188,6 @@ def complete_strategy(
     if opening is not None and final is not None:
         row.pnl = final - opening
         row.return_ = row.pnl / opening if opening else None
-        row.max_drawdown = curve.drawdown.fraction
-        row.unrealised = row.pnl - row.realised
+        # a strategy that shares the account's money begins with nothing of its own to be a fraction of
+        row.max_drawdown = curve.drawdown.fraction if opening else None
+        row.unrealised = round(row.pnl - row.realised, 8) + 0.0  # no trace of rounding, and no -0.0

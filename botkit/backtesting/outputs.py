@@ -52,7 +52,7 @@ class RunFolder:
     def _check(self) -> None:
         out = self.out
         if out.is_symlink() or (out.exists() and not out.is_dir()):
-            raise ConfigError(f"--out {out} is not a folder; choose another path or remove it")
+            raise ConfigError(f"{out} is not a folder; remove it, or choose another path with --out")
         if out.is_dir() and any(out.iterdir()) and not is_run(out):
             raise ConfigError(
                 f"--out {out} contains files that do not belong to a backtest, and a run replaces the folder; "
@@ -66,7 +66,7 @@ class RunFolder:
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
         except OSError as error:
             raise ConfigError(
-                f"--out {self.out} cannot be created: {error.strerror or error}; choose another folder"
+                f"{self.out} cannot be created: {error.strerror or error}; choose another folder with --out"
             ) from None
         # mkdtemp creates a private folder, but a run should be as readable as the user's other files
         if os.name == "posix":

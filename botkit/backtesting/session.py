@@ -314,13 +314,14 @@ def _result(run: _Run) -> BacktestResult:
 
 
 def _matched(run: _Run) -> Matched:
-    end = run.plan.end
+    end, orders = run.plan.end, run.engine.view.orders()
     return match_trades(
         run.recorder.fills,
         run.recorder.opening_positions(),
         start=run.plan.start,
         # the bot stops when the data ends, and only on_stop places orders after that
-        at_stop={order.client_id for order in run.engine.view.orders() if order.spec.created >= end},
+        at_stop={order.client_id for order in orders if order.spec.created >= end},
+        links={order.client_id: order.closes for order in orders if order.closes},
     )
 
 

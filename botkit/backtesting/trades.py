@@ -68,10 +68,12 @@ class _Part(_Stake):
 class _OpenStake(_Stake):
     """A stake opened by an earlier fill, or coins that were handed over."""
 
-    __slots__ = ("is_given",)
+    __slots__ = ("client_id", "is_given")
 
-    def __init__(self, stake: _Stake, *, is_given: bool = False) -> None:
+    def __init__(self, stake: _Stake, client_id: int = 0, *, is_given: bool = False) -> None:
         super().__init__(stake.sign, stake.units, stake.net, stake.gross, stake.time, stake.tag)
+        #: the order that opened it; 0 for coins that were handed over
+        self.client_id = client_id
         self.is_given = is_given
 
 
@@ -149,12 +151,14 @@ def match_trades(
     *,
     start: Nanos = 0,
     at_stop: Collection[int] = (),
+    links: Mapping[int, int] | None = None,
 ) -> Matched:
     """Match a run's fills, in order of time, into trades.
 
     ``opening`` gives, by (strategy, pair), the base units that were handed over, and their first price in quote
     currency; these units count as held since ``start``. ``at_stop`` are the client ids of orders that the bot placed
-    when it stopped.
+    when it stopped. ``links`` gives, by an order's client id, the order that it closes according to its strategy
+    (``closes=``), whose lots are closed first.
     """
     books: dict[tuple[str, str], _Book] = {}
     pairs = {(fill.strategy, str(fill.pair)): fill.pair for fill in fills}
@@ -169,15 +173,15 @@ def match_trades(
     for part in _parts(fills, loops, at_stop):
         book = books.setdefault((part.strategy, str(part.pair)), _Book())
         while part.units and (lots := book.closable(part.sign)) is not None:
-            lot = lots[0]
+            lot = _next_lot(lots, (links or {}).get(part.client_id))
             trade = building.get((part.strategy, part.client_id, lot.is_given))
             if trade is None:
                 trade = building[part.strategy, part.client_id, lot.is_given] = _Trade(part, lot)
             trade.add(part, lot)
             if not lot.units:
-                lots.popleft()
+                lots.remove(lot)
         if part.units:
-            book.own.append(_OpenStake(part))
+            book.own.append(_OpenStake(part, part.client_id))
     trades = [trade.row(at_stop) for trade in building.values()] + loops
     left = [
         OpenLot(
@@ -193,6 +197,15 @@ def match_trades(
         for lot in (*book.given, *book.own)
     ]
     return Matched(sorted(trades, key=lambda trade: trade.closed), left)
+
+
+def _next_lot(lots: deque[_OpenStake], opened_by: int | None) -> _OpenStake:
+    """Return the lot to close next: the oldest that ``opened_by`` opened, otherwise the oldest of all."""
+    if opened_by is not None:
+        for lot in lots:
+            if lot.client_id == opened_by:
+                return lot
+    return lots[0]
 
 
 def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -17,6 +18,10 @@ from botkit.errors import ConfigError
 
 #: the same name as in `botkit.backtesting.benchmark`, which is not imported because `--help` would then load numpy
 BUY_AND_HOLD = "buy-and-hold"
+
+if TYPE_CHECKING:
+    from botkit.model.results import BacktestResult
+    from botkit.project.project import Project
 
 
 @click.command()
@@ -67,11 +72,17 @@ def backtest(
     from botkit.assembly.backtest import backtest_into
     from botkit.config.load import overrides_for
     from botkit.report import print_summary
+    from botkit.research.search.noting import note_backtest
 
     if out is not None and len(configs) > 1:
         raise ConfigError("--out is the folder of one run, but several configurations are given; leave it out")
     quieten_log(["warning"])
     console, said = screen(), Said()
+
+    def note(project: Project, result: BacktestResult) -> None:
+        for sentence in note_backtest(project, result):
+            said.tell("warning", sentence)
+
     given = [overrides] if len(configs) == 1 else overrides_for(configs, overrides)
     folders, summaries = [], []
     for config, own in zip(configs, given, strict=True):
@@ -88,6 +99,7 @@ def backtest(
                 benchmark=benchmark,
                 progress=progress,
                 tell=said.tell,
+                finished=note,
             )
         said.end()
         folders.append(str(folder))

@@ -21,7 +21,7 @@ from botkit.errors import ConfigError
 def compare(runs: tuple[str, ...], out: Path, page: Path | None, as_json: bool) -> None:
     """Compare backtests: their figures, their curves on one page, and what differs in their configurations.
 
-    RUN is the folder of a backtest, a bot's NAME (its newest run), or NAME@3.
+    RUN is the folder of a backtest, a bot's NAME (its newest run), or NAME@3 or NAME/3.
     """
     from botkit.research.comparison import compared, comparison_json
 

@@ -31,6 +31,7 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
 
     project = Project.load(file, overrides=overrides)
     project.check_money()
+    project.check_choices()
     names = ", ".join(strategy.label for strategy in project.config.strategies)
     click.echo(f"{file}: OK; {project.config.name} on {project.config.exchange.name} with {names}")
 

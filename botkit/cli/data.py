@@ -315,11 +315,12 @@ def check(
 ) -> int:
     """Check PATH (a tape or a file). The exit code is 1 if something is wrong.
 
-    Errors are missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible prices,
-    and a tape whose files differ from its manifest.
+    Errors are missing candles (not in a download, which has all that the exchange made), rows out of order, doubled
+    candles and books, crossed or empty books, impossible prices, and a tape whose files differ from its manifest.
     """
-    from botkit.tape.checks import check_contents, inspect
+    from botkit.tape.checks import NO_CANDLE, check_contents, inspect
     from botkit.tape.feed import TapeSource
+    from botkit.tape.manifest import DOWNLOADED
 
     sentences: list[str] = []
     streams, rows = 0, 0
@@ -330,13 +331,22 @@ def check(
     try:
         source = _source(path, how.kind, options)
         synthetic = source.synthetic
+        is_downloaded = isinstance(source, TapeSource) and source.tape.manifest.recorded == DOWNLOADED
         if isinstance(source, TapeSource):
             sentences += check_contents(source.tape)
         else:
             sentences += [f"{path}: {finding}" for finding in source.findings]
             notes = list(source.notes)
         for report in inspect(source) if not sentences or not path.is_dir() else ():
-            sentences += [finding.sentence() for finding in report.findings]
+            for finding in report.findings:
+                if is_downloaded and finding.what == NO_CANDLE:
+                    notes.append(
+                        f"{finding.stream}: the exchange left out {report.missing_candles:,} candles in "
+                        f"{_counted(report.gaps, 'place')}, the first before {format_time(finding.time)}: nothing was "
+                        "traded then"
+                    )
+                else:
+                    sentences.append(finding.sentence())
             note = report.note()
             notes += [note] if note else []
             streams, rows = streams + 1, rows + report.rows

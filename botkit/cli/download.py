@@ -180,6 +180,7 @@ class _Job:
         return answer.body  # type: ignore[return-value]  # the answer type that belongs to the request
 
     def _write(self, pair: Pair, candles: Sequence[Candle]) -> None:
+        from botkit.tape.manifest import DOWNLOADED
         from botkit.tape.writer import TapeWriter
 
         where = self._rest or f"{self._access.facts.name}'s REST API"
@@ -188,8 +189,7 @@ class _Job:
             exchange=self._access.facts.name,
             source=where,
             synthetic=self._access.is_synthetic,
-            recorded="botkit download: candles as the exchange made them, without those of buckets in which nothing "
-            "was traded; received at the end of their bucket",
+            recorded=DOWNLOADED,
             command=shlex.join(["botkit", "download", pair, "--resolution", self._resolution]),
             notes=(f"downloaded from {where}, not from {self._access.facts.name} itself",) if self._rest else (),
         ) as writer:

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "optimize": ("botkit.cli.optimize", "Search a strategy's parameters on recorded data."),
     "walk-forward": ("botkit.cli.walk_forward", "Search on one window, test on the next, roll on."),
+    "doctor": ("botkit.cli.doctor", "Say whether a backtest's result is worth anything."),
     "trials": ("botkit.cli.trials", "List how many configurations were tried on which market."),
     "runs": ("botkit.cli.runs", "List past backtests."),
     "compare": ("botkit.cli.compare", "Compare past backtests: figures, curves, configurations."),

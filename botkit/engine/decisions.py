@@ -2,6 +2,17 @@
 
 It contains only integers, strings and the bot's time, and no floats, paths, versions or wall times, so that equal
 inputs give equal bytes on any machine, and a backtest can be compared with a run over the wire byte for byte.
+
+An order makes six to ten decisions. Each is kept as a tuple of values that do not change any more, added by
+`DecisionLog.add`, and written as a line when a block is full. By kind:
+
+    (INTENT, now, order's spec)                a strategy asked for an order
+    (CANCEL, now, client id)                   a strategy, or the engine on its behalf, asked to cancel an order
+    (REQUEST, now, request)                    a request left the turn
+    (ANSWER, now, request id, outcome, status) an answer arrived
+    (FILL, now, fill)                          an execution was booked
+    (STATE, now, client id, state, reason)     an order changed state
+    (NOTE, now, kind, text)                    a change in what the bot may do: see `DecisionLog.note`
 """
 
 from __future__ import annotations
@@ -9,13 +20,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 from botkit.model.clock import Nanos
-from botkit.model.events import Fill
-from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import (
-    Answer,
     CancelBatch,
     CancelOrder,
     CreateBatch,
@@ -33,103 +43,110 @@ _TYPE = {kind: kind.value for kind in OrderType}
 _STATE = {state: state.value for state in OrderState}
 _OUTCOME = {outcome: outcome.value for outcome in Ending}
 
-#: how many lines are collected before they are hashed and passed on; more lines use more memory but need fewer calls
-_BLOCK_LINES = 2_000
+INTENT: Final = 0
+CANCEL: Final = 1
+REQUEST: Final = 2
+ANSWER: Final = 3
+FILL: Final = 4
+STATE: Final = 5
+NOTE: Final = 6
+
+#: a kind, the bot's time, and what the kind says
+Decision: TypeAlias = tuple[Any, ...]
+
+#: how many decisions are collected before they are written and passed on; more use more memory but need fewer calls
+BLOCK_LINES = 2_000
 
 
 class DecisionLog:
-    """Collects lines, hashes them, and passes them in blocks to ``sink``, if there is one."""
+    """Collects decisions, hashes their lines, and passes these in blocks to ``sink``, if there is one."""
 
     def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
         self._sink = sink
         self._hash = hashlib.sha256()
-        self._lines: list[str] = []
-        self._add = self._lines.append
+        #: the decisions not written yet. Whoever adds requests or refusals flushes at `BLOCK_LINES`
+        self.pending: list[Decision] = []
+        self.add = self.pending.append
         self.count = 0
 
     def flush(self) -> None:
-        """Hash the collected lines and pass them on."""
-        if not self._lines:
+        """Write the collected decisions as lines, hash these and pass them on."""
+        if not self.pending:
             return
-        block = ("\n".join(self._lines) + "\n").encode()
-        self.count += len(self._lines)
-        self._lines.clear()
+        block = ("\n".join(_lines(self.pending)) + "\n").encode()
+        self.count += len(self.pending)
+        self.pending.clear()
         self._hash.update(block)
         if self._sink is not None:
             self._sink(block)
-
-    def reset(self) -> None:
-        """Drop all lines, because the bot is being rebuilt. Allowed only before any were passed on."""
-        assert not self.count, "lines have already been passed on"
-        self._lines.clear()
 
     def sha256(self) -> str:
         """Return the hex digest of all lines so far."""
         self.flush()
         return self._hash.hexdigest()
 
-    # -- the kinds of lines ---------------------------------------------------------------------------------------
-
-    def intent(self, order: Order, now: Nanos) -> None:
-        """Record that a strategy requested an order."""
-        if len(self._lines) >= _BLOCK_LINES:  # only `intent` and `request` check
-            self.flush()
-        tail = ""
-        if order.stop_ticks:
-            assert order.condition is not None
-            tail = f',"stop":{order.stop_ticks},"condition":"{order.condition.value}"'
-        if order.post_only:
-            tail += ',"post_only":1'
-        if order.expires is not None:
-            tail += f',"expires":{order.expires}'
-        if order.tag:
-            tail += f',"tag":{_text(order.tag)}'
-        self._add(
-            f'{{"t":{now},"k":"intent","c":{order.client_id},"s":{_text(order.strategy)},"pair":"{order.pair}",'
-            f'"side":"{_SIDE[order.side]}","type":"{_TYPE[order.type]}",'
-            f'"price":{order.price_ticks},"lots":{order.amount_lots},"spend":{order.spend_units}{tail}}}'
-        )
-
-    def cancel(self, order: Order, now: Nanos) -> None:
-        """Record that a strategy, or the engine on its behalf, requested a cancel."""
-        self._add(f'{{"t":{now},"k":"cancel","c":{order.client_id}}}')
-
-    def request(self, request: Request, now: Nanos) -> None:
-        """Record a request that left the turn."""
-        if len(self._lines) >= _BLOCK_LINES:  # see `intent`
-            self.flush()
-        if type(request) is CreateOrder:
-            orders = str(request.order.client_id)
-        elif type(request) is CreateBatch:
-            orders = ",".join(str(order.client_id) for order in request.orders)
-        elif type(request) is CancelOrder:
-            orders = str(request.client_id)
-        elif type(request) is CancelBatch:
-            orders = ",".join(map(str, request.client_ids))
-        else:
-            orders = ""
-        self._add(f'{{"t":{now},"k":"request","id":{request.id},"endpoint":"{request.endpoint}","c":[{orders}]}}')
-
-    def answer(self, answer: Answer, now: Nanos) -> None:
-        """Record an answer."""
-        self._add(
-            f'{{"t":{now},"k":"answer","id":{answer.request_id},"outcome":"{_OUTCOME[answer.outcome]}",'
-            f'"status":{answer.status}}}'
-        )
-
-    def fill(self, fill: Fill, now: Nanos) -> None:
-        """Record a booked execution."""
-        self._add(
-            f'{{"t":{now},"k":"fill","c":{fill.order.client_id},"executed":{fill.executed_lots},'
-            f'"price":{fill.price_ticks},"lots":{fill.lots},"fee":{fill.fee_units},"fee_in":"{fill.fee_currency}",'
-            f'"maker":{int(fill.is_maker)}}}'
-        )
-
-    def state(self, order: Order, now: Nanos) -> None:
-        """Record an order's new state."""
-        reason = f',"why":{_text(order.reason)}' if order.reason else ""
-        self._add(f'{{"t":{now},"k":"state","c":{order.client_id},"state":"{_STATE[order.state]}"{reason}}}')
-
     def note(self, kind: str, now: Nanos, text: str) -> None:
-        """Record a change in what the bot may do: a halt, a stopped strategy or a new parameter value."""
-        self._add(f'{{"t":{now},"k":"{kind}","text":{_text(text)}}}')
+        """Record a change in what the bot may do: a halt, a stopped strategy, a new parameter value."""
+        self.add((NOTE, now, kind, text))
+
+
+def _lines(decisions: Sequence[Decision]) -> list[str]:
+    """Write each decision as a line. All in one function, since a call for each would cost as much again."""
+    lines: list[str] = []
+    write = lines.append
+    for decision in decisions:
+        kind, now = decision[0], decision[1]
+        if kind == STATE:
+            _, _, client_id, state, why = decision
+            reason = f',"why":{_text(why)}' if why else ""
+            write(f'{{"t":{now},"k":"state","c":{client_id},"state":"{_STATE[state]}"{reason}}}')
+        elif kind == REQUEST:
+            request = decision[2]
+            if type(request) is CreateOrder:
+                orders = str(request.order.client_id)
+            elif type(request) is CancelOrder:
+                orders = str(request.client_id)
+            else:
+                orders = _client_ids(request)
+            write(f'{{"t":{now},"k":"request","id":{request.id},"endpoint":"{request.endpoint}","c":[{orders}]}}')
+        elif kind == ANSWER:
+            _, _, request_id, outcome, status = decision
+            write(f'{{"t":{now},"k":"answer","id":{request_id},"outcome":"{_OUTCOME[outcome]}","status":{status}}}')
+        elif kind == INTENT:
+            spec = decision[2]
+            tail = ""
+            if spec.stop_ticks:
+                tail = f',"stop":{spec.stop_ticks},"condition":"{spec.condition.value}"'
+            if spec.post_only:
+                tail += ',"post_only":1'
+            if spec.expires is not None:
+                tail += f',"expires":{spec.expires}'
+            if spec.tag:
+                tail += f',"tag":{_text(spec.tag)}'
+            write(
+                f'{{"t":{now},"k":"intent","c":{spec.client_id},"s":{_text(spec.strategy)},"pair":"{spec.pair}",'
+                f'"side":"{_SIDE[spec.side]}","type":"{_TYPE[spec.type]}",'
+                f'"price":{spec.price_ticks},"lots":{spec.amount_lots},"spend":{spec.spend_units}{tail}}}'
+            )
+        elif kind == CANCEL:
+            write(f'{{"t":{now},"k":"cancel","c":{decision[2]}}}')
+        elif kind == FILL:
+            fill = decision[2]
+            write(
+                f'{{"t":{now},"k":"fill","c":{fill.order.client_id},"executed":{fill.executed_lots},'
+                f'"price":{fill.price_ticks},"lots":{fill.lots},"fee":{fill.fee_units},"fee_in":"{fill.fee_currency}",'
+                f'"maker":{int(fill.is_maker)}}}'
+            )
+        else:
+            assert kind == NOTE, decision
+            write(f'{{"t":{now},"k":"{decision[2]}","text":{_text(decision[3])}}}')
+    return lines
+
+
+def _client_ids(request: Request) -> str:
+    """Write the client ids of a batch; an empty text for other requests."""
+    if type(request) is CreateBatch:
+        return ",".join([str(spec.client_id) for spec in request.orders])
+    if type(request) is CancelBatch:
+        return ",".join(map(str, request.client_ids))
+    return ""

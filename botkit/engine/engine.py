@@ -93,8 +93,17 @@ class Engine:
             settings=settings or EngineSettings(),
             find_callback=find_callback,
         )
+        # what every turn looks at
         self._clock = rooms.clock
+        self._outbox = rooms.outbox
         self._router = router
+        self._router_slot = rooms.router_slot
+        self._callbacks = rooms.callbacks
+        self._quoter = rooms.quoter
+        self._targets = rooms.targets
+        self._protector = rooms.protector
+        self._agreement = rooms.agreement
+        self._past = rooms.past
         self._stages = Stages(rooms, rooms.reads)
         self._spans = Spans(
             clock=rooms.clock,
@@ -107,6 +116,8 @@ class Engine:
         self.view = EngineView(rooms)
         #: its count stays the same as long as a turn produces no outcome and does not change the wake time
         self.changes = rooms.changes
+        #: `wake_at` returns its head as long as the head is known
+        self.agenda = rooms.agenda
         self._handlers = self._by_type()
 
     def _by_type(self) -> dict[type, Callable[[Any, Nanos], None]]:
@@ -121,7 +132,6 @@ class Engine:
             OrderReport: desk.on_order_report,
             TradeReport: desk.on_trade_report,
             BalanceReport: rooms.balances.reported,
-            AccountEvents: self._on_account,
             Connection: self._on_connection,
             SlotsChanged: self._on_slots,
             Restore: stages.restore,
@@ -148,22 +158,27 @@ class Engine:
         Raises ConfigError if the restored state does not fit the configuration. Any other exception is a bug in the
         engine: nothing from that turn may be sent.
         """
-        clock, rooms = self._clock, self._rooms
+        clock = self._clock
         assert now >= clock.now, f"time went back from {clock.now} to {now}"
         clock.now = now
-        rooms.outbox.out = out
+        self._outbox.out = out
         if given is None:
-            rooms.agenda.ring(now)
+            self.agenda.ring(now)
             self._finish(now, out)
             return
         clock.events += 1
-        before, slot = rooms.changes.count, rooms.router_slot
-        self._handlers[type(given)](given, now)
+        changes, slot, handlers = self.changes, self._router_slot, self._handlers
+        before = changes.count
+        if type(given) is AccountEvents:
+            for event in given.events:
+                handlers[type(event)](event, now)
+        else:
+            handlers[type(given)](given, now)
         if (
-            rooms.changes.count == before
+            changes.count == before
             and slot.is_known
             and slot.due is None
-            and not (rooms.callbacks.mailbox or rooms.past.is_wanting or self._stages.reads_history)
+            and not (self._callbacks.mailbox or self._past.is_wanting or self._stages.reads_history)
         ):
             return  # the input affected nothing, and no work was waiting for a turn
         self._finish(now, out)
@@ -175,12 +190,11 @@ class Engine:
         It stops after a row that changes the agenda or the outcome. The driver must ensure that nothing else is due
         before the last row.
         """
-        rooms = self._rooms
-        rooms.outbox.out = out
-        before = rooms.changes.count
+        self._outbox.out = out
+        before = self.changes.count
         taken = self._spans.run(rows, begin, end)
         self._clock.events += taken
-        if rooms.changes.count != before:  # an unchanged count means that the rows changed nothing, and nothing was due
+        if self.changes.count != before:  # an unchanged count means that the rows changed nothing, and nothing was due
             self._finish(self._clock.now, out)
         return taken
 
@@ -190,31 +204,33 @@ class Engine:
 
     def wake_at(self) -> Nanos | None:
         """Return when the engine needs a turn without an input. Exact, so a driver need not poll."""
-        agenda = self._rooms.agenda
+        agenda = self.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
         """Deliver the effects of the turn, then collect the requests that may leave. Repeats until there are no new
         effects.
         """
-        rooms, router, slot = self._rooms, self._router, self._rooms.router_slot
-        callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
+        rooms, router, slot = self._rooms, self._router, self._router_slot
+        callbacks, quoter = self._callbacks, self._quoter
         while True:
             # checking the queues is cheap, and most turns leave nothing in them
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
-            if quoter.dirty or targets.dirty or protector.again:
+            if quoter.has_due or self._targets.dirty or self._protector.again:
                 rooms.work_off()
+            elif quoter.dirty:
+                quoter.dirty.clear()
             if not router.express:
                 due = slot.due if slot.is_known else slot.ask()
                 if due is None or due > now:
                     break
             out.requests += rooms.desk.collect(now)
-        if rooms.agreement.is_unsettled:
-            rooms.agreement.settle()
-        if rooms.router.alarms or rooms.has_refused:
+        if self._agreement.is_unsettled:
+            self._agreement.settle()
+        if router.alarms or rooms.has_refused:
             rooms.end_of_turn()
-        if rooms.past.is_wanting or self._stages.reads_history:
+        if self._past.is_wanting or self._stages.reads_history:
             self._stages.end_of_turn(now)
 
     # -- events from outside -----------------------------------------------------------------------------------------
@@ -230,10 +246,6 @@ class Engine:
         assert watch is not None
         watch.on_book(book, now)
         self._rooms.markets.on_book(book, now)
-
-    def _on_account(self, given: AccountEvents, now: Nanos) -> None:
-        for event in given.events:
-            self._handlers[type(event)](event, now)
 
     def _on_connection(self, connection: Connection, now: Nanos) -> None:
         rooms = self._rooms

@@ -12,7 +12,7 @@ from typing import Literal
 
 from botkit.engine.agenda import Agenda, BotClock, Changes
 from botkit.engine.balances import Balances
-from botkit.engine.decisions import DecisionLog
+from botkit.engine.decisions import BLOCK_LINES, DecisionLog
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.market.quarantine import Quarantine
@@ -348,6 +348,8 @@ class BotRooms:
                 self.outbox.note("warning", alarm.text)
         if self.has_refused:
             self.has_refused = False
+            if len(self.decisions.pending) >= BLOCK_LINES:
+                self.decisions.flush()  # refused orders make no requests
             for record in self.records.values():
                 record.refused_this_turn = 0
 

@@ -8,6 +8,7 @@ or the outcome (`botkit.engine.agenda.Changes`), and before a row that would bre
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from botkit.engine.agenda import BotClock, Changes
@@ -113,7 +114,16 @@ class Spans:
             if breach is not None:
                 end = begin + breach
         if isinstance(columns, TradeColumns):
-            taken = self._row_by_row(block, begin, end) if feeds else self._trades(market, block, begin, end)
+            listeners, sources = market.trade_listeners, market.trade_sources
+            if feeds or len(listeners) > 1:
+                taken = self._row_by_row(block, begin, end)
+            else:
+                if market.trade_series and not (sources and sources[0].block is block):
+                    market.take_trades_from(block, begin)
+                if listeners:
+                    taken = self._call(listeners[0][0], listeners[0][1], market, block, begin, end)
+                else:
+                    taken = self._skip(market, block, end, end - begin)
         elif not feeds:
             taken = self._skip(market, block, end, end - begin)
         elif len(feeds) == 1 and (feed := feeds.get(columns.resolution)) is not None:  # type: ignore[union-attr]
@@ -129,20 +139,8 @@ class Spans:
         if market.trade_series:
             block.skip_to(end)
         self._clock.now = block.received[end - 1]
-        market.last.price = float(block.prices[end - 1])
+        market.last.price = block.price_list[end - 1]
         return count
-
-    def _trades(self, market: PairMarket, block: Block, begin: int, end: int) -> int:
-        listeners = market.trade_listeners
-        if len(listeners) > 1:
-            return self._row_by_row(block, begin, end)
-        sources = market.trade_sources
-        if market.trade_series and not (sources and sources[0].block is block):
-            market.take_trades_from(block, begin)
-        if not listeners:
-            return self._skip(market, block, end, end - begin)
-        record, callback = listeners[0]
-        return self._call(record, callback, market, block, begin, end)
 
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:
         """Process bars of the tape's own resolution: each row is a finished bar."""
@@ -168,7 +166,9 @@ class Spans:
     ) -> int:
         """Call one strategy with row after row until it changes something. Returns how many rows were processed."""
         clock, last, changes = self._clock, market.last, self._changes
-        before, rows = changes.count, block.rows(begin, end)
+        if block.done != begin:
+            block.skip_to(begin)
+        before, rows = changes.count, block.rows if end == len(block.events) else islice(block.rows, end - begin)
         try:
             for block.done, clock.now, last.price, event in rows:
                 callback(event)

@@ -18,7 +18,7 @@ CHAPTERS: dict[str, str] = {
     "start": "Install, run a first backtest, write a first strategy.",
     "strategies": "Callbacks, market data, indicators, orders, quotes, exits, state and timers.",
     "backtests": "What a simulation assumes, and how to read its results.",
-    "research": "Backtests from Python, what trades and figures mean, runs side by side.",
+    "research": "Backtests from Python, figures, searches, walk-forward, and a doctor for results.",
     "data": "Record, download, import and check market data.",
     "running": "Emulator, paper and live; restarts, halts, and what can go wrong.",
     "emulator": "BitoPro on your machine: endpoints, faults, and your own tests.",

@@ -33,8 +33,11 @@ class RunFiles:
         try:
             self._file.write(block)
         except OSError as error:
-            self._end()
-            self._tell(f"{DECISIONS} of this run can no longer be written: {error}")
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._end()
+        self._tell(f"{DECISIONS} of this run can no longer be written: {error}")
 
     def flush(self) -> None:
         """Write the collected data. Called a few times a second."""
@@ -44,6 +47,12 @@ class RunFiles:
     def close(self) -> None:
         """Write the remaining data and close both files."""
         sha256 = self.decisions.sha256()
+        # the recording's end says what decisions.jsonl holds, so it must not be on the disk first
+        if self._file is not None:
+            try:
+                self._file.flush()
+            except OSError as error:
+                self._give_up(error)
         is_whole = self._file is not None and not self.recording.is_full
         self.recording.close((self.decisions.count, sha256) if is_whole else None)
         self._end()

@@ -228,7 +228,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     foreign = bot.view.foreign_orders()
     if foreign:
         shown = "; ".join(f"{row.order_id} {row.side.value} {row.pair}" for row in foreign[:5])
-        bot.notices.tell("info", f"{len(foreign)} open orders are not this bot's and will not be touched: {shown}")
+        many = "1 open order is" if len(foreign) == 1 else f"{len(foreign)} open orders are"
+        bot.notices.tell("info", f"{many} not this bot's and will not be touched: {shown}")
 
 
 def _is_settled(bot: Bot) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 
 from botkit.model.clock import Nanos
 from botkit.model.money import from_units
-from botkit.model.orders import REPORTED_STATES, Condition, Order, OrderState, OrderType, Side
+from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 
 __all__ = [
@@ -231,9 +231,6 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created: Nanos = 0
     updated: Nanos = 0
     pushed: Nanos = 0
-
-    def __post_init__(self) -> None:
-        assert self.state in REPORTED_STATES, f"{self.state.value} is not a state that an exchange reports"
 
 
 class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):

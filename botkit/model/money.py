@@ -136,7 +136,8 @@ def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
             raise ValueError(f"{what} is {value!r}, which is not a finite number")
         scaled = value * int(10**decimals)
         nearest = round(scaled)
-        if abs(scaled - nearest) <= max(1e-6, 4 * math.ulp(scaled)):
+        distance = abs(scaled - nearest)
+        if distance <= 1e-6 or distance <= 4 * math.ulp(scaled):
             return nearest
         return math.ceil(scaled) if up else math.floor(scaled)
     exact = to_decimal(value, what).scaleb(decimals)

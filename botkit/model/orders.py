@@ -123,6 +123,7 @@ class Order:
         "amount_lots",
         "cancel_requested",
         "client_id",
+        "closes",
         "condition",
         "created",
         "executed_lots",
@@ -179,6 +180,9 @@ class Order:
         self.executed_units = 0
         self.fee_units = 0
         self.cancel_requested = False
+        #: client id of the order whose position this one is meant to close; 0 if the strategy did not say. It matches
+        #: trades in a backtest's result and decides nothing, so it is not kept over a restart
+        self.closes = 0
 
     # -- for strategies ------------------------------------------------------------------------------------
 

@@ -10,6 +10,6 @@ objects and calls hooks.
 """
 
 from botkit.plugins.checks import check_event_methods
-from botkit.plugins.registry import Plugins, Registration, load_plugins
+from botkit.plugins.registry import Plugins, Registration, load_plugins, made
 
-__all__ = ["Plugins", "Registration", "check_event_methods", "load_plugins"]
+__all__ = ["Plugins", "Registration", "check_event_methods", "load_plugins", "made"]

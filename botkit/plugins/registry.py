@@ -13,7 +13,7 @@ import msgspec
 import pluggy
 
 import botkit.hookspecs as hookspecs
-from botkit.errors import PluginError
+from botkit.errors import ConfigError, PluginError
 from botkit.model.extension import ReportSection
 from botkit.plugins import discovery
 from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_hidden_names, check_plugin
@@ -41,6 +41,33 @@ class Registration(msgspec.Struct, frozen=True):
     thing: Any
     plugin: str
     file: str
+
+
+#: what the objects that factories make must be able to do
+_METHODS: dict[str, tuple[str, ...]] = {
+    "fee_models": ("rates", "record"),
+    "latency_models": ("order_ns", "answer_ns", "feed_ns"),
+    "fill_models": ("on_arrival", "on_snapshot", "on_trade", "on_through"),
+    "risk_rules": ("review",),
+    "notifiers": ("notify",),
+}
+
+
+def made(kind: str, found: Registration, *arguments: Any) -> Any:
+    """Make an object with a plugin's factory. Raises PluginError, which names the plugin's line; a ValueError,
+    TypeError or ConfigError explains the options and passes.
+    """
+    what = f"the {_SINGULAR[kind]} `{found.name}` of the plugin `{found.plugin}`"
+    try:
+        thing = found.thing(*arguments)
+    except (ValueError, TypeError, ConfigError):
+        raise
+    except Exception as error:
+        raise PluginError(f"{error_place(error, found.file)}: {what} failed: {in_words(error)}") from error
+    missing = [name for name in _METHODS[kind] if not callable(getattr(thing, name, None))]
+    if missing:
+        raise PluginError(f"{found.file}: {what} needs a method `{missing[0]}`, but it is {_spelled(thing)}")
+    return thing
 
 
 class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,7 +231,17 @@ class Plugins:
 
     def report_sections(self, result: Any) -> list[ReportSection]:
         """Return the sections that plugins add to a report. Raises PluginError naming the plugin that failed."""
-        return [section for _, call in self._each("botkit_report_sections") for section in _first(call(result=result))]
+        found: list[ReportSection] = []
+        for plugin, call in self._each("botkit_report_sections"):
+            for given in call(result=result):
+                sections = given or ()
+                if not isinstance(sections, (list, tuple)) or any(not isinstance(s, ReportSection) for s in sections):
+                    raise PluginError(
+                        f"{plugin.file}: `botkit_report_sections` of the plugin `{plugin.name}` must return a list of "
+                        f"ReportSection, not {_spelled(given)}"
+                    )
+                found += sections
+        return found
 
     def metrics(self, snapshot: dict[str, float]) -> dict[str, float]:
         """Return the metrics that plugins add."""
@@ -401,7 +438,3 @@ def _row(
         "offers": offers,
         "blocked": blocked,
     }
-
-
-def _first(results: list[Any]) -> list[ReportSection]:
-    return [section for sections in results for section in sections or ()]

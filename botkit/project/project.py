@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from botkit.config.load import LoadedConfig, load_config, with_parameters
-from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
+from botkit.config.schema import BacktestConfig, FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.settings import StrategySpec
@@ -18,7 +21,7 @@ from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueM
 from botkit.model.limits import NEEDED_ENDPOINTS
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
-from botkit.plugins import Plugins
+from botkit.plugins import Plugins, made
 from botkit.project.plugins import assemble_plugins
 
 
@@ -62,6 +65,13 @@ class Project:
         project.specs()
         return project
 
+    def with_backtest(self, section: BacktestConfig) -> Project:
+        """Return the same project with another ``backtest:`` section. It shares the plugins, as `with_parameters`."""
+        config = msgspec.structs.replace(self.config, backtest=section)
+        project = Project(msgspec.structs.replace(self.loaded, config=config), self.plugins, self.facts)
+        project.pairs = self.pairs
+        return project
+
     def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
         """Use the pairs that the exchange currently lists, with the configuration's amount steps. Raises ConfigError if
         it no longer lists a strategy's pair.
@@ -70,9 +80,13 @@ class Project:
         self.specs()
 
     def check_currencies(self) -> None:
-        """Check that every currency of a balance or reserve is the exchange's: a reserve under a misspelt name would
-        protect nothing. Raises ConfigError.
+        """Check that every currency and pair that the configuration gives a figure is the exchange's: a reserve under a
+        misspelt name would protect nothing. Raises ConfigError.
         """
+        if isinstance(self.config.amount_step, dict):
+            for name in self.config.amount_step:
+                if name not in self.pairs:
+                    raise self.loaded.error(f"amount_step.{name}", f"the exchange has no pair {name!r}")
         known = {currency for pair in self.pairs.values() for currency in (pair.base, pair.quote)}
         for place, amounts in (
             ("reserve", self.config.reserve),
@@ -84,6 +98,21 @@ class Project:
                     near = difflib.get_close_matches(currency, sorted(known), n=1)
                     hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
                     raise self.loaded.error(f"{place}.{currency}", f"the exchange has no currency {currency!r}; {hint}")
+
+    def check_choices(self) -> None:
+        """Check that every model and notifier exists and takes its options, in whatever mode it would be used. Raises
+        ConfigError.
+        """
+        config = self.config
+        fees = (("backtest", config.backtest.fees), ("emulator", config.emulator.fees), ("live", config.live.fees))
+        for section, chosen in fees:
+            if chosen is not None:
+                self.fee_model(chosen, f"{section}.fees")
+        for section, simulated in (("backtest", config.backtest), ("emulator", config.emulator)):
+            self.latency_model(simulated.latency, f"{section}.latency", config.seed)
+            self.queue_model(simulated.fills, f"{section}.fills")
+        for index, notifier in enumerate(config.notify):
+            self.plugins.pick("notifiers", notifier.use, self.loaded.where(f"notify.{index}.use"))
 
     def check_money(self) -> None:
         """Check that ``backtest: balances:`` covers the strategies' capital and the reserve. Raises ConfigError."""
@@ -163,9 +192,11 @@ class Project:
     def _rules(self, place: str, section: Mapping[str, Any]) -> list[RiskRule]:
         rules = []
         for name, value in section.items():
-            factory = self.plugins.pick("risk_rules", name, self.loaded.where(f"{place}.{name}")).thing
+            found = self.plugins.pick("risk_rules", name, self.loaded.where(f"{place}.{name}"))
             try:
-                rules.append(factory(value))
+                rules.append(made("risk_rules", found, value))
+            except PluginError:
+                raise
             except (ValueError, TypeError) as error:
                 raise self.loaded.error(f"{place}.{name}", str(error)) from None
         return rules
@@ -174,9 +205,11 @@ class Project:
 
     def _model(self, kind: str, section: str, choice: tuple[str, dict[str, Any]], *arguments: Any) -> Any:
         name, options = choice
-        factory = self.plugins.pick(kind, name, self.loaded.where(section)).thing
+        found = self.plugins.pick(kind, name, self.loaded.where(section))
         try:
-            return factory(options, *arguments)
+            return made(kind, found, options, *arguments)
+        except PluginError:
+            raise
         except (ValueError, TypeError, ConfigError) as error:
             raise self.loaded.error(section, str(error)) from None
 
@@ -189,7 +222,20 @@ class Project:
 
     def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
         """Return the latency model that a section chooses."""
-        model: LatencyModel = self._model("latency_models", section, latency.choice(), seed)
+        choice = latency.choice()
+        model: LatencyModel = self._model("latency_models", section, choice, seed)
+        for name in ("order_ns", "answer_ns", "feed_ns"):
+            try:
+                delay = getattr(model, name)(0)
+            except Exception as error:
+                raise self.loaded.error(
+                    section, f"{name} of the latency model `{choice[0]}` failed: {error!r}"
+                ) from error
+            if not isinstance(delay, Integral) or delay < 0:
+                raise self.loaded.error(
+                    section,
+                    f"{name} of the latency model `{choice[0]}` is {delay!r}; it must be whole nanoseconds, 0 or more",
+                )
         return model
 
     def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:
@@ -258,7 +304,8 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
     try:
         facts: ExchangeFacts = exchange.facts(options)
     except ConfigError as error:
-        raise loaded.error("limits" if "limits" in options else "exchange", str(error)) from None
+        is_of_limits = "limits" in options and not str(error).startswith("exchange:")
+        raise loaded.error("limits" if is_of_limits else "exchange", str(error).removeprefix("exchange: ")) from None
     missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
     if missing:  # the exchange may be a plugin, so report this before the router needs the limit
         raise loaded.error(

@@ -40,7 +40,7 @@ def notebook_html(run: BacktestResult) -> str:
     zone = wording.zone_of(run.timezone)
     cells = [
         f'<td style="text-align:left;opacity:.7">{escape(title)}</td>'
-        f'<td style="text-align:right"><b>{escape(say(run.summary.get(key)))}</b></td>'
+        f'<td style="text-align:right;padding-right:24px"><b>{escape(say(run.summary.get(key)))}</b></td>'
         for title, key, say in _FIGURES
     ]
     rows = "".join(f"<tr>{''.join(cells[at : at + _COLUMNS])}</tr>" for at in range(0, len(cells), _COLUMNS))

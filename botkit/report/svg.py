@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from html import escape
@@ -65,11 +66,10 @@ def _panel(
     if high == low:
         low, high = low - abs(low) * 0.01 - 1e-9, high + abs(high) * 0.01 + 1e-9
     parts = []
-    for share in (0.0, 0.5, 1.0):
-        y = top + height * (1 - share)
-        value = say(low + (high - low) * share)
+    for tick in ticks(low, high, max(2, height // 60)):
+        y = top + height * (high - tick) / (high - low)
         parts.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="currentColor" stroke-opacity=".15"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="currentColor">{value}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="currentColor">{say(tick)}</text>')
     span, width = max(1, end - start), _WIDTH - _LEFT - _RIGHT
     for number, curve in enumerate(curves.values()):
         points = " ".join(
@@ -79,6 +79,14 @@ def _panel(
         colour = COLOURS[number % len(COLOURS)]
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.4"/>')
     return parts
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round values between low and high, at most ``most`` steps of 1, 2 or 5 times a power of ten apart."""
+    size = 10.0 ** math.floor(math.log10((high - low) / most))
+    step = next(size * factor for factor in (1, 2, 5, 10) if (high - low) / (size * factor) <= most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
 
 
 def _days(start: Nanos, end: Nanos, y: float, zone: tzinfo) -> list[str]:
@@ -115,8 +123,9 @@ def _below_peak(curve: Curve) -> Curve:
 
 
 def _money(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:,.2f}"
+    text = f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:,.6g}"
+    return text.replace("-", "−")
 
 
 def _percent(value: float) -> str:
-    return f"{value * 100:.1f} %"
+    return f"{value * 100:.4g} %".replace("-", "−")

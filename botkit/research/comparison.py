@@ -19,13 +19,14 @@ from botkit.errors import ConfigError, DataError
 from botkit.model.results import Curve
 from botkit.report.comparison import ComparedRun
 
-_NUMBERED = re.compile(r"(?P<name>.+)@(?P<number>[1-9][0-9]{0,8})\Z", re.ASCII)
+#: ``sma@3``, or ``sma/3`` as shown by `botkit runs`
+_NUMBERED = re.compile(r"(?P<name>[^/]+)[@/](?P<number>[1-9][0-9]{0,8})\Z", re.ASCII)
 #: settings that do not affect a run's decisions, so differences in them are not shown
 _BESIDES = ("log.", "notify.", "account.", "live.", "emulator.")
 
 
 def find_run(reference: str, out: Path) -> KeptRun:
-    """Return the run that a text names: its folder, a bot's NAME (its newest run), or NAME@3.
+    """Return the run that a text names: its folder, a bot's NAME (its newest run), NAME@3 or NAME/3.
 
     Raises ConfigError if there is no such run.
     """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from botkit.research.result import Result
+    from botkit.research.search.optimize import Progress, SearchResult
     from botkit.research.tapes import LoadedTape
 
 #: the maximum number of messages from strategies that a result keeps
@@ -71,8 +72,70 @@ def backtest(
     return Result(run, project.plugins.report_sections(run), messages)
 
 
+def optimize(
+    strategy: Any,
+    ranges: Mapping[str, Any],
+    *,
+    data: Any = None,
+    params: Mapping[str, Any] | None = None,
+    balances: Mapping[str, Any] | None = None,
+    where: str | None = None,
+    objective: str | Callable[[dict[str, Any]], float | None] = "sharpe",
+    sampler: Literal["grid", "random", "tpe"] = "grid",
+    trials: int | None = None,
+    min_trades: int = 30,
+    prune: bool = False,
+    start: str | date | datetime | None = None,
+    end: str | date | datetime | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **overrides: Any,
+) -> SearchResult:
+    """Search a strategy's parameters and return every trial, best first.
+
+        found = botkit.optimize("configs/sma_cross.yaml", {"fast": "5:50:5", "slow": [20, 50]}, where="fast < slow")
+        found.best.params, found.frame()
+
+    ``ranges`` maps a parameter, or ``"sma.fast"`` with several strategies, to ``"LOW:HIGH:STEP"`` with both ends,
+    ``"LOW:HIGH"``, ``"LOW:HIGH:log"``, or a list of values. ``objective`` is a figure, or a function of the summary;
+    greater is better. Trials run one after the other in this process; `botkit optimize` uses every core, or a cluster.
+    The folder ``out`` (default: ``out/NAME/searches/N``) keeps them. The other arguments are those of `backtest`.
+    Raises BotkitError.
+    """
+    from botkit.project.data import asked_span
+    from botkit.research.bench import Bench
+    from botkit.research.projects import feed_of, project_of
+    from botkit.research.search.asked import SearchSettings, range_texts, where_text
+    from botkit.research.search.objectives import Objective
+    from botkit.research.search.optimize import search_here
+
+    values = {"balances": balances, "start": start, "end": end, "seed": seed, **overrides}
+    project = project_of(strategy, params=params, values=values)
+    labels = [spec.label for spec in project.config.strategies]
+    begin, until = asked_span(project, None, None)
+    settings = SearchSettings(
+        params=range_texts(ranges, labels),
+        where=None if where is None else where_text(where, ranges, labels),
+        objective=objective if isinstance(objective, str) else getattr(objective, "__name__", "objective"),
+        sampler=sampler,
+        trials=trials,
+        min_trades=min_trades,
+        prune=prune,
+        out=None if out is None else Path(out),
+    )
+    bench = Bench(project, feed_of(project, data), start=begin, end=until)
+    own = None if isinstance(objective, str) else Objective(settings.objective, objective)
+    return search_here(bench, settings, progress or (lambda reached: None), own)
+
+
 def load(
-    path: str | Path, *, pair: str | None = None, resolution: str | None = None, timezone: str | None = None
+    path: str | Path,
+    *,
+    pair: str | None = None,
+    kind: str | None = None,
+    resolution: str | None = None,
+    timezone: str | None = None,
 ) -> LoadedTape:
     """Open recorded data as DataFrames: a tape's folder, or a file of candles or trades.
 
@@ -81,9 +144,9 @@ def load(
         tape.candles("btc_usdt", "1m")                # also .trades(pair), .books(pair)
         botkit.backtest(MyStrategy, data=tape, ...)   # read once, however many backtests follow
 
-    A CSV file needs its ``pair``; ``resolution`` and ``timezone`` are for files that do not contain them. Raises
-    BotkitError.
+    A CSV file needs its ``pair``, and a file of trades also ``kind="trades"``; ``resolution`` and ``timezone`` are for
+    files that do not contain them. Raises BotkitError.
     """
     from botkit.research.tapes import open_tape
 
-    return open_tape(path, pair=pair, resolution=resolution, timezone=timezone)
+    return open_tape(path, pair=pair, kind=kind, resolution=resolution, timezone=timezone)

@@ -61,7 +61,7 @@ class _FrameRows:
         frame = self._frame
         if len(frame) == 0:
             raise DataError(f"{path} has no rows")
-        columns = _columns(frame)
+        columns = _columns(path, frame)
         if set(_PRICES) <= columns.keys():
             yield _candles(path, frame.attrs.get("resolution"), pair, columns)
         elif "price" in columns:
@@ -73,11 +73,15 @@ class _FrameRows:
             )
 
 
-def _columns(frame: pd.DataFrame) -> dict[str, Any]:
+def _columns(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
     """Return the columns by their lower-case names, including the index if it holds times."""
     import pandas as pd
 
-    found = {str(name).strip().lower(): frame[name] for name in frame.columns[~frame.columns.duplicated()]}
+    names = [str(name).strip().lower() for name in frame.columns]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has two columns named {twice}; keep one")
+    found = {name: frame.iloc[:, at] for at, name in enumerate(names)}
     index, name = frame.index, str(frame.index.name).lower()
     if isinstance(index, pd.DatetimeIndex) or name in (*_TIMES, _RECEIVED):
         found[name if name in (*_TIMES, _RECEIVED) else _TIMES[0]] = index.to_series().reset_index(drop=True)
@@ -122,9 +126,9 @@ def _candles(path: Path, resolution: str | None, pair: Pair, columns: dict[str, 
     repeats = np.flatnonzero(np.diff(time) == 0)
     if len(repeats):
         raise DataError(f"{path}:{int(repeats[0]) + 1}: a second candle for the time of the row before; keep one")
-    # pandas keeps a frame's attrs when it is resampled, so they are used only if the rows are too few to show the
+    # pandas keeps a frame's attrs when it is resampled, so they are used only for a single row, which does not show the
     # resolution
-    if len(time) > 2 or resolution not in RESOLUTIONS:
+    if len(time) > 1 or resolution not in RESOLUTIONS:
         if len(time) == 1:
             raise DataError(
                 f"{path}: one candle does not reveal its resolution; give it with `frame.attrs['resolution'] = \"1m\"`"

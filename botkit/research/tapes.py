@@ -86,7 +86,12 @@ class LoadedTape:
 
 
 def open_tape(
-    path: str | Path, *, pair: str | None = None, resolution: str | None = None, timezone: str | None = None
+    path: str | Path,
+    *,
+    pair: str | None = None,
+    kind: str | None = None,
+    resolution: str | None = None,
+    timezone: str | None = None,
 ) -> LoadedTape:
     """Open a tape's folder or a file; see `botkit.load`."""
     place = Path(path)
@@ -97,7 +102,9 @@ def open_tape(
     if place.is_dir():
         return LoadedTape(HeldSource(TapeSource(place, pairs)), pairs)
     formats = tape_formats(plugins)
-    reader = formats.get(format_of(place, formats))
+    reader = formats.get(kind or format_of(place, formats))
+    if reader is None and kind is not None:
+        raise ConfigError(f"kind: {kind!r} is not a format; use one of {', '.join(formats)}")
     if reader is None:
         raise ConfigError(f"{place}: botkit reads a tape's folder, or files in the formats {', '.join(formats)}")
     given = {"pair": pair, "resolution": resolution, "timezone": timezone}

@@ -48,6 +48,8 @@ class Floor(Protocol):
     """The part of the exchange (`botkit.sim.kernel.Kernel`) that the desk needs."""
 
     pairs: dict[str, Pair]
+    #: those in use
+    markets: dict[str, VenueMarket]
 
     def market(self, name: str, /) -> VenueMarket:
         """Return a pair's market."""
@@ -97,7 +99,7 @@ class Desk:
             return refused(request.id, refusal), ()
         order = self._floor.new_order(account, new, units, sent, deed.time)
         self._ledger.open(order, deed)
-        market = self._floor.market(new.pair)
+        market = self._floor.markets.get(new.pair) or self._floor.market(new.pair)
         if order.type is STOP_LIMIT:
             self._enter_stop(order, market, deed)
         else:
@@ -151,7 +153,7 @@ class Desk:
         order = account.open.get(request.order_id)
         if order is None or order.pair != request.pair:
             return refused(request.id, UNKNOWN_ORDER), ()
-        market = self._floor.market(order.pair)
+        market = self._floor.markets[order.pair]
         market.remove(order)
         self._ledger.close(order, deed, CANCELLED)
         ack = CancelAck(((str(order.pair), order.order_id),))

@@ -92,7 +92,7 @@ class Kernel:
             accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
         )
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
-        self._markets: dict[str, VenueMarket] = {}
+        self.markets: dict[str, VenueMarket] = {}
         self._order: list[VenueMarket] = []  # by pair name, which is the order of events at one moment
         self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
@@ -130,11 +130,11 @@ class Kernel:
 
     def market(self, name: str) -> VenueMarket:
         """Return the market of a pair. Raises KeyError for an unknown pair."""
-        market = self._markets.get(name)
+        market = self.markets.get(name)
         if market is None:
             age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
-            market = self._markets[name] = VenueMarket(self.pairs[name], max_book_age_ns=age)
-            self._order = [self._markets[key] for key in sorted(self._markets)]
+            market = self.markets[name] = VenueMarket(self.pairs[name], max_book_age_ns=age)
+            self._order = [self.markets[key] for key in sorted(self.markets)]
         return market
 
     def load(self, columns: MarketColumns) -> None:
@@ -172,7 +172,7 @@ class Kernel:
         return self._absorb(self.market(pair))
 
     def _last_ticks(self, name: str) -> int | None:
-        market = self._markets.get(name)
+        market = self.markets.get(name)
         return None if market is None else market.last_ticks(self.now)
 
     # -- for drivers --------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class Kernel:
         for arrives, _, _, request, _, _ in self._arrivals:
             if type(request) is CreateOrder:
                 new = request.order
-                met = self._markets.get(new.pair)
+                met = self.markets.get(new.pair)
                 if met is None or met.books is None:
                     buys, sells = buys or new.side is BUY, sells or new.side is not BUY
                     may_take = new.type is STOP_LIMIT
@@ -278,37 +278,34 @@ class Kernel:
         """Return when the next event happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
-        touched: Nanos | None = None
-        for market in self._busy.values():
-            at = self._touched_at(market)
-            if at is not None and (touched is None or at < touched):
-                touched = at
-        self._touched = earliest = touched
-        if self._arrivals and (earliest is None or self._arrivals[0][0] < earliest):
-            earliest = self._arrivals[0][0]
+        earliest = self._arrivals[0][0] if self._arrivals else None
         for feed in self._feeds.values():
             at = feed.due
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
+        touched: Nanos | None = None
+        for market in self._busy.values():
+            at = self._touched_at(market, earliest)
+            if at is not None and (touched is None or at < touched):
+                touched = at
+        self._touched = touched
+        if touched is not None and (earliest is None or touched < earliest):
+            earliest = touched
         return self.now if earliest is not None and earliest < self.now else earliest
 
-    def _touched_at(self, market: VenueMarket) -> Nanos | None:
-        now = self.now
+    def _touched_at(self, market: VenueMarket, until: Nanos | None) -> Nanos | None:
+        """When the recorded market may next touch an order; after ``until``, any time will do."""
         if market.candles is not None:
-            touch = market.candles.next_touch(now)
+            touch = market.candles.next_touch(until)
             opens_at = self._matcher.opens_at(market) if market.waiting else None
             if touch is None:
                 return opens_at
-            return touch[0] if opens_at is None or touch[0] < opens_at else opens_at
-        earliest = None
-        if market.books is not None:
-            touch = market.books.next_touch(now)
-            if touch is not None:
-                earliest = touch[0]
+            return touch if opens_at is None or touch < opens_at else opens_at
+        earliest = market.books.next_touch(until) if market.books is not None else None
         if market.trades is not None:
-            touch = market.trades.next_touch(now)
-            if touch is not None and (earliest is None or touch[0] < earliest):
-                earliest = touch[0]
+            touch = market.trades.next_touch(until)
+            if touch is not None and (earliest is None or touch < earliest):
+                earliest = touch
         return earliest
 
     @property
@@ -330,9 +327,9 @@ class Kernel:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant and self._traded_at != at:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    known = outbox.until(at)
+                    shown = outbox.until(at)
                     self._look_to(at)
-                    return known
+                    return shown
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
@@ -345,7 +342,12 @@ class Kernel:
             at = self._next_deed()
         if to > self.now:
             self.now = to
-        known = outbox.until(to) if outbox.due and outbox.due[0][0] <= to else []
+        due = outbox.due
+        known: list[Publication] = []
+        if due and due[0][0] <= to:
+            known = heapq.heappop(due)[4]
+            if due and due[0][0] <= to:
+                known = outbox.until(to, known)
         self._look_to(at)
         return known
 
@@ -399,7 +401,7 @@ class Kernel:
     ) -> None:
         while True:
             touch = stream.next_touch(now)
-            if touch is None or touch[0] > now:
+            if touch is None or touch > now:
                 return
             row = stream.touch_row
             deed = Deed(now, trade_row=row if stream is market.trades else None)
@@ -429,17 +431,19 @@ class Kernel:
                 feed.note_change(now)
         if market.prints:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
-            self._outbox.put(now, TRADES, market.pair, prints)
+            self._outbox.put((now, TRADES, market.pair, self._outbox.number(), prints))
 
     def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None) -> None:
         bounds = market.bounds()
         if market.candles is not None:
-            market.candles.watch(bounds, market.candles.position(now))
+            market.candles.watch(bounds, now)
         else:
             if market.trades is not None:
-                market.trades.watch(bounds, market.trade_position(now) if trades_from is None else trades_from)
+                if trades_from is None and market.before_trades:
+                    trades_from = market.trade_position(now)
+                market.trades.watch(bounds, now, trades_from)
             if market.books is not None:
-                market.books.watch(bounds.of_book(), market.books.position(now))
+                market.books.watch(bounds.of_book() if market.stops or market.waiting else bounds, now)
         if market.pair not in self._busy:
             self._busy[market.pair] = market
             if len(self._busy) > 1:
@@ -452,14 +456,14 @@ class Kernel:
             if feed.due is not None and feed.due <= now:
                 book = feed.publish(now)
                 if book is not None:
-                    self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])
+                    self._outbox.put((now, BOOKS, name, self._outbox.number(), [Publication(now, None, book)]))
                     published = True
         return published
 
     def _work(self, arrival: _Arrival, now: Nanos) -> None:
         _, _, account, request, sent, key = arrival
-        deed = Deed(now)
-        news = deed.news[account] = AccountNews(key, request.endpoint)
+        news = AccountNews(key, request.endpoint)
+        deed = Deed(now, None, {account: news})
         if self.limits.admit(request.endpoint, account.name, account.address, now):
             handle = self._desk.handlers.get(type(request))
             if handle is not None:
@@ -489,14 +493,14 @@ class Kernel:
             account.known_at = at
             name = account.name
             told = [] if news.answer is None else [Publication(at, name, news.answer)]
-            events: tuple[AccountEvent, ...] = (
-                *news.trades,
-                *map(VenueOrder.report, news.orders.values()),
-                *([account.changed(news.currencies)] if news.currencies else []),
-            )
-            if events:
-                told.append(Publication(at, name, events, deed.time))
-            self._outbox.put(at, ACCOUNT_EVENTS, "", told)
+            if news.orders or news.currencies:  # an execution touches its order
+                events: list[AccountEvent] = [*news.trades]
+                for order in news.orders.values():
+                    events.append(order.report())
+                if news.currencies:
+                    events.append(account.changed(news.currencies))
+                told.append(Publication(at, name, tuple(events), deed.time))
+            self._outbox.put((at, ACCOUNT_EVENTS, "", self._outbox.number(), told))
 
     # -- for the desk --------------------------------------------------------------------------------------
 

@@ -60,7 +60,9 @@ class Ledger:
         currency = pair.quote if order.is_buy else pair.base
         account.locked[currency] = account.locked.get(currency, 0) + order.lock_units
         assert account.locked[currency] <= account.total.get(currency, 0), order
-        deed.of(order).currencies[currency] = None
+        news = deed.news[account]  # of the request that it came with
+        news.orders[order.order_id] = order
+        news.currencies[currency] = None
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
         """Move an order to a final state and release the rest of its lock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from operator import attrgetter
 
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
@@ -13,13 +14,7 @@ from botkit.sim.order import VenueOrder
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.traces import Print, Swept, Taken
 
-
-def _priority_of_buy(order: VenueOrder) -> tuple[int, int]:
-    return -order.price_ticks, order.rank
-
-
-def _priority_of_sell(order: VenueOrder) -> tuple[int, int]:
-    return order.price_ticks, order.rank
+_priority = attrgetter("priority")
 
 
 class VenueMarket:
@@ -88,7 +83,7 @@ class VenueMarket:
         """Return the last traded price: a recorded row's up to ``now``, or that of our own execution after it."""
         if self.trades is not None:
             trades = self.trades
-            row = self.trade_position(now) - 1
+            row = (trades.first_from(now) if self.before_trades else trades.position(now)) - 1
             if self._print_ticks is not None and self._print_row == row:
                 return self._print_ticks
             return int(trades.ticks[row - trades.first]) if row >= trades.first else None
@@ -227,10 +222,7 @@ class VenueMarket:
 
     def rest(self, order: VenueOrder) -> None:
         """Insert an order at its place by price and time."""
-        if order.is_buy:
-            insort(self.buys, order, key=_priority_of_buy)
-        else:
-            insort(self.sells, order, key=_priority_of_sell)
+        insort(self.buys if order.is_buy else self.sells, order, key=_priority)
         self.changed = True
 
     def remove(self, order: VenueOrder) -> None:

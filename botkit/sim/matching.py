@@ -81,11 +81,13 @@ class Matcher:
         """Process an order that has arrived (or triggered) on a tape with books, or with only trades."""
         row = -1
         levels: list[tuple[int, int]] = []
-        if market.books is not None:
+        is_limit, books = order.type is not MARKET, market.books
+        if books is not None:
             row = market.book_row(deed.time)
-            levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
-        is_limit = order.type is not MARKET
-        last = None if market.books is not None or not is_limit else market.last_ticks(deed.time)
+            # what is left of the recorded levels never begins at a better price than they do
+            if row >= 0 and (not is_limit or self.meets(order, books.best(row, bids=not order.is_buy))):
+                levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
+        last = None if books is not None or not is_limit else market.last_ticks(deed.time)
         # a price equal to the last one does not cross, because it is unknown whether anything rested there
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
@@ -97,7 +99,7 @@ class Matcher:
             ):
                 self.ledger.close(order, deed, POST_ONLY_CANCELLED)
                 return
-        if market.books is None and (not is_limit or crosses_last):
+        if books is None and (not is_limit or crosses_last):
             if is_limit and (market.sells if order.is_buy else market.buys):
                 self.take(order, market, deed, [], -1)
             if order.remaining_lots or order.is_market_buy:
@@ -115,13 +117,11 @@ class Matcher:
         shown = UNSEEN
         if row >= 0:
             assert market.books is not None
-            levels = market.books.levels(row, bids=order.is_buy)
             price = order.price_ticks
-            sign = -1 if order.is_buy else 1
-            order.is_placed = not levels or sign * price <= sign * levels[-1][0]
-            if order.is_placed:
-                shown = next((lots for ticks, lots in levels if ticks == price), 0)
-                shown = market.net_lots(row, price, shown, bids=order.is_buy) if shown else 0
+            recorded = market.books.lots_at(row, price, bids=order.is_buy)
+            if recorded is not None:
+                order.is_placed = True
+                shown = market.net_lots(row, price, recorded, bids=order.is_buy) if recorded else 0
         order.ahead = self.queue.on_arrival(shown)
         order.book_row = row
         market.rest(order)
@@ -133,6 +133,8 @@ class Matcher:
         """
         others = market.sells if order.is_buy else market.buys
         sign = 1 if order.is_buy else -1
+        # beyond this price, in its own direction, it does not take
+        reach = WHOLE if order.type is MARKET else sign * order.price_ticks
         index = 0
         left = levels[0][1] if levels else 0
         while order.remaining_lots or order.is_market_buy:
@@ -145,17 +147,18 @@ class Matcher:
                 or sign * other.price_ticks < sign * level
                 or (other.price_ticks == level and other.ahead <= 0)
             ):
-                if not self.meets(order, other.price_ticks):
+                if sign * other.price_ticks > reach:
                     return
                 lots = min(other.remaining_lots, self._wanted(order, other.price_ticks))
                 if not lots:
                     return
                 self._trade(order, other, market, deed, lots)
                 continue
-            if level is None or not self.meets(order, level):
+            if level is None or sign * level > reach:
                 return
             available = left if other is None or other.price_ticks != level else min(left, other.ahead)
-            lots = min(available, self._wanted(order, level))
+            wanted = self._wanted(order, level) if order.is_market_buy else order.remaining_lots
+            lots = available if available < wanted else wanted
             if not lots:
                 return
             self.ledger.fill(order, level, lots, deed, is_maker=False)

@@ -49,6 +49,7 @@ class VenueOrder:
         "original_lots",
         "pair",
         "price_ticks",
+        "priority",
         "rank",
         "remaining_lots",
         "sent",
@@ -75,6 +76,8 @@ class VenueOrder:
         # True for an order that spends an amount of quote currency
         self.is_market_buy = self.is_buy and new.type is MARKET
         self.price_ticks = new.price_ticks
+        #: its place among the resting orders of its side
+        self.priority = (-new.price_ticks if self.is_buy else new.price_ticks, rank)
         self.original_lots = new.amount_lots
         self.remaining_lots = new.amount_lots
         self.spend_units = new.spend_units  # for a market buy: the remaining spend

@@ -5,8 +5,11 @@ At equal times answers and account events come first, then books, then trades, b
 
 from __future__ import annotations
 
+import functools
 import heapq
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
@@ -35,23 +38,25 @@ def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) ->
     return (*executions, *orders.values(), *((BalanceReport(balances),) if balances else ()))
 
 
+#: when they become known, their kind, the pair (of public ones), the delivery's number, and the events
+_Delivery: TypeAlias = tuple[Nanos, int, str, int, list[Publication]]
+
+
 class Deliveries:
     """The events that are on their way to the bots."""
 
     def __init__(self) -> None:
         #: a heap, whose first event becomes known next
-        self.due: list[tuple[Nanos, int, str, int, list[Publication]]] = []
-        self._count = 0
+        self.due: list[_Delivery] = []
+        #: adds events that become known at one time, in order
+        self.put: Callable[[_Delivery], None] = functools.partial(heapq.heappush, self.due)
+        #: numbers deliveries: at one time, of one kind and pair, they keep their order
+        self.number: Callable[[], int] = itertools.count().__next__
 
-    def put(self, at: Nanos, kind: int, pair: str, publications: list[Publication]) -> None:
-        """Add events that become known at one time, in order."""
-        self._count += 1
-        heapq.heappush(self.due, (at, kind, pair, self._count, publications))
-
-    def until(self, to: Nanos) -> list[Publication]:
-        """Remove and return all events known by ``to``, in order."""
+    def until(self, to: Nanos, taken: Sequence[Publication] = ()) -> list[Publication]:
+        """Remove all events known by ``to`` and return them in order, after those that were ``taken`` before."""
         due = self.due
-        result: list[Publication] = []
+        result: list[Publication] = [*taken]
         while due and due[0][0] <= to:
             for told in heapq.heappop(due)[4]:
                 last = result[-1] if result else None
@@ -77,21 +82,27 @@ def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> t
     asks = market.net_levels(row, bids=False, depth=depth)
     best_bid, best_ask = (bids[0][0] if bids else NEVER_DOWN), (asks[0][0] if asks else NEVER_UP)
     if own and market.buys:
-        standing = [order for order in market.buys if order.price_ticks < best_ask]
-        bids = _with_orders(bids, standing, is_bids=True)
+        _lay_over(bids, market.buys, 1, best_ask)
     if own and market.sells:
-        standing = [order for order in market.sells if order.price_ticks > best_bid]
-        asks = _with_orders(asks, standing, is_bids=False)
+        _lay_over(asks, market.sells, -1, best_bid)
     return tuple(bids[:depth]), tuple(asks[:depth])
 
 
-def _with_orders(
-    levels: Sequence[tuple[int, int]], orders: Sequence[VenueOrder], *, is_bids: bool
-) -> list[tuple[int, int]]:
-    amounts = dict(levels)
+def _lay_over(levels: list[tuple[int, int]], orders: Sequence[VenueOrder], sign: int, opposite: int) -> None:
+    """Add the orders of one side that the ``opposite`` best has not reached to its levels, both best first. ``sign`` is
+    that of a side whose better prices are higher.
+    """
+    place = 0
     for order in orders:
-        amounts[order.price_ticks] = amounts.get(order.price_ticks, 0) + order.remaining_lots
-    return sorted(amounts.items(), reverse=is_bids)
+        price = order.price_ticks
+        if sign * price >= sign * opposite:
+            continue
+        while place < len(levels) and sign * levels[place][0] > sign * price:
+            place += 1
+        if place < len(levels) and levels[place][0] == price:
+            levels[place] = (price, levels[place][1] + order.remaining_lots)
+        else:
+            levels.insert(place, (price, order.remaining_lots))
 
 
 class BookFeed:
@@ -173,7 +184,8 @@ class BookFeed:
             )
         else:
             composed = compose(market, row, self.depth)
-        is_exact = is_plain and market.is_in_units
+        # recorded amounts are in units, and usually those of our orders are, too
+        is_exact = self._unit == 1 or (market.is_in_units and not market.taken and self._is_in_units(market))
         rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
         is_first = self._last is None
         if rounded == self._last:
@@ -183,10 +195,15 @@ class BookFeed:
         self.open_at = now + self._cadence
         return book_event(market, row, composed if is_first else rounded, now)
 
+    def _is_in_units(self, market: VenueMarket) -> bool:
+        for orders in (market.buys, market.sells):
+            for order in orders:
+                if order.remaining_lots % self._unit:
+                    return False
+        return True
+
     def _rounded(self, levels: Levels) -> Levels:
         unit = self._unit
-        if unit == 1:
-            return levels
         half = unit // 2
         # the rest of a level may round to zero, which readers of the wire interpret as a missing level
         return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])

@@ -3,15 +3,15 @@
 Rows are numbered consecutively across the whole run (``first`` is the number of the first row still in memory), so row
 numbers stay valid when past rows are dropped. No code here loops over rows in Python.
 
-The search uses windows that double from `_WINDOW_MIN` rows until something touches, and remembers its progress: rows
-before ``scanned`` touch nothing. A distant order costs one comparison per row, only once, and an order that is replaced
-every second never pays for rows after its end.
+The search looks at the rows of a block, then at the extremes of all later blocks at once, then at the rows of the block
+it finds, and remembers its progress: rows before ``scanned`` touch nothing. A distant order costs one comparison per
+block, even if it is replaced again and again.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +21,18 @@ from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColu
 from botkit.model.resolutions import bucket_end, fixed_length
 from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
-_WINDOW_MIN = 256
-_WINDOW_MAX = 1 << 17
+_FEW = 8  # up to this many rows are compared in Python: a numpy call takes longer
+#: the number of rows in a block, whose extremes are kept
+_BLOCK = 256
 _STEPS = 3  # how many rows to try one by one before a binary search
 # for this many rows or fewer, Python's bisect beats numpy's search, which costs a microsecond before it begins
 _NEAR = 64
-_GO_ON = 4096  # a search extends itself up to this window; beyond that, the driver must call again later
 
 #: how many books to convert to lists at a time
 _ROWS_AT_ONCE = 128
+
+#: arrays by name, and whether they hold the highest of several rows or the lowest
+_Extremes: TypeAlias = dict[tuple[str, bool], npt.NDArray[Any]]
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
@@ -43,6 +46,9 @@ class VenueStream(Generic[_Columns]):
 
     #: names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
+    #: those whose lowest values matter to the search, and those whose highest do
+    lowest: ClassVar[tuple[str, ...]] = ()
+    highest: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.first = 0
@@ -53,10 +59,14 @@ class VenueStream(Generic[_Columns]):
         self._cursor = 0
         self.bounds = Bounds()
         self.scanned = 0
-        self._window = _WINDOW_MIN
         #: number of the row that `next_touch` found
         self.touch_row = -1
-        self._ask_at: Nanos = 0
+        #: what the search compares, by (array, is it the highest), of each row and of each block of rows
+        self._each: _Extremes = {}
+        self._blocks: _Extremes = {}
+        #: each row's prices that touch the best resting buy from above and the best sell from below; None for candles
+        self._lows: memoryview | None = None
+        self._highs: memoryview | None = None
         #: True while nothing is being searched for
         self.is_idle = True
 
@@ -94,6 +104,12 @@ class VenueStream(Generic[_Columns]):
 
     def _view(self) -> None:
         self._axis = self.received.data
+        begins = np.arange(0, self.held, _BLOCK)
+        for is_high, names in ((False, self.lowest), (True, self.highest)):
+            extreme = np.maximum if is_high else np.minimum
+            for name in names if self.held else ():
+                self._each[name, is_high] = values = getattr(self, name)
+                self._blocks[name, is_high] = extreme.reduceat(values, begins)
 
     def _join(self, old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.concatenate((old, new))
@@ -127,12 +143,15 @@ class VenueStream(Generic[_Columns]):
 
     # -- the search -----------------------------------------------------------------------------------------------
 
-    def watch(self, bounds: Bounds, floor: int) -> None:
-        """Search for ``bounds``, from row ``floor`` on if they reach further than before.
+    def watch(self, bounds: Bounds, now: Nanos, floor: int | None = None) -> None:
+        """Search for ``bounds``, from row ``floor`` on (by default the first one after ``now``) if they reach further
+        than before.
 
         Narrower bounds keep the search result, because a row that no longer touches anything is harmless.
         """
         old = self.bounds
+        if bounds == old:
+            return
         if (
             bounds.buy > old.buy
             or bounds.sell < old.sell
@@ -141,10 +160,8 @@ class VenueStream(Generic[_Columns]):
             or bounds.take_buy > old.take_buy
             or bounds.take_sell < old.take_sell
         ):
-            self.scanned = floor
-            self._window = _WINDOW_MIN
+            self.scanned = self.position(now) if floor is None else floor
             self.touch_row = -1
-            self._ask_at = 0
         self.bounds = bounds
         self.is_idle = bounds == _NOTHING
 
@@ -156,46 +173,76 @@ class VenueStream(Generic[_Columns]):
         """Mark the row as done and continue the search after it."""
         self.scanned = row + 1
         self.touch_row = -1
-        self._window = _WINDOW_MIN
-        self._ask_at = 0
 
-    def next_touch(self, now: Nanos) -> tuple[Nanos, bool] | None:
-        """Return (time, True) of the next row that can touch, or (time, False) to call again at that time; None if none
-        will come.
+    def next_touch(self, until: Nanos | None) -> Nanos | None:
+        """Return when the next row that can touch is received; None if none will come.
+
+        Something else happens at ``until`` anyway, so after it the search may stop early and return the time at which
+        to call again.
         """
         if self.is_idle:
             return None
-        if now < self._ask_at:
-            return self._ask_at, False
+        axis, held = self._axis, self.held
         if self.touch_row >= self.first and self.touch_row >= 0:
-            return int(self.received[self.touch_row - self.first]), True
-        while True:
-            start = self.scanned - self.first
-            if start >= self.held:
-                return None
-            stop = min(start + self._window, self.held)
-            mask = self._touched(start, stop)
-            found = int(mask.argmax())
-            if mask[found]:
-                self.touch_row = self.scanned + found
-                self.scanned = self.touch_row
-                return int(self.received[start + found]), True
-            self.scanned += stop - start
-            large = self._window >= _GO_ON
-            self._window = min(self._window * 2, _WINDOW_MAX)
-            if large and stop < self.held:
-                self._ask_at = int(self.received[stop])
-                if now < self._ask_at:
-                    return self._ask_at, False
+            return axis[self.touch_row - self.first]
+        start = self.scanned - self.first
+        if start >= held:
+            return None
+        end = min((start // _BLOCK + 1) * _BLOCK, held)
+        if until is not None:
+            if until < axis[start]:
+                return axis[start]
+            near = start + _FEW
+            if near < end and until < axis[near]:
+                end = bisect_right(axis, until, start, near)
+        found = self._first_touch(start, end) if end - start > _FEW else self._first_of_few(start, end)
+        if found == end and end < held and (until is None or axis[end] <= until):
+            found = self._first_block(end // _BLOCK) * _BLOCK
+            if found < held:
+                end = min(found + _BLOCK, held)
+                found = self._first_touch(found, end)
+                assert found < end, "the extremes of a block are those of its rows"
+            else:
+                found = end = held
+        self.scanned = self.first + found
+        if found < end:
+            self.touch_row = self.scanned
+        return axis[found] if found < held else None
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
+        """Return which rows (or blocks of rows) can touch an order."""
         raise NotImplementedError
+
+    def _first_touch(self, begin: int, end: int) -> int:
+        """Return the first of some rows that `_touched` marks, or ``end``."""
+        mask = self._touched(self._each, begin, end)
+        found = int(mask.argmax())
+        return begin + found if mask[found] else end
+
+    def _first_of_few(self, begin: int, end: int) -> int:
+        """Return the same as `_first_touch`, without numpy if only the best resting buy and sell matter."""
+        bounds = self.bounds
+        buy, sell, lows, highs = bounds.buy, bounds.sell, self._lows, self._highs
+        if lows is None or highs is None or bounds != Bounds(buy, sell):
+            return self._first_touch(begin, end)
+        for row in range(begin, end):
+            if lows[row] <= buy or highs[row] >= sell:
+                return row
+        return end
+
+    def _first_block(self, begin: int) -> int:
+        """Return the first block from ``begin`` on with a row that `_touched` marks, or the number of blocks."""
+        mask = self._touched(self._blocks, begin, None)
+        found = int(mask.argmax())
+        return begin + found if mask[found] else begin + len(mask)
 
 
 class TradeStream(VenueStream[TradeColumns]):
     """Public trades."""
 
     arrays = ("received", "time", "ticks", "lots", "side", "_low", "_high")
+    lowest = ("_low", "ticks")
+    highest = ("_high", "ticks")
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,6 +264,10 @@ class TradeStream(VenueStream[TradeColumns]):
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }
+
+    def _view(self) -> None:
+        super()._view()
+        self._lows, self._highs = self._low.data, self._high.data
 
     def first_from(self, time: Nanos) -> int:
         """Find the number of the first row in memory received at ``time`` or later."""
@@ -244,16 +295,16 @@ class TradeStream(VenueStream[TradeColumns]):
                 sell, sell_lots = low, there + (sell_lots if low == sell else 0)
         return buy, buy_lots, sell, sell_lots
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
         bounds = self.bounds
-        mask = self._low[start:stop] <= bounds.buy
+        mask: npt.NDArray[np.bool_] = columns["_low", False][begin:end] <= bounds.buy
         if bounds.sell != NEVER_UP:
-            mask |= self._high[start:stop] >= bounds.sell
+            mask |= columns["_high", True][begin:end] >= bounds.sell
         up, down = (min(bounds.stop_up, bounds.take_sell), max(bounds.stop_down, bounds.take_buy))
         if up != NEVER_UP:
-            mask |= self.ticks[start:stop] >= up
+            mask |= columns["ticks", True][begin:end] >= up
         if down != NEVER_DOWN:
-            mask |= self.ticks[start:stop] <= down
+            mask |= columns["ticks", False][begin:end] <= down
         return mask
 
 
@@ -261,6 +312,8 @@ class BookStream(VenueStream[BookColumns]):
     """Book snapshots."""
 
     arrays = ("received", "time", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "best_bid", "best_ask")
+    lowest = ("best_ask",)
+    highest = ("best_bid",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -276,6 +329,7 @@ class BookStream(VenueStream[BookColumns]):
 
     def _view(self) -> None:
         super()._view()
+        self._lows, self._highs = self.best_ask.data, self.best_bid.data
         self._converted = {}
 
     def _derive(self, columns: BookColumns) -> dict[str, npt.NDArray[Any]]:
@@ -296,12 +350,33 @@ class BookStream(VenueStream[BookColumns]):
             old, new = (np.pad(a, ((0, 0), (0, depth - a.shape[1]))) for a in (old, new))
         return np.concatenate((old, new))
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
         bounds = self.bounds
-        mask: npt.NDArray[np.bool_] = self.best_ask[start:stop] <= bounds.buy
+        mask: npt.NDArray[np.bool_] = columns["best_ask", False][begin:end] <= bounds.buy
         if bounds.sell != NEVER_UP:
-            mask |= self.best_bid[start:stop] >= bounds.sell
+            mask |= columns["best_bid", True][begin:end] >= bounds.sell
         return mask
+
+    def best(self, row: int, *, bids: bool) -> int:
+        """Return the best price of one side of a row, or one that nobody reaches if the side is empty."""
+        found: int = (self.best_bid if bids else self.best_ask).item(row - self.first)
+        return found
+
+    def lots_at(self, row: int, ticks: int, *, bids: bool) -> int | None:
+        """Return the lots that a row shows at a price, 0 between its levels; None if its levels end before it."""
+        index = row - self.first
+        rows = self._converted.get((bids, None))
+        if rows is None or not 0 <= index - rows[0] < len(rows[1]):
+            rows = self._convert(index, bids, None)
+        prices, amounts = rows[1][index - rows[0]], rows[2][index - rows[0]]
+        if 0 in amounts:
+            prices = [price for price, lots in zip(prices, amounts, strict=True) if lots]
+            amounts = [lots for lots in amounts if lots]
+        if ticks in prices:
+            return amounts[prices.index(ticks)]
+        if not prices:
+            return 0
+        return 0 if (ticks > prices[-1] if bids else ticks < prices[-1]) else None
 
     def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
         """Return (ticks, lots) of one side of a row, best first, at most ``depth``."""
@@ -352,6 +427,8 @@ class CandleStream(VenueStream[CandleColumns]):
     """Finished candles of one resolution."""
 
     arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")
+    lowest = ("_low",)
+    highest = ("_high",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -398,15 +475,15 @@ class CandleStream(VenueStream[CandleColumns]):
             "_high": np.where(traded, columns.high, NEVER_DOWN),
         }
 
-    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
-        bounds = self.bounds
-        mask: npt.NDArray[np.bool_] = self._low[start:stop] < bounds.buy
+    def _touched(self, columns: _Extremes, begin: int, end: int | None) -> npt.NDArray[np.bool_]:
+        bounds, low, high = self.bounds, columns["_low", False][begin:end], columns["_high", True][begin:end]
+        mask: npt.NDArray[np.bool_] = low < bounds.buy
         if bounds.sell != NEVER_UP:
-            mask |= self._high[start:stop] > bounds.sell
+            mask |= high > bounds.sell
         if bounds.stop_up != NEVER_UP:
-            mask |= self._high[start:stop] >= bounds.stop_up
+            mask |= high >= bounds.stop_up
         if bounds.stop_down != NEVER_DOWN:
-            mask |= self._low[start:stop] <= bounds.stop_down
+            mask |= low <= bounds.stop_down
         return mask
 
     def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
@@ -426,11 +503,11 @@ class CandleStream(VenueStream[CandleColumns]):
         if row < self.held and self._volumes[row]:
             return self.first + row
         while row < self.held:
-            traded = self.lots[row : row + _WINDOW_MIN] > 0
+            traded = self.lots[row : row + _BLOCK] > 0
             found = int(traded.argmax())
             if traded[found]:
                 return self.first + row + found
-            row += _WINDOW_MIN
+            row += _BLOCK
         return None
 
     def bar_at(self, row: int) -> tuple[Nanos, int, int]:

@@ -59,15 +59,18 @@ class VenueLimits:
             route = self._route(endpoint, account, address)
         admitted = True
         for window in route:
-            arrivals, edge = window.arrivals, now - window.length
-            while arrivals and arrivals[0] <= edge:
-                arrivals.popleft()
+            arrivals = window.arrivals
             arrivals.append(now)
             within = len(arrivals)
-            if within > count.busiest:
-                count.busiest = within
-            if within > window.most:
-                admitted = False
+            if within > count.busiest or within > window.most:  # unless some of them have left the window
+                edge = now - window.length
+                while arrivals[0] <= edge:
+                    arrivals.popleft()
+                within = len(arrivals)
+                if within > count.busiest:
+                    count.busiest = within
+                if within > window.most:
+                    admitted = False
         if not admitted:
             count.refusals += 1
             self.refused += 1

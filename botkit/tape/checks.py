@@ -19,6 +19,8 @@ from botkit.tape.manifest import FileEntry, Kind, StreamInfo, content_hash
 from botkit.tape.parquet import COLUMNS, ContentHash, join, kind_of
 from botkit.tape.tape import Tape
 
+#: the finding of a candle stream with holes
+NO_CANDLE = "candles are missing before this row"
 #: a price at least this many times the previous one, or at most that fraction of it, counts as a jump
 _SPIKE = 2
 
@@ -171,7 +173,7 @@ class _Inspector:
         if length is not None:
             missing = int(((times[1:] - ends)[holes] // length).sum())
             self.report.missing_candles += missing
-        self._note("candles are missing before this row", np.concatenate(([False], holes)), start, columns.received)
+        self._note(NO_CANDLE, np.concatenate(([False], holes)), start, columns.received)
         self._spikes(columns.close, start, columns.received)
 
     def _spikes(self, prices: IntArray, start: int, received: IntArray) -> None:

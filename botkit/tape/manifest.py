@@ -50,6 +50,11 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 GAPS_KEPT = 100
+#: what a manifest says of candles that the exchange itself made
+DOWNLOADED = (
+    "botkit download: candles as the exchange made them, without those of buckets in which nothing was traded; "
+    "received at the end of their bucket"
+)
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,7 +143,9 @@ def test_the_candles_benchmark_makes_the_same_decisions_row_by_row(tmp_path: Pat
     assert both_ways(config).summary["fills"]
 
 
-@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(slice_rows=st.integers(1, 700), block_rows=st.integers(1, 300), every=st.integers(1, 12))
 def test_decisions_do_not_depend_on_slice_and_block_sizes(
     tmp_path: Path, slice_rows: int, block_rows: int, every: int

@@ -188,6 +188,16 @@ def test_a_strategys_row_splits_its_gain_into_realised_and_unrealised() -> None:
     assert (strategy.fills, strategy.round_trips, strategy.turnover) == (2, 1, 310.0)
 
 
+def test_a_strategy_of_the_pool_has_money_but_no_fractions() -> None:
+    curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={}, begin=START)
+    changes = [(START, "btc", 2 * COIN), (START, "usdt", -200 * COIN)]
+    curve.add_slice({"btc_usdt": (np.array([START, START + 9]), np.array([100.0, 90.0]))}, changes)
+    strategy = StrategyRow(name="s")
+    complete_strategy(strategy, curve, [row(1, "buy", 2, 100)], [])
+    assert (strategy.return_, strategy.max_drawdown) == (None, None)
+    assert (strategy.pnl, strategy.realised, strategy.unrealised) == (-20.0, 0.0, -20.0)
+
+
 def test_without_round_trips_there_is_no_win_rate() -> None:
     assert trade_figures([]).win_rate is None
     assert trade_figures([]).profit_factor is None

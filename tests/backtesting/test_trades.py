@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from botkit.backtesting.trades import match_trades
 from botkit.model.pairs import Pair
-from botkit.model.results import ClosedTrade, FillRow
-from tests.backtest_world import run, write_candles, write_config, write_strategy
+from botkit.model.results import BacktestResult, ClosedTrade, FillRow
+from tests.backtest_world import ROOT, run, write_candles, write_config, write_strategy
 from tests.report.sample_result import pair
 
 COIN = 10**8
@@ -95,6 +95,20 @@ def test_lots_are_closed_first_in_first_out_and_in_parts() -> None:
     ]
     (lot,) = found.open
     assert (lot.units, lot.cost_units) == (COIN // 4, 50 * COIN)
+
+
+def test_what_an_order_says_it_closes_is_closed_first() -> None:
+    fills = [
+        fill(1, "buy", 1, 100, at=0),
+        fill(2, "buy", 0.5, 200, at=1),
+        fill(2, "buy", 0.5, 210, at=2),
+        fill(3, "sell", 1.5, 220, at=3),  # all of order 2, then the oldest
+    ]
+    (trade,) = match_trades(fills, links={3: 2}).trades
+    assert trade.pnl_units / COIN == pytest.approx(1.5 * 220 - 100 - 105 - 50)
+    (plain,) = match_trades(fills).trades
+    assert plain.pnl_units / COIN == pytest.approx(1.5 * 220 - 100 - 100)
+    assert match_trades(fills, links={3: 77}).trades == [plain]  # it opened nothing
 
 
 def test_coins_that_were_handed_over_are_sold_last_and_marked() -> None:
@@ -310,6 +324,28 @@ def test_consecutive_loops_are_separate_trades() -> None:
 
 # -- in a backtest ----------------------------------------------------------------------------------------------------
 
+LINKED = """
+pair: Pair
+linked: bool = True
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+    self._bars, self._bought = 0, []
+
+def on_bar(self, bar):
+    self._bars += 1
+    if self._bars in (2, 12):
+        self._bought.append(self.market_buy(self.pair, spend=1_000))
+    elif self._bars == 20:
+        last = self._bought[-1]
+        first = self.sell(
+            self.pair, amount=0.04, price=bar.close * 0.99, closes=last if self.linked else None, tag="part"
+        )
+        self.replace(first, amount=0.03)
+    elif self._bars == 30:
+        self.market_sell(self.pair, amount=0.02, closes=self._bought[0] if self.linked else None)
+"""
+
 PROTECTED = """
 pair: Pair
 
@@ -341,3 +377,49 @@ def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> No
     assert result.trades[0].pnl_units > 0 > result.trades[1].pnl_units
     # and there is dust
     assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)
+
+
+def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """By (strategy, currency), in units: what the fills moved, and what trades and open lots say they moved."""
+    moved: dict[tuple[str, str], int] = defaultdict(int)
+    for row in result.fills:
+        sign = 1 if row.side == "buy" else -1
+        moved[row.strategy, row.pair.base] += sign * row.pair.rules.base_units(row.lots)
+        moved[row.strategy, row.pair.quote] -= sign * row.value_units
+        moved[row.strategy, row.fee_currency] -= row.fee_units
+    told: dict[tuple[str, str], int] = defaultdict(int)
+    for trade in result.trades:
+        told[trade.strategy, trade.currency] += trade.pnl_units
+        if trade.is_given:  # it also ends what was handed over, which the fills moved out
+            told[trade.strategy, trade.pairs[0].base] -= trade.units
+            told[trade.strategy, trade.currency] += trade.entry_units
+    for lot in result.open_lots:
+        if not lot.is_given:
+            told[lot.strategy, lot.pair.base] += lot.units
+            told[lot.strategy, lot.pair.quote] -= lot.cost_units
+    return {key: units for key, units in moved.items() if units}, {key: units for key, units in told.items() if units}
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "kinds"),
+    [
+        ("sma_cross", ["backtest.to=2025-01-31"], {"long"}),
+        ("rebalance", ["backtest.to=2025-01-31"], {"long"}),  # two pairs
+        ("grid", ["backtest.to=2025-01-14"], {"long"}),
+        ("market_maker", ["backtest.from=2025-04-03T07:00", "backtest.to=2025-04-03T07:30"], {"long"}),  # coins given
+        ("triangular", ["backtest.from=2025-04-03T06:10", "backtest.to=2025-04-03T06:50"], {"loop"}),  # three pairs
+    ],
+)
+def test_the_bundled_strategies_trades_account_for_every_unit(
+    name: str, overrides: list[str], kinds: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    result = run(ROOT / "configs" / f"{name}.yaml", overrides=overrides)
+    assert kinds <= {trade.kind for trade in result.trades}
+    moved, told = _value_flows(result)
+    assert told == moved
+    held = [trade for trade in result.trades if trade.kind != "loop"]
+    assert all(trade.mae is not None and trade.mae <= 0 <= trade.mfe for trade in held)
+    for trade in held:  # whatever was reached before the exit includes the exit itself
+        before_fees = (trade.exit_units - trade.entry_units) / trade.entry_units * (1 if trade.kind == "long" else -1)
+        assert trade.mae - 1e-12 <= before_fees <= trade.mfe + 1e-12

@@ -1,11 +1,12 @@
-"""Traces an order's life through the code: ``python tests/benchmarks/order_trace.py [TOP]``.
+"""Traces an order's life through the code: ``python tests/benchmarks/order_trace.py [TOP] [--opcodes]``.
 
 Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events; generators count each time they
 resume) in one backtest with orders and in the same one without, and divides the difference by the number of orders. The
 calls that every row of data needs cancel out. The orders are charged for cutting quiet spans into pieces, for the
 simulated exchange, and for recording the results. Calls do not depend on the machine, so a test can limit them
 (tests/engine/test_order_life_calls.py). ``TOP`` also prints that many functions by calls an order, and the calls by
-folder.
+folder. ``--opcodes`` counts the executed bytecode instructions instead, which follow the CPU time more closely and
+depend on the machine as little; it takes minutes.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ LIVES = (
 
 
 class Run(NamedTuple):
-    """A backtest's calls by function, and its numbers of orders and fills."""
+    """A backtest's calls (or opcodes) by function, and its numbers of orders and fills."""
 
     calls: Counter[CodeType]
     orders: int
@@ -111,7 +112,7 @@ class Life(NamedTuple):
     functions: tuple[tuple[str, str, float], ...]
 
 
-def traced(folder: Path, does: str, on: str) -> Run:
+def traced(folder: Path, does: str, on: str, *, opcodes: bool = False) -> Run:
     """Trace the driver's loop in one backtest."""
     calls: Counter[CodeType] = Counter()
 
@@ -119,12 +120,27 @@ def traced(folder: Path, does: str, on: str) -> Run:
         if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
             calls[frame.f_code] += 1
 
+    def enter(frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return step
+
+    def step(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "opcode":
+            calls[frame.f_code] += 1
+        return step
+
     class Traced(Driver):
         def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
-            sys.setprofile(count)
+            if opcodes:
+                sys.settrace(enter)
+            else:
+                sys.setprofile(count)
             try:
                 super().run(slices, on_slice)
             finally:
+                sys.settrace(None)
                 sys.setprofile(None)
 
     tape = folder / on
@@ -163,22 +179,24 @@ def life(name: str, without: Run, run: Run) -> Life:
     )
 
 
-def lives(folder: Path) -> list[Life]:
+def lives(folder: Path, *, opcodes: bool = False) -> list[Life]:
     """Trace every kind of life."""
-    without = {on: traced(folder, "nothing", on) for on in ROWS}
-    return [life(name, without[on], traced(folder, does, on)) for name, does, on in LIVES]
+    without = {on: traced(folder, "nothing", on, opcodes=opcodes) for on in ROWS}
+    return [life(name, without[on], traced(folder, does, on, opcodes=opcodes)) for name, does, on in LIVES]
 
 
 def main() -> None:
     """Print a table."""
-    top = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    opcodes = "--opcodes" in sys.argv
+    what = "opcodes" if opcodes else "calls"
+    top = next((int(argument) for argument in sys.argv[1:] if argument.isdecimal()), 0)
     with tempfile.TemporaryDirectory() as folder:
-        found = lives(Path(folder))
-    print(f"{'':<44}{'orders':>8}{'fills':>8}{'calls':>8}{'files':>8}")
+        found = lives(Path(folder), opcodes=opcodes)
+    print(f"{'':<44}{'orders':>8}{'fills':>8}{what:>8}{'files':>8}")
     for one in found:
         print(f"{one.name:<44}{one.orders:>8}{one.fills:>8}{one.calls:>8.0f}{one.files:>8}")
     for one in found if top else ():
-        print(f"\n{one.name}: {one.calls:.0f} calls")
+        print(f"\n{one.name}: {one.calls:.0f} {what}")
         for file, function, each in one.functions[:top]:
             print(f"{each:>8.1f}  {function:<48} {file}")
         folders: Counter[str] = Counter()

@@ -86,6 +86,14 @@ def test_a_configurations_name_cannot_break_the_page(place: Path) -> None:
     assert "script" not in Elements((place / "page.html").read_text(encoding="utf-8")).tags
 
 
+def test_runs_may_be_written_as_the_list_of_runs_shows_them(place: Path, capsys: CLICKS) -> None:
+    assert main(["runs"]) == 0
+    assert "one/1 " in capsys.readouterr().out
+    assert main(["compare", "one/1", "one/2"]) == 0
+    assert main(["compare", "one/1", "one/7"]) == 2
+    assert "one has no run 7 in out; it has 1, 2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

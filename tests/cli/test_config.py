@@ -35,6 +35,32 @@ def test_check_accepts_a_valid_configuration(project: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (
+            "exchange: {name: bitopro, rset: 'https://elsewhere.example/v3'}",
+            "has no option `rset`; did you mean `rest`?",
+        ),
+        ("exchange: {name: bitopro, color: red}", "has no option `color`; it has rest, ws"),
+        ("notify: [{use: smoke}]", "no notifier named `smoke`"),
+        ("emulator: {fees: {rank: 99}}", "fees.rank is 99"),
+        ("emulator: {fills: {model: psychic}}", "psychic"),
+        ("live: {fees: {rank: 99}}", "fees.rank is 99"),
+        ("amount_step: {foo_bar: basePrecision}", "the exchange has no pair 'foo_bar'"),
+    ],
+)
+def test_check_finds_what_only_a_run_would_use(
+    project: Path, capsys: pytest.CaptureFixture[str], extra: str, words: str
+) -> None:
+    path = project / "configs" / "x.yaml"
+    path.write_text(CONFIG + extra + "\n")
+    assert main(["config", "check", str(path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}:{len(CONFIG.splitlines()) + 1}: ")
+    assert words in line
+
+
+@pytest.mark.parametrize(
     ("before", "after", "words"),
     [
         ("use: dip", "use: dpi", "did you mean `dip`"),

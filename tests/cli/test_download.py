@@ -77,7 +77,9 @@ def test_a_download_continues_where_the_tape_ends(run: Run, tmp_path: Path) -> N
     assert main(["data", "check", str(out)]) == 0
 
 
-def test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests(run: Run, tmp_path: Path) -> None:
+def test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_requests(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "tape"
     # one hole inside a reply, and one across the end of the first request's 8,000 candles
     candles = {**minutes(0, 100), **minutes(110, 7_885), **minutes(8_010, 100)}
@@ -87,6 +89,9 @@ def test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_reques
     assert len(venue.requests) == 2
     assert gaps(out) == [(100, 110), (7_995, 8_010)]
     assert "the exchange left out 25 intervals without trades" in printed
+    assert main(["data", "check", str(out)]) == 0, "what the exchange makes is no mistake in the tape"
+    told = capsys.readouterr().out
+    assert "left out 25 candles in 2 places, the first before 2025-01-01T01:51:00.000Z: nothing was traded then" in told
 
 
 def test_a_hole_between_two_downloads_is_also_a_gap(run: Run, tmp_path: Path) -> None:

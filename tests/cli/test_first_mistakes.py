@@ -226,3 +226,59 @@ def test_what_a_strategy_prints_does_not_mix_with_json(tmp_path: Path, capsys: P
     told = capsys.readouterr()
     assert json.loads(told.out)["ended"] == "duration"
     assert "hello" in told.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "section"),
+    [
+        ("fee_models", "emulator: {fees: {model: mine}}"),
+        ("latency_models", "emulator: {latency: {model: mine}}"),
+        ("fill_models", "emulator: {fills: {model: mine}}"),
+        ("risk_rules", "risk: {mine: 1}"),
+    ],
+)
+@pytest.mark.parametrize("how", ["raises", "nothing"])
+def test_a_plugins_factory_that_fails_or_makes_nothing_is_named(
+    tmp_path: Path, capsys: Printed, kind: str, section: str, how: str
+) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra=section + "\n")
+    body = "1 / 0" if how == "raises" else "None"
+    with bot.file.open("a", encoding="utf-8") as file:
+        file.write(f"\ndef make(*_):\n    return {body}\n\n@hookimpl\n")
+        file.write(f"def botkit_register_{kind}(register):\n    register('mine', make)\n")
+    assert bot.check() == 2
+    said = capsys.readouterr().err
+    what = f"the {kind.replace('_', ' ').removesuffix('s')} `mine` of the plugin `mine`"
+    if how == "raises":
+        assert said == f"error: {bot.line_of('1 / 0')}: {what} failed: ZeroDivisionError: division by zero\n"
+    else:
+        assert said.startswith(f"error: {bot.file}: {what} needs a method `")
+        assert said.endswith("`, but it is None\n")
+
+
+def test_a_report_section_of_the_wrong_type_is_named(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"))
+    with bot.file.open("a", encoding="utf-8") as file:
+        file.write("\n@hookimpl\ndef botkit_report_sections(result):\n    return 5\n")
+    assert bot.backtest() == 2
+    assert "of the plugin `mine` must return a list of ReportSection, not 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("'soon'", "is 'soon'; it must be whole nanoseconds, 0 or more"),
+        ("-5", "is -5; it must be whole nanoseconds, 0 or more"),
+        ("[][key]", "failed: IndexError('list index out of range')"),
+    ],
+)
+def test_a_latency_that_no_request_can_have_is_refused(tmp_path: Path, capsys: Printed, body: str, told: str) -> None:
+    bot = FirstBot(tmp_path, ON_BAR.format("pass"), extra="emulator: {latency: {model: mine}}\n")
+    with bot.file.open("a", encoding="utf-8") as file:
+        file.write(
+            f"\nclass Late:\n    def order_ns(self, key):\n        return {body}\n    answer_ns = feed_ns = order_ns\n"
+        )
+        file.write("\n@hookimpl\ndef botkit_register_latency_models(register):\n")
+        file.write("    register('mine', lambda options, seed: Late())\n")
+    assert bot.check() == 2
+    assert f"order_ns of the latency model `mine` {told}" in capsys.readouterr().err

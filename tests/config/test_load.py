@@ -295,7 +295,9 @@ YAML_BITS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     text=st.lists(YAML_BITS, max_size=25).map("".join),
     override=st.none() | st.lists(YAML_BITS, max_size=6).map("".join),
@@ -319,7 +321,9 @@ TREES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_any_value_in_any_section_is_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     def some(kind: type) -> dict[str, object]:

@@ -41,7 +41,9 @@ def test_the_resolved_configuration_loads_to_an_equal_one(tmp_path: Path) -> Non
 WORDS = st.characters(codec="utf-8", exclude_characters="$", exclude_categories=("Cc", "Cs", "Cn", "Zl", "Zp"))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     word=st.text(WORDS, max_size=12),
     number=st.decimals(-(10**9), 10**9, places=8),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,3 +38,27 @@ def test_a_marker_sets_switches(emulator: EmulatorThread) -> None:
     assert emulator.call(lambda e: e.options.switches["unknown_order"]) == "404"
     now, told = emulator.call(lambda e: e.step(e.clock.now() + 10**9))
     assert (now, told) == (emulator.clock.now(), [])
+
+
+@pytest.mark.parametrize(
+    ("marker", "told"),
+    [
+        ('balanc="twd=5"', "Unexpected keyword argument 'balanc'"),
+        ('"twd=5"', "'twd=5' has no name; write it such as balance="),
+        ('balance="usd=5"', "balance usd: the exchange does not list this currency"),
+        ('balance="twd"', "balance twd: write it as"),
+        ('switches={"nope": "1"}', "switch nope: there is no such switch"),
+        ("speed=-1", "speed -1: the factor must be above 0"),
+    ],
+)
+def test_a_mistake_in_the_marker_is_one_sentence(marker: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "test_mine.py"
+    file.write_text(f"import pytest\n\n@pytest.mark.emulator({marker})\ndef test_mine(emulator):\n    pass\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"@pytest.mark.emulator: {told}" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "botkit/emulator" not in done.stdout

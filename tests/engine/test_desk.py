@@ -6,7 +6,7 @@ import pytest
 
 from botkit.engine.outcome_parts import Reply
 from botkit.model.inputs import Forget
-from botkit.model.orders import Order, OrderSpec, OrderState, Side
+from botkit.model.orders import REPORTED_STATES, Order, OrderSpec, OrderState, Side
 from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
@@ -643,3 +643,26 @@ def test_unsent_orders_are_forgotten_at_once_and_sent_ones_kept_for_late_reports
     b.tell(Forget(b.now + 1))
     assert b.reply == Reply(1)
     assert b.engine.view.orders() == [resting]
+
+
+# -- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+def test_a_report_cannot_carry_a_state_internal_to_the_bot() -> None:
+    for state in set(OrderState) - REPORTED_STATES:
+        b = bot()
+        order = buy(b)
+        b.accept(order)
+        with pytest.raises(AssertionError, match=f"{state.value} is not a state that an exchange reports"):
+            b.push(order, 0, state=state)
+
+
+def test_decisions_of_orders_that_are_all_refused_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botkit.engine.rooms.BLOCK_LINES", 10)
+    b = bot()
+    for _ in range(30):
+        b.s.buy(BTC, amount=ONE, price=10**9)
+        b.end_turn()
+        assert len(b.decisions.pending) <= 10
+    b.decisions.flush()
+    assert b"".join(b.log).count(b'"k":"intent"') == 30

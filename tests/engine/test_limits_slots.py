@@ -135,3 +135,35 @@ def test_slots_become_free_exactly_at_the_announced_time(deeds: list[tuple[str, 
     if deeds and (at := log.open_at(now, needed)) is not None and at > now:
         assert log.free(at - 1) < needed
         assert log.free(at) >= needed
+
+
+_DEEDS = st.lists(
+    st.tuples(st.sampled_from(["take", "take", "release", "late", "lower", "wait"]), st.integers(0, 2_500)), max_size=40
+)
+
+
+@given(_DEEDS, st.integers(0, 2))
+@settings(max_examples=300)
+def test_taking_at_once_equals_asking_first(deeds: list[tuple[str, int]], kept: int) -> None:
+    at_once, asked = SlotLog(WINDOW), SlotLog(WINDOW)
+    now, flying = T0, 0
+    for key, (deed, ms) in enumerate(deeds):
+        if deed == "take":
+            free = asked.free(now)
+            if free > kept:
+                asked.take()
+                flying += 1
+            assert at_once.take_beyond(kept, now) == free
+        elif deed == "wait":
+            now += ms * NS_PER_MS
+        elif deed == "lower":
+            at_once.lower(now)
+            asked.lower(now)
+        elif flying:
+            flying -= 1
+            for log in (at_once, asked):
+                if deed == "late":
+                    log.hold_late(key, now + ms * NS_PER_MS)
+                else:
+                    log.release(now)
+        assert (at_once.held(now), at_once.peak) == (asked.held(now), asked.peak)

@@ -12,14 +12,14 @@ from tests.benchmarks.order_trace import LIVES, lives
 #: calls from the strategy's order to its last callback, with the simulated exchange, the driver and the recorder.
 #: tests/benchmarks/order_trace.py prints their distribution; these numbers may only go down
 CALLS = {
-    "limit order that takes, on bars": 154,
-    "limit order that takes, on trades": 189,
-    "limit order that rests, on trades": 202,
-    "market order, on bars": 176,
-    "market order, on trades": 206,
-    "order cancelled, another placed, on bars": 185,
-    "quote replaced, on bars": 227,
-    "quote replaced, on trades": 212,
+    "limit order that takes, on bars": 127,
+    "limit order that takes, on trades": 151,
+    "limit order that rests, on trades": 164,
+    "market order, on bars": 152,
+    "market order, on trades": 173,
+    "order cancelled, another placed, on bars": 149,
+    "quote replaced, on bars": 190,
+    "quote replaced, on trades": 168,
 }
 #: tolerance for one turn of the driver more or less
 ROOM = 10

@@ -12,7 +12,7 @@ from botkit.exchange.bitopro.facts import FEE_RANKS, BitoPro, packaged_pairs
 from botkit.exchange.bitopro.wire import account, codec, frames, market
 from botkit.exchange.bitopro.wire.statuses import STATUS_STATES, status_of
 from botkit.model.clock import NS_PER_MS, NS_PER_S
-from botkit.model.events import OrderReport, Trade
+from botkit.model.events import Trade
 from botkit.model.money import parse_scaled
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderState, OrderType, Side
@@ -383,11 +383,3 @@ def test_facts_include_every_endpoint_in_the_limits() -> None:
 def test_every_exchange_status_maps_to_a_state_and_back(status: int, executed: int, state: OrderState) -> None:
     assert STATUS_STATES[status] is state
     assert status_of(state, executed) == status
-
-
-def test_a_report_cannot_carry_a_state_internal_to_the_bot() -> None:
-    report = translate.order_report(order(), BTC)
-    for state in set(OrderState) - set(STATUS_STATES.values()):
-        fields = {**msgspec.structs.asdict(report), "state": state}
-        with pytest.raises(AssertionError, match=f"{state.value} is not a state that an exchange reports"):
-            OrderReport(**fields)

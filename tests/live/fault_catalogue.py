@@ -369,7 +369,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "restored journal": Shown(
         (_DISK + "test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id",),
-        "has lost its latest commits (it does not know some client ids that were used)...1 open orders are not",
+        "has lost its latest commits (it does not know some client ids that were used)...1 open order is not",
     ),
     "journal without its latest commits": Shown(
         (

@@ -120,7 +120,7 @@ def botkit_register_strategies(register):
 '''
 CONFIG = f"""
 name: NAME
-plugins: [plugins]
+plugins: [NAME-plugins]
 strategies:
   - name: r
     use: restless
@@ -208,8 +208,10 @@ class KillWorld:
         self.name = name
         self.told = folder / f"{name}.told"
         self.trading, self.watching = folder / f"{name}.yaml", folder / f"{name}.watching.yaml"
-        (folder / "plugins").mkdir(exist_ok=True)
-        (folder / "plugins" / "restless.py").write_text(STRATEGY)
+        # not one folder for all: another world's bot may be reading the file just when it is written anew
+        plugins = folder / f"{name}-plugins"
+        plugins.mkdir()
+        (plugins / "restless.py").write_text(STRATEGY)
         for path, trades in ((self.trading, "true"), (self.watching, "false")):
             path.write_text(CONFIG.replace("NAME", name).replace("TRADES", trades).replace("LEDGER", ledger))
             path.chmod(0o600)
@@ -390,7 +392,7 @@ async def restart_with_open_orders(world: World, count: int) -> float:
     bot = await world.start()
     orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
     bot.driver.wake()
-    await until(lambda: all(order.state is OrderState.OPEN for order in orders), 60)
+    await until(lambda: all(order.state is OrderState.OPEN or order.is_final for order in orders), 60)
     await world.crash(bot)
     clock = asyncio.get_running_loop()
     began = clock.time()
@@ -427,9 +429,12 @@ async def run_kills(
             kill_world(folder, name=name, seed=seed + number, findings=findings) as world,
         ):
             for phase in phases:
+                known = len(findings.broken)
                 await world.kill(forks, phase, random)
                 await world.judge(phase)
                 findings.kills[phase] += 1
+                for text in findings.broken[known:]:
+                    say(f"BROKEN {text}")
                 say(f"{sum(findings.kills.values()):4} {phase}: restarted in {findings.restarts_s[-1]:.2f} s")
 
     with own_machine(folder):

@@ -128,7 +128,7 @@ async def test_a_journal_restored_from_a_copy_halts_the_bot_and_reuses_no_id(wor
 
     third = await world.start()
     assert "has lost its latest commits (it does not know some client ids that were used)" in told(third)
-    assert "1 open orders are not this bot's" in told(third)
+    assert "1 open order is not this bot's" in told(third)
     refused = far_buy(third, 0.003)
     assert refused.state is OrderState.REFUSED
     assert "has lost its latest commits" in refused.reason

@@ -85,7 +85,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pat
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(share=st.floats(0.4, 0.98))
 def test_a_bundled_strategy_makes_the_same_decisions_when_the_tape_ends_earlier(
     whole: Callable[[str], tuple[Path, Outcome]], name: str, share: float

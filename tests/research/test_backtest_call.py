@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -12,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import botkit
 from botkit import SMA, Bar, BotkitError, ConfigError, Pair, Strategy, param
@@ -263,6 +266,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": FRAME.iloc[[0, 1, 5]].set_index(FRAME.index[[0, 7, 14]])}, "the exchange's resolutions are"),
         ({"data": changed(TRADES, 1, "amount", 0.0)}, 'data["btc_usdt"]:1: the amount is zero or negative'),
         ({"data": TRADES.assign(side="up")}, "data[\"btc_usdt\"]:0: side 'up' is neither buy nor sell"),
+        ({"data": pd.concat([FRAME, FRAME[["close"]]], axis=1)}, 'data["btc_usdt"] has two columns named close'),
         ({"data": [FRAME, FRAME]}, "both have btc_usdt candles 1m"),
     ],
 )  # fmt: skip
@@ -272,6 +276,75 @@ def test_a_mistake_is_one_sentence(arguments: dict[str, Any], said: str) -> None
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.binary(max_size=4),
+    st.sampled_from([object(), "btc_usdt", "usdt", "1e9", "2024-01-01", "${X}", "a: b", "\x00", "\ud800", "sma.fast"]),
+)  # fmt: skip
+_KEYS = st.one_of(
+    st.text(max_size=6), st.integers(), st.sampled_from(["usdt", "maker", "rank", "pair", "model", "order_ms", "use"])
+)
+_JUNK = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_KEYS, inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+_ARGUMENTS = (
+    *(
+        "data",
+        "params",
+        "balances",
+        "start",
+        "end",
+        "seed",
+        "benchmark",
+        "slippage",
+        "fees",
+        "latency",
+        "fills",
+        "risk",
+    ),
+    *("currency", "timezone", "reserve", "capital", "exchange", "account", "notify", "limits", "name", "plugins"),
+    *("block", "amount_step", "bar_grace_ms", "log", "emulator", "live"),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(_ARGUMENTS), _JUNK)
+def test_whatever_an_argument_is_only_botkits_errors_come_out(name: str, value: Any) -> None:
+    with contextlib.suppress(BotkitError):
+        botkit.backtest(Cross, **{"data": FRAME, **ARGUMENTS, name: value})
+
+
+_CELLS = st.one_of(
+    st.none(), st.floats(), st.integers(-(10**20), 10**20), st.text(max_size=5), st.booleans(),
+    st.sampled_from([pd.NaT, pd.Timestamp("2024-01-01"), float("inf"), "1e400", "0x10"]),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 11), st.sampled_from(list(FRAME.columns)), _CELLS), max_size=3),
+    st.sampled_from([
+        lambda frame, cell: frame,
+        lambda frame, cell: frame.rename(columns={"open": cell}),
+        lambda frame, cell: frame.set_index(pd.Index([cell] * len(frame))),
+        lambda frame, cell: pd.concat([frame, frame], axis=1),
+        lambda frame, cell: frame.set_index("open", append=True),
+        lambda frame, cell: frame.rename(columns={"open": "price", "volume": "amount"}).drop(columns="high"),
+        lambda frame, cell: frame.assign(time=cell),
+    ]),
+    _CELLS,
+)  # fmt: skip
+def test_whatever_a_frame_holds_only_botkits_errors_come_out(edits: Any, change: Any, cell: Any) -> None:
+    frame = FRAME.iloc[:12].astype(object)
+    for row, column, value in edits:
+        frame.iloc[row, frame.columns.get_loc(column)] = value
+    with contextlib.suppress(BotkitError):
+        botkit.backtest(Cross, data=change(frame, cell), **ARGUMENTS)
 
 
 @pytest.mark.parametrize(

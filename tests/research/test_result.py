@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import botkit
 from botkit import BotkitError, ConfigError
 from botkit.backtesting.metrics import GROUPS
 from botkit.model.results import BacktestResult, Curve
-from botkit.report.svg import curves_svg
+from botkit.report.svg import curves_svg, ticks
 from botkit.research.result import Result
 from tests.backtest_world import ROOT
 from tests.report.sample_result import sample_result
@@ -250,8 +252,12 @@ def test_a_long_run_stays_small() -> None:
     run.equity = Curve(times, [1_000_000 + (n * 7919) % 1_000 for n in range(200_000)])
     html = Result(run)._repr_html_()
     assert len(html.encode()) < 200_000
-    # the curve's own extremes are drawn
-    assert {"1,000,000", "1,000,999"} <= set(re.findall(r">([\d,]+)</text>", html))
+    # the curve's own extremes are drawn, and the axis has round figures between them
+    points = [
+        float(y) for line in re.findall(r'<polyline points="([^"]+)"', html)[:1] for y in re.findall(r",([\d.]+)", line)
+    ]
+    assert (min(points), max(points)) == (24.0, 244.0)
+    assert {"1,000,000", "1,000,500"} <= set(re.findall(r">([\d,]+)</text>", html))
 
 
 def test_no_secret_of_the_configuration_is_in_a_result(tmp_path: Path) -> None:
@@ -303,6 +309,14 @@ def test_the_benchmark_is_a_line_beside_the_equity() -> None:
     assert at.to_numpy() == pytest.approx(expected.to_numpy(), rel=3e-3)
     assert result.plot().svg.count("<polyline") == 4
     assert "buy-and-hold" in result._repr_html_()
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 6))
+def test_an_axis_has_a_few_round_figures(low: float, span: float, most: int) -> None:
+    found = ticks(low, low + span, most)
+    assert len(found) <= most + 1
+    assert all(low - span * 1e-6 <= tick <= low + span * (1 + 1e-6) for tick in found)
+    assert len(found) >= most / 2.5 - 1
 
 
 def test_curves_of_nothing_are_an_empty_picture() -> None:

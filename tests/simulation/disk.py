@@ -14,6 +14,7 @@ A `Medium` is the disk that the processes share. It may be full, read-only or fa
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sqlite3
 from collections import Counter
@@ -305,7 +306,7 @@ class _Appending:
     def write(self, content: bytes, /) -> int:
         self._disk.check()
         self._buffer += content
-        if len(self._buffer) > 64 * 1024:
+        if len(self._buffer) > io.DEFAULT_BUFFER_SIZE:
             self.flush()
         return len(content)
 

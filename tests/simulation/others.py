@@ -23,7 +23,7 @@ from botkit.live.notices import Notices
 from botkit.live.panic import OwnOrders, PanicResult, hold_back, panic
 from botkit.live.starting import start
 from botkit.live.state_folder import StateFolder
-from tests.simulation.checks import Broken, Journaled, check_rows
+from tests.simulation.checks import Broken, Followed, Journaled, check_rows
 from tests.simulation.disk import Medium, SimulatedDisk
 from tests.simulation.loop import Process, in_process
 from tests.simulation.machine import VirtualClock
@@ -73,6 +73,7 @@ class SecondBot:
         self._medium = Medium(f"second {run.plan.seed}")
         self.life: Life | None = None
         self._lives = 0
+        self._followed: Followed | None = None
         self._stops = False
 
     @property
@@ -83,11 +84,19 @@ class SecondBot:
         """Its journal; None if there is none yet."""
         return Journaled(self._journal) if self._journal.exists() else None
 
-    def row_of(self, client_id: int) -> str | None:
-        """The state in one of its rows."""
-        journaled = self.journaled()
-        row = None if journaled is None else journaled.rows.get(client_id)
-        return None if row is None else str(row["state"])
+    def follow(self) -> Followed | None:
+        """What its journal holds now; None if there is none yet."""
+        if self._followed is None:
+            if not self._journal.exists():
+                return None
+            self._followed = Followed(self._journal)
+        return self._followed.look()
+
+    def follow_no_more(self) -> None:
+        """Read its files afresh."""
+        if self._followed is not None:
+            self._followed.close()
+            self._followed = None
 
     async def live(self) -> None:
         """Run until `stop` is called."""
@@ -96,6 +105,7 @@ class SecondBot:
         run = self._run
         while not self._stops:
             self._lives += 1
+            self.follow_no_more()
             disk = SimulatedDisk(medium=self._medium)
             life = self.life = Life(
                 f"second {self._lives}", self._lives + 5_000, disk, VirtualClock(run.loop), self.config, self.state

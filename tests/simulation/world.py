@@ -9,7 +9,7 @@ import shutil
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -806,22 +806,25 @@ class Run:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
-        if self._second is not None:
-            state = self._second.row_of(client_id)
-            if state is not None:
-                return state
-        damaged = self._damaged
-        if damaged is not None:
+        row = self._row_in(client_id)
+        if row is None and self._damaged is None:  # what a failing disk kept of a commit that did not count
+            self._follow_no_more()
+            row = self._row_in(client_id)
+        return None if row is None else str(row["state"])
+
+    def _row_in(self, client_id: int) -> Mapping[str, Any] | None:
+        damaged, row = self._damaged, None
+        if damaged is None:
+            row = self.follow().rows.get(client_id)
+        if row is None and self._second is not None:
+            followed = self._second.follow()
+            row = None if followed is None else followed.rows.get(client_id)
+        if row is None and damaged is not None:
             row = damaged.before.rows.get(client_id)
             if row is None:
                 damaged.sent.append(client_id)
                 row = self._journaled().rows.get(client_id)
-        else:
-            row = self.follow().rows.get(client_id)
-            if row is None:  # what a failing disk kept of a commit that did not count may be written over
-                self._follow_no_more()
-                row = self.follow().rows.get(client_id)
-        return None if row is None else str(row["state"])
+        return row
 
     def follow(self) -> Followed:
         """What the journal holds now."""
@@ -834,6 +837,8 @@ class Run:
         if self._followed is not None:
             self._followed.close()
             self._followed = None
+        if self._second is not None:
+            self._second.follow_no_more()
 
     def _journaled(self) -> Journaled:
         return Journaled(self.journal)

@@ -38,7 +38,6 @@ class Block:
 
     __slots__ = (
         "_jumps",
-        "_rows",
         "calm_end",
         "columns",
         "done",
@@ -48,6 +47,7 @@ class Block:
         "prices",
         "range",
         "received",
+        "rows",
         "start",
     )
 
@@ -76,7 +76,9 @@ class Block:
         self.done = 0
         #: each price is plausible after the previous one, from the row of the last `calm_until` call up to this row
         self.calm_end = 0
-        self._rows = self._from(0)
+        #: the rows after ``done`` as (index + 1, receive time, price, event). One iterator serves successive loops:
+        #: slicing new lists for every order cost more than the orders
+        self.rows = self._from(0)
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
         """Return the first row from ``begin`` on with an implausible price, or ``end``."""
@@ -101,20 +103,9 @@ class Block:
         )
 
     def skip_to(self, end: int) -> None:
-        """Mark rows up to ``end`` as processed without a loop over them."""
+        """Continue at ``end``, without a loop over the rows before it."""
         self.done = end
-        self._rows = self._from(end)
-
-    def rows(self, begin: int, end: int) -> Iterator[tuple[int, int, float, Any]]:
-        """Return (index + 1, receive time, price, event) from ``begin`` to ``end``.
-
-        Successive loops share one iterator, because slicing new lists for every order cost more than the orders
-        themselves.
-        """
-        if self.done != begin:
-            self._rows = self._from(begin)
-            self.done = begin
-        return self._rows if end == len(self.events) else islice(self._rows, end - begin)
+        self.rows = self._from(end)
 
 
 class TradeBlock(Block):

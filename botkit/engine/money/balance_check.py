@@ -86,11 +86,11 @@ class BalanceCheck:
         """
         if report.snapshot or self._suspects:
             return False
-        account = self._ledger.account
+        account, unassigned = self._ledger.account, self._ledger.unassigned
         for currency, (actual, _) in report.balances.items():
             if actual != account.get(currency, 0):
                 return False
-        return min(self._ledger.unassigned.values(), default=0) >= 0
+        return not unassigned or min(unassigned.values()) >= 0
 
     def shortages(self) -> list[Shortage]:
         """Return a shortage for every currency in which the account has less than its parts own together."""

@@ -98,10 +98,14 @@ class AccountLedger:
 
     # -- fills ----------------------------------------------------------------------------------------------------
 
-    def spend(self, part: SubAccount, client_id: int, currency: str, units: int, needed: int) -> int:
-        """Take the cost of a fill out of the account, from the order's lock first. Returns by how much the lock shrank.
+    def swap(
+        self, part: SubAccount, client_id: int, currency: str, units: int, needed: int, got: str, got_units: int
+    ) -> int:
+        """Exchange ``units`` of a currency, the cost of a fill, for ``got_units`` of another. Returns by how much the
+        order's lock shrank.
 
-        ``needed`` must stay locked for the rest of the order; the excess becomes available.
+        The cost comes from that lock first. ``needed`` is what the rest of the order must keep locked; what it does not
+        need becomes available.
         """
         self.account[currency] = self.account.get(currency, 0) - units
         fund = part.funds[currency]
@@ -122,15 +126,12 @@ class AccountLedger:
             fund.available -= units
         else:
             self._borrow(part, currency, units)
+        self.account[got] = self.account.get(got, 0) + got_units
+        gain = part.funds[got]
+        gain.available += got_units
+        if gain.claims < 0:
+            self._repay(part, got)
         return freed
-
-    def earn(self, part: SubAccount, currency: str, units: int) -> None:
-        """Book units that the account received on behalf of ``part``."""
-        self.account[currency] = self.account.get(currency, 0) + units
-        fund = part.funds[currency]
-        fund.available += units
-        if fund.claims < 0:
-            self._repay(part, currency)
 
     def charge(self, part: SubAccount, currency: str, units: int) -> None:
         """Book units, such as a fee, that the account paid on behalf of ``part``."""

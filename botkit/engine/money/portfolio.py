@@ -209,11 +209,13 @@ class Portfolio:
         """Lock the money that a new order may spend. Returns the reason, with figures, if its strategy has too
         little.
         """
+        assert not order.executed_lots, order
         stake = self._stakes.present[order.strategy]
         pair = order.pair
-        need = order.spend_units or required_units(order)
         if order.side is BUY:
+            need = order.spend_units or pair.rules.value_units_up(order.price_ticks, order.amount_lots)
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
+        need = pair.rules.base_units(order.amount_lots)
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
         if refusal is None:
             (stake.positions.get(pair) or self._stakes.position(stake, pair)).locked_units += need
@@ -274,12 +276,10 @@ class Portfolio:
         position = stake.positions.get(pair) or self._stakes.position(stake, pair)
         needed = required_units(order) if order.executed_lots < order.amount_lots or order.spend_units else 0
         if order.side is BUY:
-            ledger.spend(part, order.client_id, quote, value, needed)
-            ledger.earn(part, base, coins)
+            ledger.swap(part, order.client_id, quote, value, needed, base, coins)
             base_units, quote_units = coins, -value
         else:
-            position.locked_units -= ledger.spend(part, order.client_id, base, coins, needed)
-            ledger.earn(part, quote, value)
+            position.locked_units -= ledger.swap(part, order.client_id, base, coins, needed, quote, value)
             base_units, quote_units = -coins, value
         if stake.flows is not None:
             stake.record(base, base_units, quote, quote_units, fee_currency, fee)

@@ -83,15 +83,18 @@ class Gate:
         ):
             return self.when_asked(order) or self.when_admitted(order)
         self._replaced = None
-        if order.type is LIMIT:
-            refusal = limit_refusal(order)
-            if refusal is None and self._risk.open_by_pair.get(order.pair, 0) >= order.pair.rules.open_orders_max:
-                refusal = self._no_room(order)
-        else:
+        rules = order.pair.rules
+        if (
+            order.type is not LIMIT
+            or rules.maintenance
+            or order.price_ticks <= 0
+            or not rules.least_lots <= order.amount_lots <= rules.most_lots
+            or self._risk.open_by_pair.get(order.pair, 0) >= rules.open_orders_max
+        ):
             refusal = self._rules(order) or self._no_room(order)
-        if refusal is None and self._risk.has_rules:
-            refusal = self._risk_rules(order)
-        return refusal
+            if refusal is not None:
+                return refusal
+        return self._risk_rules(order) if self._risk.has_rules else None
 
     def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
         """Return the reason to refuse an order at its request, or None. ``replaced`` is the order that makes room for

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from botkit.engine.agenda import Agenda
-from botkit.engine.decisions import DecisionLog
+from botkit.engine.decisions import ANSWER, BLOCK_LINES, CANCEL, FILL, INTENT, REQUEST, STATE, DecisionLog
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.by_ids import OrdersByIds
 from botkit.engine.orders.checks import Gate
@@ -28,6 +28,7 @@ from botkit.model.orders import (
     FINAL_STATES,
     LIVE_STATES,
     MARKET,
+    REPORTED_STATES,
     STOP_LIMIT,
     TRANSITIONS,
     Order,
@@ -90,11 +91,14 @@ class OrderDesk:
         on_foreign: Callable[[OrderReport], None],
     ) -> None:
         self._table = table
+        self._open = table.open
         self._reads = reads
         self._portfolio = portfolio
         self._risk = risk
         self._router = router
         self._decisions = decisions
+        #: adds a decision as a tuple (`botkit.engine.decisions`)
+        self._decide = decisions.add
         self._on_order = on_order
         self._on_fill = on_fill
         self._on_foreign = on_foreign
@@ -141,12 +145,12 @@ class OrderDesk:
         ``refusal`` is a reason that was found before there was an order to check.
         """
         self._table.by_client_id[order.client_id] = order
-        self._decisions.intent(order, now)
+        self._decide((INTENT, now, order.spec))
         if refusal is None:
             refusal = self._gate.when_placed(order) or self._enqueue(order, now)
         if refusal is not None:
             order.move(OrderState.REFUSED, now, refusal)
-            self._decisions.state(order, now)
+            self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
         return order
 
@@ -155,16 +159,17 @@ class OrderDesk:
 
     def _enqueue(self, order: Order, now: Nanos) -> str | None:
         refusal = self._portfolio.lock(order)
-        if refusal is None:
-            refusal = self._router.create(order, now)
-            if refusal is not None:
-                self._portfolio.release(order)
-        if refusal is None:
-            self._track(order, now)
-        return refusal
+        if refusal is not None:
+            return refusal
+        refusal = self._router.create(order, now)
+        if refusal is not None:
+            self._portfolio.release(order)
+            return refusal
+        self._track(order, now)
+        return None
 
     def _track(self, order: Order, now: Nanos) -> None:
-        self._table.open_up(order)
+        self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
         if order.expires is not None and order.type is not MARKET:
             # a replacement may expire while the old order is ending
@@ -180,7 +185,7 @@ class OrderDesk:
         if order.state in FINAL_STATES or order.cancel_requested:
             return
         order.cancel_requested = True
-        self._decisions.cancel(order, now)
+        self._decide((CANCEL, now, order.client_id))
         if order.state is _QUEUED:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
@@ -201,7 +206,7 @@ class OrderDesk:
         if refusal is not None:
             return self.place(new, refusal, now)
         self._table.by_client_id[new.client_id] = new
-        self._decisions.intent(new, now)
+        self._decide((INTENT, now, new.spec))
         if old.state is _QUEUED and old.client_id not in self._waiting_replacements:
             # The old order's money pays for the new one, so release it first. Nothing else can happen in between.
             self._portfolio.release(old)
@@ -210,9 +215,9 @@ class OrderDesk:
             if refusal is None:
                 replaced = self._router.replace_waiting(old, new, now)
                 assert replaced, old
-                self._table.close(old)
+                self._open[old.strategy].pop(old.client_id, None)
                 old.move(OrderState.CANCELLED, now, "replaced before it was sent")
-                self._decisions.state(old, now)
+                self._decide((STATE, now, old.client_id, old.state, old.reason))
                 self._on_order(old)
                 self._track(new, now)
                 return new
@@ -225,7 +230,7 @@ class OrderDesk:
             self._replace_later(old, new, now)
             return new
         new.move(OrderState.REFUSED, now, refusal)
-        self._decisions.state(new, now)
+        self._decide((STATE, now, new.client_id, new.state, new.reason))
         self._on_order(new)
         return new
 
@@ -234,15 +239,15 @@ class OrderDesk:
         rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
         waiting = self._replacements.pop(rested.client_id, None)
         if waiting is not None:
-            self._table.close(waiting[0])
+            self._open[waiting[0].strategy].pop(waiting[0].client_id, None)
             self._end_unsent(waiting[0], OrderState.CANCELLED, now, "replaced before it was sent")
         self._replacements[rested.client_id] = (new, rested.executed_lots)
-        self._table.open_up(new)
+        self._open[new.strategy][new.client_id] = new
         self.cancel(rested, now)
 
     def _send_replacement(self, old: Order, now: Nanos) -> None:
         new, executed_before = self._replacements.pop(old.client_id)
-        self._table.close(new)
+        self._open[new.strategy].pop(new.client_id, None)
         filled_since = old.executed_lots - executed_before
         new.shrink_to(max(0, new.amount_lots - filled_since))
         if old.state is OrderState.FILLED or new.amount_lots < new.pair.rules.least_lots:
@@ -259,12 +264,12 @@ class OrderDesk:
 
     def _drop_replacement(self, new: Order, state: OrderState, now: Nanos, reason: str) -> None:
         del self._replacements[self._waiting_replacements[new.client_id]]
-        self._table.close(new)
+        self._open[new.strategy].pop(new.client_id, None)
         self._end_unsent(new, state, now, reason)
 
     def _end_unsent(self, order: Order, state: OrderState, now: Nanos, reason: str) -> None:
         order.move(state, now, reason)
-        self._decisions.state(order, now)
+        self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
     # -- requests that may leave now
@@ -283,22 +288,32 @@ class OrderDesk:
                 unsent = Answer(request_id=dropped.ticket, outcome=Ending.NOT_SENT, text=dropped.reason)
                 self._reads.answered(unsent, now)
         leaving: list[Request] = []
+        orders = self._table.by_client_id
         for request in requests:
-            checked = self._checked(request, now)
-            if checked is not None:
-                self._decisions.request(checked, now)
-                leaving.append(checked)
+            if type(request) is CreateOrder:
+                order = orders[request.order.client_id]
+                if not self._may_leave(order, now):
+                    self._router.answered(request.id, now, Ending.NOT_SENT)
+                    continue
+                self._creates[request.id] = (order,)
+            elif type(request) is CancelOrder:
+                own = orders.get(request.client_id)
+                if own is not None:  # otherwise it cancels an orphan, and the answer goes to the requester
+                    self._cancels[request.id] = (own,)
+            else:
+                checked = self._checked_batch(request, now)
+                if checked is None:
+                    continue
+                request = checked
+            self._decide((REQUEST, now, request))
+            leaving.append(request)
+        if len(self._decisions.pending) >= BLOCK_LINES:
+            self._decisions.flush()
         return leaving
 
-    def _checked(self, request: Request, now: Nanos) -> Request | None:
-        """Check a request for the last time before it is sent. Returns the part of it that may be sent, or None."""
-        if type(request) is CreateOrder:
-            order = self._table.by_client_id[request.order.client_id]
-            if not self._may_leave(order, now):
-                self._router.answered(request.id, now, Ending.NOT_SENT)
-                return None
-            self._creates[request.id] = (order,)
-        elif type(request) is CreateBatch:
+    def _checked_batch(self, request: Request, now: Nanos) -> Request | None:
+        """Check a batch for the last time before it is sent. Returns the part of it that may be sent, or None."""
+        if type(request) is CreateBatch:
             kept = tuple(o for o in request.orders if self._may_leave(self._table.by_client_id[o.client_id], now))
             if not kept:
                 self._router.answered(request.id, now, Ending.NOT_SENT)
@@ -306,10 +321,6 @@ class OrderDesk:
             self._creates[request.id] = tuple(self._table.by_client_id[o.client_id] for o in kept)
             if len(kept) < len(request.orders):
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
-        elif type(request) is CancelOrder:
-            own = self._table.by_client_id.get(request.client_id)
-            if own is not None:  # a cancel of an orphan is not in `_cancels`; its answer goes to whoever requested it
-                self._cancels[request.id] = (own,)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
         return request
@@ -330,11 +341,20 @@ class OrderDesk:
 
     def on_answer(self, answer: Answer, now: Nanos) -> None:
         """Process the answer to a request that `collect` returned."""
-        self._decisions.answer(answer, now)
+        self._decide((ANSWER, now, answer.request_id, answer.outcome, answer.status))
         self._router.answered(answer.request_id, now, answer.outcome, responded=answer.status > 0)
         created = self._creates.pop(answer.request_id, None)
         if created is not None:
-            self._on_create_answer(created, answer, now)
+            body = answer.body
+            if (
+                type(body) is OrderAck
+                and answer.outcome is _OK
+                and len(created) == 1
+                and body.client_id == created[0].client_id
+            ):
+                self._acknowledge(created[0], body.order_id, now)
+            else:
+                self._on_create_answer(created, answer, now)
             return
         cancelled = self._cancels.pop(answer.request_id, None)
         if cancelled is not None:
@@ -348,10 +368,6 @@ class OrderDesk:
 
     def _on_create_answer(self, orders: tuple[Order, ...], answer: Answer, now: Nanos) -> None:
         if answer.outcome is _OK:
-            body = answer.body
-            if type(body) is OrderAck and len(orders) == 1 and body.client_id == orders[0].client_id:
-                self._acknowledge(orders[0], body.order_id, now)
-                return
             acks = answer.body if isinstance(answer.body, tuple) else (answer.body,)
             if len(acks) == len(orders) and all(_fits(a, o) for a, o in zip(acks, orders, strict=True)):
                 for ack, order in zip(acks, orders, strict=True):
@@ -371,7 +387,7 @@ class OrderDesk:
                 self.finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of the request was sent")
             elif answer.outcome is Ending.UNKNOWN:
                 order.move(_UNKNOWN, now, answer.text or "no answer")
-                self._decisions.state(order, now)
+                self._decide((STATE, now, order.client_id, order.state, order.reason))
                 self._on_order(order)
                 self.resolution.begin(order, now)
             else:
@@ -385,7 +401,7 @@ class OrderDesk:
         order.order_id = order_id
         if order.state is _SENDING or order.state is _UNKNOWN:
             order.move(_UNTRIGGERED if order.type is STOP_LIMIT else _OPEN, now)
-            self._decisions.state(order, now)
+            self._decide((STATE, now, order.client_id, order.state, order.reason))
             self._on_order(order)
         if self._parked_trades or order.cancel_requested:
             self._adopted(order, now)
@@ -401,6 +417,7 @@ class OrderDesk:
 
     def on_order_report(self, report: OrderReport, now: Nanos) -> None:
         """Process the exchange's row of an order, whether it was pushed or read."""
+        assert report.state in REPORTED_STATES, f"{report.state.value} is not a state that an exchange reports"
         order = self._table.by_order_id.get(report.order_id)
         if order is None:
             order = self._match(report)
@@ -408,8 +425,8 @@ class OrderDesk:
                 self._on_foreign(report)
                 return
             self.adopt(order, report, now)
-            return
-        self._apply(order, report, now)
+        elif report.state is not order.state or report.executed_lots > order.executed_lots:  # otherwise no news
+            self._apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
         """Return our order on its way that matches the report's client id and all its other figures."""
@@ -430,7 +447,7 @@ class OrderDesk:
         self.resolution.settled(order, now)
         if revived:
             # The order was assumed refused or absent, and its money was released. From here on it counts again.
-            self._table.open_up(order)
+            self._open[order.strategy][order.client_id] = order
             self._risk.order_opened(order)
             self._portfolio.relock(order)
             self._decisions.note("late_order", now, f"{order.client_id} was assumed {order.state.value}, but is live")
@@ -486,7 +503,7 @@ class OrderDesk:
         self.booked_at = now
         fill = self._portfolio.fill(order, report, now)
         self._risk.order_filled(order, report.lots)
-        self._decisions.fill(fill, now)
+        self._decide((FILL, now, fill))
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
@@ -553,7 +570,7 @@ class OrderDesk:
         if order.state in FINAL_STATES:
             return
         assert order.state in LIVE_STATES, order
-        self._table.open_up(order)
+        self._open[order.strategy][order.client_id] = order
         self._risk.order_opened(order)
         self._portfolio.relock(order)
         if order.state is _SENDING:
@@ -670,7 +687,7 @@ class OrderDesk:
 
     def _move(self, order: Order, state: OrderState, now: Nanos) -> None:
         order.move(state, now)
-        self._decisions.state(order, now)
+        self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
@@ -680,13 +697,13 @@ class OrderDesk:
         order.move(state, now, reason)
         self._portfolio.release(order)
         self._risk.order_closed(order)
-        self._table.close(order)
+        self._open[order.strategy].pop(order.client_id, None)
         self._final_reports.pop(order.client_id, None)
         self.shown_lots.pop(order.client_id, None)
         self._reads_in_vain.pop(order.client_id, None)
         if self._follow_ups and self._follow_ups[0][2] == order.client_id:
             self._drop_follow_ups()
-        self._decisions.state(order, now)
+        self._decide((STATE, now, order.client_id, order.state, order.reason))
         self._on_order(order)
         if order.client_id in self._replacements:
             self._send_replacement(order, now)

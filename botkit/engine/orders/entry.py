@@ -305,10 +305,20 @@ class OrderEntry:
                 tag=old.tag,
             )
         )
+        new.closes = old.closes
         self._count()
         if old.type is MARKET:
             refusal = "a market order cannot be replaced"
         return self._desk.replace(old, new, refusal, now)
+
+    def check_closes(self, closes: Order, side: Side, pair: Pair) -> None:
+        """Check that an order of this side and pair can close what another one opened. Raises ValueError."""
+        self._own(closes)
+        if closes.pair != pair or closes.side is side:
+            raise ValueError(
+                f"a {side.value} of {pair} cannot close order {closes.client_id}, a {closes.side.value} of "
+                f"{closes.pair}; name an order of the other side in the same pair"
+            )
 
     # -- within ---------------------------------------------------------------------------------------------------
 

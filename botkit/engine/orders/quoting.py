@@ -30,6 +30,7 @@ from botkit.model.orders import BUY, FINAL_STATES, SELL, Order, OrderState, Side
 from botkit.model.pairs import Pair, PairRules
 
 _Level = tuple[int, int]  # ticks, lots
+_Place = tuple[Side, int, int]  # side, ticks, lots
 #: final states after which the same order is not retried automatically; an order proved absent is never resubmitted
 _NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.ABSENT})
 
@@ -85,6 +86,8 @@ class Quoter:
         self._left: dict[tuple[str, str, str], list[Order]] = {}
         #: the quotes of this turn, in order; those that are due are compared with their orders at the end of the turn
         self.dirty: dict[int, _Quote] = {}
+        #: True if one of these is due
+        self.has_due = False
         #: quotes with orders missing because of the cap or an unknown order
         self._short: dict[int, _Quote] = {}
 
@@ -139,12 +142,15 @@ class Quoter:
         quote.post_only = post_only
         quote.tolerance_bps = tolerance_bps
         quote.wanted = wanted
-        quote.is_clear_cut = all(_are_apart(levels, tolerance_bps) for levels in wanted.values() if len(levels) > 1)
+        quote.is_clear_cut = True
+        for levels in wanted.values():
+            if len(levels) > 1 and not _are_apart(levels, tolerance_bps):
+                quote.is_clear_cut = False
         quote.given_up.clear()
         self._mark(quote)
 
     def _mark(self, quote: _Quote) -> None:
-        quote.is_due = True
+        quote.is_due = self.has_due = True
         self.dirty[id(quote)] = quote
         self._changes.count += 1
 
@@ -201,44 +207,53 @@ class Quoter:
             if quote.is_due and quote.record.active:
                 quote.is_due = False
                 self._settle(quote)
+        self.has_due = False
 
     def _settle(self, quote: _Quote) -> None:
-        desk, pair = self._desk, quote.pair
-        missing: list[tuple[Side, int, int]] = []
-        room = pair.rules.open_orders_max - self._open.get(pair, 0)
-        wanted = quote.wanted
-        if len(wanted[BUY]) + len(wanted[SELL]) > room + len(quote.orders):
-            wanted = _nearest(quote, room + len(quote.orders))
+        pair, wanted = quote.pair, quote.wanted
+        room = pair.rules.open_orders_max - self._open.get(pair, 0) + len(quote.orders)
+        if len(wanted[BUY]) + len(wanted[SELL]) > room:
+            wanted = _nearest(quote, room)
         if self._short:
             self._short.pop(id(quote), None)
-        resting_by_side: dict[Side, list[Order]] = {BUY: [], SELL: []}
+        bids: list[Order] = []
+        asks: list[Order] = []
         for order in quote.orders.values():
-            resting_by_side[order.side].append(order)
-        for side, resting in resting_by_side.items():
-            if not resting and not wanted[side]:
-                continue
-            keep, places = _difference(quote, wanted[side], resting)
-            for order in resting:
-                # a fully filled order ends by itself; the exchange would refuse its cancel, and the request would still
-                # count
-                if (
-                    order.client_id not in keep
-                    and not order.cancel_requested
-                    and order.executed_lots < order.amount_lots
-                ):
-                    desk.cancel(order, self._clock.now)
-            # a queued order ends at once and leaves the quote
-            is_waiting = False
-            for order in resting:
-                if order.cancel_requested and order.client_id in quote.orders:
-                    is_waiting = True
-            for ticks, lots in () if is_waiting else places:
-                if (side, ticks) not in quote.given_up:
-                    missing.append((side, ticks, lots))
+            (bids if order.side is BUY else asks).append(order)
+        missing = self._missing(quote, BUY, wanted[BUY], bids) if bids or wanted[BUY] else []
+        if asks or wanted[SELL]:
+            missing += self._missing(quote, SELL, wanted[SELL], asks)
         if wanted is not quote.wanted:
             self._short[id(quote)] = quote
-        if not missing:
-            return
+        if missing:
+            self._place(quote, missing)
+
+    def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
+        """Cancel the orders of a side that fit no level, and return what to place beside the others."""
+        if len(resting) == 1 and resting[0].cancel_requested:
+            return []  # nothing to cancel, and nothing is placed until it is gone
+        desk, given_up = self._desk, quote.given_up
+        keep, places = _difference(quote, levels, resting) if resting else ((), levels)
+        is_waiting = False
+        for order in resting:
+            # a fully filled order ends by itself; the exchange would refuse its cancel, and the request would still
+            # count
+            if order.client_id not in keep and not order.cancel_requested and order.executed_lots < order.amount_lots:
+                desk.cancel(order, self._clock.now)
+            # a queued order ends at once and leaves the quote
+            if order.cancel_requested and order.client_id in quote.orders:
+                is_waiting = True
+        if is_waiting:
+            return []
+        missing: list[_Place] = []
+        for ticks, lots in places:
+            if not given_up or (side, ticks) not in given_up:
+                missing.append((side, ticks, lots))
+        return missing
+
+    def _place(self, quote: _Quote, missing: list[_Place]) -> None:
+        """Place what is missing, as far as the cap and unknown orders allow."""
+        pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
         if len(missing) > room or pair in self._unknown:
             self._short[id(quote)] = quote  # the quote waits until an order of the pair changes state
@@ -276,7 +291,9 @@ def _levels(
             record.skip(f"quote: a level below the minimum of {rules.amount_text(rules.least_lots)}", {})
         else:
             result.append((ticks, min(lots, rules.most_lots)))
-    return sorted(result, reverse=side is BUY)
+    if len(result) > 1:
+        result.sort(reverse=side is BUY)
+    return result
 
 
 def _are_apart(levels: list[_Level], tolerance_bps: float) -> bool:

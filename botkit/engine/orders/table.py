@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from botkit.engine.orders.executions import Executions
@@ -16,26 +17,17 @@ class OrderTable:
     def __init__(self) -> None:
         self.by_client_id: dict[int, Order] = {}
         self.by_order_id: dict[str, Order] = {}
-        self._open: dict[str, dict[int, Order]] = {}
+        #: by strategy and client id, the orders that are not final; a replacement is one before it is sent
+        self.open: defaultdict[str, dict[int, Order]] = defaultdict(dict)
         #: the executions seen for each order, so that repeats are dropped
         self._executions: dict[int, Executions] = {}
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self.by_client_id.values())
 
-    def open_up(self, order: Order) -> None:
-        """Count the order as open from here on."""
-        self._open.setdefault(order.strategy, {})[order.client_id] = order
-
-    def close(self, order: Order) -> None:
-        """Remove the order from the open orders, because it is final or was never open."""
-        mine = self._open.get(order.strategy)
-        if mine is not None:
-            mine.pop(order.client_id, None)
-
     def open_of(self, strategy: str, pair: Pair | None = None) -> list[Order]:
         """Return a strategy's orders that are not final, oldest first, including queued and unknown ones."""
-        mine = self._open.get(strategy)
+        mine = self.open.get(strategy)
         if not mine:
             return []
         if pair is None:
@@ -44,7 +36,7 @@ class OrderTable:
 
     def all_open(self) -> list[Order]:
         """Return every order that is not final, strategy by strategy."""
-        return [order for orders in self._open.values() for order in orders.values()]
+        return [order for orders in self.open.values() for order in orders.values()]
 
     def resting(self, pair: Pair) -> list[Order]:
         """Return the orders resting in the pair's book."""
@@ -53,7 +45,7 @@ class OrderTable:
     @property
     def has_live(self) -> bool:
         """True while an order is, or may be, at the exchange."""
-        for orders in self._open.values():
+        for orders in self.open.values():
             for order in orders.values():
                 if order.state in LIVE_STATES:
                     return True

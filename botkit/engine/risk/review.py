@@ -55,6 +55,14 @@ class _Counts:
         self.forget_before(self.now - NS_PER_S)
         return len(self.times)
 
+    def place(self, created: Nanos, client_id: int) -> None:
+        """Count an order that was placed or opened again."""
+        times, seen = self.times, self.seen
+        if client_id not in seen and (not times or created >= times[-1][0]):
+            self.forget_before(created - NS_PER_S)
+            times.append((created, client_id))
+            seen.add(client_id)
+
     def forget_before(self, time: Nanos) -> None:
         """Drop orders placed at ``time`` or earlier."""
         times = self.times
@@ -213,12 +221,8 @@ class RiskDesk:
             counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
             side = counts.buys if order.side is BUY else counts.sells
             side[pair] = side.get(pair, 0) + lots
-            times, seen = counts.times, counts.seen
-            if client_id not in seen and (not times or created >= times[-1][0]):
-                if times and times[0][0] <= created - NS_PER_S:
-                    counts.forget_before(created - NS_PER_S)
-                times.append((created, client_id))
-                seen.add(client_id)
+            if self.has_rules:  # otherwise nobody asks for the orders of the last second
+                counts.place(created, client_id)
 
     def _estimate(self, pair: Pair) -> Order | None:
         """Count the market buys that had no price when they were opened. Returns one of the pair's base currency that

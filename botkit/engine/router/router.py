@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from random import Random
 from typing import Final, TypeAlias
 
@@ -75,16 +76,14 @@ _READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
-#: an order that skips the queues, whether it is to be cancelled, and since when it has waited
-_Express: TypeAlias = tuple[Order, bool, Nanos]
+#: an order that skips the queues: its rank (cancels leave first, then what reduces a position), and since when it waits
+_Express: TypeAlias = tuple[int, Order, Nanos]
+_CANCELS: Final = 0
+_REDUCES: Final = 1
+_CREATES: Final = 2
+_rank = itemgetter(0)
 #: a request in flight: its route, grant time, kind and client ids
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
-
-
-def _rank(waiting: _Express) -> int:
-    """Rank an order: cancels leave first, then orders that reduce a position."""
-    order, is_cancel, _ = waiting
-    return 0 if is_cancel else 1 if order.reduces else 2
 
 
 def _nobody_listens() -> None:
@@ -136,7 +135,7 @@ class Router:
         self._next_id = first_request_id
         self._next_key = 0  # keys of waiting items count up, so they give the order of arrival
         self._old_key = 0  # keys of an earlier run's slots count down, to differ from request ids
-        #: the orders placed or cancelled by one strategy while nothing was waiting: (order, is a cancel, since when).
+        #: the orders placed or cancelled by one strategy while nothing was waiting: (rank, order, since when).
         #: Nearly all leave in the same turn, and this way they skip the queues
         self.express: list[_Express] = []
         #: number of waiting items other than express orders
@@ -181,15 +180,19 @@ class Router:
 
     def is_waiting(self, order: Order) -> bool:
         """Return True while the create of ``order`` is queued."""
-        for waiting, is_cancel, _ in self.express:
+        for rank, waiting, _ in self.express:
             if waiting is order:
-                return not is_cancel
+                return rank != _CANCELS
         return order.client_id in self._waiting
 
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot. Returns the reason why it cannot be queued, or None."""
         self._now = now
-        if self._takes_express(order, now, is_cancel=False):
+        if not self.queued and not self.express:  # nearly always: nobody waits, and no other order of this turn
+            self.express.append((_REDUCES if order.reduces else _CREATES, order, now))
+            self._changes.count += 1
+            return None
+        if self._takes_express(order, now, _REDUCES if order.reduces else _CREATES):
             return None
         if self.queued >= self._queue_max:
             return f"the router's queue is full: {self.queued:,} requests wait for the exchange's rate limits"
@@ -203,8 +206,8 @@ class Router:
         self._now = now
         client_id = order.client_id
         express = self.express
-        for place, (waiting, is_cancel, _) in enumerate(express):
-            if waiting is order and not is_cancel:
+        for place, (rank, waiting, _) in enumerate(express):
+            if waiting is order and rank != _CANCELS:
                 del express[place]
                 self._on_change()
                 return Withdrawal.WITHDRAWN
@@ -216,7 +219,7 @@ class Router:
             return Withdrawal.DUPLICATE
         assert order.order_id, f"{order!r} neither waits here nor has an order id"
         self._cancelling.add(client_id)
-        if not self._takes_express(order, now, is_cancel=True):
+        if not self._takes_express(order, now, _CANCELS):
             self._queue_cancel(order, now)
         return Withdrawal.QUEUED
 
@@ -227,10 +230,10 @@ class Router:
         strategy's queue.
         """
         self._now = now
-        for place, (waiting, is_cancel, _) in enumerate(self.express):
-            if waiting is old and not is_cancel:
+        for place, (rank, waiting, _) in enumerate(self.express):
+            if waiting is old and rank != _CANCELS:
                 if (new.strategy, new.reduces) == (old.strategy, old.reduces):
-                    self.express[place] = (new, False, now)
+                    self.express[place] = (rank, new, now)
                 else:
                     del self.express[place]
                     self._queue_express()
@@ -334,13 +337,15 @@ class Router:
         requests: list[Request] = []
         express = self.express
         if len(express) > 1:
-            if sum(is_cancel for _, is_cancel, _ in express) >= CANCELS_FOR_A_BATCH:
-                self._queue_express()
-                return requests
+            if len(express) >= CANCELS_FOR_A_BATCH:
+                cancels = [order for rank, order, _ in express if rank == _CANCELS]
+                if len(cancels) >= CANCELS_FOR_A_BATCH:
+                    self._queue_express()
+                    return requests
             express.sort(key=_rank)
         while express:
-            order, is_cancel, since = express[0]
-            if is_cancel:
+            rank, order, since = express[0]
+            if rank == _CANCELS:
                 if order.state in FINAL_STATES:
                     self._cancelling.discard(order.client_id)
                 elif self._cancel_route.take(now, True):
@@ -484,15 +489,15 @@ class Router:
 
     # -- queues -----------------------------------------------------------------------------------------------------
 
-    def _takes_express(self, order: Order, now: Nanos, *, is_cancel: bool) -> bool:
+    def _takes_express(self, order: Order, now: Nanos, rank: int) -> bool:
         """Let the request skip the queues if nothing is waiting except one strategy's requests of this turn; otherwise
         queue those first.
         """
         express = self.express
-        if self.queued or (express and (len(express) >= self._express_max or express[0][0].strategy != order.strategy)):
+        if self.queued or (express and (len(express) >= self._express_max or express[0][1].strategy != order.strategy)):
             self._queue_express()
             return False
-        express.append((order, is_cancel, now))
+        express.append((rank, order, now))
         self._changes.count += 1
         return True
 
@@ -502,8 +507,8 @@ class Router:
         """
         if self.express:
             express, self.express = self.express, []
-            for order, is_cancel, since in express:
-                if is_cancel:
+            for rank, order, since in express:
+                if rank == _CANCELS:
                     self._queue_cancel(order, since)
                 else:
                     self._queue_create(order, since)

@@ -89,21 +89,23 @@ class Route:
         if leased is not None and leased.free(now) <= 0:
             return False
         kept = 0 if urgent else self.reserve
-        least = 1 << 60
-        for window in self.windows:
-            free = window.free(now)
-            if free <= kept:
+        windows = self.windows
+        if len(windows) == 1:
+            least = windows[0].take_beyond(kept, now)
+            if least <= kept:
                 return False
-            if free < least:
-                least = free
-        for window in self.windows:
-            window.take()
+        else:
+            least = min([window.free(now) for window in windows])
+            if least <= kept:
+                return False
+            for window in windows:
+                window.take()
         if leased is not None:
             leased.take()
         if not urgent:
             if pace is not None:
                 # the ledger decides how leased slots are spread over time
-                pace.sent(now, least - kept - 1, self.windows[0].next_release(now) if leased is None else now)
+                pace.sent(now, least - kept - 1, windows[0].next_release(now) if leased is None else now)
         elif self.paused:
             self.pause.sent_urgent(now)
         return True

@@ -88,6 +88,23 @@ class SlotLog:
         free = self.free(now)  # call this first, because part of the limit may have been restored since
         return self._limit - free
 
+    def take_beyond(self, kept: int, now: Nanos) -> int:
+        """Return how many slots are free, and take one if there are more than ``kept``: `free` and `take` at once."""
+        if self._late or self._restore_at is not None:
+            free = self.free(now)
+        else:
+            cooling = self._cooling
+            while cooling and cooling[0] <= now:
+                cooling.popleft()
+            free = self._limit - self._in_flight - len(cooling)
+        if free > kept:
+            self._in_flight += 1
+            taken = self._limit - free + 1
+            if taken > self.peak:
+                self.peak = taken
+                assert taken <= self.window.requests, f"{taken} slots of {self.window} taken"
+        return free
+
     def take(self) -> None:
         """Take one slot. The caller must have checked `free` just before."""
         self._in_flight += 1

@@ -20,7 +20,7 @@ from botkit.model.clock import Nanos
 from botkit.model.events import Balance, Bar, Connection, Fill, OrderBook, Ticker, Timer, Trade
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
-from botkit.model.orders import Order
+from botkit.model.orders import BUY, SELL, Order
 from botkit.model.pairs import Pair, PairRules
 
 
@@ -219,6 +219,7 @@ class Strategy:
         condition: Literal[">=", "<="] | None = None,
         on_met: Literal["refuse", "market"] = "refuse",
         expire_s: float | None = None,
+        closes: Order | None = None,
         tag: str = "",
     ) -> Order:
         """Place a limit order to buy ``amount`` (base currency) at ``price`` or better.
@@ -227,11 +228,18 @@ class Strategy:
         executed at once. ``stop_price`` makes it a stop order, which enters the book when the last price is ``>=`` it,
         or ``<=`` if ``condition`` says so. If its condition is already met it is refused, or sent at once as a plain
         order with ``on_met="market"``. ``expire_s`` seconds after this call, the unfilled rest is dropped or cancelled.
+        ``closes`` names the order whose position this one closes: a backtest's trades then pair the two, instead of
+        first in, first out.
         """
         context = self._context
-        return context.orders.limit(
+        if closes is not None:
+            context.orders.check_closes(closes, BUY, context.pair(pair))
+        order = context.orders.limit(
             "buy", context.pair(pair), amount, price, post_only, stop_price, condition, on_met, expire_s, tag
         )
+        if closes is not None:
+            order.closes = closes.client_id
+        return order
 
     def sell(
         self,
@@ -244,6 +252,7 @@ class Strategy:
         condition: Literal[">=", "<="] | None = None,
         on_met: Literal["refuse", "market"] = "refuse",
         expire_s: float | None = None,
+        closes: Order | None = None,
         tag: str = "",
     ) -> Order:
         """Place a limit order to sell ``amount`` (base currency) at ``price`` or better.
@@ -252,9 +261,14 @@ class Strategy:
         ``condition`` says otherwise; the rest is as in `buy`.
         """
         context = self._context
-        return context.orders.limit(
+        if closes is not None:
+            context.orders.check_closes(closes, SELL, context.pair(pair))
+        order = context.orders.limit(
             "sell", context.pair(pair), amount, price, post_only, stop_price, condition, on_met, expire_s, tag
         )
+        if closes is not None:
+            order.closes = closes.client_id
+        return order
 
     def market_buy(
         self,
@@ -263,6 +277,7 @@ class Strategy:
         spend: Number | None = None,
         amount: Number | None = None,
         max_slippage_pct: float = 1,
+        closes: Order | None = None,
         tag: str = "",
     ) -> Order:
         """Buy at once: for ``spend`` (quote currency) or about ``amount`` (base currency).
@@ -271,12 +286,32 @@ class Strategy:
         or at the last price without a book, so the amount bought may differ slightly. Refused if the visible book
         cannot fill it within ``max_slippage_pct`` of the best ask; checked again just before it is sent.
         """
-        return self._context.orders.market_buy(self._context.pair(pair), spend, amount, max_slippage_pct, tag)
+        context = self._context
+        if closes is not None:
+            context.orders.check_closes(closes, BUY, context.pair(pair))
+        order = context.orders.market_buy(context.pair(pair), spend, amount, max_slippage_pct, tag)
+        if closes is not None:
+            order.closes = closes.client_id
+        return order
 
-    def market_sell(self, pair: Pair | str, *, amount: Number, max_slippage_pct: float = 1, tag: str = "") -> Order:
+    def market_sell(
+        self,
+        pair: Pair | str,
+        *,
+        amount: Number,
+        max_slippage_pct: float = 1,
+        closes: Order | None = None,
+        tag: str = "",
+    ) -> Order:
         """Sell ``amount`` (base currency) at once. Refused if the visible book cannot absorb it within
         ``max_slippage_pct`` of the best bid; checked again just before it is sent."""
-        return self._context.orders.market_sell(self._context.pair(pair), amount, max_slippage_pct, tag)
+        context = self._context
+        if closes is not None:
+            context.orders.check_closes(closes, SELL, context.pair(pair))
+        order = context.orders.market_sell(context.pair(pair), amount, max_slippage_pct, tag)
+        if closes is not None:
+            order.closes = closes.client_id
+        return order
 
     def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
         """Sell the whole sellable position at once, coins that were handed over included. Coins locked in open

@@ -83,6 +83,8 @@ class Callbacks:
                     raise
                 except BaseException as error:  # BaseException, for the same reason as in `call`
                     self.failed(record, callback, error)
+                if not mailbox and not counts:
+                    return  # the only one: nearly always
                 count = counts[record.name] = counts.get(record.name, 0) + 1
                 if count == _NOTICES_A_TURN_MAX:
                     name = getattr(callback, "__name__", "callback")

@@ -28,8 +28,8 @@ class Untold:
 
     def let_go(self, fill: Fill, *, is_open: bool) -> None:
         """Move a fill to the mailbox, which is emptied in this turn if it ``is_open``."""
-        if self.held:
-            self.held = [other for other in self.held if other is not fill]
+        if fill in self.held:
+            self.held.remove(fill)
         if not is_open:
             self.mailed.append(fill)
 

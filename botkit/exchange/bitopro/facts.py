@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -43,6 +44,21 @@ FEE_RANKS: tuple[FeeRank, ...] = (
 )
 
 
+#: options that a configuration may name, and those that botkit passes to `connect`
+_WRITTEN = ("rest", "ws", "amount_step", "limits")
+_OPTIONS = frozenset(_WRITTEN) | {
+    "account",
+    "clock",
+    "frame_tap",
+    "pairs",
+    "patience",
+    "public",
+    "random",
+    "resynchronise",
+    "speed",
+}
+
+
 @cache
 def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[str, Pair]:
     """Return the pairs that ship with botkit, by lowercase name.
@@ -67,6 +83,11 @@ class BitoPro:
         # imported here because reading the table needs YAML, which a mere client does not
         from botkit.exchange.bitopro.limit_table import load_limit_table
 
+        unknown = sorted(set(options) - _OPTIONS)
+        if unknown:  # a misspelt `rest` would silently mean the real exchange
+            near = difflib.get_close_matches(unknown[0], _WRITTEN, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"it has {', '.join(_WRITTEN)}"
+            raise ConfigError(f"exchange: bitopro has no option `{unknown[0]}`; {hint}")
         step = options.get("amount_step", "base")
         if step not in ("base", "amount"):
             raise ConfigError(

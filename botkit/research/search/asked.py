@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from botkit.research.search.objectives import Objective
 from botkit.research.search.samplers import Sampler, grid_size, make_sampler
 from botkit.research.search.where import Where
 
-__all__ = ["Asked", "SearchSettings", "asked"]
+__all__ = ["Asked", "SearchSettings", "asked", "plain_parameters", "range_texts", "where_text"]
 
 #: the number of trials with random and tpe if the user gives none
 TRIALS_DEFAULT = 100
@@ -60,15 +61,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return make_sampler(self.kind, self.axes, self.where, self.fixed, self.seed)
 
 
-def asked(project: Project, settings: SearchSettings, seed: int) -> Asked:
-    """Check a search's settings. Raises ConfigError."""
+def asked(project: Project, settings: SearchSettings, seed: int, objective: Objective | None = None) -> Asked:
+    """Check a search's settings. ``objective`` replaces the one that the settings name. Raises ConfigError."""
     axes, fixed = _axes(project, settings.params)
     where = None if settings.where is None else Where(settings.where, {**fixed, **{axis.name: 0 for axis in axes}})
     found = Asked(
         axes=axes,
         fixed=fixed,
         where=where,
-        objective=Objective(settings.objective),
+        objective=objective or Objective(settings.objective),
         kind=settings.sampler,
         trials=_trials(settings, axes, where, fixed),
         seed=seed,
@@ -77,16 +78,61 @@ def asked(project: Project, settings: SearchSettings, seed: int) -> Asked:
     return found
 
 
+def plain_parameters(project: Project) -> Point:
+    """Return the value of every parameter as a configuration spells it, such as ``{"sma.fast": 5}``."""
+    return {
+        f"{strategy.label}.{name}": _plain_value(value)
+        for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
+        for name, value in spec.parameters.items()
+    }
+
+
+def range_texts(ranges: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
+    """Return ranges given in Python as on the command line: ``{"fast": [5, 10]}`` is ``["sma.fast=5,10"]``."""
+    texts = []
+    for name, values in ranges.items():
+        if isinstance(values, range):
+            values = list(values)
+        shown = values if isinstance(values, str) else ",".join(_shown(value) for value in _listed(name, values))
+        texts.append(f"{_whole_name(name, labels)}={shown}")
+    return texts
+
+
+def where_text(where: str, ranges: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """Return a condition with the strategy's label put before every name that ``ranges`` gives without one."""
+    for name in sorted(ranges, key=len, reverse=True):
+        if "." not in name:
+            where = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", _whole_name(name, labels), where)
+    return where
+
+
+def _whole_name(name: str, labels: Sequence[str]) -> str:
+    if "." in name:
+        return name
+    if len(labels) != 1:
+        raise ConfigError(f"{name!r}: say whose parameter it is, such as {labels[0]}.{name}")
+    return f"{labels[0]}.{name}"
+
+
+def _listed(name: str, values: Any) -> Sequence[Any]:
+    if isinstance(values, Iterable) and not isinstance(values, (bytes, Mapping)):
+        return list(values)
+    raise ConfigError(f"the range of {name!r} is {values!r}; give a list of values, or text such as '5:50:5'")
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _axes(project: Project, texts: Sequence[str]) -> tuple[list[Axis], Point]:
     """Return the axes, and the values of all parameters that are not searched."""
     if not texts:
         raise ConfigError("there is nothing to search; give at least one --param, such as --param sma.fast=5:50:5")
-    parameters: dict[str, Mapping[str, Parameter]] = {}
-    fixed: Point = {}
-    for strategy, spec in zip(project.config.strategies, project.specs(), strict=True):
-        parameters[strategy.label] = parameters_of(type(spec.strategy))
-        for name, value in spec.parameters.items():
-            fixed[f"{strategy.label}.{name}"] = _plain_value(value)
+    parameters: dict[str, Mapping[str, Parameter]] = {
+        strategy.label: parameters_of(type(spec.strategy))
+        for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
+    }
+    fixed = plain_parameters(project)
     axes = [parse_axis(text, parameters, project.pairs) for text in texts]
     names = [axis.name for axis in axes]
     for name in names:

@@ -17,6 +17,7 @@ import numpy as np
 from botkit.assembly.operations import state_root
 from botkit.config.show import resolved
 from botkit.model.clock import Nanos
+from botkit.model.results import BacktestResult
 from botkit.project.project import Project
 from botkit.research.looks import (
     Look,
@@ -29,11 +30,13 @@ from botkit.research.looks import (
     returns_matrix,
 )
 from botkit.research.luck.sharpe import expected_best, of_days
+from botkit.research.search.asked import plain_parameters
 from botkit.research.search.axes import Point
 from botkit.research.search.study import BATCH, Evaluation, TrialRun
+from botkit.research.search.worker import daily_returns
 from botkit.version import __version__
 
-__all__ = ["Luck", "NotedLooks", "code_hash", "config_hash"]
+__all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
 
 class Luck(msgspec.Struct, frozen=True):
@@ -94,7 +97,7 @@ class NotedLooks:
             self._ledger.note(self._market, waiting)
         except LooksError as error:
             self._is_off = True
-            self.notes.append(f"the trials of this search are not recorded in the ledger of looks: {error}")
+            self.notes.append(f"the looks are not recorded: {error}")
 
     def luck(self) -> Luck | None:
         """Return what the best of all looks would reach by luck, or None if the ledger cannot be read."""
@@ -109,6 +112,22 @@ class NotedLooks:
         first = min(look.first_day for look in looks)
         ratios = of_days(returns_matrix(looks, first, days).T)
         return Luck(len(looks), days, expected_best(len(looks), float(np.var(ratios))) * math.sqrt(365))
+
+
+def note_backtest(project: Project, result: BacktestResult) -> list[str]:
+    """Note a backtest that the user looked at, and return sentences for the user: why it could not be noted."""
+    looks = NotedLooks(
+        project,
+        result.start,
+        result.end,
+        is_synthetic=bool(result.data.synthetic),
+        fixed=plain_parameters(project),
+        command="backtest",
+    )
+    first_day, returns = daily_returns(result.days)
+    looks.add(TrialRun(0, {}), Evaluation(dict(result.summary), "", "", first_day, returns))
+    looks.flush()
+    return looks.notes
 
 
 def code_hash(project: Project) -> str:

@@ -33,12 +33,14 @@ FIGURES: dict[str, int] = {
 class Objective:
     """Measures how good a trial is from its summary."""
 
-    def __init__(self, text: str) -> None:
-        """``text`` is one of `FIGURES`, or ``module:function``; the function takes the summary as a dict and returns a
-        number, or None if it is undefined. Raises ConfigError.
+    def __init__(self, text: str, function: Callable[[dict[str, Any]], Any] | None = None) -> None:
+        """``text`` is one of `FIGURES`, ``module:function``, or the name of ``function``.
+
+        A function takes the summary as a dict and returns a number, or None if the objective is undefined. Raises
+        ConfigError.
         """
         self.text = text
-        self._function = _function(text) if ":" in text else None
+        self._function = _function(text) if function is None and ":" in text else function
         if self._function is None and text not in FIGURES:
             close = difflib.get_close_matches(text, FIGURES, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from botkit.config.load import with_parameters
 from botkit.config.show import resolved_yaml
 from botkit.project.project import Project
 from botkit.report.study import render_study
-from botkit.research.search.asked import SearchSettings, asked
+from botkit.research.bench import Bench
+from botkit.research.search.asked import Asked, SearchSettings, asked
+from botkit.research.search.cluster import Cluster
 from botkit.research.search.folder import SEARCHES, SearchFolder, newest_search, next_search
 from botkit.research.search.noting import Luck, NotedLooks
 from botkit.research.search.objectives import Objective
 from botkit.research.search.page import search_page
+from botkit.research.search.pool import InProcess, ProcessPool
 from botkit.research.search.runners import make_runner
 from botkit.research.search.study import BATCH, Evaluation, Study, Trial, TrialRun, explain_no_value, ranked
-from botkit.research.search.worker import BenchRecipe, bench_of, by_strategy, span_of
+from botkit.research.search.worker import BenchRecipe, bench_of, by_strategy, evaluator, span_of
 from botkit.version import __version__
 
-__all__ = ["Progress", "SearchResult", "search"]
+__all__ = ["Progress", "SearchResult", "search", "search_here"]
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -55,6 +61,24 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
         first = self.ranking[0] if self.ranking else None
         return first if first is not None and first.value is not None else None
 
+    def frame(self) -> pd.DataFrame:
+        """Return the trials from best to worst as a DataFrame: ``trial``, each parameter, ``value``, ``state``,
+        ``reason`` and every figure of the summary."""
+        import pandas as pd
+
+        rows = [
+            {
+                "trial": trial.number,
+                **trial.params,
+                "value": trial.value,
+                "state": trial.state,
+                "reason": trial.reason,
+                **trial.summary,
+            }
+            for trial in self.ranking
+        ]
+        return pd.DataFrame(rows)
+
     def plain(self) -> dict[str, Any]:
         """Return the JSON object that ``--json`` prints."""
         best = self.best
@@ -85,8 +109,34 @@ def search(
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
-    wanted = asked(project, settings, seed)
-    bench = bench_of(project, recipe)  # check the data before the folder is created
+    wanted = asked(project, settings, seed)  # check the settings before the data is opened
+    bench = bench_of(project, recipe)
+    return _search(
+        bench, settings, wanted, lambda: make_runner(project, recipe, settings, wanted.trials, tell), progress
+    )
+
+
+def search_here(
+    bench: Bench,
+    settings: SearchSettings,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    objective: Objective | None = None,
+) -> SearchResult:
+    """Do the same as `search` on a bench in this process, one trial after another. ``objective`` replaces that of the
+    settings.
+    """
+    wanted = asked(bench.project, settings, bench.seed, objective)
+    return _search(bench, settings, wanted, lambda: InProcess(lambda: evaluator(bench)), progress)
+
+
+def _search(
+    bench: Bench,
+    settings: SearchSettings,
+    wanted: Asked,
+    make: Callable[[], InProcess | ProcessPool | Cluster],
+    progress: Callable[[Progress], None],
+) -> SearchResult:
+    project, seed = bench.project, wanted.seed
     start, end = span_of(bench)
     looks = NotedLooks(project, start, end, is_synthetic=bench.feed.synthetic, fixed=wanted.fixed, command="optimize")
     objective, trials = wanted.objective, wanted.trials
@@ -113,7 +163,7 @@ def search(
         best[:] = ranked([*best, trial], objective)[:1]
         progress(Progress(len(ended), trials, best[0] if best[0].value is not None else None))
 
-    runner = make_runner(project, recipe, settings, trials, tell)
+    runner = make()
     was_interrupted = False
     try:
         with SearchFolder(_folder(project, settings), definition, is_continued=settings.is_continued) as folder:

@@ -19,7 +19,7 @@ from botkit.research.bench import Bench
 from botkit.research.search.axes import Point
 from botkit.research.search.study import Evaluation, TrialRun
 
-__all__ = ["BenchRecipe", "bench_of", "span_of"]
+__all__ = ["BenchRecipe", "bench_of", "by_strategy", "daily_returns", "evaluator", "span_of"]
 
 _NS_PER_DAY = 86_400 * 10**9
 
@@ -43,16 +43,20 @@ class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
         """Load the project and its data. Raises ConfigError or DataError."""
         if self.folder is not None:
             os.chdir(self.folder)
-        bench = bench_of(Project.load(self.config, overrides=self.overrides), self)
-        start, end = span_of(bench)
+        return evaluator(bench_of(Project.load(self.config, overrides=self.overrides), self))
 
-        def evaluate(job: TrialRun) -> Evaluation:
-            begin, until = job.start if job.start is not None else start, job.end if job.end is not None else end
-            if job.share < 1:
-                until = begin + int((until - begin) * job.share)
-            return _evaluation(bench, job, begin, until)
 
-        return evaluate
+def evaluator(bench: Bench) -> Callable[[TrialRun], Evaluation]:
+    """Return what runs trials on a bench. Raises DataError if the data has none of its pairs."""
+    start, end = span_of(bench)
+
+    def evaluate(job: TrialRun) -> Evaluation:
+        begin, until = job.start if job.start is not None else start, job.end if job.end is not None else end
+        if job.share < 1:
+            until = begin + int((until - begin) * job.share)
+        return _evaluation(bench, job, begin, until)
+
+    return evaluate
 
 
 def bench_of(project: Project, recipe: BenchRecipe) -> Bench:
@@ -91,11 +95,11 @@ def _evaluation(bench: Bench, job: TrialRun, start: Nanos, end: Nanos) -> Evalua
         run = bench.run(by_strategy(job.point), start=start, end=end)
     except BotkitError as error:
         return Evaluation({}, "", str(error) or type(error).__name__)
-    first_day, returns = _daily(run.days)
+    first_day, returns = daily_returns(run.days)
     return Evaluation(dict(run.figures), run.journal_sha256, "", first_day, returns)
 
 
-def _daily(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
+def daily_returns(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
     """Return the first day, as a number of days since 1970, and each day's return; NaN for a partial day."""
     if not days:
         return 0, ()

@@ -197,7 +197,7 @@ def test_a_ledger_that_cannot_be_written_is_said_and_the_search_goes_on(
     Path("state").write_text("a file where a folder should be")
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
     assert len(found["trials"]) == 2
-    assert any("the trials of this search are not recorded in the ledger of looks" in note for note in found["notes"])
+    assert any("the looks are not recorded" in note for note in found["notes"])
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
@@ -270,3 +270,14 @@ def test_an_interrupt_of_the_process_keeps_what_is_done(crossing: Path) -> None:
     assert "Traceback" not in err
     rows = [json.loads(line) for line in trials.read_text().splitlines()]
     assert len({row["number"] for row in rows}) == len(rows) >= 20
+
+
+def test_a_backtest_that_is_looked_at_counts_and_one_with_a_searched_combination_counts_once(
+    crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    assert main(["backtest", str(crossing), "--no-readings", "--json"]) == 0
+    assert main(["backtest", str(crossing), "--no-readings", "--json", "--set", "s.fast=3", "--set", "s.slow=10"]) == 0
+    capsys.readouterr()
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3")
+    assert found["luck"]["looks"] == 4  # fast=5 slow=20, and three trials, the first of which was looked at before

@@ -1,0 +1,90 @@
+"""``botkit doctor``: is a backtest's result worth anything?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from rich.console import Console
+
+from botkit.cli.said import quieten_log
+from botkit.cli.screen import screen
+
+if TYPE_CHECKING:
+    from botkit.research.doctor.findings import Diagnosis
+
+_SIGNS = {
+    "ok": "[green]ok[/green]      ",
+    "warning": "[yellow]warning[/yellow] ",
+    "failed": "[red]failed[/red]  ",
+    "not tested": "[dim]–[/dim]       ",
+}
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Recorded data in place of the configuration's.")
+@click.option("--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31.")
+@click.option("--to", "end", help="End; a date includes the whole day.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in sma.share=0.5.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of every draw.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def doctor(
+    config: Path,
+    data: Path | None,
+    start: str | None,
+    end: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    as_json: bool,
+) -> int:
+    """Examine the bot in CONFIG on recorded data, and say whether its result is worth anything.
+
+    The rungs: look-ahead, costs, fills, enough data, lucky trades, start, parameters, chance, how many configurations
+    were tried, and the last part of the data. The verdict is one of: broken, loses after costs, cannot tell, no better
+    than chance, in-sample only, holds out of sample. Exit code 0 if it holds, 1 for any other verdict.
+    """
+    from botkit.research.doctor.ladder import examine
+    from botkit.research.search.worker import BenchRecipe
+
+    quieten_log(["error"])
+    recipe = BenchRecipe(
+        config=str(config.absolute()),
+        overrides=overrides,
+        data=None if data is None else str(data.absolute()),
+        start=start,
+        end=end,
+        seed=seed,
+    )
+    with _progress(quiet=as_json) as progress:
+        found = examine(recipe, progress)
+    if as_json:
+        plain = {**msgspec.to_builtins(found), "sentence": found.sentence}
+        click.echo(json.dumps(plain, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(screen(), found)
+    return 0 if found.verdict == "holds out of sample" else 1
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda rung: None
+        return
+    with console.status("") as status:
+        yield lambda rung: status.update(f"testing: {rung}")
+
+
+def _print(console: Console, found: Diagnosis) -> None:
+    console.print(f"[bold]{found.name}[/bold]")
+    for rung in found.rungs:
+        console.print(f"{_SIGNS[rung.outcome]} {rung.name:<14} {rung.says}", highlight=False)
+        if rung.advice and rung.outcome in ("failed", "warning", "not tested"):
+            console.print(f"{'':9}{'':15}[dim]{rung.advice}[/dim]", highlight=False)
+    console.print(f"\n[bold]{found.sentence}[/bold]", highlight=False)

@@ -1,0 +1,72 @@
+"""What the doctor finds: one sentence a rung, and one verdict."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+__all__ = ["VERDICTS", "Diagnosis", "Outcome", "Rung", "Verdict"]
+
+#: ``failed`` decides the verdict, ``warning`` does not; ``not tested`` says why
+Outcome: TypeAlias = Literal["ok", "warning", "failed", "not tested"]
+Verdict: TypeAlias = Literal[
+    "broken",
+    "loses after costs",
+    "cannot tell",
+    "no better than chance",
+    "in-sample only",
+    "holds out of sample",
+]
+#: in the order in which they are considered: the first that a rung calls for is the verdict
+VERDICTS: tuple[Verdict, ...] = (
+    "broken",
+    "loses after costs",
+    "cannot tell",
+    "no better than chance",
+    "in-sample only",
+    "holds out of sample",
+)
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """One test. ``says`` is the finding, ``advice`` what to do; ``calls_for`` is the verdict that a failure means."""
+
+    name: str
+    outcome: Outcome
+    says: str
+    advice: str = ""
+    calls_for: Verdict | None = None
+    figures: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole ladder."""
+
+    name: str
+    verdict: Verdict
+    why: str
+    rungs: list[Rung]
+    is_synthetic: bool
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with the reminder that an invented market proves nothing."""
+        lead = "Invented market: " if self.is_synthetic else ""
+        text = f"{lead}{self.verdict}; {self.why}."
+        return text[0].upper() + text[1:]
+
+    @classmethod
+    def of(cls, name: str, rungs: list[Rung], *, is_synthetic: bool) -> Diagnosis:
+        """Return the diagnosis that these rungs lead to."""
+        for verdict in VERDICTS:
+            for rung in rungs:
+                if rung.outcome == "failed" and rung.calls_for == verdict:
+                    return cls(name=name, verdict=verdict, why=rung.says, rungs=rungs, is_synthetic=is_synthetic)
+        return cls(
+            name=name,
+            verdict="holds out of sample",
+            why="every rung that could be tested held",
+            rungs=rungs,
+            is_synthetic=is_synthetic,
+        )

@@ -1,0 +1,138 @@
+"""A tape whose future is another: a strategy that decides differently before the cut has seen beyond it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from botkit.model.clock import Nanos
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
+from botkit.tape.feed import Feed, FeedSource, StreamKey
+from botkit.tape.held import HeldSource
+from botkit.tape.manifest import StreamInfo
+
+__all__ = ["altered_feed", "files_read"]
+
+_STEP = 0.003  # standard deviation of the new future's change a row, as a fraction of the price
+
+
+def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:
+    """Return the feed with other prices after ``cut``; the rows up to it, and every time, are the same."""
+    return Feed([_AlteredSource(source, cut, seed) for source in feed.sources], feed_ms=feed.feed_ms)
+
+
+class _AlteredSource:
+    """Another source, its prices after the cut moved by a random walk."""
+
+    def __init__(self, source: FeedSource, cut: Nanos, seed: int) -> None:
+        self.name, self.path, self.synthetic = source.name, source.path, source.synthetic
+        self.notes: list[str] = getattr(source, "notes", [])
+        self._source = source if isinstance(source, HeldSource) else HeldSource(source)
+        self._cut = cut
+        self._seed = seed
+        self._altered: dict[StreamKey, MarketColumns | None] = {}
+
+    @property
+    def streams(self) -> Sequence[StreamInfo]:
+        return self._source.streams
+
+    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
+        if key not in self._altered:
+            whole = self._source.stream(key)
+            self._altered[key] = None if whole is None else _altered(whole, self._cut, self._seed)
+        columns = self._altered[key]
+        if columns is None:
+            return
+        low = 0 if start is None else int(np.searchsorted(columns.received, start))
+        high = len(columns) if end is None else int(np.searchsorted(columns.received, end))
+        for at in range(low, high, rows_max):
+            yield columns.rows(at, min(high, at + rows_max))
+
+
+def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
+    first = int(np.searchsorted(columns.received, cut, side="right"))
+    if first >= len(columns):
+        return columns
+    # each pair and kind has its own walk, drawn from its name, so that equal seeds give equal futures
+    random = np.random.default_rng([seed, *str(columns.pair).encode()])
+    walk = np.cumsum(random.normal(0.0, _STEP, len(columns) - first)).clip(-0.5, 0.5)
+
+    def moved(ticks: Any) -> Any:
+        """Add the walk to every price; books keep the distance between their levels."""
+        new = np.array(ticks)
+        reference = int(np.asarray(ticks[first - 1 if first else 0]).ravel()[0]) or 1
+        shift = np.round(walk * reference).astype(np.int64)
+        part = new[first:]
+        if part.ndim == 2:
+            new[first:] = np.where(part > 0, np.maximum(part + shift[:, None], 1), part)
+        else:
+            new[first:] = np.maximum(part + shift, 1)
+        return new
+
+    match columns:
+        case TradeColumns():
+            return msgspec.structs.replace(columns, ticks=moved(columns.ticks))
+        case BookColumns():
+            return msgspec.structs.replace(
+                columns, bid_ticks=moved(columns.bid_ticks), ask_ticks=moved(columns.ask_ticks)
+            )
+        case CandleColumns():
+            return msgspec.structs.replace(
+                columns,
+                open=moved(columns.open),
+                high=moved(columns.high),
+                low=moved(columns.low),
+                close=moved(columns.close),
+            )
+    raise AssertionError(columns)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+_heard: list[set[str]] = []  # what is being listened for, innermost last: an audit hook cannot be taken away again
+_is_hooked = False
+_SUFFIXES = (".py", ".pyc", ".so", ".pyd", ".dll")
+
+
+@contextmanager
+def files_read() -> Iterator[set[str]]:
+    """Collect the paths of files that are opened inside the block, except Python's own."""
+    global _is_hooked
+    if not _is_hooked:
+        sys.addaudithook(_hear)
+        _is_hooked = True
+    found: set[str] = set()
+    _heard.append(found)
+    try:
+        yield found
+    finally:
+        _heard.remove(found)
+
+
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_SYSTEM = ("/proc/", "/sys/", "/dev/null", "/dev/urandom", "/dev/random")
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or not _heard:
+        return
+    path = arguments[0]
+    if not isinstance(path, (str, bytes)) or not path:
+        return
+    text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - resolve() opens files itself
+    if text.endswith(_SUFFIXES) or text.startswith(_LIBRARIES) or text.startswith(_SYSTEM):
+        return
+    _heard[-1].add(text)
+
+
+def is_below(path: str, folders: Sequence[Path]) -> bool:
+    """True if ``path`` is one of ``folders`` or inside it."""
+    return any(Path(path) == folder or folder in Path(path).parents for folder in folders)

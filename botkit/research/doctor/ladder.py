@@ -1,0 +1,501 @@
+"""The ladder: from "does it run" to "does it hold on days it has not seen", one sentence a rung.
+
+Every rung runs offline on the recorded data. The doctor's own runs are no looks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from botkit.assembly.operations import state_root
+from botkit.backtesting.session import READINGS
+from botkit.engine.strategy.parameters import parameters_of
+from botkit.errors import BotkitError
+from botkit.model.clock import Nanos
+from botkit.model.results import BacktestResult
+from botkit.project.project import Project
+from botkit.research.bench import Bench
+from botkit.research.doctor.costs import doubled_costs, readings
+from botkit.research.doctor.findings import Diagnosis, Rung
+from botkit.research.doctor.future import altered_feed, files_read, is_below
+from botkit.research.doctor.path import LastPrices, daily_markouts, last_prices, position_path
+from botkit.research.looks import Look, LookLedger, LooksError, Market, distinct, returns_matrix
+from botkit.research.luck import sharpe
+from botkit.research.luck.bootstrap import BLOCKS_LEAST, Floats, block_days, interval, resampled_days
+from botkit.research.luck.holm import holm
+from botkit.research.luck.reality_check import reality_check
+from botkit.research.luck.shifted import shift_test
+from botkit.research.search.worker import BenchRecipe, bench_of, span_of
+
+__all__ = ["examine"]
+
+#: what a p-value must not exceed, after Holm
+LEVEL = 0.05
+CUTS = 20
+DECISIONS_LEAST = 20
+TRADES_LEAST = 30
+#: a search for a Sharpe ratio of this needs so many days; with fewer the doctor cannot tell
+SHARPE_SOUGHT = 2.0
+#: the last part of the span is the test
+TEST_SHARE = 0.3
+STARTS = 8
+_SAMPLES = 2_000
+_NS_PER_DAY = 86_400 * 10**9
+
+
+def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: None) -> Diagnosis:
+    """Climb the ladder for a configuration. Raises ConfigError or DataError if it cannot even run."""
+    progress("configuration")
+    project = Project.load(recipe.config, overrides=recipe.overrides)
+    bench = bench_of(project, recipe)
+    return _Ladder(bench, progress).climb()
+
+
+class _Ladder:
+    """One examination."""
+
+    def __init__(self, bench: Bench, progress: Callable[[str], None]) -> None:
+        self._bench = bench
+        self._project = bench.project
+        self._progress = progress
+        self._start, self._end = span_of(bench)
+        self._seed = bench.seed
+        self._result = bench.result()
+        self._returns: Floats = np.array([day.return_ for day in self._result.days if day.return_ is not None])
+        self._trades = [trade for trade in self._result.trades if not trade.is_given]
+        holdings = [(trade.closed - trade.opened) / 1e9 for trade in self._trades]
+        self._block = block_days(0.0, float(np.median(holdings)) if holdings else 0.0)
+
+    def climb(self) -> Diagnosis:
+        rungs: list[Rung] = [self._configuration()]
+        p_values: dict[str, float] = {}
+        for name, rung in (
+            ("look-ahead", self._look_ahead),
+            ("files", self._files),
+            ("costs", self._costs),
+            ("fills", self._fills),
+            ("data", self._enough),
+            ("best trades", self._best_trades),
+            ("start", self._starts),
+            ("parameters", self._parameters),
+        ):
+            self._progress(name)
+            rungs.append(rung())
+        self._progress("chance")
+        for name, p in (("mean", self._mean_p()), ("timing", self._null_p())):
+            if p is not None:
+                p_values[name] = p
+        rungs += [self._chance(p_values), self._looks(), self._out_of_sample()]
+        return Diagnosis.of(self._project.config.name, rungs, is_synthetic=self._bench.feed.synthetic)
+
+    # -- does it run ----------------------------------------------------------------------------------------------
+
+    def _configuration(self) -> Rung:
+        uses = ", ".join(strategy.use for strategy in self._project.config.strategies)
+        return Rung(
+            name="configuration",
+            outcome="ok",
+            says=f"the configuration, its plugins and its data load; it runs {uses} on {len(self._returns)} whole days",
+        )
+
+    def _look_ahead(self) -> Rung:
+        base = _decisions(self._result, self._end)
+        if len(base) < DECISIONS_LEAST:
+            return Rung(
+                name="look-ahead",
+                outcome="not tested",
+                says=f"it made {len(base)} decisions, and the test needs {DECISIONS_LEAST}",
+                advice="give more data",
+            )
+        random = Random(self._seed)
+        times = sorted({order[0] for order in base})
+        # a cut right after a decision is where knowing the next row shows
+        cuts = sorted(random.choice(times[len(times) // 10 :]) for _ in range(CUTS))
+        for number, cut in enumerate(cuts):
+            altered = Bench(
+                self._project,
+                altered_feed(self._bench.feed, cut, self._seed + number),
+                start=self._start,
+                end=self._end,
+                seed=self._seed,
+            )
+            until = min(self._end, cut + 1)
+            expected = [order for order in base if order[0] <= cut]
+            try:
+                found = _decisions(altered.result(end=until), cut)
+            except BotkitError as error:
+                return Rung(
+                    name="look-ahead",
+                    outcome="failed",
+                    calls_for="broken",
+                    says=f"with another future after {cut} ns it fails: {error}",
+                    advice="find what it reads beyond the rows it was given",
+                )
+            if found != expected:
+                return Rung(
+                    name="look-ahead",
+                    outcome="failed",
+                    calls_for="broken",
+                    says="it decides differently when only the future is changed: it sees rows that have not happened",
+                    advice="look for data that it reads by itself, or for an array that holds the whole tape",
+                    figures={"cut_ns": cut},
+                )
+        return Rung(
+            name="look-ahead",
+            outcome="ok",
+            says=f"its decisions before {CUTS} cuts stay the same when everything after them is changed",
+        )
+
+    def _files(self) -> Rung:
+        with files_read() as opened:
+            self._bench.run()
+        section = self._project.config.backtest
+        tapes = [source.path.absolute() for source in section.data]
+        tapes += [Path(source.path).absolute() for source in self._bench.feed.sources if source.path]
+        read = sorted(opened)
+        own = [path for path in read if is_below(path, tapes)]
+        if own:
+            return Rung(
+                name="files",
+                outcome="failed",
+                calls_for="broken",
+                says=f"the strategy opens the tape itself ({own[0]}), so it can know the future",
+                advice="take prices from the callbacks and series alone",
+                figures={"files": read},
+            )
+        if read:
+            names = ", ".join(Path(path).name for path in read[:3])
+            return Rung(
+                name="files",
+                outcome="warning",
+                says=f"the strategy reads {names}, which the look-ahead test does not change",
+                advice="make sure that each line was known at its time",
+                figures={"files": read},
+            )
+        return Rung(name="files", outcome="ok", says="it reads no files of its own")
+
+    # -- what is left after costs ---------------------------------------------------------------------------------
+
+    def _costs(self) -> Rung:
+        earned = _pnl(self._result.summary)
+        fees = float(self._result.summary.get("fees") or 0)
+        if earned <= 0:
+            before = f", and earned {earned + fees:,.2f} before fees" if earned + fees > 0 else ""
+            return Rung(
+                name="costs",
+                outcome="failed",
+                calls_for="loses after costs",
+                says=f"it lost {-earned:,.2f} {self._result.currency.upper()} at the configured costs{before}",
+                advice="trade less often, or only where more can be earned than it costs",
+                figures={"pnl": earned, "fees": fees},
+            )
+        found: dict[str, float] = {"configured": earned}
+        for name, project in doubled_costs(self._project, self._end):
+            found[name] = self._pnl_of(project)
+        for name, value in found.items():
+            if value <= 0 and name != "configured":
+                return Rung(
+                    name="costs",
+                    outcome="failed",
+                    calls_for="loses after costs",
+                    says=f"with {name} doubled it loses {-value:,.2f} in place of earning {earned:,.2f}",
+                    advice="costs of this size happen; look for a larger edge a trade",
+                    figures=found,
+                )
+        return Rung(
+            name="costs",
+            outcome="ok",
+            says=f"with all costs doubled it still earns {found['all costs']:,.2f} of {earned:,.2f}",
+            figures=found,
+        )
+
+    def _fills(self) -> Rung:
+        if not self._is_maker():
+            return Rung(name="fills", outcome="not tested", says="it takes: its fills do not depend on a queue")
+        found = {self._project.config.backtest.fills.model: _pnl(self._result.summary)}
+        for reading, project in readings(self._project):
+            found[reading] = self._pnl_of(project)
+        worst = min(READINGS, key=lambda reading: found.get(reading, math.inf))
+        if found[worst] <= 0:
+            return Rung(
+                name="fills",
+                outcome="warning",
+                says=f"in the {worst} reading of the queue it loses {-found[worst]:,.2f}",
+                advice="its profit depends on fills that may not happen",
+                figures=found,
+            )
+        return Rung(name="fills", outcome="ok", says="it earns in every reading of the queue", figures=found)
+
+    # -- could it be luck -----------------------------------------------------------------------------------------
+
+    def _enough(self) -> Rung:
+        needed = sharpe.days_needed(SHARPE_SOUGHT)
+        days, trades = len(self._returns), len(self._trades)
+        ratio = float(sharpe.of_days(self._returns)) * math.sqrt(365) if days >= 2 else 0.0
+        # a higher ratio shows in fewer days
+        wanted = sharpe.days_needed(max(ratio, SHARPE_SOUGHT)) if ratio > 0 else needed
+        figures = {"days": days, "trades": trades, "days_needed": wanted}
+        if trades < TRADES_LEAST and not self._is_maker():
+            return Rung(
+                name="data",
+                outcome="failed",
+                calls_for="cannot tell",
+                says=f"{trades} trades are too few; {TRADES_LEAST} are the least",
+                advice="give more data",
+                figures=figures,
+            )
+        if days < wanted or days / self._block < BLOCKS_LEAST:
+            more = max(wanted, math.ceil(self._block * BLOCKS_LEAST))
+            return Rung(
+                name="data",
+                outcome="failed",
+                calls_for="cannot tell",
+                says=f"{days} days are too few to tell a Sharpe ratio of {max(ratio, SHARPE_SOUGHT):.1f} from luck",
+                advice=f"it takes about {more} days",
+                figures=figures,
+            )
+        return Rung(name="data", outcome="ok", says=f"{days} days and {trades} trades can tell", figures=figures)
+
+    def _best_trades(self) -> Rung:
+        if not self._trades:
+            return Rung(name="best trades", outcome="not tested", says="it closed no trade")
+        # as fractions of the equity of their time: an account that grows would make its last trades its best
+        equity = self._result.equity
+        worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
+        earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]
+        whole, best = math.fsum(earned), math.fsum(sorted(earned)[-5:])
+        figures = {"profit": whole, "best_five": best}
+        if whole <= 0:
+            return Rung(name="best trades", outcome="not tested", says="its trades earned nothing", figures=figures)
+        share = best / whole
+        if share >= 1:
+            return Rung(
+                name="best trades",
+                outcome="failed",
+                calls_for="no better than chance",
+                says=f"without its best five trades of {len(earned)} it loses",
+                advice="five trades prove nothing; look for many that earn",
+                figures=figures,
+            )
+        return Rung(
+            name="best trades",
+            outcome="warning" if share > 0.5 else "ok",
+            says=f"its best five trades of {len(earned)} made {share:.0%} of the profit",
+            figures=figures,
+        )
+
+    def _starts(self) -> Rung:
+        span = self._end - self._start
+        found = []
+        for number in range(1, STARTS + 1):
+            start = self._start + span * number // (4 * STARTS)
+            try:
+                found.append(_pnl(self._bench.run(start=start).figures))
+            except BotkitError as error:
+                return Rung(
+                    name="start", outcome="warning", says=f"started later it fails: {error}", advice="mend the strategy"
+                )
+        good = sum(value > 0 for value in found)
+        return Rung(
+            name="start",
+            outcome="ok" if good >= 0.75 * len(found) else "warning",
+            says=f"started later, at {len(found)} other moments, it earns in {good}",
+            advice="" if good >= 0.75 * len(found) else "a result that depends on the first day is luck",
+            figures={"pnl": found},
+        )
+
+    def _parameters(self) -> Rung:
+        count = sum(
+            sum(p.kind in (int, float) for p in parameters_of(type(spec.strategy)).values())
+            for spec in self._project.specs()
+        )
+        trades = len(self._trades)
+        is_few = count > 0 and trades < 10 * count
+        return Rung(
+            name="parameters",
+            outcome="warning" if is_few else "ok",
+            says=f"{count} numbers can be tuned on {trades} trades",
+            advice="ten trades a number are the least; drop some" if is_few else "",
+            figures={"parameters": count, "trades": trades},
+        )
+
+    def _mean_p(self) -> float | None:
+        """Return the p-value of "the mean daily return is not above 0"."""
+        days = len(self._returns)
+        if days < 2 or days / self._block < BLOCKS_LEAST:
+            return None
+        centred = self._returns - self._returns.mean()
+        drawn = centred[resampled_days(days, self._block, _SAMPLES, self._seed)].mean(axis=1)
+        return (int((drawn >= self._returns.mean()).sum()) + 1) / (_SAMPLES + 1)
+
+    def _null_p(self) -> float | None:
+        """Return the p-value of what it would earn without knowing anything; None where that has no meaning."""
+        if any(trade.kind == "loop" for trade in self._trades):
+            return None
+        prices = self._prices()
+        if self._is_maker():
+            worst = next(
+                p for name, p in [*readings(self._project), ("", self._project)] if name in ("pessimistic", "")
+            )
+            result = Bench(worst, self._bench.feed, start=self._start, end=self._end, seed=self._seed).result()
+            days = daily_markouts(result.fills, prices, 60.0)
+            if len(days) < BLOCKS_LEAST:
+                return None
+            low_high = interval(days, lambda rows: np.asarray(rows.mean(axis=-1)), mean_block=1.0, seed=self._seed)
+            assert low_high is not None
+            return LEVEL / 2 if low_high[0] > 0 else 1.0
+        path = position_path(self._result.fills, prices, self._result.equity, self._start, self._end)
+        return None if path is None else shift_test(*path, seed=self._seed)
+
+    def _chance(self, p_values: dict[str, float]) -> Rung:
+        adjusted = holm(p_values)
+        if not adjusted:
+            return Rung(name="chance", outcome="not tested", says="there is too little data to test for chance")
+        worst = max(adjusted, key=lambda name: adjusted[name])
+        words = {
+            "mean": "days drawn anew earn as much",
+            "timing": "quotes without a signal do as well"
+            if self._is_maker()
+            else "the same positions at other times earn as much",
+        }
+        if adjusted[worst] > LEVEL:
+            return Rung(
+                name="chance",
+                outcome="failed",
+                calls_for="no better than chance",
+                says=f"{words[worst]} in {adjusted[worst]:.0%} of the draws",
+                advice="there is no sign that it knows anything about the market",
+                figures=dict(adjusted),
+            )
+        return Rung(
+            name="chance",
+            outcome="ok",
+            says=f"chance does as well in {adjusted[worst]:.1%} of the draws at most",
+            figures=dict(adjusted),
+        )
+
+    # -- has it been picked ---------------------------------------------------------------------------------------
+
+    def _looks(self) -> Rung:
+        config = self._project.config
+        market = Market.of(
+            [strategy.use for strategy in config.strategies],
+            [str(pair) for pair in self._project.bot_pairs()],
+            is_synthetic=self._bench.feed.synthetic,
+        )
+        try:
+            looks = distinct(LookLedger(state_root()).looks(market, self._start, self._end))
+        except LooksError as error:
+            return Rung(name="looks", outcome="not tested", says=str(error))
+        if len(looks) < 2:
+            return Rung(
+                name="looks",
+                outcome="ok",
+                says="no search on this market is noted",
+                advice="what was tried elsewhere is not known here",
+                figures={"looks": len(looks)},
+            )
+        return self._picked(looks)
+
+    def _picked(self, looks: Sequence[Look]) -> Rung:
+        first = (self._result.days[0].end - 1) // _NS_PER_DAY
+        matrix = returns_matrix(looks, first, len(self._result.days))
+        own = np.array([day.return_ or 0.0 for day in self._result.days])
+        p = reality_check(np.column_stack([own, matrix]), mean_block=self._block, seed=self._seed)
+        ratios = sharpe.of_days(matrix.T)
+        chance = sharpe.deflated(self._returns, len(looks), float(np.var(ratios))) if len(self._returns) > 2 else 0.0
+        figures = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
+        if p is None:
+            return Rung(
+                name="looks", outcome="not tested", says="too few days for White's reality check", figures=figures
+            )
+        if p > LEVEL or chance < 1 - LEVEL:
+            return Rung(
+                name="looks",
+                outcome="failed",
+                calls_for="in-sample only",
+                says=f"{len(looks):,} configurations were tried here, and the best of so many looks as good by luck",
+                advice="test it on data that no search has seen, or with `botkit walk-forward`",
+                figures=figures,
+            )
+        return Rung(
+            name="looks",
+            outcome="ok",
+            says=f"{len(looks):,} configurations were tried here, and it is better than luck makes the best of them",
+            figures=figures,
+        )
+
+    def _out_of_sample(self) -> Rung:
+        days = len(self._returns)
+        last = self._returns[days - int(days * TEST_SHARE) :]
+        bounds = (
+            interval(
+                last, lambda rows: np.asarray(rows.mean(axis=-1)), mean_block=self._block, level=0.9, seed=self._seed
+            )
+            if len(last)
+            else None
+        )
+        if bounds is None:
+            return Rung(
+                name="out of sample",
+                outcome="failed",
+                calls_for="cannot tell",
+                says=f"the last {TEST_SHARE:.0%} of the span, {len(last)} days, are too few to judge by",
+                advice=f"it takes {math.ceil(self._block * BLOCKS_LEAST / TEST_SHARE)} days in all",
+            )
+        figures = {"days": len(last), "mean": float(last.mean()), "lower_bound": bounds[0]}
+        if bounds[0] <= 0:
+            return Rung(
+                name="out of sample",
+                outcome="failed",
+                calls_for="in-sample only",
+                says=f"over the last {len(last)} days the lower 95 % bound of its mean return is {bounds[0]:.3%} a day",
+                advice="it has not earned lately, or not surely enough",
+                figures=figures,
+            )
+        return Rung(
+            name="out of sample",
+            outcome="ok",
+            says=f"over the last {len(last)} days the lower 95 % bound of its mean return is above 0",
+            figures=figures,
+        )
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    def _is_maker(self) -> bool:
+        fills = self._result.fills
+        return bool(fills) and sum(fill.value for fill in fills if fill.is_maker) > 0.7 * sum(
+            fill.value for fill in fills
+        )
+
+    def _prices(self) -> dict[str, LastPrices]:
+        pairs = {str(fill.pair) for fill in self._result.fills}
+        found = {pair: last_prices(self._bench.feed, pair) for pair in pairs}
+        return {pair: prices for pair, prices in found.items() if prices is not None}
+
+    def _pnl_of(self, project: Project) -> float:
+        bench = Bench(project, self._bench.feed, start=self._start, end=self._end, seed=self._seed)
+        return _pnl(bench.run().figures)
+
+
+def _pnl(figures: Any) -> float:
+    value = figures.get("pnl")
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _decisions(result: BacktestResult, until: Nanos) -> list[tuple[Any, ...]]:
+    """Return what was ordered up to a time, in a form that two runs can be compared by."""
+    return [
+        (
+            *(spec.created, str(spec.pair), spec.side.value, spec.type.value),
+            *(spec.price_ticks, spec.amount_lots, spec.spend_units, spec.stop_ticks, spec.post_only),
+        )
+        for spec in (row.spec for row in result.orders)
+        if spec.created <= until
+    ]

@@ -1,0 +1,79 @@
+"""A run's two files end together: whenever the bot dies, the recording says nothing of decisions that are not there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from botkit.live.recording import CLOSED, INPUTS
+from botkit.live.replay import Entries
+from botkit.live.run_files import DECISIONS, RunFiles
+from tests.simulation.disk import SimulatedDisk
+
+
+def recorded_end(folder: Path) -> tuple[int, str] | None:
+    """What the recording says of the decisions, if it was closed."""
+    path, found = folder / INPUTS, None
+    if path.exists():
+        entries = Entries(path)
+        while (entry := entries.take()) is not None:
+            if entry[0] == CLOSED:
+                found = msgspec.msgpack.decode(entry[2], type=tuple[int, str] | None)
+        entries.close()
+    return found
+
+
+def dying_disk(last: int, *, is_before: bool) -> SimulatedDisk:
+    """A disk whose process dies within its write number ``last``: before it, or after it."""
+    writes = 0
+
+    def on_write() -> Callable[[], None] | None:
+        nonlocal writes
+        writes += 1
+        if writes == last and is_before:
+            disk.die()
+        return disk.die if writes == last and not is_before else None
+
+    disk = SimulatedDisk(on_write)
+    return disk
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_closed_recording_has_its_decisions_whenever_the_bot_dies(tmp_path: Path, is_before: bool) -> None:
+    ends = []
+    for last in range(1, 10):
+        folder = tmp_path / f"{last}"
+        with contextlib.suppress(OSError):
+            files = RunFiles(folder, {}, 1 << 20, lambda text: None, dying_disk(last, is_before=is_before))
+            files.recording.write(1, None)
+            files.decisions.note("halt", 1, "a reason")
+            files.close()
+        end = recorded_end(folder)
+        ends.append(end)
+        if end is not None:
+            assert end == (1, hashlib.sha256((folder / DECISIONS).read_bytes()).hexdigest())
+    assert ends[0] is None
+    assert ends[-1] is not None
+
+
+def test_without_room_for_the_last_decisions_the_recording_does_not_claim_them(tmp_path: Path) -> None:
+    told: list[str] = []
+    disk = SimulatedDisk()
+    files = RunFiles(tmp_path, {}, 1 << 20, told.append, disk)
+    files.recording.write(1, None)
+    files.decisions.note("halt", 1, "a reason")
+    append = files._file
+    assert append is not None
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    append.flush = full  # type: ignore[method-assign]
+    files.close()
+    assert recorded_end(tmp_path) is None
+    assert told == ["decisions.jsonl of this run can no longer be written: [Errno 28] No space left on device"]

@@ -1,0 +1,154 @@
+"""The doctor names what is planted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.cli.main import main
+from botkit.model.clock import NS_PER_S
+from botkit.research.doctor.findings import Diagnosis, Rung
+from botkit.research.doctor.future import files_read
+from botkit.research.looks import Look, LookLedger, Market
+from tests.research.doctor.planted import BUSY, DAY_MS, FOLLOW, LUCKY, PEEKING, SEEING, START_MS, closes, planted
+
+YEARS = 3 * 365
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+
+
+def examined(capsys: pytest.CaptureFixture[str], config: Path) -> dict[str, Any]:
+    code = main(["doctor", str(config), "--json"])
+    out, err = capsys.readouterr()
+    assert code in (0, 1), err
+    found: dict[str, Any] = json.loads(out)
+    assert (code == 0) == (found["verdict"] == "holds out of sample")
+    return {**found, "rungs": {rung["name"]: rung for rung in found["rungs"]}}
+
+
+def test_a_strategy_that_follows_momentum_where_there_is_momentum_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = examined(capsys, planted(tmp_path / "good", FOLLOW, closes(1, YEARS, momentum=0.4)))
+    assert found["verdict"] == "holds out of sample", found["sentence"]
+    assert found["rungs"]["look-ahead"]["outcome"] == "ok"
+
+
+def test_the_same_strategy_where_there_is_none_does_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(3):
+        found = examined(capsys, planted(tmp_path / f"null{seed}", FOLLOW, closes(seed, YEARS, drift=0.001)))
+        assert found["verdict"] != "holds out of sample"
+        assert found["verdict"] != "broken"
+
+
+def test_a_strategy_that_reads_the_tape_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = planted(tmp_path / "peeking", PEEKING, closes(1, YEARS), params=", tape: TAPE")
+    found = examined(capsys, config)
+    assert found["verdict"] == "broken"
+    assert "opens the tape itself" in found["sentence"]
+
+
+def test_a_strategy_that_sees_rows_to_come_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted(tmp_path / "seeing", SEEING, closes(1, YEARS)))
+    assert found["verdict"] == "broken"
+    assert "it sees rows that have not happened" in found["sentence"]
+
+
+def test_costs_that_eat_the_profit_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted(tmp_path / "busy", BUSY, closes(4, YEARS, drift=0.001)))
+    assert found["verdict"] == "loses after costs"
+
+
+def test_a_profit_that_needs_a_slippage_of_nothing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # half a per mille a trade is all it earns
+    config = planted(tmp_path / "free", BUSY, closes(4, YEARS, drift=0.0012), taker="0", slippage="0")
+    found = examined(capsys, config)
+    costs = found["rungs"]["costs"]
+    assert costs["outcome"] == "failed" or costs["figures"]["slippage"] < costs["figures"]["configured"]
+
+
+def test_one_lucky_trade_is_no_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted(tmp_path / "lucky", LUCKY, closes(3, YEARS, treble_on=305)))
+    assert found["verdict"] in ("no better than chance", "loses after costs")
+    assert found["rungs"]["best trades"]["outcome"] == "failed"
+
+
+def test_a_month_of_data_cannot_tell_and_says_how_much_can(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted(tmp_path / "short", FOLLOW, closes(1, 60, momentum=0.4)))
+    assert found["verdict"] in ("cannot tell", "loses after costs"), found["sentence"]
+    assert found["rungs"]["data"]["outcome"] == "failed"
+    assert "days are too few" in found["rungs"]["out of sample"]["says"] or found["rungs"]["data"]["advice"]
+
+
+def test_the_best_of_many_tries_is_in_sample_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = planted(tmp_path / "good", FOLLOW, closes(1, YEARS, momentum=0.4))
+    assert examined(capsys, config)["verdict"] == "holds out of sample"
+    start = START_MS * NS_PER_S // 1000
+    market = Market.of(["scripted"], ["btc_twd"], is_synthetic=False)
+    from random import Random
+
+    def noted(number: int) -> Look:
+        random = Random(number)
+        return Look(
+            code="c",
+            config="f",
+            params={"number": number},
+            start=start,
+            end=start + YEARS * DAY_MS * 1_000_000,
+            noted=number,
+            command="optimize",
+            first_day=START_MS // DAY_MS,
+            returns=tuple(random.gauss(0, 0.05) for _ in range(YEARS)),
+            trades=100,
+        )
+
+    LookLedger(Path("state")).note(market, [noted(number) for number in range(3_000)])
+    found = examined(capsys, config)
+    assert found["verdict"] == "in-sample only"
+    assert "3,000 configurations were tried here" in found["sentence"]
+
+
+def test_the_ladder_is_printed_with_its_verdict_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(planted(tmp_path / "short", FOLLOW, closes(1, 60)))]) == 1
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0] == "test"
+    assert "configuration" in lines[1]
+    assert lines[-1].split(";")[0].lower() in ("cannot tell", "loses after costs")
+
+
+def test_a_mistake_of_the_user_is_exit_code_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(tmp_path / "nothing.yaml")]) == 2
+    assert "there is no such file" in capsys.readouterr().err
+
+
+def test_an_invented_market_is_said_first() -> None:
+    found = Diagnosis.of("x", [], is_synthetic=True)
+    assert found.sentence.startswith("Invented market: holds out of sample")
+
+
+def test_the_gravest_finding_decides() -> None:
+    rungs = [
+        Rung(name="a", outcome="failed", says="chance", calls_for="no better than chance"),
+        Rung(name="b", outcome="failed", says="costs", calls_for="loses after costs"),
+        Rung(name="c", outcome="warning", says="odd", calls_for="broken"),
+    ]
+    assert Diagnosis.of("x", rungs, is_synthetic=False).sentence == "Loses after costs; costs."
+
+
+def test_files_are_heard_only_inside_the_block(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    for path in (one, two):
+        path.write_text("x")
+    with files_read() as found:
+        one.read_text()
+    two.read_text()
+    assert found == {str(one)}
