@@ -88,7 +88,7 @@ def _orphans() -> None:
     adopt_orphans()
 
 
-#: processes of fixtures that outlive a test
+#: processes that belong to fixtures and so outlive a single test
 _kept: set[int] = set()
 
 
@@ -110,8 +110,8 @@ def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: N
     os.environ[FOLDER_VARIABLE] = str(_brokers / f"{next(_numbers)}")
     _task_errors.clear()
     yield
-    # What was left open warns when it is collected: now, so that this test fails by it and not a later one. What lives
-    # on is frozen, else each collection would walk through everything that was ever imported.
+    # Collect now, so that the warning about anything left open fails this test and not a later one. Objects that
+    # survive are frozen, or each collection would traverse everything that was ever imported.
     request.node.funcargs.clear()
     gc.collect()
     gc.freeze()

@@ -19,7 +19,7 @@ from botkit.live.limits import broker_client, broker_process
 
 _PR_SET_CHILD_SUBREAPER = 36
 _BROKER = broker_process.__name__
-#: Python starts one for pools of processes, and keeps it
+#: a helper process that Python starts for process pools and keeps running
 _OF_PYTHON = "multiprocessing.resource_tracker"
 #: how long a process that was told to end may take; less than a broker waits for bots before it ends by itself
 _GRACE_S = 20.0
@@ -78,6 +78,6 @@ def end_all_but(kept: Iterable[int]) -> list[str]:
         left = {process_id: line for process_id, line in left.items() if process_id in children()}
     for process_id in left:
         end(process_id)
-    # the link remembers whom it started, and Python warns of those whose end it has not seen
+    # forget the brokers that have ended: Python warns about a started process whose end was never observed
     broker_client._started[:] = [started for started in broker_client._started if started.poll() is None]
     return list(left.values())

@@ -14,17 +14,18 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-#: commands and measurements, which are no tests
+#: commands and measurements, which are not tests
 NO_TESTS = ("benchmarks/", "official_client.py", "under_load.py", "simulation/runner.py", "simulation/pieces.py")
-#: what is on virtual time without the marker: the loop itself, and what runs on a loop of its own or on any
+#: files that use virtual time without the marker: the loop's own tests, and code that runs on its own loop or on any
+#: loop
 ON_VIRTUAL_TIME = (
     *("simulation/", "live/shared_world.py", "live/test_shared_limits.py"),
     *("emulator/fuzz_wire.py", "live/frozen_journal.py", "market_venue.py", "toy_exchange.py"),
 )
-#: the longest pause between two looks
+#: the longest pause between two checks
 PAUSE_MAX_S = 0.1
 PATIENCE_MIN_S = 60
-#: file::function -> why it may
+#: functions that may wait on real time, with the reason
 ALLOWED = {
     "waiting.py::wait_for": "the one place that waits on real time",
     "processes.py::end_all_but": "waits for processes to end, and for nothing else",
@@ -35,7 +36,7 @@ ALLOWED = {
     "live/test_ports.py::test_a_command_waits_for_its_answer_by_the_given_clock": "its clock is moved by hand",
 }
 CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter"}
-#: what gets a timeout: the place of its argument
+#: functions that take a timeout, with the position of that argument
 TIMEOUTS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "wait": 0, "join": 0, "result": 0}
 
 

@@ -16,8 +16,8 @@ from botkit.model.inputs import Unwritten
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
-#: A lost start's ids began up to `SKIPPED_MAX` further on. So many lost starts in a row are noticed; another process's
-#: bot on the same account is that near with a chance of one in two thousand.
+#: A lost start's ids began up to `SKIPPED_MAX` further on. So many lost starts in a row are noticed; the ids of another
+#: process's bot on the same account are that close with a probability of one in two thousand.
 _LOST_STARTS = 5
 
 

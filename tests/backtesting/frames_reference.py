@@ -140,7 +140,8 @@ class Market:
         reached = worst <= order["ticks"] if order["buy"] else worst >= order["ticks"]
         if not reached:
             if not order["placed"]:
-                order["ahead"] = 10**30  # unknown: the order is behind the amount that will be seen there
+                # the amount ahead is unknown: the order is behind whatever the next book shows at its price
+                order["ahead"] = 10**30
             return
         shown = dict(levels).get(order["ticks"], 0)
         note = self.taken.get((order["buy"], order["ticks"]))

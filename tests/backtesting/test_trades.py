@@ -375,7 +375,7 @@ def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> No
         ("stop_loss", "entry"),
     ]
     assert result.trades[0].pnl_units > 0 > result.trades[1].pnl_units
-    # and there is dust
+    # not exactly equal, because dust is left over
     assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)
 
 

@@ -36,7 +36,7 @@ def run(seed: int, tape: str, folder: Path) -> Frozen:
     path.write_text(config(seed, tape, folder))
     sha256, lines, ended = backtest(path)
     if ended:
-        # what the strategy saw, without botkit's own wording around it
+        # keep only what the strategy raised, without botkit's own wording around it
         match = re.match(r"strategy '(\w)' raised in (\w+) at \S+: (RuntimeError: .*|Runaway)", ended)
         assert match is not None, f"{tape}, seed {seed}: {ended}"
         return {"ended": ", ".join(match.groups())}

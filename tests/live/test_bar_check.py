@@ -57,7 +57,7 @@ def warnings(bot: Bot) -> list[str]:
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("fast", [60.0], indirect=True)  # just as a new user meets it
+@pytest.mark.parametrize("fast", [60.0], indirect=True)  # the default speed of the embedded emulator
 async def test_a_healthy_streams_bars_agree_at_sixty_times_the_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,7 +181,7 @@ async def test_no_secret_is_left_behind(
             emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 302})
         port = free_port()
         command = ["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--metrics-port", str(port)]
-        # without a fault it is stopped when all that it should tell is told
+        # without a fault, the bot is stopped once it has reported everything that it should
         command += ["--plain", "--duration", "3s" if fault else "300s"]
         bot = await Run.start(*command, environ=environ, folder=tmp_path)
         await bot.read_metrics(port)
@@ -272,7 +272,7 @@ async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None
         assert code == 0, out.decode()
         await botkit("status", str(written))
 
-    # an emulator with a clock of its own needs no shared ledger: so a bot trades there
+    # an emulator with its own clock needs no shared ledger, so a bot can trade there
     options = EmulatorOptions(accounts=(account,), history_days=0.02)
     async with (
         listening,

@@ -45,7 +45,7 @@ class Script:
         self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
-        # the ownership, derived only from capital moves, fills and deposits
+        # the units that strategies should own, derived only from capital moves, fills and deposits
         self.owned: Counter[str] = Counter(self.portfolio.holdings(None))
         self.unowned = Counter(OPENING)
         self.unowned.subtract(self.owned)
@@ -53,7 +53,7 @@ class Script:
         self.live: list[Order] = []
         self.dead: list[Order] = []
         self.happened: Counter[str] = Counter()
-        # the expected positions, derived from the fills alone: the base and quote that went through them
+        # the expected positions, derived only from the fills: base and quote units that each position received or paid
         self.flows: dict[tuple[str, str], list[int]] = {}
 
     def step(self) -> None:

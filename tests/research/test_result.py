@@ -156,7 +156,7 @@ def test_markouts_of_a_maker_are_in_its_fills_and_its_row(made: Result) -> None:
     for name in ("markout_1s_bps", "markout_10s_bps", "markout_60s_bps"):
         known = own[own[name].notna()]
         assert row[name] == pytest.approx(np.average(known[name], weights=known["worth"]))
-    # fees of the maker come in coins for bids, in quote currency for asks
+    # maker fees are charged in base currency for bids, and in quote currency for asks
     base = np.where(own["fee_currency"] == "btc", own["fee"], 0)
     held = (sign * own["amount"] - base).cumsum()
     assert row["inventory_most"] == pytest.approx(max(0, held.max()))
@@ -319,7 +319,7 @@ def test_an_axis_has_a_few_round_figures(low: float, span: float, most: int) -> 
     assert len(found) >= most / 2.5 - 1
 
 
-def test_curves_of_nothing_are_an_empty_picture() -> None:
+def test_no_curves_give_an_empty_picture() -> None:
     from datetime import UTC
 
     assert "<polyline" not in curves_svg({}, zone=UTC)

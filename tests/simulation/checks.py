@@ -24,7 +24,7 @@ from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
-#: a row in one of these states says that the exchange has no such order
+#: states of a journal row which mean that the exchange has no such order
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
 #: tasks of one bot: streams, requests in flight, keeper
@@ -43,7 +43,7 @@ class Books:
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
         """``most_base_units`` is the bot's ``max_position``, by currency."""
         self._venue = venue
-        #: whether the exchange has done anything since the last look
+        #: True if the exchange has done anything since the last check
         self.is_touched = True
         for name in ("advance", "submit"):
             setattr(venue, name, self._touching(getattr(venue, name)))
@@ -59,9 +59,10 @@ class Books:
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
         #: sums of trades by order
         self.filled: dict[str, int] = {}
-        #: client ids whose rows were lost with a commit that nobody can miss: the exchange had no such order then
+        #: client ids whose rows were lost in a commit whose loss cannot be detected, because the exchange had no such
+        #: order
         self.excused: set[int] = set()
-        #: a journal was put back, and with it what is known of requests in the limits' windows
+        #: True once a journal was restored from a copy, which has lost the requests that the windows still count
         self.excuses_rates = False
 
     def _touching(self, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,7 +245,7 @@ class Journaled:
         journal = Journal.open(path, read_only=True)
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
-            #: the lots that the strategy was told are filled, by client id
+            #: the filled lots that were reported to the strategy, by client id
             self.told = _told(journal.document(_STRATEGY))
             if journal.damage is not None:
                 raise Broken(f"log: {journal.damage}")
@@ -256,9 +257,9 @@ def _told(kept: Any) -> dict[str, int]:
     return {} if kept is None else dict(kept["state"].get("fills", {}))
 
 
-#: the document with what the strategy keeps
+#: the name of the document that holds the strategy's saved state
 _STRATEGY = "strategy:t"
-#: of a record in the log: length of its body, CRC-32 of number and body, number
+#: a log record's header: length of the body, CRC-32 of number and body, number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER_BYTES = 8
 
@@ -318,7 +319,7 @@ class Followed:
         content = os.pread(file, 4096, 0)
         length, crc, number = _PREFIX.unpack_from(content)
         if not length or zlib.crc32(content[_PREFIX.size - _NUMBER_BYTES : _PREFIX.size + length]) != crc:
-            os.close(file)  # empty, or a failing disk took a part of its heading
+            os.close(file)  # the file is empty, or a failing disk wrote only part of its header
             return False
         self.close()
         heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
@@ -368,7 +369,7 @@ class Standstills:
 
     def __init__(self) -> None:
         self._slept_s = 0.0
-        #: what it still has to read
+        #: the endpoints that the bot must still read before it may send an order
         self._unread: set[str] = set()
 
     def woke(self, slept_s: float) -> None:

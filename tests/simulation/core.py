@@ -35,7 +35,7 @@ from tests.simulation.plan import Fault as PlannedFault
 
 _TIMEOUT_S = 5.0
 _RECONNECT_S = 0.5
-#: how long a silent stream stays unnoticed
+#: how long it takes until a silent stream is noticed
 _STALE_S = 3.0
 _ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 #: faults with an answer that does not say what happened to the request
@@ -63,7 +63,7 @@ class CoreExchange:
         self.facts = facts
         self.faults = Faults(options.seed)
         self.adapters: list[CoreAdapter] = []
-        #: nothing gets through before this time, in the loop's time
+        #: nothing is delivered before this time of the loop's clock
         self.stalled_until = 0.0
         self.slow_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -233,7 +233,7 @@ class _Stream:
         self.pairs = pairs
         self.is_up = False
         self.is_silent = False
-        self.round = 0  # counts its connections, because data on its way is lost when one ends
+        self.round = 0  # number of the current connection, because data in transit is lost when a connection ends
         self.last_at = 0.0
         self.lag_s = 0.0
 

@@ -94,7 +94,7 @@ def _corrupt_sqlite(journal: Path, x: float, y: float) -> Struck | None:
         content[place] ^= 0xA5
     replace(path, bytes(content))
     if path == log:
-        # SQLite takes the transactions before them, and the log of the journal is what tells that there were more
+        # SQLite keeps the transactions before the damage, and the journal's own log shows that there were more
         journal.with_name(f"{_JOURNAL}-shm").unlink(missing_ok=True)
     return Struck(f"{length} bytes of {path.name} at {at} are corrupt", demands=False)
 
@@ -125,7 +125,7 @@ def _strike_log(journal: Path, kind: str, x: float, y: float) -> Struck | None:
     if kind == "log_cut":
         replace(path, bytes(content[:at]))
         return Struck(f"{path.name} is cut at byte {at}", demands=True)
-    # the padding behind a body means nothing
+    # damage to the padding after a body would have no effect
     at = max(0, record.end.offset - 8 - int(y * min(len(record.body), 2_000)))
     content[at] ^= 0x5A
     replace(path, bytes(content))

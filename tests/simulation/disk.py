@@ -27,9 +27,9 @@ from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles, RealPulses
 from botkit.live.ports import Appending, DurableFile, Lock
 from botkit.model.clock import Nanos
 
-#: what a write in place may leave a part of
+#: the unit of an in-place write: a power cut may leave only some of a write's sectors
 _SECTOR = 512
-#: files that a power cut may leave old, new or empty: of so many that were replaced last, in a second or two
+#: how many of the most recently replaced files a power cut may leave old, new or empty
 _UNSYNCED_MAX = 6
 #: SQLite's codes for a disk's errors
 _SQLITE_CODES = {
@@ -54,13 +54,13 @@ class Medium:
     def __init__(self, seed: object = 0) -> None:
         self.trouble = ""
         self.room = 0
-        #: writes that each trouble refused, and losses of power cuts, by their names as fault classes
+        #: how many writes each disk fault refused, and how many losses each power cut caused, by fault class
         self.struck: Counter[str] = Counter()
         self.chance = Random(f"medium {seed}")
-        #: by SQLite file: sizes of its log of transactions after each one that a power cut could lose, oldest first.
-        #: What lies before the first one has reached the disk
+        #: for each SQLite file, the sizes of its write-ahead log after each transaction that a power cut could still
+        #: lose, oldest first
         self.transactions: dict[Path, list[int]] = {}
-        #: files replaced without syncing, newest last, and what they held before
+        #: files that were replaced without a sync, newest last, with their previous contents
         self.unsynced: dict[Path, bytes | None] = {}
 
     def refusal(self, kind: str, size: int = 0) -> OSError | None:
@@ -151,7 +151,7 @@ class SimulatedDisk(RealDisk):
         self.pulses = _Pulses(self)
         self.files: SimulatedFiles = SimulatedFiles(self)
         self.durable = _DurableFiles(self)
-        #: it died of a power cut: the write that it died in may leave a part of itself
+        #: True if the process died in a power cut, which may have left a write half done
         self.tears = False
         self._on_write = on_write
         self._locks: list[Lock] = []
@@ -233,7 +233,7 @@ class SimulatedDisk(RealDisk):
         """Return a function to call after a write. Raises OSError if the write is impossible."""
         self.check()
         after = self._on_write()
-        self.check()  # it may have died of that
+        self.check()  # the process may have died during that call
         error = self.medium.refusal(kind, size)
         if error is not None:
             raise error
@@ -451,7 +451,8 @@ class _Connection(sqlite3.Connection):
         if self.owner.is_dead:
             return
         super().close()
-        if self.log is not None and not self.log.exists():  # the last one takes everything over into the file itself
+        # when the last connection closes, SQLite moves the whole log into the file itself
+        if self.log is not None and not self.log.exists():
             self.owner.medium.transactions[self.log.with_name(self.log.name[: -len("-wal")])] = [0]
 
 

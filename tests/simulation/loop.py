@@ -63,7 +63,7 @@ class Process:
         self.name = name
         self.pid = pid
         self.is_dead = False
-        #: its code waits until `VirtualLoop.release`
+        #: True while the process is suspended: its code waits until `VirtualLoop.release`
         self.is_held = False
         self.held: list[Any] = []
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -109,7 +109,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._stuck: Stuck | None = None
         self._grace = False
         self._any_dead = self._any_held = False
-        #: what the dead left behind; kept, so that garbage collection runs none of their ``finally`` blocks
+        #: the coroutines of dead processes, which are kept so that garbage collection does not run their ``finally``
+        #: blocks
         self._graveyard: list[Any] = []
         self._digest = 0
         self._on_step: list[Callable[[], None]] = []
@@ -221,7 +222,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Let the main task clean up, and raise from it. If even that is impossible, raise from the loop."""
         error = Stuck(f"{why} (at {self._now:.3f} s).\n{self.describe_tasks()}")
         if self._stuck is not None or self._main is None or self._main.done():
-            self._deadline = self._now + _GRACE_S  # for the code that cleans up after this
+            self._deadline = self._now + _GRACE_S  # leave some time for the code that cleans up
             self._stuck = None
             raise error
         self._stuck = error
@@ -360,7 +361,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if graveyard:
             del thing
             graveyard.clear()
-            if gc.isenabled():  # who has disabled it collects by itself
+            if gc.isenabled():  # a caller that has disabled collection collects by itself
                 collect()
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]

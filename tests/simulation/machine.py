@@ -205,9 +205,9 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         # reset the nonces, which never go back within a process, because every loop begins at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
-        # an answer that names no date gets one from aiohttp
+        # aiohttp adds a date to answers that have none
         (aiohttp.web_response, "rfc822_formatted_time", lambda: formatdate(clock.wall_ns() // NS_PER_S, usegmt=True)),
-        # aiohttp gives its races of addresses raw sockets, which there are none of here
+        # aiohttp connects through raw sockets, which do not exist here
         (aiohappyeyeballs, "start_connection", start_connection),
     ]  # fmt: skip
     with contextlib.ExitStack() as stack:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: how long a bot must have been well before its guard has no reason to cancel for it, on top of the guard's patience
+#: how long a bot must have run undisturbed, in addition to the guard's patience, before its guard has no reason to
+#: cancel
 _WELL_S = 3.0
 
 

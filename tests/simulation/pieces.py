@@ -34,7 +34,7 @@ class Piece(msgspec.Struct, kw_only=True):
     first: int
     seeds: int
     cpu_s: float = 0.0
-    #: seeds that covered enough
+    #: the number of seeds whose runs covered enough to count
     counted: int = 0
     orders: int = 0
     crashes: int = 0

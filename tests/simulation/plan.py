@@ -111,16 +111,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     switches: dict[str, str]
     #: True if the bot shares its limits through a ledger in its process
     shares_limits: bool = False
-    #: when faults and actions are over
+    #: when faults and actions end, in milliseconds
     active_ms: int = 20_000
     second: SecondPlan | None = None
-    #: the bot has a guard with so much patience; 0: none
+    #: the patience of the bot's guard in seconds; 0 for no guard
     guard_s: float = 0.0
-    #: limits are shared through the broker of the machine
+    #: True if limits are shared through the machine's broker
     has_broker: bool = False
 
 
-#: kind -> (places, the value's bounds, does it strike a stream)
+#: the bounds of each fault's value, by kind
 _REQUEST_FAULTS: Final = {
     "delay_request": (50, 1500),
     "delay_answer": (50, 6000),
@@ -150,15 +150,15 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
-#: the bot's process is stopped and goes on, or its machine sleeps, whose monotonic clock stands still
+#: the bot's process is stopped and later continued, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
-#: of the disk, for a while
+#: temporary faults of the disk
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
-#: of a power cut
+#: faults that a power cut causes
 _POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
-#: by other processes
+#: events that other processes cause
 _OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_strikes")
-#: every class of faults, for the counts of a long run
+#: every fault class, in the order in which a long run reports their counts
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
     *(*_SUSPENSIONS, *_OTHERS),
@@ -189,7 +189,7 @@ def draw(seed: int, layer: Layer) -> Plan:
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
-    # drawn apart, so that the rest of a seed stays what it was
+    # drawn from separate generators, so that the rest of a seed's plan stays the same
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
@@ -264,7 +264,7 @@ def _add_others(
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
         faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
-        # a halt for one reason hides that for another
+        # one halt would hide another, so do not combine these
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
         faults.append(
@@ -316,7 +316,8 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # data that a connection holds back arrives within two seconds or never, since this exchange acts no later
+    # data that a connection delays must arrive within two seconds, because this exchange acts on a request no later
+    # than that
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(
         at_ms=at_ms,

@@ -19,7 +19,7 @@ import msgspec
 from botkit.config.load import LoadedConfig
 from botkit.project.project import Project
 
-#: by the configuration's text, in which its folder is left open
+#: loaded projects, by the configuration's text with its folder left out
 _READ: dict[str, Project] = {}
 _load = Project.load
 

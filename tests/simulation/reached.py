@@ -49,7 +49,7 @@ class Reached:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._states: dict[int, str] = {}
-        #: called with the client id and state of an order that a bot holds for ended
+        #: called with the client id and the state of an order that a bot considers ended
         self.on_final: Callable[[int, str], None] = lambda client_id, state: None
 
     def __call__(self, name: str) -> None:

@@ -31,7 +31,7 @@ from tests.simulation.plan import FAULT_CLASSES, Layer, Plan, draw
 from tests.simulation.reached import NAMED
 from tests.simulation.world import Result, carry_out
 
-#: seeds a piece
+#: number of seeds in one piece of work
 _PIECE: dict[Layer, int] = {"core": 200, "whole": 50}
 _SAID_EVERY_S = 60.0
 #: with this many seeds or more, a fault class or named branch that was never reached is a failure
@@ -42,7 +42,8 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collect garbage between seeds, because a seed must not depend on when that happens; what there is by now is none
+    # collect garbage only between seeds, because a seed must not depend on when that happens; objects that exist by now
+    # are exempt
     gc.freeze()
     gc.disable()
     try:

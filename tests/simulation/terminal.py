@@ -107,7 +107,7 @@ class TerminalLoop(MachineLoop):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        #: what the command wants to be called for each signal
+        #: the handler that the command has set for each signal
         self.signals: dict[int, Callable[[], object]] = {}
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:

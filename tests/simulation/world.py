@@ -66,22 +66,23 @@ from tests.simulation.reached import Reached
 UNIT = 10**8
 ACCOUNT = EmulatorAccount(email="sim@botkit.local", key="simulated-key", secret="canary-3f9c1e77-secret")
 BALANCES = {"usdt": 200_000 * UNIT, "btc": UNIT // 2, "eth": 5 * UNIT}
-#: ``max_position`` of the bot, in units. Above what it begins with: what it may buy on top is soon used up
+#: the bot's ``max_position``, in units. It is slightly above the opening balance, so that the limit is soon reached
 MOST = {"btc": UNIT // 2 + UNIT // 50, "eth": 6 * UNIT}
-#: a market buy is counted at the last price, and gets a little more at a better one
+#: tolerance for market buys, which are counted at the last price and receive a little more if they fill at a better one
 _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
-#: how late the exchange acts on a request, lists an order, or a connection lets go of bytes, all together
+#: the total delay until the exchange has acted on a request and lists its order, including bytes held back by a
+#: connection
 LATEST_ACCEPT_S = 5
 #: virtual seconds in which everything must be settled once faults have stopped
 CALM_S = 60.0
-#: a refusal that does not mean that a probe's pair is blocked
+#: refusals of a probe order which do not mean that its pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
 #: how many of five lives are replayed: a replay costs as much as a life
 _REPLAYED_OF_5 = 2
 #: faults that refuse orders, ten of which in a row halt a bot
 _REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
-#: how long a bot that halts for its journal is watched
+#: how long to watch a bot that has halted because of its journal
 _WATCHED_S = 2.0
 _HERE = Path(__file__).parent
 
@@ -143,14 +144,14 @@ class Life:
         self.process = Process(name, pid)
         self.disk = disk
         self.guard: GuardBeside | None = None
-        #: its disk did not take everything
+        #: True if the disk refused some of its writes
         self.had_trouble = bool(disk.medium.trouble)
         self.traded_at = 1e9
         self.bot: Bot | None = None
         self.keeper = Keeper()
         self.ended: str | None = None
         self.standstills = Standstills()
-        #: when it last went on after a suspension, and how often it did
+        #: when the bot last continued after a suspension, and how often that happened
         self.woke_at = -1e9
         self.woke = 0
 
@@ -160,10 +161,10 @@ class _Damaged:
 
     def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
         self.before = before
-        #: the whole folder, as the user's backup has it
+        #: the whole folder, as contained in the user's backup
         self.copy = copy
         self.struck = struck
-        #: orders that reached the exchange meanwhile and that nobody sent before the damage
+        #: client ids that the exchange has and the journal did not have before the damage
         self.sent: list[int] = []
 
 
@@ -216,7 +217,7 @@ class Run:
             state = self._root / "second" / "emulator" / "account"
             self._second = SecondBot(self, config, state, plan.second.deaths_ms)
         self._guards: list[GuardBeside] = []
-        #: when the disk last was in trouble, and since when new orders are held back
+        #: when the disk last had a fault, and since when new orders have been blocked
         self._troubled_at = -1e9
         self._latched_at: float | None = None
 
@@ -659,7 +660,7 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                # a process that was killed may not have come to write a line of it, and a disk may have taken none
+                # a killed process may not have written a single line, and a faulty disk may have refused all of them
                 if life.ended == "killed" or life.had_trouble:
                     self.reached("nothing was recorded of a run that was killed")
                     continue
@@ -801,13 +802,13 @@ class Run:
         events = len(bot.driver._events)
         life = self._life
         if life is not None and (life.process.is_held or self.loop.time() < life.woke_at + 5.0):
-            return  # all that came meanwhile is there at once
+            return  # everything that arrived in the meantime is processed at once
         if tasks > TASKS_MAX or events > EVENTS_MAX:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
         row = self._row_in(client_id)
-        if row is None and self._damaged is None:  # what a failing disk kept of a commit that did not count
+        if row is None and self._damaged is None:  # the reader may have seen a commit that failed
             self._follow_no_more()
             row = self._row_in(client_id)
         return None if row is None else str(row["state"])
@@ -936,7 +937,7 @@ class Run:
             followed = self.follow()
             found = self.books.settled(followed.rows, followed.told)
             if found and any(fault.kind == "disk_failing" for fault in self.plan.faults):
-                self._follow_no_more()  # it may have read what did not count
+                self._follow_no_more()  # the reader may have seen a commit that failed
             return found
         journaled = self._all_journaled()
         return self.books.settled(journaled.rows, journaled.told)
@@ -969,7 +970,7 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            # what another bot does is known from the next comparison on, which may be a minute away
+            # what another bot does becomes known at the next comparison, which may be a minute away
             if account.get(currency, 0) != units and self._second is None
         ]
         if found:
@@ -1002,7 +1003,8 @@ class Run:
         if self.loop.time() > self._probed_at + 5.0 and any(
             order.state.value in ("not_sent", "cancelled") for order in probes[-2:]
         ):
-            self._probe(life)  # it came while a gate was about to open, or the strategy cancelled it itself
+            # the probe came just before new orders were allowed again, or the strategy cancelled it itself
+            self._probe(life)
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [
             f"{pair} is blocked: {found.get(pair, 'no order')}"

@@ -12,7 +12,8 @@ import pytest
 
 FIGURES = ("1e-9999999", "1e9999999", "1e-999", "1e99999999999999999999", "0x10", "١")
 COLUMNS = ("time", "price", "amount")
-#: reads each file by the command; prints [file, exit code, what it said] a line, until one of them crashes it
+#: imports each file with the command, and prints [file, exit code, messages] for each, one per line, until a file
+#: crashes it
 READER = """
 import contextlib, io, json, sys
 from botkit.cli.main import main

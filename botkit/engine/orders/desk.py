@@ -298,7 +298,8 @@ class OrderDesk:
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
-                if own is not None:  # otherwise it cancels an orphan, and the answer goes to the requester
+                # a cancel of an orphan is not in `_cancels`; its answer goes to whoever requested it
+                if own is not None:
                     self._cancels[request.id] = (own,)
             else:
                 checked = self._checked_batch(request, now)

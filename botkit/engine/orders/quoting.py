@@ -229,9 +229,11 @@ class Quoter:
             self._place(quote, missing)
 
     def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
-        """Cancel the orders of a side that fit no level, and return what to place beside the others."""
+        """Cancel the orders of a side that fit no level, and return the orders to place in addition to the remaining
+        ones.
+        """
         if len(resting) == 1 and resting[0].cancel_requested:
-            return []  # nothing to cancel, and nothing is placed until it is gone
+            return []  # it cannot be cancelled yet, and nothing is placed until it is gone
         desk, given_up = self._desk, quote.given_up
         keep, places = _difference(quote, levels, resting) if resting else ((), levels)
         is_waiting = False
@@ -252,7 +254,7 @@ class Quoter:
         return missing
 
     def _place(self, quote: _Quote, missing: list[_Place]) -> None:
-        """Place what is missing, as far as the cap and unknown orders allow."""
+        """Place the missing orders, unless the cap or orders of unknown outcome prevent it."""
         pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
         if len(missing) > room or pair in self._unknown:

@@ -221,7 +221,7 @@ class RiskDesk:
             counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
             side = counts.buys if order.side is BUY else counts.sells
             side[pair] = side.get(pair, 0) + lots
-            if self.has_rules:  # otherwise nobody asks for the orders of the last second
+            if self.has_rules:  # only rules need the orders of the last second
                 counts.place(created, client_id)
 
     def _estimate(self, pair: Pair) -> Order | None:

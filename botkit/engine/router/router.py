@@ -76,7 +76,8 @@ _READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
-#: an order that skips the queues: its rank (cancels leave first, then what reduces a position), and since when it waits
+#: an order that skips the queues: its rank (cancels first, then orders that reduce a position), the order, and since
+#: when it has waited
 _Express: TypeAlias = tuple[int, Order, Nanos]
 _CANCELS: Final = 0
 _REDUCES: Final = 1
@@ -188,7 +189,8 @@ class Router:
     def create(self, order: Order, now: Nanos) -> str | None:
         """Queue ``order`` until it gets a slot. Returns the reason why it cannot be queued, or None."""
         self._now = now
-        if not self.queued and not self.express:  # nearly always: nobody waits, and no other order of this turn
+        # the usual case: nothing is waiting, and this is the turn's first order
+        if not self.queued and not self.express:
             self.express.append((_REDUCES if order.reduces else _CREATES, order, now))
             self._changes.count += 1
             return None
