@@ -330,4 +330,4 @@ def _renamed(trade: TradeReport) -> TradeReport:
 
 
 def void(_: object) -> None:
-    """Do nothing. The result is of no interest."""
+    """Do nothing, because the answer does not matter."""

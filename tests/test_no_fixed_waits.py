@@ -1,8 +1,7 @@
 """No test assumes a speed of the machine: none sleeps for a fixed time, gives up within a minute or compares wall time.
 
-On virtual time all of this is free and exact (tests/simulation/README.md). On real time a test waits for what it wants
-to see, by `tests.waiting` or by ``until`` of tests/live/world.py; a loop that looks again and again may pause for the
-tenth of a second.
+On virtual time all of this is free and exact (tests/simulation/README.md). On real time, a test waits for a condition
+with `tests.waiting` or with ``until`` of tests/live/world.py; a polling loop may pause for a tenth of a second.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ TIMEOUTS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "wait": 0, "join": 0, "
 
 
 def names_of(function: ast.AST) -> str:
-    """The text of a function's decorators and parameters."""
+    """Return the text of a function's decorators and parameters."""
     if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return ""
     arguments = [argument.arg for argument in function.args.args]
@@ -49,7 +48,7 @@ def names_of(function: ast.AST) -> str:
 
 
 def number(node: ast.expr | None) -> float | None:
-    """A literal's value, None for anything else."""
+    """Return a literal's value, or None for anything else."""
     return float(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, int | float) else None
 
 
@@ -66,7 +65,7 @@ class Reader:
         self._loops = 0
 
     def read(self, node: ast.AST) -> None:
-        """Look at a node and all within it."""
+        """Visit a node and everything within it."""
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             self._read_function(node)
             return

@@ -76,7 +76,7 @@ def on_stop(self):
 
 
 def told(result: BacktestResult) -> tuple[object, ...]:
-    """Return the parts of a result that must not depend on how the rows were delivered."""
+    """Return the parts of a result that must be the same however the rows are delivered."""
     summary = {key: value for key, value in result.summary.items() if key not in ("wall_s", "events_per_second")}
     return summary, [row.skips for row in result.strategies], result.fills, result.orders
 

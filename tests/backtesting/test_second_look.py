@@ -28,7 +28,7 @@ COIN, SECOND, MINUTE = 10**8, 10**9, 60 * 10**9
 
 
 class Rows:
-    """A source with some columns."""
+    """A data source that holds the given columns."""
 
     name, path, synthetic = "rows", "rows", False
 
@@ -86,7 +86,7 @@ def looked(source: Rows, fills: list[FillRow], *, rows_max: int = 1_000, age_s: 
 
 
 def worth(trade: ClosedTrade, time: int, price: float) -> float:
-    """The result of a trade at a moment and a price, before fees."""
+    """Return the result of a trade at a moment and a price, before fees."""
     held = sum(units for at, units, _ in trade.steps if at < time)
     money = sum(value for at, _, value in trade.steps if at < time)
     return (money + held * price) / trade.entry_units

@@ -380,7 +380,9 @@ def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> No
 
 
 def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """By (strategy, currency), in units: what the fills moved, and what trades and open lots say they moved."""
+    """Return, by (strategy, currency) in units, the flows of the fills, and the flows according to trades and open
+    lots.
+    """
     moved: dict[tuple[str, str], int] = defaultdict(int)
     for row in result.fills:
         sign = 1 if row.side == "buy" else -1

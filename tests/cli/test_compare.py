@@ -20,7 +20,7 @@ CLICKS = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the configurations ``one`` and ``two`` (of a strategy ``s``), and three runs of them."""
+    """Return a folder with the configurations ``one`` and ``two`` (of a strategy ``s``) and three runs of them."""
     folder, crossing = tmp_path, write_crossing(tmp_path)
     monkeypatch.chdir(folder)
     text = crossing.read_text(encoding="utf-8")

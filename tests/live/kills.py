@@ -10,7 +10,7 @@ one moment:
     orphaned  an order open at the exchange that the restarted bot does not hold for open, or the other way round
     money     executed amounts, the account's totals, or the parts' sum that differ from the exchange's
     429       the exchange refused a request for its rate
-    command   what the bot said to have done it has not
+    command   the bot has not done what it said it had done
 """
 
 from __future__ import annotations

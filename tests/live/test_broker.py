@@ -36,7 +36,7 @@ TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A broker's folder; tests/conftest.py ends the broker with the test."""
+    """Return a broker's folder; tests/conftest.py ends the broker after the test."""
     return tmp_path / getattr(request, "param", "b")
 
 

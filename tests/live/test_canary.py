@@ -100,7 +100,7 @@ def free_port() -> int:
 
 
 class Run:
-    """A process of botkit, whose output, arguments and figures are looked at while it runs."""
+    """A botkit process whose output, arguments and metrics are inspected while it runs."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -144,7 +144,7 @@ class Run:
                 await asyncio.sleep(0.02)
 
     async def ended(self) -> int:
-        """Wait for the end; the exit code. Nothing that was seen holds a secret."""
+        """Wait for the end, check that nothing inspected contains a secret, and return the exit code."""
         async with asyncio.timeout(PATIENCE_S):
             await self.process.wait()
             await asyncio.gather(*self._looking)
@@ -215,7 +215,7 @@ async def test_no_secret_is_left_behind(
 
 
 class Server:
-    """Speaks just enough of Redis's protocol to see who asks for what, and refuses everything but the password."""
+    """Implements just enough of Redis's protocol to record the commands, and refuses every command but the password."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []

@@ -188,7 +188,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
                 strategy.go_on = True
 
     def rescue() -> None:
-        """However the watchdog fails, the test ends."""
+        """End the callback after a while, so that the test ends even if the watchdog fails."""
         rescued.append(deed)
         strategy.go_on = True
 

@@ -1,4 +1,4 @@
-"""`botkit.backtest`: what it accepts, that it equals the command line, and what it says about mistakes."""
+"""`botkit.backtest` accepts every kind of strategy and data, equals the command line, and explains mistakes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def candles(rows: int = 3_000) -> pd.DataFrame:
-    """The rows of the `crossing` configuration's file."""
+    """Return the rows of the `crossing` configuration's file."""
     closes = [round(value, 2) for value in waves(rows)]
     before = [closes[0], *closes[:-1]]
     return pd.DataFrame(

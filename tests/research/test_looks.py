@@ -1,4 +1,4 @@
-"""The ledger of looks."""
+"""The ledger of looks counts every distinct configuration that was tried on a market."""
 
 from __future__ import annotations
 

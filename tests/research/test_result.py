@@ -1,4 +1,4 @@
-"""A result's tables, its report, its chart, and what a notebook shows of it."""
+"""A result's tables, its report, its chart, and its display in a notebook."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def result() -> Result:
 
 @pytest.fixture(scope="module")
 def made() -> Result:
-    """Ten minutes of the bundled market maker, on order books."""
+    """Return the result of ten minutes of the bundled market maker on order books."""
     return botkit.backtest(
         ROOT / "configs" / "market_maker.yaml", start="2025-04-03T07:00", end="2025-04-03T07:10", readings=False
     )
@@ -198,7 +198,7 @@ def test_the_report_is_the_command_lines_page(result: Result, tmp_path: Path) ->
 
 
 class Elements(HTMLParser):
-    """The elements and attributes of a page."""
+    """Collects the elements and attributes of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""`botkit.load`: recorded data as DataFrames, and back again as a backtest's data."""
+"""`botkit.load`: recorded data as DataFrames, which a backtest accepts as data again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Follower(Strategy):
 
 
 class Hourly(Strategy):
-    """Only listens to bars of an hour."""
+    """Subscribes to hourly bars and does nothing."""
 
     pair: Pair
 

@@ -1,4 +1,4 @@
-"""How our orders stand in the books that are published, against merging and sorting the levels."""
+"""Our orders in the published books, compared with merging and sorting the levels."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_amounts_are_rounded_to_the_units_of_the_wire(
 def test_what_is_left_of_a_book_never_begins_at_a_better_price(
     bids: dict[int, int], asks: dict[int, int], prints: list[tuple[int, int, int]], taken: int
 ) -> None:
-    """So an order that does not reach the recorded best need not look at what trades and our orders have left."""
+    """An order that does not reach the recorded best therefore need not check what trades and our orders have left."""
     market = _market(bids, asks, [])
     if prints:
         market.load(trades([(1, ticks, lots * LOT, side) for ticks, lots, side in prints]))

@@ -219,8 +219,8 @@ class Books:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
     def check_recovered(self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
-        """A bot trades on a journal that was damaged: nothing that counts may be lost. ``before``: its rows before the
-        damage. Raises Broken.
+        """Check that a bot that trades on a damaged journal has lost nothing that matters. ``before`` are the rows
+        before the damage. Raises Broken.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")
@@ -265,25 +265,26 @@ _NUMBER_BYTES = 8
 
 
 class Followed:
-    """What a journal holds, read from its log as it grows: each commit once, where `Journaled` reads everything.
+    """A journal's contents, followed in its log as it grows. Each commit is read once, whereas `Journaled` reads
+    everything.
 
-    It reads records by itself: each is a prefix and a body at a multiple of 8 bytes, and a segment's first one is its
-    heading.
+    The records are parsed here independently: each is a prefix and a body at a multiple of 8 bytes, and a segment's
+    first record is its heading.
     """
 
     def __init__(self, path: Path) -> None:
-        """``path`` is the journal's. Raises JournalError, and Broken."""
+        """``path`` is the journal's path. Raises JournalError and Broken."""
         self._path = path
         self._file = -1
         self._begin()
 
     @property
     def told(self) -> dict[str, int]:
-        """The lots that the strategy was told are filled, by client id."""
+        """The filled lots that were reported to the strategy, by client id."""
         return self._told if self._kept is None else _told(msgspec.json.decode(self._kept))
 
     def look(self) -> Self:
-        """Take in what is new. Raises JournalError, and Broken."""
+        """Read the new commits. Raises JournalError and Broken."""
         self._read()
         while self._open(self._segment + 1):
             self._read()
@@ -311,7 +312,7 @@ class Followed:
         return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
 
     def _open(self, segment: int) -> bool:
-        """Go on in a segment, if it has begun."""
+        """Continue in the next segment, if it exists."""
         try:
             file = os.open(self._name(segment), os.O_RDONLY)
         except FileNotFoundError:
@@ -329,7 +330,7 @@ class Followed:
         return True
 
     def _read(self) -> None:
-        """Take in the whole records that are new."""
+        """Read all new complete records."""
         while self._file >= 0:
             prefix = os.pread(self._file, _PREFIX.size, self._at)
             length, crc, number = _PREFIX.unpack(prefix.ljust(_PREFIX.size, b"\0"))
@@ -365,7 +366,7 @@ _LOOKS = frozenset({"open_orders", "balance"})
 
 
 class Standstills:
-    """What a bot sends after it was suspended."""
+    """Checks what a bot sends after it was suspended."""
 
     def __init__(self) -> None:
         self._slept_s = 0.0
@@ -373,19 +374,19 @@ class Standstills:
         self._unread: set[str] = set()
 
     def woke(self, slept_s: float) -> None:
-        """It goes on."""
+        """Note that the bot continues after ``slept_s`` seconds."""
         if slept_s >= STANDSTILL_S:
             self._slept_s, self._unread = slept_s, set(_LOOKS)
 
     def sends(self, endpoint: str) -> None:
-        """A request leaves. Raises Broken."""
+        """Note that a request is sent. Raises Broken if the bot should have read from the exchange first."""
         if self._unread and endpoint.startswith("create"):
             raise Broken(
                 f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
             )
 
     def reads(self, endpoint: str) -> None:
-        """A request that left after it woke was answered."""
+        """Note that a read sent after the bot woke up was answered."""
         self._unread.discard(endpoint)
 
 
@@ -394,7 +395,7 @@ _SENTENCE_MAX = 700
 
 
 def check_told_of_damage(text: str, words: str, is_damaged: bool) -> None:
-    """A bot does not trade because of its journal, and says so. Raises Broken."""
+    """Check the message of a bot that does not trade because of its journal. Raises Broken."""
     if not is_damaged:
         raise Broken(f"journal: nothing was damaged, and the bot says: {text}")
     if "journal" not in text or "\n" in text or len(text) > _SENTENCE_MAX or "Traceback" in text:

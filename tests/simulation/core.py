@@ -1,9 +1,9 @@
 """The layer core is an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
 
 The bot, its journal, its engine and the exchange are the same as in the layer whole, but requests and events pass
-between them in a few calls. These fail as a real connection does: requests and answers are lost, late or refused, and
-streams drop, repeat and reorder what they carry, end and come back. The adapter's contract (`botkit.model.adapter`) is
-kept: each execution is reported once, and a missing answer is not a refusal.
+between them in a few calls. Faults are those of a real connection: requests and answers are lost, late or refused;
+streams drop, repeat and reorder messages, end and come back. The adapter's contract (`botkit.model.adapter`) is kept:
+each execution is reported once, and a missing answer is not a refusal.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class CoreExchange:
         return struck
 
     def lose_streams(self, share: float, chance: Random) -> None:
-        """Some streams have lost their connections while their client slept."""
+        """Disconnect some streams, as happens while their client is suspended."""
         for adapter in self.adapters:
             adapter.end_streams(lambda stream: chance.random() < share)
 

@@ -1,7 +1,8 @@
-"""What becomes of a journal while no bot runs: corrupt bytes, a log that is cut or gone, an older copy put back.
+"""Damages a journal while no bot runs: corrupt bytes, a log that is truncated or missing, or an older copy that is
+restored.
 
-Nothing here knows how a bot finds out. `strike` changes the files and says how much that can have cost;
-`Damaged.judge` in `tests.simulation.world` compares this with what the next start makes of it.
+This code knows nothing of how a bot detects damage. `strike` changes the files and says what may be lost;
+`tests.simulation.world` compares this with the result of the next start.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _COUNTER = "client_ids"
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """A bot's folder at a moment, without its runs."""
+    """A copy of a bot's folder at one moment, without its runs."""
 
     files: dict[str, bytes]
     runs: frozenset[str]
@@ -54,14 +55,18 @@ def put_back(state: Path, copy: Copy, *, keeps: tuple[str, ...] = ()) -> None:
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """What was done to a journal. ``demands``: nobody may trade on it; otherwise it may be whole, or look so."""
+    """The damage done to a journal. With ``demands``, no bot may trade on it; otherwise it may be intact, or look
+    intact.
+    """
 
     words: str
     demands: bool
 
 
 def strike(state: Path, kind: str, x: float, y: float, older: Copy | None) -> Struck | None:
-    """Damage the files; None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, say where and how."""
+    """Damage the files, or return None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, determine where and
+    how.
+    """
     journal = state / _JOURNAL
     if not journal.exists():
         return None

@@ -64,7 +64,7 @@ class Medium:
         self.unsynced: dict[Path, bytes | None] = {}
 
     def refusal(self, kind: str, size: int = 0) -> OSError | None:
-        """Why a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat") fails, or None."""
+        """Return why a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat") fails, or None."""
         trouble, number = self.trouble, 0
         if not trouble:
             return None
@@ -84,7 +84,7 @@ class Medium:
     # -- a power cut ----------------------------------------------------------------------------------------------
 
     def tear(self, number: int, at: int, content: bytes) -> None:
-        """Of a write in place, leave any of its sectors."""
+        """Keep an arbitrary selection of the sectors of an in-place write."""
         written, count = 0, 0
         place = 0
         while place < len(content):
@@ -101,8 +101,8 @@ class Medium:
         self.struck["disk_torn"] += 0 < written < count
 
     def leave_sqlite(self, *, power_cut: bool) -> None:
-        """A process has died: its connections keep files that have no names any more, as if they were closed by the
-        system. A power cut loses transactions that were not synced.
+        """Detach a dead process's SQLite connections from their files, as if the system had closed them. A power cut
+        loses transactions that were not synced.
         """
         for path, ends in self.transactions.items():
             log = path.with_name(f"{path.name}-wal")
@@ -117,7 +117,7 @@ class Medium:
                 self.transactions[path] = [kept]
 
     def lose_unsynced(self) -> None:
-        """Files that were replaced without syncing are old, new or empty."""
+        """Leave each file that was replaced without a sync old, new or empty."""
         for path, before in self.unsynced.items():
             draw = self.chance.random()
             if draw < 0.5 or not path.exists():
@@ -131,7 +131,7 @@ class Medium:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Give a file new content, and a new identity: who has the old one open keeps it."""
+    """Give a file new content and a new identity; whoever has the old file open keeps it."""
     fresh = path.with_name(f"{path.name}.replacing")
     fresh.write_bytes(content)
     fresh.replace(path)
@@ -293,7 +293,7 @@ class SimulatedFiles(RealFiles):
 
 
 class _Appending:
-    """An append-only file with a buffer of its own, so that nobody flushes it after the process's death."""
+    """An append-only file with its own buffer, which nothing can flush after the process's death."""
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -352,7 +352,9 @@ class _DurableFiles(RealDurableFiles):
 
 
 class _InPlace:
-    """A file that is written in place: on return the bytes are there, and a power cut within leaves any of them."""
+    """A file that is written in place. A write that has returned is complete; a power cut during a write leaves any
+    part of it.
+    """
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -392,7 +394,7 @@ class _Connection(sqlite3.Connection):
     _is_synced = True
 
     def logged(self) -> int:
-        """The size of the log of transactions."""
+        """The size of the write-ahead log."""
         assert self.log is not None
         try:
             return self.log.stat().st_size

@@ -113,7 +113,7 @@ class Network:
     # -- connections ----------------------------------------------------------------------------------------------
 
     async def dial(self, host: Any, port: Any) -> Dialled:
-        """Connect to whoever listens there. Raises OSError. Waits for ever if nothing gets through."""
+        """Connect to the server at an address. Raises OSError. Waits forever if the port is unreachable."""
         from tests.simulation.loop import PROCESS
 
         address = self._address(host, port)
@@ -170,21 +170,21 @@ class Network:
                     side.die(silently=silently)
 
     def read_on(self, process: Process) -> None:
-        """A process was suspended: what has arrived for it meanwhile is read."""
+        """Read the data that arrived for a process while it was suspended."""
         for connection in self.connections.values():
             for side in connection.sides:
                 if side.process is process and side.unread:
                     side._soon_read()
 
     def cut(self, port: int) -> None:
-        """Let nothing through to a port or back from now on."""
+        """Stop all traffic to and from a port."""
         self.unreachable.add(port)
         for connection in self.connections.values():
             if connection.port == port:
                 connection.stall()
 
     def mend(self, port: int) -> None:
-        """Let everything through again. Data that was held back arrives now."""
+        """Restore all traffic. Data that was held back arrives now."""
         self.unreachable.discard(port)
         for connection in self.connections.values():
             if connection.port == port:
@@ -522,7 +522,9 @@ class Transport(asyncio.Transport):
             self.connection.network.connections.pop(self.connection.number, None)
 
     def die(self, *, silently: bool) -> None:
-        """End this side with its process. Its code learns nothing, and the other side only what the system tells it."""
+        """End this side with its process. Its code is not notified, and the other side learns only what the system
+        sends.
+        """
         if self._is_lost:
             return
         self._is_lost = self._is_closing = True

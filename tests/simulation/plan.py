@@ -1,5 +1,4 @@
-"""A run's plan, which is drawn from its seed before it begins: the strategy's actions, the faults, and the bot's
-crashes.
+"""Plans a run from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
 
 A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts of it, and kept as a
 regression test. A run draws nothing that is not in its plan or keyed by its seed.
@@ -66,7 +65,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of the journal before the next start (`tests.simulation.damage`)."""
+    """Damage to the journal before the next start (`tests.simulation.damage`)."""
 
     kind: str
     x: float
@@ -94,14 +93,14 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a second bot of the account does, and when it dies."""
+    """The actions of a second bot on the account, and when it dies."""
 
     acts: tuple[Act, ...]
     deaths_ms: tuple[int, ...]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run."""
+    """The plan of a whole run."""
 
     seed: int
     layer: Layer

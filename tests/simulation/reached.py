@@ -1,5 +1,6 @@
-"""Rare branches by name, and how often runs reached them. A long run that missed one of them proved nothing about
-it."""
+"""Counts how often runs reach rare branches, which have names. A long run that never reaches a branch proves nothing
+about it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ _HEARD: Final = {
 
 
 class Reached:
-    """Counts of branches."""
+    """Counts how often each branch was reached."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

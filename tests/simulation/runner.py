@@ -55,12 +55,12 @@ def run_plan(plan: Plan) -> Result:
 
 
 def _short(seed: int, layer: Layer) -> Result:
-    """A seed's result, without its story."""
+    """Return a seed's result without its history."""
     return msgspec.structs.replace(run_plan(draw(seed, layer)), story=[])
 
 
 def lines(total: Piece) -> Iterator[str]:
-    """The report on merged pieces."""
+    """Return the report on merged pieces, line by line."""
     yield (
         f"layer {total.layer}, commit {total.commit[:12]}: {total.seeds} seeds, {total.counted} of them count, "
         f"{len(total.broken)} broken; {total.orders} orders, {total.crashes} crashes, {total.starts} starts, "
@@ -77,7 +77,7 @@ def lines(total: Piece) -> Iterator[str]:
 
 
 def missing(total: Piece) -> list[str]:
-    """What a long run should have reached but has not."""
+    """Return what a long run should have reached but did not."""
     if total.seeds < _LONG_RUN:
         return []
     kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not total.faults.get(kind)]
@@ -85,7 +85,7 @@ def missing(total: Piece) -> list[str]:
 
 
 def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
-    """A broken run."""
+    """Describe a broken run."""
     yield f"BROKEN  layer {layer}, seed {seed}: {broken}"
     yield f"  again:   python -m tests.simulation --layer {layer} --seed {seed} --story"
     yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {seed}"

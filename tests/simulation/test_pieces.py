@@ -1,4 +1,4 @@
-"""Long runs are cut into pieces: none is lost, none is counted twice, and a piece that dies is a broken one."""
+"""Long runs are split into pieces: none is lost or counted twice, and a piece whose process dies counts as broken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def piece(first: int, seeds: int, commit: str = "c0ffee") -> Piece:
 
 
 def run(seed: int, layer: Layer) -> Result:
-    """A run without a world: what it covered follows from its seed."""
+    """Return a made-up result whose coverage depends only on the seed."""
     if seed == 13:
         os._exit(3)
     return Result(

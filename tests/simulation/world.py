@@ -100,7 +100,7 @@ limits: {{ledger: none}}
 
 
 def config_text(name: str, acts: Path, share: int) -> str:
-    """The configuration of one of ``share`` bots of the account."""
+    """Return the configuration of one of ``share`` bots on the account."""
     capital = {currency: str(units // share / UNIT) for currency, units in BALANCES.items()}
     most = {currency: str(units // share / UNIT) for currency, units in MOST.items()}
     document = {"CAPITAL": capital, "MOST": most, "NAME": name, "ACTS": str(acts)}
@@ -157,7 +157,7 @@ class Life:
 
 
 class _Damaged:
-    """A journal that was damaged while no bot ran, until a start has shown what it makes of it."""
+    """A journal that was damaged while no bot ran and that no start has judged yet."""
 
     def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
         self.before = before
@@ -361,7 +361,7 @@ class Run:
         await task
 
     def check_latch(self, life: Life, request: Any) -> None:
-        """After a panic nothing leaves that takes on more. Raises Broken."""
+        """Check that no order that adds exposure is sent after a panic. Raises Broken."""
         if self._latched_at is None or life.state != self._state or not request.endpoint.startswith("create"):
             return
         orders = getattr(request, "orders", None) or (request.order,)
@@ -369,7 +369,7 @@ class Run:
             raise Broken(f"panic: {orders[0]} leaves, though new orders are held back since {self._latched_at:.3f} s")
 
     def is_well(self, life: Life, seconds: float) -> bool:
-        """Whether a bot has been alive, awake and on a disk that works for so long."""
+        """Return whether a bot has been alive and awake, on a working disk, for this long."""
         since = self.loop.time() - seconds
         return (
             life.ended is None
@@ -380,12 +380,12 @@ class Run:
         )
 
     def note_hurry(self, text: str) -> None:
-        """A process that cancels in a hurry goes ahead without a slot, and says so."""
+        """Note that a process in a hurry cancelled without a slot, which it must report."""
         if "rate limit" in text or "slot" in text:
             self.books.excuses_rates = True
 
     def second_way(self) -> tuple[Any, LimitSharing]:
-        """How a process beside the bot reaches the account."""
+        """Return the means by which a process beside the bot reaches the account."""
         project = Project.load(self._config)
         steady = SteadyClock.of(VirtualClock(self.loop))
         address = (self.emulator.rest, self.emulator.ws)
@@ -583,7 +583,7 @@ class Run:
         self.books.excuses_rates = True
 
     async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
-        """Whether a start has made a halt of a damaged journal; then the life ends here. Raises Broken."""
+        """Return whether a start has halted because of a damaged journal, which ends this life. Raises Broken."""
         halt = bot.parts.folder.halt()
         if halt is None or halt.kind != "journal":
             rows = self._journaled().rows
@@ -601,7 +601,9 @@ class Run:
         return True
 
     def _judge_halt(self, damaged: _Damaged, text: str) -> None:
-        """The bot does not trade on its journal: the user puts back the whole folder. Raises Broken."""
+        """Judge a bot that refuses to trade on its journal, and restore the whole folder as a user would. Raises
+        Broken.
+        """
         check_told_of_damage(text, damaged.struck.words, is_damaged=True)
         if damaged.sent:
             raise Broken(f"journal: {damaged.struck.words}, and the bot has sent {damaged.sent[:5]}")
@@ -615,7 +617,7 @@ class Run:
         self._damaged = None
 
     def parts(self, life: Life) -> LiveParts:
-        """What an incarnation is made of."""
+        """Return the parts of one incarnation of the bot."""
         project = Project.load(life.config)
         clock = life.clock
         machine = ports(self.loop, seed=f"{self.plan.seed} {life.process.name}", disk=life.disk, clock=clock)
@@ -641,7 +643,7 @@ class Run:
         )
 
     def heard(self, life: Life, level: str, text: str) -> None:
-        """A bot tells its user something."""
+        """Record a message from a bot to its user."""
         self.told.append(text)
         if level not in ("info",):
             self.tell(f"{life.process.name} {level}: {text}")
@@ -677,7 +679,7 @@ class Run:
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """Note that the bot does something that a crash may wait for."""
+        """Note an action of the bot at which a crash may be due."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
@@ -687,7 +689,7 @@ class Run:
             self._armed = None
 
     def _writing(self) -> Callable[[], None] | None:
-        """Return the bot's disk is about to be written."""
+        """Note that the bot's disk is about to be written. Returns what to call after the write."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
@@ -752,7 +754,7 @@ class Run:
     # -- checks ---------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """After every round of the loop."""
+        """Check the invariants after every round of the loop."""
         if self.broken is not None:
             return
         try:
@@ -828,13 +830,13 @@ class Run:
         return row
 
     def follow(self) -> Followed:
-        """What the journal holds now."""
+        """Return the journal's current contents."""
         if self._followed is None:
             self._followed = Followed(self.journal)
         return self._followed.look()
 
     def _follow_no_more(self) -> None:
-        """An incarnation has ended: whatever became of its files, they are read afresh."""
+        """Start reading the journal's files from the beginning, because an incarnation has ended."""
         if self._followed is not None:
             self._followed.close()
             self._followed = None
@@ -845,7 +847,7 @@ class Run:
         return Journaled(self.journal)
 
     def _all_journaled(self) -> Journaled:
-        """The journals of all bots, as one."""
+        """Return the journals of all bots as one."""
         found = self._journaled()
         others = None if self._second is None else self._second.journaled()
         if others is not None:
@@ -856,7 +858,9 @@ class Run:
     # -- the calm -------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
-        """No more faults: within a minute everything must be settled, and the bot trades on. Raises Broken."""
+        """End all faults and check that everything is settled within a minute and the bot continues to trade. Raises
+        Broken.
+        """
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
@@ -895,7 +899,7 @@ class Run:
         self.result.digest = self.loop.digest
 
     async def _lift(self, until: float, living: asyncio.Task[None]) -> None:
-        """After a panic the bot cancels what it has, and the user lifts the halt."""
+        """Wait until the bot has cancelled its orders after a panic, then lift the halt as a user would."""
 
         def standing() -> list[str]:
             life = self._life
@@ -925,7 +929,7 @@ class Run:
             await asyncio.sleep(0.25)
 
     def _unsettled(self) -> list[str]:
-        """What is not settled between bot and exchange."""
+        """Return what is not settled between bot and exchange."""
         if self._damaged is not None:
             return ["the journal is damaged"]
         found = self._unsettled_life(self._life)
@@ -979,7 +983,7 @@ class Run:
         return []
 
     def _resume(self, bot: Bot) -> None:
-        """The user lifts a halt that faults demanded: an exchange that refuses every order."""
+        """Lift a halt that the faults made necessary (an exchange that refuses every order), as a user would."""
         reason = bot.view.halted or ""
         folder = bot.parts.folder.path
         is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
@@ -1013,7 +1017,9 @@ class Run:
         ]
 
     def _check_journal(self, *, is_settled: bool = False) -> None:
-        """Check all of the journal, as a reader finds it. ``is_settled``: a bot has ended in order. Raises Broken."""
+        """Check the whole journal as a reader sees it. ``is_settled`` means that a bot has ended cleanly. Raises
+        Broken.
+        """
         if not self.books.orders or self._damaged is not None:
             return  # there may be no journal yet
         if not (self._state / "journal.sqlite").exists():
@@ -1028,7 +1034,7 @@ class Run:
 
 
 class _Watched:
-    """An adapter by which a crash can be timed."""
+    """An adapter that reports a bot's actions, so that crashes can be timed by them."""
 
     def __init__(self, adapter: Any, run: Run, life: Life) -> None:
         self._adapter = adapter
@@ -1039,7 +1045,7 @@ class _Watched:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """Do what the adapter's does."""
+        """Do the same as the wrapped adapter."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
@@ -1125,7 +1131,7 @@ def _is_aiohttps_own(error: BaseException) -> bool:
 
 
 class _Records(logging.Handler):
-    """A run's log: kept for its secrets and for unexpected exceptions."""
+    """Keeps a run's log records, to find secrets and unexpected exceptions in them."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

@@ -27,7 +27,9 @@ for file in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[int, str]]:
-    """Return the exit code and the error by column and figure, as far as a process of its own came with them."""
+    """Return the exit code and the error by column and figure, for all files that a separate process imported before it
+    ended.
+    """
     files = {}
     for column, figure in itertools.product(COLUMNS, FIGURES):
         good = {"time": "1735689600", "price": "86000", "amount": "0.01"}

@@ -1,4 +1,4 @@
-"""The doctor names what is planted."""
+"""The doctor gives the right verdict on strategies that are good or bad in known ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of luck, each held against what it must find on data whose truth is known."""
+"""Each test of luck finds what it must find in data with known properties."""
 
 from __future__ import annotations
 

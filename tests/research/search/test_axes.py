@@ -1,4 +1,4 @@
-"""Ranges of a search."""
+"""The ranges of a search, as given on the command line."""
 
 from __future__ import annotations
 

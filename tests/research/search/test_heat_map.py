@@ -1,4 +1,4 @@
-"""The map of two searched parameters."""
+"""The heat map of two searched parameters, its peak and its plateau."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AXES = ("s.x", "s.y")
 
 
 def tried(cells: list[list[float | None]]) -> list[tuple[dict[str, int], float | None]]:
-    """The trials of a map with these rows."""
+    """Return the trials of a heat map with these rows."""
     return [({"s.x": x, "s.y": y}, value) for y, row in enumerate(cells) for x, value in enumerate(row)]  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""A search: the same points and the same ranking, whoever runs them."""
+"""A search tries the same points and gives the same ranking, whatever runs the trials."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WIDE: list[Axis] = [*AXES, Range("s.c", 0.0, 1.0, is_log=False, is_whole=False)]
 
 
 def earn(job: TrialRun) -> Evaluation:
-    """A backtest whose return is best at a=7, b=y, c=0.25; it has 10 trades for each unit of ``a``."""
+    """Return a made-up backtest whose return is best at a=7, b=y, c=0.25, with 10 trades for each unit of ``a``."""
     a, b, c = int(job.point["s.a"]), job.point["s.b"], float(job.point.get("s.c", 0.25))
     value = -((a - 7) ** 2) - (0 if b == "y" else 5) - (c - 0.25) ** 2
     return Evaluation({"return": value * job.share, "round_trips": 10 * a}, f"hash {sorted(job.point.items())}")
 
 
 class Shuffled:
-    """Finishes jobs in an order of its own, as several workers do."""
+    """Finishes jobs in a different order, as several workers do."""
 
     def __init__(self, seed: int, run: Callable[[TrialRun], Evaluation] = earn) -> None:
         self._random = random.Random(seed)

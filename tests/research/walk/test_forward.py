@@ -20,7 +20,9 @@ DAY = 86_400 * 10**9
 
 @pytest.fixture
 def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration of a strategy that crosses averages of hourly waves over eight days of five-minute candles."""
+    """Return the configuration of a strategy that crosses averages, on eight days of five-minute candles with hourly
+    waves.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
     data = write_candles(tmp_path / "candles.csv", waves(8 * 1440, period=700, height=900.0))
