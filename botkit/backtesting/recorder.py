@@ -43,7 +43,7 @@ class ResultRecorder:
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
         # coins that belong to no strategy cannot make a profit or a loss
-        owned = view.money.holdings(None)
+        self.opening = owned = dict(view.money.holdings(None))
         self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=owned, traded=traded, begin=begin)
         self.strategy_curves: dict[str, EquityCurve] = {}
         if len(names) > 1:

@@ -297,6 +297,7 @@ def _result(run: _Run) -> BacktestResult:
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
         trades=again.trades,
+        opening={currency: units for currency, units in recorder.opening.items() if units},
         groups=grouped_trades(again.trades, parts.zone),
         marks=again.marks,
         makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),

@@ -19,6 +19,7 @@ from botkit.model.pairs import Pair
 __all__ = [
     "MARKOUTS_S",
     "SUMMARY_KEYS",
+    "SYNTHETIC",
     "BacktestResult",
     "Benchmark",
     "Caution",
@@ -419,6 +420,10 @@ class QueueReading(msgspec.Struct, kw_only=True):
     figures: dict[str, Figure]
 
 
+#: the caution about data that was generated; the report says it in its banner
+SYNTHETIC = "the data is a synthetic market: the result says nothing about any real one"
+
+
 class Caution(msgspec.Struct, frozen=True):
     """A fact that the reader must know before trusting the result. ``grave`` cautions are shown in red."""
 
@@ -459,6 +464,8 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
+    #: the strategies' holdings at the start, in units by currency
+    opening: dict[str, int] = msgspec.field(default_factory=dict)
     #: figures of groups of trades: first key, what they are grouped by (such as "exit_reason"); second key, the group
     groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
     #: one mark for each fill; empty without order books

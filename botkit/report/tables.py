@@ -50,7 +50,15 @@ def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
 
 
 #: what trades are grouped by in the report: title, key
-_GROUPS = (("pair", "pair"), ("exit", "exit_reason"), ("entry tag", "entry_tag"), ("month", "month"))
+_GROUPS = (
+    ("pair", "pair"),
+    ("strategy", "strategy"),
+    ("side", "kind"),
+    ("exit", "exit_reason"),
+    ("entry tag", "entry_tag"),
+    ("exit tag", "exit_tag"),
+    ("month", "month"),
+)
 #: the maximum number of groups of one kind in the report (trades.csv has all trades)
 GROUPS_MAX = 12
 

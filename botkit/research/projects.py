@@ -54,15 +54,25 @@ def project_of(
     ``values`` are further arguments of `botkit.backtest`. Raises ConfigError.
     """
     offered = OfferedStrategies()
-    settings = _settings(values or {})
+    given = values or {}
+    settings = _settings(given)
     if isinstance(strategy, (str, Path)) and _is_path(strategy):
         labels = [spec.label for spec in load_config(strategy).config.strategies]
+        _check_capital(given, labels)
         loaded = load_config(strategy, values={**settings, **_parameters(params or {}, labels)})
     else:
         mapping = _mapping(strategy, offered)
         labels = _labels(mapping)
+        _check_capital(given, labels)
         loaded = load_mapping(mapping, values={**settings, **_parameters(params or {}, labels)})
     return Project.of(loaded, also=[("python", offered)] if offered.classes else [])
+
+
+def _check_capital(values: Mapping[str, Any], labels: Sequence[str]) -> None:
+    if values.get("capital") is not None and len(labels) > 1:
+        raise ConfigError(
+            f"capital: there are several strategies ({', '.join(labels)}); give each its own in the configuration"
+        )
 
 
 def _is_path(strategy: str | Path) -> bool:

@@ -384,3 +384,9 @@ def test_a_parameter_of_several_strategies_needs_its_strategys_name() -> None:
     config = {"strategies": [{"name": name, "use": Cross, "params": {"pair": "btc_usdt"}} for name in "ab"]}
     with pytest.raises(ConfigError, match=r"`fast` may belong to any of a, b; name the strategy too, such as 'a.fast'"):
         botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, params={"fast": 3})
+
+
+def test_one_capital_for_several_strategies_is_refused() -> None:
+    config = {"strategies": [{"name": name, "use": Cross, "params": {"pair": "btc_usdt"}} for name in "ab"]}
+    with pytest.raises(ConfigError, match=r"capital: there are several strategies \(a, b\); give each its own"):
+        botkit.backtest(config, data=FRAME, balances={"usdt": 1}, slippage=0, capital={"usdt": 1})
