@@ -166,7 +166,7 @@ def test_no_test_depends_on_the_machines_pace() -> None:
         ("@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])\ndef test(): pass", True),
     ],
 )
-def test_what_is_refused(code: str, is_refused: bool) -> None:
+def test_waits_on_real_time_are_found(code: str, is_refused: bool) -> None:
     assert bool(found_in("test_x.py", code)) == is_refused
 
 

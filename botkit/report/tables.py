@@ -64,7 +64,7 @@ GROUPS_MAX = 12
 
 
 def trade_groups(result: BacktestResult) -> list[tuple[str, list[tuple[str, TradeFigures]]]]:
-    """Return the figures of the trades, grouped by pair, exit, entry tag and month. Except for pairs, a grouping with a
+    """Return the figures of the trades, grouped in each way that `_GROUPS` lists. Except for pairs, a grouping with a
     single group is left out.
     """
     found = [(title, list(result.groups.get(key, {}).items())) for title, key in _GROUPS]

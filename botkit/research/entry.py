@@ -100,8 +100,8 @@ def optimize(
     ``ranges`` maps a parameter, or ``"sma.fast"`` with several strategies, to ``"LOW:HIGH:STEP"`` with both ends,
     ``"LOW:HIGH"``, ``"LOW:HIGH:log"``, or a list of values. ``objective`` is a figure, or a function of the summary;
     greater is better. Trials run one after the other in this process; `botkit optimize` uses every core, or a cluster.
-    The folder ``out`` (default: ``out/NAME/searches/N``) keeps them. The other arguments are those of `backtest`.
-    Raises BotkitError.
+    The trials are kept in the folder ``out`` (default: ``out/NAME/searches/N``). The other arguments are those of
+    `backtest`. Raises BotkitError.
     """
     from botkit.project.data import asked_span
     from botkit.research.bench import Bench

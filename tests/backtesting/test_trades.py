@@ -97,7 +97,7 @@ def test_lots_are_closed_first_in_first_out_and_in_parts() -> None:
     assert (lot.units, lot.cost_units) == (COIN // 4, 50 * COIN)
 
 
-def test_what_an_order_says_it_closes_is_closed_first() -> None:
+def test_the_lots_that_an_order_names_in_closes_are_closed_first() -> None:
     fills = [
         fill(1, "buy", 1, 100, at=0),
         fill(2, "buy", 0.5, 200, at=1),

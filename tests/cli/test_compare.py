@@ -108,7 +108,7 @@ def test_runs_may_be_written_as_the_list_of_runs_shows_them(place: Path, capsys:
         ),
     ],
 )
-def test_a_run_that_is_not_there_is_named(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
+def test_an_error_names_a_missing_run(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
     capsys.readouterr()
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err

@@ -123,7 +123,7 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     assert run("data", "check", out)[0] == 0
 
 
-def test_what_a_kill_costs_is_less_than_a_second_on_a_machine_that_keeps_up(
+def test_a_kill_loses_less_than_a_second_of_rows(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"

@@ -64,7 +64,7 @@ async def test_any_method_on_any_path_is_answered(emulator: Emulator) -> None:
                 assert await status(emulator, request(method, path, **more)) < 500, (method, path)
 
 
-async def test_a_body_that_is_not_what_it_says_is_refused(emulator: Emulator) -> None:
+async def test_a_badly_compressed_or_oversized_body_is_refused(emulator: Emulator) -> None:
     bodies = (b"not compressed", gzip.compress(b"{}"), gzip.compress(b"{}")[:10], b"")
     for encoding in ("gzip", "deflate", "br", "zstd", "unknown", "gzip, gzip"):
         for path in ("/v3/orders/btc_twd", "/_emulator/deposit"):

@@ -178,7 +178,7 @@ def test_it_runs_where_an_event_loop_is_running(crossing: Path) -> None:
     assert asyncio.run(in_a_cell()) == sha(botkit.backtest(crossing))
 
 
-def test_what_strategies_warn_of_is_kept() -> None:
+def test_a_result_keeps_the_strategies_warnings() -> None:
     (message,) = botkit.backtest(Talker, data=candles(10), **ARGUMENTS).messages
     assert message.endswith("warning: Talker: hello")
     assert message.startswith("2024-01-01T08:01:00")
@@ -270,7 +270,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": [FRAME, FRAME]}, "both have btc_usdt candles 1m"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_sentence(arguments: dict[str, Any], said: str) -> None:
+def test_a_mistake_gives_one_sentence(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(BotkitError) as caught:
         botkit.backtest(Cross, **{"data": FRAME, **ARGUMENTS, **arguments})
     assert said in str(caught.value)
@@ -364,7 +364,7 @@ def test_whatever_a_frame_holds_only_botkits_errors_come_out(edits: Any, change:
         ({"strategies": [{"use": Cross}], "acount": {}}, "unknown key `acount`; did you mean `account`?"),
     ],
 )
-def test_what_is_no_strategy_is_refused(strategy: object, said: str, monkeypatch, tmp_path: Path) -> None:
+def test_objects_that_are_not_strategies_are_refused(strategy: object, said: str, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
         botkit.backtest(strategy, data=FRAME, balances={"usdt": 1})

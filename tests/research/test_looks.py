@@ -57,7 +57,7 @@ def test_other_code_configuration_or_parameters_are_another_look(ledger: LookLed
     assert len(distinct(ledger.looks(SMA, 0, DAY))) == 2
 
 
-def test_a_tape_that_has_grown_is_no_new_look(ledger: LookLedger) -> None:
+def test_a_longer_tape_does_not_count_as_a_new_look(ledger: LookLedger) -> None:
     ledger.note(SMA, [look(), look(end=20 * DAY)])
     (kept,) = distinct(ledger.looks(SMA, 0, DAY))
     assert kept.end == 20 * DAY

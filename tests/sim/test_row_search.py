@@ -123,7 +123,7 @@ def test_candles(rows: list[tuple[int, int, int, int]], bounds: Bounds) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(levels=st.dictionaries(PRICES, st.sampled_from([0, LOT, 3 * LOT]), max_size=3), ticks=st.integers(90, 110))
-def test_the_amount_at_a_price_is_that_of_the_level(levels: dict[int, int], ticks: int) -> None:
+def test_the_amount_at_a_price_is_read_from_its_level(levels: dict[int, int], ticks: int) -> None:
     for bids in (True, False):
         side = sorted(levels.items(), reverse=bids)
         stream = BookStream()

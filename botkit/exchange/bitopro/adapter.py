@@ -128,8 +128,8 @@ class BitoProAdapter(Lifetime):
         limits: LimitTable | None = None,
     ) -> None:
         """``speed`` is how many times faster the client's clock runs than the machine's. An order's maximum age is
-        measured in the exchange's time, and in machine time as well. ``patience`` multiplies the machine's time that an
-        order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
+        measured in the exchange's time, and in machine time as well. ``patience`` is a factor on the machine time for
+        which an order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
         """
         self.client = client
         self._limits = limits

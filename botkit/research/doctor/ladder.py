@@ -423,14 +423,14 @@ class _Ladder:
                 name="looks",
                 outcome="failed",
                 calls_for="in-sample only",
-                says=f"{len(looks):,} configurations were tried here, and the best of so many looks as good by luck",
+                says=f"{len(looks):,} configurations were tried here, and luck can make the best look as good",
                 advice="test it on data that no search has seen, or with `botkit walk-forward`",
                 figures=figures,
             )
         return Rung(
             name="looks",
             outcome="ok",
-            says=f"{len(looks):,} configurations were tried here, and it is better than luck makes the best of them",
+            says=f"{len(looks):,} configurations were tried here, and luck cannot make the best look as good",
             figures=figures,
         )
 

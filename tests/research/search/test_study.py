@@ -157,7 +157,7 @@ def test_pruning_spares_the_worse_half_of_the_rest_of_the_span() -> None:
     assert ranked(trials, Objective("return"))[0].params == {"s.a": 7, "s.b": "y"}
 
 
-def test_a_trial_that_cannot_run_says_why_and_the_search_goes_on() -> None:
+def test_a_trial_that_cannot_run_gives_its_reason_and_the_search_continues() -> None:
     def run(job: TrialRun) -> Evaluation:
         return Evaluation({}, "", "fast is 9 and slow is 3") if job.point["s.a"] == 9 else earn(job)
 
@@ -167,7 +167,7 @@ def test_a_trial_that_cannot_run_says_why_and_the_search_goes_on() -> None:
     assert trials[0].state == "done"
 
 
-def test_where_nothing_has_a_value_the_most_frequent_reason_is_named() -> None:
+def test_if_no_trial_has_a_value_the_most_frequent_reason_is_given() -> None:
     trials = search("grid", min_trades=1000)
     assert explain_no_value(trials, Objective("return")).startswith(
         "none of 20 trials has a value for return; the most"
@@ -188,7 +188,7 @@ def test_an_objective_where_less_is_better_is_minimised() -> None:
         ("json:no_such", "json has no function 'no_such'"),
     ],
 )
-def test_an_objective_that_is_not_there_is_named(text: str, says: str) -> None:
+def test_an_error_names_an_unknown_objective(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Objective(text)
     assert says in str(raised.value)

@@ -86,7 +86,7 @@ def test_the_windows_growth_is_multiplied(days: Path, capsys: pytest.CaptureFixt
     assert found["figures"]["return"] == pytest.approx(whole)
 
 
-def test_what_is_held_at_the_end_of_a_test_is_closed_at_cost(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_positions_held_at_the_end_of_a_test_are_closed_at_cost(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # it never sells: each test ends with all that it bought
     days.write_text(days.read_text().replace("use: scripted", "use: holder"))
     write_strategy(days.parent, CROSS.partition("    elif")[0], name="holder")
@@ -118,7 +118,7 @@ def test_the_gap_is_as_long_as_the_longest_holding_of_the_training(
         (["--train", "a week"], "'a week' is not a number of days"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing(
+def test_a_mistake_gives_one_sentence_and_leaves_nothing_behind(
     days: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     assert main(["walk-forward", str(days), *ASKED, *arguments]) == 2
