@@ -125,6 +125,7 @@ class Entries:
             raise self._damaged("its size is impossible")
         data = self._bytes(size)
         if data is None:
+            self._at -= PREFIX.size  # a torn end stays the end, however often it is asked for
             return None
         if zlib.crc32(data) != crc:
             raise self._damaged("its checksum is wrong")

@@ -135,6 +135,7 @@ class Choice(Base):
 
 def test_annotated_attributes_are_parameters_in_declaration_order() -> None:
     found = parameters_of(Sample)
+    assert parameters_of(Sample) is found, "a running bot asks for them every second"
     assert list(found) == [
         "pair", "fast", "slow", "spend", "share", "name_tag", "dry", "mode", "side", "weights", "cap",
     ]  # fmt: skip

@@ -77,3 +77,23 @@ def test_without_room_for_the_last_decisions_the_recording_does_not_claim_them(t
     files.close()
     assert recorded_end(tmp_path) is None
     assert told == ["decisions.jsonl of this run can no longer be written: [Errno 28] No space left on device"]
+
+
+def test_a_recording_that_was_cut_anywhere_ends_there(tmp_path: Path) -> None:
+    files = RunFiles(tmp_path, {}, 1 << 20, lambda text: None, SimulatedDisk())
+    for now in range(1, 4):
+        files.recording.write(now, None)
+        files.flush()
+    files.close()
+    path = tmp_path / INPUTS
+    whole = path.read_bytes()
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size])
+        entries = Entries(path)
+        found = []
+        while (entry := entries.take()) is not None:
+            found.append(entry[1])
+        assert found == [0, 1, 2, 3, 0][: len(found)]
+        assert entries.take() is None
+        entries.close()
+    assert len(found) == 5

@@ -232,6 +232,28 @@ class Books:
             )
         self.excused.update(lost)
 
+    def owned(self, began: Mapping[str, int], is_own: Callable[[int], bool]) -> dict[str, int]:
+        """What a bot owns that ``began`` with so much, by the trades of its orders, in units by currency."""
+        owned = dict(began)
+        for trade in self._account.trades:
+            if not is_own(self._account.orders[trade.order_id].new.client_id):
+                continue
+            rules = trade.pair.rules
+            sign = 1 if trade.side is Side.BUY else -1
+            owned[trade.pair.base] += sign * rules.base_units(trade.lots)
+            owned[trade.pair.quote] -= sign * rules.value_units(trade.price_ticks, trade.lots)
+            owned[trade.fee_currency] -= trade.fee_units
+        return owned
+
+    def locked(self, currency: str) -> int:
+        """What the account's open orders lock, in units."""
+        units: int = self._account.locked[currency]
+        return units
+
+    def still_open(self) -> set[str]:
+        """The ids of the orders that the exchange has open."""
+        return {order.order_id for order in self._account.open.values()}
+
     def money(self) -> dict[str, int]:
         """Return totals by currency, in units."""
         return dict(self._account.total)
@@ -247,6 +269,10 @@ class Journaled:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
             #: the filled lots that were reported to the strategy, by client id
             self.told = _told(journal.document(_STRATEGY))
+            #: the lots in an order's fills, by client id
+            self.filled: dict[int, int] = {}
+            for fill in journal.fills():
+                self.filled[fill.client_id] = self.filled.get(fill.client_id, 0) + fill.lots
             if journal.damage is not None:
                 raise Broken(f"log: {journal.damage}")
         finally:
@@ -358,6 +384,14 @@ def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
     for client_id, row in rows.items():
         if bool(row["final"]) != (row["state"] in _FINAL):
             raise Broken(f"I3: the row of {client_id} is {row['state']} and final={row['final']}")
+
+
+def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]) -> None:
+    """Check I5 in the journal alone: an order's executed lots are the sum of its fills. Raises Broken."""
+    for client_id, row in rows.items():
+        lots = filled.get(client_id, 0)
+        if int(row["executed_lots"]) != lots:
+            raise Broken(f"I5: {row['executed_lots']} lots of {client_id} are executed, and its fills are {lots}")
 
 
 #: a process that was suspended for this long must read from the exchange before it sends an order

@@ -92,6 +92,18 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     damage: Damage | None = None
 
 
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """Cancels the task of one request ``rounds`` of the loop after it began to send, wherever it is waiting then.
+
+    It is the ``nth`` request from ``at_ms`` on of the kind that ``on`` names: "create", "cancel", or "read".
+    """
+
+    at_ms: int
+    on: str
+    nth: int
+    rounds: int
+
+
 class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The actions of a second bot on the account, and when it dies."""
 
@@ -113,10 +125,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     #: when faults and actions end, in milliseconds
     active_ms: int = 20_000
     second: SecondPlan | None = None
+    cancels: tuple[Cancel, ...] = ()
     #: the patience of the bot's guard in seconds; 0 for no guard
     guard_s: float = 0.0
     #: True if limits are shared through the machine's broker
     has_broker: bool = False
+
+
+def features(plan: Plan) -> frozenset[str]:
+    """Return the fault classes that occur in a plan; "power_cut" is a crash with a power cut."""
+    found = {fault.kind for fault in plan.faults}
+    found |= {crash.damage.kind for crash in plan.crashes if crash.damage is not None}
+    found |= {"power_cut" for crash in plan.crashes if crash.silently and not crash.is_cancel}
+    if plan.cancels:
+        found.add("request_cancelled")
+    if plan.second is not None:
+        found.add("second_dies")
+    if plan.guard_s:
+        found.add("guard_strikes")
+    if plan.shares_limits or plan.has_broker:
+        found.add("ledger")
+    return frozenset(found)
 
 
 #: the bounds of each fault's value, by kind
@@ -160,7 +189,7 @@ _OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_s
 #: every fault class, in the order in which a long run reports their counts
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
-    *(*_SUSPENSIONS, *_OTHERS),
+    *(*_SUSPENSIONS, *_OTHERS, "request_cancelled"),
     *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
 )
 _SWITCHES: Final = {
@@ -188,12 +217,39 @@ def draw(seed: int, layer: Layer) -> Plan:
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
+    # Each read whose connection is lost holds its slot for a minute, and this one has five: after five losses a bot
+    # reads it again when that minute is over, which is longer than the calm.
+    faults = [
+        msgspec.structs.replace(fault, count=min(fault.count or 3, 3))
+        if fault.where == "open_orders" and fault.kind in ("reset", "reset_after", "late_arrival")
+        else fault
+        for fault in faults
+    ]
+    chance = Random(f"bursts {layer} {seed}")
+    if chance.random() < 0.15:  # many orders that are all cancelled, repeatedly: more than a window allows
+        begin = chance.randrange(500, active_ms - 12_000)
+        for at_ms in range(begin, begin + 8_000, 4_000):
+            acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
+            acts.append(Act(at_ms=at_ms + 2_000, kind="cancel_all", pair=PAIRS[0], x=0.0, y=0.0))
     # drawn from separate generators, so that the rest of a seed's plan stays the same
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
+    chance = Random(f"slow {layer} {seed}")
+    if chance.random() < 0.25:  # some streams are seconds behind the others, and behind what is read meanwhile
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(0, active_ms),
+                for_ms=chance.randrange(700, 1_800),
+                kind="net_slow",
+                share=chance.choice((0.5, 0.3)),
+            )
+        )
+    chance = Random(f"cancels {layer} {seed}")
+    cancels = [_cancel(chance, active_ms) for _ in range(chance.randrange(1, 5))] if chance.random() < 0.3 else []
     return Plan(
+        cancels=tuple(sorted(cancels, key=lambda cancel: cancel.at_ms)),
         second=second,
         guard_s=guard_s,
         has_broker=second is not None or guard_s > 0 or has_panic,
@@ -270,6 +326,15 @@ def _add_others(
             Fault(at_ms=chance.randrange(0, active_ms), for_ms=chance.choice((50, 2_000, 8_000)), kind="broker_killed")
         )
     return second, guard_s
+
+
+def _cancel(chance: Random, active_ms: int) -> Cancel:
+    return Cancel(
+        at_ms=chance.randrange(500, active_ms),
+        on=chance.choice(("create", "create", "cancel", "read")),
+        nth=chance.randrange(1, 4),
+        rounds=chance.choice((0, 1, 2, 3, chance.randrange(4, 60))),
+    )
 
 
 def _act(chance: Random, active_ms: int) -> Act:

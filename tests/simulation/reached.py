@@ -12,6 +12,7 @@ from unittest import mock
 
 from botkit.live.bot import Bot
 from botkit.model.orders import FINAL_STATES
+from tests.simulation.branches import BRANCHES, reported
 
 #: branches that a long run must have reached at least once: an order's transition ("unknown > open"), or a name
 NAMED: Final = {
@@ -33,6 +34,7 @@ NAMED: Final = {
     "partly_filled > filled": "an order was filled in parts",
     "partly_filled > cancelled": "an order was cancelled when it was filled in part",
     "open > cancelled": "an order was cancelled",
+    **{branch.name: branch.name for branch in BRANCHES},
 }
 _HEARD: Final = {
     "and the exchange has it": "a refused create was at the exchange",
@@ -86,5 +88,5 @@ class Reached:
             self.came_out(out)
             came_out(bot, out, now)
 
-        with mock.patch.object(Bot, "came_out", watched):
+        with mock.patch.object(Bot, "came_out", watched), reported(self):
             yield

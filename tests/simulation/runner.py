@@ -107,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--mutants", action="store_true", help="plant faults, and check that each is caught within --seeds"
     )
+    parser.add_argument("--part", default="", help="with --mutants: those of one part, such as guard, or of one name")
     parser.add_argument("--keep", type=Path, help="with --shrink: the file for the short plan")
     options = parser.parse_args(arguments)
     layer: Layer = options.layer
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return shrink_seed(options.shrink, layer, options.keep)
     if options.mutants:
-        return hunt(options.seeds or 50, options.first, lambda seed, of: run_plan(draw(seed, of)).broken)  # type: ignore[arg-type]
+        return hunt(options.seeds or 50, options.first, options.part, lambda plan: run_plan(plan).broken)
     count = options.seeds or (20 if options.minutes is None else 10**9)
     return _long(options.first, count, layer, options.jobs, options.minutes, Kept(options.resume))
 

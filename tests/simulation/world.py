@@ -48,6 +48,7 @@ from tests.simulation.checks import (
     Followed,
     Journaled,
     Standstills,
+    check_fills,
     check_no_secret,
     check_rows,
     check_told_of_damage,
@@ -59,7 +60,7 @@ from tests.simulation.loop import PROCESS, Process, in_process
 from tests.simulation.machine import MachineLoop, VirtualClock, ports
 from tests.simulation.market import market_source
 from tests.simulation.others import BrokerBeside, GuardBeside, SecondBot, panic_beside
-from tests.simulation.plan import PAIRS, Crash, Damage, Fault, Plan
+from tests.simulation.plan import PAIRS, Cancel, Crash, Damage, Fault, Plan
 from tests.simulation.project import projects_shared
 from tests.simulation.reached import Reached
 
@@ -188,6 +189,7 @@ class Run:
         self.is_calm = False
         self._crashes = list(plan.crashes)
         self._armed: _Armed | None = None
+        self._cancels = [_ArmedCancel(cancel) for cancel in plan.cancels]
         self._kill_at_round: tuple[int, Crash] | None = None
         self._down = asyncio.Event()
         self.broken: Broken | None = None
@@ -378,6 +380,19 @@ class Run:
             and max(life.traded_at, life.woke_at, self._troubled_at) < since
             and not self.medium.trouble
         )
+
+    def check_none_left(self, who: str, state: Path | None, before: set[str]) -> None:
+        """Whoever says that no order is left has cancelled those that were ``before``; of one bot, or of all."""
+        if any(fault.kind in ("lagging", "unfiltered", "shuffled") for fault in self.plan.faults):
+            return  # what a listing leaves out cannot be cancelled
+        rows = None if state is None else Journaled(state / "journal.sqlite").rows
+        left = [
+            order_id
+            for order_id in sorted(before & self.books.still_open())
+            if rows is None or self.books.orders[order_id].new.client_id in rows
+        ]
+        if left:
+            self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
     def note_hurry(self, text: str) -> None:
         """Note that a process in a hurry cancelled without a slot, which it must report."""
@@ -651,6 +666,7 @@ class Run:
 
     def _replay(self, life: Life) -> None:
         """Replay the finished run from its recording."""
+        has_lost = life.ended == "killed" and self._last_crash is not None and self._last_crash.silently
         for folder in sorted((self._state / "runs").glob("*")):
             if folder.name in self._replayed:
                 continue
@@ -662,13 +678,14 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                # a killed process may not have written a single line, and a faulty disk may have refused all of them
-                if life.ended == "killed" or life.had_trouble:
+                # a process that was killed may not have come to write a line of it, and a disk may have taken none, or
+                # not have kept what it took
+                if life.had_trouble or has_lost or (life.ended == "killed" and "damaged" not in str(error)):
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
-            cut = verdict.difference is not None and verdict.difference.recorded is None and life.ended == "killed"
-            if verdict.difference is not None and not cut:
+            is_short = verdict.difference is not None and verdict.difference.recorded is None and has_lost
+            if verdict.difference is not None and not is_short:
                 raise Broken(f"replay: the decisions of run {folder.name} differ: {verdict.difference}")
             self.reached("a run was replayed")
 
@@ -687,6 +704,26 @@ class Run:
         if armed.left == 0:
             self._kill_at_round = (self.loop.rounds + armed.crash.rounds, armed.crash)
             self._armed = None
+
+    def begins(self, kind: str, task: asyncio.Task[Any] | None) -> None:
+        """Note that a request leaves within a task, which a plan may cancel."""
+        now_ms = self.loop.time() * 1000
+        for armed in self._cancels:
+            if armed.task is None and armed.cancel.on == kind and now_ms >= armed.cancel.at_ms and not self.is_calm:
+                armed.left -= 1
+                if armed.left == 0:
+                    armed.task, armed.at_round = task, self.loop.rounds + armed.cancel.rounds
+                return
+
+    def _cancel_requests(self) -> None:
+        for armed in [armed for armed in self._cancels if armed.task is not None]:
+            assert armed.task is not None
+            if self.loop.rounds >= armed.at_round:
+                self._cancels.remove(armed)
+                if not armed.task.done():
+                    self.tell(f"a {armed.cancel.on} is cancelled where it waits")
+                    self.faults["request_cancelled"] += 1
+                    armed.task.cancel()
 
     def _writing(self) -> Callable[[], None] | None:
         """Note that the bot's disk is about to be written. Returns what to call after the write."""
@@ -781,6 +818,8 @@ class Run:
         life = self._life
         if self.books.is_touched:
             self.books.look(self._row_of)
+        if self._cancels:
+            self._cancel_requests()
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
             has_died = life is not None and (life.ended is None or life.process.is_dead)
             if has_died and not self._down.is_set():
@@ -853,6 +892,7 @@ class Run:
         if others is not None:
             found.rows.update(others.rows)
             found.told.update(others.told)
+            found.filled.update(others.filled)
         return found
 
     # -- the calm -------------------------------------------------------------------------------------------------
@@ -980,7 +1020,28 @@ class Run:
         if found:
             return found
         bot.view.money.check()
-        return []
+        return self._wrongly_owned(life, bot)
+
+    def _wrongly_owned(self, life: Life, bot: Bot) -> list[str]:
+        """I5, of the bot's own books: what its strategies own is what they began with, and the trades of its orders."""
+        if self.books.excused:
+            return []
+        share = 1 if self._second is None else 2
+        rows = Journaled(life.state / "journal.sqlite").rows
+        wanted = self.books.owned({c: units // share for c, units in BALANCES.items()}, rows.__contains__)
+        found = bot.view.money.holdings(None)
+        if self._second is None:
+            parts = bot.view.money.document()["ledger"]["parts"].values()
+            for currency in BALANCES:
+                locked = sum(part[currency][1] for part in parts if currency in part)
+                there = self.books.locked(currency)
+                if abs(locked - there) > len(self.books.still_open()):  # each lock may be rounded
+                    return [f"{locked} units of {currency} are locked by its books, and {there} at the exchange"]
+        return [
+            f"{life.process.name} owns {found.get(currency, 0)} of {currency} by its books, and {units} by its trades"
+            for currency, units in wanted.items()
+            if found.get(currency, 0) != units
+        ]
 
     def _resume(self, bot: Bot) -> None:
         """Lift a halt that the faults made necessary (an exchange that refuses every order), as a user would."""
@@ -1026,6 +1087,7 @@ class Run:
             return
         journaled = self._all_journaled()
         check_rows(journaled.rows)
+        check_fills(journaled.rows, journaled.filled)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
         found = self.books.settled(journaled.rows, journaled.told) if is_settled else []
@@ -1050,6 +1112,7 @@ class _Watched:
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
             self._run.did(kind)
+        self._run.begins(kind if kind in ("create", "cancel") else "read", asyncio.current_task())
         life = self._life
         try:
             self._run.check_latch(life, request)
@@ -1063,6 +1126,14 @@ class _Watched:
         if kind == "create":
             self._run.did("answer")
         return answer
+
+
+class _ArmedCancel:
+    def __init__(self, cancel: Cancel) -> None:
+        self.cancel = cancel
+        self.left = cancel.nth
+        self.task: asyncio.Task[Any] | None = None
+        self.at_round = 0
 
 
 class _Armed:

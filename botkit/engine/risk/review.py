@@ -16,7 +16,7 @@ import numpy as np
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.money.valuation import ValuationPath
 from botkit.engine.risk.loss_limits import DrawdownBreach, DrawdownLimit, LossBreach, LossLimit
-from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown, order_lots
+from botkit.engine.risk.rules import IGNORE_OPEN_LOTS, MaxDailyLoss, MaxDrawdown, order_lots
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.extension import OrderCounts, RiskRule
 from botkit.model.money import UNIT
@@ -180,7 +180,7 @@ class RiskDesk:
             for level in (name, None):
                 if level in self.halts:
                     return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
-        if self._unpriced and not order.reduces and order.side is BUY:
+        if self._unpriced and not order.reduces and order.side is BUY and self._counts_positions(name):
             unpriced = self._estimate(order.pair)
             if unpriced is not None:
                 return f"{unpriced.pair} has no price yet, so its market buy that is still open cannot be counted"
@@ -223,6 +223,10 @@ class RiskDesk:
             side[pair] = side.get(pair, 0) + lots
             if self.has_rules:  # only rules need the orders of the last second
                 counts.place(created, client_id)
+
+    def _counts_positions(self, name: str) -> bool:
+        """Return True if a rule for this strategy may depend on the lots of open orders."""
+        return any(type(rule) not in IGNORE_OPEN_LOTS for rule in (*self._rules_of[name], *self._bot_rules))
 
     def _estimate(self, pair: Pair) -> Order | None:
         """Count the market buys that had no price when they were opened. Returns one of the pair's base currency that

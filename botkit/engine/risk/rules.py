@@ -303,3 +303,7 @@ BUILT_IN: dict[str, Callable[[Any], RiskRule]] = {
     rule.name: rule
     for rule in (MaxOrderValue, MaxPosition, MaxOpenOrders, MaxOrdersPerSecond, MaxDailyLoss, MaxDrawdown, PriceCollar)
 }
+
+
+#: rules that never ask for the lots of open orders; a plugin's rule may
+IGNORE_OPEN_LOTS = frozenset({MaxOrderValue, MaxOpenOrders, MaxOrdersPerSecond, MaxDailyLoss, MaxDrawdown, PriceCollar})

@@ -94,7 +94,8 @@ def _evaluation(bench: Bench, job: TrialRun, start: Nanos, end: Nanos) -> Evalua
     try:
         run = bench.run(by_strategy(job.point), start=start, end=end)
     except BotkitError as error:
-        return Evaluation({}, "", str(error) or type(error).__name__)
+        # the first line says what went wrong and where; a traceback may follow it
+        return Evaluation({}, "", (str(error) or type(error).__name__).splitlines()[0])
     first_day, returns = daily_returns(run.days)
     return Evaluation(dict(run.figures), run.journal_sha256, "", first_day, returns)
 

@@ -281,3 +281,12 @@ def test_a_backtest_that_is_looked_at_counts_and_one_with_a_searched_combination
     capsys.readouterr()
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "3")
     assert found["luck"]["looks"] == 4  # fast=5 slow=20, and three trials, the first of which was looked at before
+
+
+def test_a_strategy_that_raises_is_one_line_among_the_notes(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    strategy = crossing.parent / "plugins" / "scripted.py"
+    strategy.write_text(strategy.read_text().replace("def on_bar(self, bar):", "def on_bar(self, bar):\n        1 / 0"))
+    found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
+    assert [trial["state"] for trial in found["trials"]] == ["failed", "failed"]
+    assert "ZeroDivisionError" in found["trials"][0]["reason"]
+    assert "\n" not in found["trials"][0]["reason"]
