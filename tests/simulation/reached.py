@@ -1,5 +1,6 @@
-"""Rare branches by name, and how often runs reached them. A long run that missed one of them proved nothing about
-it."""
+"""Counts how often runs reach rare branches, which have names. A long run that never reaches a branch proves nothing
+about it.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +47,12 @@ _HEARD: Final = {
 
 
 class Reached:
-    """Counts of branches."""
+    """Counts how often each branch was reached."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._states: dict[int, str] = {}
-        #: called with the client id and state of an order that a bot holds for ended
+        #: called with the client id and the state of an order that a bot considers ended
         self.on_final: Callable[[int, str], None] = lambda client_id, state: None
 
     def __call__(self, name: str) -> None:
