@@ -10,7 +10,7 @@ from botkit.backtesting.statistics import missing_ratios
 from botkit.engine.money.ownership_report import Ownership
 from botkit.engine.view import EngineView
 from botkit.errors import ConfigError
-from botkit.model.results import Caution
+from botkit.model.results import SYNTHETIC, Caution
 from botkit.sim.kernel import Kernel
 
 
@@ -36,7 +36,7 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
     feed, fees, found = parts.feed, parts.fee_currencies, []
     used = {(pair, kind) for pair, kind, _ in plan.keys}
     if any(entry["synthetic"] for entry in feed.describe() if (entry["pair"], entry["kind"]) in used):
-        found.append(Caution("the data is a synthetic market: the result says nothing about any real one"))
+        found.append(Caution(SYNTHETIC))
     if _without_books(plan) and not parts.slippage:
         found.append(Caution("slippage is zero: market orders fill at the recorded price, unlike in any real market"))
     found += [Caution(note, grave=False) for note in feed.notes()]

@@ -3,9 +3,10 @@
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.
 * ``max_drawdown``: the deepest fall of equity below an earlier peak as a fraction of that peak, over every price row.
-* ``sharpe``, ``sortino``, ``cagr``, ``volatility``, ``calmar``, ``var_95``, ``cvar_95``: from daily returns, as
-  `botkit.backtesting.statistics` defines them. Days are calendar days of the configured time zone, every one of the
-  run, flat ones too; a partial first or last day has no return. None below 30 returns (``ratios_missing`` says so).
+* ``sharpe``, ``sharpe_error``, ``sortino``, ``cagr``, ``volatility``, ``calmar``, ``var_95``, ``cvar_95``: from daily
+  returns, as `botkit.backtesting.statistics` defines them. Days are calendar days of the configured time zone, every
+  one of the run, flat ones too; a partial first or last day has no return. None below 30 returns (``ratios_missing``
+  says so).
 * ``days``: number of daily returns behind these ratios.
 * ``longest_drawdown_s``: the longest time from a peak of equity until it was reached again, or to the end.
 * ``fees``: all fees, each valued at the moment of its fill.
@@ -36,6 +37,7 @@ from botkit.backtesting.statistics import (
     finite,
     missing_ratios,
     sharpe,
+    sharpe_error,
     sortino,
     value_at_risk,
     volatility,
@@ -162,6 +164,7 @@ def summarise(
         "worst_trade": trips.worst_return,
         "average_holding_s": trips.average_holding_s,
         "longest_holding_s": trips.longest_holding_s,
+        "sharpe_error": sharpe_error(returns),
         "cagr": cagr(returns),
         "volatility": volatility(returns),
         "calmar": calmar(returns, max_drawdown),

@@ -7,11 +7,14 @@ mostly due to chance.
 * ``cagr``: the compound annual return: (product of (1 + r)) ^ (365 / n) - 1.
 * ``volatility``: standard deviation (n - 1) x sqrt(365).
 * ``sharpe``: mean / standard deviation (n - 1) x sqrt(365). None if all returns are equal.
+* ``sharpe_error``: the standard error of ``sharpe``, by the returns' skew and kurtosis (Lo 2002; Bailey and Lopez de
+  Prado 2012): sqrt((1 - skew x s + (kurtosis - 1) / 4 x s^2) / (n - 1)) x sqrt(365), with s = sharpe / sqrt(365).
+  Plus or minus 1.96 of it is the 95 % interval. It assumes that days do not depend on each other.
 * ``sortino``: mean / downside deviation x sqrt(365): the root of the mean square of the negative returns, all days
   counted. None without a losing day.
 * ``calmar``: cagr / the deepest drawdown over every row of the equity. None without a drawdown.
 * ``var``: the 5 % quantile of returns, interpolated linearly; one day in twenty is worse.
-* ``cvar``: the mean of the returns at or below it.
+* ``cvar``: the mean of the returns at or below ``var``.
 """
 
 from __future__ import annotations
@@ -36,6 +39,20 @@ def sharpe(returns: Sequence[float]) -> float | None:
     deviation = _deviation(returns)
     # equal returns deviate only by rounding errors, so their ratio would be meaningless
     return finite(_mean(returns) / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
+
+
+def sharpe_error(returns: Sequence[float]) -> float | None:
+    """Return the standard error of `sharpe`, in the same annual unit, or None where there is no ratio."""
+    annual = sharpe(returns)
+    if annual is None:
+        return None
+    count, mean = len(returns), _mean(returns)
+    spread = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / count)
+    skew = math.fsum(((r - mean) / spread) ** 3 for r in returns) / count
+    kurtosis = math.fsum(((r - mean) / spread) ** 4 for r in returns) / count
+    daily = annual / math.sqrt(DAYS_A_YEAR)
+    variance = 1 - skew * daily + (kurtosis - 1) / 4 * daily**2
+    return finite(math.sqrt(max(variance, 0.0) / (count - 1) * DAYS_A_YEAR))
 
 
 def sortino(returns: Sequence[float]) -> float | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import tzinfo
-from itertools import pairwise
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_datetime
+from botkit.model.money import UNIT
+from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, PriceCandles
+from botkit.report.holdings import Holdings, IntArray
+from botkit.report.packing import deltas
+from botkit.report.trade_list import trade_columns
 
 ChartData: TypeAlias = dict[str, Any]
 
@@ -18,11 +24,13 @@ ChartData: TypeAlias = dict[str, Any]
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
 PAIRS_MAX = 8
-CANDLES_MAX = 1_500
-CANDLES_MAX_TOGETHER = 6_000
+CANDLES_MAX = 140_000
+CANDLES_MAX_TOGETHER = 280_000
 #: at most this many indicator and plot lines on a pair's chart, and values of them on all charts together
 LINES_MAX = 16
-LINE_VALUES_MAX_TOGETHER = 60_000
+#: at most this many coins with a pane of their own below the equity
+COINS_MAX = 3
+LINE_VALUES_MAX_TOGETHER = 200_000
 
 
 class LocalTimes:
@@ -47,6 +55,11 @@ class LocalTimes:
 def rounded(value: float) -> float:
     """Round to eight significant digits, because more would not be visible and would double the page's size."""
     return float(f"{value:.8g}")
+
+
+def shown(value: float) -> float:
+    """Round to what the figures under the crosshair show without being rounded twice."""
+    return float(f"{value:.13g}")
 
 
 def thin(curve: Curve, points_max: int) -> Curve:
@@ -79,11 +92,6 @@ def ascending(times: Sequence[int]) -> list[int]:
     return rows
 
 
-def deltas(times: Sequence[int]) -> list[int]:
-    """Return the first time, followed by differences, which need half the digits."""
-    return [*times[:1], *(b - a for a, b in pairwise(times))]
-
-
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
     """Return a curve in the page's format, with ``less`` subtracted."""
     curve = thin(curve, points_max)
@@ -95,13 +103,14 @@ def _points(times: Sequence[int], values: Sequence[float]) -> ChartData:
     return {"t": deltas([times[i] for i in rows]), "v": [values[i] for i in rows]}
 
 
-def drawdowns(curve: Curve, local: LocalTimes) -> ChartData:
-    """Compute the equity relative to its previous peak, in percent (0 or below)."""
+def falls_below_peak(values: Sequence[float]) -> list[float]:
+    """Return each value relative to the highest so far, in percent (0 or below)."""
     falls, peak = [], float("-inf")
-    for value in curve.values:
+    for value in values:
         peak = max(peak, value)
-        falls.append(round((value / peak - 1) * 100, 4) if peak > 0 else 0.0)
-    return _points([local.ms(t) for t in curve.times], falls)
+        # adding zero turns a negative zero into a plain one
+        falls.append(round((value / peak - 1) * 100, 4) + 0.0 if peak > 0 else 0.0)
+    return falls
 
 
 def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
@@ -123,25 +132,37 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
     )
 
 
-def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
-    """Create marks for fills on a pair's candles, one per candle and side: [candle, side, fills, amount, average
-    price].
+def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> ChartData:
+    """Create marks for fills on a pair's candles, one per candle and side, in columns: candles as differences, sides
+    (1 or -1), numbers of fills, lots, and average prices in ticks above the candle's close.
 
     One mark per fill would make the page too large.
     """
-    joined: dict[tuple[int, str], list[float]] = {}
-    for fill in fills:
-        at = bisect_right(candles.times, fill.time) - 1
-        sums = joined.setdefault((max(at, 0), fill.side), [0, 0.0, 0.0])
-        rules = fill.pair.rules
-        amount = rules.amount(fill.lots)
-        sums[0] += 1
-        sums[1] += amount
-        sums[2] += amount * rules.price(fill.price_ticks)
-    return [
-        [at, 1 if side == "buy" else -1, number, rounded(amount), rounded(value / amount if amount else 0.0)]
-        for (at, side), (number, amount, value) in sorted(joined.items())
-    ]
+    joined: dict[tuple[int, int], list[int]] = {}
+    if fills:
+        at = np.searchsorted(np.asarray(candles.times, np.int64), [fill.time for fill in fills], side="right") - 1
+        for row, fill in zip(np.maximum(at, 0).tolist(), fills, strict=True):
+            sums = joined.setdefault((row, 1 if fill.side == "buy" else -1), [0, 0, 0])
+            sums[0] += 1
+            sums[1] += fill.lots
+            sums[2] += fill.lots * fill.price_ticks
+    scale = 10**candles.pair.rules.price_decimals
+    found = sorted(joined.items())
+    return {
+        "row": deltas([row for (row, _), _ in found]),
+        "side": [side for (_, side), _ in found],
+        "fills": [number for _, (number, _, _) in found],
+        "lots": [lots for _, (_, lots, _) in found],
+        "price": [
+            _whole_if_exact(value, lots) - round(candles.close[row] * scale) for (row, _), (_, lots, value) in found
+        ],
+    }
+
+
+def _whole_if_exact(value: int, lots: int) -> float:
+    """Return value / lots, as a whole number if it is one, which takes fewer digits."""
+    ticks, rest = divmod(value, lots) if lots else (0, 0)
+    return ticks if not rest else round(ticks + rest / lots, 4)
 
 
 def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
@@ -188,8 +209,11 @@ def pair_chart(
     local: LocalTimes,
     candles_max: int,
     lines: Sequence[IndicatorLine] = (),
+    bar: Nanos = 0,
 ) -> ChartData:
-    """Return one pair's price, volume and fills, with its strategies' indicators and plots."""
+    """Return one pair's price, volume and fills, with its strategies' indicators and plots. Recorded candles were
+    ``bar`` ns long, if there were any.
+    """
     candles = join_candles(candles, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
     times = [candles.times[i] for i in rows]
@@ -200,37 +224,128 @@ def pair_chart(
         "pair": str(candles.pair),
         "base": candles.pair.base.upper(),
         "decimals": candles.pair.rules.price_decimals,
+        "width": max(bar, candles.width) // NS_PER_MS,
         "t": deltas([local.ms(t) for t in candles.times]),
-        **{name[0]: [rounded(v) for v in column] for name, column in figures.items()},
-        "volume": [float(f"{v:.4g}") for v in volume],
-        "marks": marks(candles, fills) if candles.times else [],
+        **_price_columns(candles),
+        **_volume_columns(volume),
+        "places": candles.pair.rules.amount_decimals,
+        "marks": marks(candles, fills if candles.times else ()),
         "lines": line_charts(candles, lines[:LINES_MAX]),
         "left_out": max(0, len(lines) - LINES_MAX),
     }
 
 
-def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
-    """Return the run's benchmark, or else the value of the opening equity if it were invested in the traded pair; None
-    unless there is exactly one.
+def _volume_columns(volume: Sequence[float]) -> ChartData:
+    """Return volumes with four significant digits, as whole numbers and powers of ten."""
+    values = np.asarray(volume, float)
+    powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - 3
+    digits = np.rint(values / 10.0**powers).astype(np.int64)
+    return {"volume": digits.tolist(), "volume_power": powers.tolist()}
+
+
+def _price_columns(candles: PriceCandles) -> ChartData:
+    """Return the closes in ticks as differences; opens against the close before, highs and lows against the body."""
+    scale = 10**candles.pair.rules.price_decimals
+    opens, highs, lows, closes = (
+        np.rint(np.asarray(column, float) * scale).astype(np.int64)
+        for column in (candles.open, candles.high, candles.low, candles.close)
+    )
+    before = np.concatenate(([0], closes[:-1])) if len(closes) else closes
+    return {
+        "c": deltas(closes),
+        "o": (opens - before).tolist(),
+        "h": (highs - np.maximum(opens, closes)).tolist(),
+        "l": (np.minimum(opens, closes) - lows).tolist(),
+    }
+
+
+def hold_at(result: BacktestResult, times: IntArray) -> tuple[list[float] | None, bool]:
+    """Return, at each time, the run's benchmark, or else the opening equity invested in the traded pair, and whether
+    that is exact. None unless there is exactly one pair, valued in the run's currency.
+
+    It is exact on candles of the tape's own length. Wider ones leave out what happened within them, so it is drawn
+    straight between their ends.
     """
     if result.benchmark is not None:
-        return line(result.benchmark.equity, local, EQUITY_POINTS_MAX)
+        curve = result.benchmark.equity
+        return (_between(curve.times, curve.values, times), False) if curve.times else (None, False)
     opening = result.summary.get("opening_equity")
     if len(result.prices) != 1 or not isinstance(opening, (int, float)):
-        return None
+        return None, False
     candles = result.prices[0]
     if candles.pair.quote != result.currency or not candles.times or not candles.open[0]:
-        return None
+        return None, False
     scale = opening / candles.open[0]
-    ends = [min(t + candles.width, result.end) for t in candles.times]
-    curve = Curve([candles.times[0], *ends], [opening, *(close * scale for close in candles.close)])
-    return line(curve, local, EQUITY_POINTS_MAX)
+    own = bar_length(result, candles)
+    length = max(own, candles.width)
+    ends = [candles.times[0], *(min(t + length, result.end) for t in candles.times)]
+    values = [opening, *(close * scale for close in candles.close)]
+    is_exact = own >= candles.width
+    if not is_exact:
+        return _between(ends, values, times), False
+    rows = np.maximum(np.searchsorted(np.asarray(ends, np.int64), times, side="right") - 1, 0)
+    return [shown(values[row]) for row in rows.tolist()], True
+
+
+def bar_length(result: BacktestResult, candles: PriceCandles) -> Nanos:
+    """Return the length of a pair's recorded candles, or 0 if it ran on something else."""
+    own = result.data.kinds.get(str(candles.pair), "").removeprefix("candles ")
+    return (fixed_length(own) or 0) if own in RESOLUTIONS else 0
+
+
+def _between(ends: Sequence[Nanos], values: Sequence[float], times: IntArray) -> list[float]:
+    origin = ends[0]
+    at = np.interp((times - origin).astype(float), np.asarray(ends, np.int64) - origin, np.asarray(values, float))
+    return [rounded(value) for value in at.tolist()]
+
+
+def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
+    """Return equity, benchmark, drawdown, exposure and coins held, all at the same moments, so that the figures under
+    the crosshair belong to one time.
+
+    Exposure is the share of equity that is not in the valuation currency.
+    """
+    curve = thin(result.equity, EQUITY_POINTS_MAX)
+    falls = falls_below_peak(curve.values)
+    ms = [local.ms(t) for t in curve.times]
+    rows = ascending(ms)
+    times: IntArray = np.asarray([curve.times[i] for i in rows], np.int64)
+    values = [curve.values[i] for i in rows]
+    hold, is_exact = hold_at(result, times) if rows else (None, False)
+    exposure, coins = None, []
+    if result.opening and rows:
+        holdings = Holdings(result.opening, result.fills)
+        cash = (holdings.units_at(result.currency, times) / UNIT).tolist()
+        exposure = [
+            round((1 - money / value) * 100, 2) + 0.0 if value > 0 else None
+            for money, value in zip(cash, values, strict=True)
+        ]
+        for coin in _coins(result)[:COINS_MAX]:
+            units = (holdings.units_at(coin, times) / UNIT).tolist()
+            coins.append({"name": coin.upper(), "v": [shown(value) for value in units]})
+    return {
+        "t": deltas([ms[i] for i in rows]),
+        "v": [shown(value) for value in values],
+        "fall": [falls[i] for i in rows],
+        "hold": hold,
+        "hold_exact": is_exact,
+        "exposure": exposure,
+        "coins": coins,
+    }
+
+
+def _coins(result: BacktestResult) -> list[str]:
+    """Return the traded base currencies, those with the most fills first."""
+    counts: dict[str, int] = {}
+    for fill in result.fills:
+        counts[fill.pair.base] = counts.get(fill.pair.base, 0) + 1
+    counts.pop(result.currency, None)
+    return sorted(counts, key=lambda coin: (-counts[coin], coin))
 
 
 def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     """Return the data of everything that the page draws."""
     local = LocalTimes(zone)
-    equity = thin(result.equity, EQUITY_POINTS_MAX)
     strategies = []
     if len(result.strategy_equity) > 1:
         for name, curve in list(result.strategy_equity.items())[:12]:
@@ -244,17 +359,25 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     lines: dict[str, list[IndicatorLine]] = {}
     for found in result.indicators:
         lines.setdefault(found.pair, []).append(found)
-    number = sum(min(LINES_MAX, len(lines.get(str(candles.pair), ()))) for candles in prices)
+    drawn = [found for candles in prices for found in lines.get(str(candles.pair), ())[:LINES_MAX]]
     candles_max = min(CANDLES_MAX, CANDLES_MAX_TOGETHER // max(1, len(prices)))
-    candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // max(1, number))
+    if sum(len(found.times) for found in drawn) > LINE_VALUES_MAX_TOGETHER:
+        candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // len(drawn))
     return {
         "currency": result.currency.upper(),
         "seconds": result.end - result.start < NS_PER_DAY,
-        "equity": line(equity, local, EQUITY_POINTS_MAX),
-        "drawdown": drawdowns(equity, local),
-        "hold": buy_and_hold(result, local),
+        "equity": equity_chart(result, local),
         "strategies": strategies,
         "prices": [
-            pair_chart(c, fills.get(str(c.pair), []), local, candles_max, lines.get(str(c.pair), [])) for c in prices
+            pair_chart(
+                c,
+                fills.get(str(c.pair), []),
+                local,
+                candles_max,
+                lines.get(str(c.pair), []),
+                bar_length(result, c),
+            )
+            for c in prices
         ],
+        "trades": trade_columns(result, local.ms),
     }

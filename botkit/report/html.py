@@ -1,7 +1,7 @@
 """A backtest's report: one self-contained HTML file that opens offline and loads nothing.
 
-Everything that a strategy, a configuration or a tape could have written is escaped: text by jinja2, data as JSON in a
-block that is not a script. The page's own two scripts are allowed by hash; no other script runs, not even in a plugin's
+All text that comes from a strategy, a configuration or a tape is escaped: text by jinja2, data by packing it in a block
+that is not a script. The page's own two scripts are allowed by hash; no other script runs, not even in a plugin's
 section.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
@@ -20,8 +19,9 @@ from markupsafe import Markup
 
 from botkit.model.extension import ReportSection
 from botkit.model.money import format_units
-from botkit.model.results import MARKOUTS_S, BacktestResult
-from botkit.report import chart_data, tables, wording
+from botkit.model.results import MARKOUTS_S, SYNTHETIC, BacktestResult, Caution
+from botkit.report import chart_data, returns, tables, verdict, wording
+from botkit.report.packing import packed
 
 ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
 
@@ -29,7 +29,7 @@ ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files 
 def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> str:
     """Render the whole page. Plugins' ``sections`` follow botkit's own; their HTML is not escaped."""
     zone = wording.zone_of(result.timezone)
-    library, script = _file("vendor/lightweight-charts.standalone.production.js"), _file("page/report.js")
+    library, script = _file("vendor/lightweight-charts.standalone.production.js"), page_script()
     return _template().render(
         r=result,
         s=result.summary,
@@ -39,7 +39,14 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
         script=Markup(script),
         style=Markup(_file("page/report.css")),
         script_sources=f"'sha256-{_sha256(library)}' 'sha256-{_sha256(script)}'",
-        data=Markup(embed(chart_data.charts(result, zone))),  # `embed` escapes the data
+        data=packed(chart_data.charts(result, zone)),
+        verdict=verdict.verdict(result),
+        interval=verdict.sharpe_interval(result),
+        z=verdict.Z_95,
+        warnings=warnings(result),
+        months=returns.monthly_returns(result),
+        histogram=returns.trade_histogram(result),
+        heat=returns.heat,
         trade_groups=tables.trade_groups(result),
         markouts=MARKOUTS_S,
         fee_lines=tables.fee_lines(result.fills),
@@ -50,6 +57,26 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
         readings=[(title, [say(r.figures.get(key)) for r in result.queue_readings]) for title, key, say in _READINGS],
         sections=sections,
     )
+
+
+#: the parts of the page's script, in the order in which they need each other; browsers load no module from a file
+_SCRIPTS = ("data.js", "say.js", "charts.js", "price.js", "trades.js", "report.js")
+
+
+@cache
+def page_script() -> str:
+    """Return the page's own script: its parts, joined in one function."""
+    parts = "\n".join(_file(f"page/{name}") for name in _SCRIPTS)
+    return f'"use strict";\n(async () => {{\n{parts}}})();\n'
+
+
+def warnings(result: BacktestResult) -> list[Caution]:
+    """Return what the reader must know, grave cautions first. That the data is synthetic is said by the banner."""
+    found = [caution for caution in result.warnings if not (result.data.synthetic and caution.text == SYNTHETIC)]
+    found += [
+        Caution(f"{row.name} was stopped before the end: {row.stopped}") for row in result.strategies if row.stopped
+    ]
+    return sorted(found, key=lambda caution: not caution.grave)
 
 
 #: the figures to compare between queue assumptions: title, key in the summary, format
@@ -64,12 +91,6 @@ _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Fees", "fees", wording.money),
     ("Round trips won", "win_rate", wording.percent),
 )
-
-
-def embed(data: object) -> str:
-    """Encode JSON that is safe inside a script element: no text in it can close the element or open a comment."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 @cache

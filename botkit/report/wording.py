@@ -25,15 +25,26 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def _signed(number: float, sign: bool, decimals: int) -> str:
+    """Format a number with a proper minus sign. What rounds to zero has no sign."""
+    text = f"{abs(number):,.{decimals}f}"
+    if not any("1" <= digit <= "9" for digit in text):
+        return text
+    return f"{'−' if number < 0 else '+' if sign else ''}{text}"
+
+
+def decimals_of(number: float) -> int:
+    """Return how many decimals an amount of money of this size is written with."""
+    size = abs(number)
+    return 2 if size >= 10 or size < 5e-9 else 4 if size >= 0.1 else 8
+
+
 def money(value: Any, sign: bool = False) -> str:
     """Format an amount of money. Small amounts get more decimals: 1,234,567.89 and 0.00012345."""
     number = _number(value)
     if number is None:
         return NOTHING
-    size = abs(number)
-    decimals = 2 if size >= 10 or size == 0 else 4 if size >= 0.1 else 8
-    text = f"{number:{'+' if sign else ''},.{decimals}f}"
-    return text.replace("-", "−")
+    return _signed(number, sign, decimals_of(number))
 
 
 def amounts(units_by_currency: Mapping[str, int]) -> str:
@@ -46,19 +57,19 @@ def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
     number = _number(value)
     if number is None:
         return NOTHING
-    return f"{number * 100:{'+' if sign else ''},.{decimals}f} %".replace("-", "−")
+    return f"{_signed(number * 100, sign, decimals)} %"
 
 
 def ratio(value: Any) -> str:
     """Format a ratio with two decimals."""
     number = _number(value)
-    return NOTHING if number is None else f"{number:,.2f}".replace("-", "−")
+    return NOTHING if number is None else _signed(number, False, 2)
 
 
 def count(value: Any) -> str:
     """Format a whole number with thousands separators."""
     number = _number(value)
-    return NOTHING if number is None else f"{number:,.0f}".replace("-", "−")
+    return NOTHING if number is None else _signed(number, False, 0)
 
 
 def milliseconds(value: Any) -> str:
@@ -95,9 +106,11 @@ def span(length: Nanos) -> str:
 
 
 def lasting(seconds: Any) -> str:
-    """Return a duration in seconds as `span` would."""
+    """Return a duration in seconds as `span` would, or to the millisecond below ten seconds."""
     number = _number(seconds)
-    return NOTHING if number is None else span(round(number * NS_PER_S))
+    if number is None:
+        return NOTHING
+    return milliseconds(number * 1000) if number < 10 else span(round(number * NS_PER_S))
 
 
 def tone(value: Any) -> str:

@@ -190,6 +190,12 @@ def test_a_market_buy_of_an_earlier_run_counts_once_there_is_a_price() -> None:
     assert "above max_position" in str(desk.review(too_much))
 
 
+def test_a_market_buy_without_a_price_blocks_nothing_where_no_rule_counts_positions() -> None:
+    desk, _ = desk_of(rules(max_open_orders=5), prices=False)
+    desk.order_opened(make_order("a", BTC_TWD, BUY, spend=6_000))
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=4)) is None
+
+
 def test_a_market_buy_that_ended_before_there_was_a_price_counts_no_more() -> None:
     desk, portfolio = desk_of(rules(max_position={"btc": "10"}), prices=False)
     order = make_order("a", BTC_TWD, BUY, spend=6_000)

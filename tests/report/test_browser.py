@@ -2,81 +2,85 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from botkit.model.results import BacktestResult
 from botkit.report import render
+from tests.report.browser import Browser
 from tests.report.sample_result import bare_result, sample_result
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the page")
-
-
-def opened(result: BacktestResult, folder: Path) -> tuple[str, str]:
-    """Open a page in the browser. Returns (its elements after its scripts ran, its console output)."""
-    assert CHROMIUM is not None
+def open_report(browser: Browser, result: BacktestResult, folder: Path) -> None:
+    """Open a result's report. It asks for nothing but itself, and the console stays empty."""
     page = folder / "report.html"
     page.write_text(render(result), encoding="utf-8")
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=4000",
-        "--window-size=1200,900", "--dump-dom", page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, "\n".join(console)
+    browser.open(page)
+    assert browser.console == []
+    assert [address for address in browser.requests if not address.startswith("data:")] == [page.as_uri()]
 
 
-def test_every_chart_is_drawn_and_the_console_stays_empty(tmp_path: Path) -> None:
-    dom, console = opened(sample_result(days=5, orders=100), tmp_path)
-    assert console == ""
-    assert 'data-charts="4"' in dom  # one chart each for equity and strategies, and two for pairs
-    assert dom.count("<canvas") >= 4 * 4
-    assert re.search(r"buys</?[^>]*>|buys ", dom)
-    assert "tradingview.com" in dom
+def canvases(browser: Browser) -> int:
+    return int(browser.run("document.querySelectorAll('canvas').length"))
 
 
-def test_indicators_and_volume_are_on_the_price_chart_in_their_own_panes(tmp_path: Path) -> None:
+def test_every_chart_is_drawn_and_the_console_stays_empty(browser: Browser, tmp_path: Path) -> None:
+    open_report(browser, sample_result(days=5, orders=100), tmp_path)
+    # one chart each for equity and strategies, and two for pairs
+    assert browser.run("document.documentElement.dataset.charts") == "4"
+    assert canvases(browser) >= 4 * 4
+    assert any("buys" in text for text in browser.texts(".legend"))
+    assert browser.run("!!document.querySelector('a[href=\"https://www.tradingview.com/\"]')")
+
+
+def test_indicators_and_volume_are_on_the_price_chart_in_their_own_panes(browser: Browser, tmp_path: Path) -> None:
     result = sample_result(days=5, orders=100)
-    dom, console = opened(result, tmp_path)
-    assert console == ""
-    for title in (
-        "Volume BTC",
-        "SMA(10)",
-        "Bollinger(20, 2) upper",
-        "RSI(14)",
-        "MACD(12, 26, 9) histogram",
-        "spread_bps",
-    ):
-        assert title in dom
-    bare, _ = opened(msgspec.structs.replace(result, indicators=[]), tmp_path)
-    assert "SMA(10)" not in re.sub(r"<script.*?</script>", "", bare, flags=re.DOTALL)
+    open_report(browser, result, tmp_path)
+    titles = " ".join(browser.texts(".legend"))
+    expected = ["Volume BTC", "SMA(10)", "Bollinger(20, 2) upper", "RSI(14)", "MACD(12, 26, 9) histogram", "spread_bps"]
+    for title in expected:
+        assert title in titles
+    with_lines = canvases(browser)
+    open_report(browser, msgspec.structs.replace(result, indicators=[]), tmp_path)
+    assert "SMA(10)" not in " ".join(browser.texts(".legend"))
     # one pane each for RSI, MACD and spread_bps
-    assert dom.count("<canvas") > bare.count("<canvas") + 3
+    assert with_lines > canvases(browser) + 3
 
 
-def test_hostile_text_does_not_run(tmp_path: Path) -> None:
+def test_hostile_text_does_not_run(browser: Browser, tmp_path: Path) -> None:
     hostile = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     result = sample_result(days=1, orders=5, name=hostile)
     for found in result.indicators:
         found.name = found.pane = hostile
-    dom, console = opened(result, tmp_path)
-    assert "<title>owned" not in dom
-    assert console == ""
+    trade = msgspec.structs.replace(result.trades[0], entry_tag=hostile, exit_tag=hostile, strategy=hostile)
+    open_report(browser, msgspec.structs.replace(result, trades=[trade], currency=hostile), tmp_path)
+    browser.click("document.querySelector('#trade-list tbody button')")
+    browser.settle()
+    assert browser.run("document.title") == f"{hostile} · backtest"
+    assert browser.run("document.querySelectorAll('img').length") == 0
+    assert hostile in browser.texts("#trade-list tbody td")[-1]
+    assert browser.console == []
 
 
-def test_a_run_without_prices_draws_nothing_and_says_so(tmp_path: Path) -> None:
-    dom, console = opened(bare_result(), tmp_path)
-    assert console == ""
-    assert "There were no prices to value the holdings." in dom
-    assert 'data-charts="0"' in dom
+def test_a_run_without_prices_draws_nothing_and_says_so(browser: Browser, tmp_path: Path) -> None:
+    open_report(browser, bare_result(), tmp_path)
+    assert browser.texts("#equity") == ["There were no prices to value the holdings."]
+    assert browser.run("document.documentElement.dataset.charts") == "0"
+
+
+def test_the_theme_can_be_changed_and_the_charts_follow(browser: Browser, tmp_path: Path) -> None:
+    open_report(browser, sample_result(days=1, orders=20), tmp_path)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    before = browser.run(paper)
+    browser.click("document.getElementById('theme')")
+    browser.settle()
+    assert browser.run(paper) != before
+    assert browser.console == []
+
+
+def test_on_a_phone_the_page_does_not_scroll_sideways(browser: Browser, tmp_path: Path) -> None:
+    open_report(browser, sample_result(days=5, orders=100), tmp_path)
+    browser.resize(390, 800)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth && innerWidth === 390")
+    browser.resize(1200, 900)

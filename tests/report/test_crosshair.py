@@ -1,92 +1,189 @@
-"""The crosshair's figures belong to the time under it. Skipped without chromium."""
+"""Every figure under the crosshair equals what follows from the fills and the tape. Skipped without chromium."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-from bisect import bisect_right
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pandas as pd
 import pytest
 
-from botkit.model.results import BacktestResult, Curve
-from botkit.report import render
+import botkit
+from botkit.assembly.backtest import backtest_into
+from botkit.model.results import BacktestResult, FillRow
+from tests.report.browser import Browser
 from tests.report.sample_result import sample_result
-from tests.report.test_browser import CHROMIUM
+from tests.report.test_browser import open_report
+from tests.research.test_backtest_call import ARGUMENTS, Cross, candles
+from tests.research_world import write_crossing
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the page")
-
-# moves the mouse across the equity chart in small steps, and stores the legend's texts in the page
-_MOVES = """
-<script>
-setTimeout(() => {
-  const place = document.getElementById("equity");
-  const legend = place.previousElementSibling;
-  const canvases = [...place.querySelectorAll("canvas")].filter((c) => c.clientWidth > 300);
-  const box = canvases[0].getBoundingClientRect();
-  const said = [];
-  // the first pane's two canvases lie on top of each other; the upper one gets the events
-  const fire = (type, x) => canvases.slice(0, 2).forEach((canvas) => canvas.dispatchEvent(
-    new MouseEvent(type, { bubbles: true, view: window, clientX: box.left + x, clientY: box.top + 60 })));
-  fire("mouseenter", 40);
-  for (let x = 40; x < box.width - 5; x += 3) { fire("mousemove", x); said.push(legend.textContent); }
-  const block = document.createElement("pre");
-  block.id = "said";
-  block.textContent = JSON.stringify(said);
-  document.body.appendChild(block);
-}, 1500);
-</script>
-"""
+NS_PER_MINUTE = 60 * 10**9
+ANSWER_NS = 100 * 10**6  # the strategy's equity changes when it hears of a fill, 100 ms after it
+TAIPEI = timezone(timedelta(hours=8))
+MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d(?:\.\d{3})?)?"
 
 
-def said_under_the_mouse(result: BacktestResult, folder: Path) -> list[str]:
-    """Return the equity chart's legend texts at successive positions."""
-    assert CHROMIUM is not None
-    page = folder / "report.html"
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", render(result))
-    page.write_text(text.replace("</body>", _MOVES + "</body>"), encoding="utf-8")
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=6000",
-        "--window-size=1200,900", "--dump-dom", page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'<pre id="said">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found is not None, done.stdout[-2000:]
-    return [str(line) for line in json.loads(found[1])]
+@pytest.fixture(scope="module")
+def tape() -> pd.DataFrame:
+    return candles()
 
 
-def figure(text: str, title: str) -> float:
-    """Parse the number after a title in the legend."""
-    found = re.search(re.escape(title) + r" (?:≈ )?(−?[\d,.]+)", text)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> BacktestResult:
+    """The same run as the command line makes it, with every candle of the tape."""
+    folder = tmp_path_factory.mktemp("crossing")
+    result, _, _ = backtest_into(write_crossing(folder), out=folder / "run")
+    return result
+
+
+@pytest.fixture(scope="module")
+def result(tape: pd.DataFrame) -> BacktestResult:
+    return botkit.backtest(Cross, data=tape, **ARGUMENTS).run
+
+
+def read_across(browser: Browser, chart: str, step: int = 9) -> list[tuple[str, dict[str, str]]]:
+    """Move the mouse across a chart. Returns, for each place, the legend's moment and its texts by title."""
+    x, y, width = browser.run(
+        f"(() => {{ const e = document.querySelector('{chart}'); e.scrollIntoView({{ block: 'center' }});"
+        " const b = e.getBoundingClientRect(); return [b.x, b.y, b.width]; })()"
+    )
+    found = []
+    for at in range(20, int(width) - 110, step):
+        browser.move(x + at, y + 60)
+        browser.settle()
+        moment, items = browser.run(
+            f"(() => {{ const bar = document.querySelector('{chart}').previousElementSibling;"
+            " return [bar.querySelector('.clock').textContent, [...bar.querySelectorAll('b')].map((b) =>"
+            " [b.previousSibling.textContent.trim(), b.textContent])]; })()"
+        )
+        if moment:
+            found.append((moment, dict(items)))
+    assert len({moment for moment, _ in found}) > 40
+    return found
+
+
+def nanos(text: str) -> int:
+    """Return a moment that the page shows in the run's time zone, as nanoseconds since the epoch."""
+    for form in ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"):
+        try:
+            at = datetime.strptime(text, form).replace(tzinfo=TAIPEI)
+        except ValueError:
+            continue
+        return round(at.timestamp() * 1000) * 10**6
+    raise ValueError(text)
+
+
+def number(text: str) -> float:
+    found = re.search(r"−?[\d,]+(?:\.\d+)?", text)
     assert found is not None, text
-    return float(found[1].replace(",", "").replace("−", "-"))
+    return float(found[0].replace(",", "").replace("−", "-"))
 
 
-def test_the_legend_never_shows_figures_from_another_time(tmp_path: Path) -> None:
-    base = sample_result(days=40, orders=20)
-    # with one pair, a buy-and-hold line is drawn, whose points are at other times than the equity's
-    quoted = [candles for candles in base.prices if candles.pair.quote == base.currency][:1]
-    hour = 3600 * 10**9
-    times = [base.start + i * 7 * hour + 17 for i in range((base.end - base.start) // (7 * hour))]
-    values = [1_000.0 + i for i in range(len(times))]
-    result = msgspec.structs.replace(base, prices=quoted, equity=Curve(times, values))
-    said = said_under_the_mouse(result, tmp_path)
-    moments = 0
-    for line in said:
-        clock = re.search(r"(\d{4}-\d\d-\d\d \d\d:\d\d)", line)
-        if clock is None:
-            continue
-        moments += 1
-        at = datetime.strptime(clock[1], "%Y-%m-%d %H:%M").replace(tzinfo=timezone(timedelta(hours=8)))
-        nanos = round(at.timestamp()) * 10**9 + 59 * 10**9
-        row = bisect_right(times, nanos) - 1
-        if row < 0 or row + 1 >= len(times):
-            continue
-        assert values[row] - 0.01 <= figure(line, "Equity TWD") <= values[row + 1] + 0.01, line
-    assert moments > 100
-    assert any("≈" in line for line in said)
+def held(result: BacktestResult, time: int) -> tuple[float, float]:
+    """Return (money, coins) after the fills up to a time."""
+    money, coins = 10_000.0, 0.0
+    for fill in result.fills:
+        if fill.time > time:
+            break
+        sign = 1 if fill.side == "buy" else -1
+        amount, value, fee = fill.pair.rules.amount(fill.lots), fill.value_units / 1e8, fill.fee_units / 1e8
+        coins += sign * amount - (fee if fill.fee_currency == fill.pair.base else 0)
+        money -= sign * value + (fee if fill.fee_currency == fill.pair.quote else 0)
+    return money, coins
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["sampled", "every candle"])
+def test_equity_benchmark_drawdown_and_holdings_belong_to_the_moment_under_the_pointer(
+    browser: Browser, tmp_path: Path, result: BacktestResult, written: BacktestResult, tape: pd.DataFrame, whole: bool
+) -> None:
+    result = written if whole else result
+    assert result.timezone == "Asia/Taipei"
+    ends = tape.index.as_unit("ns").asi8 + NS_PER_MINUTE
+    closes, first = tape["close"].to_numpy(), float(tape["open"].iloc[0])
+    open_report(browser, result, tmp_path)
+    peak_so_far = {}
+    peak = 10_000.0
+    for at, close in zip(ends.tolist(), closes.tolist(), strict=True):
+        money, coins = held(result, at)
+        peak = max(peak, money + coins * close)
+        peak_so_far[at] = peak
+    compared = holding = 0
+    for moment, said in read_across(browser, "#equity"):
+        time = nanos(moment)
+        row = int(ends.searchsorted(time, side="right")) - 1
+        price = float(closes[row]) if row >= 0 else first
+        possible = [held(result, time), held(result, time - ANSWER_NS)]
+        equities = [money + coins * price for money, coins in possible]
+        equity = number(said["Equity USDT"])
+        assert any(abs(equity - each) < 0.0051 for each in equities), (moment, equity, equities)
+        assert any(abs(number(said["BTC"]) - coins) < 1e-8 for _, coins in possible), moment
+        shares = [100 - 100 * money / each for (money, _), each in zip(possible, equities, strict=True)]
+        assert any(abs(number(said["Not in USDT"]) - share) < 0.0051 for share in shares), moment
+        if row >= 0:
+            fall = (equity / peak_so_far[int(ends[row])] - 1) * 100
+            assert number(said["Drawdown"]) == pytest.approx(fall, abs=0.02), moment
+        hold = said["Buy and hold"]
+        assert hold.startswith("≈") is not whole
+        assert number(hold) == pytest.approx(10_000 * price / first, **({"abs": 0.0051} if whole else {"rel": 0.01})), (
+            moment
+        )
+        compared += 1
+        holding += possible[0][1] > 0
+    assert compared > 60
+    assert holding > 10
+
+
+def between(fills: Sequence[FillRow], begin: int, end: int, side: str) -> tuple[int, float, float]:
+    """Return (number, amount, average price) of the fills of one side within a candle."""
+    own = [fill for fill in fills if begin <= fill.time < end and fill.side == side]
+    amounts = [fill.pair.rules.amount(fill.lots) for fill in own]
+    values = [a * fill.pair.rules.price(fill.price_ticks) for a, fill in zip(amounts, own, strict=True)]
+    return len(own), sum(amounts), sum(values) / sum(amounts) if own else 0.0
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["sampled", "every candle"])
+def test_a_candles_figures_and_fills_are_those_of_its_time(
+    browser: Browser, tmp_path: Path, result: BacktestResult, written: BacktestResult, tape: pd.DataFrame, whole: bool
+) -> None:
+    result = written if whole else result
+    assert (result.prices[0].times == tape.index.as_unit("ns").asi8.tolist()) is whole
+    open_report(browser, result, tmp_path)
+    times = tape.index.as_unit("ns").asi8
+    bought = 0
+    for _ in range(4 if whole else 0):  # far enough that a pixel is less than a candle
+        browser.click("document.querySelector('#prices [aria-label=\"Zoom in\"]')")
+    for moment, said in read_across(browser, "#prices .chart", step=5):
+        begin, end = (nanos(text) for text in re.findall(MOMENT, moment))
+        rows = tape[(times >= begin) & (times < end)]
+        figures = [number(text) for text in re.findall(r"[OHLC] (\S+)", said[""])]
+        expected = [rows["open"].iloc[0], rows["high"].max(), rows["low"].min(), rows["close"].iloc[-1]]
+        assert figures == pytest.approx(expected, abs=1e-9), moment
+        assert number(said["Volume BTC"]) == pytest.approx(rows["volume"].sum(), rel=1e-3)
+        for side, title in (("buy", "buys"), ("sell", "sells")):
+            count, amount, average = between(result.fills, begin, end, side)
+            text = said[title]
+            if not count:
+                assert text == "–", moment
+                continue
+            bought += 1
+            shown: Any = re.fullmatch(r"([\d,]+) \((\S+) at (\S+)\)", text)
+            assert (number(shown[1]), number(shown[2])) == (count, pytest.approx(amount, rel=1e-7)), moment
+            assert number(shown[3]) == pytest.approx(average, abs=0.0051), moment
+    assert bought >= (1 if whole else 4)
+
+
+def test_figures_between_two_points_of_a_strategy_are_marked_as_approximate(browser: Browser, tmp_path: Path) -> None:
+    base = sample_result(days=5, orders=40)
+    moved = {
+        name: msgspec.structs.replace(curve, times=[time + 7 * 10**9 * i for time in curve.times])
+        for i, (name, curve) in enumerate(base.strategy_equity.items())
+    }
+    open_report(browser, msgspec.structs.replace(base, strategy_equity=moved), tmp_path)
+    said = read_across(browser, "#strategies")
+    for _, texts in said:
+        exact = [text for text in texts.values() if not text.startswith(("≈", "–"))]
+        assert len(exact) == 1

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from botkit.model.extension import ReportSection
-from botkit.model.results import BacktestResult, IndicatorLine, PriceCandles
+from botkit.model.results import SYNTHETIC, BacktestResult, Caution, IndicatorLine, PriceCandles
 from botkit.report import render
-from botkit.report.chart_data import LINES_MAX, LocalTimes, ascending, charts, deltas, line_values, thin
-from botkit.report.html import embed
+from botkit.report.chart_data import LINES_MAX, LocalTimes, ascending, charts, line_values, thin
+from botkit.report.packing import deltas, packed, unpacked
 from botkit.report.tables import fee_lines, reasons
-from botkit.report.wording import milliseconds, money, percent, span, zone_of
+from botkit.report.wording import milliseconds, money, percent, ratio, span, zone_of
 from tests.report.sample_result import bare_result, pair, sample_result
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
@@ -89,12 +89,18 @@ def hostile_result() -> BacktestResult:
         strategy_equity={HOSTILE + str(i): c for i, c in enumerate(plain.strategy_equity.values())},
         fills=[msgspec.structs.replace(f, tag=HOSTILE, strategy=HOSTILE, fee_currency=HOSTILE) for f in plain.fills],
         orders=[msgspec.structs.replace(o, reason=HOSTILE, state=HOSTILE) for o in plain.orders],
+        trades=[
+            msgspec.structs.replace(t, entry_tag=HOSTILE, exit_tag=HOSTILE, exit_reason=HOSTILE, strategy=HOSTILE)
+            for t in plain.trades
+        ],
+        groups={title: {HOSTILE: next(iter(found.values()))} for title, found in plain.groups.items()},
     )  # fmt: skip
 
 
 def test_the_page_shows_every_part_of_the_run(html: str) -> None:
     titles = [
-        "Equity and drawdown", "Profit and loss by strategy", "Price, indicators and fills", "Strategies",
+        "Equity, drawdown and holdings", "Profit and loss by strategy", "Price, indicators, fills and trades", "Trades",
+        "How the trades did", "Strategies",
         "Why it did not trade",
         "Three queue assumptions", "Fees", "Rate limits", "Fills", "Orders", "What this run assumes",
         "Data and configuration",
@@ -127,7 +133,7 @@ def test_the_page_loads_no_external_resources(html: str) -> None:
 def test_only_the_pages_own_scripts_are_allowed_to_run(html: str) -> None:
     page = Page(html)
     data, *code = page.scripts
-    json.loads(data)
+    assert isinstance(unpacked(data), dict)
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in code]
     assert len(code) == 2
     assert policy_of(page)["script-src"] == [f"'sha256-{digest}'" for digest in digests]
@@ -136,20 +142,23 @@ def test_only_the_pages_own_scripts_are_allowed_to_run(html: str) -> None:
 def test_a_hostile_name_is_inert_wherever_it_appears() -> None:
     html = render(hostile_result())
     page = Page(html)
-    assert [a.get("type") for t, a in page.elements if t == "script"] == ["application/json", None, None]
+    assert [a.get("type") for t, a in page.elements if t == "script"] == ["text/plain", None, None]
     assert not page.has("img")
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert json.loads(page.scripts[0])["strategies"][0]["name"].startswith(HOSTILE)
+    data: Any = unpacked(page.scripts[0])
+    assert data["strategies"][0]["name"].startswith(HOSTILE)
+    assert data["trades"]["tags"] == [HOSTILE]
     assert html.count(HOSTILE) == 0
 
 
 def test_embedded_data_cannot_end_its_element_and_stays_unchanged() -> None:
-    data = {"name": "</script><!-- & \u2028"}
-    text = embed(data)
-    assert not set("<>&\u2028") & set(text)
-    assert json.loads(text) == data
-    with pytest.raises(ValueError, match="JSON compliant"):
-        embed([float("nan")])
+    data = {"name": "</script><!-- & \u2028", "values": [1, -2.5, None]}
+    text = packed(data)
+    assert text.replace("+", "").replace("/", "").replace("=", "").isalnum()
+    assert unpacked(text) == data
+    for hidden in ([float("nan")], {"a": [1, {"b": [float("inf")]}]}):
+        with pytest.raises(ValueError, match="JSON compliant"):
+            packed(hidden)
 
 
 def test_a_busy_run_stays_under_the_size_limit() -> None:
@@ -168,10 +177,17 @@ def test_the_synthetic_banner_appears_only_for_synthetic_data(html: str) -> None
     assert not Page(render(sample_result(days=1, orders=1, synthetic=False))).has("div", **{"class": "synthetic"})
 
 
+def test_the_banner_says_once_that_the_data_is_synthetic(result: BacktestResult) -> None:
+    cautious = msgspec.structs.replace(result, warnings=[Caution(SYNTHETIC), *result.warnings])
+    assert SYNTHETIC not in render(cautious)
+    recorded = msgspec.structs.replace(cautious, data=msgspec.structs.replace(cautious.data, synthetic=False))
+    assert SYNTHETIC in render(recorded)
+
+
 def test_grave_warnings_come_first_in_red(result: BacktestResult) -> None:
     turned = msgspec.structs.replace(result, warnings=result.warnings[::-1])
     classes = [a["class"] for t, a in Page(render(turned)).elements if t == "p" and "warning" in (a.get("class") or "")]
-    assert classes == ["warning grave", "warning"]
+    assert classes == ["warning grave", "warning", "warning"]  # the last is for browsers that are too old
 
 
 def test_a_run_in_which_nothing_happened_still_has_a_report() -> None:
@@ -195,11 +211,36 @@ def test_marks_merge_the_fills_within_a_candle(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart in data["prices"]:
         own = [f for f in result.fills if f.pair == chart["pair"]]
-        assert sum(mark[2] for mark in chart["marks"]) == len(own)
-        for row, _, _, _, average in chart["marks"]:
+        marks = chart["marks"]
+        assert sum(marks["fills"]) == len(own)
+        assert sum(marks["lots"]) == sum(f.lots for f in own)
+        highs, lows = prices_of(chart)
+        row, closes = 0, np.cumsum(chart["c"])
+        for step, above in zip(marks["row"], marks["price"], strict=True):
+            row += step
+            average = (closes[row] + above) / 10 ** chart["decimals"]
             assert 0 <= row < len(chart["o"])
             # the made-up fills happen at the prices of their minute
-            assert chart["l"][row] * 0.99 <= average <= chart["h"][row] * 1.01
+            assert lows[row] * 0.99 <= average <= highs[row] * 1.01
+
+
+def prices_of(chart: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Return the highs and lows of a chart's candles, as the page unpacks them."""
+    highs, lows, close = [], [], 0
+    for i, step in enumerate(chart["c"]):
+        opened, close = chart["o"][i] + close, close + step
+        highs.append((max(opened, close) + chart["h"][i]) / 10 ** chart["decimals"])
+        lows.append((min(opened, close) - chart["l"][i]) / 10 ** chart["decimals"])
+    return highs, lows
+
+
+def test_candles_are_packed_without_loss(result: BacktestResult) -> None:
+    data: dict[str, Any] = charts(result, zone_of(result.timezone))
+    for chart, candles in zip(data["prices"], result.prices, strict=True):
+        highs, lows = prices_of(chart)
+        tick = 10.0 ** -chart["decimals"]
+        assert highs == pytest.approx(candles.high, abs=tick / 2)
+        assert lows == pytest.approx(candles.low, abs=tick / 2)
 
 
 def test_a_line_has_its_last_value_within_each_candle() -> None:
@@ -223,7 +264,8 @@ def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     for line in bitcoin["lines"]:
         assert len(line["v"]) == len(bitcoin["o"])
     assert ether["lines"] == []
-    assert sum(ether["volume"]) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
+    volumes = [digits * 10.0**power for digits, power in zip(ether["volume"], ether["volume_power"], strict=True)]
+    assert sum(volumes) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
 
 
 def test_a_chart_limits_its_lines_and_reports_how_many_it_omits(result: BacktestResult) -> None:
@@ -277,6 +319,9 @@ def test_figures_are_formatted_for_people() -> None:
     assert money(5.5, True) == "+5.5000"
     assert money(None) == "–"
     assert percent(0.12345, True) == "+12.35 %"
+    assert percent(-0.000001, True) == "0.00 %"
+    assert money(-1e-12) == "0.00"
+    assert ratio(-0.001) == "0.00"
     assert milliseconds(1_840) == "1.8 s"
     assert span(31 * 86_400 * 10**9) == "31 days"
     assert span(200 * 60 * 10**9) == "3 h 20 min"

@@ -1,5 +1,6 @@
-"""Rare branches by name, and how often runs reached them. A long run that missed one of them proved nothing about
-it."""
+"""Counts how often runs reach rare branches, which have names. A long run that never reaches a branch proves nothing
+about it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from unittest import mock
 
 from botkit.live.bot import Bot
 from botkit.model.orders import FINAL_STATES
+from tests.simulation.branches import BRANCHES, reported
 
 #: branches that a long run must have reached at least once: an order's transition ("unknown > open"), or a name
 NAMED: Final = {
@@ -32,6 +34,7 @@ NAMED: Final = {
     "partly_filled > filled": "an order was filled in parts",
     "partly_filled > cancelled": "an order was cancelled when it was filled in part",
     "open > cancelled": "an order was cancelled",
+    **{branch.name: branch.name for branch in BRANCHES},
 }
 _HEARD: Final = {
     "and the exchange has it": "a refused create was at the exchange",
@@ -44,12 +47,12 @@ _HEARD: Final = {
 
 
 class Reached:
-    """Counts of branches."""
+    """Counts how often each branch was reached."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._states: dict[int, str] = {}
-        #: called with the client id and state of an order that a bot holds for ended
+        #: called with the client id and the state of an order that a bot considers ended
         self.on_final: Callable[[int, str], None] = lambda client_id, state: None
 
     def __call__(self, name: str) -> None:
@@ -85,5 +88,5 @@ class Reached:
             self.came_out(out)
             came_out(bot, out, now)
 
-        with mock.patch.object(Bot, "came_out", watched):
+        with mock.patch.object(Bot, "came_out", watched), reported(self):
             yield

@@ -1,0 +1,37 @@
+// Numbers, times and elements, written as in the rest of the page.
+const signed = (value, text, plus) => (/[1-9]/.test(text) ? (value < 0 ? "−" : plus ? "+" : "") + text : text);
+const grouped = (value, decimals, plus) => signed(value, Math.abs(value).toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }), plus);
+const decimalsOf = (value) => { const size = Math.abs(value); return size >= 10 || size < 5e-9 ? 2 : size >= 0.1 ? 4 : 8; };
+const money = (value, plus) => grouped(value, decimalsOf(value), plus);
+const percent = (value, plus) => grouped(value, 2, plus) + " %";
+const amount = (value) => signed(value, Math.abs(value).toLocaleString("en-US", { maximumFractionDigits: 8 }));
+const shortAmount = (value) => signed(value, Math.abs(value).toLocaleString("en-US", { maximumSignificantDigits: 4 }));
+const two = (n) => String(n).padStart(2, "0");
+// Times are local, labelled as UTC, because the chart library supports only that.
+const when = (time, precise = data.seconds) => {
+  const ms = Math.round(time * 1000), d = new Date(ms);
+  const day = `${d.getUTCFullYear()}-${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${two(d.getUTCHours())}:${two(d.getUTCMinutes())}`;
+  const fraction = ms % 1000 ? "." + String(ms % 1000).padStart(3, "0") : "";
+  return precise || ms % 60000 ? `${day}:${two(d.getUTCSeconds())}${fraction}` : day;
+};
+const minute = (time) => when(Math.floor(time / (data.seconds ? 1 : 60)) * (data.seconds ? 1 : 60));
+const lasting = (s) => {
+  if (s >= 172800) return grouped(s / 86400, 1) + " days";
+  if (s >= 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor(s % 3600 / 60))} min`;
+  if (s >= 60) return `${Math.floor(s / 60)} min ${two(Math.floor(s % 60))} s`;
+  return s >= 10 ? grouped(s, 0) + " s" : grouped(s * 1000, 0) + " ms";
+};
+const element = (tag, parent, className, text) => {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;         // never innerHTML: names come from files
+  if (parent) parent.appendChild(made);
+  return made;
+};
+const control = (parent, text, label, act) => {
+  const made = element("button", parent, "", text);
+  made.type = "button";
+  if (label) { made.title = label; made.setAttribute("aria-label", label); }
+  made.addEventListener("click", act);
+  return made;
+};

@@ -1,0 +1,158 @@
+"""A real browser for tests of pages: chromium, driven over its debugging pipe, so that no port is opened.
+
+Clicks and keys go through the browser's own input, and the page keeps its content security policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.waiting import wait_for
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+
+
+class Browser:
+    """One page in chromium. Messages are JSON, ended by a zero byte."""
+
+    def __init__(self, profile: Path, *, width: int = 1200, height: int = 900) -> None:
+        assert CHROMIUM is not None
+        to_browser, from_us = os.pipe()
+        to_us, from_browser = os.pipe()
+
+        def wire() -> None:  # chromium reads commands from descriptor 3 and writes to 4
+            first, second = os.dup(to_browser), os.dup(from_browser)
+            os.dup2(first, 3)
+            os.dup2(second, 4)
+
+        self._process = subprocess.Popen(
+            [
+                CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                f"--user-data-dir={profile}", f"--window-size={width},{height}", "--remote-debugging-pipe",
+                "about:blank",
+            ],
+            preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(to_browser)
+        os.close(from_browser)
+        self._write, self._read = os.fdopen(from_us, "wb", 0), os.fdopen(to_us, "rb", 0)
+        self._number, self._rest, self._session = 0, b"", ""
+        #: what the page wrote to its console, uncaught errors and refusals of its policy included
+        self.console: list[str] = []
+        #: the addresses of everything that the page asked for
+        self.requests: list[str] = []
+        targets = self._call("Target.getTargets")["targetInfos"]
+        page = next(target["targetId"] for target in targets if target["type"] == "page")
+        self._session = self._call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._call(f"{domain}.enable")
+
+    def close(self) -> None:
+        """End the browser."""
+        self._process.kill()
+        self._process.wait()
+        self._write.close()
+        self._read.close()
+
+    def open(self, page: Path) -> None:
+        """Open a report and wait until its script has drawn it."""
+        self.console.clear()
+        self.requests.clear()
+        self._call("Page.navigate", url=page.as_uri())
+        self.until("document.readyState === 'complete' && document.documentElement.dataset.charts !== undefined")
+
+    def run(self, code: str) -> Any:
+        """Return the value of an expression in the page."""
+        found = self._call("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def until(self, condition: str) -> None:
+        """Wait until an expression is true."""
+        wait_for(lambda: self.run(condition))
+
+    def settle(self) -> None:
+        """Wait until the page has painted twice."""
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+
+    def texts(self, selector: str) -> list[str]:
+        """Return the text of all elements that match."""
+        return list(
+            self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent.trim())")
+        )
+
+    def click(self, element: str) -> None:
+        """Click in the middle of the element that an expression names."""
+        x, y = self.run(
+            f"(() => {{ const e = {element}; e.scrollIntoView({{ block: 'center' }});"
+            " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def move(self, x: float, y: float) -> None:
+        """Move the mouse to a place in the window."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def press(self, key: str) -> None:
+        """Press a key, such as "Enter", "Tab", "ArrowDown", or a letter."""
+        codes = {"Enter": 13, "Tab": 9, "ArrowDown": 40, "ArrowUp": 38, "PageDown": 34, "PageUp": 33, " ": 32}
+        text = "\r" if key == "Enter" else key if len(key) == 1 else ""
+        event: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": codes.get(key, 0)}
+        self._call("Input.dispatchKeyEvent", type="keyDown", text=text, **event)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def type(self, text: str) -> None:
+        """Type into the focused field."""
+        self._call("Input.insertText", text=text)
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the window's size."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.settle()
+
+    def screenshot(self, to: Path) -> None:
+        """Write what the window shows as PNG."""
+        to.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        self._write.write(json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer["error"])
+                return dict(answer["result"])
+            self._note(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            piece = self._read.read(1 << 16)
+            assert piece, "the browser ended"
+            self._rest += piece
+        text, _, self._rest = self._rest.partition(b"\0")
+        return dict(json.loads(text))
+
+    def _note(self, event: dict[str, Any]) -> None:
+        params = event.get("params", {})
+        notes: dict[str, Callable[[], None]] = {
+            "Runtime.consoleAPICalled": lambda: self.console.append(str([a.get("value") for a in params["args"]])),
+            "Runtime.exceptionThrown": lambda: self.console.append(str(params["exceptionDetails"])),
+            "Log.entryAdded": lambda: self.console.append(params["entry"]["text"]),
+            "Network.requestWillBeSent": lambda: self.requests.append(params["request"]["url"]),
+        }
+        if event.get("method") in notes:
+            notes[event["method"]]()

@@ -1,0 +1,19 @@
+"""One browser for the tests of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.report.browser import CHROMIUM, Browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return an open browser. The test is skipped without chromium."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium to open the page")
+    found = Browser(tmp_path_factory.mktemp("browser"))
+    yield found
+    found.close()
