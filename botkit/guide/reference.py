@@ -44,6 +44,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.percent": "Telling percent, basis points and fractions apart.",
     "botkit.model.csv_cells": "Text that is safe in CSV files opened as spreadsheets.",
     "botkit.model.reasons": "Why strategies did not trade, by kind.",
+    "botkit.model.counts": "Counts with their nouns, as messages word them.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
     "botkit.model.resolutions": "Lengths of bars.",
     "botkit.model.results": "The result of a backtest.",

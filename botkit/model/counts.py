@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["counted"]
+
 
 def counted(number: int, noun: str) -> str:
     """Return a count with its noun, which takes an s unless there is exactly one."""
