@@ -113,6 +113,29 @@ def test_new_writes_a_strategy_whose_own_test_passes(tmp_path: Path, capsys: pyt
     assert "2 passed" in done.stdout
 
 
+def test_the_written_test_still_passes_when_the_configuration_trades_another_pair(tmp_path: Path) -> None:
+    assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
+    config = tmp_path / "configs" / "my_idea.yaml"
+    text = config.read_text(encoding="utf-8")
+    for before, after in (
+        ("pair: btc_usdt", "pair: eth_twd"),
+        ("spend: 1000", "spend: 30000"),
+        ("{usdt: 2000}", "{twd: 60000}"),
+        ("{usdt: 10000}", "{twd: 300000}"),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    config.write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_my_idea.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
 def test_new_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "strategies" / "dip.py").unlink()
     assert main(["new", "strategy", "dip", "--dir", str(project)]) == 2
