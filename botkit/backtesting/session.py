@@ -101,7 +101,9 @@ class _Run:
         benchmark = None
         if parts.benchmark is not None:
             benchmark = BuyAndHold(priced, traded, view.money.currency, parts.zone)
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start, benchmark=benchmark)
+        self.recorder = ResultRecorder(
+            view, priced, traded, parts.zone, plan.start, benchmark=benchmark, candles_max=parts.candles_max
+        )
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
