@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
 from botkit.backtesting.benchmark import BUY_AND_HOLD
@@ -31,6 +33,9 @@ from botkit.report import render
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
 from botkit.version import versions
+
+#: how many candles of a pair a report shows: three months of minutes. Runs of a search keep fewer
+REPORT_CANDLES_MAX = 140_000
 
 
 def backtest_parts(
@@ -63,8 +68,8 @@ def parts_over(
     """Return the parts of a backtest over an open feed, from ``start`` to before ``end``. None means that the data
     decides.
 
-    ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
-    indicators. Raises ConfigError or DataError.
+    ``is_described=False`` omits what only a report needs: the configuration's text, versions, and indicator lines.
+    Raises ConfigError or DataError.
     """
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
@@ -155,6 +160,7 @@ def backtest_into(
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
+    parts = msgspec.structs.replace(parts, candles_max=REPORT_CANDLES_MAX)
     keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)
 
     def in_the_run(level: str, text: str, now: Nanos) -> None:

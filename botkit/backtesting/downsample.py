@@ -187,30 +187,34 @@ class CandleSampler:
         closes: list[float],
         volumes: list[float],
     ) -> None:
-        """Append candles and join those in one bucket, including the last one so far."""
-        rows = zip(numbers, opens, highs, lows, closes, volumes, strict=True)
-        for number, open_, high, low, close, volume in rows:
-            if self._numbers and self._numbers[-1] == number:
-                self._highs[-1] = max(self._highs[-1], high)
-                self._lows[-1] = min(self._lows[-1], low)
-                self._closes[-1] = close
-                self._volumes[-1] += volume
-            else:
-                self._numbers.append(number)
-                self._opens.append(open_)
-                self._highs.append(high)
-                self._lows.append(low)
-                self._closes.append(close)
-                self._volumes.append(volume)
+        """Append candles of different buckets. The first may continue the last one so far."""
+        start = 0
+        if self._numbers and self._numbers[-1] == numbers[0]:
+            self._highs[-1] = max(self._highs[-1], highs[0])
+            self._lows[-1] = min(self._lows[-1], lows[0])
+            self._closes[-1] = closes[0]
+            self._volumes[-1] += volumes[0]
+            start = 1
+        self._numbers += numbers[start:]
+        self._opens += opens[start:]
+        self._highs += highs[start:]
+        self._lows += lows[start:]
+        self._closes += closes[start:]
+        self._volumes += volumes[start:]
 
     def _widen(self, width: Nanos) -> None:
         assert width % self._width == 0, (width, self._width)
-        factor = width // self._width
-        numbers = [n // factor for n in self._numbers]
-        old = (self._opens, self._highs, self._lows, self._closes, self._volumes)
-        self._numbers, self._opens, self._highs, self._lows, self._closes, self._volumes = [], [], [], [], [], []
+        if self._numbers:
+            numbers = np.asarray(self._numbers, np.int64) // (width // self._width)
+            starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+            ends = np.append(starts[1:], len(numbers)) - 1
+            self._numbers = numbers[starts].tolist()
+            self._opens = np.asarray(self._opens)[starts].tolist()
+            self._highs = np.maximum.reduceat(self._highs, starts).tolist()
+            self._lows = np.minimum.reduceat(self._lows, starts).tolist()
+            self._closes = np.asarray(self._closes)[ends].tolist()
+            self._volumes = np.add.reduceat(self._volumes, starts).tolist()
         self._width = width
-        self._join(numbers, *old)
 
     def candles(self) -> PriceCandles:
         """Return the candles so far. A bucket without rows has no candle."""

@@ -35,6 +35,7 @@ class ResultRecorder:
         begin: Nanos,
         *,
         benchmark: BuyAndHold | None = None,
+        candles_max: int = 1_500,
     ) -> None:
         currency = view.money.currency
         self.benchmark = benchmark
@@ -56,7 +57,7 @@ class ResultRecorder:
                     traded=traded,
                     begin=begin,
                 )
-        self.samplers = {pair: CandleSampler(pair) for pair in traded}
+        self.samplers = {pair: CandleSampler(pair, candles_max) for pair in traded}
         #: units of base that each strategy held in a pair at the start
         self._opening_units = {
             (name, str(position.pair)): position.amount_units
@@ -66,7 +67,7 @@ class ResultRecorder:
         }
         self._first_prices: dict[str, float] = {}
         self._withheld: list[Withheld] = []
-        #: every row that the bot rejected
+        #: every implausible market row that the bot withheld
         self.withheld: list[Withheld] = []
 
     def observe(self, out: Outcome, now: Nanos) -> None:

@@ -86,7 +86,7 @@ class _Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # the data that the run reads depends on the strategies' subscriptions
+        # which data the run reads depends on the strategies' subscriptions
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)
@@ -101,7 +101,9 @@ class _Run:
         benchmark = None
         if parts.benchmark is not None:
             benchmark = BuyAndHold(priced, traded, view.money.currency, parts.zone)
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start, benchmark=benchmark)
+        self.recorder = ResultRecorder(
+            view, priced, traded, parts.zone, plan.start, benchmark=benchmark, candles_max=parts.candles_max
+        )
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)

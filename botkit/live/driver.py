@@ -13,6 +13,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from botkit.engine.engine import Engine
@@ -105,7 +106,7 @@ class LiveDriver:
         self.ended = asyncio.Event()
         self.turns = 0
         self.dropped_events = 0
-        self._is_closed = False
+        self._is_ending = self._is_closed = False
         self._listener = listener
         self._gate = gate
         self._persistence = persistence
@@ -119,7 +120,7 @@ class LiveDriver:
         self._timer_at: Nanos | None = None
         #: the rest of a pass waits until its requests have left
         self._unfinished = False
-        #: reads of unknown outcome to which there was a response: they do not arrive any more
+        #: reads of unknown outcome that got some response, so they can no longer arrive at the exchange later
         self._responded: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -303,7 +304,7 @@ class LiveDriver:
         for request in requests:
             task = self._loop.create_task(self._carry(request), context=self._context)
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._carried, request.id))
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
         # even if there is nothing to write, this tests whether the journal is writable
@@ -336,6 +337,22 @@ class LiveDriver:
             log.error("%s; no new orders are sent until it can be written, but cancels continue", error)
             self.sink(JournalFailed(str(error)))
         self.journal_fault = str(error)
+
+    def _carried(self, request_id: int, task: asyncio.Task[None]) -> None:
+        """Note the end of a request's task. However it ended, the engine gets an answer: an order without one would
+        wait for ever.
+        """
+        self._tasks.discard(task)
+        if self._is_ending:
+            return  # what was on its way is unknown to the next run, and looked up
+        if task.cancelled():
+            why = "its request was cancelled within the bot"
+        elif (error := task.exception()) is not None:
+            log.error("a request ended in an internal error", exc_info=error)
+            why = f"its request ended in an internal error: {error!r}"
+        else:
+            return
+        self.sink(Answer(request_id=request_id, outcome=Ending.UNKNOWN, text=why))
 
     async def _carry(self, request: Request) -> None:
         create = isinstance(request, (CreateOrder, CreateBatch))
@@ -398,6 +415,7 @@ class LiveDriver:
         """Stop for good. Requests in flight have ``grace_s`` seconds to be answered before they are abandoned."""
         if self._timer is not None:
             self._timer.cancel()
+        self._is_ending = True
         if self._tasks and grace_s:
             await asyncio.wait(list(self._tasks), timeout=grace_s)
         await self._let_go()

@@ -24,13 +24,13 @@ ChartData: TypeAlias = dict[str, Any]
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
 PAIRS_MAX = 8
-CANDLES_MAX = 1_500
-CANDLES_MAX_TOGETHER = 6_000
+CANDLES_MAX = 140_000
+CANDLES_MAX_TOGETHER = 280_000
 #: at most this many indicator and plot lines on a pair's chart, and values of them on all charts together
 LINES_MAX = 16
 #: at most this many coins with a pane of their own below the equity
 COINS_MAX = 3
-LINE_VALUES_MAX_TOGETHER = 60_000
+LINE_VALUES_MAX_TOGETHER = 200_000
 
 
 class LocalTimes:
@@ -227,12 +227,20 @@ def pair_chart(
         "width": max(bar, candles.width) // NS_PER_MS,
         "t": deltas([local.ms(t) for t in candles.times]),
         **_price_columns(candles),
-        "volume": [float(f"{v:.4g}") for v in volume],
+        **_volume_columns(volume),
         "places": candles.pair.rules.amount_decimals,
         "marks": marks(candles, fills if candles.times else ()),
         "lines": line_charts(candles, lines[:LINES_MAX]),
         "left_out": max(0, len(lines) - LINES_MAX),
     }
+
+
+def _volume_columns(volume: Sequence[float]) -> ChartData:
+    """Return volumes with four significant digits, as whole numbers and powers of ten."""
+    values = np.asarray(volume, float)
+    powers = np.floor(np.log10(np.where(values > 0, values, 1.0))).astype(np.int64) - 3
+    digits = np.rint(values / 10.0**powers).astype(np.int64)
+    return {"volume": digits.tolist(), "volume_power": powers.tolist()}
 
 
 def _price_columns(candles: PriceCandles) -> ChartData:
@@ -351,9 +359,10 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     lines: dict[str, list[IndicatorLine]] = {}
     for found in result.indicators:
         lines.setdefault(found.pair, []).append(found)
-    number = sum(min(LINES_MAX, len(lines.get(str(candles.pair), ()))) for candles in prices)
+    drawn = [found for candles in prices for found in lines.get(str(candles.pair), ())[:LINES_MAX]]
     candles_max = min(CANDLES_MAX, CANDLES_MAX_TOGETHER // max(1, len(prices)))
-    candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // max(1, number))
+    if sum(len(found.times) for found in drawn) > LINE_VALUES_MAX_TOGETHER:
+        candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // len(drawn))
     return {
         "currency": result.currency.upper(),
         "seconds": result.end - result.start < NS_PER_DAY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -26,9 +27,9 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
     """Return the trades in order of their exits, one list for each column.
 
     ``entry`` and ``exit`` are average prices in the pair's ticks; for a loop, money spent and got in units of 1e-8.
-    ``return``, ``worst`` and ``best`` are in millionths of the entry value. ``pnl`` has as many decimals as its largest
-    value needs (``places``), so that the page does not round it twice. Times are local milliseconds as
-    differences: ``closed`` from the trade before, ``held`` from the entry.
+    ``return``, ``worst`` and ``best`` are in basis points of the entry value, as the page shows them. ``pnl`` has as
+    many decimals as its largest value needs (``places``), so that the page does not round it twice. Times are local
+    milliseconds as differences: ``closed`` from the trade before, ``held`` from the entry.
     """
     trades = result.trades
     strategies, strategy = _numbered(t.strategy for t in trades)
@@ -58,11 +59,13 @@ def trade_columns(result: BacktestResult, local_ms: Callable[[int], int]) -> dic
         "closed": deltas(closed),
         "held": [end - start for start, end in zip(opened, closed, strict=True)],
         "places": places,
+        # the sum of rounded profits would be off by a cent
+        "total": float(f"{math.fsum(t.pnl for t in trades if not t.is_given):.13g}"),
         "pnl": [round(t.pnl * 10**places) for t in trades],
         "won": [int(t.pnl_units > 0) for t in trades],
-        "return": _millionths([t.return_ for t in trades]),
-        "worst": _millionths([t.mae for t in trades]),
-        "best": _millionths([t.mfe for t in trades]),
+        "return": _basis_points([t.return_ for t in trades]),
+        "worst": _basis_points([t.mae for t in trades]),
+        "best": _basis_points([t.mfe for t in trades]),
     }
 
 
@@ -90,5 +93,5 @@ def _prices(trade: ClosedTrade) -> tuple[int, int]:
     return entry, left
 
 
-def _millionths(values: Sequence[float | None]) -> list[int | None]:
-    return [None if value is None else round(value * 1_000_000) for value in values]
+def _basis_points(values: Sequence[float | None]) -> list[int | None]:
+    return [None if value is None else round(value * 10_000) for value in values]

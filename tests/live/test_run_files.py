@@ -1,4 +1,4 @@
-"""A run's two files end together: whenever the bot dies, the recording says nothing of decisions that are not there."""
+"""A run's two files end together: whenever the bot dies, the recording does not mention decisions that are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.disk import SimulatedDisk
 
 
 def recorded_end(folder: Path) -> tuple[int, str] | None:
-    """What the recording says of the decisions, if it was closed."""
+    """Return what a closed recording says about the decisions, or None if it was not closed."""
     path, found = folder / INPUTS, None
     if path.exists():
         entries = Entries(path)
@@ -29,7 +29,7 @@ def recorded_end(folder: Path) -> tuple[int, str] | None:
 
 
 def dying_disk(last: int, *, is_before: bool) -> SimulatedDisk:
-    """A disk whose process dies within its write number ``last``: before it, or after it."""
+    """A disk whose process dies during write number ``last``, either before or after the data is written."""
     writes = 0
 
     def on_write() -> Callable[[], None] | None:
@@ -77,3 +77,23 @@ def test_without_room_for_the_last_decisions_the_recording_does_not_claim_them(t
     files.close()
     assert recorded_end(tmp_path) is None
     assert told == ["decisions.jsonl of this run can no longer be written: [Errno 28] No space left on device"]
+
+
+def test_a_recording_that_was_cut_anywhere_ends_there(tmp_path: Path) -> None:
+    files = RunFiles(tmp_path, {}, 1 << 20, lambda text: None, SimulatedDisk())
+    for now in range(1, 4):
+        files.recording.write(now, None)
+        files.flush()
+    files.close()
+    path = tmp_path / INPUTS
+    whole = path.read_bytes()
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size])
+        entries = Entries(path)
+        found = []
+        while (entry := entries.take()) is not None:
+            found.append(entry[1])
+        assert found == [0, 1, 2, 3, 0][: len(found)]
+        assert entries.take() is None
+        entries.close()
+    assert len(found) == 5

@@ -246,6 +246,23 @@ async def test_without_a_journal_no_new_orders_are_sent_but_cancels_are(world: W
     assert later.state is OrderState.OPEN
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+async def test_an_order_whose_request_is_cancelled_within_the_bot_is_looked_up(world: World, steps: int) -> None:
+    bot = await world.start()
+    await until(lambda: not bot.driver._tasks)
+    order = far_buy(bot)
+    bot.driver.wake()
+    while not bot.driver._tasks:
+        await asyncio.sleep(0)
+    (task,) = bot.driver._tasks
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await until(lambda: "its request was cancelled within the bot" in told(bot))
+    await until(lambda: order.state in (OrderState.OPEN, OrderState.ABSENT), 60)
+    assert (order.state is OrderState.OPEN) == bool(world.exchange_orders(open_only=True))
+
+
 async def test_the_journal_row_is_on_disk_before_the_request_leaves(world: World) -> None:
     seen: list[list[str]] = []
     path = world.folder / "state" / "journal.sqlite"
@@ -353,7 +370,7 @@ def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
 
 
 class Looks(Threads):
-    """The watchdog's looks, which the test takes itself."""
+    """Performs the watchdog's checks under the test's control."""
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
         self.step = step

@@ -264,7 +264,8 @@ def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
     for line in bitcoin["lines"]:
         assert len(line["v"]) == len(bitcoin["o"])
     assert ether["lines"] == []
-    assert sum(ether["volume"]) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
+    volumes = [digits * 10.0**power for digits, power in zip(ether["volume"], ether["volume_power"], strict=True)]
+    assert sum(volumes) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
 
 
 def test_a_chart_limits_its_lines_and_reports_how_many_it_omits(result: BacktestResult) -> None:

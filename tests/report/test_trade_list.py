@@ -119,10 +119,11 @@ def test_every_trade_is_in_the_list_and_pages_lead_through_them(page: Browser, r
     assert [number(text) for text in seen] == pytest.approx([t.pnl for t in result.trades[::-1]], abs=0.0051)
     assert page.texts(".pager .place") == ["101 to 120 of 120"]
     won = sum(t.pnl > 0 for t in result.trades) / len(result.trades)
-    assert status(page).startswith(f"120 trades, {won:.1%}".replace("%", " %"))
+    total = sum(t.pnl for t in result.trades)
+    assert status(page) == f"120 trades, {won * 100:.1f} % won, {total:+,.2f} TWD".replace("-", "−")
 
 
-def test_a_columns_header_sorts_and_says_so(page: Browser, result: BacktestResult) -> None:
+def test_a_click_on_a_columns_header_sorts_by_it_and_shows_that(page: Browser, result: BacktestResult) -> None:
     page.click(header("P&L"))
     best = sorted((t.pnl for t in result.trades), reverse=True)
     assert [number(text) for text in column(page, "P&L")] == pytest.approx(best[:25], abs=0.0051)
@@ -137,7 +138,7 @@ def test_a_columns_header_sorts_and_says_so(page: Browser, result: BacktestResul
     )
 
 
-def test_what_a_trade_does_not_have_comes_last_in_either_direction(page: Browser) -> None:
+def test_trades_without_a_value_are_sorted_last_in_either_direction(page: Browser) -> None:
     for _ in range(2):
         page.click(header("Worst"))
         assert "–" not in column(page, "Worst")
@@ -255,7 +256,7 @@ def test_the_columns_keep_every_figure(result: BacktestResult) -> None:
         assert abs(closed - data["held"][i] - trade.opened // 10**6 - 8 * 3_600_000) == 0
         assert data["markets"][data["market"][i]]["name"] == trade.pair_text
         assert data["tags"][data["tag"][i]] == trade.entry_tag
-        assert data["return"][i] == round(cast("float", trade.return_) * 1e6)
+        assert data["return"][i] == round(cast("float", trade.return_) * 1e4)
 
 
 def test_a_hundred_thousand_trades_are_quick_to_sort_because_only_a_page_is_in_the_document(

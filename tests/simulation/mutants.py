@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-
-class Stale(LookupError):
-    """A mutant's source has changed since the mutant was written."""
+from tests.simulation import branches
+from tests.simulation.plan import Plan, draw, features
+from tests.simulation.sources import Stale, codes_of, differs, functions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,8 @@ class Mutant:
     before: str
     after: str
     layer: str = "core"
+    #: only plans with one of these features (`tests.simulation.plan.features`) can show it; empty: any plan
+    needs: tuple[str, ...] = ()
 
 
 MUTANTS = (
@@ -90,35 +90,205 @@ MUTANTS = (
         "fills that were not reported are forgotten", "log", "botkit.engine.stages",
         'rooms.untold.recalled(kept.get("untold", ()),', "rooms.untold.recalled((),",
     ),
+    # -- the protocol of an order
+    Mutant(
+        "an order of unknown outcome is looked up once", "protocol", "botkit.engine.orders.resolution",
+        "        case.due = max(due, now + 100 * NS_PER_MS)", "        case.due = now + 10**15",
+    ),
+    Mutant(
+        "a restart forgets which cancels were asked for", "protocol", "botkit.engine.orders.desk",
+        "        elif order.cancel_requested or order.expires is not None:\n            self._follow(",
+        "        elif order.expires is not None:\n            self._follow(",
+    ),
+    Mutant(
+        "executions that a report shows are not waited for", "protocol", "botkit.engine.orders.desk",
+        "            self.shown_lots[order.client_id] = report.executed_lots\n"
+        "            self._follow(order, now + READ_AFTER)\n",
+        "            self.shown_lots[order.client_id] = report.executed_lots\n",
+    ),
+    Mutant(
+        "a final report ends an order before its executions", "protocol", "botkit.engine.orders.desk",
+        "            if behind:\n                self._final_reports",
+        "            if False:\n                self._final_reports",
+    ),
+    Mutant(
+        "listed executions are not booked", "protocol", "botkit.engine.orders.desk",
+        "            if executions.is_new(report, listed=True):\n", "            if False:\n",
+    ),
+    Mutant(
+        "a cancel that waited for an order's id is forgotten", "protocol", "botkit.engine.orders.desk",
+        "        if order.cancel_requested and order.state not in FINAL_STATES:\n"
+        "            self._router.cancel(order, now)\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "a cancel is never followed up", "protocol", "botkit.engine.orders.desk",
+        "                if order.state not in FINAL_STATES:\n"
+        "                    self._follow(order, now + READ_AFTER)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "an order that ended keeps its money locked", "protocol", "botkit.engine.orders.desk",
+        "        order.move(state, now, reason)\n        self._portfolio.release(order)\n",
+        "        order.move(state, now, reason)\n",
+    ),
+    Mutant(
+        "a cancelled request is never answered", "protocol", "botkit.live.driver",
+        "        if self._is_ending:\n            return", "        if True:\n            return",
+        needs=("request_cancelled",),
+    ),
+    # -- the router and the shared limits
+    Mutant(
+        "a slot is free as soon as its answer is read", "router", "botkit.engine.router.windows",
+        "        until = now + self.hold\n        cooling = self._cooling\n",
+        "        until = now\n        cooling = self._cooling\n",
+    ),
+    Mutant(
+        "a request without an answer gives its slot back", "router", "botkit.engine.router.router",
+        "                window.hold_late(request_id, now + late)", "                window.give_back()",
+    ),
+    Mutant(
+        "a restart forgets what was sent before", "router", "botkit.live.starting",
+        "            sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),",
+        "            sends=(),",
+    ),
+    Mutant(
+        "the ledger lends a slot again as soon as it is returned", "ledger", "botkit.live.limits.ledger",
+        '                window.hold_until(now + wait + window.hold, f"{name}:{key}" if key else None)\n'
+        "            window.advance",
+        "                pass\n            window.advance",
+        needs=("ledger",),
+    ),
+    Mutant(
+        "a bot leaves the ledger at every pass while its journal fails", "ledger", "botkit.live.limits.leases",
+        "        if self._is_known:\n", "        if True:\n",
+        needs=("disk_read_only", "disk_full", "disk_failing"),
+    ),
+    Mutant(
+        "a write of the log that failed counts as written", "log", "botkit.live.journal_log",
+        "            self._has_failed = self._at > 0\n            raise\n",
+        "            self._has_failed = self._at > 0\n            return self.place\n",
+        needs=("disk_read_only", "disk_failing"),
+    ),
+    Mutant(
+        "a start deletes the log before SQLite has reached the disk", "log", "botkit.live.journal",
+        "        synced(db, True)\n", "        synced(db, False)\n",
+        needs=("power_cut",),
+    ),
+    Mutant(
+        "a start does not read the log", "log", "botkit.live.journal",
+        "            tail = read_tail(self.path, files, place)\n            end =",
+        "            tail = Tail([])\n            end =",
+    ),
+    Mutant(
+        "damage of the log is passed over", "log", "botkit.live.journal",
+        "            if tail.damage is not None:\n"
+        "                self.damage = commits_lost(self.path, tail.damage)\n            self.run",
+        "            self.run",
+        needs=("log_corrupt", "log_cut", "log_gone"),
+    ),
+    Mutant(
+        "a torn record counts as a commit", "log", "botkit.live.journal_log",
+        "    if zlib.crc32(body, zlib.crc32(_NUMBER.pack(number))) != crc:\n        return None\n", "",
+        needs=("power_cut",),
+    ),
+    Mutant(
+        "client ids that the journal has lost are not noticed", "log", "botkit.live.journal_losses",
+        "    return not journal.is_new and reach.counted > reach.reserved", "    return False",
+        needs=("journal_restored",),
+    ),
+    Mutant(
+        "ids of later starts are not looked for at the exchange", "log", "botkit.live.journal_losses",
+        "_LOST_STARTS * SKIPPED_MAX", "0 * SKIPPED_MAX",
+        needs=("folder_restored",),
+    ),
+    Mutant(
+        "orders leave while the journal cannot be written", "log", "botkit.live.driver",
+        "        if self.journal_fault is not None:\n            return f\"not sent: {self.journal_fault}\"\n", "",
+        needs=("disk_read_only", "disk_failing"),
+    ),
+    Mutant(
+        "outdated books may still sell", "log", "botkit.live.driver",
+        "            if not reduces or (halt is not None and halt.kind == JOURNAL_HALT):",
+        "            if not reduces:",
+        needs=("log_corrupt", "log_cut", "log_gone", "journal_restored"),
+    ),
+    Mutant(
+        "fills are not journaled", "log", "botkit.live.persistence",
+        "            fills=self._fills,\n", "            fills=(),\n",
+    ),
+    Mutant(
+        "the books are written only with an order", "log", "botkit.live.persistence",
+        "        states = list(self._states(books=self._heard or not requests))",
+        "        states = list(self._states(books=False))",
+    ),
+    # -- comparisons with the exchange
+    Mutant(
+        "a difference is adopted while orders may explain it", "reconcile", "botkit.engine.orders.reconcile",
+        "quiet=not self._table.has_live)", "quiet=True)",
+    ),
+    Mutant(
+        "balances are compared while executions are being read", "reconcile", "botkit.engine.orders.reconcile",
+        "        if self._unexplained():\n", "        if False:\n",
+    ),
+    Mutant(
+        "after a standstill orders leave at once", "reconcile", "botkit.live.standstill",
+        "        if self._compared_at() >= self._woke_at:", "        if True:",
+        needs=("suspend_process", "suspend_machine"),
+    ),
+    # -- untold fills, claims, guard, panic
+    Mutant(
+        "fills in the mailbox are not kept", "untold", "botkit.engine.strategy.untold",
+        "            for fill in (*self.mailed, *self.held)\n", "            for fill in self.held\n",
+    ),
+    Mutant(
+        "fills that were told are kept as untold", "untold", "botkit.engine.strategy.untold",
+        "            self.held.remove(fill)\n", "            pass\n",
+    ),
+    Mutant(
+        "a claim is compared with the books", "claims", "botkit.live.starting",
+        "money.holdings(None), money.reported,", "money.holdings(None), money.account,",
+        needs=("second_dies",),
+    ),
+    Mutant(
+        "a guard strikes after a second", "guard", "botkit.live.guard",
+        "            if silent_s < self._guard_s:\n", "            if silent_s < 1.0:\n",
+        needs=("guard_strikes",),
+    ),
+    Mutant(
+        "guard and panic know only orders that were answered", "guard", "botkit.live.panic",
+        '                self._sent.add((row["client_id"], row["pair"], row["side"], row["price_ticks"]))',
+        "                pass",
+        needs=("guard_strikes", "panic_own"),
+    ),
+    Mutant(
+        "a panic leaves no latch", "guard", "botkit.live.panic",
+        "    folder.set_halt(", "    repr(",
+        needs=("panic", "panic_own"),
+    ),
+    Mutant(
+        "the latch is not looked at before an order leaves", "guard", "botkit.live.driver",
+        "        if self.folder.is_halted():\n", "        if False:\n",
+        needs=("panic", "panic_own"),
+    ),
 )  # fmt: skip
-
-
-def _functions(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
-    """Yield every function of a module and its classes, under its path."""
-    for name, thing in list(vars(owner).items()):
-        if isinstance(thing, types.FunctionType) and thing.__module__ == module:
-            yield (name,), thing
-        elif isinstance(thing, property) and isinstance(thing.fget, types.FunctionType):
-            yield (name,), thing.fget
-        elif inspect.isclass(thing) and thing.__module__ == module and owner is not thing:
-            for path, function in _functions(thing, module):
-                yield (name, *path), function
 
 
 @contextlib.contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """Apply the mutant until the end of the block. Raises Stale."""
+    branches.prepare()
     module = importlib.import_module(mutant.module)
     assert module.__file__ is not None
     source = Path(module.__file__).read_text(encoding="utf-8")
     if source.count(mutant.before) != 1:
         raise Stale(f"{mutant.name}: {mutant.module} has its text {source.count(mutant.before)} times")
     changed = compile(source.replace(mutant.before, mutant.after), module.__file__, "exec")
-    fresh = _codes(changed)
-    was = _codes(compile(source, module.__file__, "exec"))
-    touched = {name for name, code in fresh.items() if name in was and _differs(code, was[name])}
+    fresh = codes_of(changed)
+    was = codes_of(compile(source, module.__file__, "exec"))
+    touched = {name for name, code in fresh.items() if name in was and differs(code, was[name])}
     before: list[tuple[types.FunctionType, types.CodeType]] = []
-    for path, function in _functions(module, mutant.module):
+    for path, function in functions_of(module, mutant.module):
         name = ".".join(path)
         if name in touched:
             before.append((function, function.__code__))
@@ -132,41 +302,27 @@ def applied(mutant: Mutant) -> Iterator[None]:
             function.__code__ = code
 
 
-def _codes(code: types.CodeType, path: str = "") -> dict[str, types.CodeType]:
-    found = {}
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            name = constant.co_qualname
-            if "<" not in name:
-                found[name] = constant
-                found |= _codes(constant)
-    return found
+def hunt(seeds: int, first: int, part: str, run: Callable[[Plan], str]) -> int:
+    """Look for each mutant, or those of one part, with up to this many seeds; prints how many each took. 1 if one
+    survived.
 
-
-def _differs(one: types.CodeType, other: types.CodeType) -> bool:
-    """Return whether two functions behave differently, regardless of their position in the file."""
-    if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
-        return True
-    for a, b in zip(one.co_consts, other.co_consts, strict=True):
-        if isinstance(a, types.CodeType) and isinstance(b, types.CodeType):
-            if _differs(a, b):
-                return True
-        elif isinstance(a, types.CodeType) or isinstance(b, types.CodeType) or a != b:
-            return True
-    return False
-
-
-def hunt(seeds: int, first: int, run: Callable[[int, str], str]) -> int:
-    """Look for each mutant with up to this many seeds, and print how many each took. Return 1 if one survived."""
+    Seeds whose plans lack what a mutant needs are skipped and not counted.
+    """
     lived = 0
     for mutant in MUTANTS:
-        found = ""
+        if part not in ("", mutant.part) and part not in mutant.name:
+            continue
+        found, count, seed = "", 0, first - 1
         with applied(mutant):
-            for count in range(1, seeds + 1):
-                found = run(first + count - 1, mutant.layer)
-                if found:
-                    break
+            while not found and count < seeds:
+                seed += 1
+                plan = draw(seed, mutant.layer)  # type: ignore[arg-type]
+                if mutant.needs and not features(plan).intersection(mutant.needs):
+                    continue
+                count += 1
+                found = run(plan)
         lived += not found
-        verdict = f"caught after {count} seeds: {found.splitlines()[0][:120]}" if found else f"LIVED {seeds} seeds"
+        what = found.splitlines()[0][:140] if found else ""
+        verdict = f"caught after {count} seeds, by seed {seed}: {what}" if found else f"LIVED {seeds} seeds"
         print(f"{mutant.part:10} {mutant.name}: {verdict}", flush=True)
     return 1 if lived else 0

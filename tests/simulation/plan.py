@@ -1,5 +1,4 @@
-"""A run's plan, which is drawn from its seed before it begins: the strategy's actions, the faults, and the bot's
-crashes.
+"""Plans a run from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
 
 A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts of it, and kept as a
 regression test. A run draws nothing that is not in its plan or keyed by its seed.
@@ -66,7 +65,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of the journal before the next start (`tests.simulation.damage`)."""
+    """Damage to the journal before the next start (`tests.simulation.damage`)."""
 
     kind: str
     x: float
@@ -93,15 +92,27 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     damage: Damage | None = None
 
 
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """Cancels the task of one request ``rounds`` of the loop after it began to send, wherever it is waiting then.
+
+    It is the ``nth`` request from ``at_ms`` on of the kind that ``on`` names: "create", "cancel", or "read".
+    """
+
+    at_ms: int
+    on: str
+    nth: int
+    rounds: int
+
+
 class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a second bot of the account does, and when it dies."""
+    """The actions of a second bot on the account, and when it dies."""
 
     acts: tuple[Act, ...]
     deaths_ms: tuple[int, ...]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run."""
+    """The plan of a whole run."""
 
     seed: int
     layer: Layer
@@ -111,16 +122,33 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     switches: dict[str, str]
     #: True if the bot shares its limits through a ledger in its process
     shares_limits: bool = False
-    #: when faults and actions are over
+    #: when faults and actions end, in milliseconds
     active_ms: int = 20_000
     second: SecondPlan | None = None
-    #: the bot has a guard with so much patience; 0: none
+    cancels: tuple[Cancel, ...] = ()
+    #: the patience of the bot's guard in seconds; 0 for no guard
     guard_s: float = 0.0
-    #: limits are shared through the broker of the machine
+    #: True if limits are shared through the machine's broker
     has_broker: bool = False
 
 
-#: kind -> (places, the value's bounds, does it strike a stream)
+def features(plan: Plan) -> frozenset[str]:
+    """Return the fault classes that occur in a plan; "power_cut" is a crash with a power cut."""
+    found = {fault.kind for fault in plan.faults}
+    found |= {crash.damage.kind for crash in plan.crashes if crash.damage is not None}
+    found |= {"power_cut" for crash in plan.crashes if crash.silently and not crash.is_cancel}
+    if plan.cancels:
+        found.add("request_cancelled")
+    if plan.second is not None:
+        found.add("second_dies")
+    if plan.guard_s:
+        found.add("guard_strikes")
+    if plan.shares_limits or plan.has_broker:
+        found.add("ledger")
+    return frozenset(found)
+
+
+#: the bounds of each fault's value, by kind
 _REQUEST_FAULTS: Final = {
     "delay_request": (50, 1500),
     "delay_answer": (50, 6000),
@@ -150,18 +178,18 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
-#: the bot's process is stopped and goes on, or its machine sleeps, whose monotonic clock stands still
+#: the bot's process is stopped and later continued, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
-#: of the disk, for a while
+#: temporary faults of the disk
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
-#: of a power cut
+#: faults that a power cut causes
 _POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
-#: by other processes
+#: events that other processes cause
 _OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_strikes")
-#: every class of faults, for the counts of a long run
+#: every fault class, in the order in which a long run reports their counts
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
-    *(*_SUSPENSIONS, *_OTHERS),
+    *(*_SUSPENSIONS, *_OTHERS, "request_cancelled"),
     *(*_DISK_FAULTS, *_POWER_CUT, *damage.KINDS),
 )
 _SWITCHES: Final = {
@@ -189,12 +217,39 @@ def draw(seed: int, layer: Layer) -> Plan:
     faults = [_fault(chance, active_ms, layer) for _ in range(chance.randrange(3, 9))]
     crashes = [_crash(chance, active_ms) for _ in range(1 if chance.random() < 0.6 else chance.randrange(2, 5))]
     switches = {name: chance.choice(values) for name, values in _SWITCHES.items() if chance.random() < 0.3}
-    # drawn apart, so that the rest of a seed stays what it was
+    # Each read whose connection is lost holds its slot for a minute, and this one has five: after five losses a bot
+    # reads it again when that minute is over, which is longer than the calm.
+    faults = [
+        msgspec.structs.replace(fault, count=min(fault.count or 3, 3))
+        if fault.where == "open_orders" and fault.kind in ("reset", "reset_after", "late_arrival")
+        else fault
+        for fault in faults
+    ]
+    chance = Random(f"bursts {layer} {seed}")
+    if chance.random() < 0.15:  # many orders that are all cancelled, repeatedly: more than a window allows
+        begin = chance.randrange(500, active_ms - 12_000)
+        for at_ms in range(begin, begin + 8_000, 4_000):
+            acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
+            acts.append(Act(at_ms=at_ms + 2_000, kind="cancel_all", pair=PAIRS[0], x=0.0, y=0.0))
+    # drawn from separate generators, so that the rest of a seed's plan stays the same
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
     has_panic = any(fault.kind.startswith("panic") for fault in faults)
+    chance = Random(f"slow {layer} {seed}")
+    if chance.random() < 0.25:  # some streams are seconds behind the others, and behind what is read meanwhile
+        faults.append(
+            Fault(
+                at_ms=chance.randrange(0, active_ms),
+                for_ms=chance.randrange(700, 1_800),
+                kind="net_slow",
+                share=chance.choice((0.5, 0.3)),
+            )
+        )
+    chance = Random(f"cancels {layer} {seed}")
+    cancels = [_cancel(chance, active_ms) for _ in range(chance.randrange(1, 5))] if chance.random() < 0.3 else []
     return Plan(
+        cancels=tuple(sorted(cancels, key=lambda cancel: cancel.at_ms)),
         second=second,
         guard_s=guard_s,
         has_broker=second is not None or guard_s > 0 or has_panic,
@@ -264,13 +319,22 @@ def _add_others(
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
         faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
-        # a halt for one reason hides that for another
+        # a panic's halt would hide the halt for a damaged journal, so plan no damage
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
         faults.append(
             Fault(at_ms=chance.randrange(0, active_ms), for_ms=chance.choice((50, 2_000, 8_000)), kind="broker_killed")
         )
     return second, guard_s
+
+
+def _cancel(chance: Random, active_ms: int) -> Cancel:
+    return Cancel(
+        at_ms=chance.randrange(500, active_ms),
+        on=chance.choice(("create", "create", "cancel", "read")),
+        nth=chance.randrange(1, 4),
+        rounds=chance.choice((0, 1, 2, 3, chance.randrange(4, 60))),
+    )
 
 
 def _act(chance: Random, active_ms: int) -> Act:
@@ -316,7 +380,8 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # data that a connection holds back arrives within two seconds or never, since this exchange acts no later
+    # data that a connection delays must arrive within two seconds, because this exchange acts on a request no later
+    # than that
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(
         at_ms=at_ms,

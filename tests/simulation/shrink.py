@@ -12,7 +12,7 @@ from tests.simulation.plan import Layer, Plan, draw
 from tests.simulation.world import Result
 
 REGRESSIONS = Path(__file__).parent / "regressions"
-_LISTS = ("acts", "faults", "crashes")
+_LISTS = ("acts", "faults", "crashes", "cancels")
 
 
 def kind_of(broken: str) -> str:
@@ -51,6 +51,12 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
             size //= 2
     for switch in plan.switches:
         yield msgspec.structs.replace(plan, switches={k: v for k, v in plan.switches.items() if k != switch})
+    if plan.second is not None:
+        yield msgspec.structs.replace(plan, second=None)
+    if plan.guard_s:
+        yield msgspec.structs.replace(plan, guard_s=0.0)
+    if plan.has_broker and plan.second is None:
+        yield msgspec.structs.replace(plan, has_broker=False)
     if plan.shares_limits:
         yield msgspec.structs.replace(plan, shares_limits=False)
     latest = max([part.at_ms for name in _LISTS for part in getattr(plan, name)], default=0)

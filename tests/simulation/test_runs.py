@@ -7,6 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from botkit.live.standstill import Standstill
+from botkit.model.clock import NS_PER_S
+from tests.simulation import branches
 from tests.simulation.checks import Books, Broken, Journaled
 from tests.simulation.mutants import MUTANTS, applied
 from tests.simulation.plan import Plan, draw
@@ -47,7 +50,7 @@ def test_a_planted_fault_still_applies(mutant: object) -> None:
         pass
 
 
-def test_what_is_followed_in_the_log_is_what_a_reader_finds_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_the_log_gives_the_same_contents_as_reading_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
     def row_of(run: Run, client_id: int) -> str | None:
@@ -66,6 +69,20 @@ def test_what_is_followed_in_the_log_is_what_a_reader_finds_in_the_journal(monke
     assert not result.broken, result.broken
     assert result.starts > 1
     assert compared > 20
+
+
+def test_every_named_branch_is_where_it_was() -> None:
+    assert branches.missing() == []
+
+
+def test_branches_are_reported_while_they_are_watched() -> None:
+    seen: list[str] = []
+    with branches.reported(seen.append):
+        standstill = Standstill(lambda seconds: None, lambda: 0)
+        standstill.beat(0)
+        standstill.beat(60 * NS_PER_S)
+    standstill.beat(120 * NS_PER_S)
+    assert seen == ["the bot stood still"]
 
 
 def test_a_plan_shrinks_to_what_breaks_it() -> None:

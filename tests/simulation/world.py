@@ -48,6 +48,7 @@ from tests.simulation.checks import (
     Followed,
     Journaled,
     Standstills,
+    check_fills,
     check_no_secret,
     check_rows,
     check_told_of_damage,
@@ -59,29 +60,30 @@ from tests.simulation.loop import PROCESS, Process, in_process
 from tests.simulation.machine import MachineLoop, VirtualClock, ports
 from tests.simulation.market import market_source
 from tests.simulation.others import BrokerBeside, GuardBeside, SecondBot, panic_beside
-from tests.simulation.plan import PAIRS, Crash, Damage, Fault, Plan
+from tests.simulation.plan import PAIRS, Cancel, Crash, Damage, Fault, Plan
 from tests.simulation.project import projects_shared
 from tests.simulation.reached import Reached
 
 UNIT = 10**8
 ACCOUNT = EmulatorAccount(email="sim@botkit.local", key="simulated-key", secret="canary-3f9c1e77-secret")
 BALANCES = {"usdt": 200_000 * UNIT, "btc": UNIT // 2, "eth": 5 * UNIT}
-#: ``max_position`` of the bot, in units. Above what it begins with: what it may buy on top is soon used up
+#: the bot's ``max_position``, in units. It is slightly above the opening balance, so that the limit is soon reached
 MOST = {"btc": UNIT // 2 + UNIT // 50, "eth": 6 * UNIT}
-#: a market buy is counted at the last price, and gets a little more at a better one
+#: tolerance for market buys, which are counted at the last price and receive a little more if they fill at a better one
 _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
-#: how late the exchange acts on a request, lists an order, or a connection lets go of bytes, all together
+#: the total delay until the exchange has acted on a request and lists its order, including bytes held back by a
+#: connection
 LATEST_ACCEPT_S = 5
 #: virtual seconds in which everything must be settled once faults have stopped
 CALM_S = 60.0
-#: a refusal that does not mean that a probe's pair is blocked
+#: refusals of a probe order which do not mean that its pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
 #: how many of five lives are replayed: a replay costs as much as a life
 _REPLAYED_OF_5 = 2
 #: faults that refuse orders, ten of which in a row halt a bot
 _REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
-#: how long a bot that halts for its journal is watched
+#: how long to watch a bot that has halted because of its journal
 _WATCHED_S = 2.0
 _HERE = Path(__file__).parent
 
@@ -99,7 +101,7 @@ limits: {{ledger: none}}
 
 
 def config_text(name: str, acts: Path, share: int) -> str:
-    """The configuration of one of ``share`` bots of the account."""
+    """Return the configuration of one of ``share`` bots on the account."""
     capital = {currency: str(units // share / UNIT) for currency, units in BALANCES.items()}
     most = {currency: str(units // share / UNIT) for currency, units in MOST.items()}
     document = {"CAPITAL": capital, "MOST": most, "NAME": name, "ACTS": str(acts)}
@@ -143,27 +145,27 @@ class Life:
         self.process = Process(name, pid)
         self.disk = disk
         self.guard: GuardBeside | None = None
-        #: its disk did not take everything
+        #: True if the disk refused some of its writes
         self.had_trouble = bool(disk.medium.trouble)
         self.traded_at = 1e9
         self.bot: Bot | None = None
         self.keeper = Keeper()
         self.ended: str | None = None
         self.standstills = Standstills()
-        #: when it last went on after a suspension, and how often it did
+        #: when the bot last continued after a suspension, and how often that happened
         self.woke_at = -1e9
         self.woke = 0
 
 
 class _Damaged:
-    """A journal that was damaged while no bot ran, until a start has shown what it makes of it."""
+    """A journal that was damaged while no bot ran and that no start has judged yet."""
 
     def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
         self.before = before
-        #: the whole folder, as the user's backup has it
+        #: the whole folder, as contained in the user's backup
         self.copy = copy
         self.struck = struck
-        #: orders that reached the exchange meanwhile and that nobody sent before the damage
+        #: client ids that the exchange has and the journal did not have before the damage
         self.sent: list[int] = []
 
 
@@ -187,6 +189,7 @@ class Run:
         self.is_calm = False
         self._crashes = list(plan.crashes)
         self._armed: _Armed | None = None
+        self._cancels = [_ArmedCancel(cancel) for cancel in plan.cancels]
         self._kill_at_round: tuple[int, Crash] | None = None
         self._down = asyncio.Event()
         self.broken: Broken | None = None
@@ -216,7 +219,7 @@ class Run:
             state = self._root / "second" / "emulator" / "account"
             self._second = SecondBot(self, config, state, plan.second.deaths_ms)
         self._guards: list[GuardBeside] = []
-        #: when the disk last was in trouble, and since when new orders are held back
+        #: when the disk last had a fault, and since when new orders have been blocked
         self._troubled_at = -1e9
         self._latched_at: float | None = None
 
@@ -360,7 +363,7 @@ class Run:
         await task
 
     def check_latch(self, life: Life, request: Any) -> None:
-        """After a panic nothing leaves that takes on more. Raises Broken."""
+        """Check that no order that adds exposure is sent after a panic. Raises Broken."""
         if self._latched_at is None or life.state != self._state or not request.endpoint.startswith("create"):
             return
         orders = getattr(request, "orders", None) or (request.order,)
@@ -368,7 +371,7 @@ class Run:
             raise Broken(f"panic: {orders[0]} leaves, though new orders are held back since {self._latched_at:.3f} s")
 
     def is_well(self, life: Life, seconds: float) -> bool:
-        """Whether a bot has been alive, awake and on a disk that works for so long."""
+        """Return whether a bot has been alive and awake, on a working disk, for this long."""
         since = self.loop.time() - seconds
         return (
             life.ended is None
@@ -378,13 +381,26 @@ class Run:
             and not self.medium.trouble
         )
 
+    def check_none_left(self, who: str, state: Path | None, before: set[str]) -> None:
+        """Whoever says that no order is left has cancelled those that were ``before``; of one bot, or of all."""
+        if any(fault.kind in ("lagging", "unfiltered", "shuffled") for fault in self.plan.faults):
+            return  # what a listing leaves out cannot be cancelled
+        rows = None if state is None else Journaled(state / "journal.sqlite").rows
+        left = [
+            order_id
+            for order_id in sorted(before & self.books.still_open())
+            if rows is None or self.books.orders[order_id].new.client_id in rows
+        ]
+        if left:
+            self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
+
     def note_hurry(self, text: str) -> None:
-        """A process that cancels in a hurry goes ahead without a slot, and says so."""
+        """Note that a process in a hurry cancelled without a slot, which it must report."""
         if "rate limit" in text or "slot" in text:
             self.books.excuses_rates = True
 
     def second_way(self) -> tuple[Any, LimitSharing]:
-        """How a process beside the bot reaches the account."""
+        """Return the means by which a process beside the bot reaches the account."""
         project = Project.load(self._config)
         steady = SteadyClock.of(VirtualClock(self.loop))
         address = (self.emulator.rest, self.emulator.ws)
@@ -582,7 +598,7 @@ class Run:
         self.books.excuses_rates = True
 
     async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
-        """Whether a start has made a halt of a damaged journal; then the life ends here. Raises Broken."""
+        """Return whether a start has halted because of a damaged journal, which ends this life. Raises Broken."""
         halt = bot.parts.folder.halt()
         if halt is None or halt.kind != "journal":
             rows = self._journaled().rows
@@ -600,7 +616,9 @@ class Run:
         return True
 
     def _judge_halt(self, damaged: _Damaged, text: str) -> None:
-        """The bot does not trade on its journal: the user puts back the whole folder. Raises Broken."""
+        """Judge a bot that refuses to trade on its journal, and restore the whole folder as a user would. Raises
+        Broken.
+        """
         check_told_of_damage(text, damaged.struck.words, is_damaged=True)
         if damaged.sent:
             raise Broken(f"journal: {damaged.struck.words}, and the bot has sent {damaged.sent[:5]}")
@@ -614,7 +632,7 @@ class Run:
         self._damaged = None
 
     def parts(self, life: Life) -> LiveParts:
-        """What an incarnation is made of."""
+        """Return the parts of one incarnation of the bot."""
         project = Project.load(life.config)
         clock = life.clock
         machine = ports(self.loop, seed=f"{self.plan.seed} {life.process.name}", disk=life.disk, clock=clock)
@@ -640,7 +658,7 @@ class Run:
         )
 
     def heard(self, life: Life, level: str, text: str) -> None:
-        """A bot tells its user something."""
+        """Record a message from a bot to its user."""
         self.told.append(text)
         if level not in ("info",):
             self.tell(f"{life.process.name} {level}: {text}")
@@ -648,6 +666,7 @@ class Run:
 
     def _replay(self, life: Life) -> None:
         """Replay the finished run from its recording."""
+        has_lost = life.ended == "killed" and self._last_crash is not None and self._last_crash.silently
         for folder in sorted((self._state / "runs").glob("*")):
             if folder.name in self._replayed:
                 continue
@@ -659,13 +678,14 @@ class Run:
             try:
                 verdict = replay_run(folder)
             except BotkitError as error:
-                # a process that was killed may not have come to write a line of it, and a disk may have taken none
-                if life.ended == "killed" or life.had_trouble:
+                # a process that was killed may not have come to write a line of it, and a disk may have taken none, or
+                # not have kept what it took
+                if life.had_trouble or has_lost or (life.ended == "killed" and "damaged" not in str(error)):
                     self.reached("nothing was recorded of a run that was killed")
                     continue
                 raise Broken(f"replay: {error}") from error
-            cut = verdict.difference is not None and verdict.difference.recorded is None and life.ended == "killed"
-            if verdict.difference is not None and not cut:
+            is_short = verdict.difference is not None and verdict.difference.recorded is None and has_lost
+            if verdict.difference is not None and not is_short:
                 raise Broken(f"replay: the decisions of run {folder.name} differ: {verdict.difference}")
             self.reached("a run was replayed")
 
@@ -676,7 +696,7 @@ class Run:
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """Note that the bot does something that a crash may wait for."""
+        """Note an action of the bot at which a crash may be due."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
@@ -685,8 +705,28 @@ class Run:
             self._kill_at_round = (self.loop.rounds + armed.crash.rounds, armed.crash)
             self._armed = None
 
+    def begins(self, kind: str, task: asyncio.Task[Any] | None) -> None:
+        """Note that a request leaves within a task, which a plan may cancel."""
+        now_ms = self.loop.time() * 1000
+        for armed in self._cancels:
+            if armed.task is None and armed.cancel.on == kind and now_ms >= armed.cancel.at_ms and not self.is_calm:
+                armed.left -= 1
+                if armed.left == 0:
+                    armed.task, armed.at_round = task, self.loop.rounds + armed.cancel.rounds
+                return
+
+    def _cancel_requests(self) -> None:
+        for armed in [armed for armed in self._cancels if armed.task is not None]:
+            assert armed.task is not None
+            if self.loop.rounds >= armed.at_round:
+                self._cancels.remove(armed)
+                if not armed.task.done():
+                    self.tell(f"a {armed.cancel.on} is cancelled where it waits")
+                    self.faults["request_cancelled"] += 1
+                    armed.task.cancel()
+
     def _writing(self) -> Callable[[], None] | None:
-        """Return the bot's disk is about to be written."""
+        """Note that the bot's disk is about to be written. Returns what to call after the write."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
@@ -751,7 +791,7 @@ class Run:
     # -- checks ---------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """After every round of the loop."""
+        """Check the invariants after every round of the loop."""
         if self.broken is not None:
             return
         try:
@@ -778,6 +818,8 @@ class Run:
         life = self._life
         if self.books.is_touched:
             self.books.look(self._row_of)
+        if self._cancels:
+            self._cancel_requests()
         if self._kill_at_round is not None and rounds >= self._kill_at_round[0]:
             has_died = life is not None and (life.ended is None or life.process.is_dead)
             if has_died and not self._down.is_set():
@@ -801,13 +843,13 @@ class Run:
         events = len(bot.driver._events)
         life = self._life
         if life is not None and (life.process.is_held or self.loop.time() < life.woke_at + 5.0):
-            return  # all that came meanwhile is there at once
+            return  # everything that arrived in the meantime is processed at once
         if tasks > TASKS_MAX or events > EVENTS_MAX:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
         row = self._row_in(client_id)
-        if row is None and self._damaged is None:  # what a failing disk kept of a commit that did not count
+        if row is None and self._damaged is None:  # the reader may have seen a commit that failed
             self._follow_no_more()
             row = self._row_in(client_id)
         return None if row is None else str(row["state"])
@@ -827,13 +869,13 @@ class Run:
         return row
 
     def follow(self) -> Followed:
-        """What the journal holds now."""
+        """Return the journal's current contents."""
         if self._followed is None:
             self._followed = Followed(self.journal)
         return self._followed.look()
 
     def _follow_no_more(self) -> None:
-        """An incarnation has ended: whatever became of its files, they are read afresh."""
+        """Start reading the journal's files from the beginning, because an incarnation has ended."""
         if self._followed is not None:
             self._followed.close()
             self._followed = None
@@ -844,18 +886,21 @@ class Run:
         return Journaled(self.journal)
 
     def _all_journaled(self) -> Journaled:
-        """The journals of all bots, as one."""
+        """Return the journals of all bots as one."""
         found = self._journaled()
         others = None if self._second is None else self._second.journaled()
         if others is not None:
             found.rows.update(others.rows)
             found.told.update(others.told)
+            found.filled.update(others.filled)
         return found
 
     # -- the calm -------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
-        """No more faults: within a minute everything must be settled, and the bot trades on. Raises Broken."""
+        """End all faults and check that everything is settled within a minute and the bot continues to trade. Raises
+        Broken.
+        """
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
@@ -894,7 +939,7 @@ class Run:
         self.result.digest = self.loop.digest
 
     async def _lift(self, until: float, living: asyncio.Task[None]) -> None:
-        """After a panic the bot cancels what it has, and the user lifts the halt."""
+        """Wait until the bot has cancelled its orders after a panic, then lift the halt as a user would."""
 
         def standing() -> list[str]:
             life = self._life
@@ -924,7 +969,7 @@ class Run:
             await asyncio.sleep(0.25)
 
     def _unsettled(self) -> list[str]:
-        """What is not settled between bot and exchange."""
+        """Return what is not settled between bot and exchange."""
         if self._damaged is not None:
             return ["the journal is damaged"]
         found = self._unsettled_life(self._life)
@@ -936,7 +981,7 @@ class Run:
             followed = self.follow()
             found = self.books.settled(followed.rows, followed.told)
             if found and any(fault.kind == "disk_failing" for fault in self.plan.faults):
-                self._follow_no_more()  # it may have read what did not count
+                self._follow_no_more()  # the reader may have seen a commit that failed
             return found
         journaled = self._all_journaled()
         return self.books.settled(journaled.rows, journaled.told)
@@ -969,16 +1014,37 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            # what another bot does is known from the next comparison on, which may be a minute away
+            # what another bot does becomes known at the next comparison, which may be a minute away
             if account.get(currency, 0) != units and self._second is None
         ]
         if found:
             return found
         bot.view.money.check()
-        return []
+        return self._wrongly_owned(life, bot)
+
+    def _wrongly_owned(self, life: Life, bot: Bot) -> list[str]:
+        """I5, of the bot's own books: what its strategies own is what they began with, and the trades of its orders."""
+        if self.books.excused:
+            return []
+        share = 1 if self._second is None else 2
+        rows = Journaled(life.state / "journal.sqlite").rows
+        wanted = self.books.owned({c: units // share for c, units in BALANCES.items()}, rows.__contains__)
+        found = bot.view.money.holdings(None)
+        if self._second is None:
+            parts = bot.view.money.document()["ledger"]["parts"].values()
+            for currency in BALANCES:
+                locked = sum(part[currency][1] for part in parts if currency in part)
+                there = self.books.locked(currency)
+                if abs(locked - there) > len(self.books.still_open()):  # each lock may be rounded
+                    return [f"{locked} units of {currency} are locked by its books, and {there} at the exchange"]
+        return [
+            f"{life.process.name} owns {found.get(currency, 0)} of {currency} by its books, and {units} by its trades"
+            for currency, units in wanted.items()
+            if found.get(currency, 0) != units
+        ]
 
     def _resume(self, bot: Bot) -> None:
-        """The user lifts a halt that faults demanded: an exchange that refuses every order."""
+        """Lift a halt that the faults made necessary (an exchange that refuses every order), as a user would."""
         reason = bot.view.halted or ""
         folder = bot.parts.folder.path
         is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
@@ -1002,7 +1068,8 @@ class Run:
         if self.loop.time() > self._probed_at + 5.0 and any(
             order.state.value in ("not_sent", "cancelled") for order in probes[-2:]
         ):
-            self._probe(life)  # it came while a gate was about to open, or the strategy cancelled it itself
+            # the probe came just before new orders were allowed again, or the strategy cancelled it itself
+            self._probe(life)
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [
             f"{pair} is blocked: {found.get(pair, 'no order')}"
@@ -1011,13 +1078,16 @@ class Run:
         ]
 
     def _check_journal(self, *, is_settled: bool = False) -> None:
-        """Check all of the journal, as a reader finds it. ``is_settled``: a bot has ended in order. Raises Broken."""
+        """Check the whole journal as a reader sees it. ``is_settled`` means that a bot has ended cleanly. Raises
+        Broken.
+        """
         if not self.books.orders or self._damaged is not None:
             return  # there may be no journal yet
         if not (self._state / "journal.sqlite").exists():
             return
         journaled = self._all_journaled()
         check_rows(journaled.rows)
+        check_fills(journaled.rows, journaled.filled)
         self.books.check(journaled.rows)
         self.books.check_told(journaled.told)
         found = self.books.settled(journaled.rows, journaled.told) if is_settled else []
@@ -1026,7 +1096,7 @@ class Run:
 
 
 class _Watched:
-    """An adapter by which a crash can be timed."""
+    """An adapter that reports a bot's actions, so that crashes can be timed by them."""
 
     def __init__(self, adapter: Any, run: Run, life: Life) -> None:
         self._adapter = adapter
@@ -1037,11 +1107,12 @@ class _Watched:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """Do what the adapter's does."""
+        """Do the same as the wrapped adapter."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
             self._run.did(kind)
+        self._run.begins(kind if kind in ("create", "cancel") else "read", asyncio.current_task())
         life = self._life
         try:
             self._run.check_latch(life, request)
@@ -1055,6 +1126,14 @@ class _Watched:
         if kind == "create":
             self._run.did("answer")
         return answer
+
+
+class _ArmedCancel:
+    def __init__(self, cancel: Cancel) -> None:
+        self.cancel = cancel
+        self.left = cancel.nth
+        self.task: asyncio.Task[Any] | None = None
+        self.at_round = 0
 
 
 class _Armed:
@@ -1123,7 +1202,7 @@ def _is_aiohttps_own(error: BaseException) -> bool:
 
 
 class _Records(logging.Handler):
-    """A run's log: kept for its secrets and for unexpected exceptions."""
+    """Keeps a run's log records, to find secrets and unexpected exceptions in them."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

@@ -7,7 +7,10 @@ HUES.forEach((hue, i) => root.style.setProperty("--hue" + i, hue));
 const inMoney = { type: "custom", formatter: (value) => grouped(value, Math.abs(value) >= 1e4 ? 0 : decimalsOf(value)), minMove: 1e-8 };
 const inPercent = { type: "custom", formatter: (value) => percent(value), minMove: 0.01 };
 const inAmount = { type: "custom", formatter: shortAmount, minMove: 1e-8 };
-const themed = (series, options) => { drawn.push(() => series.applyOptions(options())); return series; };
+// Paints now, and again whenever the theme changes.
+const painted = (paint) => { drawn.push(paint); paint(); };
+// Called before a series has data, because a change of colours goes through all of it.
+const themed = (series, options) => { painted(() => series.applyOptions(options())); return series; };
 const QUIET = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
 
 const make = (place, logo, label) => {
@@ -18,13 +21,13 @@ const make = (place, logo, label) => {
     layout: { attributionLogo: logo, fontFamily: getComputedStyle(document.body).fontFamily, panes: { enableResize: false } },
     localization: { timeFormatter: (time) => when(time) },
     rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
-    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: data.seconds, minBarSpacing: 0.001, lockVisibleTimeRangeOnResize: true, fixLeftEdge: true, fixRightEdge: true },
+    timeScale: { borderVisible: false, timeVisible: true, secondsVisible: data.seconds, minBarSpacing: 0.001, enableConflation: true, lockVisibleTimeRangeOnResize: true, fixLeftEdge: true, fixRightEdge: true },
     // the wheel scrolls the page, so that scrolling does not get stuck in a chart
     handleScroll: { mouseWheel: false, vertTouchDrag: false },
     handleScale: { mouseWheel: false },
     crosshair: { mode: LC.CrosshairMode.Magnet },
   });
-  drawn.push(() => chart.applyOptions({
+  painted(() => chart.applyOptions({
     layout: { background: { type: "solid", color: "transparent" }, textColor: color("dim"), panes: { separatorColor: color("line"), separatorHoverColor: color("line") } },
     grid: { vertLines: { color: "transparent" }, horzLines: { color: color("grid") } },
     crosshair: { vertLine: { color: color("dim"), labelBackgroundColor: color("dim") }, horzLine: { color: color("dim"), labelBackgroundColor: color("dim") } },
@@ -45,7 +48,7 @@ const legend = (place, chart, items, name, clockText = (time) => when(time)) => 
   for (const item of items) {
     const span = element("span", bar);
     const swatch = element("i", span, item.mark ? "mark" : "", item.mark);
-    drawn.push(() => { if (item.mark) swatch.style.color = color(item.color); else swatch.style.background = color(item.color); });
+    painted(() => { if (item.mark) swatch.style.color = color(item.color); else swatch.style.background = color(item.color); });
     element("span", span, "", item.title + " ");
     item.out = element("b", span, "", item.last);
   }

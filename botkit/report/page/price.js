@@ -68,11 +68,14 @@ const drawLines = (chart, pair, t, inPrice) => {
   const items = [];
   const add = (title, hue, kind, options, values, pane, format) => {
     const series = themed(chart.addSeries(kind, { ...QUIET, ...options }, paneOf(pane)), () => ({ color: color(hue) }));
-    series.setData(pointsOf(t, values));
-    const known = values.filter((value) => value !== null);
-    items.push({ title, color: hue, at: valuesAt(t, values, format), last: known.length ? format(known[known.length - 1]) : "" });
+    // What an indicator of longer bars says stays in force until its next bar. Without values in between, the chart,
+    // which joins candles when there are more than pixels, would lose most of the line.
+    let last = null;
+    const inForce = values.map((value) => (last = value === null ? last : value));
+    series.setData(pointsOf(t, inForce));
+    items.push({ title, color: hue, at: valuesAt(t, inForce, format), last: last === null ? "" : format(last) });
   };
-  if (pair.volume.length) add("Volume " + pair.base, "hold", LC.HistogramSeries, { priceFormat: inAmount }, pair.volume, "volume", shortAmount);
+  if (pair.volume.length) add("Volume " + pair.base, "hold", LC.HistogramSeries, { priceFormat: inAmount }, volumesOf(pair), "volume", shortAmount);
   for (const found of pair.lines) {
     const onPrice = found.pane === "price";
     const bars = found.field === "histogram";
@@ -84,6 +87,8 @@ const drawLines = (chart, pair, t, inPrice) => {
   chart.panes().forEach((pane, i) => pane.setStretchFactor(i === 0 ? 4 : 1.3));
   return { items, panes: panes.size };
 };
+
+const volumesOf = (pair) => pair.volume.map((digits, i) => { const power = pair.volume_power[i]; return power < 0 ? digits / Math.pow(10, -power) : digits * Math.pow(10, power); });
 
 // Candles are packed in ticks: closes as differences, opens against the close before, highs and lows against the body.
 const candlesOf = (pair, t) => {
@@ -123,7 +128,7 @@ const drawPrice = (pair, trades) => {
     }
     return [...groups.values()].sort((a, b) => a.row - b.row);
   };
-  let block = 1;
+  let block = 0;                                           // unknown until the chart has a range
   const mark = () => {
     const groups = joined(block);
     layer.setMarkers(groups.map((m) => ({
@@ -135,7 +140,7 @@ const drawPrice = (pair, trades) => {
       text: m.fills > 1 && groups.length <= 60 ? "×" + m.fills : "",
     })));
   };
-  drawn.push(mark);
+  drawn.push(() => { if (block) mark(); });
   chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
     if (!range) return;
     const blocks = Math.max(20, Math.floor(place.clientWidth / 14));

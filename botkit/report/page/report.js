@@ -3,7 +3,6 @@ const repaint = () => drawn.forEach((paint) => paint());
 drawEquity();
 drawStrategies();
 data.prices.forEach((pair) => drawPrice(pair, tradesOf(pair.pair)));
-repaint();
 listTrades();
 
 const button = document.getElementById("theme");

@@ -16,7 +16,7 @@ const trades = (() => {
     pnl: (i) => all.pnl[i] / unit,
     won: (i) => all.won[i] === 1,
     given: (i) => all.kind[i] === all.kinds.length - 1,
-    share: (name, i) => (all[name][i] === null ? null : all[name][i] / 1e6),
+    share: (name, i) => (all[name][i] === null ? null : all[name][i] / 1e4),
     kind: (i) => all.kinds[all.kind[i]],
     strategy: (i) => all.strategies[all.strategy[i]],
     reason: (i) => all.reasons[all.reason[i]],
@@ -90,6 +90,7 @@ const listTrades = () => {
     // coins that were handed over were never bought, so their sales count in no win rate
     let won = 0, sum = 0, own = 0, given = 0;
     for (const i of order) { if (trades.given(i)) { given++; continue; } own++; sum += trades.pnl(i); if (trades.won(i)) won++; }
+    if (order.length === trades.count) sum = all.total;
     status.textContent = (own ? `${grouped(own, 0)} ${own === 1 ? "trade" : "trades"}, ${grouped(won / own * 100, 1)} % won, ${money(sum, true)} ${data.currency}` : "0 trades")
       + (given ? `; ${grouped(given, 0)} ${given === 1 ? "sale" : "sales"} of coins that were handed over` : "");
     const first = page * ROWS + 1, last = Math.min(order.length, (page + 1) * ROWS);

@@ -1,0 +1,189 @@
+"""Rare branches of the product, by name and by the place where each begins.
+
+Nothing is written into the product for this: a branch is a piece of source text, and while a simulation watches, the
+function that holds it runs with a call before that line. Where the text has changed too much, `Branch.place` raises
+`Stale`, and a test says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.simulation.sources import Stale, codes_of, differs, functions_of
+
+_CALL: Final = "_a_branch_is_reached_"
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """``text`` occurs once in the module; the branch begins with the statement on its last line."""
+
+    name: str
+    module: str
+    text: str
+    #: counted, and not demanded of a long run
+    is_rarest: bool = False
+
+    def place(self, source: str) -> int:
+        """Where the line begins. Raises Stale."""
+        if source.count(self.text) != 1:
+            raise Stale(f"{self.name}: {self.module} has its text {source.count(self.text)} times")
+        return source.rindex("\n", 0, source.index(self.text) + self.text.rstrip().rfind("\n") + 1) + 1
+
+
+_DESK, _RESOLUTION, _RECONCILE = (f"botkit.engine.orders.{name}" for name in ("desk", "resolution", "reconcile"))
+_ROUTER, _LIVE, _LOG = "botkit.engine.router.router", "botkit.live", "botkit.live.journal_log"
+_JOURNAL, _FILLING, _DRIVER = (f"{_LIVE}.{name}" for name in ("journal", "journal_filling", "driver"))
+_LEASES, _COMPARING, _GUARD = f"{_LIVE}.limits.leases", f"{_LIVE}.comparing", f"{_LIVE}.guard"
+
+BRANCHES: Final = (
+    # the protocol of an order
+    Branch("a report identified an order before its answer did", _DESK, "if order.order_id:\n            return"),
+    Branch("a push settled an order before its answer came", _DESK, "self._router.resolved(order.client_id, now)"),
+    Branch("an execution came before its order was known", _DESK, "self._parked_trades.setdefault("),
+    Branch("an execution that came too early was booked", _DESK, "            self.on_trade_report(report, now)"),
+    Branch(
+        "a cancel waited for its order's id", _DESK,
+        "        if order.cancel_requested and order.state not in FINAL_STATES:\n            self._router.cancel(",
+    ),
+    Branch("an execution was reported twice", _DESK, ".is_new(report, listed=False):\n            return"),
+    Branch("a final report waited for its executions", _DESK, "self._final_reports[order.client_id] = report"),
+    Branch(
+        "an order was read, for its push was overdue", _DESK,
+        "> order.executed_lots):\n                self._read_order(order, now)",
+    ),
+    Branch("executions were read, for their push was overdue", _DESK, "            self._read_trades(order, now)"),
+    Branch(
+        "an execution that the stream had missed was booked", _DESK,
+        "if executions.is_new(report, listed=True):\n                self._book(",
+    ),
+    Branch("an order was read in vain", _DESK, "self._follow(order, now + READ_AFTER * min("),
+    Branch(
+        "an order was live after its cancel", _DESK,
+        "elif order.cancel_requested and report.state not in FINAL_STATES:\n            self._router.cancel(",
+    ),
+    Branch("a waiting replacement was cancelled", _DESK, "self._drop_replacement(order, OrderState.CANCELLED"),
+    Branch("a replacement took its place in the queue", _DESK, 'old.move(OrderState.CANCELLED, now, "replaced before'),
+    Branch("a waiting replacement was replaced", _DESK, "self._end_unsent(waiting[0], OrderState.CANCELLED"),
+    Branch("an order was filled before its replacement left", _DESK, "self._end_unsent(new, OrderState.CANCELLED, now"),
+    Branch("a resting order expired", _DESK, 'order.reason = "expired"'),
+    Branch("many orders were read in one listing", _DESK, "self._list_orders(pair, group, now)"),
+    Branch("an order on its way at the crash was looked up", _DESK, "self._move(order, _UNKNOWN, now)"),
+    Branch("an order was held back at its grant", _DESK, "self.finish(order, OrderState.NOT_SENT, now, refusal)"),
+    # orders of unknown outcome
+    Branch("a look-up was refused", _RESOLUTION, "case.refusals += 1", is_rarest=True),
+    Branch("a proof of absence waited for its bound", _RESOLUTION, "due = bound"),
+    Branch(
+        "an order was found while it was looked up", _RESOLUTION,
+        "if self._cases.get(case.order.client_id) is not case:\n                return",
+    ),
+    Branch("an exit passed while its pair was blocked", _RESOLUTION, "unknown_sells <= held:\n                return"),
+    Branch("an order was refused, for its pair was blocked", _RESOLUTION, 'return f"an order of {order.pair} has'),
+    Branch("a refused create was confirmed", _RESOLUTION, "self._close(case, OrderState.REJECTED, now"),
+    # comparisons with the exchange
+    Branch("the open orders could not be read", _RECONCILE, "self._reads.later(now + RETRY_NS, self._list_orders)"),
+    Branch("the balances could not be read", _RECONCILE, "self._reads.later(now + RETRY_NS, self._list_balances)"),
+    Branch("orders since the last run could not be read", _RECONCILE, "RETRY_NS, self._list_unwritten)"),
+    Branch("a comparison was overtaken by an execution", _RECONCILE, "self._overtaken += 1"),
+    Branch("a foreign order was seen", _RECONCILE, "self._foreign += 1"),
+    Branch("an order of a lost commit was found", _RECONCILE, "self._lost_until = max("),
+    Branch("a comparison had to be repeated", _COMPARING, "            self._again = True"),
+    Branch("a suspicion led to a comparison", _COMPARING, "            self._suspected_at = None"),
+    Branch("the exchange had orders that a journal did not know", f"{_LIVE}.starting", "bot.latch.set(JOURNAL_HALT"),
+    Branch("a start found that commits are lost", f"{_LIVE}.opening", "        losses = losses_of("),
+    Branch("a claim was compared again", f"{_LIVE}.starting", "await asyncio.sleep(_CLAIM_AGAIN_S)"),
+    # the journal
+    Branch("a write of the log failed", _LOG, "self._has_failed = self._at > 0"),
+    Branch("a log went on in its next segment", _LOG, "            self._after = self._at"),
+    Branch("a segment did not fit on the disk", _LOG, "if error.errno not in _NO_ROOM or size == _BLOCK:"),
+    Branch("a damaged log was set aside", _JOURNAL, "            self._set_aside(found)"),
+    Branch("a start took commits over from the log", _JOURNAL, "writer.write(db, _operations(record.body)"),
+    Branch("SQLite could not be filled", _FILLING, "            self.fault = error"),
+    Branch("the journal failed", _DRIVER, "self.journal_fault = str(error)"),
+    Branch("the journal could be written again", _DRIVER, "self.sink(JournalFailed(None))"),
+    Branch("a request was cancelled within the bot", _DRIVER, 'why = "its request was cancelled'),
+    # gates and latches
+    Branch("an order was held back at the last gate", _DRIVER, 'return f"not sent: {closed}"'),
+    Branch("the latch held an order back", _DRIVER, 'return f"not sent: the bot is halted:'),
+    Branch("the bot stood still", f"{_LIVE}.standstill", "self._on_wake(self._slept_s)"),
+    # the router and the shared limits
+    Branch("a cancel was asked for twice", _ROUTER, "return Withdrawal.DUPLICATE"),
+    Branch("an order expired in the router", _ROUTER, "due.expired.append(item.order)"),
+    Branch("a 429 closed a counter", _ROUTER, "        self.alarms.append("),
+    Branch("a run told the ledger what the one before had sent", _LEASES, "self._knows_earlier = True"),
+    Branch(
+        "a bot left the ledger, for its journal failed", _LEASES,
+        "await self._link.call(Leave(self._holder))\n                    await self._join()",
+    ),
+    Branch("the ledger could not be reached", _LEASES, "self._tell_lost(error)"),
+    # the guard
+    Branch("a guard found its bot silent", _GUARD, "has_struck = self._strike(silent_s)"),
+    Branch(
+        "a guard could not cancel", _GUARD, "        if result.left != ():\n            return False", is_rarest=True,
+    ),
+)  # fmt: skip
+
+
+def prepare() -> None:
+    """Read the sources, before anything changes a function."""
+    _prepared()
+
+
+@functools.cache
+def _prepared() -> tuple[tuple[types.FunctionType, types.CodeType, types.CodeType], ...]:
+    """(function, its code, the code that reports its branches)."""
+    found = []
+    for module_name in dict.fromkeys(branch.module for branch in BRANCHES):
+        module = importlib.import_module(module_name)
+        assert module.__file__ is not None
+        source = Path(module.__file__).read_text(encoding="utf-8")
+        changed = source
+        for branch in (branch for branch in BRANCHES if branch.module == module_name):
+            at = branch.place(changed)
+            line = changed[at : changed.index("\n", at)]
+            indent = line[: len(line) - len(line.lstrip())]
+            changed = f"{changed[:at]}{indent}{_CALL}({branch.name!r})\n{changed[at:]}"
+        was = codes_of(compile(source, module.__file__, "exec"))
+        fresh = codes_of(compile(changed, module.__file__, "exec"))
+        touched = {name for name, code in fresh.items() if name in was and differs(code, was[name])}
+        for path, function in functions_of(module, module_name):
+            if ".".join(path) in touched:
+                found.append((function, function.__code__, fresh[".".join(path)]))
+    return tuple(found)
+
+
+def missing() -> list[str]:
+    """Branches that no function holds any more. Raises Stale for a text that is gone."""
+    text = "".join(str(_constants(fresh)) for _, _, fresh in _prepared())
+    return [branch.name for branch in BRANCHES if branch.name not in text]
+
+
+def _constants(code: types.CodeType) -> list[object]:
+    return [_constants(one) if isinstance(one, types.CodeType) else one for one in code.co_consts]
+
+
+@contextlib.contextmanager
+def reported(to: Callable[[str], None]) -> Iterator[None]:
+    """Until the end of the block, ``to`` is called with the name of every branch that is reached.
+
+    A function that has been patched by a planted fault stays as it is.
+    """
+    swapped = []
+    for function, was, fresh in _prepared():
+        if function.__code__ is was:
+            function.__globals__[_CALL] = to
+            function.__code__ = fresh
+            swapped.append((function, was))
+    try:
+        yield
+    finally:
+        for function, was in swapped:
+            function.__code__ = was
+            function.__globals__.pop(_CALL, None)

@@ -1,0 +1,55 @@
+"""The code objects of a module's functions, so that a changed source can take the place of a function's code.
+
+Files, modules and worker processes stay as they are: a function is given the code that its changed source compiles to.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Iterator
+from typing import Any
+
+
+class Stale(LookupError):
+    """A piece of source text is no longer where it was."""
+
+
+def functions_of(owner: Any, module: str) -> Iterator[tuple[tuple[str, ...], types.FunctionType]]:
+    """Every function of a module and its classes, under its path; decorated ones as they were written."""
+    for name, thing in list(vars(owner).items()):
+        plain = thing.__func__ if isinstance(thing, (staticmethod, classmethod)) else thing
+        if isinstance(plain, property):
+            plain = plain.fget
+        if isinstance(plain, types.FunctionType) and plain.__module__ == module:
+            inner = inspect.unwrap(plain)
+            assert isinstance(inner, types.FunctionType)
+            yield (name,), inner
+        elif inspect.isclass(thing) and thing.__module__ == module and owner is not thing:
+            for path, function in functions_of(thing, module):
+                yield (name, *path), function
+
+
+def codes_of(code: types.CodeType) -> dict[str, types.CodeType]:
+    """The code objects of functions and classes within a module's code, by their paths."""
+    found = {}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            name = constant.co_qualname
+            if "<" not in name:
+                found[name] = constant
+                found |= codes_of(constant)
+    return found
+
+
+def differs(one: types.CodeType, other: types.CodeType) -> bool:
+    """Whether two functions behave differently, regardless of their position in the file."""
+    if one.co_code != other.co_code or one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts):
+        return True
+    for a, b in zip(one.co_consts, other.co_consts, strict=True):
+        if isinstance(a, types.CodeType) and isinstance(b, types.CodeType):
+            if differs(a, b):
+                return True
+        elif isinstance(a, types.CodeType) or isinstance(b, types.CodeType) or a != b:
+            return True
+    return False
