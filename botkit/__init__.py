@@ -5,7 +5,7 @@ This package exports what a strategy author needs. The other parts:
     errors.py       errors, sorted by what to do next
     hookspecs.py    every hook, typed and documented in its docstring
     plugins/        finds, checks and registers plugins
-    project/        a checked configuration with its plugins and its exchange's facts
+    project/        a checked configuration, its plugins, and the facts about its exchange
     assembly/       the only place that picks concrete classes and wires them
     model/          value types: pairs, exact money, time, events, orders, requests, limits
     engine/         the bot, without I/O: turn, strategies, portfolio, risk, router

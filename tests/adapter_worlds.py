@@ -55,7 +55,7 @@ class Ahead:
 
 
 def standing_market(folder: Path) -> Path:
-    """Return a tape of one book and one trade, after which the market stands still, with room for orders between its
+    """Return a tape of one book and one trade, after which the market does not change. Orders fit between the book's
     sides.
     """
 

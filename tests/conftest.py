@@ -31,7 +31,7 @@ _MEMORY_FREE_MIN = 2 << 30
 
 
 class _TaskErrors(logging.Handler):
-    """Collects what asyncio reports of tasks that failed or were forgotten."""
+    """Collects asyncio's reports of tasks that failed or were never awaited."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _task_errors.append(record.getMessage())
@@ -41,8 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Add the markers, and put ``tmp_path`` in memory if the machine allows it, because bots sync their journals all
     the time.
 
-    No test loses anything by this. Memory keeps what a killed process has written, as a disk's cache does, and no test
-    cuts the power.
+    This does not weaken any test: memory keeps what a killed process has written, like a disk's cache, and no test cuts
+    the power.
     """
     add_markers(config)
     # a slow machine is no counterexample
@@ -57,7 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """With ``-n auto`` use one worker more than there are cores: tests of processes wait half of their time."""
+    """Use one worker more than there are cores with ``-n auto``, because tests of processes spend half of their time
+    waiting.
+    """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -66,7 +68,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A worker that has nothing left to do takes from the others, whose tests may be long ones."""
+    """Let an idle worker take tests from others, which may be busy with long tests."""
     if config.getvalue("dist") != "load":
         return None
     from xdist.scheduler import WorkStealingScheduling
@@ -76,7 +78,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def _brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the limits brokers of the tests have their folders: not among this user's files."""
+    """Keep the folders of the tests' limits brokers away from this user's files."""
     folder = tmp_path_factory.mktemp("brokers")
     os.environ[FOLDER_VARIABLE] = str(folder / "of no test")
     yield folder
@@ -88,7 +90,7 @@ def _orphans() -> None:
     adopt_orphans()
 
 
-#: processes of fixtures that outlive a test
+#: processes that belong to fixtures and so outlive a single test
 _kept: set[int] = set()
 
 
@@ -106,12 +108,14 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[object]
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left(request: pytest.FixtureRequest, _brokers: Path, _orphans: None) -> Iterator[None]:
-    """A test has a limits broker of its own. It leaves no process, socket, file or task behind, and no task fails."""
+    """Give each test its own limits broker, and check that it leaves no process, socket, file or task behind and that
+    no task failed.
+    """
     os.environ[FOLDER_VARIABLE] = str(_brokers / f"{next(_numbers)}")
     _task_errors.clear()
     yield
-    # What was left open warns when it is collected: now, so that this test fails by it and not a later one. What lives
-    # on is frozen, else each collection would walk through everything that was ever imported.
+    # Collect now, so that the warning about anything left open fails this test and not a later one. Objects that
+    # survive are frozen, or each collection would traverse everything that was ever imported.
     request.node.funcargs.clear()
     gc.collect()
     gc.freeze()

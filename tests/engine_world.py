@@ -94,7 +94,7 @@ class Listener(Strategy):
 
     def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
         self.pairs = pairs or (BTC,)
-        #: what to do in each callback (named without ``on_``), called with the strategy and the event
+        #: the function to call in each callback (named without ``on_``), with the strategy and the event
         self.deeds = deeds
         self.heard: list[tuple[str, Any]] = []
         self.series: list[Any] = []
@@ -213,7 +213,7 @@ class Bot:
         )
         self.strategies = strategies
         self.requests: list[Request] = []
-        #: what turns produced besides requests, in order
+        #: the results of all turns other than requests, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
         self.halts: list[outcome.Halted] = []

@@ -98,7 +98,7 @@ class ModelExchange:
         self.rows: dict[str, Row] = {}
         self.by_client: dict[int, list[Row]] = {}
         self.injected: dict[str, int] = {}
-        self.resends = False  # a mutant of the carrier, which sends unanswered requests again
+        self.resends = False  # True for a mutant that sends unanswered requests a second time
         self._events: list[tuple[Nanos, int, Any]] = []
         self._deeds: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
@@ -154,7 +154,7 @@ class ModelExchange:
             return
         late = self._fault("late arrival", 0.7)
         lag = 0
-        if late:  # it acts after the bot has given it up
+        if late:  # the exchange acts only after the bot has stopped waiting
             self._give_up(request, now)
             lag = self.random.randint(0, 1_000) * NS_PER_MS
             arrives = now + TIMEOUT + self.random.randint(0, (self.latest_accept - lag) // NS_PER_MS - 1) * NS_PER_MS
@@ -330,4 +330,4 @@ def _renamed(trade: TradeReport) -> TradeReport:
 
 
 def void(_: object) -> None:
-    """Do nothing. The result is of no interest."""
+    """Do nothing, because the answer does not matter."""

@@ -1,7 +1,7 @@
-"""The processes that a test leaves behind.
+"""Finds and ends the processes that a test leaves behind.
 
-On Linux the process of the tests adopts what its children leave (a limits broker outlives the bot that started it), so
-that nothing escapes.
+On Linux, the test process adopts the processes that its children leave behind (a limits broker outlives the bot that
+started it), so that none is missed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from botkit.live.limits import broker_client, broker_process
 
 _PR_SET_CHILD_SUBREAPER = 36
 _BROKER = broker_process.__name__
-#: Python starts one for pools of processes, and keeps it
+#: a helper process that Python starts for process pools and keeps running
 _OF_PYTHON = "multiprocessing.resource_tracker"
 #: how long a process that was told to end may take; less than a broker waits for bots before it ends by itself
 _GRACE_S = 20.0
@@ -32,7 +32,9 @@ def adopt_orphans() -> None:
 
 
 def children() -> dict[int, str]:
-    """The processes of this one that still run: their ids and command lines. Nothing but on Linux."""
+    """Return the ids and command lines of this process's children that are still running. Empty on systems other than
+    Linux.
+    """
     if sys.platform != "linux" or not _has_children():
         return {}
     found = {}
@@ -47,7 +49,9 @@ def children() -> dict[int, str]:
 
 
 def _has_children() -> bool:
-    """Whether there are any, ended ones included: one call of the system, where a look through /proc takes hundreds."""
+    """Return whether there are any children, including ended ones. This is one system call; reading /proc takes
+    hundreds.
+    """
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -64,9 +68,10 @@ def end(process_id: int) -> None:
 
 
 def end_all_but(kept: Iterable[int]) -> list[str]:
-    """End what runs except these, and return the command lines of what should have ended by itself.
+    """End all children except these, and return the command lines of those that should have ended by themselves.
 
-    A process that has been told to end gets the time for it. A limits broker is not told: it waits for other bots.
+    A process that was told to end gets time to do so. A limits broker is never told to, because it waits for other
+    bots.
     """
     left = {process_id: line for process_id, line in children().items() if process_id not in set(kept)}
     for process_id in [process_id for process_id, line in left.items() if _BROKER in line]:
@@ -78,6 +83,6 @@ def end_all_but(kept: Iterable[int]) -> list[str]:
         left = {process_id: line for process_id, line in left.items() if process_id in children()}
     for process_id in left:
         end(process_id)
-    # the link remembers whom it started, and Python warns of those whose end it has not seen
+    # forget the brokers that have ended: Python warns about a started process whose end was never observed
     broker_client._started[:] = [started for started in broker_client._started if started.poll() is None]
     return list(left.values())

@@ -26,7 +26,7 @@ def on_bar(self, bar):
 
 
 def waves(rows: int, *, period: int = 60, height: float = 400.0) -> list[float]:
-    """Closes that swing, rise and never repeat."""
+    """Return closes that swing, rise and never repeat."""
     return [
         60_000 + row * 0.5 + height * math.sin(row * 2 * math.pi / period) + 40 * math.sin(row * 1.7)
         for row in range(rows)

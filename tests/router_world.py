@@ -153,7 +153,7 @@ class World:
         self._count = 0
 
     def at(self, time: int, deed: Callable[[], None]) -> None:
-        """Call ``deed`` at ``time``."""
+        """Schedule ``deed`` to be called at ``time``."""
         self._count += 1
         heapq.heappush(self._events, (time, self._count, deed))
 

@@ -1,4 +1,4 @@
-"""A driver that takes a turn for every row, which is the plain way that quiet spans must equal."""
+"""A driver that runs one turn per row: the plain method, whose results quiet spans must reproduce."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from botkit.model.merged_rows import MergedRows
 
 
 class RowByRow(Driver):
-    """Takes a turn for every row, which is the plain way that spans must equal."""
+    """Runs one turn per row."""
 
     def _rows(self, rows: MergedRows) -> None:
         engine, row = self.engine, 0

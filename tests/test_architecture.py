@@ -30,12 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
-    # it interprets a configuration, and knows only the plugins of venues and drivers and a driver's clock
+    # interprets a configuration; of venues and drivers, it uses only their plugins and a driver's clock
     "project": {
         *("config", "plugins", "model", "engine", "tape"),
         *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
-    # it runs backtests from Python, and turns a user's objects into a project and a feed
+    # runs backtests from Python, and turns a user's objects into a project and a feed
     "research": {
         "assembly",
         "backtesting",
@@ -201,7 +201,7 @@ def test_a_stray_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
-#: bases of classes that are neither, and are never compiled to native classes
+#: base classes whose subclasses are neither, and are never compiled to native classes
 NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
 
 

@@ -1,8 +1,7 @@
 """No test assumes a speed of the machine: none sleeps for a fixed time, gives up within a minute or compares wall time.
 
-On virtual time all of this is free and exact (tests/simulation/README.md). On real time a test waits for what it wants
-to see, by `tests.waiting` or by ``until`` of tests/live/world.py; a loop that looks again and again may pause for the
-tenth of a second.
+On virtual time all of this is free and exact (tests/simulation/README.md). On real time, a test waits for a condition
+with `tests.waiting` or with ``until`` of tests/live/world.py; a polling loop may pause for a tenth of a second.
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-#: commands and measurements, which are no tests
+#: commands and measurements, which are not tests
 NO_TESTS = ("benchmarks/", "official_client.py", "under_load.py", "simulation/runner.py", "simulation/pieces.py")
-#: what is on virtual time without the marker: the loop itself, and what runs on a loop of its own or on any
+#: files that use virtual time without the marker: the loop's own tests, and code that runs on its own loop or on any
+#: loop
 ON_VIRTUAL_TIME = (
     *("simulation/", "live/shared_world.py", "live/test_shared_limits.py"),
     *("emulator/fuzz_wire.py", "live/frozen_journal.py", "market_venue.py", "toy_exchange.py"),
 )
-#: the longest pause between two looks
+#: the longest pause between two checks
 PAUSE_MAX_S = 0.1
 PATIENCE_MIN_S = 60
-#: file::function -> why it may
+#: functions that may wait on real time, with the reason
 ALLOWED = {
     "waiting.py::wait_for": "the one place that waits on real time",
     "processes.py::end_all_but": "waits for processes to end, and for nothing else",
@@ -35,12 +35,12 @@ ALLOWED = {
     "live/test_ports.py::test_a_command_waits_for_its_answer_by_the_given_clock": "its clock is moved by hand",
 }
 CLOCKS = {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "time.perf_counter"}
-#: what gets a timeout: the place of its argument
+#: functions that take a timeout, with the position of that argument
 TIMEOUTS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "wait": 0, "join": 0, "result": 0}
 
 
 def names_of(function: ast.AST) -> str:
-    """The text of a function's decorators and parameters."""
+    """Return the text of a function's decorators and parameters."""
     if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return ""
     arguments = [argument.arg for argument in function.args.args]
@@ -48,7 +48,7 @@ def names_of(function: ast.AST) -> str:
 
 
 def number(node: ast.expr | None) -> float | None:
-    """A literal's value, None for anything else."""
+    """Return a literal's value, or None for anything else."""
     return float(node.value) if isinstance(node, ast.Constant) and isinstance(node.value, int | float) else None
 
 
@@ -65,7 +65,7 @@ class Reader:
         self._loops = 0
 
     def read(self, node: ast.AST) -> None:
-        """Look at a node and all within it."""
+        """Visit a node and everything within it."""
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             self._read_function(node)
             return
@@ -166,7 +166,7 @@ def test_no_test_depends_on_the_machines_pace() -> None:
         ("@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])\ndef test(): pass", True),
     ],
 )
-def test_what_is_refused(code: str, is_refused: bool) -> None:
+def test_waits_on_real_time_are_found(code: str, is_refused: bool) -> None:
     assert bool(found_in("test_x.py", code)) == is_refused
 
 

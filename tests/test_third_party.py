@@ -167,6 +167,8 @@ def test_the_limits_of_a_plugins_exchange_are_obeyed(
     assert "refused" not in " ".join(summary["warnings"])
 
 
-def test_an_exchange_without_limits_is_named(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_names_an_exchange_without_limits(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["backtest", str(config), "--out", str(tmp_path / "out"), "--set", "exchange.bare=true"]) == 2
     assert "`elsewhere` has no rate limit for create_order" in capsys.readouterr().err

@@ -1,10 +1,10 @@
-"""Run the tests again and again while every core is kept busy by other work.
+"""Runs the tests repeatedly while every core is kept busy by other work.
 
     python -m tests.under_load                                 README's test command, 20 times
     python -m tests.under_load --times 5 tests/live -n 2       5 times what comes behind; the rest goes to pytest
 
-Prints a line a run and every test that failed. A test that fails here and not elsewhere is a defect: of the test if it
-assumes a speed of the machine, of botkit if that does.
+Prints one line per run, and every test that failed. A test that fails here and not elsewhere is a defect: of the test
+if it assumes a speed of the machine, of botkit if that does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SPIN = "while True: pass"
 
 @contextlib.contextmanager
 def busy_cores(count: int) -> Iterator[None]:
-    """Keep so many cores busy."""
+    """Keep this many cores busy."""
     spinning = [subprocess.Popen([sys.executable, "-c", _SPIN]) for _ in range(count)]
     try:
         yield

@@ -1,4 +1,4 @@
-"""Waiting for what a thread or another process does: until it is there, and not for ever."""
+"""Waits for the effect of a thread or another process, but not forever."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-#: how long anything on real time is waited for. What never comes fails its test by this; no machine is that slow
+#: how long to wait in real time for anything. No machine is this slow, so what takes longer never comes, and its test
+#: fails
 PATIENCE_S = 120.0
 
 

@@ -31,10 +31,10 @@ async def account_access(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[RateLimitedReads]:
-    """Open a separate connection to a bot's account for `botkit panic` and `botkit account`. Its requests count in the
-    windows that bots share.
+    """Open a separate connection to a bot's account for `botkit panic` and `botkit account`. Its requests count toward
+    the rate-limit windows that bots share.
 
-    Raises ConfigError, and LedgerUnreachable unless it ``hurries``.
+    Raises ConfigError, and LedgerUnreachable unless ``hurries`` is set.
     """
     rest, ws = chosen_address(project.config, rest, ws)
     check_command(mode, rest)
@@ -44,7 +44,8 @@ async def account_access(
         from botkit.emulator.ask_clock import emulator_clock
 
         assert rest is not None
-        with contextlib.suppress(ConfigError):  # if it does not answer, its requests give a better error than this one
+        # if the exchange does not answer, the requests that follow give a better error than this one
+        with contextlib.suppress(ConfigError):
             ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
     section = project.config.live if mode == "live" else project.config.emulator
     sharing = LimitSharing(
@@ -72,8 +73,8 @@ def _ledger(project: Project, environ: Mapping[str, str], hurries: bool, say: Ca
 
 
 def _account(project: Project, mode: str, rest: str | None, environ: Mapping[str, str]) -> Any:
-    """Return a bot's account in a mode. If the configuration names none for an emulator, this is the one that the bot
-    uses there.
+    """Return a bot's account in a mode. In an emulator mode without a configured account, this is the account that the
+    bot itself would use.
     """
     if mode == "live":
         return resolve_account(project.loaded, environ)

@@ -68,8 +68,8 @@ def parts_over(
     """Return the parts of a backtest over an open feed, from ``start`` to before ``end``. None means that the data
     decides.
 
-    ``is_described=False`` leaves out what only a report shows: the configuration's text, versions and the lines of
-    indicators. Raises ConfigError or DataError.
+    ``is_described=False`` omits what only a report needs: the configuration's text, versions, and indicator lines.
+    Raises ConfigError or DataError.
     """
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")

@@ -32,7 +32,9 @@ def make_engine(
     draws_indicators: bool = False,
     leased: LeasedPools | None = None,
 ) -> Engine:
-    """Return the bot's engine, not started. ``pairs`` are those with prices. The same wiring serves every driver."""
+    """Return the bot's engine, not started. ``pairs`` are the pairs that have prices in this run. The same wiring
+    serves every driver.
+    """
     config = project.config
     specs = project.specs()
     portfolio = make_portfolio(project, pairs, specs)

@@ -44,7 +44,7 @@ async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws
     own = OwnOrders(journal.order_rows())
     journal.close()
     async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
-        # do not halt the bot: a restarted one has its journal and may continue
+        # do not halt the bot, because it can continue from its journal once it is restarted
         return await panic(access, own, own_only=True, can=access.sender.capabilities, say=_say)
 
 
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     """Run a guard for one bot, configured by the command line."""
     config, folder = Path(arguments[0]), StateFolder(Path(arguments[1]))
     rest, ws = (part or None for part in arguments[3:5])
-    # read it now, as the bot did, because it may be half edited when the bot dies
+    # read the configuration now, as the bot did, because somebody may be editing the file when the bot dies
     at_start: Project | None = None
     with contextlib.suppress(BotkitError):
         at_start = without_strategies(config)

@@ -229,7 +229,8 @@ class _Bots:
 
     def _ledger(self, project: Project, address: Address, clock: DriverClock, *, is_private: bool = False) -> Ledger:
         venue = venue_name(project.facts, address[0])
-        shares = not is_private and clock.speed == 1  # otherwise no other process can be using that exchange
+        # other processes may use the exchange too, unless it is private to this one or its clock runs at another speed
+        shares = not is_private and clock.speed == 1
         self._limits.check(project, venue, shares=shares)
         if shares and project.config.limits.ledger != ALONE:
             return resolve_ledger(project.loaded, self._environ)

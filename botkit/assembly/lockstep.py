@@ -1,4 +1,4 @@
-"""Runs a bot over the wire against an emulator of its backtest's tape and compares the decisions."""
+"""Runs a bot over HTTP and WebSocket against an emulator of its backtest's tape, and compares the decisions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def run_lockstep(
 ) -> LockstepResult:
     """Run a backtest's bot from ``start`` to ``end`` against an emulator of its tape, over real HTTP and WebSocket.
 
-    ``priced`` lists the pairs that the backtest read, including those that only valuation needs.
+    ``priced`` lists the pairs that the backtest read, including those needed only for valuation.
 
     Raises ConfigError if the data is not a single tape, and LockstepError.
     """
@@ -49,7 +49,7 @@ async def run_lockstep(
     # bot and exchange share a fee model, as in a backtest, so that the bot knows its own rank if ranks follow the
     # volume
     fees = parts.fees()
-    # nonces for a key only grow within a process, so a second run from the same start needs its own key
+    # a key's nonces never go back within a process, so each run from the same start needs its own key
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
         accounts=(account,),
@@ -102,8 +102,8 @@ async def run_lockstep(
 
 
 async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, DecisionDifference | None]:
-    """Run a configuration's backtest and the same bot over the wire, and return the latter's result and the first
-    difference.
+    """Run a configuration's backtest, then the same bot over the wire; return the result of the run over the wire, and
+    the first difference.
 
     Both runs' decisions are written into ``out``. Raises BotkitError.
     """

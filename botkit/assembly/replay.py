@@ -16,7 +16,7 @@ from botkit.project.recipe import recorded_fees, recorded_project
 def replay_run(run: Path, config: Path | None = None) -> Verdict:
     """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own.
 
-    Raises ReplayError if there is no run, and ConfigError if the configuration changed or is missing.
+    Raises ReplayError if the folder holds no run, and ConfigError if the configuration has changed or is missing.
     """
     header = msgspec.to_builtins(read_header(run))
     project = recorded_project(header, config)

@@ -1,4 +1,4 @@
-"""What the opening equity would have become by buying every traded coin at its first price and holding it."""
+"""The buy-and-hold benchmark: the opening equity spent on every traded coin at its first price, and held."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class BuyAndHold:
         self._curve: EquityCurve | None = None
 
     def add_slice(self, prices: Prices, run: EquityCurve) -> None:
-        """Follow a slice that ``run``, the equity of the run itself, has just taken in."""
+        """Advance by a slice that ``run``, the equity of the run itself, has just processed."""
         if self._curve is None:
             prices = self._begin(prices, run)
         if self._curve is not None:
             self._curve.add_slice(prices)
 
     def _begin(self, prices: Prices, run: EquityCurve) -> Prices:
-        """Buy, if every coin has had a price by now; returns the rows from then on."""
+        """Buy once every coin has a price. Returns the rows from that moment on."""
         firsts, opening = run.first_worths, run.opening
         if opening is None or not self._coins or not self._coins <= firsts.keys():
             self._known |= {pair: float(column[-1]) for pair, (_, column) in prices.items() if len(column)}

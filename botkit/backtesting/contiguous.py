@@ -1,7 +1,7 @@
 """Candles without holes: an interval without trades becomes a flat row without volume.
 
-The exchange omits such intervals, and so do most recordings. A strategy sees them as empty bars, in a backtest and
-live alike, and nothing fills in them. With these rows, no timer is needed to end the bars.
+The exchange omits such intervals, and so do most recordings. A strategy sees them as empty bars, in a backtest as well
+as live, and no order fills in them. With these rows, no timer is needed to end the bars.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class GapFiller:
         before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))
         length = fixed_length(columns.resolution)
         if length is None:
-            return columns  # monthly candles: a month without a single trade is not worth filling
+            return columns  # monthly candles: a month without a single trade is too rare to fill
         times = columns.time if before is None else np.concatenate((before.time, columns.time))
         steps = np.diff(times)
         holes = np.flatnonzero(steps != length)

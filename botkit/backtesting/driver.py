@@ -61,8 +61,8 @@ class Driver:
         self._observe = observe
         self._history = history
         self._out = Outcome()
-        #: our executions, to be merged with the recorded trades. Executions of orders that answered one of these trades
-        #: (with zero latency) come after all trades of the moment, which were already on their way
+        #: our executions, to be merged with the recorded trades. With zero latency, an order may react to one of a
+        #: moment's trades; its execution comes after all trades of that moment, which were already on their way
         self._prints: deque[tuple[Publication, bool]] = deque()
 
     def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
@@ -132,7 +132,7 @@ class Driver:
         seen, wake = -1, None
         while row < stop:
             at: int = axis[row]
-            if changes.count != seen:  # otherwise the engine's wake time has not changed
+            if changes.count != seen:  # if nothing changed, the engine's wake time is still the same
                 seen = changes.count
                 wake = agenda.known_head if agenda.is_known else engine.wake_at()
             due = kernel.next_news  # the bot may run ahead while nothing new can reach it
@@ -166,7 +166,7 @@ class Driver:
                     self._leave(received.item(row - 1))
 
     def _publish(self, due: Nanos, *, amid_trades: bool = False) -> None:
-        """Pass on the exchange's publications at ``due``. ``amid_trades`` says that the bot has already seen some of
+        """Pass on the exchange's publications at ``due``. ``amid_trades`` is True if the bot has already seen some of
         that moment's recorded trades.
         """
         engine, changes, out = self.engine, self.engine.changes, self._out

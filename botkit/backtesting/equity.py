@@ -26,7 +26,7 @@ from botkit.model.results import Curve, DayRow, Drawdown
 #: (time, currency, units added); a fill causes one change each for the base, the quote and the fee
 Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
-#: the pairs on the way, and whether to divide by the price instead of multiplying
+#: a conversion path: each pair along it, and whether to divide by its price instead of multiplying
 Path: TypeAlias = tuple[tuple[str, bool], ...]
 
 
@@ -87,7 +87,7 @@ class EquityCurve:
         self._first_day_is_whole = False
         self._run_end: Nanos | None = None
         self._begin = begin
-        #: of each traded base currency, when it first had a price, and its value then
+        #: for each traded base currency, when its holding could first be valued, and that value
         self.first_worths: dict[str, tuple[Nanos, float]] = {}
         if begin is not None and set(self._opening_units) == {currency}:
             # cash alone needs no price, so a run that starts flat has equity from its first day
@@ -303,8 +303,8 @@ class EquityCurve:
         self._sampler.add(np.array([moment], np.int64), np.array([worth]))
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
-        """Compute the midnight ``days`` days after the one that began this moment's day."""
-        # by the calendar, not by adding 24 hours, because a day with a clock change has 23 or 25 hours
+        """Return the local midnight ``days`` calendar days after the start of this moment's day."""
+        # count in calendar days, not by adding 24 hours, because a day with a clock change has 23 or 25 hours
         day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
 

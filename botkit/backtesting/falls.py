@@ -21,7 +21,7 @@ class Falls:
 
     def __init__(self, time: Nanos, value: float) -> None:
         self._peak, self._peak_time = value, time
-        #: the fall that has not recovered: (trough, its time); None at a peak
+        #: the current fall, which has not recovered yet: (trough, its time); None while equity is at its peak
         self._current: tuple[float, Nanos] | None = None
         self._last = time
         self._longest: Nanos = 0
@@ -48,7 +48,7 @@ class Falls:
     def _runs(
         self, times: TimeArray, values: FloatArray, peaks: FloatArray, starts: TimeArray, ends: TimeArray
     ) -> None:
-        """Find runs of rows below the peak, from each start to before its end. The last run may have no end."""
+        """Find the runs of rows below the peak, as (start, exclusive end). The last run may have no end."""
         if starts[0] == 0 and self._current is not None:
             stop = int(ends[0]) if len(ends) else len(values)
             self._sink(times, values, 0, stop)
@@ -75,7 +75,7 @@ class Falls:
             self._sink(times, values, start, len(values))
 
     def _times_before(self, times: TimeArray, starts: TimeArray) -> TimeArray:
-        """Return the last moments at the peak before each start."""
+        """Return, for each start, the last moment at the peak before it."""
         begins = times[np.maximum(starts - 1, 0)]
         if len(starts) and starts[0] == 0:
             begins = begins.copy()

@@ -18,11 +18,13 @@ from botkit.tape.manifest import StreamInfo
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """Return the last finished bars before a time, and the open ones so far, from recorded candles or trades."""
+    """Return the last finished bars before a time, and the bars that are still open then, from recorded candles or
+    trades.
+    """
     bars = []
     for item in wanted:
-        # A run on candles still receives the candle that ends at this moment as a row. A run on trades does not, so
-        # there it is part of the history.
+        # A run on candles still receives the candle that ends at this moment as a row. A run on trades does not, so its
+        # history includes that candle.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
         running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
@@ -69,7 +71,7 @@ def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_can
     """Return the bar open at ``start``, built from the rows received before, or None if there are none. Without it the
     first bar after ``--from`` would be partial but look whole.
 
-    A pair that runs on candles uses candles. The others use trades; if these begin within the bar, candles fill in the
+    A pair that runs on candles uses candles. Other pairs use trades; if these begin within the bar, candles cover the
     time before them.
     """
     builder = BarBuilder(pair, resolution, grace_ns=0)
@@ -113,7 +115,7 @@ def _add_candles(
                 strict=True,
             )
             for time, opened, high, low, close, lots in table:
-                # candles are received at their end, so a candle that ends when the trades begin comes before them
+                # a candle is received when it ends, so one that ends exactly when the trades begin comes before them
                 if time >= since:
                     bars += builder.on_candle(
                         time,

@@ -24,8 +24,8 @@ LEG_GAP: Nanos = 10 * NS_PER_MINUTE
 
 
 class Leg(msgspec.Struct):
-    """One order's executions, or one of them. Base amounts are net of fees taken in base, quote amounts of fees taken
-    in quote.
+    """One order's executions, or a single one. Base amounts are net of fees taken in base, and quote amounts net of
+    fees taken in quote.
     """
 
     strategy: str
@@ -180,7 +180,7 @@ def _loop_of(legs: Sequence[Leg], length: int) -> Loop | None:
 
 def _passed_through(legs: Sequence[Leg]) -> tuple[tuple[int, int], ...]:
     """Return (units spent, units received) of each leg that went through the whole chain. Each leg spends what the
-    previous one received; rounding leaves both sides of an order's rest positive, or both zero.
+    previous one received. Rounding ensures that what is left of an order is positive on both sides, or zero on both.
     """
     received: list[int] = [legs[0].got]
     spent: list[int] = [legs[0].spent]

@@ -1,9 +1,9 @@
-"""What resting orders earned on the spread, and what the market did to them afterwards.
+"""What resting orders earned on the spread, and how the market moved after their fills.
 
-* ``spread_bps``: how far below the middle a bid was filled, or above it an ask: what would be earned if the middle
-  stayed where it was.
-* ``markouts_bps``: the same against the middle 1, 10 and 60 s after the fill. What is missing from ``spread_bps`` was
-  lost to takers who knew better.
+* ``spread_bps``: how far below the mid price a bid was filled, or above it an ask. This would be earned if the mid
+  price did not move.
+* ``markouts_bps``: the same relative to the mid price 1, 10 and 60 s after the fill. The difference from ``spread_bps``
+  was lost to better-informed takers.
 * ``fee_bps``: fees of these fills / their value.
 * inventory: base currency beyond what was handed over, after each fill; the average is over time.
 """

@@ -62,7 +62,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            # next to the target, because a rename is atomic only within one file system
+            # create it next to the target, because a rename is atomic only within one file system
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
         except OSError as error:
             raise ConfigError(
@@ -339,8 +339,8 @@ def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
 
 
 def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
-    """Return all trades. Money is in the column ``currency``, exact; ``pnl`` is also valued in the run's ``currency``.
-    What a trade does not have (the excursions of a loop) is empty.
+    """Return all trades as CSV. Money is exact, in the currency named in the column ``currency``; ``pnl`` is also
+    valued in the run's ``currency``. Fields that a trade does not have (such as the excursions of a loop) are empty.
     """
     quoted, eight = _Quoted(), [UNIT_DECIMALS] * len(trades)
 
@@ -376,7 +376,7 @@ def trades_csv(trades: Sequence[ClosedTrade], currency: str) -> str:
 
 
 def orders_csv(orders: Sequence[OrderRow]) -> str:
-    """Return all orders as CSV. Fields that an order does not have (the price of a market order) are empty."""
+    """Return all orders as CSV. Fields that an order does not have (such as the price of a market order) are empty."""
     quoted, specs = _Quoted(), [order.spec for order in orders]
     price_places = [spec.pair.rules.price_decimals for spec in specs]
     lot_places = [spec.pair.rules.amount_decimals for spec in specs]
@@ -415,7 +415,7 @@ def orders_csv(orders: Sequence[OrderRow]) -> str:
 
 
 def equity_csv(result: BacktestResult) -> str:
-    """Return the sampled curve: the bot's equity and its fall below the peak so far, then each strategy's equity at
+    """Return the sampled curve: the bot's equity and its drawdown from the peak so far, then each strategy's equity at
     that time.
     """
     names, quoted = list(result.strategy_equity), _Quoted()

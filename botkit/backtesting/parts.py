@@ -61,7 +61,7 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     engine: Callable[[DecisionLog, FeeModel], Engine]
     #: creates the exchange with a queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
-    #: what to compare the run with: `BUY_AND_HOLD`, or None
+    #: the benchmark to compare the run with: `BUY_AND_HOLD`, or None
     benchmark: str | None = None
     #: at most this many candles of each pair are kept for the report
     candles_max: int = 1_500

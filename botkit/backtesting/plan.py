@@ -145,7 +145,7 @@ def make_plan(
 
 
 def tape_plan(pairs: Iterable[str], start: Nanos, end: Nanos) -> Plan:
-    """Return the plan of a run on every pair's books and trades, as far as it has them."""
+    """Return the plan of a run on the books and trades that the tape has for each pair."""
     names = tuple(pairs)
     keys: list[StreamKey] = []
     for name in names:
@@ -213,7 +213,9 @@ def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> Stre
 
 
 def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
-    """Return a stream for a pair that is needed only for valuation, of the run's own kind if there is one."""
+    """Return a stream for a pair that is needed only for valuation, preferably of the kind on which the run's own pairs
+    run.
+    """
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")
     return next(([have[kind]] for kind in order if kind in have), [])

@@ -67,7 +67,7 @@ class ResultRecorder:
         }
         self._first_prices: dict[str, float] = {}
         self._withheld: list[Withheld] = []
-        #: every row that the bot rejected
+        #: every implausible market row that the bot withheld
         self.withheld: list[Withheld] = []
 
     def observe(self, out: Outcome, now: Nanos) -> None:

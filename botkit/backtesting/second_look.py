@@ -1,7 +1,7 @@
-"""Reads a finished run's data once more, for what prices did while its trades were open and after its fills.
+"""Reads a finished run's data once more, to find how prices moved while its trades were open and after its fills.
 
-Knowing all trades first keeps this simple and the memory bounded: one pass over the slices, with arrays of the trades'
-segments and of the moments to look at.
+Because all trades are known by then, one pass over the slices is enough, and memory is bounded: it holds arrays of the
+trades' segments and of the moments of interest.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def look_again(
 ) -> SecondLook:
     """Return the trades with ``mae`` and ``mfe``, and a mark for each fill.
 
-    ``withheld`` are rows that the bot rejected: they are no prices here either. A mark's middle price is None where the
-    last book was older than ``max_book_age_s``, or where the data had ended.
+    ``withheld`` are rows that the bot rejected; their prices are ignored here too. A mark's middle price is None where
+    the last book was older than ``max_book_age_s``, or where the data had ended.
     """
     books = {pair for pair, kind, _ in plan.keys if kind == "books"}
     spans = [_Segments(trades, pair) for pair in dict.fromkeys(trade.pairs[0] for trade in trades)]
@@ -99,7 +99,7 @@ class _Segments:
         scale = 10**columns.pair.rules.price_decimals
         everything = slice(None)
         if isinstance(columns, BookColumns):
-            # a position is worth what the other side would pay for it
+            # a long position is worth the best bid, a short one the best ask
             for sign, ticks in ((1, columns.bid_ticks[:, 0]), (-1, columns.ask_ticks[:, 0])):
                 shown = ticks > 0
                 times, prices = columns.received[shown], ticks[shown] / scale
@@ -115,9 +115,12 @@ class _Segments:
     def _take(
         self, begins: TimeArray, ends: TimeArray, low: FloatArray, high: FloatArray, which: TimeArray | slice
     ) -> None:
-        """Rows that each last from begin to end: those that lie wholly within a segment count for it."""
+        """Take in rows that each last from ``begins`` to ``ends``; a row counts for a segment if it lies wholly within
+        it.
+        """
         starts, stops = self._starts[which], self._ends[which]
-        # a row at a segment's start is what caused the step there; a candle may begin with it
+        # a trade at the start of a segment caused the step there and does not belong to it, whereas a candle may begin
+        # there
         is_moment = begins is ends
         first = np.searchsorted(begins, starts, side="right" if is_moment else "left")
         last = np.searchsorted(ends, stops, side="right")
@@ -141,8 +144,10 @@ class _Segments:
 
 
 def _range_of(trade: ClosedTrade, low: FloatArray, high: FloatArray) -> tuple[float, float]:
-    """Return the worst and the best result of a trade before fees, as fractions of its entry value: what its steps had
-    paid and received by then, and what it held at the segment's prices or at those of the fills around it."""
+    """Return the worst and the best result of a trade before fees, as fractions of its entry value. A result is the
+    money paid and received up to a segment, plus the holding at the segment's prices or at those of the fills around
+    it.
+    """
     held = money = 0
     worst = best = 0.0
     steps = trade.steps

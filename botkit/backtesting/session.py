@@ -86,7 +86,7 @@ class _Run:
         engine.turn(Begin(), at, out)
         if out.failures:
             raise_failure(out.failures[0])
-        # the data that the run reads depends on the strategies' subscriptions
+        # which data the run reads depends on the strategies' subscriptions
         markets = view.markets()
         resolutions = {str(market.pair): market.resolutions for market in markets}
         self.plan = plan = self._plan(wanted_sources(markets), resolutions)

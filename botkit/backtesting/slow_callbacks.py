@@ -1,7 +1,7 @@
 """Finds callbacks that would block a live bot. A backtest waits for them, so its figures do not show the delay.
 
-A thread samples the main thread's stack. If a strategy's outermost frame is the same object in two samples, both belong
-to one call, which has taken at least the time between them.
+A thread samples the main thread's stack. If a strategy's outermost frame is the same object in two samples, both were
+taken during the same call, which has therefore lasted at least the time between them.
 """
 
 from __future__ import annotations

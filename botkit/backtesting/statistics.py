@@ -14,7 +14,7 @@ mostly due to chance.
   counted. None without a losing day.
 * ``calmar``: cagr / the deepest drawdown over every row of the equity. None without a drawdown.
 * ``var``: the 5 % quantile of returns, interpolated linearly; one day in twenty is worse.
-* ``cvar``: the mean of the returns at or below it.
+* ``cvar``: the mean of the returns at or below ``var``.
 """
 
 from __future__ import annotations

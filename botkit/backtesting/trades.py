@@ -5,9 +5,9 @@ buy, sold short) in the same pair, first in, first out. Coins that were handed o
 last, after the strategy's own, and a trade in them is marked and counts in no win rate. Three or more orders that lead
 from a currency through others back to it are a loop: one trade, measured in that currency.
 
-All figures are exact: units of 1e-8, split into whole numbers with the rest staying in the lot. So in each pair's quote
-currency, the profits of the trades and the unrealised profit of the open lots add up to the change of equity, to the
-unit. (Only a fee paid in a third currency must be converted, and is rounded once.)
+All figures are exact integers of 1e-8; when a lot is split, the rounding remainder stays in the lot. So in each pair's
+quote currency, the profits of the trades and the unrealised profit of the open lots add up to the change of equity, to
+the unit. (Only a fee paid in a third currency must be converted, and is rounded once.)
 """
 
 from __future__ import annotations
@@ -155,11 +155,10 @@ def match_trades(
 ) -> Matched:
     """Match a run's fills, in order of time, into trades.
 
-    ``opening`` gives, by (strategy, pair), base units that were handed over and their first price in quote currency;
-    they count as held since ``start``. ``at_stop`` are the client ids of orders that the bot placed when it stopped.
-    ``links``
-    gives, by the client id of an order, the order that its strategy said it closes (``closes=``): that one's lots go
-    first.
+    ``opening`` gives, by (strategy, pair), the base units that were handed over, and their first price in quote
+    currency; these units count as held since ``start``. ``at_stop`` are the client ids of orders that the bot placed
+    when it stopped. ``links`` gives, by an order's client id, the order that it closes according to its strategy
+    (``closes=``), whose lots are closed first.
     """
     books: dict[tuple[str, str], _Book] = {}
     pairs = {(fill.strategy, str(fill.pair)): fill.pair for fill in fills}
@@ -219,8 +218,8 @@ def exit_reason(tag: str, client_id: int, at_stop: Collection[int]) -> str:
 
 
 def _parts(fills: Sequence[FillRow], found: list[ClosedTrade], at_stop: Collection[int]) -> Iterable[_Part]:
-    """Yield the units moved by each fill, in order of time. The trades of loops go to ``found``; for a loop's order,
-    only the part that the loop did not pass on is yielded, at the time of its last fill.
+    """Yield the units moved by each fill, in order of time. Trades that are loops are added to ``found``. For an order
+    of a loop, only the part that the loop did not pass on is yielded, at the time of its last fill.
     """
     loops = find_loops(fills)
     found += [_loop_row(loop, at_stop) for loop in loops]
@@ -259,7 +258,7 @@ def _loop_row(loop: Loop, at_stop: Collection[int]) -> ClosedTrade:
         units=spent,
         entry_units=spent,
         exit_units=got,
-        # fees in the currencies on the way are included in the units that each leg passed on
+        # fees in the loop's intermediate currencies are already deducted from the units that each leg passed on
         fee_units=fee,
         pnl_units=pnl,
         pnl=pnl / UNIT * rate,

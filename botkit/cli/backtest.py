@@ -16,7 +16,7 @@ from botkit.cli.said import Said, quieten_log
 from botkit.cli.screen import prints_aside, screen
 from botkit.errors import ConfigError
 
-#: what `botkit.backtesting.benchmark` calls it; importing that would load numpy for --help
+#: the same name as in `botkit.backtesting.benchmark`, which is not imported because `--help` would then load numpy
 BUY_AND_HOLD = "buy-and-hold"
 
 if TYPE_CHECKING:

@@ -272,7 +272,7 @@ def info(
 
 
 def _first_moment(stream: StreamInfo) -> Nanos:
-    """Return where a stream begins, which for candles is the start of the first one, although it is received at its
+    """Return when a stream begins. For candles this is the start of the first one, although it is received only at its
     end.
     """
     length = fixed_length(stream.resolution) if stream.resolution is not None else None
@@ -284,7 +284,7 @@ def _plain(value: Any) -> str:
 
 
 def _provenance(source: Any) -> dict[str, Any]:
-    """Return where the data comes from, as far as the tape says."""
+    """Return where the data comes from, if the tape says so."""
     from botkit.tape.feed import TapeSource
 
     if not isinstance(source, TapeSource):

@@ -31,8 +31,8 @@ _SIGNS = {
 @click.option("--data", type=click.Path(path_type=Path), help="Recorded data in place of the configuration's.")
 @click.option("--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31.")
 @click.option("--to", "end", help="End; a date includes the whole day.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in sma.share=0.5.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of every draw.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.share=0.5.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all random draws.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def doctor(
     config: Path,
@@ -45,9 +45,10 @@ def doctor(
 ) -> int:
     """Examine the bot in CONFIG on recorded data, and say whether its result is worth anything.
 
-    The rungs: look-ahead, costs, fills, enough data, lucky trades, start, parameters, chance, how many configurations
-    were tried, and the last part of the data. The verdict is one of: broken, loses after costs, cannot tell, no better
-    than chance, in-sample only, holds out of sample. Exit code 0 if it holds, 1 for any other verdict.
+    It tests for look-ahead, costs, fills, enough data, lucky trades, the start, parameters, chance, the number of
+    configurations tried, and the last part of the data. The verdict is one of: broken, loses after costs, cannot tell,
+    no better than chance, in-sample only, holds out of sample. The exit code is 0 if it holds out of sample, and 1 for
+    any other verdict.
     """
     from botkit.research.doctor.ladder import examine
     from botkit.research.search.worker import BenchRecipe

@@ -166,7 +166,7 @@ class _Job:
                 result.candles += len(candles)
                 last_end = bucket_end(candles[-1].time, self._resolution)
             show((upper - start) / (end - start))
-        # candles may still appear after the last one
+        # candles after the last received one may still appear, so do not count them as missing
         result.end = last_end
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result

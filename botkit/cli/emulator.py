@@ -132,8 +132,8 @@ async def _serve(made: Emulator) -> None:
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
     async with made:
-        # everything created so far lives until the process ends, so keep the garbage collector from traversing it each
-        # time
+        # everything created so far lives until the process ends, so keep the garbage collector from traversing it at
+        # every collection
         gc.collect()
         gc.freeze()
         ready = msgspec.json.encode({"ready": True, "rest": made.rest, "ws": made.ws})

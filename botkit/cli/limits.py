@@ -43,8 +43,8 @@ def limits(
 ) -> None:
     """Show the rate limits that botkit obeys, and each figure's source.
 
-    With CONFIG, show the limits for that bot. With --usage, show how full the windows are that bots share on this
-    machine, or through CONFIG's ledger.
+    With CONFIG, show the limits for that bot. With --usage, show how full the windows are that the bots on this machine
+    share, or those of CONFIG's ledger.
     """
     if shows_usage:
         _show_usage(config, as_json)
@@ -215,7 +215,7 @@ def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
 
 
 def _counted(rows: list[EndpointLimit]) -> str:
-    """Return the calls that a counter counts; a long list is shortened to endpoint names."""
+    """Return a description of the calls that a counter counts; if it is too long, only the endpoints' names."""
     if len(rows) > 2:
         return ", ".join(row.endpoint for row in rows)
     return "\n".join(f"{row.method} {row.path}" for row in rows)

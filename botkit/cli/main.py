@@ -134,7 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _of_system(error: OSError) -> str:
-    """A refusal of the operating system in one line: a full disk, missing rights, a folder that is gone."""
+    """Describe an error from the operating system in one line, such as a full disk, missing permissions, or a missing
+    folder.
+    """
     what = error.strerror or str(error) or type(error).__name__
     if error.errno == errno.ENOSPC:
         what = "the disk is full; make room"

@@ -26,7 +26,7 @@ _SHOWN = 10
 
 
 def search_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what to search, and how."""
+    """Add the options for the search space and the search method."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -38,26 +38,26 @@ _OPTIONS = (
         "params",
         multiple=True,
         metavar="STRATEGY.NAME=RANGE",
-        help="What to search: sma.fast=5:50:5, sma.share=0.1:1, sma.share=0.01:1:log, sma.resolution=1m,5m.",
+        help="A parameter and its range: sma.fast=5:50:5, sma.share=0.1:1, sma.share=0.01:1:log, sma.resolution=1m,5m.",
     ),
-    click.option("--where", metavar="CONDITION", help="Leave out the rest, such as 'sma.fast < sma.slow'."),
+    click.option("--where", metavar="CONDITION", help="Try only points that satisfy this: 'sma.fast < sma.slow'."),
     click.option(
         "--objective",
         default="sharpe",
         show_default=True,
         metavar="NAME | MODULE:FUNCTION",
-        help="What to maximise: a figure of the summary, or a function of it. A drawdown or a volatility is minimised.",
+        help="What to maximise: a figure of the summary, or a function of it. Drawdown and volatility are minimised.",
     ),
     click.option(
         "--sampler",
         type=click.Choice(["grid", "random", "tpe"]),
         default="grid",
         show_default=True,
-        help="Try every combination, draw them, or learn from earlier ones (tpe, needs botkit[optimize]).",
+        help="Try every combination (grid), random ones, or learn from earlier trials (tpe, needs botkit[optimize]).",
     ),
-    click.option("--trials", type=int, help="The most combinations to try.  [default: the whole grid, or 100]"),
+    click.option("--trials", type=int, help="Maximum number of trials.  [default: the whole grid, or 100]"),
     click.option("--min-trades", type=int, default=30, show_default=True, help="A trial with fewer trades ranks last."),
-    click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]"),
+    click.option("--jobs", type=click.IntRange(min=1), help="Number of worker processes.  [default: one per core]"),
     click.option("--prune", is_flag=True, help="Stop the worse half of the trials after 25 % and 50 % of the span."),
     click.option("--cluster", metavar="ADDRESS", help="Run the trials on a Dask cluster (needs botkit[cluster])."),
     click.option(
@@ -68,7 +68,7 @@ _OPTIONS = (
     click.option("--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31."),
     click.option("--to", "end", help="End; a date includes the whole day."),
     click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in sma.share=0.5."
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.share=0.5."
     ),
     click.option("--seed", type=click.IntRange(min=0), help="Seed of the sampler and of every backtest."),
 )
@@ -77,16 +77,16 @@ _OPTIONS = (
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @search_options
-@click.option("--continue", "is_continued", is_flag=True, help="Go on with the newest search, or that in --out.")
+@click.option("--continue", "is_continued", is_flag=True, help="Resume the newest search, or the one in --out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the search.  [default: out/NAME/searches/N]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def optimize(config: Path, is_continued: bool, out: Path | None, as_json: bool, **options: Any) -> int:
     """Search the parameters of the bot in CONFIG on recorded data.
 
-    Every trial is a whole backtest. The same search gives the same trials on any number of cores. Ctrl-C keeps what is
-    done, and --continue goes on from there. The best configuration is written to best.yaml.
+    Every trial is a whole backtest. The same search gives the same trials on any number of cores. Ctrl-C keeps the
+    finished trials, and --continue resumes from them. The best configuration is written to best.yaml.
 
-    The best of many tries looks better than it is: the last lines say what luck alone would reach.
+    The best of many trials looks better than it is, so the last lines say what luck alone would achieve.
     """
     from botkit.research.search.optimize import search
 
@@ -108,7 +108,7 @@ def optimize(config: Path, is_continued: bool, out: Path | None, as_json: bool, 
 
 
 def recipe_of(config: Path, options: Mapping[str, Any]) -> BenchRecipe:
-    """Return what a worker needs to make its bench, from the options of `search_options`."""
+    """Return the recipe from which a worker builds its bench, taken from the options of `search_options`."""
     from botkit.research.search.worker import BenchRecipe
 
     data: Path | None = options["data"]
@@ -124,7 +124,7 @@ def recipe_of(config: Path, options: Mapping[str, Any]) -> BenchRecipe:
 
 
 def settings_of(options: Mapping[str, Any], *, out: Path | None, is_continued: bool = False) -> SearchSettings:
-    """Return what to search and how, from the options of `search_options`."""
+    """Return the search space and the search settings, taken from the options of `search_options`."""
     from botkit.research.search.asked import SearchSettings
 
     names = ("params", "where", "objective", "sampler", "trials", "min_trades", "jobs", "prune")
@@ -156,9 +156,9 @@ def _print(console: Console, result: SearchResult) -> None:
 
     ended = len(result.trials)
     if result.was_interrupted:
-        console.print(f"Interrupted after {ended:,} trials; --continue goes on from there.")
+        console.print(f"Interrupted after {ended:,} trials; --continue resumes from them.")
     if result.is_synthetic:
-        console.print("Invented market: it shows how a search works, not what would have been earned.")
+        console.print("Synthetic market: this shows how a search works, not what would have been earned.")
     if result.best is not None:
         console.print(_table(result))
     for note in result.notes:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from botkit.tape.recorder import Recorder
 
 DEPTHS = ("1", "5", "10", "20", "30", "50")  # the book depths that the exchange serves
-#: so that a killed recorder loses less than a second of rows, including the time that a sync takes
+#: short enough that a killed recorder loses less than a second of rows, even counting the time that a sync takes
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
 #: warn if the clock is changed by more than this
@@ -59,7 +59,7 @@ def record(
 ) -> int:
     """Record books and trades of PAIRS into the tape OUT. No account is needed.
 
-    Rows reach the disk within a second, whatever happens; spans in which some may be missing are marked as gaps. The
+    Every row reaches the disk within a second; spans in which rows may be missing are marked as gaps. The
     tape can be backtested at once, even while recording. Running the command again continues the same tape. The exit
     code is 1 if nothing was received.
     """
@@ -94,7 +94,7 @@ def record(
         with _status(quiet=as_json) as show:
             asyncio.run(session.run(wanted, int(depth), duration, show))
     finally:
-        # also after a failure, convert what was recorded; anything that cannot be written stays in the journal
+        # convert the recorded rows even after a failure; anything that cannot be written stays in the journal
         told = recorder.close()
         if frames is not None:
             frames.close()
@@ -234,7 +234,8 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         for number in caught:
             loop.add_signal_handler(number, once, number)
-    except (NotImplementedError, RuntimeError):  # on Windows or in a thread: KeyboardInterrupt ends the loop
+    # signal handlers are not available on Windows or in a thread; there KeyboardInterrupt ends the loop
+    except (NotImplementedError, RuntimeError):
         yield
         return
     try:

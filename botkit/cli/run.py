@@ -238,9 +238,9 @@ class _Lines:
         """Print a line, unless only the JSON object was requested."""
         if self._as_json:
             return
-        # the first line names the bot anyway
+        # do not prefix a line that already begins with the bot's name
         line = text if text.startswith(self._prefix) else self._prefix + text
-        # without the console, it would land in the middle of the live screen
+        # print through the console, or the line would appear in the middle of the live screen
         self._output.line(line, console=self._console)
 
     def say_notice(self, level: str, text: str) -> None:

@@ -24,7 +24,9 @@ def screen() -> Console:
 
 @contextlib.contextmanager
 def prints_aside(as_json: bool) -> Iterator[None]:
-    """With ``as_json``, what strategies `print` meanwhile goes to standard error: standard output is for the object."""
+    """With ``as_json``, send whatever strategies print meanwhile to standard error, because standard output is reserved
+    for the JSON object.
+    """
     if as_json:
         with contextlib.redirect_stdout(sys.stderr):
             yield

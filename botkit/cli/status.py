@@ -20,7 +20,8 @@ from botkit.model.reasons import grouped
 _Lines = Callable[[dict[str, Any]], list[str]]
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-#: how many commits of a busy bot SQLite may lack, although it receives them several times a second
+#: with more commits than this not yet copied into SQLite, the journal is reported as behind: they are normally copied
+#: several times a second
 _WAITING_TOLD = 100
 #: how many reasons to show for each strategy, most frequent first
 _REASONS_SHOWN = 20
@@ -110,8 +111,8 @@ def _money_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _standing(status: dict[str, Any]) -> str:
-    """Say whether the bot is running and since when or, if not, when the figures shown were written, in the bot's
-    zone.
+    """Say since when the bot has been running or, if it is not running, when the figures shown were written, in the
+    bot's time zone.
     """
     if status["running"]:
         since = status.get("since")

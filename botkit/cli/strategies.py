@@ -1,4 +1,4 @@
-"""``botkit strategies``: what is loaded, and each one's parameters."""
+"""``botkit strategies``: list the loaded strategies and the parameters of each."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from botkit.model.clock import to_datetime
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def trials(as_json: bool) -> None:
-    """List how many configurations were tried on which market.
+    """List how many configurations were tried, by strategy and market.
 
     Each different combination of code, configuration and parameters counts once for its strategy, pairs and span. The
-    more were tried, the better the best of them looks by luck alone, so `botkit optimize` counts them. New code adds to
-    the count and never resets it.
+    more combinations were tried, the better the best of them looks by luck alone, which is why `botkit optimize` counts
+    them. New code adds to the count and never resets it.
     """
     from botkit.assembly.operations import state_root
     from botkit.research.looks import LookLedger
@@ -42,7 +42,7 @@ def trials(as_json: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
     if not markets:
-        click.echo("nothing was tried yet; `botkit optimize CONFIG --param ...` notes every trial")
+        click.echo("nothing has been tried yet; `botkit optimize CONFIG --param ...` records every trial")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("strategy", "pairs", "market", "from", "to"):

@@ -37,9 +37,12 @@ def _days(ctx: click.Context, param: click.Parameter, text: str | None) -> int |
     "--train", callback=_days, required=True, metavar="DAYS", help="Length of a training window, such as 60d."
 )
 @click.option("--test", callback=_days, required=True, metavar="DAYS", help="Length of the test after it, such as 20d.")
-@click.option("--anchored", "is_anchored", is_flag=True, help="Train on everything from the start, not on a window.")
+@click.option("--anchored", "is_anchored", is_flag=True, help="Always train from the start, not on a moving window.")
 @click.option(
-    "--gap", callback=_days, metavar="DAYS", help="Days between both.  [default: the training's longest holding]"
+    "--gap",
+    callback=_days,
+    metavar="DAYS",
+    help="Days between training and test.  [default: the longest holding period in training]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: out/NAME/walks/N]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
@@ -55,8 +58,8 @@ def walk_forward(
 ) -> None:
     """Search the parameters of the bot in CONFIG on one window, test the best on the days after it, and roll on.
 
-    The tests together are what the search would have earned on days it had not seen. Each starts flat, with indicators
-    warmed up on the rows before it, and closes at cost.
+    The tests together show what the search would have earned on days that it had not seen. Each test starts without a
+    position, with indicators warmed up on the rows before it, and closes its positions at cost.
     """
     from botkit.cli.optimize import recipe_of, settings_of
     from botkit.report.study import render_study

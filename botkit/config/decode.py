@@ -186,7 +186,7 @@ class Decoder:
         if not isinstance(node.value, list):
             if (
                 getattr(kind, "from_text", None) is not None
-            ):  # an item that can be written as one word needs no brackets
+            ):  # a single item that is one word may be written without brackets
                 item = self.decode(node, kind, name)
                 return item if item is MISSING else (item,)
             return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is expected; write [...]")

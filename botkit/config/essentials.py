@@ -19,7 +19,7 @@ from botkit.errors import ConfigError
 
 _NAME = re.compile(r"""^name:[ \t]*["']?([A-Za-z0-9_-]{1,64})\b""", re.ASCII | re.MULTILINE)
 _SIZE_MAX = 1_000_000
-#: stands in for strategies that cannot be read, since nothing here creates one
+#: a stand-in for strategies that cannot be read; nothing here creates strategies
 _NO_STRATEGIES = "[{use: none}]"
 #: if several sections contradict each other, only these are kept
 _LEAST = ("name", "exchange", "account", "emulator", "limits", "plugins")

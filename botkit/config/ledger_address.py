@@ -1,8 +1,8 @@
 """The address of a shared ledger, ``limits: {ledger: ...}``, which is the only value outside secret sections that may
 contain a password.
 
-The password is written as ``${NAME}``. A password that is written out is accepted only from a file that nobody else can
-read, and is never shown.
+The password is written as ``${NAME}``. A password in plain text is accepted only from a file that nobody else can read,
+and is never shown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botkit.config.source import HIDDEN
 
 _PATH = ("limits", "ledger")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-#: scheme, user, password, and the rest: host, port, database number, options
+#: groups: scheme; user; password; host, port and database number; options
 _ADDRESS = re.compile(r"(\w+://)(?:([^:@/?#]*)(?::([^@/?#]*))?@)?([^:@/?#]*(?::\d+)?(?:/\d*)?)(\?.*)?\Z", re.ASCII)
 
 
@@ -25,12 +25,12 @@ def is_ledger_address(path: Sequence[str]) -> bool:
 
 
 def has_written_password(text: str) -> bool:
-    """Return whether a password, or what may be one, is written out in an address."""
+    """Return whether an address contains a password, or something that may be one, other than as ``${NAME}``."""
     return shown_address(text) != text
 
 
 def shown_address(text: str) -> str:
-    """Return the address as output may show it: with ``${NAME}``, but without a password that is written out."""
+    """Return the address as it may be shown: ``${NAME}`` stays, but a password that is written out is hidden."""
     if _REFERENCE.fullmatch(text) or ("://" not in text and "@" not in text):
         return text
     match = _ADDRESS.match(text)

@@ -22,7 +22,7 @@ from botkit.errors import ConfigError
 _REFERENCE = re.compile(r"\$\{[^}]*\}?")
 
 DEFAULT = "default"
-#: the place of a configuration that was written in Python
+#: used in place of a file path for a configuration built in Python
 PYTHON = "configuration"
 
 
@@ -82,7 +82,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         for step in path:
             child = _child(node, step)
             if child is None:
-                # `exchange: bitopro` sets the whole section, a mapping only the keys it names
+                # `exchange: bitopro` sets the whole section, whereas a mapping sets only the keys that it contains
                 return node.where if isinstance(node.value, str) and node.value and value is not None else DEFAULT
             node = child
         return node.where
@@ -102,7 +102,7 @@ def load_config(
 def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None = None) -> LoadedConfig:
     """Check a configuration written in Python, with the keys of a file; relative paths start at the current folder.
 
-    Its mistakes are reported as those of a file, with ``configuration`` in place of file and line. Raises ConfigError.
+    Mistakes are reported as for a file, with ``configuration`` in place of file and line. Raises ConfigError.
     """
     root = node_of(mapping, Source(PYTHON, Path.cwd(), is_file=False))
     return _loaded(root, Path(PYTHON), (), values or {})
@@ -111,8 +111,8 @@ def load_mapping(mapping: Mapping[str, Any], *, values: Mapping[str, Any] | None
 def with_parameters(loaded: LoadedConfig, parameters: Mapping[str, Mapping[str, Any]]) -> LoadedConfig:
     """Return the configuration with other parameters: strategy -> name -> value. Parameters not named stay as they are.
 
-    Values go through the same text as a file's, so a file with these values gives an equal configuration. Raises
-    ConfigError for a strategy that the configuration does not have.
+    Values are converted to text as a file would contain them, so a file with these values gives an equal configuration.
+    Raises ConfigError for a strategy that the configuration does not have.
     """
     root, strategies = loaded.root, list(loaded.config.strategies)
     labels = [strategy.label for strategy in strategies]
@@ -171,7 +171,8 @@ def _override(root: Node, text: str) -> Node:
     sections = field_types(BotConfig)
     labels = _strategy_labels(root)
     is_known = steps[0] in sections or steps[0] in labels
-    # from here on the value appears in errors and origins, and a misspelt section may have been meant for a secret
+    # errors and origins quote the text from here on, so hide a secret's value, and any value in an unknown section,
+    # which may be a misspelt secret section
     if is_secret(steps) or (equals and not is_known):
         text = f"{key}=..."
     if is_ledger_address(steps) and has_written_password(value):
@@ -251,7 +252,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
         items = [*value]
         items[index] = _replaced(value[index], tuple(rest), leaf, text)
         return msgspec.structs.replace(node, value=items)
-    # a mapping replaces a bare word or nothing: `fees.maker` can be set even if the file has no fees
+    # a mapping also replaces a bare word or a missing section: `fees.maker` can be set even if the file has no `fees:`
     fields = dict(value) if isinstance(value, dict) else {}
     lines = dict(node.key_lines)
     if step not in fields:
@@ -266,7 +267,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
 
 def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
     for path, node in _scalars(root, ()):
-        if is_secret(path) or is_ledger_address(path):  # elsewhere it would let a secret into logs
+        if is_secret(path) or is_ledger_address(path):  # in any other section, the value filled in would appear in logs
             continue
         match = _REFERENCE.search(str(node.value))
         if match:

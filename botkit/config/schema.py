@@ -51,7 +51,7 @@ def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | No
     try:
         time = parse_time(text, zone)
         if end and is_date_only(text):
-            # use the next midnight on the zone's own clock, because a day may have 23 or 25 hours
+            # use the next midnight in the local time zone, because a day may have 23 or 25 hours
             noon_next = time + NS_PER_DAY + NS_PER_DAY // 2
 
             return parse_time(to_datetime(noon_next, zone).strftime("%Y-%m-%d"), zone)
@@ -332,14 +332,14 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
         return self.model, dict(self.options)
 
     def under(self, reading: str) -> FillsConfig:
-        """Return this section with another queue assumption: unchanged if it is the same, otherwise without options."""
+        """Return this section with another queue assumption. If that is the one already chosen, the section is
+        unchanged; otherwise its options are dropped.
+        """
         return self if reading == self.model else FillsConfig(model=reading)
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """The choice between documented figures for the exchange's rate limits if documents disagree. ``strict`` means the
-    lowest.
-    """
+    """Which figures to use for the exchange's rate limits where documents disagree. ``strict`` means the lowest."""
 
     rest_field: ClassVar[str] = "rows"
 
@@ -577,8 +577,8 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def simulated_fees(self) -> tuple[FeesConfig, str]:
-        """The fees for the emulator that botkit starts and for paper trading, with their section: `emulator`, or
-        else `backtest`.
+        """The fees for paper trading and for the emulator that botkit starts, with the name of their section:
+        `emulator`, or else `backtest`.
         """
         if self.emulator.fees is not None:
             return self.emulator.fees, "emulator.fees"

@@ -61,7 +61,7 @@ def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> 
     try:
         account = resolve_account(loaded, environ, section=section)
     except ConfigError:
-        return set()  # if the mode needs the account, its own wiring reports the error
+        return set()  # ignore the error here: a mode that needs the account reports it when it connects
     return {account.key, account.secret}
 
 
@@ -72,7 +72,7 @@ def ledger_passwords(loaded: LoadedConfig, environ: Mapping[str, str]) -> set[st
     try:
         spelt = urlsplit(resolve_ledger(loaded, environ) or "").password
     except (ConfigError, ValueError):
-        return set()  # its own wiring reports the error
+        return set()  # ignore the error here: the code that uses this section reports it
     return {spelt, unquote(spelt)} if spelt else set()
 
 

@@ -9,7 +9,7 @@ from botkit.config.load import LoadedConfig
 
 
 def clashes(all_loaded: Sequence[LoadedConfig]) -> list[str]:
-    """Return messages about what two configurations must not share: names and log files."""
+    """Return messages about bot names and log files that two configurations share but must not."""
     problems = []
     names: dict[str, LoadedConfig] = {}
     logs: dict[Path, LoadedConfig] = {}

@@ -104,5 +104,6 @@ def _scalar(value: Any) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # not json.dumps, which writes characters beyond 16 bits as two surrogates that YAML reads as two characters
+    # json.dumps is unsuitable, because it writes characters beyond 16 bits as two surrogates, which YAML reads as two
+    # characters
     return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

@@ -13,7 +13,7 @@ from typing import Any
 from botkit.config.source import Node, Source
 from botkit.errors import ConfigError
 
-#: decimals that a configuration's figures may have
+#: the maximum number of decimals in a configuration's numbers
 _DECIMALS_MOST = 18
 _DEPTH_MOST = 20
 
@@ -22,7 +22,7 @@ def node_of(value: Any, source: Source, name: str = "") -> Node:
     """Return a Python value as a node: None, bool, a number, text, a path, a time, an enum's member, or a list or
     mapping of these. Objects of numpy and pandas count as the plain values they hold.
 
-    A float keeps up to 18 decimals. Raises ConfigError for anything else; ``name`` says which value it was.
+    A float keeps up to 18 decimals. Raises ConfigError for anything else; ``name`` is what the message calls the value.
     """
     return _node(value, source, name, 0)
 
@@ -49,7 +49,7 @@ def _node(value: Any, source: Source, name: str, depth: int) -> Node:
         return Node(str(value), source, 1, quoted=True)
     if isinstance(value, (datetime, date)):
         return Node(value.isoformat(), source, 1, quoted=True)
-    plain = getattr(value, "item", None)  # a numpy scalar
+    plain = getattr(value, "item", None)  # numpy scalars have this method
     if callable(plain) and not isinstance(value, type):
         found = plain()
         if type(found) is not type(value):

@@ -1,8 +1,8 @@
 """Authenticates requests: the three headers, checked exactly as received.
 
-The signature covers the text of the payload header, in either base64 alphabet; the header is decoded only after that
-check. Any key order, white space, and an empty or missing identity are accepted, because real clients send all of them
-(API 2.2).
+The signature covers the text of the payload header, in either base64 alphabet; the header is decoded only after the
+signature is verified. Keys in any order, white space, and an empty or missing identity are accepted, because real
+clients send all of these (API 2.2).
 """
 
 from __future__ import annotations

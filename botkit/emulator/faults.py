@@ -80,7 +80,7 @@ _VALUES: Final[dict[str, tuple[float, float, str]]] = {
     "ws_close": (1000, 4999, "a code from 1000 to 4999"),
     "clock_skew": (-31_536_000_000, 31_536_000_000, "at most a year (31536000000 ms) in either direction"),
 }
-#: the longest address or replacement, and the largest number of active faults
+#: the maximum length of an address or a replacement, and the maximum number of active faults
 _PUT_MAX, _FAULTS_MAX = 1_000, 1_000
 #: for each place, the kinds of faults with their effects
 FAULT_KINDS: Final[dict[str, dict[str, str]]] = {

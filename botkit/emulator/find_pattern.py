@@ -1,8 +1,8 @@
-"""Which regular expressions a fault may search answers with.
+"""Checks the regular expressions with which a fault may search answers.
 
 Python's `re` tries alternatives one after the other, so a pattern such as ``(a+)+$`` can take longer than the universe
-exists on a short text, and the emulator serves nobody meanwhile. Only patterns are accepted whose work is bounded by
-the text's length: single characters are repeated, not groups, and hardly more than one repeat is open-ended.
+exists on a short text, and the emulator serves nobody meanwhile. A pattern is accepted only if the text's length bounds
+the work: it repeats single characters, not groups, and rarely has more than one repeat without an upper bound.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import math
 import re
 from typing import Final
 
-#: most ways in which the repeats of one pattern may share out the text from one position on
+#: the maximum number of ways to split the text at one position among a pattern's repeats; a pattern with more is
+#: refused
 _WAYS_MAX: Final = 20_000
-#: what a repeat without an upper bound counts for
+#: the number of repeats assumed for a repeat without an upper bound
 _OPEN: Final = 1_000
 
 _TOKEN = re.compile(
@@ -31,7 +32,7 @@ _TOKEN = re.compile(
 
 
 def endless(pattern: str) -> str | None:
-    """Return why a search for this pattern might not end in time, as the rest of a sentence; None if it will."""
+    """Return why a search for this pattern might not end in time, worded to follow the pattern, or None if it will."""
     ways, has_open, refers_back = 1, False, False
     for token in _TOKEN.finditer(pattern):
         refers_back |= token["back"] is not None or token["named"] is not None
@@ -56,7 +57,7 @@ def endless(pattern: str) -> str | None:
 
 
 def _bounds(repeat: str) -> tuple[int, float]:
-    """Return how often a repeat must match, and how often it may."""
+    """Return the minimum and the maximum number of repeats."""
     if repeat == "?":
         return 0, 1
     if repeat in ("*", "+"):

@@ -221,8 +221,8 @@ class Hub:
     # -- frames ---------------------------------------------------------------------------------------------------
 
     def _envelope(self, at: Nanos, acted: Nanos | None = None) -> dict[str, Any]:
-        """Return the fields with which every frame begins. A frame delivered at ``at`` bears the time at which the
-        exchange ``acted``.
+        """Return the fields with which every frame begins. A frame delivered at ``at`` carries ``acted``, the time at
+        which the exchange acted, as its timestamp.
         """
         self._events += 1
         self._at = at

@@ -39,7 +39,7 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeeModel | None = None
 
     def __repr__(self) -> str:
-        # show no secret in any output, not even an invented one, because a user may have typed a real one
+        # never show the secret: the emulator accepts any, so a user may have typed a real one
         return f"EmulatorAccount({self.email!r})"
 
 
@@ -54,8 +54,8 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     time moves only with ``/_emulator/step``. ``start`` (ns) is the first moment, by default the machine's time or, in
     lockstep, the tape's beginning. ``history_days`` of candles come before the synthetic market's first trade.
     ``market_span`` (ns, the end excluded) is the part of the tape that is served; None serves all of it. ``fees``,
-    ``latency`` and ``queue`` are models of the simulated exchange; None means rank 0, no latency, and the default
-    reading.
+    ``latency`` and ``queue`` are models of the simulated exchange; None means rank 0, no latency, and the default queue
+    assumption.
     """
 
     accounts: tuple[EmulatorAccount, ...] = ()

@@ -24,7 +24,7 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import ListOrders, ListTrades
 from botkit.sim.order import Account, Orders, Trades, VenueOrder, is_listed
 
-#: with more orders or executions in memory than the first number, spill until the second number is left
+#: once more than SPILL_AT orders or executions are in memory, move them to the database until SPILL_TO are left
 SPILL_AT, SPILL_TO = 4_000, 2_000
 #: how long an order stays in memory after its end, because its answer and frames may still be on their way
 _RESTS: Nanos = NS_PER_MINUTE
@@ -70,8 +70,8 @@ class AccountPast:
         return self.orders.in_memory > self._look_at or len(self.trades) > SPILL_AT
 
     def spill(self, now: Nanos, sums_of: Callable[[str], list[int] | None]) -> list[str]:
-        """Move old orders and executions out of memory and return the ids of the orders. ``sums_of`` gives the sums
-        over an order's executions, which are kept with it.
+        """Move old orders and executions out of memory and return the ids of the orders. ``sums_of`` returns the sums
+        over an order's executions, which are stored with the order.
         """
         going: list[VenueOrder] = []
         surplus = self.orders.in_memory - SPILL_TO
@@ -99,7 +99,7 @@ class AccountPast:
         self.orders.spilt += len(going)
         del self.trades[: len(old)]
         self.trades.spilt += len(old)
-        # if orders end faster than they may be moved, the next check waits for some more
+        # if orders end faster than they may be moved, check again only after some more have arrived
         self._look_at = max(SPILL_AT, self.orders.in_memory + SPILL_TO)
         return [order.order_id for order in going]
 
@@ -139,8 +139,8 @@ class AccountPast:
 
 
 class _SpiltOrders(Orders):
-    """An account's orders, the oldest of which may have been spilt. Only new orders are written to it, so it writes
-    like a plain dict.
+    """An account's orders, the oldest of which may have been spilt. Only new orders are ever added, so writing works as
+    in a plain dict.
     """
 
     def __init__(self, past: AccountPast) -> None:
@@ -232,8 +232,8 @@ class _SpiltTrades(Trades):
 
 
 class TakenIds(set[int]):
-    """The digits of all orders at a venue. It holds those of orders in memory itself, and looks up the others in their
-    accounts' files.
+    """The digits of the ids of all orders at a venue. Those of orders in memory are held here; the others are looked up
+    in their accounts' files.
     """
 
     def __init__(self) -> None:
@@ -241,7 +241,7 @@ class TakenIds(set[int]):
         self._pasts: list[AccountPast] = []
 
     def follow(self, past: AccountPast) -> None:
-        """Also look into an account's file from now on, and drop the digits of orders that are spilt there."""
+        """Also search an account's file from now on, and forget the digits of orders that are spilt there."""
         self._pasts.append(past)
         past.on_spilt = self.discard
 

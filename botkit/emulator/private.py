@@ -58,7 +58,7 @@ Work: TypeAlias = tuple[Make, Word]
 CheckTime: TypeAlias = Callable[[int], None]
 
 _ORDER_IDS_MAX = 1000
-_ALL = 10**9  # the wire's filters apply to rows after the model's
+_ALL = 10**9  # ask the model for all rows, because the request's own filters are applied afterwards
 _WINDOW_MS = 90 * NS_PER_DAY // NS_PER_MS
 _KINDS: Final = {"ALL": None, "OPEN": {-1, 0, 1}, "DONE": {2, 3}}
 UNKNOWN_ORDER: Final = "Invalid order id."

@@ -53,11 +53,12 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.emulator")
 _http_log = logging.getLogger("botkit.emulator.http")
-# anything that is not HTTP is answered 400, and is the client's mistake
+# do not log requests that are not HTTP: they are the client's mistake, and are answered 400
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 HOST = "127.0.0.1"
-#: the most bytes in a header: a PUT's payload contains its whole body, which may cancel a thousand orders at once
+#: the maximum size of a header in bytes: the payload header of a PUT contains its whole body, which may cancel a
+#: thousand orders at once
 _HEADER_MAX = 128 * 1024
 _FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
 #: how long the pump sleeps at most, in seconds of this machine, while nothing is due
@@ -86,7 +87,7 @@ class Emulator:
         self.private = PrivateDesk(self.venue)
         self.rest = self.ws = ""
         self.port = 0
-        #: how many REST requests have been received, in order; lockstep counts by it
+        #: number of REST requests received so far; lockstep uses it to identify requests
         self.received = 0
         self._arrived = asyncio.Condition()
         self._told: list[Told] = []
@@ -124,7 +125,7 @@ class Emulator:
             self._handle,
             access_log=None,
             logger=_http_log,
-            # a compressed body is not JSON, and is refused as such
+            # do not decompress a compressed body, so that it is refused for not being JSON
             auto_decompress=False,
             max_line_size=_HEADER_MAX,
             max_field_size=_HEADER_MAX,
@@ -184,7 +185,7 @@ class Emulator:
             left = NS_PER_S if at is None else at - now
             wait_s = min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
         self._pump_at = now + int(wait_s * self.clock.speed * NS_PER_S)
-        # whoever causes it, the pump is the exchange's
+        # run the pump in the exchange's context, whoever caused it
         self._pump_timer = asyncio.get_running_loop().call_later(wait_s, self._pump, context=self._context)
 
     def _rearm_pump(self) -> None:
@@ -193,7 +194,7 @@ class Emulator:
             self._arm_pump()
 
     def _look_sooner(self) -> None:
-        """Have the pump look when the next thing is due, if that is before it would have."""
+        """Wake the pump when the next event is due, if that is earlier than its next wake-up."""
         at = self.venue.next_at()
         if at is not None and at < self._pump_at and not self.clock.held:
             self._rearm_pump()
@@ -222,10 +223,10 @@ class Emulator:
         """In lockstep, advance time to the first moment up to ``until`` at which anything is delivered, and deliver it.
 
         ``requests`` first waits until that many REST requests have been received since the start. ``whole`` continues
-        to ``until``. ``still`` stays between a moment's books and trades, because if orders arrive instantly, more of
-        them may belong before the next delivery. ``more`` only waits for the requests, because others from the same
-        turn follow, and nothing may happen between them. Return (the new time, the deliveries in order) once all frames
-        are written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
+        to ``until``. ``still`` stays between a moment's books and its trades, because orders that arrive instantly may
+        still have to come before the trades. ``more`` only waits for the requests, because others from the same turn
+        follow and must all arrive before anything else happens. Return (the new time, the deliveries in order) once all
+        frames are written. Raises ConfigError if the clock is running, and TimeoutError if the requests do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")

@@ -17,7 +17,7 @@ from botkit.model.clock import Nanos
 #: how many frames may wait for a client that does not read; beyond that the connection is cut, as an exchange would cut
 #: it
 QUEUE_MAX = 20_000
-#: the same in bytes, if more than one frame waits
+#: the same limit in bytes; it applies only if more than one frame waits
 QUEUE_BYTES_MAX = 16 * 1024 * 1024
 #: seconds between pings, and seconds to wait for a pong before the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}

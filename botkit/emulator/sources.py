@@ -44,7 +44,9 @@ class MarketSource(Protocol):
         ...
 
     def is_wire(self, pair: str) -> bool:
-        """Return True if the pair's books were recorded from the exchange's stream and so already have its rhythm."""
+        """Return True if the pair's books were recorded from the exchange's stream, so that their timing is already the
+        stream's.
+        """
         ...
 
 
@@ -70,7 +72,7 @@ class SyntheticSource:
         self.known_until: Nanos = begin
 
     def is_wire(self, pair: str) -> bool:
-        """Return False, because this market is finer than any stream."""
+        """Return False, because this market's books change more often than a stream publishes them."""
         return False
 
     def history(self) -> list[CandleColumns]:
@@ -86,7 +88,8 @@ class SyntheticSource:
         """Return books and trades for all pairs."""
         found: list[MarketColumns] = []
         while self.known_until <= until:
-            # always the same number of seconds, so that a companion's rows do not depend on the caller's timing
+            # always generate the same number of seconds, so that a companion's rows do not depend on when the caller
+            # asks
             rows = self._market.advance(self.known_until + self._chunk)
             # a row may be received after the last generated second, but none before it is missing
             self.known_until = self._market.time

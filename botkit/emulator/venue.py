@@ -48,7 +48,7 @@ class Delivery(msgspec.Struct, frozen=True):
     For public trades, ``item`` is just the pair. ``trades`` is the list of recent trades, newest first, if this
     delivery gets a frame: a frame repeats the list, so not every trade in a burst needs one. For an answer, ``item`` is
     the answer. Deliveries with the same ``group`` (not 0) belong to one match, although each has its own frame.
-    ``acted`` is when the exchange did what an account learns at ``at``; it becomes the frame's timestamp.
+    ``acted`` is when the exchange did what the account is told at ``at``; it becomes the frame's timestamp.
     """
 
     at: Nanos
@@ -61,7 +61,7 @@ class Delivery(msgspec.Struct, frozen=True):
     acted: Nanos = 0
 
 
-#: something that became known, its place in the total order, and the trade if it is one
+#: something that became known, preceded by its sort key in the total order and followed by the trade, if it is one
 _Found: TypeAlias = tuple[Nanos, int, str, int, Delivery, TradeRow | None]
 
 
@@ -152,7 +152,7 @@ class EmulatedVenue:
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
         self._tape_next: Nanos = _NEVER  # the earliest time of all tapes
-        # readers align each list with the previous one, so half of it must overlap to be safe
+        # readers align each list with the previous one, so at least half of it must overlap
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
         self._groups = 0
@@ -230,7 +230,7 @@ class EmulatedVenue:
             on_answer(delivery.item, delivery.at)
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which something may be delivered, although nothing may be."""
+        """Return the earliest time at which something may be delivered; it may turn out that nothing is."""
         known = self.kernel.next_at()
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at

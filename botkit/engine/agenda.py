@@ -1,7 +1,8 @@
 """The agenda decides when the engine needs a turn without an event.
 
-Each room that may need to be woken has a `Slot`: a function that says when, and the work to do. A room calls
-`Slot.changed` when that time may have changed, and `Agenda.head` asks again. Nothing else wakes the engine.
+Each room (a part of the engine) that may need to be woken has a `Slot`: a function that returns when, and the work to
+do then. A room calls `Slot.changed` when that time may have changed, and `Agenda.head` then calls the function again.
+Nothing else wakes the engine.
 
 `Changes` counts everything that may end a quiet span: a wake time that changed, and anything that a room adds to the
 outcome or to a strategy's mailbox. A span compares two integers instead of relying on a flag that every caller must
@@ -35,7 +36,7 @@ class BotClock:
 
     def __init__(self) -> None:
         self.now: Nanos = 0
-        #: number of inputs processed, rows of spans included, which tells events at the same time apart
+        #: number of inputs processed, including rows of spans; it distinguishes events at the same time
         self.events = 0
 
 

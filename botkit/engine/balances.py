@@ -15,7 +15,7 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport
 
-#: after this long, the balance changes caused by an execution have arrived
+#: how long it takes at most until the balance changes caused by an execution have arrived
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 
 

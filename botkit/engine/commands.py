@@ -1,4 +1,4 @@
-"""Commands from the user or a guard to a running bot. Each sets a reply: a value, or a sentence with the reason for a
+"""Executes commands from the user or a guard. Each command sets a reply: a value, or a sentence with the reason for a
 refusal.
 """
 

@@ -37,7 +37,7 @@ from botkit.model.requests import (
 # cached, because names, tags and reasons repeat
 _text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode)
 
-# An enum's ``value`` is a Python call; at six lines per order a table pays off.
+# Reading an enum's ``value`` costs a Python call, so with six lines per order a table is faster.
 _SIDE = {side: side.value for side in Side}
 _TYPE = {kind: kind.value for kind in OrderType}
 _STATE = {state: state.value for state in OrderState}
@@ -51,7 +51,7 @@ FILL: Final = 4
 STATE: Final = 5
 NOTE: Final = 6
 
-#: a kind, the bot's time, and what the kind says
+#: a decision: its kind, the bot's time, and the details of that kind
 Decision: TypeAlias = tuple[Any, ...]
 
 #: how many decisions are collected before they are written and passed on; more use more memory but need fewer calls
@@ -64,7 +64,7 @@ class DecisionLog:
     def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
         self._sink = sink
         self._hash = hashlib.sha256()
-        #: the decisions not written yet. Whoever adds requests or refusals flushes at `BLOCK_LINES`
+        #: decisions that are not written yet. Code that adds requests or refusals flushes them at `BLOCK_LINES`
         self.pending: list[Decision] = []
         self.add = self.pending.append
         self.count = 0
@@ -91,7 +91,7 @@ class DecisionLog:
 
 
 def _lines(decisions: Sequence[Decision]) -> list[str]:
-    """Write each decision as a line. All in one function, since a call for each would cost as much again."""
+    """Write each decision as a line. This is a single function, because one call per decision would double the cost."""
     lines: list[str] = []
     write = lines.append
     for decision in decisions:
@@ -144,7 +144,7 @@ def _lines(decisions: Sequence[Decision]) -> list[str]:
 
 
 def _client_ids(request: Request) -> str:
-    """Write the client ids of a batch; an empty text for other requests."""
+    """Write the client ids of a batch, or an empty text for other requests."""
     if type(request) is CreateBatch:
         return ",".join([str(spec.client_id) for spec in request.orders])
     if type(request) is CancelBatch:

@@ -114,9 +114,9 @@ class Engine:
             protector=rooms.protector,
         )
         self.view = EngineView(rooms)
-        #: stays unchanged while there is nothing to deliver, that is, no new outcome and no new wake time
+        #: its count stays the same as long as a turn produces no outcome and does not change the wake time
         self.changes = rooms.changes
-        #: while its head is known, `wake_at` returns that
+        #: `wake_at` returns its head as long as the head is known
         self.agenda = rooms.agenda
         self._handlers = self._by_type()
 
@@ -184,8 +184,8 @@ class Engine:
         self._finish(now, out)
 
     def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
-        """Process rows ``begin`` to ``end`` at once and return how many were processed. The result equals a `turn` for
-        each row, but faster.
+        """Process rows ``begin`` to ``end`` at once and return how many were processed. The result is the same as that
+        of one `turn` per row, but faster.
 
         It stops after a row that changes the agenda or the outcome. The driver must ensure that nothing else is due
         before the last row.
@@ -194,7 +194,7 @@ class Engine:
         before = self.changes.count
         taken = self._spans.run(rows, begin, end)
         self._clock.events += taken
-        if self.changes.count != before:  # otherwise the rows changed nothing, and nothing was due
+        if self.changes.count != before:  # an unchanged count means that the rows changed nothing, and nothing was due
             self._finish(self._clock.now, out)
         return taken
 

@@ -1,4 +1,4 @@
-"""The outputs of a turn. A driver passes in an `Outcome`, reads it, and clears it before the next turn."""
+"""Collects the results of a turn. A driver passes in an `Outcome`, reads it, and clears it before the next turn."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Outcome:
         self.comparisons: list[Comparison] = []
         #: the reason why a comparison failed (it is retried), and how its request ended
         self.compare_failures: list[tuple[str, Ending]] = []
-        #: pairs whose book stream sends nothing although the book changes
+        #: pairs whose book stream has gone silent although the book changes
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
         #: the result of `CancelOrphans`: the cancelled ids, or a sentence with the reason for a failure

@@ -33,7 +33,8 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     error: str
     text: str
     time: Nanos
-    #: True if it refused its parameters (ConfigError in on_start), a user's mistake for which a traceback does not help
+    #: True if the strategy refused its parameters (ConfigError in on_start): a mistake of the user's, for which no
+    #: traceback is shown
     is_config: bool = False
 
 
@@ -79,9 +80,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     foreign: int = 0
     #: currency -> units added or taken from outside; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()
-    #: our orders at the exchange that the journal should know but does not (`botkit.model.inputs.Unwritten`)
+    #: our orders at the exchange that are missing from the journal (`botkit.model.inputs.Unwritten`)
     unwritten: tuple[str, ...] = ()
-    #: one past the largest client id of these
+    #: the largest client id of those orders, plus one
     unwritten_until: int = 0
 
 

@@ -1,7 +1,7 @@
 """The rooms of one engine, wired together, and the operations that involve several of them.
 
-A room gets its dependencies at construction and never sees the engine. Events that concern several rooms (an order's
-new state, a fill, a price, a failed strategy) come here and are passed on in a fixed order.
+A room (one part of the engine) gets its dependencies at construction and never sees the engine. Events that concern
+several rooms (an order's new state, a fill, a price, a failed strategy) come here and are passed on in a fixed order.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Spans:
         return position - begin
 
     def _find(self, rows: MergedRows, position: int) -> None:
-        """Find the stream, the block and the market of a position."""
+        """Find the stream, the block and the market to which the row at a position belongs."""
         columns, row, until = rows.at(position)
         self._rows, self._columns, self._first = rows, columns, position
         if isinstance(columns, BookColumns):

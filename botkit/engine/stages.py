@@ -119,7 +119,7 @@ class Stages:
             if record.active and callback is not None:
                 rooms.callbacks.call(record, callback)
         rooms.timers.arm(now)
-        rooms.callbacks.is_open = True  # and the mailbox is emptied in this turn
+        rooms.callbacks.is_open = True  # the mailbox will be emptied in this turn
         rooms.untold.opened()
         if rooms.watch is not None:
             rooms.watch.begin(now)
@@ -133,8 +133,9 @@ class Stages:
             self._rooms.portfolio.mark(pair, bar.close)
 
     def stop(self, given: Stop, now: Nanos) -> None:
-        """Run every ``on_stop``. From then on strategies are notified only about their orders and may only place orders
-        that reduce a position: other orders placed after the withdrawal would stay at the exchange.
+        """Run every ``on_stop``. From then on strategies are notified only about their orders, and may only place
+        orders that reduce a position. Any other order placed after the bot has cancelled the open orders would stay at
+        the exchange.
         """
         rooms = self._rooms
         for record in list(rooms.records.values()):

@@ -103,7 +103,7 @@ class Stops:
         self._say_stopped(record)
 
     def _say_stopped(self, record: StrategyRecord) -> None:
-        if self._callbacks.failed_last != record.name:  # otherwise its traceback is shown instead
+        if self._callbacks.failed_last != record.name:  # if it failed last, its traceback is shown instead
             self._outbox.note("error", f"strategy {record.name!r} was stopped: {record.stopped_because}")
         protected = self._protector.strategy_stopped(record)
         for position in self._portfolio.positions(record.name):

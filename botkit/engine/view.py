@@ -1,4 +1,6 @@
-"""A read-only view of the engine: values for pages, status, summaries and the journal, but never a room."""
+"""A read-only view of the engine: it provides values for pages, status, summaries and the journal, but no access to the
+engine's parts.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,7 @@ class MoneyView:
         return self._portfolio.ownership.free_units(currency)
 
     def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
-        """Return the ownership of the account's money. ``elsewhere`` is the part that other bots own."""
+        """Return the ownership of the account's money. ``elsewhere`` is what other bots own."""
         return self._portfolio.ownership.shown(elsewhere or {})
 
     def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:

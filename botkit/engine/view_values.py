@@ -1,4 +1,4 @@
-"""The values of a view (`botkit.engine.view`)."""
+"""The value types that a view returns (`botkit.engine.view`)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The machine's clock and randomness, for clients that are not given their own. Bots always give them theirs.
+"""The machine's clock and randomness, for clients that are created without their own. A bot always passes its own to
+its clients.
 
-Nothing else under ``exchange`` reads either, so a test can run a bot on a loop with virtual time.
+No other module under ``exchange`` reads the clock or draws random numbers, so a test can run a bot on virtual time.
 """
 
 from __future__ import annotations

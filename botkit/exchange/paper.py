@@ -29,13 +29,13 @@ class PaperAdapter(Lifetime):
     (`botkit.model.adapter`).
 
     The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and do not
-    affect it. The account has no streams that could be lost, because its events do not leave the process.
+    affect it. The account's streams cannot be lost, because its events do not leave the process.
     """
 
     account_streams = ()
 
     def __init__(self, market: Adapter, venue: Venue, clock: Clock, *, account: str, speed: float = 1.0) -> None:
-        """``account`` is the bot's name at the venue; ``clock`` runs at ``speed`` times the machine's pace."""
+        """``account`` is the bot's name at the venue; ``clock`` runs ``speed`` times as fast as the machine's."""
         self._market = market
         self._venue = venue
         self._clock = clock

@@ -239,7 +239,7 @@ def _signature(thing: Any, *, method: bool = False) -> str:
         stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
         part = "*" * stars + parameter.name
         if parameter.annotation is not parameter.empty:
-            annotation = parameter.annotation  # it is wrapped for a named tuple's field
+            annotation = parameter.annotation  # the annotation of a named tuple's field is wrapped
             part += f": {getattr(annotation, '__forward_arg__', annotation)}"
         if parameter.default is not parameter.empty:
             part += f" = {_value(parameter.default)}"

@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs each job on its own thread. These threads do not keep the process alive. Each runs in the context of whoever
-    started it, so its log lines belong to that bot.
+    """Runs each job on its own thread. These threads do not keep the process alive. Each runs in the context of its
+    caller, so its log lines are attributed to the caller's bot.
     """
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
@@ -99,7 +99,7 @@ class OnLoop:
         return contextlib.nullcontext()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Return None: no thread runs beside the loop, so nothing could watch it."""
+        """Return None, because no other thread runs that could watch the loop."""
         return lambda: None
 
 

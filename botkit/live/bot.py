@@ -69,7 +69,7 @@ class Bot:
         self.opening_equity: int | None = None
         #: how many answers came with each outcome
         self.outcomes: dict[Ending, int] = {}
-        #: the outcome of the last turn that completed something that the start is waiting for
+        #: set whenever a turn completes something that the start is waiting for
         self.happened = asyncio.Event()
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
@@ -119,7 +119,7 @@ class Bot:
             if given.is_refused:
                 self._refuse_key(given.detail.partition(";")[0])
             if self.streams.changed(given) and self.started_at:
-                self.driver.soon(self.comparisons.at_once)  # read everything that the stream missed
+                self.driver.soon(self.comparisons.at_once)  # read everything that was missed while the stream was down
             if given.pair is None and given.state is ConnectionState.STALE:
                 self.comparisons.suspect(now)
 
@@ -131,11 +131,11 @@ class Bot:
         self.key_refused.set()
         self.happened.set()
         if self.started_at:
-            self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # not within the current turn
+            self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # the halt must not be set within the current turn
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
-        # A comparison accepts a balance change that came from outside. A frame that merely arrived out of order must
-        # not look like one.
+        # A comparison books an unexplained balance change as a deposit or withdrawal, so a frame that merely arrived
+        # out of order must not cause one.
         for event in given.events:
             if type(event) is BalanceReport and self.started_at and not self.view.has_live_orders:
                 account = self.view.money.account
@@ -196,7 +196,7 @@ class Bot:
     # -- services to the user ------------------------------------------------------------------------------------
 
     def tell_of_orders(self) -> None:
-        """Start reporting orders in doubt, including those that are already in doubt."""
+        """Start reporting orders of unknown outcome, including those that already exist."""
         self._tells_orders = True
         for order in self.view.open_orders():
             self._order_news.changed(order, order.state)
@@ -208,7 +208,7 @@ class Bot:
     def _woke(self, slept_s: float) -> None:
         self.notices.tell(
             "warning",
-            f"the bot stood still for {slept_s:,.0f} s (the machine slept, or the process was suspended); it "
+            f"the bot was suspended for {slept_s:,.0f} s (the machine slept, or the process was stopped); it "
             "reconnects, and sends no new order until it is reconciled with the exchange",
         )
         self.note("standstill", f"{slept_s:.0f} s")

@@ -104,8 +104,8 @@ class Claims:
 
     @contextlib.contextmanager
     def adding(self, units: Mapping[str, int], free: Mapping[str, int]) -> Iterator[str | None]:
-        """Yield why these units cannot be assigned (another bot owns them), or None. ``free`` is what belongs to no
-        strategy of this bot. No other bot on the account can make a claim until the block ends.
+        """Yield the reason why these units cannot be assigned (another bot owns them), or None. ``free`` is the money
+        that belongs to no strategy of this bot. No other bot on the account can make a claim until the block ends.
         """
         with self._now() as refusal:
             yield refusal or _owned_elsewhere(units, free, self.others())

@@ -61,8 +61,8 @@ class Comparisons:
             self._suspected_at = now
 
     def at_once(self, unwritten: Unwritten | None = None) -> None:
-        """Compare now, or again after the comparison in progress, which may have read too early. ``unwritten`` is for
-        the first comparison: it picks out orders that only a journal with lost commits would not know.
+        """Compare now, or again after the comparison in progress, which may have read too early. ``unwritten``, for the
+        first comparison, selects the orders that can be missing from the journal only if it has lost commits.
         """
         if self._is_under_way:
             self._again = True

@@ -20,7 +20,7 @@ _REASON_S = 5.0
 
 
 async def connect(bot: Bot) -> None:
-    """Connect the account's streams. Raises StartRefused with the reason, as far as a plain request reveals it."""
+    """Connect the account's streams. Raises StartRefused with the reason, if a plain request reveals one."""
     bot.streams.follow_account()
     if await _is_connected(bot, _CONNECT_SOON_S):
         return

@@ -143,9 +143,7 @@ def _for_its_owner(path: str, flags: int) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync a folder, because a renamed file keeps its new name after a power cut only if its folder has reached the
-    disk too.
-    """
+    """Sync a folder. A renamed file keeps its new name after a power cut only if its folder has been synced too."""
     if os.name != "posix":
         return
     number = os.open(folder, os.O_RDONLY)
@@ -221,7 +219,7 @@ class RealDisk:
             return None
 
     def folder_bytes(self, folder: Path) -> int:
-        """Return the total size of the files, as the file system reports it."""
+        """Return the total size of the files in a folder."""
         with contextlib.suppress(OSError):
             return sum(entry.stat().st_size for entry in os.scandir(folder))
         return 0

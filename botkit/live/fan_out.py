@@ -75,14 +75,14 @@ class FanOut:
         return Seat(self, market or self)
 
     async def enter(self, user: object) -> None:
-        """Open for ``user``, unless already open."""
+        """Open the connection for ``user``, unless it is already open."""
         async with self._lock:
             if not self._users:
                 await self.adapter.open()
             self._users.add(id(user))
 
     async def leave(self, user: object) -> None:
-        """Release ``user``; the last one closes the connection."""
+        """Remove ``user``; the connection closes when the last user leaves."""
         async with self._lock:
             if id(user) not in self._users:
                 return

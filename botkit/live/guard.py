@@ -1,12 +1,12 @@
 """A guard is a process beside a bot that cancels the bot's open orders when its heartbeats stop.
 
 A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. As a heartbeat it stamps its
-lock file every second, which works even on a full disk. On a disk that accepts no changes (read-only, failing), silence
-proves nothing, so the guard waits for the bot's process to end. A restarted bot brings its own guard, and the previous
-guard exits.
+lock file every second, which works even on a full disk. On a disk that accepts no changes (read-only or failing),
+missing heartbeats prove nothing, so the guard waits for the bot's process to end. A restarted bot brings its own guard,
+and the previous guard exits.
 
 `Guarding` is the bot's side: it replaces a guard that has ended. A guard records what it did in the bot's folder
-(`Strike`), and the bot tells its user once it wakes up or is started again.
+(`Strike`), and the bot reports this to its user once it wakes up or is started again.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Guarding:
 class Silence:
     """Measures how long a bot has been silent, by watching its heartbeat.
 
-    It never compares the stamp with a clock, since clocks can be set. It only counts how long this process has watched
-    the stamp stay the same.
+    It never compares the stamp with a clock, since clocks can be set. It only measures for how long the stamp has not
+    changed while this process was watching.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
@@ -171,7 +171,7 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _proves_something(self, silent_s: float) -> bool:
-        """Return whether the guard would notice a live bot."""
+        """Return whether silence is evidence, that is, whether the guard would notice a bot that is alive."""
         if self._folder.takes_heartbeats() or self._folder.holder() is None:
             return True
         problem = f"the disk that holds {self._folder.path} accepts no changes, so heartbeats cannot be written"

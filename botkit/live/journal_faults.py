@@ -33,9 +33,9 @@ def is_the_disks_fault(error: sqlite3.Error | OSError) -> bool:
 
 
 def unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> JournalError:
-    """Return why a journal could not be opened, read or written (``verb``), and what to do about it.
+    """Return an error that says why a journal could not be opened, read or written (``verb``), and what to do about it.
 
-    SQLite reports a full disk as an I/O error if there is no room for the index of its own log.
+    SQLite reports a full disk as an I/O error if there is no room for the index of its write-ahead log.
     """
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     is_full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)

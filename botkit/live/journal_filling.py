@@ -20,13 +20,13 @@ from botkit.model.clock import NS_PER_HOUR, Nanos
 
 log = logging.getLogger("botkit.live")
 
-#: key in ``meta`` for the place in the log up to which the tables are filled
+#: key in ``meta`` for the position in the log up to which commits have been copied into the tables
 PLACE = "log"
-#: how often SQLite is filled while commits are pending
+#: how often pending commits are copied into SQLite
 _FILL_S = 0.25
 _AGAIN_S = 0.5
 _IDLE_S = 3_600.0
-#: how long closing waits for the filling thread
+#: how long `close` waits for the thread that copies commits
 _END_S = 10.0
 #: how many commits one transaction copies; a reader in this process may have to wait for it
 _AT_ONCE = 500
@@ -49,7 +49,7 @@ class Filling:
         #: only one thread at a time uses the connection
         self._mutex = background.mutex()
         self._writer = RowWriter()
-        #: (operations, the place after them)
+        #: commits not yet copied: (operations, the log position after them)
         self._waiting: deque[tuple[list[Operation], Place]] = deque()
         self._oldest = log.place.segment
         self._identity = disk.files.identity(path)
@@ -57,7 +57,7 @@ class Filling:
         self._is_idle = False
         self._has_ended = False
         self._to_prune: tuple[Nanos, Nanos] | None = None
-        #: why SQLite could not be filled; filling is retried
+        #: why the latest copy into SQLite failed; it is retried
         self.fault: JournalError | None = None
 
     @property
@@ -137,9 +137,10 @@ class Filling:
         self.beside()
 
     def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
-        """Delete sends that no window counts any more, and orders that ended before ``unfilled_before`` without a fill,
-        of which a market maker produces a gigabyte in a few days. It works in small steps, so that nobody waits long,
-        and returns True if there may be more to delete. Fills and their orders stay. Raises JournalError.
+        """Delete sends that no rate-limit window counts any more, and orders that ended before ``unfilled_before``
+        without a fill: a market maker produces a gigabyte of these in a few days. Each call deletes only a little, so
+        that nobody waits long, and returns True if there may be more to delete. Fills and their orders stay. Raises
+        JournalError.
         """
         with self.filled():
             try:
@@ -150,8 +151,8 @@ class Filling:
         return dropped == _DROPPED_AT_ONCE
 
     def end(self) -> None:
-        """Fill SQLite completely, so that journal.sqlite holds everything after a clean end. If the disk refuses, the
-        rest stays in the log for the next start. A second call does nothing.
+        """Fill SQLite completely, so that journal.sqlite holds everything after a clean end. If the disk cannot be
+        written, the rest stays in the log for the next start. A second call does nothing.
         """
         if self._has_ended:
             return
@@ -178,12 +179,12 @@ def put(db: sqlite3.Connection, key: str, value: str | int) -> None:
 
 
 def text_of(place: Place) -> str:
-    """Return a place in the log as the document that SQLite stores."""
+    """Return a position in the log as the text that SQLite stores."""
     return msgspec.json.encode(place).decode()
 
 
 def synced(db: sqlite3.Connection, is_synced: bool) -> None:
-    """Make SQLite's later transactions return only once they are on the disk, or not."""
+    """Choose whether SQLite's later transactions return only once they are on the disk."""
     db.execute(f"PRAGMA synchronous={'FULL' if is_synced else 'NORMAL'}")
 
 
@@ -201,7 +202,9 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def remove_segments(path: Path, disk: Disk, segments: Iterable[int]) -> None:
-    """Remove segments that SQLite has completely. The next start removes those that cannot be removed now."""
+    """Remove segments whose contents are fully copied into SQLite. The next start removes those that cannot be removed
+    now.
+    """
     with contextlib.suppress(OSError):
         for segment in segments:
             disk.files.remove(segment_path(path, segment))

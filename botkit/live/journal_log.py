@@ -9,7 +9,7 @@
   transaction the `Place` that it has reached; segments before that are deleted once that note is synced.
 * Other processes read SQLite and, over it, the log from that place on, so they see every commit. They never write to a
   running bot's journal: their commands reach it as files (`botkit.live.commands`).
-* The end: an incomplete last record was never acknowledged, and is cut off. An incomplete record followed by complete
+* The end: an incomplete last record was never acknowledged, so it is dropped. An incomplete record followed by complete
   ones, a segment that is missing or shorter than it was made, a log that ends before SQLite's place: that is damage.
   Records before it count, later ones do not, and the bot halts (`botkit.live.journal_losses`).
 """
@@ -86,7 +86,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Tail(msgspec.Struct):
-    """The part of a log from a given place on."""
+    """The part of a log from a given position on."""
 
     records: list[Record]
     #: a sentence, if the log once held more than can be read now
@@ -364,8 +364,8 @@ def _is_whole_behind(content: bytes, start: int, number: int) -> bool:
 
 
 def _used(content: bytes) -> int:
-    """Return the size without the zeros at the end, of which a segment mostly consists. Comparing whole blocks of them
-    is fast.
+    """Return the size without the trailing zeros, of which a new segment mostly consists. They are compared in whole
+    blocks, which is fast.
     """
     end, size = len(content), len(_ZEROS)
     while end >= size and content[end - size : end] == _ZEROS:

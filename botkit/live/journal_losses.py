@@ -2,8 +2,9 @@
 was restored.
 
 The log itself shows most losses (`botkit.live.journal_log`). If a copy of all files was restored, two other signs
-remain. Client ids are reserved in the journal before they are counted in a separate file, so the journal has lost any
-count that it does not know. And the exchange may have orders of ours that the journal should know.
+remain. Client ids are reserved in the journal before they are counted in a separate file, so a count in that file that
+the journal does not know proves that the journal has lost commits. And the exchange may have orders of ours that the
+journal should know.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from botkit.model.inputs import Unwritten
 #: how far the exchange's timestamps may differ from this machine's clock
 _CLOCKS_APART: Nanos = NS_PER_MINUTE
 _WRITTEN_OFF = "written_off"
-#: A lost start's ids began up to `SKIPPED_MAX` further on. So many lost starts in a row are noticed; another process's
-#: bot on the same account is that near with a chance of one in two thousand.
+#: A lost start's ids began up to `SKIPPED_MAX` further on. So many lost starts in a row are noticed; the ids of another
+#: process's bot on the same account are that close with a probability of one in two thousand.
 _LOST_STARTS = 5
 
 

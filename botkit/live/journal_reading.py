@@ -78,7 +78,7 @@ class JournalReading:
     def _sealed(
         self, table: str, rest: str = "", values: Sequence[Any] = (), beside: tuple[str, ...] = ()
     ) -> Iterator[tuple[tuple[Any, ...], str | None]]:
-        """Yield each row's sealed values with those of the columns ``beside``, and what is wrong with the row."""
+        """Yield, for each row, its sealed values, the values of the columns ``beside``, and what is wrong with it."""
         called, key, columns = SEALED[table]
         names = (*columns, *beside, "crc" if self._is_sealed else "NULL")
         at, count = columns.index(key), len(columns)

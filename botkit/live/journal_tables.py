@@ -1,8 +1,9 @@
 """The journal's tables in SQLite, and how they store a commit's operations.
 
 An operation is (name, values): ``order``, ``fill``, ``send``, ``answered``, ``meta``, ``note``, ``parameter``,
-``reason``, ``let_go``. The log holds them as they are. Writing the same operations twice in the same order gives the
-same tables. A row that a restart relies on has a checksum, since SQLite does not notice a flipped bit in a cell.
+``reason``, ``let_go``. The log holds them as they are. Writing the same operations a second time, in the same order,
+leaves the tables unchanged. Rows on which a restart relies have a checksum, because SQLite does not notice a flipped
+bit in a cell.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Keeper:
         self._stop.set()
 
     def leave_now(self) -> None:
-        """Leave without waiting; open orders stay open."""
+        """End at once, without waiting; open orders stay open."""
         self._left.set()
         self._stop.set()
 
@@ -134,7 +134,7 @@ class Keeper:
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
-        """Halt if the machine's clock is far off the exchange's, judging by its answers."""
+        """Halt if the machine's clock differs too much from the exchange's, according to the exchange's answers."""
         skew_ms = bot.parts.adapter.clock_skew_ms
         if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
             return

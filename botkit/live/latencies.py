@@ -85,7 +85,7 @@ class Histogram:
 
 
 class Latencies:
-    """The measurements of one run. A `Bot` shows it every input and every request."""
+    """The measurements of one run. A `Bot` passes it every input and every request."""
 
     def __init__(self, folder: Path, disk: Disk, *, about: Mapping[str, Any]) -> None:
         """The measurements are written into the run's ``folder``; ``about`` describes the run."""

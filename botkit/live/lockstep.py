@@ -82,8 +82,8 @@ class _Told(msgspec.Struct):
 
 
 def _first(told: _Told) -> tuple[Nanos, int]:
-    """Return a delivery's place in the order. What an order causes in the middle of a moment precedes that moment's
-    remaining events of a higher rank, as in a backtest.
+    """Return a delivery's sort key. The effects of an order sent within a moment precede that moment's remaining events
+    of a higher rank, as in a backtest.
     """
     return told.at, FIRST if told.kind == "answer" else _STREAM_RANKS.get(told.stream, FIRST)
 

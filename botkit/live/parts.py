@@ -71,7 +71,7 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
         return self.sharing.outside_router(self.adapter, hurries=hurries, say=say)
 
     def recorded_as(self, shared: SharedLimits | None, first_client_id: int) -> dict[str, Any]:
-        """Return the header of a recording, with the values that only this start knows."""
+        """Return the header of a recording, including the values that are known only once the bot starts."""
         pools = None if shared is None else list(shared.leased.pools)
         return {**self.recipe, "shared": pools, "first_client_id": first_client_id}
 
@@ -89,7 +89,7 @@ def by_account(parts: Iterable[AnyParts]) -> list[list[AnyParts]]:
 
 
 def introduced(bots: list[AnyParts]) -> list[AnyParts]:
-    """Return one account's bots, each of which knows the others."""
+    """Return one account's bots, each with the names of the others."""
     if len(bots) < 2:
         return bots
     ids, names = ClientIdPlaces(), [one.name for one in bots]

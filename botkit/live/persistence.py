@@ -87,7 +87,9 @@ class Persistence:
             self._journal.filling.beside()
 
     def settle(self) -> None:
-        """Do idle work: have SQLite filled, check the books so that the next order need not, and reserve client ids."""
+        """Do background work: have SQLite filled, check the books so that the next order need not, and reserve client
+        ids.
+        """
         self.fill()
         if not self._unsure:
             return

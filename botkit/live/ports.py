@@ -1,10 +1,10 @@
 """The ports of a running bot: everything that it uses from the machine besides sockets and the event loop.
 
-Clock, randomness, background work and disk are injected, so that a test can run a whole bot in virtual time, with
-seeded randomness and a disk that crashes. The machine's own ports are in `botkit.live.clock`, `botkit.live.background`
-and `botkit.live.disk`; `botkit.live.machine` puts them together. The event loop is already a port, so ``asyncio.sleep``
-and ``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a random number, starts a
-thread or touches a file that must survive; tests/test_architecture.py enforces this.
+The clock, randomness, background work and the disk are injected, so that a test can run a whole bot in virtual time,
+with seeded randomness and a disk that fails. The machine's own ports are in `botkit.live.clock`,
+`botkit.live.background` and `botkit.live.disk`; `botkit.live.machine` puts them together. The event loop is already a
+port, so ``asyncio.sleep`` and ``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a
+random number, starts a thread or touches a file that must survive; tests/test_architecture.py enforces this.
 """
 
 from __future__ import annotations
@@ -181,11 +181,11 @@ class Pulses(Protocol):
     """Heartbeats that a process leaves on an existing file for another one. They need no free space."""
 
     def beat(self, path: Path, time: Nanos) -> None:
-        """Stamp the file. Raises OSError if the disk refuses even that, as a read-only one does."""
+        """Stamp the file. Raises OSError if the disk does not even allow that, as a read-only one does not."""
         ...
 
     def last(self, path: Path) -> Nanos | None:
-        """Return the file's stamp, as precisely as the file system keeps it, or None if there is no such file. Raises
+        """Return the file's stamp, with the precision of the file system, or None if there is no such file. Raises
         OSError.
         """
         ...

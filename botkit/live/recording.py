@@ -55,7 +55,7 @@ _CHANGING = (Restore, CancelOrphans)
 class Recording:
     """Records the inputs of one engine.
 
-    ``folder`` is the run's; everything else written there counts as well. All runs together stay within ``bytes_max``;
+    ``folder`` is the run's folder. All files in the folders of all runs together stay within ``bytes_max``;
     ``tell`` is called with the reason if a recording ends before its run.
     """
 

@@ -83,7 +83,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class RunHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """The way a run was started, as stored in ``inputs.json``."""
+    """How a run was started, as stored in ``inputs.json``."""
 
     format: int
     config: str
@@ -303,8 +303,8 @@ class Replay:
 
 
 def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole: bool) -> Verdict:
-    """Compare the decisions. If the run was killed (``is_whole`` is false), it may have made more decisions than it
-    wrote, or written more decisions than inputs.
+    """Compare the decisions. If the run was killed (``is_whole`` is False), it may have made decisions that it did not
+    write, or written decisions whose inputs it did not.
     """
     for number, (before, after) in enumerate(itertools.zip_longest(recorded, replayed), 1):
         if before is None and not is_whole:
@@ -343,7 +343,9 @@ def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[st
 
 
 def _check_decisions(path: Path, raw: bytes, lines: list[str], written: tuple[int, str] | None) -> None:
-    """Check that the file holds what the run wrote, as far as the recording shows. Raises ReplayError if not."""
+    """Check that the file holds what the run wrote, if the recording says what that was. Raises ReplayError if it does
+    not match.
+    """
     bad = next((number for number, line in enumerate(lines, 1) if not _is_json(line)), None)
     if bad is not None:
         raise ReplayError(f"{path}:{bad} is damaged: it is not a decision; restore the file from a copy")

@@ -30,7 +30,9 @@ class SharedBots:
         return self.clocks.setdefault(venue, SteadyClock.of(self.machine.clock))
 
     def adapter(self, make: Callable[[], Adapter], market: Hashable, account: str) -> Adapter:
-        """Return ``make``'s adapter, or a share of the one that another bot on this market and account uses."""
+        """Return an adapter created by ``make``, or a share of the adapter that another bot on this market and account
+        already uses.
+        """
         if self.is_alone:
             return make()
         way = self._accounts.get((market, account))

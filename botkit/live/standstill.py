@@ -1,4 +1,5 @@
-"""Blocks trading after a standstill (sleep, a stopped process, a long block) until the bot is reconciled.
+"""Blocks trading after the bot was suspended (machine asleep, process stopped, event loop blocked) until it is
+reconciled.
 
 The bot's clock runs on meanwhile (`botkit.live.clock`), so everything that the bot holds is stale: prices, balances,
 and connections that may be dead without having been closed. So no new order passes the last gate until the streams have
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: a gap this long between beats is a standstill; a busy machine may be a second or two late
+#: a gap this long between beats means that the bot was suspended; on a busy machine a beat may be a second or two late
 STANDSTILL_S = 15.0
 
 
@@ -50,7 +51,7 @@ class Standstill:
         if self._compared_at() >= self._woke_at:
             self._woke_at = None
             return None
-        return f"the bot stood still for {self._slept_s:,.0f} s; it must be reconciled with the exchange first"
+        return f"the bot was suspended for {self._slept_s:,.0f} s; it must be reconciled with the exchange first"
 
     def _look(self, now: Nanos) -> None:
         if self._beat_at is None or now - self._beat_at < self._limit:

@@ -2,7 +2,7 @@
 
     <state>/<name>/<mode>/<account>/   journal.sqlite, lock, halt.json, status.json, commands/, runs/
 
-Emulator, paper and live runs have separate folders, so that a rehearsal cannot leak into live trading.
+Emulator, paper and live runs have separate folders, so that state from a simulation can never reach live trading.
 """
 
 from __future__ import annotations

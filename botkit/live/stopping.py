@@ -49,7 +49,7 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
 
 
 async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
-    """Wait for the final states of all orders except kept ones."""
+    """Wait for the final states of all orders, except those to be kept open."""
     waited = 0.0
     while waited < wait_s and bot.driver.fault is None:
         if all(order.strategy in keep for order in bot.view.open_orders()):
@@ -80,7 +80,9 @@ async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float)
 
 
 def _away(money: MoneyView, strategy: str) -> list[tuple[PositionView, int]]:
-    """Return the positions that an order could bring closer to the given holdings, and by how many lots."""
+    """Return the positions that differ from the given holdings and that an order could correct, with the number of
+    lots.
+    """
     found = []
     for position, units in money.surplus(strategy):
         rules = position.pair.rules

@@ -1,8 +1,8 @@
 """Notices, on a thread of its own, when a strategy blocks the bot, and names the plugin, the file and the line.
 
 While a callback runs, nothing else can: no answer is read, and no order is cancelled. The thread cannot end the
-callback, because Python has no safe way to, but it can name it. For a bot that never comes back, `live.guard_s` starts
-a second process.
+callback, because Python has no safe way to do so, but it can report which one it is. For a bot that hangs forever,
+`live.guard_s` starts a second process that cancels its orders.
 """
 
 from __future__ import annotations

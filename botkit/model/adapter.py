@@ -151,9 +151,9 @@ class RequestSender(Sender, Protocol):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, as far as the last few answers agree on it; None before the first.
-        It may be off by a second if the exchange's clock only counts seconds. A bot halts over it, so one answer with
-        a wrong time, such as a proxy's, must not show here.
+        """This machine's time minus the exchange's: the smallest difference shown by the last few answers, or None
+        before the first answer. It may be off by a second if the exchange's clock only counts seconds. A large skew
+        halts a bot, so a single answer with a wrong time, such as a proxy's, must not cause one.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receipt.
 
-Integers (ticks, lots, nanoseconds) are the source of truth; the floats that strategies see are derived from them.
+The data is stored as integers (ticks, lots, nanoseconds), from which the floats that strategies see are computed.
 ``received`` is the tape's time axis: the time when the recorder received the row, at which a backtest matches and
 delivers it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
 """

@@ -88,7 +88,7 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 class Unwritten(msgspec.Struct, frozen=True):
     """The bot's orders that its journal may be missing: created after ``since``, with a client id of at least
-    ``first_id`` and below ``end_id``. The exchange has none of them unless the end of the journal was lost.
+    ``first_id`` and below ``end_id``. The exchange has such orders only if the end of the journal was lost.
     """
 
     since: Nanos
@@ -99,7 +99,7 @@ class Unwritten(msgspec.Struct, frozen=True):
 class Compare(msgspec.Struct, frozen=True):
     """Reconcile with the exchange. The outcome of a later turn reports the result.
 
-    ``unwritten`` are orders to look for as well.
+    ``unwritten`` describes missing orders to look for as well.
     """
 
     unwritten: Unwritten | None = None

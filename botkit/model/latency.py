@@ -49,8 +49,8 @@ def kind_of(endpoint: str) -> str:
 
 
 class MeasuredLatencies(msgspec.Struct, frozen=True, kw_only=True):
-    """The latencies measured in a run. ``is_stamped`` says that the exchange's timestamps separate the way there from
-    the way back.
+    """The latencies measured in a run. ``is_stamped`` is True if the exchange's timestamps allowed orders and answers
+    to be measured separately.
     """
 
     format: int

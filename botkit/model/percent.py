@@ -1,7 +1,7 @@
 """One convention for units: plain names are fractions (0.02 is 2 %), ``_pct`` is percent, ``_bps`` basis points.
 
-A fraction passed as a percentage is a hundred times too small, and nobody notices until it costs money. Figures that
-can only be fractions are therefore refused, with a message that names the intended figure.
+A fraction passed as a percentage is a hundred times too small, and nobody notices until it costs money. Percentages so
+small that they must be mistaken fractions are therefore refused, with a message that gives the intended percentage.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ __all__ = ["FIGURE", "grouped", "kind_of"]
 
 #: a stand-alone figure: 12.5, -3, 1,000,000, 0.05%; not the 5 in "5m" or "sma_5"
 _FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
-#: replaces a figure in a kind of reason
+#: replaces the figures in a reason, which gives its kind
 FIGURE = "…"
 
 

@@ -48,7 +48,7 @@ __all__ = [
 Figure: TypeAlias = float | int | str | None
 TradeKind: TypeAlias = Literal["long", "short", "loop"]
 
-#: seconds after a fill at which the middle price is looked at again
+#: the times after a fill, in seconds, at which the mid price is recorded again
 MARKOUTS_S = (1, 10, 60)
 
 #: the figures in every summary, in the order they are written; more may follow
@@ -196,7 +196,7 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FillMark(msgspec.Struct, frozen=True, gc=False):
-    """The middle of the book at a fill, and `MARKOUTS_S` seconds after it; None where it was not known."""
+    """The mid price at a fill, and `MARKOUTS_S` seconds after it; None where it was not known."""
 
     mid: float | None = None
     after: tuple[float | None, ...] = (None,) * len(MARKOUTS_S)
@@ -215,19 +215,19 @@ class MakerRow(msgspec.Struct, frozen=True, kw_only=True):
     value: float
     #: the value of maker fills as a share of the value of all of the strategy's fills in the pair
     share: float
-    #: how far the fills were from the middle at their time
+    #: how far the fills' prices were from the mid price at that time
     spread_bps: float | None
-    #: how far they were from the middle `MARKOUTS_S` seconds later
+    #: how far they were from the mid price `MARKOUTS_S` seconds later
     markouts_bps: tuple[float | None, ...]
     fee_bps: float
-    #: base currency held beyond what was handed over, over the whole run: least, most, and the average over time
+    #: base currency held beyond what was handed over, during the whole run: minimum, maximum, and average over time
     inventory_least: float
     inventory_most: float
     inventory_average: float
 
 
 class TradeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of some trades. Money is in the valuation currency; a figure is None if there is no trade for it."""
+    """The figures of some trades. Money is in the valuation currency; a figure is None if no trade defines it."""
 
     count: int
     wins: int
@@ -464,11 +464,11 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
     trades: list[ClosedTrade] = msgspec.field(default_factory=list)
-    #: what the strategies held at the start, in units by currency
+    #: the strategies' holdings at the start, in units by currency
     opening: dict[str, int] = msgspec.field(default_factory=dict)
-    #: by what the trades are grouped (such as "exit_reason") and by group
+    #: figures of groups of trades: first key, what they are grouped by (such as "exit_reason"); second key, the group
     groups: dict[str, dict[str, TradeFigures]] = msgspec.field(default_factory=dict)
-    #: one for each fill; empty without order books
+    #: one mark for each fill; empty without order books
     marks: list[FillMark] = msgspec.field(default_factory=list)
     makers: list[MakerRow] = msgspec.field(default_factory=list)
     open_lots: list[OpenLot] = msgspec.field(default_factory=list)

@@ -12,7 +12,7 @@ from botkit.model.requests import Answer, Request
 
 
 class Published(Protocol):
-    """News that became known to one account, or to everybody if ``account`` is None."""
+    """Events that became known to one account, or to everybody if ``account`` is None."""
 
     @property
     def account(self) -> str | None:
@@ -41,7 +41,7 @@ class Venue(Protocol):
         ...
 
     def next_at(self) -> Nanos | None:
-        """Return the earliest time at which news may become known, or None if only new input can cause any."""
+        """Return the earliest time at which anything may become known, or None if only new input can cause that."""
         ...
 
 

@@ -85,8 +85,8 @@ def check_event_methods(cls: type, file: str) -> None:
 
 
 def check_hidden_names(cls: type, file: str) -> None:
-    """Refuse a strategy's methods and attributes that would replace something that every strategy has: its own
-    ``close`` would silently replace the order method. Parameters are checked where they are read.
+    """Refuse a strategy's methods and attributes that would replace a member of the base class: a method named
+    ``close``, for example, would silently replace the order method. Parameters are checked where they are read.
 
     Raises PluginError with the method's line. ``file`` is used if the line is not known.
     """

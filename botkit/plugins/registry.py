@@ -407,7 +407,7 @@ def _overrides(cls: type, name: str) -> bool:
 
 
 def _spelled(thing: Any) -> str:
-    """What a user passed, without the names that botkit gives to modules of plugin folders."""
+    """Describe a value for an error message, without the module names that botkit generates for plugin files."""
     if isinstance(thing, type):
         return f"the class {thing.__qualname__}"
     if isinstance(thing, (str, int, float, type(None))):

@@ -1,4 +1,4 @@
-"""Keeps what is needed to rebuild the engine of a recorded run."""
+"""The recipe of a recorded run: the configuration and settings from which its engine can be rebuilt."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
 
 
 class LimitsAgreement:
-    """Checks that the configurations of one command agree on rate limits, because its bots share each exchange's
-    limits.
+    """Checks that the configurations of one command agree on rate limits, because the command's bots share each
+    exchange's limits.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""Several runs side by side: a table, their curves over each other, and what differs in their configurations."""
+"""Compares several runs: a table of their figures, their curves on one chart, and the differences between their
+configurations.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from botkit.model.results import Curve, Figure
 from botkit.report import wording
 from botkit.report.svg import curves_svg
 
-#: what is compared: title, key in the summary, how to say it
+#: the figures to compare: title, key in the summary, function that formats the value
 FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Return", "return", lambda v: wording.percent(v, sign=True)),
     ("Buy and hold", "buy_and_hold_return", lambda v: wording.percent(v, sign=True)),
@@ -41,7 +43,7 @@ FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Orders", "orders", wording.count),
     ("Fills", "fills", wording.count),
 )
-#: where every curve starts, so that runs with different money can be compared
+#: the value at which every curve starts, so that runs with different opening equity can be compared
 START = 100.0
 
 
@@ -55,7 +57,7 @@ class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     equity: Curve
     settings: dict[str, str]
-    #: what the run was compared with, and that curve
+    #: the name and the curve of the run's benchmark
     benchmark: tuple[str, Curve] | None = None
     is_synthetic: bool = False
 
@@ -74,15 +76,15 @@ def differences(runs: Sequence[ComparedRun]) -> list[tuple[str, list[str]]]:
 
 
 def cautions(runs: Sequence[ComparedRun]) -> list[str]:
-    """Return why some figures must not be compared."""
+    """Return sentences that say why some figures of the runs are not comparable."""
     found = []
     if len({run.summary.get("currency") for run in runs}) > 1:
-        found.append("the runs are valued in different currencies: compare fractions, not money")
+        found.append("the runs are valued in different currencies, so compare percentages, not amounts of money")
     if len({(run.start, run.end) for run in runs}) > 1:
-        found.append("the runs cover different spans")
+        found.append("the runs cover different spans of time")
     invented = [run.label for run in runs if run.is_synthetic]
     if invented:
-        found.append(f"invented market: {', '.join(invented)}")
+        found.append(f"synthetic market: {', '.join(invented)}")
     return found
 
 
@@ -108,7 +110,7 @@ def render_comparison(runs: Sequence[ComparedRun]) -> str:
         runs=runs,
         style=Markup((resources.files("botkit.report") / "page/report.css").read_text(encoding="utf-8")),
         figures=[(title, [say(run.summary.get(key)) for run in runs]) for title, key, say in FIGURES],
-        overlay=Markup(overlay(runs)),  # escaped there
+        overlay=Markup(overlay(runs)),  # `overlay` escapes all text
         differences=differences(runs),
         cautions=cautions(runs),
     )

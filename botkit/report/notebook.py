@@ -1,4 +1,4 @@
-"""A result as a notebook shows it: figures, cautions and curves in HTML without a script."""
+"""Renders a result for a notebook: figures, cautions and curves, as HTML without scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.report.svg import curves_svg
 
 CAUTIONS_SHOWN, CAUTION_LENGTH = 8, 500
 _COLUMNS = 3
-#: title, key in the summary, how to say it
+#: the figures to show: title, key in the summary, function that formats the value
 _FIGURES: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("Return", "return", wording.percent),
     ("Profit and loss", "pnl", wording.money),

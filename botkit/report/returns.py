@@ -49,7 +49,7 @@ def monthly_returns(result: BacktestResult) -> list[MonthRow]:
 
 
 def _last_of_each(days: Sequence[DayRow], letters: int) -> dict[str, float]:
-    """Return the last equity of each period, which the first ``letters`` of a date name."""
+    """Return the last equity of each period. The first ``letters`` characters of a date identify its period."""
     return {day.date[:letters]: day.equity for day in days}
 
 

@@ -1,4 +1,4 @@
-"""The page of a search or a walk-forward: one self-contained HTML file without scripts.
+"""Renders the page of a search or a walk-forward as one self-contained HTML file without scripts.
 
 Everything in it is drawn here as SVG or tables, so the page works wherever HTML is shown.
 """
@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT, _PAD = 1060.0, 220.0, 8.0
 
 
 class StudyTable(msgspec.Struct, frozen=True):
-    """A table of texts. ``marked`` are rows to set apart."""
+    """A table whose cells are text. ``marked`` lists the rows to highlight."""
 
     title: str
     head: tuple[str, ...]
@@ -29,7 +29,7 @@ class StudyTable(msgspec.Struct, frozen=True):
 
 
 class MapCell(msgspec.Struct, frozen=True):
-    """One place of a map. ``share`` is 0 for the worst value and 1 for the best; None where nothing was tried."""
+    """One cell of a map. ``share`` is 0 for the worst value and 1 for the best; None if no trial lies in the cell."""
 
     text: str
     share: float | None
@@ -38,7 +38,7 @@ class MapCell(msgspec.Struct, frozen=True):
 
 
 class StudyMap(msgspec.Struct, frozen=True):
-    """A map of two parameters; ``rows`` go with ``ys``, their cells with ``xs``."""
+    """A heat map of two parameters. ``rows`` has one row for each of ``ys``, with one cell for each of ``xs``."""
 
     x: str
     y: str
@@ -49,7 +49,7 @@ class StudyMap(msgspec.Struct, frozen=True):
 
 
 class StudyPage(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page shows, from top to bottom. ``line`` is a curve that begins at 1, such as chained equity."""
+    """The content of the page, from top to bottom. ``line`` is a curve that begins at 1, such as chained equity."""
 
     title: str
     kind: str
@@ -70,7 +70,7 @@ def render_study(page: StudyPage) -> str:
 
 
 def _path(values: Sequence[float]) -> dict[str, str] | None:
-    """Return an SVG path through the values, the height of 1, and the ends of the scale."""
+    """Return an SVG path through the values, the y coordinate of the value 1, and the labels of the scale."""
     if len(values) < 2:
         return None
     low, high = min(*values, 1.0), max(*values, 1.0)

@@ -1,4 +1,4 @@
-"""Curves as SVG, for places that run no script: a notebook's output, a page that compares runs."""
+"""Draws curves as SVG, for output that cannot run scripts: a notebook cell, or the page that compares runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _GAP, _AXIS = 26, 22
 def curves_svg(
     curves: Mapping[str, Curve], *, zone: tzinfo, title: str = "Equity", height: int = 220, falls: int = 90
 ) -> str:
-    """Return the curves over each other, and below them each one's fall below its peak in ``falls`` pixels (0: none).
+    """Return the curves on one chart as SVG. Below it each curve's drawdown is drawn, ``falls`` pixels high (0: not at
+    all).
 
-    All text is escaped. A curve is thinned to `POINTS_MAX` points, its extremes kept.
+    All text is escaped. A curve is thinned to `POINTS_MAX` points, which include its extremes.
     """
     drawn = {name: _thinned(curve) for name, curve in curves.items() if curve.times}
     if not drawn:
@@ -101,7 +102,7 @@ def _days(start: Nanos, end: Nanos, y: float, zone: tzinfo) -> list[str]:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """Return the curve with at most `POINTS_MAX` points: of each stretch its lowest and its highest."""
+    """Return the curve with at most `POINTS_MAX` points: the lowest and the highest of each stretch."""
     count = len(curve.times)
     if count <= POINTS_MAX:
         return curve

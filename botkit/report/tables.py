@@ -27,7 +27,7 @@ class FeeLine(msgspec.Struct):
 
 
 def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
-    """Sum up the fees by pair, as maker before as taker."""
+    """Sum up the fees by pair; each pair's maker fees come before its taker fees."""
     lines: dict[tuple[str, bool], FeeLine] = {}
     for fill in fills:
         key = (str(fill.pair), not fill.is_maker)
@@ -59,12 +59,14 @@ _GROUPS = (
     ("exit tag", "exit_tag"),
     ("month", "month"),
 )
-#: groups of one kind in the report; trades.csv has all
+#: the maximum number of groups of one kind in the report (trades.csv has all trades)
 GROUPS_MAX = 12
 
 
 def trade_groups(result: BacktestResult) -> list[tuple[str, list[tuple[str, TradeFigures]]]]:
-    """Return the figures of groups of trades by what they have in common, where that tells them apart."""
+    """Return the figures of the trades, grouped in each way that `_GROUPS` lists. Except for pairs, a grouping with a
+    single group is left out.
+    """
     found = [(title, list(result.groups.get(key, {}).items())) for title, key in _GROUPS]
     return [(title, groups[-GROUPS_MAX:]) for title, groups in found if len(groups) > (title != "pair")]
 
@@ -78,7 +80,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: the end of an order without a fill, and a reason in case the order has none
+#: how an order ended without a fill, and the reason to show if the order has none
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),

@@ -1,13 +1,13 @@
-"""The bench: a project and its data, loaded once, for any number of runs with other parameters.
+"""The bench: a project and its data, loaded once for any number of runs with different parameters.
 
     bench = Bench(Project.load("configs/sma_cross.yaml"))
     for fast in range(5, 30, 5):
         run = bench.run({"sma": {"fast": fast}})
         print(fast, run.figures["return"], run.journal_sha256)
 
-A run happens in this process, on the calling thread, and writes no files. It depends on nothing but the project, the
+A run happens in this process, on the calling thread, and writes no files. Its result depends only on the project, the
 rows, the parameters, the span and the seed, so equal inputs give equal figures and an equal decision hash on any
-machine. Nothing of a run stays behind, so memory is flat over ten thousand of them.
+machine. A run leaves nothing in memory, so memory use stays constant over ten thousand runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from botkit.tape.held import HeldSource
 
 
 class BenchRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run on the bench gave: its figures, the hash of its decisions, and each day's close.
+    """The result of one run on the bench: its figures, the hash of its decisions, and each day's close.
 
     ``figures`` has the keys of ``summary.json`` except those that depend on the machine (``wall_s``,
     ``events_per_second``); an undefined figure is None.
@@ -46,11 +46,12 @@ class BenchRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bench:
-    """A project over data in memory.
+    """A project, with its data in memory.
 
     ``feed`` is the data (default: what the project's configuration names); each of its streams is read when a run first
-    wants it, and kept. ``start`` and ``end`` bound every run, in nanoseconds, end exclusive (default: as the
-    configuration says, else the whole data). Rows before ``start`` warm indicators up. Raises ConfigError or DataError.
+    needs it, and then stays in memory. ``start`` and ``end`` bound every run, in nanoseconds, end exclusive (default:
+    the configuration's span, or else all of the data). Rows before ``start`` warm up the indicators. Raises ConfigError
+    or DataError.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Bench:
     ) -> BenchRun:
         """Run with other parameters: strategy -> name -> value. ``start`` and ``end`` replace the bench's.
 
-        Raises ConfigError for parameters that cannot be, and BotkitError if the strategy fails.
+        Raises ConfigError for invalid parameters, and BotkitError if the strategy fails.
         """
         figures, days = run_figures(self._parts(parameters, start, end, is_described=False))
         return BenchRun(figures=figures, journal_sha256=str(figures["journal_sha256"]), days=days)
@@ -91,7 +92,9 @@ class Bench:
         end: Nanos | None = None,
         readings: bool = False,
     ) -> BacktestResult:
-        """Like `run`, with everything that a report shows: orders, fills, curves, indicators. Slower, and larger."""
+        """Do the same as `run`, but return everything that a report shows: orders, fills, curves, indicators. Takes
+        more time and memory.
+        """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
     def _parts(

@@ -1,4 +1,4 @@
-"""Finds kept backtests and reads back what a comparison shows of them."""
+"""Finds kept backtests, and reads from their folders what a comparison shows."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from botkit.errors import ConfigError, DataError
 from botkit.model.results import Curve
 from botkit.report.comparison import ComparedRun
 
-#: ``sma@3``, or ``sma/3`` as `botkit runs` shows it
+#: ``sma@3``, or ``sma/3`` as shown by `botkit runs`
 _NUMBERED = re.compile(r"(?P<name>[^/]+)[@/](?P<number>[1-9][0-9]{0,8})\Z", re.ASCII)
-#: settings in which runs may differ without a difference in what they did
+#: settings that do not affect a run's decisions, so differences in them are not shown
 _BESIDES = ("log.", "notify.", "account.", "live.", "emulator.")
 
 
@@ -34,7 +34,7 @@ def find_run(reference: str, out: Path) -> KeptRun:
     if folder.is_dir():
         run = read_run(folder)
         if run is None:
-            raise ConfigError(f"{reference} is not the folder of a backtest: it has no summary.json of one")
+            raise ConfigError(f"{reference} is not the folder of a backtest: its summary.json is missing")
         return run
     numbered = _NUMBERED.match(reference)
     name = numbered["name"] if numbered else reference
@@ -52,14 +52,14 @@ def find_run(reference: str, out: Path) -> KeptRun:
 
 
 def compared(references: Sequence[str], out: Path) -> list[ComparedRun]:
-    """Return the runs that some texts name, in their order. Raises ConfigError or DataError."""
+    """Return the runs with these names, in the same order. Raises ConfigError or DataError."""
     runs = [find_run(reference, out) for reference in references]
     labels = _labels(runs)
     return [_compared(run, label) for run, label in zip(runs, labels, strict=True)]
 
 
 def _labels(runs: Sequence[KeptRun]) -> list[str]:
-    """Name runs by their bot, and tell those of one bot apart by number or folder."""
+    """Label each run with its bot's name, and runs of the same bot also with their number or folder."""
     names = [run.name for run in runs]
     labels = []
     for run in runs:
@@ -67,7 +67,7 @@ def _labels(runs: Sequence[KeptRun]) -> list[str]:
             labels.append(run.name)
         else:
             labels.append(f"{run.name}@{run.number}" if run.number else str(run.folder))
-    while len(set(labels)) < len(labels):  # the same run twice
+    while len(set(labels)) < len(labels):  # the same run may be named twice
         twice = next(label for label in labels if labels.count(label) > 1)
         labels[len(labels) - 1 - labels[::-1].index(twice)] += " (again)"
     return labels
@@ -96,7 +96,7 @@ def _compared(run: KeptRun, label: str) -> ComparedRun:
 
 
 def _parameters(summary: dict[str, Any]) -> dict[str, str]:
-    """Return the strategies' parameters in force: a configuration does not name those left at their defaults."""
+    """Return the strategies' parameters in force, including defaults, which the configuration does not contain."""
     rows = summary.get("strategies")
     return {
         f"{row.get('name')}.{name}": _text(value)

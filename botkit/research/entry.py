@@ -1,4 +1,6 @@
-"""What `import botkit` offers for backtests in Python. Importing this is light: the rest loads with the first call."""
+"""The functions that `import botkit` exports for backtests in Python. Importing this module is cheap, because
+everything else is imported by the first call.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from botkit.research.search.optimize import Progress, SearchResult
     from botkit.research.tapes import LoadedTape
 
-#: how many of the strategies' messages a result keeps
+#: the maximum number of messages from strategies that a result keeps
 MESSAGES_KEPT = 1_000
 
 
@@ -41,11 +43,13 @@ def backtest(
     configuration as a dict. ``data`` is a path, a DataFrame of candles or trades, what `load` returned, a list of these
     or a dict of them by pair; by default it is what the configuration names. ``params`` are the strategy's parameters.
     ``start`` and ``end`` bound the run (a date as the end includes that day). ``readings`` also runs the optimistic and
-    the pessimistic queue model if orders rested in a book. ``progress`` is called with the reading and the share done.
+    the pessimistic queue model if orders rested in a book. ``progress`` is called with the queue assumption and the
+    completed fraction, 0 to 1.
 
     Every other argument is a key of the configuration's ``backtest:`` section (``slippage``, ``fees``, ``latency``,
-    ``fills``) or of the configuration (``risk``, ``currency``, ``timezone``, ``plugins``), or ``capital``. It runs on
-    the calling thread and needs no event loop. Raises BotkitError with one sentence for whatever is wrong.
+    ``fills``) or of the configuration (``risk``, ``currency``, ``timezone``, ``plugins``), or ``capital``. The backtest
+    runs on the calling thread and needs no event loop. Raises BotkitError, whose message says in one sentence what is
+    wrong.
     """
     from botkit.assembly.backtest import parts_over
     from botkit.backtesting.session import run_backtest
@@ -96,8 +100,8 @@ def optimize(
     ``ranges`` maps a parameter, or ``"sma.fast"`` with several strategies, to ``"LOW:HIGH:STEP"`` with both ends,
     ``"LOW:HIGH"``, ``"LOW:HIGH:log"``, or a list of values. ``objective`` is a figure, or a function of the summary;
     greater is better. Trials run one after the other in this process; `botkit optimize` uses every core, or a cluster.
-    The folder ``out`` (default: ``out/NAME/searches/N``) keeps them. The other arguments are those of `backtest`.
-    Raises BotkitError.
+    The trials are kept in the folder ``out`` (default: ``out/NAME/searches/N``). The other arguments are those of
+    `backtest`. Raises BotkitError.
     """
     from botkit.project.data import asked_span
     from botkit.research.bench import Bench
@@ -140,8 +144,8 @@ def load(
         tape.candles("btc_usdt", "1m")                # also .trades(pair), .books(pair)
         botkit.backtest(MyStrategy, data=tape, ...)   # read once, however many backtests follow
 
-    A CSV file needs its ``pair``, and one of trades ``kind="trades"``; ``resolution`` and ``timezone`` are for files
-    that do not say. Raises BotkitError.
+    A CSV file needs its ``pair``, and a file of trades also ``kind="trades"``; ``resolution`` and ``timezone`` are for
+    files that do not contain them. Raises BotkitError.
     """
     from botkit.research.tapes import open_tape
 

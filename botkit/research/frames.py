@@ -1,7 +1,8 @@
-"""DataFrames as recorded data: candles or trades, checked like a file's, and rows as DataFrames.
+"""Reads DataFrames of candles or trades as recorded data, with the same checks as for files, and converts recorded rows
+to DataFrames.
 
-A figure goes through the same text as a CSV file's, so that 0.1 stays 0.1. In messages a row is counted from 0, as
-``frame.iloc`` counts.
+Figures are converted to text and then parsed like a CSV file's, so that 0.1 stays 0.1. Messages number rows from 0, as
+``frame.iloc`` does.
 """
 
 from __future__ import annotations
@@ -67,13 +68,13 @@ class _FrameRows:
             yield _trades(path, pair, columns)
         else:
             raise DataError(
-                f"{path} is neither candles (open, high, low, close, volume) nor trades (price, amount); its columns "
-                f"are {', '.join(map(str, frame.columns)) or 'none'}"
+                f"{path} holds neither candles (open, high, low, close, volume) nor trades (price, amount); its "
+                f"columns are {', '.join(map(str, frame.columns)) or 'none'}"
             )
 
 
 def _columns(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns by their names in lower case, and the index among them if it holds times."""
+    """Return the columns by their lower-case names, including the index if it holds times."""
     import pandas as pd
 
     names = [str(name).strip().lower() for name in frame.columns]
@@ -88,7 +89,7 @@ def _columns(path: Path, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _times(path: Path, columns: dict[str, Any], names: Sequence[str]) -> IntArray | None:
-    """Return the first of these columns that there is, in nanoseconds. Raises DataError unless it ascends."""
+    """Return the times in the first of these columns that exists, in nanoseconds. Raises DataError if a time is bad."""
     import pandas as pd
 
     found = next((columns[name] for name in names if name in columns), None)
@@ -96,8 +97,7 @@ def _times(path: Path, columns: dict[str, Any], names: Sequence[str]) -> IntArra
         return None
     if isinstance(found.dtype, np.dtype) and found.dtype.kind == "M":
         raise DataError(
-            f"{path}: its times have no time zone; say which one they are in, such as "
-            '`frame.index = frame.index.tz_localize("UTC")`'
+            f'{path}: its times have no time zone; set theirs, such as `frame.index = frame.index.tz_localize("UTC")`'
         )
     missing = found.isna().to_numpy()
     if missing.any():
@@ -115,8 +115,8 @@ def _ascending(path: Path, times: IntArray | None) -> IntArray:
     steps = np.diff(times)
     if np.any(steps < 0):
         raise DataError(
-            f"{path}:{int(np.argmax(steps < 0)) + 1}: this row is earlier than the one before; sort them, such as with "
-            "`frame.sort_index()`"
+            f"{path}:{int(np.argmax(steps < 0)) + 1}: this row is earlier than the one before; sort the rows, "
+            "such as with `frame.sort_index()`"
         )
     return times
 
@@ -126,11 +126,12 @@ def _candles(path: Path, resolution: str | None, pair: Pair, columns: dict[str, 
     repeats = np.flatnonzero(np.diff(time) == 0)
     if len(repeats):
         raise DataError(f"{path}:{int(repeats[0]) + 1}: a second candle for the time of the row before; keep one")
-    # pandas keeps a frame's notes when it is resampled, so they only serve where one row says nothing
+    # pandas keeps a frame's attrs when it is resampled, so they are used only for a single row, which does not show the
+    # resolution
     if len(time) > 1 or resolution not in RESOLUTIONS:
         if len(time) == 1:
             raise DataError(
-                f"{path}: one candle does not reveal its resolution; say it with `frame.attrs['resolution'] = \"1m\"`"
+                f"{path}: one candle does not reveal its resolution; give it with `frame.attrs['resolution'] = \"1m\"`"
             )
         resolution = guess_resolution(path, time)
     rules = pair.rules
@@ -172,7 +173,7 @@ def _steps(path: Path, what: str, values: Any, decimals: int) -> Any:
 
 
 def _text(path: Path, what: str, values: Any) -> Any:
-    """Return a column's figures as Arrow text, floats with as many digits as they need."""
+    """Return a column's figures as Arrow text; a float gets the fewest digits that identify it."""
     import pyarrow as pa
 
     missing = values.isna().to_numpy()
@@ -194,7 +195,7 @@ def frame_of(columns: MarketColumns) -> pd.DataFrame:
 
     Candles, by the start of each: open, high, low, close, volume. Trades, by the time they were received: time (the
     exchange's), price, amount, side (the taker's: buy, sell, or empty). Books, by the time they were received:
-    bid_price_1, bid_amount_1, ask_price_1, ask_amount_1 and so on; a level that was not there is NaN.
+    bid_price_1, bid_amount_1, ask_price_1, ask_amount_1 and so on; missing levels are NaN.
     """
     import pandas as pd
 

@@ -1,11 +1,11 @@
-"""The ledger of looks: everything that has been tried on a stretch of the market.
+"""The ledger of looks, which records everything that has been tried on a span of a market.
 
-The best of a thousand tries looks good on any market, so a verdict must know how many there were. A look is a distinct
-combination of code, configuration (less its seed) and parameters, with its daily returns; it counts for every verdict
-on the same strategy and pairs over a span that overlaps its own. New code adds looks and resets none. Runs of tests, of
-other fill readings and of the doctor itself are no looks.
+The best of a thousand trials looks good on any market, so judging a result requires the number of trials behind it. A
+look is a distinct combination of code, configuration (less its seed) and parameters, with its daily returns; it counts
+whenever the same strategy is judged on the same pairs over a span that overlaps the look's own. New code adds looks and
+never removes any. Runs in tests and under other queue assumptions do not count.
 
-One SQLite file for each user, beside the bots' state. It holds no account data.
+There is one SQLite file per user, next to the bots' state. It holds no account data.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ CREATE TABLE IF NOT EXISTS looks (
 
 
 class LooksError(BotkitError):
-    """The ledger of looks cannot be read or written. A run goes on without it, and says so."""
+    """The ledger of looks cannot be read or written. A run continues without it, and reports that."""
 
 
 class Market(msgspec.Struct, frozen=True):
-    """What a look was at: a strategy's registered name, its pairs, and whether the tape was invented."""
+    """The market of a look: the strategy's registered name, its pairs, and whether the tape is synthetic."""
 
     strategy: str
     pairs: tuple[str, ...]
@@ -62,9 +62,9 @@ class Market(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was tried.
+    """One combination of code, configuration and parameters that was tried.
 
-    ``code``, ``config`` are hashes; ``params`` maps ``sma.fast`` to its value. ``returns`` are the daily returns as
+    ``code`` and ``config`` are hashes; ``params`` maps ``sma.fast`` to its value. ``returns`` are the daily returns as
     fractions from calendar day ``first_day`` on (days since 1970-01-01 in UTC); a day without one is NaN.
     """
 
@@ -81,14 +81,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LookLedger:
-    """The looks of this machine's user. Several processes may use it at once."""
+    """The ledger of the current user's looks. Several processes may use it at once."""
 
     def __init__(self, folder: Path) -> None:
-        """``folder`` is where the bots' state is kept. Nothing is created before the first look is noted."""
+        """``folder`` is the folder of all bots' state. No file is created before the first look is noted."""
         self.path = folder / FILE
 
     def note(self, market: Market, looks: Sequence[Look]) -> int:
-        """Note looks and return how many of them are new. Raises LooksError."""
+        """Record looks and return how many of them are new. Raises LooksError."""
         if not looks:
             return 0
         try:
@@ -118,7 +118,9 @@ class LookLedger:
         return [_look(row) for row in rows]
 
     def markets(self) -> list[tuple[Market, int, Nanos, Nanos]]:
-        """Return (market, number of looks, earliest start, latest end) for all that was tried. Raises LooksError."""
+        """Return (market, number of looks, earliest start, latest end) for each market in the ledger. Raises
+        LooksError.
+        """
         if not self.path.exists():
             return []
         with self._open() as db:
@@ -163,7 +165,7 @@ def distinct(looks: Sequence[Look]) -> list[Look]:
 
 
 def returns_matrix(looks: Sequence[Look], first_day: int, days: int) -> npt.NDArray[np.float64]:
-    """Return (days, looks) daily returns from ``first_day`` on. A look has no return on a day outside its own: 0."""
+    """Return (days, looks) daily returns from ``first_day`` on. A look's return is 0 on days outside its span."""
     matrix = np.zeros((days, len(looks)))
     for column, look in enumerate(looks):
         begin = max(first_day, look.first_day)
@@ -181,7 +183,7 @@ def content_hash(value: Any) -> str:
 
 
 def is_test_running() -> bool:
-    """True inside a pytest test, whose runs are no looks."""
+    """Return True inside a pytest test, whose runs do not count as looks."""
     return "PYTEST_CURRENT_TEST" in os.environ
 
 

@@ -1,4 +1,4 @@
-"""Turns what a user has (a strategy's class or name, a file, a dict; data of any kind) into a project and its feed."""
+"""Turns a user's strategy (class, name, file or dict) and data into a project and its feed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from botkit.research.frames import frame_source, is_frame
 from botkit.research.tapes import LoadedTape
 from botkit.tape.feed import Feed, FeedSource
 
-#: arguments that are keys of the configuration's `backtest:` section under another name
+#: arguments that set a key of the configuration's `backtest:` section under a different name
 _RENAMED = {"start": "backtest.from", "end": "backtest.to"}
 
 
 class OfferedStrategies:
-    """A plugin that registers strategy classes which exist in this process, such as those of a notebook."""
+    """A plugin that registers strategy classes that exist only in this process, such as those defined in a notebook."""
 
     def __init__(self) -> None:
         self.classes: dict[str, type] = {}
@@ -103,9 +103,9 @@ def _name_of(strategy: Any, offered: OfferedStrategies) -> str:
         return offered.add(strategy)
     if is_strategy(strategy):
         name = type(strategy).__name__
-        raise ConfigError(f"a backtest makes its own instances; give it the class {name}, not {name}()")
+        raise ConfigError(f"a backtest creates its own instances; pass the class {name}, not {name}()")
     if isinstance(strategy, type):
-        raise ConfigError(f"{strategy.__name__} is no strategy; derive it from botkit.Strategy")
+        raise ConfigError(f"{strategy.__name__} is not a strategy; derive it from botkit.Strategy")
     raise ConfigError(
         "a backtest needs a strategy's class or name, the path of a configuration, or a configuration as a dict, not "
         f"{type(strategy).__name__}"
@@ -121,7 +121,7 @@ def _labels(mapping: Mapping[str, Any]) -> list[str]:
 
 
 def _parameters(params: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-    """Return parameters as settings: ``{"sma.fast": 5}``."""
+    """Return parameters as settings, such as ``{"sma.fast": 5}``."""
     if not isinstance(params, Mapping):
         raise ConfigError(f"params is {type(params).__name__}; give it as a dict, such as {{'fast': 5}}")
     found = {}
@@ -144,7 +144,7 @@ def _parameters(params: Mapping[str, Any], labels: Sequence[str]) -> dict[str, A
 
 
 def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments as settings: keys of `backtest:` or of the whole configuration."""
+    """Return arguments as settings, whose keys are those of `backtest:` or of the whole configuration."""
     section, whole = field_types(BacktestConfig), field_types(BotConfig)
     found = {}
     for name, value in values.items():
@@ -167,7 +167,7 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
 def _moment_text(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            return value.isoformat()  # in the configuration's time zone, as a text without an offset is
+            return value.isoformat()  # without an offset, it is read in the configuration's time zone, like text
         return value.isoformat().replace("+00:00", "Z")
     return value
 
@@ -226,7 +226,5 @@ def _tape_source(project: Project, tape: LoadedTape) -> FeedSource:
             raise ConfigError(f"data: the exchange has no pair {name!r}, which {tape.source.path} holds")
         steps = (own.rules.price_decimals, own.rules.amount_decimals)
         if steps != (pair.rules.price_decimals, pair.rules.amount_decimals):
-            raise ConfigError(
-                f"data: {tape.source.path} counts {name} in other steps than this exchange; give its path"
-            )
+            raise ConfigError(f"data: {tape.source.path} has other steps for {name} than this exchange; pass its path")
     return tape.source

@@ -1,4 +1,4 @@
-"""The result of a backtest in Python: its figures, its rows as DataFrames, its report, and how a notebook shows it."""
+"""The result of a backtest in Python: its figures, its rows as DataFrames, its report, and its HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Plot:
 class Result:
     """A finished backtest. It holds no secrets, and can be pickled.
 
-    ``figures`` are the summary's as a dict; ``messages`` is what strategies logged as warnings and errors, the first
-    of them. Every table is made when it is first read.
+    ``figures`` is the summary as a dict; ``messages`` holds the first warnings and errors that strategies logged. Each
+    table is created when it is first read.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Result:
 
     @property
     def warnings(self) -> list[str]:
-        """What to know before trusting the result, the gravest first."""
+        """Facts that the reader must know before trusting the result, the gravest first."""
         return [caution.text for caution in sorted(self._run.warnings, key=lambda caution: not caution.grave)]
 
     @property
@@ -90,14 +90,14 @@ class Result:
 
     @property
     def run(self) -> BacktestResult:
-        """All of it as plain data, with exact integers."""
+        """The whole result as plain data, with exact integers."""
         return self._run
 
     # -- tables ---------------------------------------------------------------------------------------------------
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """Every figure, as one row."""
+        """Every figure, as a DataFrame with one row."""
         return tables.summary_frame(self._run.summary, self._run.name)
 
     @cached_property
@@ -145,17 +145,19 @@ class Result:
         return pd.Series(list(found.values()), index=index, name="return", dtype="float64")
 
     def by(self, group: str) -> pd.DataFrame:
-        """Return the figures of the trades by ``pair``, ``strategy``, ``entry_tag``, ``exit_tag``, ``exit_reason``,
-        ``kind`` or ``month`` (of the exit). Raises ConfigError for any other group.
+        """Return the figures of the trades, grouped by ``pair``, ``strategy``, ``entry_tag``, ``exit_tag``,
+        ``exit_reason``, ``kind`` or ``month`` (of the exit). Raises ConfigError for any other group.
         """
         if group not in GROUPS:
-            raise ConfigError(f"trades have no {group!r} to group them by; use one of: {', '.join(GROUPS)}")
+            raise ConfigError(f"trades cannot be grouped by {group!r}; use one of: {', '.join(GROUPS)}")
         return tables.grouped_frame(self._run.groups.get(group, {}), group)
 
     # -- pictures -------------------------------------------------------------------------------------------------
 
     def report(self, path: str | Path = "report.html") -> Path:
-        """Write the report, one HTML file that works offline, and return its path. Raises ConfigError if it cannot."""
+        """Write the report, one HTML file that works offline, and return its path. Raises ConfigError if it cannot be
+        written.
+        """
         return _written(path, render(self._run, self._sections))
 
     def plot(self) -> Plot:

@@ -1,6 +1,6 @@
-"""A result's rows as DataFrames. Times are in UTC; amounts of money are floats; what there is none of is NaN or NaT.
+"""A result's rows as DataFrames. Times are in UTC; amounts of money are floats; missing values are NaN or NaT.
 
-Text columns have pandas' ``string`` type, counts ``int64``, figures ``float64``, times ``datetime64[ns, UTC]``.
+Text columns have pandas' type ``string``, counts ``int64``, figures ``float64``, and times ``datetime64[ns, UTC]``.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def orders_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def fills_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return all fills, in order of time. With order books, the middle price at each and its markouts in basis
-    points."""
+    """Return all fills, in order of time. With order books, each row has the mid price at the fill, and its markouts in
+    basis points.
+    """
     rows = result.fills
     columns = {
         "time": _times([fill.time for fill in rows]),
@@ -119,7 +120,9 @@ def trades_frame(result: BacktestResult) -> pd.DataFrame:
 
 
 def equity_frame(result: BacktestResult) -> pd.DataFrame:
-    """Return the sampled equity by time, its fall below the peak so far, and with several strategies each one's."""
+    """Return the sampled equity by time, its drawdown from the peak so far and, if there are several strategies, the
+    equity of each.
+    """
     times, values = result.equity.times, np.asarray(result.equity.values, dtype=np.float64)
     peaks = np.maximum.accumulate(values) if len(values) else values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -223,7 +226,9 @@ def summary_frame(figures: Mapping[str, Figure], name: str) -> pd.DataFrame:
 
 
 def _price(trade: ClosedTrade, money: int) -> float | None:
-    """Return the mean price that a trade's money and amount make; None for a loop, which has several."""
+    """Return a trade's mean price, which is its money divided by its amount, or None for a loop, which has several
+    prices.
+    """
     return money / trade.units if trade.kind != "loop" and trade.units else None
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class LoadedTape:
-    """Recorded data as DataFrames, read when they are asked for. It can be a backtest's ``data``, and is then read
-    only once, however many backtests it serves.
+    """Recorded data as DataFrames, each read when it is requested. It can be passed to backtests as ``data``, and is
+    then read only once for all of them.
     """
 
     def __init__(self, source: HeldSource, pairs: Mapping[str, Pair]) -> None:
@@ -34,7 +34,7 @@ class LoadedTape:
 
     @property
     def streams(self) -> pd.DataFrame:
-        """What is in the data: pair, kind, resolution, rows, start, end, gaps."""
+        """The streams in the data: pair, kind, resolution, rows, start, end, gaps."""
         import pandas as pd
 
         infos = self.source.streams
@@ -51,16 +51,18 @@ class LoadedTape:
         )
 
     def candles(self, pair: str, resolution: str | None = None) -> pd.DataFrame:
-        """Return a pair's candles: open, high, low, close, volume by their start, in UTC; without ``resolution``, the
-        only ones there are. Raises DataError."""
+        """Return a pair's candles, indexed by their start in UTC: open, high, low, close, volume. ``resolution`` may be
+        omitted if the data has only one. Raises DataError.
+        """
         return self._frame(pair, "candles", resolution)
 
     def trades(self, pair: str) -> pd.DataFrame:
-        """Return a pair's trades: time, price, amount and side by when they were received. Raises DataError."""
+        """Return a pair's trades, indexed by the time of receipt: time, price, amount and side. Raises DataError."""
         return self._frame(pair, "trades", None)
 
     def books(self, pair: str) -> pd.DataFrame:
-        """Return a pair's order books: bid_price_1, bid_amount_1, ask_price_1 and so on by when they were received.
+        """Return a pair's order books, indexed by the time of receipt: bid_price_1, bid_amount_1, ask_price_1 and so
+        on.
 
         Raises DataError.
         """

@@ -50,7 +50,7 @@ class Deliveries:
         self.due: list[_Delivery] = []
         #: adds events that become known at one time, in order
         self.put: Callable[[_Delivery], None] = functools.partial(heapq.heappush, self.due)
-        #: numbers deliveries: at one time, of one kind and pair, they keep their order
+        #: numbers the deliveries, so that those with the same time, kind and pair keep their order
         self.number: Callable[[], int] = itertools.count().__next__
 
     def until(self, to: Nanos, taken: Sequence[Publication] = ()) -> list[Publication]:

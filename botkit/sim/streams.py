@@ -417,7 +417,7 @@ class BookStream(VenueStream[BookColumns]):
         amounts = np.where(prices == ticks, lots, 0).sum(axis=1)
         there = lots > 0
         worst = np.where(there, prices, NEVER_UP).min(axis=1) if bids else np.where(there, prices, -1).max(axis=1)
-        # an empty side says nothing about the price either
+        # an empty side does not show the amount at the price either
         reaches = (worst <= ticks) & (worst >= 0) if bids else (worst >= ticks)
         result: list[int] = np.where(reaches, amounts, -1).tolist()
         return result

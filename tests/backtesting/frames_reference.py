@@ -11,8 +11,8 @@ price clear it and fill. An opposite best at or beyond the price fills with the 
 a level stay taken until the level changes. Every fill is capped by its trade or by the amount shown, and orders share
 by price, then time. A post-only order is checked against the part of the other side that trades since the snapshot have
 left: a buyer's trade takes all asks below its price and its amount at that price, a seller's trade all bids above and
-its amount at that price. The optimistic reading has nothing ahead and fills completely; the pessimistic one fills only
-by trades beyond the price.
+its amount at that price. Under the optimistic assumption nothing is ahead and orders fill completely; under the
+pessimistic one, only trades beyond the price fill.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ class Market:
         reached = worst <= order["ticks"] if order["buy"] else worst >= order["ticks"]
         if not reached:
             if not order["placed"]:
-                order["ahead"] = 10**30  # unknown: the order is behind the amount that will be seen there
+                # the amount ahead is unknown: the order is behind whatever the next book shows at its price
+                order["ahead"] = 10**30
             return
         shown = dict(levels).get(order["ticks"], 0)
         note = self.taken.get((order["buy"], order["ticks"]))

@@ -178,7 +178,7 @@ def test_first_prices_let_a_run_start_before_a_pair_has_a_row() -> None:
     assert c.opening == 3_000.0
 
 
-def test_a_currency_that_cannot_be_valued_is_named() -> None:
+def test_an_error_names_a_currency_that_cannot_be_valued() -> None:
     with pytest.raises(ConfigError, match="bito cannot be valued in usdt"):
         curve({"bito": COIN})
 

@@ -134,7 +134,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
     days: dict[object, float] = {}  # a row at midnight belongs to the day that begins then
     for time, value in points:
         days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
-    ends = [opening, *days.values()][:-1]  # the last day is not whole
+    ends = [opening, *days.values()][:-1]  # leave out the last day, which is incomplete
     returns = [b / a - 1 for a, b in pairwise(ends)]
     assert [(row.equity, row.return_) for row in result.days[:-1]] == [
         (close_to(value), close_to(change)) for value, change in zip(ends[1:], returns, strict=True)

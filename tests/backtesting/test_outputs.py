@@ -201,7 +201,7 @@ def test_forty_thousand_fills_are_written_quickly() -> None:
     assert time.process_time() - began < 1.5  # 0.25 to 0.30 s measured on two busy cores
 
 
-def test_trades_are_exact_and_what_they_lack_is_empty(result: BacktestResult) -> None:
+def test_trades_are_exact_and_missing_fields_are_empty(result: BacktestResult) -> None:
     (row,) = read(trades_csv(result.trades, "twd"))
     assert (row["amount"], row["profit"], row["pnl_twd"]) == ("0.10000000", "9180.00000000", "9180.00000000")
     assert (row["entry_tag"], row["exit_reason"], row["given"]) == ("breakout, up", "take_profit", "false")

@@ -46,7 +46,7 @@ def test_own_and_recorded_trades_at_one_moment_are_ordered_by_pair(tmp_path: Pat
         for name in PAIRS:
             at = np.array([START, minute + NS_PER_S], dtype=np.int64)
             writer.write(BookColumns(pairs[name], at, at, price, lots, price + 10, lots))
-            # one trade at the beginning; for the pair that we do not take from, one when our order arrives and two
+            # one trade at the beginning; the pair in which we do not take also trades when our order arrives, and twice
             # after that
             moments = [START, met, met + NS_PER_S] if name == other else [START, met + 2 * NS_PER_S]
             when = np.array(moments, dtype=np.int64)

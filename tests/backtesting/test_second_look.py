@@ -28,7 +28,7 @@ COIN, SECOND, MINUTE = 10**8, 10**9, 60 * 10**9
 
 
 class Rows:
-    """A source with some columns."""
+    """A data source that holds the given columns."""
 
     name, path, synthetic = "rows", "rows", False
 
@@ -86,7 +86,7 @@ def looked(source: Rows, fills: list[FillRow], *, rows_max: int = 1_000, age_s: 
 
 
 def worth(trade: ClosedTrade, time: int, price: float) -> float:
-    """The result of a trade at a moment and a price, before fees."""
+    """Return the result of a trade at a moment and a price, before fees."""
     held = sum(units for at, units, _ in trade.steps if at < time)
     money = sum(value for at, _, value in trade.steps if at < time)
     return (money + held * price) / trade.entry_units
@@ -133,7 +133,7 @@ def test_only_candles_that_lie_wholly_inside_count() -> None:
     assert (trade.mae, trade.mfe) == (pytest.approx(-0.05), pytest.approx(0.1))
 
 
-def test_rows_that_the_bot_rejected_are_no_prices() -> None:
+def test_rows_that_the_bot_rejected_do_not_count_as_prices() -> None:
     fills = [fill(1, "buy", 1, 10_000, SECOND), fill(2, "sell", 1, 10_000, 9 * SECOND)]
     source = Rows(trades_of([SECOND, 4 * SECOND, 5 * SECOND], [10_000, 5_000, 9_900]))
     (trade,) = looked(source, fills, withheld=[Withheld(BTC, 4 * SECOND, 50.0)]).trades

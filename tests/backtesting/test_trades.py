@@ -97,7 +97,7 @@ def test_lots_are_closed_first_in_first_out_and_in_parts() -> None:
     assert (lot.units, lot.cost_units) == (COIN // 4, 50 * COIN)
 
 
-def test_what_an_order_says_it_closes_is_closed_first() -> None:
+def test_the_lots_that_an_order_names_in_closes_are_closed_first() -> None:
     fills = [
         fill(1, "buy", 1, 100, at=0),
         fill(2, "buy", 0.5, 200, at=1),
@@ -375,12 +375,14 @@ def test_the_engines_own_exits_are_distinguished_by_reason(tmp_path: Path) -> No
         ("stop_loss", "entry"),
     ]
     assert result.trades[0].pnl_units > 0 > result.trades[1].pnl_units
-    # and there is dust
+    # not exactly equal, because dust is left over
     assert sum(trade.pnl for trade in result.trades) == pytest.approx(result.summary["pnl"], abs=0.05)
 
 
 def _value_flows(result: BacktestResult) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """By (strategy, currency), in units: what the fills moved, and what trades and open lots say they moved."""
+    """Return, by (strategy, currency) in units, the flows of the fills, and the flows according to trades and open
+    lots.
+    """
     moved: dict[tuple[str, str], int] = defaultdict(int)
     for row in result.fills:
         sign = 1 if row.side == "buy" else -1

@@ -1,4 +1,4 @@
-"""How often the doctor names planted strategies rightly, on markets whose truth is known.
+"""Measures how often the doctor judges known strategies correctly, on generated markets.
 
     python -m tests.benchmarks.doctor [--seeds 20] [--nulls 200] [--jobs 2]
 
@@ -34,7 +34,7 @@ from tests.research.doctor.planted import (
 )
 
 DAYS = 3 * 365
-#: what each kind may be called
+#: the verdicts that are correct for each kind of strategy
 RIGHT: dict[str, tuple[str, ...]] = {
     "good": ("holds out of sample",),
     "null": ("loses after costs", "no better than chance", "in-sample only", "cannot tell"),
@@ -70,7 +70,9 @@ def _config(kind: str, seed: int, folder: Path) -> Path:
 
 
 def _survivor(seed: int, folder: Path) -> Path:
-    """The market of 1,000 on which the strategy happens to do best, with the other tries noted as looks."""
+    """Return the one of 1,000 markets on which the strategy happens to do best, with the other attempts recorded as
+    looks.
+    """
 
     def follow(prices: list[float]) -> list[float]:
         found, held, before = [], False, prices[0]
@@ -122,7 +124,7 @@ def _all(jobs: int, tasks: list[tuple[str, int]]) -> Iterator[tuple[str, int, st
 
 
 def main() -> None:
-    """Print how often each kind got each verdict."""
+    """Print how often each kind of strategy got each verdict."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.doctor")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--nulls", type=int, default=200)

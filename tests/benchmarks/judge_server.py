@@ -34,7 +34,7 @@ def counter_of(method: str, path: str) -> str:
 
 
 def busiest(times: list[int], length_ns: int) -> int:
-    """The most arrivals in any (t - length, t]."""
+    """Return the largest number of arrivals in any window (t - length, t]."""
     most = first = 0
     for last, time_ns in enumerate(times):
         while times[first] <= time_ns - length_ns:
@@ -56,7 +56,7 @@ class Judge:
         return self._random.uniform(self._least_s, self._most_s)
 
     def said(self, path: str) -> bytes:
-        """The answer to a question about the arrivals so far: how many there are, and the most in one window."""
+        """Answer a question about the arrivals so far: their number, and the largest number in one window."""
         path, _, since = path.partition("?since=")
         _, _, _, counter, seconds = path.split("/")
         times = sorted(at for name, at, _ in self.arrivals if name == counter)
@@ -64,7 +64,7 @@ class Judge:
         return json.dumps({"arrivals": len(times), "busiest": most}).encode()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Speak as much of HTTP/1.1 with keep-alive as an honest client needs."""
+        """Serve a connection with as much of HTTP/1.1 with keep-alive as a well-behaved client needs."""
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

@@ -3,8 +3,8 @@
     python tests/benchmarks/limits_emulator.py [--seconds 185] [--no-batching]
 
 The bot wants 3,000 orders, the limits allow 1,200 single creates and 90 batches a minute, and every request and answer
-takes 1 to 80 ms. Prints what the emulator received, each endpoint's busiest window beside its limit, and what was
-refused. Exits with 1 if anything was.
+takes 1 to 80 ms. Prints the requests that the emulator received, each endpoint's busiest window with its limit, and the
+refusals. Exits with 1 if any request was refused.
 """
 
 from __future__ import annotations

@@ -75,7 +75,9 @@ class Trial:
             assert said == "sending\n", f"a sender ended before it had an answer: {said!r}"
 
     def until_busy(self, counter: str, percent: float, *, since: int = 0, within_s: float = 120.0) -> int:
-        """Wait until so much of a window was used by arrivals after the first ``since``; how many have arrived."""
+        """Wait until arrivals after the first ``since`` have used this much of a window. Returns how many requests have
+        arrived.
+        """
         [[limit, seconds]] = self.limits[counter]
         end = time.monotonic() + within_s
         while True:

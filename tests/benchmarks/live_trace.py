@@ -34,7 +34,7 @@ from botkit.project.project import Project
 from tests.live.world import CONFIG, UNIT, World
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
-#: what triggers the order: a frame with a book, or one with trades
+#: the callback that places the order: after a frame with a book, or one with trades
 LIVES = ("on_book", "on_trade")
 #: how many orders to trace; the shortest path counts
 ORDERS = 8
@@ -80,7 +80,7 @@ class Way(NamedTuple):
 
     name: str
     calls: int
-    #: files in the order in which they are first entered, with their calls
+    #: the files in the order in which they are first entered, with the number of calls into each
     files: dict[str, int]
 
 
@@ -90,7 +90,7 @@ class _Tracer:
     def __init__(self) -> None:
         self.ways: list[list[CodeType]] = []
         self._step: list[CodeType] = []  # calls in the current step
-        self._way: list[CodeType] | None = None  # calls in the steps since a text was read
+        self._way: list[CodeType] | None = None  # calls in all steps since a frame's text was read
         self._is_ordered = False
         self._events = 0  # what the strategy has received meanwhile
         self._text, self._order = Stream._frame.__code__, Strategy.buy.__code__

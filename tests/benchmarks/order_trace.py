@@ -34,7 +34,7 @@ from tests.benchmarks import market_data
 
 PACKAGE = str(Path(botkit.__file__).parent) + "/"
 ROWS = {"candles": 2_000, "trades": 8_000}
-#: rows between orders, so that each order has ended before the next
+#: number of rows between two orders, so that each order has ended before the next is placed
 EVERY = {"candles": 20, "trades": 80}
 STRATEGY = """
 pair: Pair
@@ -79,7 +79,7 @@ def on_order(self, order):
 def on_fill(self, fill):
     pass
 """
-#: traces: (name, the strategy's action, its subscription)
+#: the orders to trace: (name, the strategy's action, its subscription)
 LIVES = (
     ("limit order that takes, on bars", "limit", "candles"),
     ("limit order that takes, on trades", "limit", "trades"),

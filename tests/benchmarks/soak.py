@@ -148,7 +148,7 @@ async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, min
         try:
             samples.append(sample(bot.pid, state, passed))
         except FileNotFoundError:
-            break  # it has just ended
+            break  # the process has just ended
         if len(samples) % 10 == 1:
             print(f"{samples[-1].line()}  {len(exchange_rows(emulator))} orders", flush=True)
         await asyncio.sleep(min(6.0, minutes * 60 / 300))

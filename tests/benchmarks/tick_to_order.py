@@ -206,7 +206,7 @@ _STEPS = (
 )
 
 
-#: the ones that a bare client has too: received, request made, connected, written
+#: the number of steps that a client without a bot goes through too: received, request made, connected, written
 _BARE_STEPS = 4
 
 

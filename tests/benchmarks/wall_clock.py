@@ -47,7 +47,7 @@ SHOWN = (*JUDGED, "cancelled", "cancel_refused", "orders", "post_only_cancelled"
 _SETTLING: Nanos = 2 * NS_PER_S
 #: a tape is shifted by whole minutes; with a start this close to the next minute, it would be unclear by how many
 _NEAR_MINUTE: Nanos = 15 * NS_PER_S
-#: the latency that the emulator adds in each direction, since a real exchange is this far away
+#: the latency that the emulator adds in each direction, like the distance to a real exchange
 _WAY_MS = 50
 _BALANCES = {"usdt": "1000000", "btc": "10"}
 _PARAMS = {"pair": PAIR, "amount": 0.02, "inventory": 3.0, "spread_bps": 1.0, "skew_bps": 10, "tolerance_bps": 0}
@@ -58,7 +58,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: Path
     shift: Nanos
-    begin: Nanos  # the book with which the bot began; this and the next two in the tape's times
+    begin: Nanos  # the time of the first book that the bot used; this and the next two fields are in the tape's time
     counted_from: Nanos
     end: Nanos
 

@@ -61,9 +61,9 @@ class FirstBot:
         return f"{self.file}:{next(i for i, line in enumerate(lines, 1) if text in line)}"
 
     def backtest(self, *arguments: str) -> int:
-        """Run the backtest; return the exit code."""
+        """Run the backtest and return the exit code."""
         return main(["backtest", str(self.config), "--out", str(self.out), *arguments])
 
     def check(self, *arguments: str) -> int:
-        """Run ``botkit config check``; return the exit code."""
+        """Run ``botkit config check`` and return the exit code."""
         return main(["config", "check", str(self.config), *arguments])

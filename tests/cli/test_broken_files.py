@@ -124,7 +124,7 @@ def test_panic_halts_and_cancels_whatever_is_broken(
     assert halt is not None
     assert halt.kind == "panic"
     told = capsys.readouterr()
-    if how == "no YAML":  # in that case the account is unknown
+    if how == "no YAML":  # a file that is not YAML does not give the account
         assert code == 2
         assert "the account cannot be reached, so this command cancelled nothing" in told.err
         assert "not valid YAML" in told.err

@@ -21,7 +21,7 @@ from tests.simulation.terminal import Terminal
 UNIT = 10**8
 COIN = 5 * UNIT // 100
 BALANCES = '{usdt: "10000", btc: "0.05"}'
-#: a minute of the market takes half a second, and the strategy needs 20 bars of history and one more
+#: a market minute takes half a second, and the strategy needs one bar in addition to 20 bars of history
 SPEED, SECONDS = 120, 12
 
 
@@ -116,7 +116,7 @@ def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_
         summary = json.loads(_status(template, capsys))
         check_that_no_coin_was_sold(summary)
 
-    # whatever a lost journal knew belongs to nobody now
+    # without its journal, the account's coins belong to no strategy
     for path in (tmp_path / "state" / "dip").rglob("journal.sqlite*"):
         path.unlink()
     assert main([*run, "--duration", f"{SECONDS / 2}s"]) == 0
@@ -125,7 +125,7 @@ def test_restarts_on_another_emulator_even_without_the_journal_sell_none_of_the_
     assert float(summary["unassigned"]["btc"]) >= 0.05
     assert summary["positions"]["dip btc_usdt"] >= 0
 
-    # and is assigned by name, with its cost
+    # the coins are then assigned to a strategy by name, with their cost
     amount = summary["unassigned"]["btc"]
     assert main(["capital", "add", str(template), "dip", f"btc={amount}", "--cost", "50000"]) == 0
     assert f"dip was given {amount} btc" in capsys.readouterr().out

@@ -20,7 +20,7 @@ CLICKS = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the configurations ``one`` and ``two`` (of a strategy ``s``), and three runs of them."""
+    """Return a folder with the configurations ``one`` and ``two`` (of a strategy ``s``) and three runs of them."""
     folder, crossing = tmp_path, write_crossing(tmp_path)
     monkeypatch.chdir(folder)
     text = crossing.read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def test_runs_may_be_written_as_the_list_of_runs_shows_them(place: Path, capsys:
         (["one"], "a comparison needs two runs or more, such as `botkit compare sma-cross@1 sma-cross@2`"),
         (["one", "onne"], "there is no folder onne, and no backtest of that name in out; did you mean `one`?"),
         (["one", "one@7"], "one has no run 7 in out; it has 1, 2"),
-        (["one", "plugins"], "plugins is not the folder of a backtest: it has no summary.json of one"),
+        (["one", "plugins"], "plugins is not the folder of a backtest: its summary.json is missing"),
         (["one", "two", "--page", "one.yaml/x.html"], "--page one.yaml/x.html cannot be written: "),
         (
             ["one", "two", "--out", "empty"],
@@ -108,7 +108,7 @@ def test_runs_may_be_written_as_the_list_of_runs_shows_them(place: Path, capsys:
         ),
     ],
 )
-def test_a_run_that_is_not_there_is_named(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
+def test_an_error_names_a_missing_run(place: Path, capsys: CLICKS, arguments: list[str], said: str) -> None:
     capsys.readouterr()
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err

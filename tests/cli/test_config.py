@@ -49,7 +49,7 @@ def test_check_accepts_a_valid_configuration(project: Path, capsys: pytest.Captu
         ("amount_step: {foo_bar: basePrecision}", "the exchange has no pair 'foo_bar'"),
     ],
 )
-def test_check_finds_what_only_a_run_would_use(
+def test_config_check_finds_mistakes_in_settings_that_only_a_run_uses(
     project: Path, capsys: pytest.CaptureFixture[str], extra: str, words: str
 ) -> None:
     path = project / "configs" / "x.yaml"

@@ -20,13 +20,13 @@ def said(capsys: Printed) -> str:
     return " ".join((printed.out + printed.err).split())
 
 
-def test_a_backtest_without_bito_says_so(tmp_path: Path, capsys: Printed) -> None:
+def test_a_backtest_without_bito_warns(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY, extra=FEES)
     assert bot.backtest() == 0
     assert "! fees: {bito: true} has no effect: the account holds no BITO" in said(capsys)
 
 
-def test_a_backtest_without_its_price_says_so(tmp_path: Path, capsys: Printed) -> None:
+def test_a_backtest_without_the_price_of_bito_warns(tmp_path: Path, capsys: Printed) -> None:
     bot = FirstBot(tmp_path, BODY)
     bot.write(FEES, balances="{twd: 1000000, bito: 1000}")
     assert bot.backtest() == 0  # coins that no strategy owns need no price
@@ -39,7 +39,7 @@ def test_without_the_option_nothing_is_printed(tmp_path: Path, capsys: Printed) 
     assert "bito" not in said(capsys).lower()
 
 
-def test_a_run_without_bito_says_so(
+def test_a_run_without_bito_warns(
     tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

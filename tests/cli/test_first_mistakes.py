@@ -191,7 +191,7 @@ def test_a_quote_of_bare_prices_is_refused_with_the_shape(tmp_path: Path, capsys
         ('register(Mine, "mine")', "offers a strategy under the class Mine; a name may contain letters"),
     ],
 )
-def test_a_wrong_registration_is_told_in_the_users_names(
+def test_errors_about_a_wrong_registration_use_the_users_names(
     tmp_path: Path, capsys: Printed, registered: str, told: str
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))
@@ -203,7 +203,7 @@ def test_a_wrong_registration_is_told_in_the_users_names(
     assert "botkit_plugin_" not in said
 
 
-def test_files_that_editors_leave_behind_are_no_plugins(
+def test_files_left_behind_by_editors_are_not_loaded_as_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
 ) -> None:
     bot = FirstBot(tmp_path, ON_BAR.format("pass"))

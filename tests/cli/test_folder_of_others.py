@@ -29,7 +29,8 @@ def test_world_writable_plugins_in_the_current_directory_are_not_run(
         told = capsys.readouterr().err
         assert "is writable by others (mode 0777), and its code would be run; run: chmod go-w" in told
         assert "the plugin was run" not in told
-    config.write_text(config.read_text() + "plugins: [strategies]\n")  # a user who names the folder has looked at it
+    # a folder that the configuration names is trusted
+    config.write_text(config.read_text() + "plugins: [strategies]\n")
     assert main(["config", "check", str(config)]) == 2
     assert "sys.exit" in capsys.readouterr().err  # the plugin was run
 

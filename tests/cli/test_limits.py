@@ -67,7 +67,7 @@ def test_a_malformed_override_is_refused_with_an_example() -> None:
     assert "ROW=CHOICE" in result.output
 
 
-def test_usage_of_a_redis_server_that_is_down_says_where_and_what_to_do(tmp_path: Path) -> None:
+def test_usage_of_an_unreachable_redis_server_gives_its_address_and_the_remedy(tmp_path: Path) -> None:
     pytest.importorskip("redis")
     config = tmp_path / "bot.yaml"
     config.write_text("name: c\nstrategies: [{use: dca}]\nlimits: {ledger: 'redis://:hush@127.0.0.1:1/0'}\n")

@@ -20,7 +20,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"botkit {__version__}\n"
 
 
-def test_version_and_config_show_import_nothing_heavy(tmp_path: Path) -> None:
+def test_version_and_config_show_import_no_heavy_libraries(tmp_path: Path) -> None:
     file = tmp_path / "x.yaml"
     file.write_text("strategies: [{use: a}]\n")
     for arguments in (["--version"], ["config", "show", str(file)]):
@@ -41,7 +41,7 @@ def test_an_unknown_command_is_a_user_error(capsys: pytest.CaptureFixture[str]) 
     assert "No such command 'bakctest'" in capsys.readouterr().err
 
 
-def test_an_error_is_one_clean_line(
+def test_an_error_is_printed_as_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "x.yaml"
@@ -58,7 +58,7 @@ def test_an_error_is_one_clean_line(
 
 @pytest.mark.parametrize("arguments", [["new", "strategy", "full"], ["plugins", "--hooks"], ["runs"]])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
-def test_a_full_disk_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+def test_a_full_disk_gives_one_line(arguments: list[str], tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "botkit", *arguments],
@@ -70,7 +70,7 @@ def test_a_full_disk_is_one_line(arguments: list[str], tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_where_none_can_be_made_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_created_gives_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows, taken = tmp_path / "t.csv", tmp_path / "taken"
     rows.write_text("time,price,amount\n1735689600,86000,0.01\n")
     taken.write_text("")
@@ -81,7 +81,7 @@ def test_a_folder_where_none_can_be_made_is_one_line(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep the folder")
-def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+def test_a_deleted_current_folder_gives_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     code = f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from botkit.cli.main import main; "

@@ -98,10 +98,10 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     process.kill()
     killed = time.time()
     process.communicate()
-    # read at once, from the journal
+    # at first the rows are read from the journal
     before = numbers(out)
     assert before == list(range(before[0], before[-1] + 1))
-    # and again after the next start has converted it to Parquet
+    # the rows are the same after the next start has converted the journal to Parquet
     process = started(real_venue, out)
     assert process.stderr is not None
     said = "".join(iter(process.stderr.readline, "trades btc_twd: connected\n"))
@@ -123,7 +123,7 @@ def test_a_kill_costs_less_than_a_second_and_the_next_start_continues(
     assert run("data", "check", out)[0] == 0
 
 
-def test_what_a_kill_costs_is_less_than_a_second_on_a_machine_that_keeps_up(
+def test_a_kill_loses_less_than_a_second_of_rows(
     run: Run, venue: MarketVenue, terminal: Terminal, tmp_path: Path
 ) -> None:
     out = tmp_path / "tape"

@@ -131,7 +131,7 @@ def test_a_bot_continues_without_its_output_and_a_hangup_stops_it_cleanly(where:
             os.close(ours)
         wait_for(lambda: status.exists() and json.loads(status.read_bytes())["open_orders"] == 1)
         written = json.loads(status.read_bytes())["time"]
-        # beyond the line that is printed every five seconds
+        # wait longer than the five seconds between two status lines
         wait_for(lambda: json.loads(status.read_bytes())["time"] > written + 6 * NS_PER_S)
         assert process.poll() is None, "the bot ended because it could not print"
         process.send_signal(signal.SIGHUP)

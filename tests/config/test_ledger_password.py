@@ -30,7 +30,7 @@ def outputs(loaded: LoadedConfig) -> str:
     )
 
 
-def test_a_password_comes_from_the_environment_and_is_written_for_an_address(tmp_path: Path) -> None:
+def test_a_password_from_the_environment_is_escaped_in_the_address(tmp_path: Path) -> None:
     loaded = load(tmp_path, "redis://bots:${RP}@host:7000/2")
     assert resolve_ledger(loaded, {"RP": "p@ss/wo#rd"}) == "redis://bots:p%40ss%2Fwo%23rd@host:7000/2"
     assert 'ledger: "redis://bots:${RP}@host:7000/2"' in resolved_yaml(loaded)

@@ -121,7 +121,7 @@ def test_depth_does_not_overflow_the_stack() -> None:
         (b"x" * 1_000_001, "larger than"),
     ],
 )
-def test_files_that_are_not_configurations_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
+def test_files_other_than_plain_yaml_mappings_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "x.yaml"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=words):

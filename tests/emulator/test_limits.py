@@ -31,7 +31,7 @@ async def test_a_request_beyond_the_limit_is_answered_429(start, session) -> Non
     assert await raw.get("/orders/open", private=True) == (429, {"error": "Too Many Requests"})
     row = (await counters(raw))["endpoints"]["open_orders"]
     assert row == {"arrivals": 7, "refusals": 2, "busiest": 7}
-    assert (await raw.get("/accounts/balance", private=True))[0] == 200  # this one has another counter
+    assert (await raw.get("/accounts/balance", private=True))[0] == 200  # this endpoint has a different counter
 
 
 async def test_refused_and_unsigned_requests_count_as_well(start, session) -> None:  # type: ignore[no-untyped-def]

@@ -182,7 +182,7 @@ async def test_step_refuses_a_running_clock_and_resume_lets_it_run(start, sessio
     assert emulator.clock.now() > held["now"] + NS_PER_S
 
 
-async def test_a_step_whose_requests_never_arrive_says_so(start) -> None:  # type: ignore[no-untyped-def]
+async def test_a_step_whose_requests_never_arrive_gives_an_error(start) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(lockstep=True)
     with pytest.raises(TimeoutError):
         await emulator.step(emulator.clock.now(), requests=1, patience_s=0.05)

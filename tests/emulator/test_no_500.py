@@ -64,7 +64,7 @@ async def test_any_method_on_any_path_is_answered(emulator: Emulator) -> None:
                 assert await status(emulator, request(method, path, **more)) < 500, (method, path)
 
 
-async def test_a_body_that_is_not_what_it_says_is_refused(emulator: Emulator) -> None:
+async def test_a_badly_compressed_or_oversized_body_is_refused(emulator: Emulator) -> None:
     bodies = (b"not compressed", gzip.compress(b"{}"), gzip.compress(b"{}")[:10], b"")
     for encoding in ("gzip", "deflate", "br", "zstd", "unknown", "gzip, gzip"):
         for path in ("/v3/orders/btc_twd", "/_emulator/deposit"):
@@ -101,7 +101,8 @@ async def test_any_fault_is_either_refused_or_has_its_effect(seed: int, emulator
         spec |= {"where": dice.choice(("*", "tickers", *TEXTS))} if dice.random() < 0.2 else {}
         code = await status(emulator, request("POST", "/_emulator/faults", json.dumps(spec).encode()))
         assert code in (200, 400), (spec, code)
-        if code == 200 and spec["kind"] not in ("error_before", "error_after", "huge"):  # their statuses are wanted
+        # the statuses that these faults cause are intended
+        if code == 200 and spec["kind"] not in ("error_before", "error_after", "huge"):
             taken += 1
             for asked in (request("GET", "/v3/tickers"), request("GET", "/_emulator/state")):
                 answer = asyncio.ensure_future(status(emulator, asked))

@@ -193,7 +193,7 @@ async def test_switches_change_what_the_documents_leave_open(start, session) -> 
     assert frame["data"]["fee"] == str(round(float(fee) * 10**8))
 
 
-async def test_an_unknown_order_is_blank_if_the_switch_says_so(start, session) -> None:  # type: ignore[no-untyped-def]
+async def test_an_unknown_order_is_blank_if_the_switch_is_set(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["unknown_order=blank"])
     assert await Raw(emulator.rest, session).get("/orders/btc_twd/1", private=True) == (200, {"id": ""})
 

@@ -51,7 +51,7 @@ def test_a_marker_sets_switches(emulator: EmulatorThread) -> None:
         ("speed=-1", "speed -1: the factor must be above 0"),
     ],
 )
-def test_a_mistake_in_the_marker_is_one_sentence(marker: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_marker_gives_one_sentence(marker: str, told: str, tmp_path: Path) -> None:
     file = tmp_path / "test_mine.py"
     file.write_text(f"import pytest\n\n@pytest.mark.emulator({marker})\ndef test_mine(emulator):\n    pass\n")
     done = subprocess.run(

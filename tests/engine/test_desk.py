@@ -117,7 +117,7 @@ def test_executions_of_other_peoples_orders_do_not_accumulate() -> None:
         b.execute(stranger, 9)
         b.accept(order)
         if is_another:
-            # nothing is in flight any more, so neither this execution nor the previous one was ours
+            # no create is in flight any more, so neither this execution nor the previous one can be ours
             b.execute(stranger, 9)
         ours = buy(b)
         b.accept(ours)  # under the stranger's id: any execution kept for it would appear here

@@ -194,7 +194,7 @@ def test_given_coins_in_older_books_are_never_surplus() -> None:
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_a_given_cost_becomes_the_average_cost_of_added_coins_and_is_no_profit(is_running: bool) -> None:
+def test_a_given_cost_becomes_the_average_cost_of_added_coins_without_profit(is_running: bool) -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=100)), balances=coins(twd=100, btc=2))
     portfolio.days.watch("a", "twd")
     if is_running:

@@ -304,7 +304,7 @@ def test_only_true_and_false_are_booleans() -> None:
             only(Truth, wrong)
 
 
-def test_only_text_is_text() -> None:
+def test_a_text_parameter_accepts_only_strings() -> None:
     assert only(Text, "010") == "010"
     with pytest.raises(ParameterError, match='write it in quotes: "5"'):
         only(Text, 5)

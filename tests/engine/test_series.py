@@ -407,7 +407,7 @@ def test_reusing_a_name_replaces_the_indicator_and_warms_it_up_from_kept_bars() 
     first = got.attach(SMA(2), name="fast")
     feed(got, [1.0, 2.0, 3.0, 4.0])
     again = got.attach(SMA(3), name="fast")
-    assert again is first  # a strategy that kept the first one reads the new one
+    assert again is first  # a strategy that still holds the first object reads the new indicator through it
     assert (again.value, again.previous) == (3.0, None)
     assert list(got.attached) == ["fast"]
     feed(got, [8.0])

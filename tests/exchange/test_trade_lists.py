@@ -83,7 +83,7 @@ def test_distinct_trades_are_each_returned_once_in_order(history: int, batches: 
     batches=st.lists(st.integers(1, 4), min_size=1, max_size=8),
 )
 def test_repeating_trades_in_a_growing_list_are_all_returned(rows: list[str], batches: list[int]) -> None:
-    # the list keeps its whole history, as if it outlived the stream
+    # the aligner keeps the whole history, as if the list were never shortened
     aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
     aligner.feed([])
     told: list[str] = []

@@ -355,6 +355,6 @@ def test_an_address_that_would_leak_is_refused(url: str, says: str) -> None:
     assert "canary" not in str(caught.value)
 
 
-async def test_an_unopened_client_says_so() -> None:
+async def test_calls_on_an_unopened_client_give_a_clear_error() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await BitoProClient().trading_pairs()

@@ -127,7 +127,7 @@ def mutated(row: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 @settings(deadline=None, max_examples=150)
 @given(body=st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
-def test_arbitrary_bytes_are_a_wire_error(body: bytes) -> None:
+def test_arbitrary_bytes_raise_a_wire_error(body: bytes) -> None:
     for shape in SHAPES:
         with contextlib.suppress(codec.WireError):
             codec.decode(body, shape, "fuzz")

@@ -38,7 +38,7 @@ async def _lockstep(folder: Path) -> dict[str, Frozen]:
 
 
 def main() -> int:
-    """0: nothing has changed."""
+    """Run the command. Returns 0 if nothing has changed."""
     parser = argparse.ArgumentParser(prog="python -m tests.frozen")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--seeds", default="")

@@ -20,10 +20,10 @@ _LOCKSTEP_S = (120, 190)
 
 
 def config(seed: int, tape: str, folder: Path, *, lockstep: bool = False) -> str:
-    """The configuration of a seed's bot over the tape ``tape`` below ``folder``.
+    """Return the configuration of a seed's bot on the tape ``tape`` below ``folder``.
 
-    ``lockstep``: a piece of the tape, and no strategy hears trades (several of one moment arrive as one frame) or
-    raises.
+    ``lockstep``: the run covers a part of the tape, and no strategy receives trades (several of one moment arrive as
+    one frame) or raises.
     """
     dice = Random(f"bot {seed}")
     pairs = PAIRS[:1] if tape == "books" or (tape == "candles" and seed % 2) else PAIRS

@@ -1,4 +1,4 @@
-"""What is stored for a run, and how it is written and compared."""
+"""The values stored for a run, and functions that write and compare them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Frozen: TypeAlias = dict[str, Any]
 
 
 def prepare(folder: Path) -> dict[str, str]:
-    """Write the tapes into ``folder``; tape -> hash of its content."""
+    """Write the tapes into ``folder`` and return the hash of each tape's content."""
     path = folder / "pairs.yaml"
     path.write_text(config(0, "candles", folder))
     return write_tapes(folder, exchange_pairs(path))
@@ -36,7 +36,7 @@ def run(seed: int, tape: str, folder: Path) -> Frozen:
     path.write_text(config(seed, tape, folder))
     sha256, lines, ended = backtest(path)
     if ended:
-        # what the strategy saw, without botkit's own wording around it
+        # keep only what the strategy raised, without botkit's own wording around it
         match = re.match(r"strategy '(\w)' raised in (\w+) at \S+: (RuntimeError: .*|Runaway)", ended)
         assert match is not None, f"{tape}, seed {seed}: {ended}"
         return {"ended": ", ".join(match.groups())}
@@ -53,14 +53,14 @@ async def run_in_lockstep(seed: int, folder: Path) -> Frozen:
 
 
 def run_all(seeds: Iterable[int], folder: Path, tapes: Iterable[str] = TAPES) -> Iterator[tuple[str, Frozen]]:
-    """(name, result) for every seed on every tape."""
+    """Yield (name, result) for every seed on every tape."""
     for tape in tapes:
         for seed in seeds:
             yield f"{tape} {seed}", run(seed, tape, folder)
 
 
 def stored(path: Path = STORE) -> dict[str, Any]:
-    """The frozen values: ``tapes`` and ``runs`` by name."""
+    """Return the frozen values: ``tapes`` and ``runs``, each by name."""
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -72,7 +72,7 @@ def store(path: Path, tapes: dict[str, str], runs: dict[str, Frozen]) -> None:
 
 
 def differences(found: dict[str, Frozen], expected: dict[str, Frozen]) -> list[str]:
-    """A sentence for every run that has changed."""
+    """Return a sentence for every run that has changed."""
     told = []
     for name, now in found.items():
         before = expected.get(name, {})
@@ -87,7 +87,7 @@ def differences(found: dict[str, Frozen], expected: dict[str, Frozen]) -> list[s
 
 
 def deeds(lines: list[str]) -> str:
-    """A hash of the decisions without their sentences, whose wording may change."""
+    """Return a hash of the decisions without their texts, whose wording may change."""
     whole = hashlib.sha256()
     for line in lines:
         row = json.loads(line)
@@ -98,7 +98,7 @@ def deeds(lines: list[str]) -> str:
 
 
 def counts(lines: list[str]) -> dict[str, int]:
-    """How often each kind of event occurred in a run, by its decision lines."""
+    """Count how often each kind of event occurs in a run's decision lines."""
     rows = [json.loads(line) for line in lines]
     found: Counter[str] = Counter(decisions=len(rows))
     asked: dict[int, dict[str, Any]] = {}

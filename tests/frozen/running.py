@@ -13,7 +13,7 @@ from botkit.project.project import Project
 
 
 def backtest(config: Path) -> tuple[str, list[str], str]:
-    """(journal_sha256, lines of decisions, ""), or ("", [], sentence) if a strategy ended the run."""
+    """Return (journal_sha256, lines of decisions, ""), or ("", [], sentence) if a strategy ended the run."""
     decisions = config.with_suffix(".jsonl")
     try:
         result = run_backtest(backtest_parts(Project.load(config)), decisions_to=decisions, readings=False)
@@ -23,12 +23,14 @@ def backtest(config: Path) -> tuple[str, list[str], str]:
 
 
 async def lockstep(config: Path) -> tuple[str, list[str], str]:
-    """(sha256, lines of decisions, the first difference from its backtest or ""), over HTTP and WebSocket."""
+    """Return (sha256, lines of decisions, the first difference from its backtest or "") of a run over HTTP and
+    WebSocket.
+    """
     folder = config.with_suffix("")
     result, difference = await compare_in_lockstep(Project.load(config), folder)
     return result.sha256, (folder / DECISIONS).read_text("ascii").splitlines(), str(difference or "")
 
 
 def exchange_pairs(config: Path) -> dict[str, Pair]:
-    """The pairs of a configuration's exchange."""
+    """Return the pairs of a configuration's exchange."""
     return dict(Project.load(config).pairs)

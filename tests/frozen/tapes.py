@@ -27,7 +27,7 @@ MAD_BOOK_ROW, MAD_TRADE_ROW = 100, 60
 
 
 def write_tapes(folder: Path, pairs: Mapping[str, Pair]) -> dict[str, str]:
-    """Write them below ``folder``; returns tape -> hash of its content."""
+    """Write the tapes below ``folder`` and return the hash of each tape's content."""
     return {tape: _write(tape, folder / tape, pairs) for tape in TAPES}
 
 
@@ -47,7 +47,7 @@ def _write(tape: str, folder: Path, pairs: Mapping[str, Pair]) -> str:
 
 
 def _bent(columns: MarketColumns) -> MarketColumns:
-    """The first pair's rows, with events that the synthetic market never produces."""
+    """Add events that the synthetic market never produces to the first pair's rows."""
     if isinstance(columns, CandleColumns):
         return columns
     row = np.arange(len(columns))

@@ -14,7 +14,7 @@ import pytest
 from tests.frozen.freezing import SEEDS, differences, prepare, run_all, stored
 from tests.frozen.tapes import TAPES
 
-#: every tenth seed, which covers both values of everything drawn
+#: every tenth seed, which is enough for both values of every random setting to occur
 SUITE_SEEDS = range(5, 200, 10)
 
 
@@ -51,8 +51,8 @@ def test_the_set_covers_everything_that_can_happen() -> None:
         "cancelled": 20_000,
         "cancel_batch": 700,
         "create_batch": 500,
-        "refused": 30_000,  # by rules and balances, before anything was sent
-        "answer refused": 3_500,  # by the exchange: mostly cancels of orders filled meanwhile
+        "refused": 30_000,  # refused by rules or balances before anything was sent
+        "answer refused": 3_500,  # refused by the exchange: mostly cancels of orders that had been filled
         "post_only_cancelled": 600,
         "expired": 250,
         "not_sent": 4,
@@ -61,9 +61,9 @@ def test_the_set_covers_everything_that_can_happen() -> None:
         "triggered": 900,
         "protective exits": 20_000,
         "loss_limit": 60,
-        "stopped": 20,  # by its loss, or because too many of its orders were refused
+        "stopped": 20,  # stopped because of a loss, or because too many of its orders were refused
         "quarantine": 700,
         "get_order": 7,
-        "ended": 20,  # by an exception, or by endless orders
+        "ended": 20,  # ended by an exception, or for placing orders endlessly
     }
     assert {name: total[name] for name, count in least.items() if total[name] < count} == {}

@@ -104,7 +104,7 @@ def commands_of(block: Block) -> list[str]:
 
 
 def is_plain(command: str) -> bool:
-    """Whether a command is botkit with its arguments, which needs no shell and no process of its own."""
+    """Return whether a command is botkit with arguments, which needs neither a shell nor a separate process."""
     return command.startswith("botkit ") and not set(command) & set("|&;<>$`*?~#(){}")
 
 

@@ -247,7 +247,7 @@ TIME: dict[str, Shown] = {
             _TIME + "test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_anything",
             _TIME + "test_cancels_go_out_at_once_after_a_sleep",
         ),
-        "the bot stood still for...it reconnects, and sends no new order until it is reconciled",
+        "the bot was suspended for...it reconnects, and sends no new order until it is reconciled",
     ),
     "seconds and milliseconds mixed": Shown(
         (

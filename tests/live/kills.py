@@ -10,7 +10,7 @@ one moment:
     orphaned  an order open at the exchange that the restarted bot does not hold for open, or the other way round
     money     executed amounts, the account's totals, or the parts' sum that differ from the exchange's
     429       the exchange refused a request for its rate
-    command   what the bot said to have done it has not
+    command   the bot has not done what it said it had done
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING, MOVING)
 PHASES = (*INSIDE, *OUTSIDE)
 #: a third of the kills are between the journal row and the answer
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
-#: kills per exchange. A dead bot's slots are held for minutes, since nobody knows which of them it used. After some
-#: forty deaths within that time, the next bot would have no cancels left.
+#: the number of kills before a new exchange is started. A killed bot's slots are held for minutes, because it is
+#: unknown which of them it used. After some forty kills within that time, the next bot would have no cancels left.
 KILLS_A_WORLD = 20
 _LANES = 2
 _UNIT = 10**8

@@ -34,7 +34,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.virtual_s = 1000.0
-        # coarser than the clocks' nanoseconds, so that whoever waits for one of those sees it pass
+        # coarser than the clocks' nanoseconds, so that a task that waits until a given nanosecond wakes up after it
         self._clock_resolution = 1e-10
         selector = self._selector  # type: ignore[attr-defined]
         look = selector.select

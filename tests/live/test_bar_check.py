@@ -53,18 +53,18 @@ async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
 
 
 def warnings(bot: Bot) -> list[str]:
-    """Return reports of trades lost for no known reason. A machine that stood still is a known reason."""
+    """Return reports of trades lost for no known reason. A machine that was suspended is a known reason."""
     return [text for level, text in bot.told if level == "warning" and "trades were probably missed" in text]  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("fast", [60.0], indirect=True)  # just as a new user meets it
+@pytest.mark.parametrize("fast", [60.0], indirect=True)  # the default speed of the embedded emulator
 async def test_a_healthy_streams_bars_agree_at_sixty_times_the_speed(
     fast: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
-    # if the machine stands still for half a second, that is reported instead
+    # if the machine is suspended for half a second, that is reported instead
     assert not figures(bot)["different"] or "closed" in told(bot) or "between two frames" in told(bot)
     assert bot.driver.fault is None
 

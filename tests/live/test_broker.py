@@ -36,7 +36,7 @@ TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A broker's folder; tests/conftest.py ends the broker with the test."""
+    """Return a broker's folder; tests/conftest.py ends the broker after the test."""
     return tmp_path / getattr(request, "param", "b")
 
 
@@ -149,7 +149,7 @@ def test_a_broker_that_never_ran_opens_at_once_and_its_successor_keeps_its_state
     before = system.say(AskUsage())
     system.begin()
     assert system.say(AskUsage()) == before
-    assert system.say(TAKE_THREE).granted == ((0, 3),)  # this is the same answer as then
+    assert system.say(TAKE_THREE).granted == ((0, 3),)  # a repeated message gets the same answer as before
     assert held(before) == (3, 3)
 
 
@@ -194,7 +194,7 @@ def test_a_silent_bot_is_declared_dead_even_by_a_replaced_broker(system: System)
 # -- judged from outside, with windows of a few seconds instead of a minute ------------------------------------------
 
 
-#: the share of a window of seconds that a way of 80 ms takes is larger than that of a minute's
+#: a latency of 80 ms takes a larger share of a window of a few seconds than of one of a minute
 MOST_OF_IT = 85
 
 

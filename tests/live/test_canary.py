@@ -100,7 +100,7 @@ def free_port() -> int:
 
 
 class Run:
-    """A process of botkit, whose output, arguments and figures are looked at while it runs."""
+    """A botkit process whose output, arguments and metrics are inspected while it runs."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -144,7 +144,7 @@ class Run:
                 await asyncio.sleep(0.02)
 
     async def ended(self) -> int:
-        """Wait for the end; the exit code. Nothing that was seen holds a secret."""
+        """Wait for the end, check that nothing inspected contains a secret, and return the exit code."""
         async with asyncio.timeout(PATIENCE_S):
             await self.process.wait()
             await asyncio.gather(*self._looking)
@@ -181,7 +181,7 @@ async def test_no_secret_is_left_behind(
             emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 302})
         port = free_port()
         command = ["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--metrics-port", str(port)]
-        # without a fault it is stopped when all that it should tell is told
+        # without a fault, the bot is stopped once it has reported everything that it should
         command += ["--plain", "--duration", "3s" if fault else "300s"]
         bot = await Run.start(*command, environ=environ, folder=tmp_path)
         await bot.read_metrics(port)
@@ -215,7 +215,7 @@ async def test_no_secret_is_left_behind(
 
 
 class Server:
-    """Speaks just enough of Redis's protocol to see who asks for what, and refuses everything but the password."""
+    """Implements just enough of Redis's protocol to record the commands, and refuses every command but the password."""
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
@@ -272,7 +272,7 @@ async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None
         assert code == 0, out.decode()
         await botkit("status", str(written))
 
-    # an emulator with a clock of its own needs no shared ledger: so a bot trades there
+    # an emulator with its own clock needs no shared ledger, so a bot can trade there
     options = EmulatorOptions(accounts=(account,), history_days=0.02)
     async with (
         listening,

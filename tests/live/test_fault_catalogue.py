@@ -23,7 +23,7 @@ def functions_of(file: str) -> frozenset[str]:
 
 @functools.cache
 def texts_of(file: str) -> str:
-    """Return every string in a file, joined over lines, and patterns without their backslashes."""
+    """Return every string in a file, with strings split over lines joined, and patterns without their backslashes."""
     tree = ast.parse((_PROJECT / file).read_text())
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return "\n".join(texts).replace("\\", "")

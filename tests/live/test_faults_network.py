@@ -39,9 +39,9 @@ async def test_without_an_exchange_the_start_is_refused_with_a_reason(
 ) -> None:
     with pytest.raises(StartRefused, match=r"open orders cannot be read: .*Nothing was traded; check the address"):
         await world.start(rest="http://127.0.0.1:9/v3")
-    await asyncio.sleep(0.3)  # six times as long as the pause before it asks again
+    await asyncio.sleep(0.3)  # six times the pause before the next attempt
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
-    bot = await world.start()  # nothing from the refused start is in the way
+    bot = await world.start()  # the refused start must have left nothing behind that prevents another
     assert bot.view.is_trading
 
 

@@ -188,7 +188,7 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
                 strategy.go_on = True
 
     def rescue() -> None:
-        """However the watchdog fails, the test ends."""
+        """End the callback after a while, so that the test ends even if the watchdog fails."""
         rescued.append(deed)
         strategy.go_on = True
 
@@ -203,7 +203,8 @@ async def test_a_hanging_callback_is_reported_with_its_line_within_two_seconds(d
         rescuing.cancel()
         logging.getLogger("botkit.live").removeHandler(listening)
     assert watched, "only the watchdog ends the callback, so it told of it while nothing else could run"
-    # it looks every _LOOK_S: that is when a machine with time for its threads tells of it
+    # the watchdog checks every _LOOK_S, so it reports within this time unless the machine is too busy to run its
+    # threads
     assert bot.watchdog._limit_s + 2 * watchdog._LOOK_S < 2.0
     await until(lambda: "rogue has blocked the bot for" in told(bot))
     place = f"{crowd.folder / 'more' / 'rogue.py'}:"
@@ -251,7 +252,7 @@ async def test_a_loss_above_the_strategys_own_limit_stops_it_with_a_reason(crowd
     honest, own = await resting_orders(bot)
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     ask = puppet(bot).book("btc_usdt").best_ask
-    bought = rogue(bot).buy("btc_usdt", amount=0.3, price=ask * 1.02)  # the fee alone exceeds what it may lose
+    bought = rogue(bot).buy("btc_usdt", amount=0.3, price=ask * 1.02)  # the fee alone exceeds the loss limit
     bot.driver.wake()
     await until(lambda: bought.state is OrderState.FILLED)
     await until(lambda: not is_active(bot), 20)

@@ -266,7 +266,7 @@ async def test_repeated_disconnects_lead_to_longer_and_longer_pauses(world: Worl
         for i, delay in enumerate(found):
             whole = min(0.8, 0.1 * 2**i)  # the pause doubles up to its cap, and half of it is random
             assert whole / 2 - 0.01 <= delay <= whole + 0.01, found
-    for stream, times_lost in moments.items():  # and the bot did what it said
+    for stream, times_lost in moments.items():  # the bot waited as long as it had announced
         waited = [later - earlier for earlier, later in itertools.pairwise(times_lost)]
         assert all(wait >= said - 0.01 for wait, said in zip(waited, delays[stream], strict=False)), stream
     # randomness keeps the streams apart, so no two have the same pauses

@@ -131,9 +131,9 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         early = far_buy(bot, 0.02)
         await until(lambda: early.is_final)
         assert early.state is OrderState.NOT_SENT
-        assert early.reason.startswith("not sent: the bot stood still for 60")
+        assert early.reason.startswith("not sent: the bot was suspended for 60")
         assert early.reason.endswith("it must be reconciled with the exchange first")
-        assert "the bot stood still for 60" in told(bot)
+        assert "the bot was suspended for 60" in told(bot)
         assert "it reconnects, and sends no new order until it is reconciled" in told(bot)
         assert len(exchange_rows(calm.emulator)) == 1
         free = puppet(bot).balance("usdt").exact.available
@@ -146,7 +146,7 @@ async def test_after_ten_minutes_of_sleep_the_bot_reconciles_before_it_sends_any
         assert again.state is OrderState.OPEN
         assert puppet(bot).balance("usdt").exact.available < free
         assert resting.state is OrderState.OPEN
-        assert told(bot).count("the machine slept, or the process was suspended") == 1
+        assert told(bot).count("the machine slept, or the process was stopped") == 1
         await until(lambda: not differences(bot, calm.emulator), 30)
     assert bot.driver.fault is None
 
@@ -173,7 +173,7 @@ async def test_a_busy_second_is_not_a_standstill(calm: World) -> None:
         order = far_buy(bot)
         await settled(order)
         assert order.state is OrderState.OPEN
-        assert "stood still" not in told(bot)
+        assert "was suspended" not in told(bot)
 
 
 def test_the_counter_runs_on_while_the_machine_sleeps_and_cannot_be_set() -> None:

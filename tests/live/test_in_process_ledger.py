@@ -40,8 +40,9 @@ async def test_the_longest_waiting_bot_comes_first_even_on_a_slow_machine(speed:
         return sum(count for _, count in reply.granted)
 
     assert await ask("greedy") == 1
-    assert await ask("patient") == 0  # and it waits from here on
-    clock.machine_ms(50)  # a busy machine, but less than the 150 ms after which nobody counts as waiting
+    assert await ask("patient") == 0  # from here on the patient process is waiting
+    # a delay as on a busy machine, but shorter than the 150 ms after which a process no longer counts as waiting
+    clock.machine_ms(50)
     # the greedy bot's request was answered long ago, so it is the first to ask again
     assert await ask("greedy", returned=1, arrivals=((0, -10 * NS_PER_S),)) == 0
     assert await ask("patient") == 1

@@ -94,7 +94,7 @@ def test_a_flipped_bit_loses_at_most_the_last_commit_or_is_reported(
     read, damage = found(disk, begin)
     assert read == wrote[: len(read)], "the log shows a commit that nobody made"
     assert damage is not None or len(read) >= len(wrote) - 1
-    # what SQLite already has cannot be lost
+    # commits that SQLite already has cannot be lost
     at = data.draw(st.integers(0, len(wrote)))
     read, damage = found(disk, [begin, *places][at])
     assert read == wrote[at : at + len(read)]
@@ -221,7 +221,7 @@ def test_an_unacknowledged_record_is_never_read_before_later_ones(
         log.close()
     read, damage = found(disk, begin)
     assert damage is None
-    # a record that was written completely although its sync failed may stand at the very end
+    # the last record may be complete although its sync failed
     assert read[: len(acknowledged)] == acknowledged
     assert len(read) <= len(acknowledged) + 1
     assert place.number == len(acknowledged) + 1
@@ -476,7 +476,7 @@ def test_damage_in_the_middle_is_reported_once_the_log_kept_and_earlier_commits_
     rows = reader.order_rows()
     reader.close()
     assert 0 < len(rows) < 20
-    for _ in range(2):  # whoever opens it first, a bot must still report it
+    for _ in range(2):  # even if a reader opens the journal first, a bot must still report the damage
         journal = Journal.open(path)
         assert (journal.damage or "").startswith(wanted)
         assert journal.order_rows() == rows
@@ -649,7 +649,7 @@ def test_a_changed_cell_counts_as_damage(tmp_path: Path, table: str) -> None:
             journal.run = 9
             said = ""
             try:
-                # damage that nobody looks for is not found
+                # a damaged row may be missing from the result, but must never be returned
                 assert not _READ[table](journal), (column, change)
             except JournalError as error:
                 said = str(error)

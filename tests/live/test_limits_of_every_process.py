@@ -44,7 +44,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def orders_of(folder: Path, name: str) -> int:
-    """How many orders a bot has made, as its status says."""
+    """Return how many orders a bot has made according to its status."""
     statuses = list((folder / "state" / name).glob("*/*/status.json"))
     return int(json.loads(statuses[0].read_bytes())["orders"]) if statuses else 0
 

@@ -196,7 +196,8 @@ def test_the_journal_uses_the_same_disk_and_its_ids_continue_after_a_crash(tmp_p
     _, until = journal.lease_ids(Random(1))
     disk.memory.crash()
     journal.close()
-    restored = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk)  # empty, but the count is in its own file
+    # the journal is empty, but the count of client ids is in its own file
+    restored = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk)
     first, _ = restored.lease_ids(Random(1))
     assert first >= until
     assert not (tmp_path / "never").exists()
@@ -321,7 +322,7 @@ def test_an_in_place_write_has_reached_the_disk_when_it_returns(
 
     def short(number: int, content: bytes, at: int) -> int:
         done.append("write")
-        return write(number, content[:3], at)  # as a system may do
+        return write(number, content[:3], at)  # a system may write only a part of the bytes
 
     def synced(number: int) -> None:
         done.append("sync")
@@ -446,7 +447,7 @@ async def test_on_the_loop_no_part_of_a_bot_starts_a_thread(tmp_path: Path) -> N
     await asyncio.sleep(0)
     assert sent == []
     clock.counter += 30 * NS_PER_S
-    telling.tell("info", "sold")  # whatever wakes the loop
+    telling.tell("info", "sold")  # any message wakes the loop
     await asyncio.sleep(0)
     assert sent == ["bought\nsold"]
     assert threading.active_count() == before
@@ -476,7 +477,7 @@ async def test_a_failed_message_is_retried_after_its_pause_by_the_clock() -> Non
     for _ in range(20):
         await asyncio.sleep(0)
         clock.counter += NS_PER_S
-        telling.tell("info", "")  # wakes it
+        telling.tell("info", "")  # this message wakes the loop
     assert tries == [5.0, 7.0, 17.0]
     assert sent[0] == "broken"
     telling.close()

@@ -1,4 +1,4 @@
-"""A run's two files end together: whenever the bot dies, the recording says nothing of decisions that are not there."""
+"""A run's two files end together: whenever the bot dies, the recording does not mention decisions that are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.simulation.disk import SimulatedDisk
 
 
 def recorded_end(folder: Path) -> tuple[int, str] | None:
-    """What the recording says of the decisions, if it was closed."""
+    """Return what a closed recording says about the decisions, or None if it was not closed."""
     path, found = folder / INPUTS, None
     if path.exists():
         entries = Entries(path)
@@ -29,7 +29,7 @@ def recorded_end(folder: Path) -> tuple[int, str] | None:
 
 
 def dying_disk(last: int, *, is_before: bool) -> SimulatedDisk:
-    """A disk whose process dies within its write number ``last``: before it, or after it."""
+    """A disk whose process dies during write number ``last``, either before or after the data is written."""
     writes = 0
 
     def on_write() -> Callable[[], None] | None:

@@ -370,7 +370,7 @@ def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
 
 
 class Looks(Threads):
-    """The watchdog's looks, which the test takes itself."""
+    """Performs the watchdog's checks under the test's control."""
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
         self.step = step

@@ -355,7 +355,8 @@ async def test_each_bot_logs_to_its_own_file_and_the_watchdog_names_the_right_on
             logging.getLogger("botkit.live").info("hello of %s", name)
             if name == "b" and blocking:
                 blocking.clear()
-                end = time.monotonic() + 60  # this would take for ever if nobody were told about it meanwhile
+                # the callback runs until the watchdog has reported it, or for a minute at most
+                end = time.monotonic() + 60
                 while not any("has blocked" in line for line in world.said) and time.monotonic() < end:
                     time.sleep(0.05)
 

@@ -239,7 +239,7 @@ def test_a_journal_that_fails_for_a_while_costs_one_set_of_leases() -> None:
         bot.create(2)
         await asyncio.sleep(0.5)
         bot.journal_fails = True
-        for _ in range(200):  # the driver says so at the end of every pass
+        for _ in range(200):  # the driver calls this at the end of every pass
             bot.shared.disown()
             await asyncio.sleep(0.01)
         bot.journal_fails = False
@@ -248,7 +248,9 @@ def test_a_journal_that_fails_for_a_while_costs_one_set_of_leases() -> None:
         bot.cancel(100)
         while len(bot.sent) < 122:
             await asyncio.sleep(0.01)
-        assert loop.virtual_s - asked < 30  # paced, but not after the leases of two hundred holders
+        # sending is paced, but must not wait for the leases of two hundred holders, as if each call had left some
+        # behind
+        assert loop.virtual_s - asked < 30
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []

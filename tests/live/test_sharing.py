@@ -46,7 +46,7 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
 
 async def creates_held(link: Link) -> int:
     rows: Any = (await link.call(AskUsage())).usage
-    # an order is sent alone or, if the process has no single slot in stock at that moment, in a batch
+    # an order is sent on its own or, if the process has no single-order slot in reserve at that moment, in a batch
     ways = ("bitopro|ip=shared|create_order|1200/60s", "bitopro|ip=shared|create_batch|90/60s")
     return sum(row.held for row in rows if row.key in ways)
 

@@ -61,7 +61,8 @@ async def test_a_fill_booked_but_not_reported_before_a_crash_is_reported_at_the_
     assert expected
     assert puppet(again).state["told"] == {str(order.client_id): expected}
 
-    puppet(again).buy("btc_usdt", amount=0.01, price=1_000)  # a commit that contains what it was told
+    # this order causes a commit, which contains the fills that were reported
+    puppet(again).buy("btc_usdt", amount=0.01, price=1_000)
     again.driver.wake()
     await until(lambda: not again.persistence.is_dirty)
     await world.crash(again)

@@ -62,7 +62,7 @@ strategies:
 emulator:
   balances: {usdt: 100000, btc: 1}
 """
-#: the same, with a strategy that owns coins
+#: the same configuration, with a strategy that owns coins
 WITH_COINS = CONFIG.replace("use: puppet,", 'use: puppet, capital: {usdt: "90000", btc: "1"},')
 
 
@@ -261,7 +261,8 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
-            # by the exchange's own count, except for a storm of 429s that the test ordered
+            # the exchange must not have refused any request for its limits, except in a storm of 429s requested by the
+            # test
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:

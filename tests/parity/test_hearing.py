@@ -14,7 +14,7 @@ from botkit.tape.tape import Tape
 from tests.parity.random_runs import compare
 from tests.parity.tapes import FRAMES, TAPES, ParityTape, parity_tape
 
-#: seeds by tape; each once differed, or is of a different kind
+#: seeds by tape; each of them once differed from the backtest, or covers a different kind of run
 SEEDS = {"frames": (1, 26), "bundled": (4, 17), "bursts": (0, 2, 3), "cascades": (0, 4, 23)}
 
 

@@ -28,7 +28,7 @@ def world(tmp_path: Path) -> World:
 
 # -- bundled strategies on a truncated tape --------------------------------------------------------------------------
 
-#: the samples, tuned to decide often: overrides, pairs, and whether they trade on books
+#: the sample strategies, with parameters that make them act often: (overrides, pairs, whether they trade on books)
 CASES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], bool]] = {
     "sma_cross": (("sma.resolution=5m",), ("btc_usdt",), False),
     "rsi_reversion": (("rsi.resolution=5m", "rsi.length=6"), ("btc_twd",), False),

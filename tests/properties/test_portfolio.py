@@ -45,7 +45,7 @@ class Script:
         self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
-        # the ownership, derived only from capital moves, fills and deposits
+        # the units that strategies should own, derived only from capital moves, fills and deposits
         self.owned: Counter[str] = Counter(self.portfolio.holdings(None))
         self.unowned = Counter(OPENING)
         self.unowned.subtract(self.owned)
@@ -53,7 +53,7 @@ class Script:
         self.live: list[Order] = []
         self.dead: list[Order] = []
         self.happened: Counter[str] = Counter()
-        # the expected positions, derived from the fills alone: the base and quote that went through them
+        # the expected positions, derived only from the fills: base and quote units that each position received or paid
         self.flows: dict[tuple[str, str], list[int]] = {}
 
     def step(self) -> None:
@@ -193,7 +193,7 @@ class Script:
         return {(name, str(p.pair)): p for name in names for p in self.portfolio.positions(name)}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return the amount of every position, and the money that went through it: realised profit less cost."""
+        """Return each position's amount and net cash flow (realised profit less cost)."""
         return {
             (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
             for name in self.portfolio.strategies
@@ -308,8 +308,8 @@ class Script:
             assert float(position.exact.given) == position.given
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
-        """Check that the amount is opening + receipts, and that realised - cost is the money that went through, less
-        the opening's cost.
+        """Check that each amount is the opening amount plus receipts, and that realised profit less cost is the net
+        cash flow less the opening cost.
         """
         for strategy in self.portfolio.strategies:
             for position in self.portfolio.positions(strategy):

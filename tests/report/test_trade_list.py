@@ -123,7 +123,7 @@ def test_every_trade_is_in_the_list_and_pages_lead_through_them(page: Browser, r
     assert status(page) == f"120 trades, {won * 100:.1f} % won, {total:+,.2f} TWD".replace("-", "−")
 
 
-def test_a_columns_header_sorts_and_says_so(page: Browser, result: BacktestResult) -> None:
+def test_a_click_on_a_columns_header_sorts_by_it_and_shows_that(page: Browser, result: BacktestResult) -> None:
     page.click(header("P&L"))
     best = sorted((t.pnl for t in result.trades), reverse=True)
     assert [number(text) for text in column(page, "P&L")] == pytest.approx(best[:25], abs=0.0051)
@@ -138,7 +138,7 @@ def test_a_columns_header_sorts_and_says_so(page: Browser, result: BacktestResul
     )
 
 
-def test_what_a_trade_does_not_have_comes_last_in_either_direction(page: Browser) -> None:
+def test_trades_without_a_value_are_sorted_last_in_either_direction(page: Browser) -> None:
     for _ in range(2):
         page.click(header("Worst"))
         assert "–" not in column(page, "Worst")

@@ -28,7 +28,7 @@ def with_figures(**figures: Figure) -> BacktestResult:
     return msgspec.structs.replace(base, summary={**base.summary, **figures})
 
 
-def test_the_verdict_says_what_was_earned_against_what_and_at_what_risk() -> None:
+def test_the_verdict_states_profit_benchmark_and_risk() -> None:
     result = with_figures(**{"return": 0.1657, "pnl": 165.75, "buy_and_hold_return": -0.1447, "max_drawdown": 0.1923})
     money, _ = verdict(result)
     assert money == (
@@ -53,7 +53,7 @@ def test_the_verdict_says_whether_it_may_be_luck() -> None:
     assert verdict(few)[1].endswith("with so few trades, any figure about them is uncertain.")
 
 
-def test_under_thirty_days_there_is_no_ratio_and_the_verdict_says_so() -> None:
+def test_under_thirty_days_there_is_no_ratio_and_the_verdict_mentions_that() -> None:
     short = with_figures(sharpe=None, sharpe_error=None, round_trips=1, days=1)
     assert sharpe_interval(short) is None
     assert verdict(short)[1] == (

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of research."""
+"""Fixtures for the tests of `botkit.research`."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ __all__ = ["CROSS", "waves"]
 
 @pytest.fixture
 def crossing(tmp_path: Path) -> Path:
-    """The configuration of a strategy that crosses averages, with its data."""
+    """Return the configuration of a strategy that crosses averages, with its data."""
     return write_crossing(tmp_path)

@@ -1,4 +1,4 @@
-"""`botkit.backtest`: what it accepts, that it equals the command line, and what it says about mistakes."""
+"""`botkit.backtest` accepts every kind of strategy and data, equals the command line, and explains mistakes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def candles(rows: int = 3_000) -> pd.DataFrame:
-    """The rows of the `crossing` configuration's file."""
+    """Return the rows of the `crossing` configuration's file."""
     closes = [round(value, 2) for value in waves(rows)]
     before = [closes[0], *closes[:-1]]
     return pd.DataFrame(
@@ -178,7 +178,7 @@ def test_it_runs_where_an_event_loop_is_running(crossing: Path) -> None:
     assert asyncio.run(in_a_cell()) == sha(botkit.backtest(crossing))
 
 
-def test_what_strategies_warn_of_is_kept() -> None:
+def test_a_result_keeps_the_strategies_warnings() -> None:
     (message,) = botkit.backtest(Talker, data=candles(10), **ARGUMENTS).messages
     assert message.endswith("warning: Talker: hello")
     assert message.startswith("2024-01-01T08:01:00")
@@ -255,7 +255,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": pd.concat([FRAME, FRAME.iloc[-1:]])}, 'data["btc_usdt"]:50: a second candle for the time'),
         ({"data": FRAME.reset_index(drop=True)}, 'data["btc_usdt"] has no times'),
         ({"data": FRAME.drop(columns="volume")}, 'data["btc_usdt"] has no column volume'),
-        ({"data": FRAME[["open"]]}, "is neither candles (open, high, low, close, volume) nor trades (price, amount)"),
+        ({"data": FRAME[["open"]]}, "holds neither candles (open, high, low, close, volume) nor trades"),
         ({"data": changed(FRAME, 7, "close", float("nan"))}, 'data["btc_usdt"]:7: close is missing'),
         ({"data": changed(FRAME, 7, "high", float("inf"))}, 'data["btc_usdt"]:7: high is not a finite number'),
         ({"data": changed(FRAME, 7, "low", 10**9)}, 'data["btc_usdt"]:7: the high is below the low'),
@@ -270,7 +270,7 @@ TRADES = pd.DataFrame({"price": [1.0, 2.0], "amount": [1.0, 1.0]}, index=FRAME.i
         ({"data": [FRAME, FRAME]}, "both have btc_usdt candles 1m"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_sentence(arguments: dict[str, Any], said: str) -> None:
+def test_a_mistake_gives_one_sentence(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(BotkitError) as caught:
         botkit.backtest(Cross, **{"data": FRAME, **ARGUMENTS, **arguments})
     assert said in str(caught.value)
@@ -350,8 +350,8 @@ def test_whatever_a_frame_holds_only_botkits_errors_come_out(edits: Any, change:
 @pytest.mark.parametrize(
     ("strategy", "said"),
     [
-        (Cross(), "a backtest makes its own instances; give it the class Cross, not Cross()"),
-        (int, "int is no strategy; derive it from botkit.Strategy"),
+        (Cross(), "a backtest creates its own instances; pass the class Cross, not Cross()"),
+        (int, "int is not a strategy; derive it from botkit.Strategy"),
         (None, "not NoneType"),
         (42, "not int"),
         ("no_such_thing", "there is no strategy named `no_such_thing`"),
@@ -359,12 +359,12 @@ def test_whatever_a_frame_holds_only_botkits_errors_come_out(edits: Any, change:
         ({}, "`strategies` is missing"),
         ({"strategies": []}, "a bot needs a strategy"),
         ({"strategies": "x"}, "a list is expected"),
-        ({"strategies": [{"use": int}]}, "int is no strategy"),
+        ({"strategies": [{"use": int}]}, "int is not a strategy"),
         ({"strategies": [{"use": Cross}], 5: 1}, "the key 5 in `` is not text"),
         ({"strategies": [{"use": Cross}], "acount": {}}, "unknown key `acount`; did you mean `account`?"),
     ],
 )
-def test_what_is_no_strategy_is_refused(strategy: object, said: str, monkeypatch, tmp_path: Path) -> None:
+def test_objects_that_are_not_strategies_are_refused(strategy: object, said: str, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError) as caught:
         botkit.backtest(strategy, data=FRAME, balances={"usdt": 1})

@@ -1,4 +1,4 @@
-"""Many runs over one tape: each equals a backtest from the command line, and nothing of it stays behind."""
+"""Many runs on the same data: each equals a backtest from the command line, and leaves nothing in memory."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def on_bar(self, bar):
     bench = Bench(Project.load(config))
 
     def left_by(count: int) -> Counter[type]:
-        """How many objects are alive after some runs, by type."""
+        """Count the objects that are alive after some runs, by type."""
         for number in range(count):
             assert bench.run({"s": {"every": 2 + number % 7}}).figures["orders"]
         gc.collect()

@@ -1,4 +1,4 @@
-"""The ledger of looks."""
+"""The ledger of looks counts every distinct configuration that was tried on a market."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_other_code_configuration_or_parameters_are_another_look(ledger: LookLed
     assert len(distinct(ledger.looks(SMA, 0, DAY))) == 2
 
 
-def test_a_tape_that_has_grown_is_no_new_look(ledger: LookLedger) -> None:
+def test_a_longer_tape_does_not_count_as_a_new_look(ledger: LookLedger) -> None:
     ledger.note(SMA, [look(), look(end=20 * DAY)])
     (kept,) = distinct(ledger.looks(SMA, 0, DAY))
     assert kept.end == 20 * DAY
@@ -128,7 +128,7 @@ def test_the_command_lists_what_was_tried(
 ) -> None:
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path))
     assert main(["trials"]) == 0
-    assert "nothing was tried yet" in capsys.readouterr().out
+    assert "nothing has been tried yet" in capsys.readouterr().out
     LookLedger(tmp_path).note(SMA, [look(), look(code="c2")])
     assert main(["trials"]) == 0
     assert "sma_cross  btc_twd eth_twd  recorded  1970-01-01  1970-01-11      2" in capsys.readouterr().out

@@ -17,7 +17,7 @@ NOTEBOOK = Path(__file__).with_name("two_averages.ipynb")
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The outputs of each code cell."""
+    """Return the outputs of each code cell."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     folder = tmp_path_factory.mktemp("notebook")
@@ -35,7 +35,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def shown(outputs: list[dict[str, Any]], kind: str) -> str:
-    """What a cell's last expression shows in one of its forms."""
+    """Return one of the forms in which a cell shows its last expression."""
     (output,) = [output for output in outputs if output["output_type"] == "execute_result"]
     return "".join(output["data"][kind])
 

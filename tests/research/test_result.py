@@ -1,4 +1,4 @@
-"""A result's tables, its report, its chart, and what a notebook shows of it."""
+"""A result's tables, its report, its chart, and its display in a notebook."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def result() -> Result:
 
 @pytest.fixture(scope="module")
 def made() -> Result:
-    """Ten minutes of the bundled market maker, on order books."""
+    """Return the result of ten minutes of the bundled market maker on order books."""
     return botkit.backtest(
         ROOT / "configs" / "market_maker.yaml", start="2025-04-03T07:00", end="2025-04-03T07:10", readings=False
     )
@@ -142,7 +142,7 @@ def test_trades_are_grouped(result: Result, made: Result, group: str) -> None:
 
 
 def test_an_unknown_group_is_refused(result: Result) -> None:
-    with pytest.raises(ConfigError, match="trades have no 'colour' to group them by; use one of: pair, strategy"):
+    with pytest.raises(ConfigError, match="trades cannot be grouped by 'colour'; use one of: pair, strategy"):
         result.by("colour")
 
 
@@ -156,7 +156,7 @@ def test_markouts_of_a_maker_are_in_its_fills_and_its_row(made: Result) -> None:
     for name in ("markout_1s_bps", "markout_10s_bps", "markout_60s_bps"):
         known = own[own[name].notna()]
         assert row[name] == pytest.approx(np.average(known[name], weights=known["worth"]))
-    # fees of the maker come in coins for bids, in quote currency for asks
+    # maker fees are charged in base currency for bids, and in quote currency for asks
     base = np.where(own["fee_currency"] == "btc", own["fee"], 0)
     held = (sign * own["amount"] - base).cumsum()
     assert row["inventory_most"] == pytest.approx(max(0, held.max()))
@@ -198,7 +198,7 @@ def test_the_report_is_the_command_lines_page(result: Result, tmp_path: Path) ->
 
 
 class Elements(HTMLParser):
-    """The elements and attributes of a page."""
+    """Collects the elements and attributes of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -319,7 +319,7 @@ def test_an_axis_has_a_few_round_figures(low: float, span: float, most: int) -> 
     assert len(found) >= most / 2.5 - 1
 
 
-def test_curves_of_nothing_are_an_empty_picture() -> None:
+def test_no_curves_give_an_empty_picture() -> None:
     from datetime import UTC
 
     assert "<polyline" not in curves_svg({}, zone=UTC)

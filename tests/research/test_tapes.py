@@ -1,4 +1,4 @@
-"""`botkit.load`: recorded data as DataFrames, and back again as a backtest's data."""
+"""`botkit.load`: recorded data as DataFrames, which a backtest accepts as data again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Follower(Strategy):
 
 
 class Hourly(Strategy):
-    """Only listens to bars of an hour."""
+    """Subscribes to hourly bars and does nothing."""
 
     pair: Pair
 
@@ -56,7 +56,7 @@ def tape() -> LoadedTape:
     return botkit.load(TAPE)
 
 
-def test_streams_say_what_there_is(tape) -> None:
+def test_streams_lists_the_streams_in_the_data(tape) -> None:
     frame = tape.streams
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
         "pair": "string", "kind": "string", "resolution": "string", "rows": "int64", "start": UTC, "end": UTC,
@@ -159,7 +159,7 @@ def test_of_several_resolutions_a_backtest_takes_the_finest(tape) -> None:
         (lambda tape: tape.trades("ada_twd"), "has no ada_twd trades; it has "),
     ],
 )
-def test_what_is_not_there_is_named(tape, call: Any, said: str) -> None:
+def test_errors_name_missing_streams_and_pairs(tape, call: Any, said: str) -> None:
     with pytest.raises(BotkitError) as caught:
         call(tape)
     assert said in str(caught.value)

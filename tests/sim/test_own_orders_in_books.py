@@ -1,4 +1,4 @@
-"""How our orders stand in the books that are published, against merging and sorting the levels."""
+"""Our orders in the published books, compared with merging and sorting the levels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _merged(levels: dict[int, int], own: list[VenueOrder], *, bids: bool) -> tup
 
 @settings(max_examples=300, deadline=None)
 @given(bids=LEVELS, asks=LEVELS, own=OWN)
-def test_they_stand_at_their_prices_unless_the_other_side_has_reached_them(
+def test_our_orders_appear_at_their_prices_unless_the_other_side_has_reached_them(
     bids: dict[int, int], asks: dict[int, int], own: list[tuple[int, int]]
 ) -> None:
     market = _market(bids, asks, own)
@@ -85,10 +85,10 @@ def test_amounts_are_rounded_to_the_units_of_the_wire(
     prints=st.lists(st.tuples(st.integers(90, 110), st.integers(1, 3), st.sampled_from([-1, 0, 1])), max_size=4),
     taken=st.integers(0, 3),
 )  # fmt: skip
-def test_what_is_left_of_a_book_never_begins_at_a_better_price(
+def test_the_remaining_levels_never_begin_at_a_better_price(
     bids: dict[int, int], asks: dict[int, int], prints: list[tuple[int, int, int]], taken: int
 ) -> None:
-    """So an order that does not reach the recorded best need not look at what trades and our orders have left."""
+    """An order that does not reach the recorded best therefore need not check what trades and our orders have left."""
     market = _market(bids, asks, [])
     if prints:
         market.load(trades([(1, ticks, lots * LOT, side) for ticks, lots, side in prints]))

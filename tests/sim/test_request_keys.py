@@ -55,5 +55,5 @@ def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
 def test_latency_does_not_depend_on_ids_or_other_requests() -> None:
     plain = answered_at(iter(range(100, 200)), 0)
     assert answered_at(iter(range(5_000, 9_000, 7)), 3) == plain
-    # and the requests of one order, or of one account, draw different latencies
+    # requests about the same order, or of the same account, draw different latencies
     assert len(set(plain.values())) == len(plain)

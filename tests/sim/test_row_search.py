@@ -1,4 +1,4 @@
-"""The search for the next row that can touch an order, against looking at every row."""
+"""The search for the next row that can touch an order, compared with a check of every row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRICES = st.integers(LOW, HIGH)
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a short tape has rows, blocks and several of them."""
+    """Make blocks small, so that even a short tape has several."""
     monkeypatch.setattr(streams, "_BLOCK", 4)
     monkeypatch.setattr(streams, "_FEW", 2)
 
@@ -38,8 +38,9 @@ ROWS = st.lists(st.tuples(st.integers(0, 2), PRICES, PRICES, st.sampled_from([-1
 
 
 def _walk(stream: VenueStream[object], bounds: Bounds, touching: Sequence[bool], untils: Sequence[int | None]) -> None:
-    """Follow the search to the tape's end: it stops at each row that touches, and else at no earlier one than
-    ``until`` says, so that it never passes one."""
+    """Follow the search to the tape's end. It must stop at each row that touches an order, and otherwise not before
+    ``until``.
+    """
     times = stream.received.tolist()
     stream.watch(bounds, T0 - 1)
     if stream.is_idle:
@@ -122,7 +123,7 @@ def test_candles(rows: list[tuple[int, int, int, int]], bounds: Bounds) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(levels=st.dictionaries(PRICES, st.sampled_from([0, LOT, 3 * LOT]), max_size=3), ticks=st.integers(90, 110))
-def test_the_amount_at_a_price_is_that_of_the_level(levels: dict[int, int], ticks: int) -> None:
+def test_the_amount_at_a_price_is_read_from_its_level(levels: dict[int, int], ticks: int) -> None:
     for bids in (True, False):
         side = sorted(levels.items(), reverse=bids)
         stream = BookStream()

@@ -24,7 +24,7 @@ from botkit.live.journal import Journal
 from botkit.model.orders import FINAL_STATES, OrderState, OrderType, Side
 
 _FINAL = frozenset(state.value for state in FINAL_STATES)
-#: a row in one of these states says that the exchange has no such order
+#: states of a journal row which mean that the exchange has no such order
 _NEVER_THERE = ("absent", "rejected", "not_sent", "refused", "expired")
 _LIVING = frozenset({OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED})
 #: tasks of one bot: streams, requests in flight, keeper
@@ -43,7 +43,7 @@ class Books:
     def __init__(self, venue: Any, account: str, *, most_base_units: Mapping[str, int]) -> None:
         """``most_base_units`` is the bot's ``max_position``, by currency."""
         self._venue = venue
-        #: whether the exchange has done anything since the last look
+        #: True if the exchange has done anything since the last check
         self.is_touched = True
         for name in ("advance", "submit"):
             setattr(venue, name, self._touching(getattr(venue, name)))
@@ -59,9 +59,10 @@ class Books:
         self._sums: dict[str, int] = dict.fromkeys(self._began, 0)
         #: sums of trades by order
         self.filled: dict[str, int] = {}
-        #: client ids whose rows were lost with a commit that nobody can miss: the exchange had no such order then
+        #: client ids whose rows were lost in a commit whose loss cannot be detected, because the exchange had no such
+        #: order
         self.excused: set[int] = set()
-        #: a journal was put back, and with it what is known of requests in the limits' windows
+        #: True once a journal was restored from a copy, which has lost the requests that the windows still count
         self.excuses_rates = False
 
     def _touching(self, work: Callable[..., Any]) -> Callable[..., Any]:
@@ -218,8 +219,8 @@ class Books:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
     def check_recovered(self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
-        """A bot trades on a journal that was damaged: nothing that counts may be lost. ``before``: its rows before the
-        damage. Raises Broken.
+        """Check that a bot that trades on a damaged journal has lost nothing that matters. ``before`` are the rows
+        before the damage. Raises Broken.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")
@@ -266,7 +267,7 @@ class Journaled:
         journal = Journal.open(path, read_only=True)
         try:
             self.rows = {int(row["client_id"]): row for row in journal.order_rows()}
-            #: the lots that the strategy was told are filled, by client id
+            #: the filled lots that were reported to the strategy, by client id
             self.told = _told(journal.document(_STRATEGY))
             #: the lots in an order's fills, by client id
             self.filled: dict[int, int] = {}
@@ -282,33 +283,34 @@ def _told(kept: Any) -> dict[str, int]:
     return {} if kept is None else dict(kept["state"].get("fills", {}))
 
 
-#: the document with what the strategy keeps
+#: the name of the document that holds the strategy's saved state
 _STRATEGY = "strategy:t"
-#: of a record in the log: length of its body, CRC-32 of number and body, number
+#: a log record's header: length of the body, CRC-32 of number and body, number
 _PREFIX = struct.Struct("<IIQ")
 _NUMBER_BYTES = 8
 
 
 class Followed:
-    """What a journal holds, read from its log as it grows: each commit once, where `Journaled` reads everything.
+    """A journal's contents, followed in its log as it grows. Each commit is read once, whereas `Journaled` reads
+    everything.
 
-    It reads records by itself: each is a prefix and a body at a multiple of 8 bytes, and a segment's first one is its
-    heading.
+    The records are parsed here independently: each is a prefix and a body at a multiple of 8 bytes, and a segment's
+    first record is its heading.
     """
 
     def __init__(self, path: Path) -> None:
-        """``path`` is the journal's. Raises JournalError, and Broken."""
+        """``path`` is the journal's path. Raises JournalError and Broken."""
         self._path = path
         self._file = -1
         self._begin()
 
     @property
     def told(self) -> dict[str, int]:
-        """The lots that the strategy was told are filled, by client id."""
+        """The filled lots that were reported to the strategy, by client id."""
         return self._told if self._kept is None else _told(msgspec.json.decode(self._kept))
 
     def look(self) -> Self:
-        """Take in what is new. Raises JournalError, and Broken."""
+        """Read the new commits. Raises JournalError and Broken."""
         self._read()
         while self._open(self._segment + 1):
             self._read()
@@ -336,7 +338,7 @@ class Followed:
         return self._path.with_name(f"{self._path.name}-log-{segment:08d}")
 
     def _open(self, segment: int) -> bool:
-        """Go on in a segment, if it has begun."""
+        """Continue in the next segment, if it exists."""
         try:
             file = os.open(self._name(segment), os.O_RDONLY)
         except FileNotFoundError:
@@ -344,7 +346,7 @@ class Followed:
         content = os.pread(file, 4096, 0)
         length, crc, number = _PREFIX.unpack_from(content)
         if not length or zlib.crc32(content[_PREFIX.size - _NUMBER_BYTES : _PREFIX.size + length]) != crc:
-            os.close(file)  # empty, or a failing disk took a part of its heading
+            os.close(file)  # the file is empty, or a failing disk wrote only part of its header
             return False
         self.close()
         heading = msgspec.msgpack.decode(content[_PREFIX.size : _PREFIX.size + length])
@@ -354,7 +356,7 @@ class Followed:
         return True
 
     def _read(self) -> None:
-        """Take in the whole records that are new."""
+        """Read all new complete records."""
         while self._file >= 0:
             prefix = os.pread(self._file, _PREFIX.size, self._at)
             length, crc, number = _PREFIX.unpack(prefix.ljust(_PREFIX.size, b"\0"))
@@ -385,40 +387,40 @@ def check_rows(rows: Mapping[int, Mapping[str, Any]]) -> None:
 
 
 def check_fills(rows: Mapping[int, Mapping[str, Any]], filled: Mapping[int, int]) -> None:
-    """I5, of the journal alone: what is executed of an order is the sum of its fills. Raises Broken."""
+    """Check I5 in the journal alone: an order's executed lots are the sum of its fills. Raises Broken."""
     for client_id, row in rows.items():
         lots = filled.get(client_id, 0)
         if int(row["executed_lots"]) != lots:
             raise Broken(f"I5: {row['executed_lots']} lots of {client_id} are executed, and its fills are {lots}")
 
 
-#: a process that stood still for so long must look at the exchange before it sends an order
+#: a process that was suspended for this long must read from the exchange before it sends an order
 STANDSTILL_S = 16.0
 _LOOKS = frozenset({"open_orders", "balance"})
 
 
 class Standstills:
-    """What a bot sends after it was suspended."""
+    """Checks what a bot sends after it was suspended."""
 
     def __init__(self) -> None:
         self._slept_s = 0.0
-        #: what it still has to read
+        #: the endpoints that the bot must still read before it may send an order
         self._unread: set[str] = set()
 
     def woke(self, slept_s: float) -> None:
-        """It goes on."""
+        """Note that the bot continues after ``slept_s`` seconds."""
         if slept_s >= STANDSTILL_S:
             self._slept_s, self._unread = slept_s, set(_LOOKS)
 
     def sends(self, endpoint: str) -> None:
-        """A request leaves. Raises Broken."""
+        """Note that a request is sent. Raises Broken if the bot should have read from the exchange first."""
         if self._unread and endpoint.startswith("create"):
             raise Broken(
                 f"standstill: after {self._slept_s:g} s an order leaves before {sorted(self._unread)} are read"
             )
 
     def reads(self, endpoint: str) -> None:
-        """A request that left after it woke was answered."""
+        """Note that a read sent after the bot woke up was answered."""
         self._unread.discard(endpoint)
 
 
@@ -427,7 +429,7 @@ _SENTENCE_MAX = 700
 
 
 def check_told_of_damage(text: str, words: str, is_damaged: bool) -> None:
-    """A bot does not trade because of its journal, and says so. Raises Broken."""
+    """Check the message of a bot that does not trade because of its journal. Raises Broken."""
     if not is_damaged:
         raise Broken(f"journal: nothing was damaged, and the bot says: {text}")
     if "journal" not in text or "\n" in text or len(text) > _SENTENCE_MAX or "Traceback" in text:

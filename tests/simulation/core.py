@@ -1,9 +1,9 @@
 """The layer core is an adapter directly on the emulator's venue, without HTTP, sockets or wire format.
 
 The bot, its journal, its engine and the exchange are the same as in the layer whole, but requests and events pass
-between them in a few calls. These fail as a real connection does: requests and answers are lost, late or refused, and
-streams drop, repeat and reorder what they carry, end and come back. The adapter's contract (`botkit.model.adapter`) is
-kept: each execution is reported once, and a missing answer is not a refusal.
+between them in a few calls. Faults are those of a real connection: requests and answers are lost, late or refused;
+streams drop, repeat and reorder messages, end and come back. The adapter's contract (`botkit.model.adapter`) is kept:
+each execution is reported once, and a missing answer is not a refusal.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.simulation.plan import Fault as PlannedFault
 
 _TIMEOUT_S = 5.0
 _RECONNECT_S = 0.5
-#: how long a silent stream stays unnoticed
+#: how long it takes until a silent stream is noticed
 _STALE_S = 3.0
 _ACCOUNT_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 #: faults with an answer that does not say what happened to the request
@@ -63,7 +63,7 @@ class CoreExchange:
         self.facts = facts
         self.faults = Faults(options.seed)
         self.adapters: list[CoreAdapter] = []
-        #: nothing gets through before this time, in the loop's time
+        #: nothing is delivered before this time of the loop's clock
         self.stalled_until = 0.0
         self.slow_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -214,7 +214,7 @@ class CoreExchange:
         return struck
 
     def lose_streams(self, share: float, chance: Random) -> None:
-        """Some streams have lost their connections while their client slept."""
+        """Disconnect some streams, as happens while their client is suspended."""
         for adapter in self.adapters:
             adapter.end_streams(lambda stream: chance.random() < share)
 
@@ -233,7 +233,7 @@ class _Stream:
         self.pairs = pairs
         self.is_up = False
         self.is_silent = False
-        self.round = 0  # counts its connections, because data on its way is lost when one ends
+        self.round = 0  # number of the current connection, because data in transit is lost when a connection ends
         self.last_at = 0.0
         self.lag_s = 0.0
 

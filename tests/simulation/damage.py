@@ -1,7 +1,8 @@
-"""What becomes of a journal while no bot runs: corrupt bytes, a log that is cut or gone, an older copy put back.
+"""Damages a journal while no bot runs: corrupt bytes, a log that is truncated or missing, or an older copy that is
+restored.
 
-Nothing here knows how a bot finds out. `strike` changes the files and says how much that can have cost;
-`Damaged.judge` in `tests.simulation.world` compares this with what the next start makes of it.
+This code knows nothing of how a bot detects damage. `strike` changes the files and says what may be lost;
+`tests.simulation.world` compares this with the result of the next start.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _COUNTER = "client_ids"
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """A bot's folder at a moment, without its runs."""
+    """A copy of a bot's folder at one moment, without its runs."""
 
     files: dict[str, bytes]
     runs: frozenset[str]
@@ -54,14 +55,18 @@ def put_back(state: Path, copy: Copy, *, keeps: tuple[str, ...] = ()) -> None:
 
 
 class Struck(msgspec.Struct, frozen=True):
-    """What was done to a journal. ``demands``: nobody may trade on it; otherwise it may be whole, or look so."""
+    """The damage done to a journal. With ``demands``, no bot may trade on it; otherwise it may be intact, or look
+    intact.
+    """
 
     words: str
     demands: bool
 
 
 def strike(state: Path, kind: str, x: float, y: float, older: Copy | None) -> Struck | None:
-    """Damage the files; None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, say where and how."""
+    """Damage the files, or return None if there is nothing to damage. ``x`` and ``y``, from 0 to 1, determine where and
+    how.
+    """
     journal = state / _JOURNAL
     if not journal.exists():
         return None
@@ -94,7 +99,7 @@ def _corrupt_sqlite(journal: Path, x: float, y: float) -> Struck | None:
         content[place] ^= 0xA5
     replace(path, bytes(content))
     if path == log:
-        # SQLite takes the transactions before them, and the log of the journal is what tells that there were more
+        # SQLite keeps the transactions before the damage, and the journal's own log shows that there were more
         journal.with_name(f"{_JOURNAL}-shm").unlink(missing_ok=True)
     return Struck(f"{length} bytes of {path.name} at {at} are corrupt", demands=False)
 
@@ -125,7 +130,7 @@ def _strike_log(journal: Path, kind: str, x: float, y: float) -> Struck | None:
     if kind == "log_cut":
         replace(path, bytes(content[:at]))
         return Struck(f"{path.name} is cut at byte {at}", demands=True)
-    # the padding behind a body means nothing
+    # damage to the padding after a body would have no effect
     at = max(0, record.end.offset - 8 - int(y * min(len(record.body), 2_000)))
     content[at] ^= 0x5A
     replace(path, bytes(content))

@@ -27,9 +27,9 @@ from botkit.live.disk import RealDisk, RealDurableFiles, RealFiles, RealPulses
 from botkit.live.ports import Appending, DurableFile, Lock
 from botkit.model.clock import Nanos
 
-#: what a write in place may leave a part of
+#: the unit of an in-place write: a power cut may leave only some of a write's sectors
 _SECTOR = 512
-#: files that a power cut may leave old, new or empty: of so many that were replaced last, in a second or two
+#: how many of the most recently replaced files a power cut may leave old, new or empty
 _UNSYNCED_MAX = 6
 #: SQLite's codes for a disk's errors
 _SQLITE_CODES = {
@@ -54,17 +54,17 @@ class Medium:
     def __init__(self, seed: object = 0) -> None:
         self.trouble = ""
         self.room = 0
-        #: writes that each trouble refused, and losses of power cuts, by their names as fault classes
+        #: how many writes each disk fault refused, and how many losses each power cut caused, by fault class
         self.struck: Counter[str] = Counter()
         self.chance = Random(f"medium {seed}")
-        #: by SQLite file: sizes of its log of transactions after each one that a power cut could lose, oldest first.
-        #: What lies before the first one has reached the disk
+        #: for each SQLite file, the sizes of its write-ahead log after each transaction that a power cut could still
+        #: lose, oldest first
         self.transactions: dict[Path, list[int]] = {}
-        #: files replaced without syncing, newest last, and what they held before
+        #: files that were replaced without a sync, newest last, with their previous contents
         self.unsynced: dict[Path, bytes | None] = {}
 
     def refusal(self, kind: str, size: int = 0) -> OSError | None:
-        """Why a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat") fails, or None."""
+        """Return why a write of a kind ("file", "append", "in place", "sqlite", "remove", "beat") fails, or None."""
         trouble, number = self.trouble, 0
         if not trouble:
             return None
@@ -84,7 +84,7 @@ class Medium:
     # -- a power cut ----------------------------------------------------------------------------------------------
 
     def tear(self, number: int, at: int, content: bytes) -> None:
-        """Of a write in place, leave any of its sectors."""
+        """Keep an arbitrary selection of the sectors of an in-place write."""
         written, count = 0, 0
         place = 0
         while place < len(content):
@@ -101,8 +101,8 @@ class Medium:
         self.struck["disk_torn"] += 0 < written < count
 
     def leave_sqlite(self, *, power_cut: bool) -> None:
-        """A process has died: its connections keep files that have no names any more, as if they were closed by the
-        system. A power cut loses transactions that were not synced.
+        """Detach a dead process's SQLite connections from their files, as if the system had closed them. A power cut
+        loses transactions that were not synced.
         """
         for path, ends in self.transactions.items():
             log = path.with_name(f"{path.name}-wal")
@@ -117,7 +117,7 @@ class Medium:
                 self.transactions[path] = [kept]
 
     def lose_unsynced(self) -> None:
-        """Files that were replaced without syncing are old, new or empty."""
+        """Leave each file that was replaced without a sync old, new or empty."""
         for path, before in self.unsynced.items():
             draw = self.chance.random()
             if draw < 0.5 or not path.exists():
@@ -131,7 +131,7 @@ class Medium:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Give a file new content, and a new identity: who has the old one open keeps it."""
+    """Give a file new content and a new identity; whoever has the old file open keeps it."""
     fresh = path.with_name(f"{path.name}.replacing")
     fresh.write_bytes(content)
     fresh.replace(path)
@@ -151,7 +151,7 @@ class SimulatedDisk(RealDisk):
         self.pulses = _Pulses(self)
         self.files: SimulatedFiles = SimulatedFiles(self)
         self.durable = _DurableFiles(self)
-        #: it died of a power cut: the write that it died in may leave a part of itself
+        #: True if the process died in a power cut, which may have left a write half done
         self.tears = False
         self._on_write = on_write
         self._locks: list[Lock] = []
@@ -233,7 +233,7 @@ class SimulatedDisk(RealDisk):
         """Return a function to call after a write. Raises OSError if the write is impossible."""
         self.check()
         after = self._on_write()
-        self.check()  # it may have died of that
+        self.check()  # the process may have died during that call
         error = self.medium.refusal(kind, size)
         if error is not None:
             raise error
@@ -293,7 +293,7 @@ class SimulatedFiles(RealFiles):
 
 
 class _Appending:
-    """An append-only file with a buffer of its own, so that nobody flushes it after the process's death."""
+    """An append-only file with its own buffer, which nothing can flush after the process's death."""
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -352,7 +352,9 @@ class _DurableFiles(RealDurableFiles):
 
 
 class _InPlace:
-    """A file that is written in place: on return the bytes are there, and a power cut within leaves any of them."""
+    """A file that is written in place. A write that has returned is complete; a power cut during a write leaves any
+    part of it.
+    """
 
     def __init__(self, disk: SimulatedDisk, path: Path) -> None:
         self._disk = disk
@@ -392,7 +394,7 @@ class _Connection(sqlite3.Connection):
     _is_synced = True
 
     def logged(self) -> int:
-        """The size of the log of transactions."""
+        """The size of the write-ahead log."""
         assert self.log is not None
         try:
             return self.log.stat().st_size
@@ -451,7 +453,8 @@ class _Connection(sqlite3.Connection):
         if self.owner.is_dead:
             return
         super().close()
-        if self.log is not None and not self.log.exists():  # the last one takes everything over into the file itself
+        # when the last connection closes, SQLite moves the whole log into the file itself
+        if self.log is not None and not self.log.exists():
             self.owner.medium.transactions[self.log.with_name(self.log.name[: -len("-wal")])] = [0]
 
 

@@ -3,13 +3,13 @@
     loop = VirtualLoop(seed=7)
     loop.run_until_complete(main())
 
-It is asyncio's own `BaseEventLoop` with another heart: tasks, timers, timeouts and asynchronous generators are
-asyncio's, and so is the order of things. Where asyncio would sleep until the next timer, the clock jumps there, so idle
-hours cost nothing. Connections go through `VirtualLoop.network`. The threads of `run_in_executor` take turns with the
-loop, so that they change nothing about the order of things.
+It is asyncio's own `BaseEventLoop` with a different clock and selector: tasks, timers, timeouts, asynchronous
+generators and the order of execution are asyncio's. Where asyncio would sleep until the next timer, the clock jumps
+there, so idle hours cost nothing. Connections go through `VirtualLoop.network`. The threads of `run_in_executor` take
+turns with the loop, so that they do not change the order of execution.
 
-Without a seed, callbacks run in asyncio's order. With one, what asyncio does not promise varies, and the same seed
-varies it in the same way: ready tasks run in any order, a task's step may be postponed, and timers fire late, as on a
+Without a seed, callbacks run in asyncio's order. With a seed, the order that asyncio does not guarantee varies, in the
+same way for the same seed: ready tasks run in any order, a task's step may be postponed, and timers fire late, as on a
 busy machine. Plain callbacks keep their order, as asyncio promises.
 """
 
@@ -53,17 +53,17 @@ _TIMERS_MAX = 256
 
 
 class Stuck(RuntimeError):
-    """Nothing can happen any more, or the loop would wait for ever. The message shows what each task waits for."""
+    """Nothing can happen any more, so the loop would wait forever. The message shows what each task is waiting for."""
 
 
 class Process:
-    """A process of the simulation: what runs in a context that names it, and the connections that it opened."""
+    """A simulated process: the code that runs in a context that names it, and the connections that it has opened."""
 
     def __init__(self, name: str, pid: int = 1) -> None:
         self.name = name
         self.pid = pid
         self.is_dead = False
-        #: its code waits until `VirtualLoop.release`
+        #: True while the process is suspended: its code waits until `VirtualLoop.release`
         self.is_held = False
         self.held: list[Any] = []
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -109,7 +109,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._stuck: Stuck | None = None
         self._grace = False
         self._any_dead = self._any_held = False
-        #: what the dead left behind; kept, so that garbage collection runs none of their ``finally`` blocks
+        #: the coroutines of dead processes, which are kept so that garbage collection does not run their ``finally``
+        #: blocks
         self._graveyard: list[Any] = []
         self._digest = 0
         self._on_step: list[Callable[[], None]] = []
@@ -125,7 +126,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     @property
     def digest(self) -> int:
-        """A checksum of all that has happened, independent of addresses and of PYTHONHASHSEED."""
+        """A checksum of everything that has happened, which does not depend on memory addresses or PYTHONHASHSEED."""
         return self._digest
 
     def note(self, what: str) -> None:
@@ -221,7 +222,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Let the main task clean up, and raise from it. If even that is impossible, raise from the loop."""
         error = Stuck(f"{why} (at {self._now:.3f} s).\n{self.describe_tasks()}")
         if self._stuck is not None or self._main is None or self._main.done():
-            self._deadline = self._now + _GRACE_S  # for the code that cleans up after this
+            self._deadline = self._now + _GRACE_S  # leave some time for the code that cleans up
             self._stuck = None
             raise error
         self._stuck = error
@@ -289,7 +290,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.note(f"hold {process.name}")
 
     def release(self, process: Process, *, frozen_s: float = 0.0) -> None:
-        """Let a process go on. What became due meanwhile is due now, unless its machine's clock stood still for
+        """Let a process continue. What became due meanwhile is due now, unless its machine's clock was stopped for
         ``frozen_s`` seconds: then its timers are due that much later.
         """
         held, process.held, process.is_held = process.held, [], False
@@ -339,13 +340,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # -- additional methods of selector loops ---------------------------------------------------------------------
 
     def _write_to_self(self) -> None:
-        """Do nothing, because nobody sleeps who would have to be woken."""
+        """Do nothing, because this loop never sleeps and need not be woken."""
 
     def close(self) -> None:
-        """Close the loop and let go of the dead.
+        """Close the loop and release dead processes.
 
-        Only now do their ``finally`` blocks run, which Python cannot be kept from. By now there is no loop to act on,
-        and whatever outlives the loop (a disk) must refuse them by itself.
+        Only now do their ``finally`` blocks run, which Python does not allow to be prevented. There is no loop left for
+        them to act on, and whatever outlives the loop (such as a disk) must refuse them itself.
         """
         super().close()
         for turns in list(self._threads.values()):
@@ -360,7 +361,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if graveyard:
             del thing
             graveyard.clear()
-            if gc.isenabled():  # who has disabled it collects by itself
+            if gc.isenabled():  # a caller that has disabled collection collects by itself
                 collect()
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
@@ -420,7 +421,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class _Turns:
-    """Work in a thread of its own. It runs while the loop stands still, and the loop runs while it sleeps."""
+    """Runs work in its own thread, which runs while the loop is stopped and sleeps while the loop runs."""
 
     def __init__(self, loop: VirtualLoop, func: Callable[..., Any], *args: Any) -> None:
         self._loop = loop
@@ -460,7 +461,7 @@ class _Turns:
             raise _Ended
 
     def end(self) -> None:
-        """Raise out of the thread's sleep: the loop is closed."""
+        """Make the thread's sleep raise, because the loop is closed."""
         self._is_over = True
         self._thread_may.release()
         self._loop_may.acquire()
@@ -516,7 +517,7 @@ def _places(coroutine: Any) -> Iterator[str]:
 
 
 def collect() -> None:
-    """Collect what the dead left open: it warns here, where it is meant, and not in a later test."""
+    """Collect what dead processes left open, so that the expected warnings appear here and not in a later test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

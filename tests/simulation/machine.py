@@ -1,9 +1,9 @@
-"""A virtual loop's machine behind the ports of bot and emulator, and for libraries that use the real one.
+"""A virtual loop's machine, for the ports of the bot and the emulator, and for libraries that use the real one.
 
-`ports` makes what `botkit.live.ports` wants. `on_virtual_time` puts the same in the places where botkit and aiohttp
-read the machine when nobody hands them ports, so that tests which were written for the real loop run unchanged.
-tests/test_architecture.py sees to it that those places are few: live/clock.py, live/background.py, live/machine.py,
-exchange/machine.py, emulator/clock.py.
+`ports` provides the ports of `botkit.live.ports`. `on_virtual_time` replaces the machine where botkit and aiohttp read
+it directly without ports, so that tests written for the real loop run unchanged. tests/test_architecture.py ensures
+that there are few such places: live/clock.py, live/background.py, live/machine.py, exchange/machine.py,
+emulator/clock.py.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class VirtualClock:
         return _UP_NS + self.slept_ns + self.frozen_ns + self.monotonic_ns()
 
     def sleep(self, seconds: float) -> None:
-        """Block a thread of ``asyncio.to_thread``. Refused on the loop itself: nothing else could happen meanwhile."""
+        """Block a thread of ``asyncio.to_thread``. Refused on the loop itself, because nothing else could run
+        meanwhile.
+        """
         self._loop.sleep_in_thread(seconds)
 
 
@@ -89,7 +91,8 @@ class VirtualThreads:
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
         """Call ``step`` in steps of the loop until it returns None.
 
-        Not the watchdog's: it looks for a turn that takes long, and between steps of the loop there is no turn.
+        This does not work for the watchdog's steps, because it looks for long turns, and there is no turn between steps
+        of the loop.
         """
         return _NoSteps() if name == "watchdog" else _Steps(self._loop, step)
 
@@ -152,10 +155,10 @@ class _Steps:
 
 class _NoSteps:
     def wake(self) -> None:
-        """Nothing sleeps."""
+        """Do nothing, because no thread sleeps."""
 
     def stop(self, wait_s: float) -> None:
-        """Nothing runs."""
+        """Do nothing, because no thread runs."""
 
 
 def ports(
@@ -177,7 +180,7 @@ def ports(
 
 @contextlib.contextmanager
 def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
-    """Make botkit and aiohttp take time, threads, randomness and connections from the loop until the block ends."""
+    """Make botkit and aiohttp use the loop's time, threads, randomness and connections until the block ends."""
     clock, threads = VirtualClock(loop), VirtualThreads(loop)
     drawn = random.Random(f"drawn {loop.seed}")
     begun = random.getstate()
@@ -205,9 +208,9 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         # reset the nonces, which never go back within a process, because every loop begins at the same time of day
         (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
-        # an answer that names no date gets one from aiohttp
+        # aiohttp adds a date to answers that have none
         (aiohttp.web_response, "rfc822_formatted_time", lambda: formatdate(clock.wall_ns() // NS_PER_S, usegmt=True)),
-        # aiohttp gives its races of addresses raw sockets, which there are none of here
+        # aiohttp connects through raw sockets, which do not exist here
         (aiohappyeyeballs, "start_connection", start_connection),
     ]  # fmt: skip
     with contextlib.ExitStack() as stack:
@@ -218,7 +221,7 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
 
 
 class MachineLoop(VirtualLoop):
-    """A virtual loop that holds the machine's places until it is closed."""
+    """A virtual loop that replaces the machine until it is closed."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -227,6 +230,6 @@ class MachineLoop(VirtualLoop):
         self.machine_clock = self._places.enter_context(on_virtual_time(self))
 
     def close(self) -> None:
-        """Close the loop and give the places back."""
+        """Close the loop and restore the real machine."""
         super().close()
         self._places.close()

@@ -62,7 +62,7 @@ class Market:
         return found
 
     def is_wire(self, pair: str) -> bool:
-        """Return False, because this market is finer than any stream."""
+        """Return False, because this market's books change more often than a stream publishes them."""
         return False
 
 

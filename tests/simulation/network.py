@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: how many bytes the system accepts from a writer whose peer does not read
 _SYSTEM_BUFFER = 256 * 1024
-#: like asyncio's: above the first a writer is paused, below the second it may continue
+#: as in asyncio, a writer is paused above the first limit and continues below the second
 _HIGH_WATER, _LOW_WATER = 64 * 1024, 16 * 1024
 _FIRST_PORT = 40_000
 
@@ -53,7 +53,7 @@ class Network:
         self.link = Link() if seed is None else Link(latency_s=(0.00005, 0.002), cut=0.05, late=0.02, late_s=0.05)
         self.links: dict[int, Link] = {}
         self.names = {"localhost": "127.0.0.1"}
-        #: ports to which nothing gets through any more: new connections wait, and open ones fall silent
+        #: unreachable ports: new connections to them wait, and open ones go silent
         self.unreachable: set[int] = set()
         #: called with every new connection, before its first byte
         self.on_connect: list[Callable[[Connection], None]] = []
@@ -113,7 +113,7 @@ class Network:
     # -- connections ----------------------------------------------------------------------------------------------
 
     async def dial(self, host: Any, port: Any) -> Dialled:
-        """Connect to whoever listens there. Raises OSError. Waits for ever if nothing gets through."""
+        """Connect to the server at an address. Raises OSError. Waits forever if the port is unreachable."""
         from tests.simulation.loop import PROCESS
 
         address = self._address(host, port)
@@ -170,21 +170,21 @@ class Network:
                     side.die(silently=silently)
 
     def read_on(self, process: Process) -> None:
-        """A process was suspended: what has arrived for it meanwhile is read."""
+        """Read the data that arrived for a process while it was suspended."""
         for connection in self.connections.values():
             for side in connection.sides:
                 if side.process is process and side.unread:
                     side._soon_read()
 
     def cut(self, port: int) -> None:
-        """Let nothing through to a port or back from now on."""
+        """Stop all traffic to and from a port."""
         self.unreachable.add(port)
         for connection in self.connections.values():
             if connection.port == port:
                 connection.stall()
 
     def mend(self, port: int) -> None:
-        """Let everything through again. Data that was held back arrives now."""
+        """Restore all traffic. Data that was held back arrives now."""
         self.unreachable.discard(port)
         for connection in self.connections.values():
             if connection.port == port:
@@ -273,20 +273,20 @@ class Transport(asyncio.Transport):
         #: data that has arrived here but was not read, because the protocol pauses or there is none yet
         self.unread: deque[Any] = deque()
         self.is_held = False
-        #: its machine has vanished: sent data is still on its way, and nobody answers any more
+        #: True once this side's machine has vanished: data already sent still arrives, but nothing answers any more
         self.is_cut_off = False
         self._names = {"sockname": own, "peername": other}
         self._loop = connection.network.loop
         self._context: contextvars.Context | None = None
         self._carrying: asyncio.TimerHandle | None = None
         self._last_at = 0.0
-        self._unread_bytes = 0  # written here and not read there
+        self._unread_bytes = 0  # bytes that were written on this side and not read on the other
         self._high, self._low = _HIGH_WATER, _LOW_WATER
-        self._is_paused = False  # this side does not want the other side's bytes now
+        self._is_paused = False  # True while this side has paused reading
         self._writer_is_paused = False
         self._will_read = False
         self._is_closing = False
-        self._has_ended = False  # nothing more is written
+        self._has_ended = False  # True once this side has ended writing
         self._is_lost = False
 
     def __repr__(self) -> str:
@@ -488,7 +488,7 @@ class Transport(asyncio.Transport):
             kind = "end" if what is _END else "reset" if what is _RESET else len(what)
             self._loop.note(f"{self.connection.number} {self.name} {kind}")
             if peer.is_cut_off:
-                continue  # nobody is there to receive it, or to refuse it
+                continue  # the receiving machine is gone, so the data is neither received nor refused
             peer._arrive(what)
             has_arrived = True
         if has_arrived and not peer._will_read and (peer.process is None or not peer.process.is_held):
@@ -522,7 +522,9 @@ class Transport(asyncio.Transport):
             self.connection.network.connections.pop(self.connection.number, None)
 
     def die(self, *, silently: bool) -> None:
-        """End this side with its process. Its code learns nothing, and the other side only what the system tells it."""
+        """End this side with its process. Its code is not notified, and the other side learns only what the system
+        sends.
+        """
         if self._is_lost:
             return
         self._is_lost = self._is_closing = True

@@ -1,7 +1,7 @@
-"""Who else uses the account or the machine: a second bot, the bot's guard, a `botkit panic`, the limits broker.
+"""Other users of the account or the machine: a second bot, the bot's guard, `botkit panic`, and the limits broker.
 
-All are the real ones. The broker serves on the network of the simulation, and each of the others reaches it and the
-exchange as a process of its own does; guard and panic read the bot's journal and never write to it.
+All of them are the real programs. The broker serves on the simulated network; each of the others reaches it and the
+exchange like a separate process. Guard and panic read the bot's journal and never write to it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: how long a bot must have been well before its guard has no reason to cancel for it, on top of the guard's patience
+#: how long a bot must have run undisturbed, in addition to the guard's patience, before its guard has no reason to
+#: cancel
 _WELL_S = 3.0
 
 
@@ -48,7 +49,7 @@ class BrokerBeside:
         self.start()
 
     def start(self) -> None:
-        """Start one; it takes over the ledger of the one before."""
+        """Start a broker, which takes over its predecessor's ledger."""
         self._count += 1
         self._process = Process(f"broker {self._count}")
         loop, clock = self._run.loop, VirtualClock(self._run.loop)
@@ -58,12 +59,12 @@ class BrokerBeside:
         self._serving = loop.create_task(broker.serve(), context=in_process(self._process))
 
     def kill(self) -> None:
-        """End it as kill -9 does."""
+        """End the broker as kill -9 does."""
         self._run.loop.kill(self._process)
 
 
 class SecondBot:
-    """Another bot of the account. It trades beside the one that a plan is about, dies and starts again."""
+    """A second bot on the account, which trades beside the plan's main bot, dies and restarts."""
 
     def __init__(self, run: Run, config: Path, state: Path, deaths_ms: tuple[int, ...]) -> None:
         self._run = run
@@ -81,11 +82,11 @@ class SecondBot:
         return self.state / "journal.sqlite"
 
     def journaled(self) -> Journaled | None:
-        """Its journal; None if there is none yet."""
+        """Return its journal, or None if there is none yet."""
         return Journaled(self._journal) if self._journal.exists() else None
 
     def follow(self) -> Followed | None:
-        """What its journal holds now; None if there is none yet."""
+        """Return the journal's current contents, or None if there is no journal yet."""
         if self._followed is None:
             if not self._journal.exists():
                 return None
@@ -93,7 +94,7 @@ class SecondBot:
         return self._followed.look()
 
     def follow_no_more(self) -> None:
-        """Read its files afresh."""
+        """Start reading its files from the beginning."""
         if self._followed is not None:
             self._followed.close()
             self._followed = None
@@ -155,13 +156,13 @@ class SecondBot:
         life.ended = "stopped"
 
     def stop(self) -> None:
-        """Stop it in order."""
+        """Stop it cleanly."""
         self._stops = True
         if self.life is not None:
             self.life.keeper.request_stop("the run is over")
 
     def check(self) -> None:
-        """What holds for its journal alone. Raises Broken."""
+        """Check the conditions that concern its journal alone. Raises Broken."""
         journaled = self.journaled()
         if journaled is not None:
             check_rows(journaled.rows)
@@ -203,14 +204,14 @@ class GuardBeside:
 
 
 async def cancel_all(run: Run, own: OwnOrders, *, own_only: bool, say: Callable[[str], None]) -> PanicResult:
-    """What a second process does to an account's orders, over connections of its own."""
+    """Cancel an account's orders from a second process, over its own connections."""
     adapter, sharing = run.second_way()
     async with adapter, sharing.outside_router(adapter, hurries=True, say=say) as access:
         return await panic(access, own, own_only=own_only, can=adapter.capabilities, say=say)
 
 
 async def panic_beside(run: Run, state: Path, *, own_only: bool, is_latched: Callable[[], None]) -> None:
-    """`botkit panic` from another terminal. ``is_latched`` is called once new orders are held back."""
+    """Run `botkit panic` as from another terminal. ``is_latched`` is called once new orders are blocked."""
 
     def say(text: str) -> None:
         run.tell(f"panic: {text}")

@@ -1,9 +1,9 @@
-"""A long run in pieces: ranges of seeds, each in a process of its own, whose results are kept in a file.
+"""Splits a long run into pieces (ranges of seeds), runs each in its own process, and keeps the results in a file.
 
     {"commit": "1f0c...", "layer": "core", "first": 200, "seeds": 100, "cpu_s": 9.1, "counted": 84, ...}
 
-A line of the file is a finished piece. A run that goes on with it leaves out what is there, of the same commit and
-layer; what other commits did is kept, and not counted.
+Each line of the file is a finished piece. A run that resumes skips the pieces of the same commit and layer; those of
+other commits stay in the file but do not count.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _FORK = multiprocessing.get_context("fork")
 
 
 class Piece(msgspec.Struct, kw_only=True):
-    """Some seeds, and what became of them."""
+    """A range of seeds with its results."""
 
     commit: str
     layer: Layer
     first: int
     seeds: int
     cpu_s: float = 0.0
-    #: seeds that covered enough
+    #: the number of seeds whose runs covered enough to count
     counted: int = 0
     orders: int = 0
     crashes: int = 0
@@ -46,7 +46,7 @@ class Piece(msgspec.Struct, kw_only=True):
     broken: list[tuple[int, str]] = []
 
     def take(self, result: Result) -> None:
-        """Add a run."""
+        """Add the result of one run."""
         self.counted += result.counts
         self.orders += result.orders
         self.crashes += result.crashes
@@ -63,7 +63,7 @@ def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 
 def merged(pieces: list[Piece]) -> Piece:
-    """Many pieces as one. ``pieces`` are of one commit and layer."""
+    """Merge pieces of one commit and layer into one."""
     whole = msgspec.structs.replace(pieces[0], seeds=0, faults={}, reached={}, broken=[], cpu_s=0.0, virtual_s=0.0)
     whole.counted = whole.orders = whole.crashes = whole.starts = 0
     for piece in sorted(pieces, key=lambda piece: piece.first):
@@ -81,7 +81,7 @@ def merged(pieces: list[Piece]) -> Piece:
 
 
 def commit() -> str:
-    """The commit of this checkout, with ``+`` if files differ from it; "unknown" outside a checkout."""
+    """Return the commit of this checkout, with ``+`` if files differ from it, or "unknown" outside a checkout."""
     folder = Path(__file__).parent
 
     def asked(*words: str) -> str:
@@ -97,11 +97,11 @@ class Kept:
     """The file of finished pieces."""
 
     def __init__(self, path: Path | None) -> None:
-        """``path`` None: nothing is kept."""
+        """If ``path`` is None, nothing is kept."""
         self._path = path
 
     def read(self, commit: str, layer: Layer) -> list[Piece]:
-        """The pieces of a commit and layer. The last line may be torn, and is then left out."""
+        """Return the pieces of a commit and layer. An incomplete last line is ignored."""
         found = []
         for line in [] if self._path is None or not self._path.exists() else self._path.read_bytes().splitlines():
             try:
@@ -113,7 +113,7 @@ class Kept:
         return found
 
     def add(self, piece: Piece) -> None:
-        """Append a piece, at once and for good."""
+        """Append a piece and sync the file."""
         if self._path is None:
             return
         torn = self._path.exists() and self._path.read_bytes()[-1:] not in (b"", b"\n")
@@ -124,7 +124,9 @@ class Kept:
 
 
 def left(first: int, seeds: int, size: int, done: list[Piece]) -> Iterator[tuple[int, int]]:
-    """(first seed, seeds) of the pieces of a range that are not done: at multiples of ``size``, whatever the range."""
+    """Return (first seed, number of seeds) of each unfinished piece in a range. Pieces begin at multiples of ``size``,
+    whatever the range.
+    """
     spans = sorted((piece.first, piece.first + piece.seeds) for piece in done)
     at, end = first, first + seeds
     while at < end:
@@ -140,7 +142,7 @@ def left(first: int, seeds: int, size: int, done: list[Piece]) -> Iterator[tuple
 def carried_out(
     pieces: Iterator[Piece], run: Callable[[int, Layer], Result], jobs: int, until: float | None
 ) -> Iterator[Piece]:
-    """The pieces, each with its results as it ends, ``jobs`` at a time in processes of their own.
+    """Yield each piece with its results as it finishes, running ``jobs`` at a time in separate processes.
 
     No piece begins after ``until`` (a time of `time.monotonic`); its seeds are then the ones that were run.
     """

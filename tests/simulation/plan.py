@@ -1,5 +1,4 @@
-"""A run's plan, which is drawn from its seed before it begins: the strategy's actions, the faults, and the bot's
-crashes.
+"""Plans a run from its seed before it begins: the strategy's actions, the faults, and the bot's crashes.
 
 A `Plan` is plain data. It is drawn once, printed when a run breaks, shortened by dropping parts of it, and kept as a
 regression test. A run draws nothing that is not in its plan or keyed by its seed.
@@ -66,7 +65,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of the journal before the next start (`tests.simulation.damage`)."""
+    """Damage to the journal before the next start (`tests.simulation.damage`)."""
 
     kind: str
     x: float
@@ -94,7 +93,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
-    """The task of one request is cancelled, wherever it waits ``rounds`` of the loop after it began to send.
+    """Cancels the task of one request ``rounds`` of the loop after it began to send, wherever it is waiting then.
 
     It is the ``nth`` request from ``at_ms`` on of the kind that ``on`` names: "create", "cancel", or "read".
     """
@@ -106,14 +105,14 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SecondPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a second bot of the account does, and when it dies."""
+    """The actions of a second bot on the account, and when it dies."""
 
     acts: tuple[Act, ...]
     deaths_ms: tuple[int, ...]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run."""
+    """The plan of a whole run."""
 
     seed: int
     layer: Layer
@@ -123,18 +122,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     switches: dict[str, str]
     #: True if the bot shares its limits through a ledger in its process
     shares_limits: bool = False
-    #: when faults and actions are over
+    #: when faults and actions end, in milliseconds
     active_ms: int = 20_000
     second: SecondPlan | None = None
     cancels: tuple[Cancel, ...] = ()
-    #: the bot has a guard with so much patience; 0: none
+    #: the patience of the bot's guard in seconds; 0 for no guard
     guard_s: float = 0.0
-    #: limits are shared through the broker of the machine
+    #: True if limits are shared through the machine's broker
     has_broker: bool = False
 
 
 def features(plan: Plan) -> frozenset[str]:
-    """What strikes in a plan, by the names of the fault classes; "power_cut" is a crash with one."""
+    """Return the fault classes that occur in a plan; "power_cut" is a crash with a power cut."""
     found = {fault.kind for fault in plan.faults}
     found |= {crash.damage.kind for crash in plan.crashes if crash.damage is not None}
     found |= {"power_cut" for crash in plan.crashes if crash.silently and not crash.is_cancel}
@@ -149,7 +148,7 @@ def features(plan: Plan) -> frozenset[str]:
     return frozenset(found)
 
 
-#: kind -> (places, the value's bounds, does it strike a stream)
+#: the bounds of each fault's value, by kind
 _REQUEST_FAULTS: Final = {
     "delay_request": (50, 1500),
     "delay_answer": (50, 6000),
@@ -179,15 +178,15 @@ _STREAM_PLACES: Final = (
     *("*", "active_orders", "order_history", "account_balance", "user_trades", "order_book", "trades"),
 )
 NETWORK_FAULTS: Final = ("net_reset", "net_stall", "net_half_open", "net_slow", "net_cut")
-#: the bot's process is stopped and goes on, or its machine sleeps, whose monotonic clock stands still
+#: the bot's process is stopped and later continued, or its machine sleeps, which stops the monotonic clock
 _SUSPENSIONS: Final = ("suspend_process", "suspend_machine")
-#: of the disk, for a while
+#: temporary faults of the disk
 _DISK_FAULTS: Final = ("disk_full", "disk_tight", "disk_read_only", "disk_failing")
-#: of a power cut
+#: faults that a power cut causes
 _POWER_CUT: Final = ("disk_torn", "disk_lost_sqlite", "disk_lost_file")
-#: by other processes
+#: events that other processes cause
 _OTHERS: Final = ("panic", "panic_own", "broker_killed", "second_dies", "guard_strikes")
-#: every class of faults, for the counts of a long run
+#: every fault class, in the order in which a long run reports their counts
 FAULT_CLASSES: Final = (
     *(*_REQUEST_FAULTS, *_STREAM_FAULTS, *NETWORK_FAULTS, "clock_jump"),
     *(*_SUSPENSIONS, *_OTHERS, "request_cancelled"),
@@ -227,12 +226,12 @@ def draw(seed: int, layer: Layer) -> Plan:
         for fault in faults
     ]
     chance = Random(f"bursts {layer} {seed}")
-    if chance.random() < 0.15:  # many orders, and all of them cancelled, again and again: more than a window takes
+    if chance.random() < 0.15:  # many orders that are all cancelled, repeatedly: more than a window allows
         begin = chance.randrange(500, active_ms - 12_000)
         for at_ms in range(begin, begin + 8_000, 4_000):
             acts += [Act(at_ms=at_ms + 300 * i, kind="many", pair=PAIRS[0], x=0.6, y=0.0) for i in range(4)]
             acts.append(Act(at_ms=at_ms + 2_000, kind="cancel_all", pair=PAIRS[0], x=0.0, y=0.0))
-    # drawn apart, so that the rest of a seed stays what it was
+    # drawn from separate generators, so that the rest of a seed's plan stays the same
     _add_disk(Random(f"disk {layer} {seed}"), active_ms, faults, crashes)
     _add_suspension(Random(f"suspension {layer} {seed}"), active_ms, faults)
     second, guard_s = _add_others(Random(f"others {layer} {seed}"), active_ms, faults, crashes)
@@ -320,7 +319,7 @@ def _add_others(
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
         faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
-        # a halt for one reason hides that for another
+        # a panic's halt would hide the halt for a damaged journal, so plan no damage
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
         faults.append(
@@ -381,7 +380,8 @@ def _fault(chance: Random, active_ms: int, layer: Layer) -> Fault:
         jump_ms = chance.choice((-3_600_000, -5_000, -50, 50, 5_000, 3_600_000))
         return Fault(at_ms=at_ms, for_ms=chance.randrange(500, 8_000), kind="clock_jump", value=jump_ms)
     kind = chance.choice(NETWORK_FAULTS)
-    # data that a connection holds back arrives within two seconds or never, since this exchange acts no later
+    # data that a connection delays must arrive within two seconds, because this exchange acts on a request no later
+    # than that
     most_ms = 1_800 if kind in ("net_stall", "net_slow", "net_cut") else 8_000
     return Fault(
         at_ms=at_ms,

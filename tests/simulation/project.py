@@ -1,4 +1,4 @@
-"""Projects that are read once for all seeds of a process: reading a configuration and its plugins takes longer than a
+"""Loads projects once for all seeds of a process, because loading a configuration and its plugins takes longer than a
 bot's life.
 
 Lives and replays share what none of them changes: the schema's values, the plugins and the exchange's facts. Each has
@@ -19,13 +19,13 @@ import msgspec
 from botkit.config.load import LoadedConfig
 from botkit.project.project import Project
 
-#: by the configuration's text, in which its folder is left open
+#: loaded projects, by the configuration's text with its folder left out
 _READ: dict[str, Project] = {}
 _load = Project.load
 
 
 def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
-    """The project at ``path``. Parameters of strategies may name files in its folder. Raises ConfigError."""
+    """Return the project at ``path``. Parameters of strategies may name files in its folder. Raises ConfigError."""
     path = Path(path)
     folder = str(path.parent)
     key = path.read_text(encoding="utf-8").replace(folder, "FOLDER")
@@ -51,6 +51,6 @@ def load_shared(path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
 
 @contextlib.contextmanager
 def projects_shared() -> Iterator[None]:
-    """During the block, whoever loads a project gets a shared one."""
+    """Return shared projects to everything that loads a project inside the block."""
     with mock.patch.object(Project, "load", load_shared):
         yield

@@ -31,7 +31,7 @@ from tests.simulation.plan import FAULT_CLASSES, Layer, Plan, draw
 from tests.simulation.reached import NAMED
 from tests.simulation.world import Result, carry_out
 
-#: seeds a piece
+#: number of seeds in one piece of work
 _PIECE: dict[Layer, int] = {"core": 200, "whole": 50}
 _SAID_EVERY_S = 60.0
 #: with this many seeds or more, a fault class or named branch that was never reached is a failure
@@ -42,7 +42,8 @@ _MEMORY = Path("/dev/shm")
 def run_plan(plan: Plan) -> Result:
     """Run a plan in a folder in memory."""
     folder = Path(tempfile.mkdtemp(prefix="botkit-sim-", dir=_MEMORY if _MEMORY.is_dir() else None))
-    # collect garbage between seeds, because a seed must not depend on when that happens; what there is by now is none
+    # collect garbage only between seeds, because a seed must not depend on when that happens; objects that exist by now
+    # are exempt
     gc.freeze()
     gc.disable()
     try:
@@ -54,12 +55,12 @@ def run_plan(plan: Plan) -> Result:
 
 
 def _short(seed: int, layer: Layer) -> Result:
-    """A seed's result, without its story."""
+    """Return a seed's result without its history."""
     return msgspec.structs.replace(run_plan(draw(seed, layer)), story=[])
 
 
 def lines(total: Piece) -> Iterator[str]:
-    """The report on merged pieces."""
+    """Return the report on merged pieces, line by line."""
     yield (
         f"layer {total.layer}, commit {total.commit[:12]}: {total.seeds} seeds, {total.counted} of them count, "
         f"{len(total.broken)} broken; {total.orders} orders, {total.crashes} crashes, {total.starts} starts, "
@@ -76,7 +77,7 @@ def lines(total: Piece) -> Iterator[str]:
 
 
 def missing(total: Piece) -> list[str]:
-    """What a long run should have reached but has not."""
+    """Return what a long run should have reached but did not."""
     if total.seeds < _LONG_RUN:
         return []
     kinds = [f"fault {kind}" for kind in FAULT_CLASSES if not total.faults.get(kind)]
@@ -84,7 +85,7 @@ def missing(total: Piece) -> list[str]:
 
 
 def describe(seed: int, broken: str, layer: Layer) -> Iterator[str]:
-    """A broken run."""
+    """Describe a broken run."""
     yield f"BROKEN  layer {layer}, seed {seed}: {broken}"
     yield f"  again:   python -m tests.simulation --layer {layer} --seed {seed} --story"
     yield f"  shorter: python -m tests.simulation --layer {layer} --shrink {seed}"

@@ -4,9 +4,9 @@
         emulator = terminal.serve(make_emulator(emulator_options()))
         assert main(["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws, "--duration", "1s"]) == 0
 
-While a terminal is open, ``asyncio.run`` and ``asyncio.Runner`` use its loop. Each command is a process of its own,
-whose tasks end with it; what the test serves goes on. Between two commands time stands still; a command that blocks
-while it waits for a bot (``commands.ask``) lets the loop go on. The limits broker is served on the loop, too.
+While a terminal is open, ``asyncio.run`` and ``asyncio.Runner`` use its loop. Each command is a separate process, whose
+tasks end with it; servers of the test keep running. Time does not pass between two commands; while a command blocks to
+wait for a bot (``commands.ask``), the loop continues. The limits broker is served on the loop, too.
 """
 
 from __future__ import annotations
@@ -71,15 +71,15 @@ class Terminal:
         return self.loop.run_until_complete(self._servers.enter_async_context(server))
 
     def begin(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        """Begin a task that goes on beside the commands, until the terminal is closed."""
+        """Start a task that runs beside the commands until the terminal is closed."""
         return self.loop.create_task(work)
 
     def signal(self, number: int) -> None:
-        """Send a signal to the command that runs. Raises KeyError if it does not want to know."""
+        """Send a signal to the running command. Raises KeyError if the command does not handle it."""
         self.loop.signals[number]()
 
     def command(self, main: Coroutine[Any, Any, T], **_: Any) -> T:
-        """Do as ``asyncio.run`` does, in a process of its own."""
+        """Do the same as ``asyncio.run``, in a separate simulated process."""
         process = Process("command")
         try:
             return self.loop.run_until_complete(self.loop.create_task(main, context=in_process(process)))
@@ -107,11 +107,11 @@ class TerminalLoop(MachineLoop):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        #: what the command wants to be called for each signal
+        #: the handler that the command has set for each signal
         self.signals: dict[int, Callable[[], object]] = {}
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
-        """Keep a handler, so that none is installed in the process of the tests."""
+        """Keep the handler here instead of installing it in the test process."""
         self.signals[sig] = lambda: callback(*args)
 
     def remove_signal_handler(self, sig: int) -> bool:
@@ -119,7 +119,7 @@ class TerminalLoop(MachineLoop):
         return self.signals.pop(sig, None) is not None
 
     def sleep_in_thread(self, seconds: float) -> None:
-        """As a virtual loop's; a command that blocks without a loop of its own lets this one go on."""
+        """Do the same as a virtual loop. While a command without its own loop blocks, this loop continues."""
         if self.is_running() or threading.current_thread() is not threading.main_thread():
             super().sleep_in_thread(seconds)
         else:

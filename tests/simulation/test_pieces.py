@@ -1,4 +1,4 @@
-"""Long runs are cut into pieces: none is lost, none is counted twice, and a piece that dies is a broken one."""
+"""Long runs are split into pieces: none is lost or counted twice, and a piece whose process dies counts as broken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def piece(first: int, seeds: int, commit: str = "c0ffee") -> Piece:
 
 
 def run(seed: int, layer: Layer) -> Result:
-    """A run without a world: what it covered follows from its seed."""
+    """Return a made-up result whose coverage depends only on the seed."""
     if seed == 13:
         os._exit(3)
     return Result(
@@ -40,7 +40,7 @@ def run(seed: int, layer: Layer) -> Result:
     size=st.integers(1, 20),
     done=st.lists(st.tuples(st.integers(0, 100), st.integers(1, 30)), max_size=4),
 )
-def test_what_is_left_of_a_range_is_exactly_what_was_not_done(
+def test_the_remaining_pieces_of_a_range_are_exactly_the_unfinished_ones(
     first: int, seeds: int, size: int, done: list[tuple[int, int]]
 ) -> None:
     had = {seed for begin, count in done for seed in range(begin, begin + count)}
@@ -50,7 +50,7 @@ def test_what_is_left_of_a_range_is_exactly_what_was_not_done(
     assert all(0 < count <= size for _, count in found)
 
 
-def test_pieces_add_up_to_what_one_run_finds() -> None:
+def test_pieces_add_up_to_the_result_of_one_run() -> None:
     whole = piece(0, 12)
     for seed in range(12):
         whole.take(run(seed, "core"))

@@ -50,7 +50,7 @@ def test_a_planted_fault_still_applies(mutant: object) -> None:
         pass
 
 
-def test_what_is_followed_in_the_log_is_what_a_reader_finds_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_the_log_gives_the_same_contents_as_reading_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0
 
     def row_of(run: Run, client_id: int) -> str | None:

@@ -67,22 +67,23 @@ from tests.simulation.reached import Reached
 UNIT = 10**8
 ACCOUNT = EmulatorAccount(email="sim@botkit.local", key="simulated-key", secret="canary-3f9c1e77-secret")
 BALANCES = {"usdt": 200_000 * UNIT, "btc": UNIT // 2, "eth": 5 * UNIT}
-#: ``max_position`` of the bot, in units. Above what it begins with: what it may buy on top is soon used up
+#: the bot's ``max_position``, in units. It is slightly above the opening balance, so that the limit is soon reached
 MOST = {"btc": UNIT // 2 + UNIT // 50, "eth": 6 * UNIT}
-#: a market buy is counted at the last price, and gets a little more at a better one
+#: tolerance for market buys, which are counted at the last price and receive a little more if they fill at a better one
 _SLACK = {"btc": UNIT // 10_000, "eth": UNIT // 500}
-#: how late the exchange acts on a request, lists an order, or a connection lets go of bytes, all together
+#: the total delay until the exchange has acted on a request and lists its order, including bytes held back by a
+#: connection
 LATEST_ACCEPT_S = 5
 #: virtual seconds in which everything must be settled once faults have stopped
 CALM_S = 60.0
-#: a refusal that does not mean that a probe's pair is blocked
+#: refusals of a probe order which do not mean that its pair is blocked
 _ITS_OWN = ("above max_position", "max_open_orders", "available")
 #: how many of five lives are replayed: a replay costs as much as a life
 _REPLAYED_OF_5 = 2
 #: faults that refuse orders, ten of which in a row halt a bot
 _REFUSING = ("forbidden", "storm_429")
 _RESTING = frozenset({"untriggered", "open", "partly_filled"})
-#: how long a bot that halts for its journal is watched
+#: how long to watch a bot that has halted because of its journal
 _WATCHED_S = 2.0
 _HERE = Path(__file__).parent
 
@@ -100,7 +101,7 @@ limits: {{ledger: none}}
 
 
 def config_text(name: str, acts: Path, share: int) -> str:
-    """The configuration of one of ``share`` bots of the account."""
+    """Return the configuration of one of ``share`` bots on the account."""
     capital = {currency: str(units // share / UNIT) for currency, units in BALANCES.items()}
     most = {currency: str(units // share / UNIT) for currency, units in MOST.items()}
     document = {"CAPITAL": capital, "MOST": most, "NAME": name, "ACTS": str(acts)}
@@ -144,27 +145,27 @@ class Life:
         self.process = Process(name, pid)
         self.disk = disk
         self.guard: GuardBeside | None = None
-        #: its disk did not take everything
+        #: True if the disk refused some of its writes
         self.had_trouble = bool(disk.medium.trouble)
         self.traded_at = 1e9
         self.bot: Bot | None = None
         self.keeper = Keeper()
         self.ended: str | None = None
         self.standstills = Standstills()
-        #: when it last went on after a suspension, and how often it did
+        #: when the bot last continued after a suspension, and how often that happened
         self.woke_at = -1e9
         self.woke = 0
 
 
 class _Damaged:
-    """A journal that was damaged while no bot ran, until a start has shown what it makes of it."""
+    """A journal that was damaged while no bot ran and that no start has judged yet."""
 
     def __init__(self, before: Journaled, copy: Copy, struck: Struck) -> None:
         self.before = before
-        #: the whole folder, as the user's backup has it
+        #: the whole folder, as contained in the user's backup
         self.copy = copy
         self.struck = struck
-        #: orders that reached the exchange meanwhile and that nobody sent before the damage
+        #: client ids that the exchange has and the journal did not have before the damage
         self.sent: list[int] = []
 
 
@@ -218,7 +219,7 @@ class Run:
             state = self._root / "second" / "emulator" / "account"
             self._second = SecondBot(self, config, state, plan.second.deaths_ms)
         self._guards: list[GuardBeside] = []
-        #: when the disk last was in trouble, and since when new orders are held back
+        #: when the disk last had a fault, and since when new orders have been blocked
         self._troubled_at = -1e9
         self._latched_at: float | None = None
 
@@ -362,7 +363,7 @@ class Run:
         await task
 
     def check_latch(self, life: Life, request: Any) -> None:
-        """After a panic nothing leaves that takes on more. Raises Broken."""
+        """Check that no order that adds exposure is sent after a panic. Raises Broken."""
         if self._latched_at is None or life.state != self._state or not request.endpoint.startswith("create"):
             return
         orders = getattr(request, "orders", None) or (request.order,)
@@ -370,7 +371,7 @@ class Run:
             raise Broken(f"panic: {orders[0]} leaves, though new orders are held back since {self._latched_at:.3f} s")
 
     def is_well(self, life: Life, seconds: float) -> bool:
-        """Whether a bot has been alive, awake and on a disk that works for so long."""
+        """Return whether a bot has been alive and awake, on a working disk, for this long."""
         since = self.loop.time() - seconds
         return (
             life.ended is None
@@ -394,12 +395,12 @@ class Run:
             self.break_off(Broken(f"{who}: nothing is left, it says, and {left} are open"))
 
     def note_hurry(self, text: str) -> None:
-        """A process that cancels in a hurry goes ahead without a slot, and says so."""
+        """Note that a process in a hurry cancelled without a slot, which it must report."""
         if "rate limit" in text or "slot" in text:
             self.books.excuses_rates = True
 
     def second_way(self) -> tuple[Any, LimitSharing]:
-        """How a process beside the bot reaches the account."""
+        """Return the means by which a process beside the bot reaches the account."""
         project = Project.load(self._config)
         steady = SteadyClock.of(VirtualClock(self.loop))
         address = (self.emulator.rest, self.emulator.ws)
@@ -597,7 +598,7 @@ class Run:
         self.books.excuses_rates = True
 
     async def _halts_for_its_journal(self, damaged: _Damaged, life: Life, bot: Bot) -> bool:
-        """Whether a start has made a halt of a damaged journal; then the life ends here. Raises Broken."""
+        """Return whether a start has halted because of a damaged journal, which ends this life. Raises Broken."""
         halt = bot.parts.folder.halt()
         if halt is None or halt.kind != "journal":
             rows = self._journaled().rows
@@ -615,7 +616,9 @@ class Run:
         return True
 
     def _judge_halt(self, damaged: _Damaged, text: str) -> None:
-        """The bot does not trade on its journal: the user puts back the whole folder. Raises Broken."""
+        """Judge a bot that refuses to trade on its journal, and restore the whole folder as a user would. Raises
+        Broken.
+        """
         check_told_of_damage(text, damaged.struck.words, is_damaged=True)
         if damaged.sent:
             raise Broken(f"journal: {damaged.struck.words}, and the bot has sent {damaged.sent[:5]}")
@@ -629,7 +632,7 @@ class Run:
         self._damaged = None
 
     def parts(self, life: Life) -> LiveParts:
-        """What an incarnation is made of."""
+        """Return the parts of one incarnation of the bot."""
         project = Project.load(life.config)
         clock = life.clock
         machine = ports(self.loop, seed=f"{self.plan.seed} {life.process.name}", disk=life.disk, clock=clock)
@@ -655,7 +658,7 @@ class Run:
         )
 
     def heard(self, life: Life, level: str, text: str) -> None:
-        """A bot tells its user something."""
+        """Record a message from a bot to its user."""
         self.told.append(text)
         if level not in ("info",):
             self.tell(f"{life.process.name} {level}: {text}")
@@ -693,7 +696,7 @@ class Run:
         self._armed = _Armed(self._crashes[0]) if self._crashes and not self.is_calm else None
 
     def did(self, what: str) -> None:
-        """Note that the bot does something that a crash may wait for."""
+        """Note an action of the bot at which a crash may be due."""
         armed = self._armed
         if armed is None or armed.crash.on != what or self.loop.time() * 1000 < armed.crash.at_ms or self.is_calm:
             return
@@ -723,7 +726,7 @@ class Run:
                     armed.task.cancel()
 
     def _writing(self) -> Callable[[], None] | None:
-        """Return the bot's disk is about to be written."""
+        """Note that the bot's disk is about to be written. Returns what to call after the write."""
         life = self._life
         armed = self._armed
         if life is None or armed is None or armed.crash.on != "write" or self.is_calm:
@@ -788,7 +791,7 @@ class Run:
     # -- checks ---------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """After every round of the loop."""
+        """Check the invariants after every round of the loop."""
         if self.broken is not None:
             return
         try:
@@ -840,13 +843,13 @@ class Run:
         events = len(bot.driver._events)
         life = self._life
         if life is not None and (life.process.is_held or self.loop.time() < life.woke_at + 5.0):
-            return  # all that came meanwhile is there at once
+            return  # everything that arrived in the meantime is processed at once
         if tasks > TASKS_MAX or events > EVENTS_MAX:
             raise Broken(f"I9: {tasks} tasks, {events} events wait")
 
     def _row_of(self, client_id: int) -> str | None:
         row = self._row_in(client_id)
-        if row is None and self._damaged is None:  # what a failing disk kept of a commit that did not count
+        if row is None and self._damaged is None:  # the reader may have seen a commit that failed
             self._follow_no_more()
             row = self._row_in(client_id)
         return None if row is None else str(row["state"])
@@ -866,13 +869,13 @@ class Run:
         return row
 
     def follow(self) -> Followed:
-        """What the journal holds now."""
+        """Return the journal's current contents."""
         if self._followed is None:
             self._followed = Followed(self.journal)
         return self._followed.look()
 
     def _follow_no_more(self) -> None:
-        """An incarnation has ended: whatever became of its files, they are read afresh."""
+        """Start reading the journal's files from the beginning, because an incarnation has ended."""
         if self._followed is not None:
             self._followed.close()
             self._followed = None
@@ -883,7 +886,7 @@ class Run:
         return Journaled(self.journal)
 
     def _all_journaled(self) -> Journaled:
-        """The journals of all bots, as one."""
+        """Return the journals of all bots as one."""
         found = self._journaled()
         others = None if self._second is None else self._second.journaled()
         if others is not None:
@@ -895,7 +898,9 @@ class Run:
     # -- the calm -------------------------------------------------------------------------------------------------
 
     async def _calm(self, living: asyncio.Task[None], beside: list[asyncio.Task[None]]) -> None:
-        """No more faults: within a minute everything must be settled, and the bot trades on. Raises Broken."""
+        """End all faults and check that everything is settled within a minute and the bot continues to trade. Raises
+        Broken.
+        """
         if not self.result.crashes and self._life is not None and self._life.ended is None:
             self._crash(Crash(at_ms=0))
         self._no_more_faults()
@@ -934,7 +939,7 @@ class Run:
         self.result.digest = self.loop.digest
 
     async def _lift(self, until: float, living: asyncio.Task[None]) -> None:
-        """After a panic the bot cancels what it has, and the user lifts the halt."""
+        """Wait until the bot has cancelled its orders after a panic, then lift the halt as a user would."""
 
         def standing() -> list[str]:
             life = self._life
@@ -964,7 +969,7 @@ class Run:
             await asyncio.sleep(0.25)
 
     def _unsettled(self) -> list[str]:
-        """What is not settled between bot and exchange."""
+        """Return what is not settled between bot and exchange."""
         if self._damaged is not None:
             return ["the journal is damaged"]
         found = self._unsettled_life(self._life)
@@ -976,7 +981,7 @@ class Run:
             followed = self.follow()
             found = self.books.settled(followed.rows, followed.told)
             if found and any(fault.kind == "disk_failing" for fault in self.plan.faults):
-                self._follow_no_more()  # it may have read what did not count
+                self._follow_no_more()  # the reader may have seen a commit that failed
             return found
         journaled = self._all_journaled()
         return self.books.settled(journaled.rows, journaled.told)
@@ -1009,7 +1014,7 @@ class Run:
         found = [
             f"{currency}: {account.get(currency, 0)} here and {units} at the exchange"
             for currency, units in self.books.money().items()
-            # what another bot does is known from the next comparison on, which may be a minute away
+            # what another bot does becomes known at the next comparison, which may be a minute away
             if account.get(currency, 0) != units and self._second is None
         ]
         if found:
@@ -1039,7 +1044,7 @@ class Run:
         ]
 
     def _resume(self, bot: Bot) -> None:
-        """The user lifts a halt that faults demanded: an exchange that refuses every order."""
+        """Lift a halt that the faults made necessary (an exchange that refuses every order), as a user would."""
         reason = bot.view.halted or ""
         folder = bot.parts.folder.path
         is_demanded = "orders in a row" in reason and any(self.faults[kind] for kind in _REFUSING)
@@ -1063,7 +1068,8 @@ class Run:
         if self.loop.time() > self._probed_at + 5.0 and any(
             order.state.value in ("not_sent", "cancelled") for order in probes[-2:]
         ):
-            self._probe(life)  # it came while a gate was about to open, or the strategy cancelled it itself
+            # the probe came just before new orders were allowed again, or the strategy cancelled it itself
+            self._probe(life)
         found = {str(order.pair): f"{order.state.value} {order.reason}" for order in probes}
         return [
             f"{pair} is blocked: {found.get(pair, 'no order')}"
@@ -1072,7 +1078,9 @@ class Run:
         ]
 
     def _check_journal(self, *, is_settled: bool = False) -> None:
-        """Check all of the journal, as a reader finds it. ``is_settled``: a bot has ended in order. Raises Broken."""
+        """Check the whole journal as a reader sees it. ``is_settled`` means that a bot has ended cleanly. Raises
+        Broken.
+        """
         if not self.books.orders or self._damaged is not None:
             return  # there may be no journal yet
         if not (self._state / "journal.sqlite").exists():
@@ -1088,7 +1096,7 @@ class Run:
 
 
 class _Watched:
-    """An adapter by which a crash can be timed."""
+    """An adapter that reports a bot's actions, so that crashes can be timed by them."""
 
     def __init__(self, adapter: Any, run: Run, life: Life) -> None:
         self._adapter = adapter
@@ -1099,7 +1107,7 @@ class _Watched:
         return getattr(self._adapter, name)
 
     async def send(self, request: Any, *, urgent: bool = False) -> Any:
-        """Do what the adapter's does."""
+        """Do the same as the wrapped adapter."""
         self._run.did("send")
         kind = request.endpoint.partition("_")[0]
         if kind in ("create", "cancel"):
@@ -1194,7 +1202,7 @@ def _is_aiohttps_own(error: BaseException) -> bool:
 
 
 class _Records(logging.Handler):
-    """A run's log: kept for its secrets and for unexpected exceptions."""
+    """Keeps a run's log records, to find secrets and unexpected exceptions in them."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

@@ -12,7 +12,8 @@ import pytest
 
 FIGURES = ("1e-9999999", "1e9999999", "1e-999", "1e99999999999999999999", "0x10", "١")
 COLUMNS = ("time", "price", "amount")
-#: reads each file by the command; prints [file, exit code, what it said] a line, until one of them crashes it
+#: imports each file with the command, and prints [file, exit code, messages] for each, one per line, until a file
+#: crashes it
 READER = """
 import contextlib, io, json, sys
 from botkit.cli.main import main
@@ -26,7 +27,9 @@ for file in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[int, str]]:
-    """Return the exit code and the error by column and figure, as far as a process of its own came with them."""
+    """Return the exit code and the error by column and figure, for all files that a separate process imported before it
+    ended.
+    """
     files = {}
     for column, figure in itertools.product(COLUMNS, FIGURES):
         good = {"time": "1735689600", "price": "86000", "amount": "0.01"}

@@ -21,7 +21,7 @@ from botkit.engine.indicators.indicator import Array, Indicator
 
 V = TypeVar("V")
 
-#: from this many whole blocks, and this many values in them, numpy's fixed cost pays off
+#: with at least this many whole blocks, and this many values in them, numpy is faster despite its fixed cost
 _BLOCKS_MIN, _VALUES_MIN = 2, 64
 
 
@@ -102,7 +102,7 @@ class Blocks:
         self.references: Array = references.reshape(-1)[: len(values)]
 
     def join(self, prefix: Array, suffix: Array) -> Array:
-        """Turn prefix and suffix sums per block into sums per window; NaN until the first full window."""
+        """Combine the prefix and suffix sums of blocks into sums of windows; NaN until the first full window."""
         joined = prefix.copy()
         joined[1:, :-1] += suffix[:-1, 1:]
         joined[:, -1] = suffix[:, 0]

@@ -12,7 +12,7 @@ from botkit.engine.indicators.indicator import Array, Indicator, check_length
 
 
 class _RollingExtreme(Indicator[float]):
-    """The common part of both extremes."""
+    """Base class of `RollingHigh` and `RollingLow`."""
 
     __slots__ = ("_candidates", "_count", "length")
     _ufunc: np.ufunc

@@ -85,8 +85,8 @@ class Bollinger(WindowIndicator[Bands[float]]):
     def _bands(self, total: float, squares: float) -> Bands[float]:
         length = self.length
         middle = self._reference + total / length
-        # cancellation is harmless: the reference lies in the window, so the squares are at most length + 1 times the
-        # variance's share of them
+        # numerical cancellation is harmless here: the reference lies in the window, so the sum of squares is at most
+        # length + 1 times the sum of squared deviations
         variance = (squares - total * total / length) / length
         reach = self.width * math.sqrt(variance) if variance > 0.0 else 0.0
         bands = self.value = Bands(middle - reach, middle, middle + reach)

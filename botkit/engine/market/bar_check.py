@@ -4,8 +4,8 @@ BitoPro has no stream of candles, so a running bot builds its bars from trades, 
 wrong. Every few minutes the candles of newly finished bars are read, one read per pair and resolution, with lower
 priority than all other requests.
 
-A bar that differs is reported and counted, but not corrected: the strategy and its indicators have already used it, and
-rewriting history would contradict their actions and the output of `botkit replay`.
+A bar that differs is reported and counted, but not corrected: the strategy and its indicators have already used it, so
+a corrected bar would no longer explain what they did, or match `botkit replay`.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ CHECK_EVERY_S = 180.0
 SETTLE_S = 60.0
 #: the longest time before a dead connection is noticed, in machine time
 _UNNOTICED_S = 60.0
-#: by then a stream's initial list has arrived, even if nothing has traded
+#: how long after connecting a stream's initial list has surely arrived, even if nothing has traded
 _LISTED_S = 30.0
 #: a trade that arrives later than this was delayed by more than a busy machine or connection
 _LATE_S = 10.0
 #: this many consecutive matching bars end a stretch of differing ones
 _AGREE_TO_END = 5
-#: how many bars to request in one read; the rest waits for the next read
+#: how many bars to request in one read; the rest is left for the next read
 _BARS_A_READ = 1_000
 _OUTAGES_KEPT = 50
 
@@ -54,7 +54,7 @@ class _TradesSeen:
     def __init__(self) -> None:
         self.connected_at: Nanos | None = None
         self.last_at: Nanos = 0
-        #: since this time every trade has arrived, except during outages
+        #: from this time on every trade has arrived, except during outages
         self.whole_since: Nanos | None = None
         #: (from, to) of outages, during which trades may be missing or late; the end of the last may not be known yet
         self.outages: list[tuple[Nanos, Nanos | None]] = []
@@ -210,7 +210,7 @@ class BarCheck:
             if answer.outcome is Ending.OK and isinstance(answer.body, tuple):
                 candles = {row.time: row for row in answer.body if isinstance(row, Candle)}
                 self._compare(feed, series, bars, candles)
-            # otherwise the same bars are requested next time
+            # if the read fails, the same bars are requested next time
 
         self._reads.read(
             lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end),
@@ -277,7 +277,7 @@ class BarCheck:
     ) -> tuple[Literal["info", "warning"], str]:
         trades = self._trades[bar.pair]
         for since, until in trades.outages:
-            # no trade has arrived since, so everything had arrived by then
+            # no trade has arrived since the reconnection, so the outage ended when the initial list was due
             if until is None and trades.connected_at is not None:
                 until = trades.connected_at + int(_LISTED_S * self._scale)
             if since < end and (until is None or bar.time <= until):

@@ -64,7 +64,7 @@ class BarBuilder:
         self._accepted = {resolution: self._length_ns}  # candle resolutions that are known to nest in ours
         # the bucket under construction; _start == _end == 0 until the very first trade
         self._start = self._end = 0
-        # == _end while the bucket holds something, else _start, so that its first trade takes the slow path and all
+        # equals _end if the bucket contains anything, else _start, so that its first trade takes the slow path and all
         # others need only one comparison
         self._limit = 0
         self._open = self._close = self._volume = 0.0
@@ -106,7 +106,7 @@ class BarBuilder:
         volume: float,
         resolution: str,
     ) -> Sequence[Bar]:
-        """Add a finished candle that starts at ``time``. The last candle of a bar finishes it.
+        """Add a finished candle that starts at ``time``. The last candle of a bar finishes the bar.
 
         A flat candle without volume counts as an interval without trades. Raises ValueError if candles of
         ``resolution`` do not nest in these bars.
@@ -118,7 +118,7 @@ class BarBuilder:
             return _NONE
         flat = volume == 0 and high == low
         if resolution == self.resolution and time == self._start and self._limit == time:
-            # the next expected candle of our own resolution: nothing to merge, no gap
+            # this is the next expected candle, in our own resolution, so there is nothing to merge and no gap
             bar = Bar(self.pair, time, open, high, low, close, self._rounded(volume), resolution, flat)
             self._close = close
             end = self._start = self._limit = self._end
@@ -165,9 +165,9 @@ class BarBuilder:
         )
 
     def complete(self, running: Bar) -> None:
-        """Add the part of the running bar from before the stream began. It may already include streamed trades: the
-        larger volume counts, and the last price comes from the trades. A bar that has ended in the meantime stays
-        unchanged.
+        """Add the part of the running bar from before the stream began. That part may overlap trades already streamed,
+        so the larger of the two volumes is used, and the last price comes from the trades. A bar that has ended in the
+        meantime stays unchanged.
         """
         if self._end and running.time < self._start:
             return

@@ -31,8 +31,9 @@ _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
 class Block:
     """A range of rows as objects. ``start`` is the number of the first row; all indices count from there.
 
-    ``done`` is how many of them a loop over `rows` has taken. The loop itself writes it, so that code called from
-    within it (a series being read) knows how far the run has come, and the next loop continues there.
+    ``done`` is how many of them a loop over `rows` has taken. The loop itself updates ``done``, so that code called
+    from within it (such as a read of a series) knows how far the run has come, and so that the next loop continues
+    there.
     """
 
     __slots__ = (
@@ -160,7 +161,7 @@ class CandleBlock(Block):
 
 
 class SeriesSource:
-    """Brings a series up to date with the loop over a block, but only when the series is read.
+    """Brings a series up to the row that the loop over a block has reached, but only when the series is read.
 
     A bar or trade that no strategy reads then costs nothing, because whole blocks are added as columns.
     """

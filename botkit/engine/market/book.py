@@ -71,8 +71,8 @@ def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
     for order in orders:
         key = (order.side, order.price_ticks)
         own[key] = own.get(key, 0) + order.remaining_lots
-    # Book frames after the first show amounts rounded to amountPrecision, so a level that is entirely ours can differ
-    # by half a step; a remainder below one step is treated as ours.
+    # Book frames after the first show amounts rounded to amountPrecision, so a level that consists only of our orders
+    # can differ from them by half a step; a remainder below one step is treated as ours.
     rules = book.pair.rules
     step = int(10 ** max(0, rules.amount_decimals - rules.display_decimals))
 

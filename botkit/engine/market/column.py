@@ -29,7 +29,7 @@ class _Exporter:
 
 
 def _let_go(buffer: npt.NDArray[Any]) -> None:
-    """Do nothing: the finalizer exists only to hold its reference."""
+    """Do nothing. The finalizer exists only because it holds a reference to the buffer."""
 
 
 class Column:

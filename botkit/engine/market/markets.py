@@ -138,7 +138,9 @@ class Markets:
             self._take_book(market, book, now)
 
     def on_read_book(self, book: OrderBook, now: Nanos) -> None:
-        """Process a book read over REST because the stream was quiet. It counts as a second source."""
+        """Process a book read over REST because the stream was quiet. It counts as a second source that can confirm a
+        doubted price.
+        """
         market = self.of(book.pair)
         if self._quarantine.admits_book(market, self._recorded(book), now, is_read=True):
             self._take_book(market, book, now)
@@ -159,7 +161,7 @@ class Markets:
             self._callbacks.call(record, callback, shown)
 
     def on_ticker(self, ticker: Ticker, now: Nanos) -> None:
-        """Process the 24-hour figures of a pair."""
+        """Process the 24-hour statistics of a pair."""
         self._close_bars_before(now)
         market = self._markets.get(ticker.pair)
         if market is None or not is_near(market, ticker.last_price):

@@ -11,7 +11,7 @@ from botkit.model.events import OrderBook
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-#: a trade or book is withheld at this multiple of the last price or more
+#: a trade or book is withheld if its price is at least this multiple of the last price, or at most the inverse
 MOST = 2.0
 LEAST = 1 / MOST
 CANDLE_MOST = 10.0

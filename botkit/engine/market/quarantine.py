@@ -1,8 +1,9 @@
 """Withholds implausible prices until more of the market confirms them.
 
 One wrong row must not trip a loss limit or trigger a purchase. The bot ignores a trade at twice (or half) the last
-price, a book equally far from known prices, a crossed book, or an invalid price, and reports it once. Two later moments
-that agree, or a book read over REST, confirm the price; a price near the earlier ones ends the doubt.
+price, a book equally far from known prices, a crossed book, or an invalid price, and reports it once. The price is
+confirmed by two later moments that agree with it, or by a book read over REST; a price near the earlier ones ends the
+doubt.
 
 A candle may span a day, in which prices can double: it is withheld beyond a factor of ten, wicks included.
 
@@ -25,9 +26,9 @@ from botkit.model.pairs import Pair
 
 Source: TypeAlias = Literal["trade", "candle", "book"]
 
-#: number of later moments that must agree with a doubted price before it is accepted
+#: number of later moments whose prices must agree with a doubted one before it is accepted
 CONFIRMATIONS = 2
-#: how long the same pair and source is not reported again
+#: minimum time between two reports on the same pair and source
 _QUIET: Nanos = NS_PER_HOUR
 
 

@@ -1,9 +1,9 @@
 """Checks for frozen books by reading them over REST when the stream has been quiet for a long time.
 
-Staleness is per pair and counts only book frames, since pings would hide a frozen book on a live socket. A book that
-has been quiet for a long time is read: if it is unchanged, it is fresh; if it differs, frames are missing. Then the new
-book is adopted and the stream reconnects. After two differing reads without a frame, or if the book cannot be read, the
-bot halts. Frames withheld by quarantine do not count here.
+Staleness is per pair and counts only book frames, since pings would hide a frozen book on a live socket. A book without
+frames for a long time is read over REST: if it is unchanged, it is fresh; if it differs, frames were missed. Then the
+new book is adopted and the stream reconnects. After two differing reads without a frame, or if the book cannot be read,
+the bot halts. Frames that the quarantine withheld do not count as frames here.
 """
 
 from __future__ import annotations

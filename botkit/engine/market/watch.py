@@ -1,4 +1,4 @@
-"""Checks that a running bot makes while trading: for frozen books, and of bars against the exchange's candles."""
+"""Runs the checks of a trading bot: for frozen books, and for bars that differ from the exchange's candles."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The capital of every strategy: its opening capital, and what has been added and taken since.
 
 At a later start the configuration may show any of three figures: the one that opened the sub-account, the one from
-the last start (nothing has to be edited after `botkit capital add`), or the total given so far, since a reader of
-the file expects the current state. Any other figure is a mistake and is refused. None of them includes profit.
+the last start (nothing has to be edited after `botkit capital add`), or the total given so far, because a user may
+update the file to the current state. Any other figure is a mistake and is refused. None of them includes profit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class CapitalRecord:
 
     def __init__(self) -> None:
         self.opened: dict[str, Spec] = {}
-        #: the configured capital at the last start, if that was a total
+        #: each strategy's configured capital at the last start, if it was given as a total
         self.written: dict[str, Spec] = {}
         #: the total given to a strategy with a sub-account; negative if more was taken out, as profit, than was given
         self.given: dict[str, dict[str, int]] = {}

@@ -1,7 +1,7 @@
 """The baseline of a trading day's profit: equity at its start, adjusted for money put in or taken out since.
 
 A level is a strategy's name, or None for all strategies together. Capital added or taken out moves the baseline by its
-value, so that a deposit is not a profit and a withdrawal not a loss, which matters most for loss limits.
+value, so that a deposit does not count as a profit, nor a withdrawal as a loss, which could trip a loss limit.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class DayProfit:
     def restore(self, state: Mapping[str, Any], strategies: Collection[str]) -> None:
         """Restore the result of `state`, for all strategies together and for those that still exist.
 
-        A level tracked for the first time counts from the first price on.
+        The profit of a level that was not tracked before counts from the first price on.
         """
         levels = {None, *strategies}
         self.day = state["day"]

@@ -110,8 +110,8 @@ class AccountLedger:
         self.account[currency] = self.account.get(currency, 0) - units
         fund = part.funds[currency]
         held = self.locks.get(client_id, 0)
-        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A short lock (see
-        # lock_more) pays for the fill first and keeps the rest.
+        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A lock that is too
+        # small (see lock_more) pays for the fill first and keeps what is left.
         keep = min(needed, max(0, held - units))
         freed = held - keep
         fund.locked -= freed
@@ -164,7 +164,7 @@ class AccountLedger:
             lender.claims += taken
             fund.claims -= taken
             units -= taken
-        # according to our books no part has it, yet the exchange took it: the next balance report will show a shortage
+        # the exchange took money that no part has according to our books: the next balance report will show a shortage
         if units:
             self.unassigned[currency] = self.unassigned.get(currency, 0) - units
             fund.claims -= units

@@ -1,4 +1,4 @@
-"""The ownership of an account's money, by its books: strategies, the reserve, and nobody."""
+"""Who owns an account's money according to the books: the strategies, the reserve, or nobody."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.engine.money.stakes import Stakes
 
 
 class AccountOwnership:
-    """The current ownership of an account's money, by its books."""
+    """Who currently owns an account's money, according to the books."""
 
     __slots__ = ("_ledger", "_reserve", "_stakes")
 
@@ -25,7 +25,7 @@ class AccountOwnership:
         return max(0, self._ledger.unassigned.get(currency, 0) - self._reserve.get(currency, 0))
 
     def shown(self, elsewhere: Mapping[str, int]) -> Ownership:
-        """Return the ownership of the whole account, for a report. ``elsewhere`` is the part that other bots own."""
+        """Return the ownership of the whole account, for a report. ``elsewhere`` is what other bots own."""
         left: dict[str, int] = {}
         reserved: dict[str, int] = {}
         others: dict[str, int] = {}

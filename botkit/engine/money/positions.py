@@ -44,7 +44,8 @@ class Position:
         self.locked_units = 0
         #: base units of opening capital still without a cost, until the pair's first price; part of ``amount_units``
         self.unpriced = 0
-        #: base units handed over, plus those added, less those taken; below zero if bought coins were taken too
+        #: base units given to the strategy as capital, less those taken out; negative if bought coins were taken out
+        #: too
         self.given_units = 0
 
     # -- reads by the strategy -------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class Position:
         self.unpriced += units
 
     def room_for(self, units: int) -> int:
-        """Return how many of the coins given (taken, if negative) belong to this position.
+        """Return how many of the coins being given (or taken, if negative) this position accounts for.
 
         Coins taken beyond those of all positions were never bought by a strategy, so they do not make a position short.
         """

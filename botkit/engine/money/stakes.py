@@ -12,8 +12,8 @@ from botkit.model.pairs import Pair
 class Stake:
     """The stake of one strategy.
 
-    ``flows`` are the coins from its opening and its fills. They are kept only if it shares the pool, where the part
-    does not show the strategy's own profit.
+    ``flows`` are the coins from its opening and its fills. They are recorded only if the strategy shares the pool,
+    because the pool's funds do not show its own profit.
     """
 
     __slots__ = ("flows", "name", "part", "positions")

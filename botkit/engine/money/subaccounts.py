@@ -31,7 +31,7 @@ class Fund:
     def __init__(self, available: int = 0, locked: int = 0, orders: int = 0, claims: int = 0) -> None:
         self.available = available
         self.locked = locked
-        #: the number of orders that lock some of it
+        #: the number of orders that lock part of the fund
         self.orders = orders
         self.claims = claims
 

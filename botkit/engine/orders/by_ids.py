@@ -17,11 +17,11 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, ListOrders
 
 _OWNER = "(orders by id)"
-#: with fewer orders in a pair, a listing does not save enough to be worth the probe
+#: with fewer orders in a pair than this, a listing does not save enough requests to be worth the probe
 LEAST = 5
 #: ids in one request: the draft allows 1000, but many servers refuse URLs of over 8 KB
 IDS_MAX = 200
-#: ids have nine digits or more (API documentation, order model)
+#: an id that no order has: real ids have nine digits or more (API documentation, order model)
 _NO_ORDER = "1"
 
 #: a function that gets the rows by order id, or None if the orders must be read one by one
@@ -29,7 +29,9 @@ OnRows = Callable[[Mapping[str, OrderReport] | None, Nanos], None]
 
 
 class OrdersByIds:
-    """Listings filtered by order ids. ``proven`` says whether the filter works; None until it has been tested."""
+    """Listings filtered by order ids. ``proven`` is True if the filter works, False if it does not, and None until it
+    has been probed.
+    """
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads

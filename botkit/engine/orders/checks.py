@@ -1,7 +1,7 @@
 """All checks that may refuse an order, in the order in which they run, each with its message.
 
-A check is skipped while it cannot apply: usually nothing is blocked, and only checks of the order itself remain.
-`tests/engine/test_gate.py` compares the fast path with the full one.
+A check is skipped while it cannot refuse anything; usually nothing is blocked, so only the checks of the order itself
+run. `tests/engine/test_gate.py` compares the fast path with the full one.
 
 The checks run at three moments, because conditions may change before the exchange's limits let the order leave: when it
 is *asked* for, when it is *admitted* to the queue (for a replacement, once the old order is final), and when its slot
@@ -44,7 +44,7 @@ class Gate:
         self._max_book_age_ns = max_book_age_ns
         self._markets = markets
         self._risk = risk
-        #: the shortage message, while the account has less than its strategies own together
+        #: a message about a shortage, set while the account has less than its strategies own together
         self.shortage: str | None = None
         #: True while the bot is being stopped
         self.is_stopping = False

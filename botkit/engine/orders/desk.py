@@ -117,7 +117,7 @@ class OrderDesk:
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
         self._by_ids = OrdersByIds(reads)
-        #: how often an order was read without result: client id -> count
+        #: how many reads of an order gave no result, by client id
         self._reads_in_vain: dict[int, int] = {}
         self._sequence = 0
         #: number of executions booked since the start
@@ -190,11 +190,11 @@ class OrderDesk:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
                 assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
-            # otherwise its slot was granted in this very turn, and `_may_leave` will hold it back
+            # if it is no longer queued, its slot was granted in this very turn, and `_may_leave` will hold it back
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
-        # otherwise it is on its way or unknown: `_adopt` sends the cancel as soon as it has an exchange id
+        # without an exchange id, the order is on its way or unknown: `_adopt` sends the cancel as soon as it has one
 
     @property
     def _waiting_replacements(self) -> dict[int, int]:
@@ -298,7 +298,8 @@ class OrderDesk:
                 self._creates[request.id] = (order,)
             elif type(request) is CancelOrder:
                 own = orders.get(request.client_id)
-                if own is not None:  # otherwise it cancels an orphan, and the answer goes to the requester
+                # a cancel of an orphan is not in `_cancels`; its answer goes to whoever requested it
+                if own is not None:
                     self._cancels[request.id] = (own,)
             else:
                 checked = self._checked_batch(request, now)
@@ -358,7 +359,8 @@ class OrderDesk:
             return
         cancelled = self._cancels.pop(answer.request_id, None)
         if cancelled is not None:
-            # Neither a 200 nor a "not found" is final. Only a pushed final state is, or a read after a second.
+            # Neither a 200 nor a "not found" proves that an order is cancelled; only a pushed final state or a read a
+            # second later does.
             for order in cancelled:
                 if order.state not in FINAL_STATES:
                     self._follow(order, now + READ_AFTER)
@@ -462,7 +464,7 @@ class OrderDesk:
             return
         behind = report.executed_lots > order.executed_lots
         if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
-            # Its executions arrive separately. They are read if they are still missing after a second.
+            # The order's executions arrive separately, and are read if they are still missing after a second.
             self.shown_lots[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.state in FINAL_STATES:
@@ -484,7 +486,7 @@ class OrderDesk:
             if self._creates or self.resolution.is_busy:
                 self._parked_trades.setdefault(report.order_id, []).append(report)
             else:
-                self._parked_trades.clear()  # nothing is on its way, so the kept reports are not ours either
+                self._parked_trades.clear()  # no create is in flight, so the kept reports cannot belong to our orders
             return
         if not self._table.executions_of(order).is_new(report, listed=False):
             return
@@ -647,14 +649,14 @@ class OrderDesk:
         )
 
     def _on_report(self, order: Order, report: OrderReport, now: Nanos) -> None:
-        """Process the result of a read, and continue with any question that it leaves open."""
+        """Process the result of a read, and read again if it leaves a question open."""
         self._apply(order, report, now)
         if order.state in FINAL_STATES:
             return
         if report.executed_lots > order.executed_lots:
             self._read_trades(order, now)
         elif order.cancel_requested and report.state not in FINAL_STATES:
-            self._router.cancel(order, now)  # it is still live after its cancel, so cancel it again
+            self._router.cancel(order, now)  # the order is still live despite its cancel, so cancel it again
 
     def _read_again(self, order: Order, now: Nanos) -> None:
         """Read again, after a second and then at growing intervals, so that executions missing from a listing cost few

@@ -21,9 +21,9 @@ from botkit.model.pairs import Pair
 #: a market order is not worth sending after waiting longer than this
 MARKET_DEADLINE_S = 5
 _EXPIRE_MAX_S = 10**9  # about thirty years, because times must stay below 2^63 ns
-#: the most orders that a strategy may place at one moment; up to 200 may rest in a pair
+#: the maximum number of orders that a strategy may place at one moment (up to 200 may rest in each pair)
 ORDERS_A_MOMENT_MAX = 5_000
-#: how many more orders after a refusal abort the callback
+#: after a strategy was stopped, this many further orders abort its callback
 ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
@@ -69,7 +69,8 @@ class OrderEntry:
         self._prices = portfolio.prices
         self._table = table
         self._desk = desk
-        #: number of orders placed at the current moment, which is a time and the number of events up to then
+        #: number of orders placed at the current moment, which is identified by its time and the number of events so
+        #: far
         self._asked = 0
         self._asked_at: Nanos = 0
         self._asked_after = 0

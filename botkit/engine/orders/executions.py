@@ -34,7 +34,7 @@ class Executions(msgspec.Struct):
         key = (listed, row)
         count = known[key] = known.get(key, 0) + 1
         if count <= known.get(row, 0):
-            return False  # the other source delivered it
+            return False  # the execution has already arrived from the other source
         known[row] = count
         return True
 

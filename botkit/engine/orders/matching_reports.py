@@ -14,8 +14,8 @@ CREATED_SLACK: Nanos = 2 * NS_PER_S
 def is_same_order(order: Order, report: OrderReport) -> bool:
     """Return True if the report can be this order: pair, side, type, price and amount agree.
 
-    A market order is matched without price and amount: the exchange's record of a market buy shows neither as sent
-    (Q12).
+    A market order is matched without price and amount: the exchange's row of a market buy shows neither of them as they
+    were sent (Q12).
     """
     if report.pair != order.pair or report.side is not order.side or report.type is not order.type:
         return False

@@ -50,7 +50,7 @@ class _Watch:
         self.record = record
         self.entry = entry
         self.pair = pair
-        #: distances as fractions
+        #: distances from the entry price, as fractions
         self.stop_loss = stop_loss
         self.take_profit = take_profit
         self.trail = trail
@@ -130,7 +130,8 @@ class Protector:
                 self._look(watch, price)
 
     def strategy_stopped(self, record: StrategyRecord) -> list[Pair]:
-        """Keep protecting a stopped strategy's holdings, and anything that orders being cancelled may still buy.
+        """Keep protecting a stopped strategy's holdings, including anything that its orders may still buy before their
+        cancels take effect.
 
         Returns the protected pairs.
         """
@@ -158,9 +159,12 @@ class Protector:
         return [pair for pair in held if pair in record.best_prices and (record.name, str(pair)) not in self.watches]
 
     def filled(self, fill: Fill, record: StrategyRecord) -> None:
-        """Start the best price at this fill, if it opened the position; forget it, if it closed the position."""
+        """If this fill opened the position, start tracking the best price from it; if it closed the position, forget
+        the best price.
+        """
         if fill.side is Side.SELL and self._portfolio.position(record.name, fill.pair).is_flat:
-            record.best_prices.pop(fill.pair, None)  # also of a position that nothing watched: the next one starts over
+            # even if the position was not protected, because the next position must start without a best price
+            record.best_prices.pop(fill.pair, None)
         watch = self.watches.get((fill.order.strategy, str(fill.pair)))
         if watch is not None and fill.side is Side.BUY:
             watch.rise_to(fill.price)
@@ -196,7 +200,7 @@ class Protector:
         if locking:
             for order in locking:
                 entry.cancel(order)
-            return  # their coins become free once they are final: see `order_changed`
+            return  # the cancelled orders' coins become free once the cancels are final; see `order_changed`
         lots = self._portfolio.position(name, pair).sellable_lots
         if not lots:
             return

@@ -82,7 +82,7 @@ class Quoter:
         #: every quote, by strategy, pair and tag; without quotes, the end of an order does not matter here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
-        #: orders of an earlier run, until their quote is stated
+        #: orders of an earlier run whose quote has not been stated again yet
         self._left: dict[tuple[str, str, str], list[Order]] = {}
         #: the quotes of this turn, in order; those that are due are compared with their orders at the end of the turn
         self.dirty: dict[int, _Quote] = {}
@@ -134,8 +134,8 @@ class Quoter:
             and not is_new
             and self._stands(quote)
         ):
-            # its orders were compared with these levels when they last changed, but it keeps its turn among the others
-            # in case one of its orders ends now
+            # the quote's orders were compared with these levels when they last changed, but it keeps its turn among the
+            # others in case one of its orders ends now
             self.dirty[id(quote)] = quote
             self._changes.count += 1
             return
@@ -155,8 +155,8 @@ class Quoter:
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """Handle an order's new state. For a quote that stands, only the order's end matters; fills are handled by
-        `filled`.
+        """Handle an order's new state. For a quote that is still in force, only the order's end matters; fills are
+        handled by `filled`.
         """
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
@@ -167,12 +167,12 @@ class Quoter:
         if order.state in FINAL_STATES:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            # an order held back by an unknown one is retried once its outcome is known
+            # an order that was held back by another one of unknown outcome is retried once that outcome is known
             if order.state in _NOT_AGAIN and order.pair not in self._unknown:
                 quote.given_up.add((order.side, order.price_ticks))
             self._mark(quote)
         elif self._stands(quote):
-            self.dirty[id(quote)] = quote  # it keeps its turn in case another of its orders ends now
+            self.dirty[id(quote)] = quote  # the quote keeps its turn in case another of its orders ends now
         else:
             self._mark(quote)
 
@@ -184,7 +184,9 @@ class Quoter:
         return quote.is_clear_cut and len(quote.wanted[BUY]) + len(quote.wanted[SELL]) <= room + len(quote.orders)
 
     def filled(self, order: Order) -> None:
-        """Mark a quote as due, because one of its orders was filled in part or whole and less rests than stated."""
+        """Mark a quote as due, because one of its orders was at least partly filled, so that less rests than the quote
+        states.
+        """
         quote = self._owner.get(order.client_id)
         if quote is not None:
             self._mark(quote)
@@ -227,9 +229,11 @@ class Quoter:
             self._place(quote, missing)
 
     def _missing(self, quote: _Quote, side: Side, levels: list[_Level], resting: list[Order]) -> list[_Place]:
-        """Cancel the orders of a side that fit no level, and return what to place beside the others."""
+        """Cancel the orders of a side that fit no level, and return the orders to place in addition to the remaining
+        ones.
+        """
         if len(resting) == 1 and resting[0].cancel_requested:
-            return []  # nothing to cancel, and nothing is placed until it is gone
+            return []  # it cannot be cancelled yet, and nothing is placed until it is gone
         desk, given_up = self._desk, quote.given_up
         keep, places = _difference(quote, levels, resting) if resting else ((), levels)
         is_waiting = False
@@ -250,11 +254,11 @@ class Quoter:
         return missing
 
     def _place(self, quote: _Quote, missing: list[_Place]) -> None:
-        """Place what is missing, as far as the cap and unknown orders allow."""
+        """Place the missing orders, unless the cap or orders of unknown outcome prevent it."""
         pair = quote.pair
         room = pair.rules.open_orders_max - self._open.get(pair, 0)
         if len(missing) > room or pair in self._unknown:
-            self._short[id(quote)] = quote  # it waits until an order of the pair changes state
+            self._short[id(quote)] = quote  # the quote waits until an order of the pair changes state
             if pair in self._unknown:
                 return
         if len(missing) > 1:  # nearest to the touch first, alternating sides, so that a small cap still quotes both
@@ -321,7 +325,7 @@ def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tu
         for order in resting:
             if order.client_id in keep or order.cancel_requested or abs(order.price_ticks - ticks) > slack:
                 continue
-            # an excess below the minimum order is not worth losing the place in the queue
+            # an excess smaller than the minimum order does not justify losing the place in the queue
             remaining = order.amount_lots - order.executed_lots
             if have + remaining < lots + least:
                 have += remaining

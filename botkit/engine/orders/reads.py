@@ -24,7 +24,7 @@ class Reads:
         self._router = router
         #: requests in flight -> the function that handles the answer
         self._pending: dict[int, OnAnswer] = {}
-        #: (due, sequence number, function of the time)
+        #: functions to call later: (due, sequence number, function that receives the time)
         self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
         self._slot = agenda.slot("reads", self._next, self._ring)

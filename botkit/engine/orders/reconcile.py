@@ -23,7 +23,7 @@ from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, L
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: after this many reads, a bot that trades all the time leaves the balances to the next comparison
+#: after this many reads were overtaken by new fills, the balances are left to the next comparison
 _OVERTAKEN_MAX = 5
 #: one row is enough for a listing of the orders created since the journal's last row
 LISTED_MAX = 1000
@@ -144,7 +144,8 @@ class Reconciliation:
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
         if self._unexplained():
-            # their fills are still being read; before those are booked, balances would look like outside changes
+            # fills of some orders are still being read; until they are booked, the balances would seem to have changed
+            # from outside
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:

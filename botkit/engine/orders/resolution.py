@@ -68,10 +68,10 @@ class Case:
     def __init__(self, order: Order, abort: Nanos, *, rejected: bool) -> None:
         self.order = order
         self.abort = abort
-        #: True if the exchange refused it; one successful look-up that finds nothing confirms the refusal
+        #: True if the exchange refused the order; one successful look-up that finds nothing confirms the refusal
         self.rejected = rejected
         self.poll = 0
-        #: how many reads of it the exchange has refused
+        #: how many reads of the order the exchange has refused
         self.refusals = 0
         self.due: Nanos = abort
         self.busy = False
@@ -141,7 +141,7 @@ class Resolution:
         self._look(case, now)
 
     def settled(self, order: Order, now: Nanos) -> None:
-        """Close the case, because the order was found in one way or another."""
+        """Close the case, because the order's outcome is known, by a look-up or otherwise."""
         case = self._cases.pop(order.client_id, None)
         if case is None:
             return
@@ -227,8 +227,8 @@ class Resolution:
         )
 
     def _holds_it(self, case: Case, kind: str, rows: tuple[object, ...], now: Nanos) -> bool:
-        """Return True if a row is, may be, or may turn out to be the order; the next step is then already in
-        progress.
+        """Return True if a row is the order, or may be, or may turn out to be. In that case the next step has already
+        been started.
         """
         order, foreign_lock_units = case.order, 0
         for row in rows:
@@ -237,7 +237,7 @@ class Resolution:
                     self._verdicts.adopt(order, row, now)
                     return True
                 if self._could_be(order, row):
-                    self._start_over(case, now)  # the row can be neither adopted nor ruled out
+                    self._start_over(case, now)  # this row can be neither adopted as the order nor ruled out
                     return True
                 case.explained.add(row.order_id)
                 if not self._table.is_known(row.order_id):

@@ -2,7 +2,7 @@
 
 The proceeds of a sale are available only once its fill is known. So sales go first, and a purchase that needs their
 proceeds waits until they are final, then spends the available money. A target ends with its order, so the strategy must
-handle a rest that could not be traded (a thin book, a refusal).
+handle any amount that could not be traded (because of a thin book or a refusal).
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Targets:
         name, pair = target.record.name, target.pair
         flying = [order for order in self.orders.values() if order.spec.strategy == name]
         if any(order.pair == pair for order in flying):
-            return None  # the rest is known once it ends
+            return None  # how much is left to trade is known only once that order ends
         position = self._portfolio.position(name, pair)
         missing = target.lots - position.lots
         order: Order | None = None

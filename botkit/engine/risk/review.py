@@ -36,10 +36,11 @@ class _Counts:
         self.now: Nanos = 0
         self.total = 0
         self.by_pair: dict[str, int] = {}
-        self.buys: dict[str, int] = {}  # pair -> lots still to be filled
+        self.buys: dict[str, int] = {}  # lots still to be filled, by pair
         self.sells: dict[str, int] = {}
         self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of orders in about the last second
-        self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
+        # the client ids in ``times``, so that an order that is opened again counts only once
+        self.seen: set[int] = set()
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
         """Sum up the unfilled lots of live and queued orders on one side. Unknown orders count as live."""
@@ -50,7 +51,7 @@ class _Counts:
         return self.total if pair is None else self.by_pair.get(pair, 0)
 
     def orders_in_last_second(self) -> int:
-        """Return the number of orders that passed in the last second, without the one under review."""
+        """Return the number of orders that passed the review in the last second, excluding the one under review."""
         self.forget_before(self.now - NS_PER_S)
         return len(self.times)
 
@@ -139,12 +140,12 @@ class RiskDesk:
         whole = _Counts()
         #: how many orders of a pair are live or queued, over all strategies
         self.open_by_pair = whole.by_pair
-        # with a single strategy its counts are the bot's, so count only once
+        # a bot with a single strategy shares one set of counts with it, so that each order is counted once
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
-        self._pending: dict[int, int] = {}  # client id -> lots still to be filled
+        self._pending: dict[int, int] = {}  # lots still to be filled, by client id
         #: market buys of an earlier run, whose lots are unknown until there is a price
         self._unpriced: dict[int, Order] = {}
         #: halted levels (a strategy's name; None: the bot) and why
@@ -220,7 +221,7 @@ class RiskDesk:
             counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
             side = counts.buys if order.side is BUY else counts.sells
             side[pair] = side.get(pair, 0) + lots
-            if self.has_rules:  # otherwise nobody asks for the orders of the last second
+            if self.has_rules:  # only rules need the orders of the last second
                 counts.place(created, client_id)
 
     def _counts_positions(self, name: str) -> bool:
@@ -428,7 +429,7 @@ class RiskDesk:
 
 
 class _WorthOverPrice:
-    """Equity as a function of one price, in floats: ``constant + rising x price + falling / price``."""
+    """A level's equity as a function of one price, in floats: ``constant + rising x price + falling / price``."""
 
     __slots__ = ("_falling", "_pair", "_rising", "_scale", "constant", "paths", "unknown")
 
@@ -482,10 +483,11 @@ class _WorthOverPrice:
             return range(len(prices))
         rising, falling = self._rising, self._falling
         gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
-        # the largest error of floats against exact integers, which round down at every step of a path
+        # upper bound on the float error relative to the exact integer calculation, which rounds down at every step of a
+        # path
         slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
         allowed = threshold - self.constant + slack
-        # the cheap test comes first: no price between the lowest and the highest brings equity that low
+        # the cheap test comes first: no price between the lowest and the highest can bring equity below the threshold
         if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
             return ()
         rounded = np.rint(prices * scale) / scale

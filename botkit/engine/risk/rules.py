@@ -107,9 +107,9 @@ class MaxOrderValue:
 class MaxPosition:
     """``max_position: {btc: "0.5"}``: the maximum holding, counting live, queued and unknown buy orders as filled.
 
-    The key selects what is limited. A pair (``btc_twd``): the coins bought in that pair. The base currency of a traded
-    pair (``btc``): the coins bought in all its pairs. Any other currency (``twd``): the total value of all positions in
-    it.
+    The key selects what is limited: a pair (``btc_twd``) limits the coins bought in that pair, the base currency of a
+    traded pair (``btc``) the coins bought in all its pairs, and any other currency (``twd``) the total value of all
+    positions in that currency.
     """
 
     name = "max_position"
@@ -220,7 +220,7 @@ class MaxDailyLoss:
             return None
         for currency, limit in self.limits.items():
             pnl = view.day_pnl_units(currency)
-            # without prices nothing was traded, so nothing can be lost
+            # profit is unknown only without prices, and then nothing has been traded, so nothing can be lost
             if pnl is not None and -pnl >= limit:
                 return (
                     f"the day's loss {money_text(-pnl, currency)} has reached {self.name} {money_text(limit, currency)}"
@@ -254,9 +254,9 @@ class MaxDrawdown:
 class PriceCollar:
     """``price_collar_pct: 5``: how far past the last price an order may trade, in percent.
 
-    Only the harmful side counts: a buy above, a sell below. A grid's bids far below the market are harmless. A stop
-    order's price is compared with its stop price, where the market will be by then; for a market order the expected
-    price from the visible book counts.
+    Only harmful prices count: those of a buy above the last price, or of a sell below it. A grid's bids far below the
+    market are harmless. A stop order's price is compared with its stop price, where the market will be by then; for a
+    market order the expected price from the visible book counts.
     """
 
     name = "price_collar_pct"

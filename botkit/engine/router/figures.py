@@ -10,7 +10,7 @@ from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import LimitTable, Scope
 from botkit.model.results import EndpointUse, RouterUse
 
-#: waits are binned by their first seven binary digits, so a quantile is at most 1.6 % too high
+#: waits are binned by their seven leading binary digits, so a quantile is at most 1.6 % too high
 _DIGITS = 7
 _CREATES = ("create_order", "create_batch")
 

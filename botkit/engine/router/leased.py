@@ -1,7 +1,8 @@
 """Counters shared with other processes, as the router sees them: slots leased from a ledger.
 
 The number of free slots follows from the last `SlotsChanged` and from the slots that the router took; nothing here
-reads a clock. The fate of a slot is reported through one function, to `botkit.live.limits.leases` in a running bot.
+reads a clock. What becomes of a slot is reported through one function; in a running bot `botkit.live.limits.leases`
+receives the reports.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class SlotNews(enum.Enum):
     ANSWERED = "answered"  # the request has arrived by now
     UNKNOWN = "unknown"  # the request may arrive until a given time
     RESOLVED = "resolved"  # the request arrives no later than a given time
-    EARLIER = "earlier"  # the same, for a request of an earlier run
+    EARLIER = "earlier"  # like RESOLVED, for a request of an earlier run
     REFUSED = "refused"  # the exchange answered 429
     WANTED = "wanted"  # more slots are needed than are leased
     WANTED_URGENTLY = "wanted urgently"
@@ -59,7 +60,7 @@ class LeasedPool:
         self._report(self.name, SlotNews.WANTED_URGENTLY if is_urgent else SlotNews.WANTED, 0, 0)
 
     def tell(self, what: SlotNews, key: int = 0, arrives_by: Nanos = 0) -> None:
-        """Report the fate of a taken slot, which ends its lease."""
+        """Report what became of a taken slot, which ends its lease."""
         self._report(self.name, what, key, arrives_by)
 
 
@@ -69,7 +70,7 @@ class LeasedPools:
     def __init__(self, table: LimitTable, report: ReportSlot, *, endpoints: Collection[str] | None = None) -> None:
         """Only the counters of ``endpoints`` are shared. All others belong to this process alone."""
         self.pools: dict[str, LeasedPool] = {}
-        #: the last change applied
+        #: the latest change of leases that was applied
         self.change = SlotsChanged(number=0, leased={}, until=0, cancels_until=0)
         shared = {table.endpoints[name].pool for name in (table.endpoints if endpoints is None else endpoints)}
         for limit in table.endpoints.values():

@@ -1,8 +1,8 @@
 """Delays requests even when slots are free, for pacing and for the pause after a 429.
 
-A window used at full speed is exhausted within seconds, and everybody then waits for its end (the 95th percentile of a
-light strategy's waits was 57.6 s). Spread over the window, with a small burst for occasional requests, the same number
-of requests is sent and the light strategy waits 0.22 s.
+A window used at full speed is exhausted within seconds, after which every strategy waits for its end (the 95th
+percentile of the waits of a strategy with few orders was 57.6 s). Spread over the window, with a small burst for
+occasional requests, the same number of requests is sent, and the same strategy waits 0.22 s.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from random import Random
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: smaller windows are not paced, because when exhausted they recover within a second or so
+#: windows smaller than this are not paced, because they recover within a second or so once exhausted
 LEAST_PACED = 20
 #: how many requests may be sent at once after a quiet time: a twentieth of the window, but at least this many
 LEAST_BURST = 5
@@ -30,7 +30,8 @@ class Pace:
 
     def __init__(self, requests: int, length: Nanos, burst: int) -> None:
         self.interval = length // requests
-        # not (burst - 1) * interval, because the steps are a little longer during a burst, which should not end early
+        # nearly burst * interval, not (burst - 1) * interval: the steps are a little longer during a burst, which must
+        # not end early
         self._tolerance = burst * self.interval - 1
         # time when the next request would leave if all had left at an even pace (GCRA's arrival time)
         self._virtual: Nanos = 0
@@ -73,15 +74,16 @@ class PauseAfter429:
     def refused(self, granted: Nanos, now: Nanos) -> bool:
         """Record a 429 at ``now`` for a request granted at ``granted``.
 
-        Returns False if this event was already known. Several requests may be in flight when the first 429 is read.
-        They are part of the same event: counting each would close the endpoint for minutes because of one collision.
+        Returns False if it belongs to a known event. Several requests may be in flight when the first 429 is read;
+        their 429s belong to the same event, because counting each one would close the endpoint for minutes.
         """
         if granted <= self.since:
             return False
         calm = now > self.until + self._window
         self._level = 1 if calm else self._level + 1
         pause = min(LONGEST_PAUSE_NS, FIRST_PAUSE_NS << min(self._level - 1, 10))
-        # jitter only upwards, because several bots at one address must not resume together, and none within a second
+        # lengthen the pause at random, never shorten it: several bots at one address must not resume together, and none
+        # within a second
         pause += int(self._random.random() * pause) // 2
         self.since = now
         self.until = now + pause
@@ -89,7 +91,7 @@ class PauseAfter429:
         return True
 
     def open_at(self, urgent: bool) -> Nanos:
-        """Return the earliest time of the next request of that kind."""
+        """Return the earliest time at which the next request may be sent, urgent or not."""
         return min(self._urgent_at, self.until) if urgent else self.until
 
     def sent_urgent(self, now: Nanos) -> None:

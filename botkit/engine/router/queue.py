@@ -37,7 +37,8 @@ class WaitingOrder(Waiting):
     __slots__ = ("order",)
 
     def __init__(self, key: int, order: Order, since: Nanos, *, is_cancel: bool, batchable: bool) -> None:
-        # written out instead of calling super(), which would double the cost, because every waiting order creates one
+        # the attributes are set here instead of by super(), which would double the cost: one of these is created for
+        # every waiting order
         self.key = key
         self.owner = order.strategy
         self.since = since
@@ -102,7 +103,7 @@ class FairQueue(Generic[W]):
         self._lines: OrderedDict[str, _Line[W]] = OrderedDict()
 
     def push(self, item: W) -> None:
-        """Append ``item`` to its owner's line."""
+        """Append ``item`` to the waiting items of its owner."""
         line = self._lines.get(item.owner)
         if line is None:
             line = self._lines[item.owner] = _Line()
@@ -163,8 +164,8 @@ class FairQueue(Generic[W]):
 
 
 class Deadlines:
-    """The deadlines of waiting items, soonest first. Items that left in time are skipped, and purged when they pile
-    up.
+    """The deadlines of waiting items, soonest first. Items that were sent in time are skipped, and purged when they
+    accumulate.
     """
 
     __slots__ = ("_gone", "_heap", "_live")

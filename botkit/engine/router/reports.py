@@ -24,12 +24,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """A 429 from the exchange, which the slot rule makes impossible for this bot alone."""
+    """A 429 from the exchange. The slot rule keeps this bot within the limits, so somebody else must be using the
+    window too.
+    """
 
     pool: str
     at: Nanos
     until: Nanos  # when non-urgent requests resume
-    limits: tuple[int, ...]  # requests per window in force from now on
+    limits: tuple[int, ...]  # maximum requests per window from now on
     text: str
 
 

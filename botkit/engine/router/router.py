@@ -59,7 +59,7 @@ class Withdrawal(enum.Enum):
     """The outcome of requesting a cancel."""
 
     WITHDRAWN = "withdrawn"  # the create was still queued, so both are dropped and nothing is sent
-    QUEUED = "queued"  # it leaves as soon as it has a slot
+    QUEUED = "queued"  # the cancel is sent as soon as it has a slot
     DUPLICATE = "duplicate"  # a cancel is already queued or on its way
 
 
@@ -76,7 +76,8 @@ _READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
-#: an order that skips the queues: its rank (cancels leave first, then what reduces a position), and since when it waits
+#: an order that skips the queues: its rank (cancels first, then orders that reduce a position), the order, and since
+#: when it has waited
 _Express: TypeAlias = tuple[int, Order, Nanos]
 _CANCELS: Final = 0
 _REDUCES: Final = 1
@@ -138,7 +139,7 @@ class Router:
         #: the orders placed or cancelled by one strategy while nothing was waiting: (rank, order, since when).
         #: Nearly all leave in the same turn, and this way they skip the queues
         self.express: list[_Express] = []
-        #: all waiting items except those
+        #: number of waiting items other than express orders
         self.queued = 0
         self._cancels: FairQueue[WaitingOrder] = FairQueue()
         self._reduces: FairQueue[WaitingOrder] = FairQueue()
@@ -150,7 +151,8 @@ class Router:
         self._waiting_reads: dict[int, WaitingRead] = {}  # waiting reads by ticket
         self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
-        self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> the route and key of its late-held slot
+        # for each client id of unknown outcome, the route and key of the slot that is held longer
+        self._unknown: dict[int, tuple[Route, int]] = {}
         #: reads that will not be sent, to be reported by the next `due`
         self.dropped: list[DroppedRead] = []
         self._next: Nanos | None = None
@@ -160,8 +162,8 @@ class Router:
         self._changes = Changes()
 
     def take_listener(self, on_change: Callable[[], None], changes: Changes) -> None:
-        """Call ``on_change`` whenever `next_due` may have changed. For ``express`` only ``changes`` is counted: the
-        engine calls `due` at the end of that same turn.
+        """Call ``on_change`` whenever `next_due` may have changed. For express orders, only ``changes`` is incremented,
+        because the engine calls `due` at the end of the same turn anyway.
         """
         self._on_change = on_change
         self._changes = changes
@@ -185,9 +187,10 @@ class Router:
         return order.client_id in self._waiting
 
     def create(self, order: Order, now: Nanos) -> str | None:
-        """Queue ``order`` until it gets a slot. Returns None, or the reason why it cannot be queued."""
+        """Queue ``order`` until it gets a slot. Returns the reason why it cannot be queued, or None."""
         self._now = now
-        if not self.queued and not self.express:  # nearly always: nobody waits, and no other order of this turn
+        # the usual case: nothing is waiting, and this is the turn's first order
+        if not self.queued and not self.express:
             self.express.append((_REDUCES if order.reduces else _CREATES, order, now))
             self._changes.count += 1
             return None
@@ -226,7 +229,7 @@ class Router:
         """Replace ``old`` with ``new`` in the queue. Returns False if ``old`` is no longer queued.
 
         ``new`` takes the place of ``old`` if both have the same strategy and class. Otherwise it goes to the end of its
-        own line.
+        strategy's queue.
         """
         self._now = now
         for place, (rank, waiting, _) in enumerate(self.express):
@@ -385,8 +388,8 @@ class Router:
     def answered(self, request_id: int, now: Nanos, outcome: Ending, *, responded: bool = False) -> None:
         """Record that the wait for a request ended at ``now``, because its answer was read or the bot gave up.
 
-        ``responded``: there was a response, if perhaps none that says what became of the request. A read has arrived
-        then, or never will.
+        ``responded`` is True if there was any response, even one that does not say what became of the request. In that
+        case a read has arrived already, or never will.
 
         Raises KeyError for a request that is not in flight, since freeing a slot twice would break the limit.
         """
@@ -399,8 +402,8 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # usually nothing waits; if something does, the slot becomes free one window from now, so anything due
-            # earlier is unaffected
+            # if anything is waiting (usually nothing is), this slot becomes free one window from now, so whatever is
+            # due earlier is unaffected
             if self.queued and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return

@@ -175,7 +175,7 @@ def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -
 def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Scope, ...]]]:
     """Merge windows of equal size but different scope, because a router serves one account at one address.
 
-    Each request takes a slot in both, so their logs would be identical.
+    Each request would take a slot in both, so their slot logs would be identical.
     """
     merged: dict[tuple[int, int], tuple[WindowLimit, tuple[Scope, ...]]] = {}
     for window in windows:

@@ -1,14 +1,14 @@
 """Tracks the slots of one rate-limit window: which are taken, and when the next becomes free.
 
 The rule: **a slot is held from the moment a request is granted until its answer has been read plus one window.**
-Take any server window of that length and its latest arrival. Every other arrival in it came less than one window
-earlier, so its answer, which follows the arrival, was read less than one window before; its slot was therefore still
-held when the latest one was granted. Held slots never exceed the limit, so neither do the arrivals in any server
-window: sliding, fixed (any phase) or bucket counting, whatever the network does.
+Consider any window of that length at the server, and the latest request that arrived in it. Every other arrival in it
+came less than one window earlier, so its answer, which follows the arrival, was read less than one window before; its
+slot was therefore still held when the latest one was granted. Held slots never exceed the limit, so neither do the
+arrivals in any server window: sliding, fixed (any phase) or bucket counting, whatever the network does.
 
-Rejected: a log of send times, a leaky or token bucket, GCRA. With each, requests can bunch up in transit, and up to
-twice the limit arrived in one window at the server. Also rejected: a margin for "usual" latency, which wastes slots on
-quiet days and is exceeded on others.
+Rejected: a log of send times, a leaky or token bucket, GCRA. With each of these, requests can bunch up in transit, so
+that up to twice the limit arrives in one window at the server. Also rejected: a margin for the usual latency, which
+wastes slots on quiet days and is exceeded on busy ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLOCK_DRIFT_PPM = 100
 CLOCK_GRAIN_NS = 2 * NS_PER_MS
 #: a 429 lowers the limit to four fifths, never below a quarter of the documented one ...
 LOWER_NUMERATOR, LOWER_DENOMINATOR, LEAST_DIVISOR = 4, 5, 4
-#: ... and every window after that restores a twentieth of the documented limit
+#: ... and after that each elapsed window restores a twentieth of the documented limit
 RESTORE_DIVISOR = 20
 
 
@@ -85,7 +85,7 @@ class SlotLog:
 
     def held(self, now: Nanos) -> int:
         """Return the number of slots taken at ``now``."""
-        free = self.free(now)  # first, because time may have restored part of the limit
+        free = self.free(now)  # call this first, because part of the limit may have been restored since
         return self._limit - free
 
     def take_beyond(self, kept: int, now: Nanos) -> int:

@@ -20,7 +20,7 @@ class Feeding(Protocol):
     """The interface of a series that an attached indicator needs."""
 
     def bring_up_to_date(self) -> None:
-        """Feed everything finished since the last read. Raises NotReadyError until the history has arrived."""
+        """Feed the rows that were finished since the last read. Raises NotReadyError until the history has arrived."""
 
 
 class Crossing:

@@ -81,7 +81,7 @@ class Callbacks:
                     callback(event)
                 except KeyboardInterrupt:
                     raise
-                except BaseException as error:  # for the same reason as in `call`
+                except BaseException as error:  # BaseException, for the same reason as in `call`
                     self.failed(record, callback, error)
                 if not mailbox and not counts:
                     return  # the only one: nearly always

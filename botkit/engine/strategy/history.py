@@ -28,7 +28,7 @@ class PastBook:
     def __init__(self, markets: Markets, outbox: Outbox) -> None:
         self._markets = markets
         self._outbox = outbox
-        #: each (pair, kind) that the run reads; None means all
+        #: the (pair, kind) combinations that the run reads; None means all
         self._kinds: frozenset[tuple[str, str]] | None = None
         #: (feed, its series, whether the feed's builder is new) of series still without history
         self._waiting: list[tuple[BarFeed, BarSeries, bool]] = []

@@ -32,7 +32,7 @@ class _PastSeries:
         self.most = most
         self.length: Nanos = fixed_length(resolution) or 31 * NS_PER_DAY
         self._candles: list[Candle] = []
-        #: the bars found, once all have been read, and the time of the read; the running bar is as of that time
+        #: the bars, once all have been read, and when they were read, which is also the state of the running bar
         self.bars: PastBars | None = None
         self.read_at: Nanos = 0
 

@@ -144,7 +144,7 @@ class PlotStore:
         return line
 
     def lines(self, first_pair: str = "") -> list[IndicatorLine]:
-        """Return every line with a point. Lines without a pair go to the chart of ``first_pair``."""
+        """Return every line with a point. Lines without a pair are drawn in the chart of ``first_pair``."""
         resolutions: dict[tuple[str, str], set[str]] = {}
         for key in self._lines:
             resolutions.setdefault((key.pair, key.name), set()).add(key.resolution)

@@ -12,7 +12,8 @@ from cronsim import CronSim, CronSimError
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.money import Number, to_decimal
 
-#: counting the firings of a cron expression stops here, because each takes some 20 us and no more precision is needed
+#: the maximum number of firings of a cron expression to count: each takes some 20 us, and larger counts need not be
+#: exact
 COUNT_MOST = 10_000
 
 _EXAMPLE = 'such as "0 9 * * 1" (minute, hour, day of month, month, day of week: Mondays at 9:00)'
@@ -63,7 +64,7 @@ class CronSchedule:
     """A cron expression of five fields in a time zone, with the daylight-saving rules of Debian's cron.
 
     A fixed time that is skipped by the spring change fires at the change; one that is repeated in autumn fires only the
-    first time. Expressions whose minute or hour begins with ``*`` follow real time through both.
+    first time. Expressions whose minute or hour begins with ``*`` follow elapsed time through both changes.
     """
 
     __slots__ = ("_at", "_rings", "expression", "zone")
@@ -92,7 +93,8 @@ class CronSchedule:
             self._rings = CronSim(self.expression, to_datetime(time_ns, self.zone))
         for ring in self._rings:
             at = from_datetime(ring.astimezone(UTC))
-            # if started in the second pass of a repeated hour, the iterator first returns a firing of the first pass
+            # if it starts in the second pass of an hour repeated by a clock change, the iterator first returns a firing
+            # of the first pass
             if at > time_ns:
                 self._at = at
                 return at

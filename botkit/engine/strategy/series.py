@@ -36,7 +36,8 @@ Row = TypeVar("Row", Bar, Trade)
 
 #: how many bars a series keeps by default
 KEEP_BARS = 10_000
-# number of rows; limits the memory of waiting objects, but is large enough to spread the cost of a flush
+# the number of pending rows at which they are flushed: few enough to limit memory, many enough to spread the cost of a
+# flush
 _FLUSH_AT = 4096
 _SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
 _SIGNS = {side: sign for sign, side in _SIDES.items()}
@@ -62,7 +63,7 @@ class Series(Generic[Row]):
 
     #: names of the columns, starting with time
     names: tuple[str, ...] = ()
-    #: the word for its rows in messages (singular, plural)
+    #: what messages call its rows (singular, plural)
     noun: tuple[str, str] = ("row", "rows")
 
     def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
@@ -75,7 +76,7 @@ class Series(Generic[Row]):
         self.is_ready = is_ready
         self._columns: dict[str, Column] = {}
         self._pending: list[Row] = []
-        self._fed = 0  # how many of those have been fed to the indicators
+        self._fed = 0  # how many of the pending rows have been fed to the indicators
         self._count = 0  # number of rows ever added to the columns, including dropped ones
         self._attached: dict[str, Attached[Any]] = {}
         self._failures: list[tuple[Attached[Any], Exception]] = []
@@ -174,9 +175,10 @@ class Series(Generic[Row]):
         if len(rows) == 1 and not self._fed:
             self._feed()
         fed, self._fed = self._fed, 0
-        # replaced first, because the same rows must not be written twice if an assertion below fails
+        # empty the list first, so that the same rows are not written twice if an assertion below fails
         self._pending = []
-        if len(rows) == 1:  # for a strategy that reads at every bar, since numpy costs ten times as much for one row
+        # a strategy that reads at every bar flushes single rows, for which numpy would cost ten times as much
+        if len(rows) == 1:
             self._check_order(rows[0].time)
             for column, value in zip(self._columns.values(), self._values(rows[0]), strict=True):
                 column.push(value, self.keep)
@@ -218,7 +220,7 @@ class Series(Generic[Row]):
         """Assert that the next row follows the latest one."""
 
     def _check_order_of(self, times: TimeArray) -> None:
-        """Assert the same for many rows."""
+        """Assert that many new rows are in order and follow the latest one."""
 
     @staticmethod
     def _input(arrays: dict[str, npt.NDArray[Any]], name: str) -> Array:
@@ -312,7 +314,7 @@ class Series(Generic[Row]):
         if isinstance(index, slice):
             self._settle()
             return [self._row(i) for i in range(*index.indices(len(self)))]
-        # this is what strategies read most, and the columns can wait
+        # the latest row is what strategies read most, and it does not require a flush to the columns
         if index == -1 and self._pending and self._pull is None:
             return self._pending[-1]
         self._settle()
@@ -385,8 +387,9 @@ class BarSeries(Series[Bar]):
     def begin(self, history: Iterable[Bar]) -> None:
         """Add the bars from before the start, oldest first.
 
-        This warms up every indicator and makes the series readable. Bars already appended follow them; if both have a
-        bar, the history's version wins, because ours may have begun in the middle of it. May be called only once.
+        This warms up every indicator and makes the series readable. Bars already appended follow them; for a bar that
+        is in both, the history's version is used, because the streamed one may have begun in the middle of the bar. May
+        be called only once.
         """
         assert not self.is_ready, f"{self!r} has already started"
         waiting, self._pending = self._pending, []

@@ -34,7 +34,7 @@ class Subscriptions:
         plots: PlotStore,
         method: Callable[[str], Callback | None],
     ) -> None:
-        """``method`` finds a method of the strategy by its name."""
+        """``method`` returns the strategy's method with a given name."""
         self._record = record
         self._markets = markets
         self._callbacks = callbacks

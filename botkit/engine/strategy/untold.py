@@ -1,9 +1,9 @@
 """Fills that are booked but not yet reported to their strategy.
 
 A fill is booked at once, but `on_fill` may have to wait: up to a second for the rest of its match
-(`botkit.engine.orders.agreement`), and at a start for `on_ready`. If the bot dies in the meantime, the journal has the
-fill, but the strategy's state does not reflect it. So unreported fills are saved with that state and reported after the
-restart, each exactly once.
+(`botkit.engine.orders.agreement`), and at a start for `on_ready`. If the bot is killed in the meantime, the journal has
+the fill, but the strategy's state does not reflect it. Unreported fills are therefore saved with that state, and each
+is reported exactly once after the restart.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ CAPABILITIES = Capabilities(
     stop_orders=True,
     find_by_client_id=True,
 )
-#: a create older than this is not sent, because the book that it was meant for is gone
+#: a create older than this is not sent, because the book has changed since the strategy decided
 _T0_AGE_MAX: Nanos = NS_PER_S
 #: how many orders and executions to remember in order to recognise repeats
 _MEMORY = 20_000
@@ -95,7 +95,7 @@ _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
 
 
 class _Remembered:
-    """The last value seen under each key, for the latest ``_MEMORY`` keys."""
+    """Remembers the last value seen under each key, for the latest ``_MEMORY`` keys."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[object, object] = OrderedDict()
@@ -127,9 +127,9 @@ class BitoProAdapter(Lifetime):
         patience: float = 1.0,
         limits: LimitTable | None = None,
     ) -> None:
-        """``speed`` is how many times faster the client's clock runs than the machine's. In the machine's time, an
-        order must not become older than it could at the exchange. ``patience`` multiplies the machine's time that an
-        order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
+        """``speed`` is how many times faster the client's clock runs than the machine's. An order's maximum age is
+        measured in the exchange's time, and in machine time as well. ``patience`` is a factor on the machine time for
+        which an order may wait for a connection. If ``limits`` is None, the table that ships with botkit applies.
         """
         self.client = client
         self._limits = limits
@@ -283,8 +283,8 @@ class BitoProAdapter(Lifetime):
             case BalanceFrame():
                 balances = self._newest(item, received.is_first)
                 if balances:
-                    # never treat this as a snapshot: if the first frame were lost, the next would mean that every other
-                    # coin is gone
+                    # never treat this as a snapshot: if the first frame were lost, the next one, with a single
+                    # currency, would mean that every other coin is gone
                     yield translate.balance_report(balances, snapshot=False)
             case Snapshot():
                 yield from self._snapshot(item)
@@ -376,7 +376,8 @@ class BitoProAdapter(Lifetime):
         except WireError as error:  # a response that cannot be read
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=200, text=str(error))
         except Exception as error:
-            # this is a bug in botkit; with an answer, the bot looks the order up instead of waiting forever
+            # this is a bug in botkit; return an answer nevertheless, so that the bot looks the order up instead of
+            # waiting forever
             log.exception("%s %d could not be sent", request.endpoint, request.id)
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
@@ -471,7 +472,7 @@ class BitoProAdapter(Lifetime):
 
 
 def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
-    """Return the acknowledgement if it echoes this order. An echo of another order says nothing about this one."""
+    """Return the acknowledgement if it echoes this order. The echo of another order does not acknowledge this one."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY
     decimals = 8 if spends else rules.amount_decimals
@@ -509,9 +510,9 @@ def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapte
     """Create an adapter, not yet open, from the ``exchange:`` section of a configuration.
 
     Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (addresses, such as an emulator's); and, set by
-    botkit, ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that stands still meanwhile),
-    ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data only, without an account).
-    ``limits`` replaces the table that ships with botkit. Raises ConfigError.
+    botkit, ``clock`` and its ``speed``, ``patience`` (a factor on timeouts, for a clock that is held while requests are
+    made), ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data only, without an
+    account). ``limits`` replaces the table that ships with botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]

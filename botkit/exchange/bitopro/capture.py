@@ -2,7 +2,7 @@
 
 One JSON object per line: ``{"received": <ms by the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames
 from other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; other
-recorders write one frame per trade. Which kind a file holds is detected, or set with ``trades``.
+recorders write one frame per trade. Which of the two a file holds is detected, or set with ``trades``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _KnownLine(msgspec.Struct):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """The way to read a file. ``is_guessed`` means that the format was detected, not set, so anything that does not fit
+    """How to read a file. ``is_guessed`` means that the format was detected, not set, so anything that does not fit
     is refused.
     """
 
@@ -260,7 +260,7 @@ def _holds_single_trades(path: Path, only: str | None) -> bool:
             try:
                 frame = _decode_line(line)[1]
             except WireError:
-                continue  # reading the file reports the line
+                continue  # the line is reported when the file is read
             if isinstance(frame, TradeFrame) and only in (None, frame.pair.lower()) and len(frame.data or ()) != 1:
                 return False
     return True
@@ -277,7 +277,7 @@ def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None
         known = _line_decoder.decode(line)
         received, frame = known.received, known.frame
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
-        # the slow path distinguishes an unknown event from damage, and describes the damage
+        # this slower path distinguishes an unknown event from a damaged line, and describes the damage
         raw = decode(line, _RawLine, 'a line like {"received": ms, "frame": {...}}')
         decode_frame(bytes(raw.frame))
         return to_ns(raw.received, "received"), None

@@ -60,7 +60,7 @@ class _LimitsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str] | None = None) -> LimitTable:
     """Return the limits in force.
 
-    The default is each row's ``use``. ``strict`` obeys every source's figure at once, and so the strictest.
+    The default is each row's ``use``. ``strict`` obeys the figures of all sources at once, that is, the strictest.
     ``overrides`` chooses row by row: the key is an endpoint with its own limit, or ``public`` or ``private`` for all
     others; the value is a number of requests per window, a rate such as ``"20/1s"`` or ``"600/1m"``, the name of the
     source to use, or ``"strict"``. Raises ConfigError for an invalid key or value.
@@ -163,7 +163,7 @@ def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Fi
 
 
 def _windows(figures: Iterable[_Figure], counted: tuple[Scope, ...]) -> tuple[WindowLimit, ...]:
-    """Return the windows needed to obey all ``figures``, without those that another one of the same scope implies."""
+    """Return the windows needed to obey all ``figures``, except those implied by another window of the same scope."""
     windows: list[WindowLimit] = []
     for scope in counted:
         least: dict[int, int] = {}

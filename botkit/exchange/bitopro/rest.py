@@ -109,7 +109,7 @@ class BitoProClient(Lifetime):
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
-        self._random = random or system_random()  # it is only used to spread out reconnects
+        self._random = random or system_random()  # random numbers are used only to spread out reconnects
         self._transport = Transport(rest_url, credentials, self.clock)
         self._ws_url = check_url(ws_url, ("wss", "ws"))
         self._allow_withdrawals = allow_withdrawals
@@ -132,8 +132,8 @@ class BitoProClient(Lifetime):
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """This machine's time minus the exchange's, to the second: the least that the Date headers of the last three
-        answers show; None before the first.
+        """This machine's time minus the exchange's, to the second: the smallest difference that the Date headers of the
+        last three answers show, or None before the first answer.
         """
         return self._transport.clock_skew_ms
 
@@ -535,8 +535,8 @@ class BitoProClient(Lifetime):
 
         ``stream_id``: order_book, ticker, trades (give ``pairs``: pair -> book depth or None), active_orders,
         order_history, account_balance, user_trades (these need an account; for user_trades, ``pairs`` lists the pairs
-        to read after a lost connection). With ``resynchronise``, whatever a stream does not repeat is then read over
-        REST.
+        to read after a lost connection). With ``resynchronise``, data that the stream does not repeat after a
+        reconnection is read over REST.
         """
         return Stream(
             stream_id,

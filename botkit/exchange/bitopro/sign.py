@@ -35,12 +35,13 @@ class Credentials:
             raise ValueError("an account needs both an API key and a secret")
         self.identity = identity
         self._key = key
-        # keyed only once, since copying it takes a third of the time, and the secret itself need not be kept
+        # initialised with the secret only once: copying this object takes a third of the time, and the secret itself
+        # need not be kept
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
     def key(self) -> str:
-        """The public API key, which is sent in a header, and under which nonces are counted."""
+        """The public API key. It is sent in a header, and nonces are tracked per key."""
         return self._key
 
     def sign(self, payload: str) -> str:

@@ -5,7 +5,7 @@ every second and a disconnect after 60 s. Every ping is answered at once; a conn
 any frame or ping. The URL is the subscription; the client sends nothing but pongs.
 
 After losing its connection the stream reconnects with a jittered, capped backoff and a newly signed upgrade. Most
-streams begin with a snapshot; anything else that was missed is read over REST before newer data is yielded.
+streams begin with a snapshot; data missed on the others is read over REST before newer data is yielded.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ class Stream:
                 self._socket = await self._session.ws_connect(
                     URL(self.url, encoded=True),
                     headers=headers,
-                    autoping=False,  # this code must see pings, because they show that the connection is alive
+                    autoping=False,  # pings are handled here, because they show that the connection is alive
                     max_msg_size=self._times.frame_size_max,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
@@ -306,7 +306,7 @@ class Stream:
         self._silence_timer = asyncio.get_running_loop().call_later(seconds, self._look_for_silence)
 
     def _look_for_silence(self) -> None:
-        """Close a connection that has been silent for too long, which wakes any wait for a frame."""
+        """Close a connection that has been silent for too long; this wakes whoever is waiting for a frame."""
         loop, dead_after_s, since_s = asyncio.get_running_loop(), self._times.dead_after_s, self._waiting_since_s
         left_s = dead_after_s if since_s is None else since_s + dead_after_s - loop.time()
         if left_s > 0.001:
@@ -357,7 +357,8 @@ class Stream:
     def _aligned(self, frame: TradeFrame) -> NewTrades:
         pair = frame.pair.lower()
         if pair not in self._pairs:
-            raise WireError(f"trades for {pair[:40]!r}, which is not subscribed")  # or aligners would pile up
+            # an aligner for every unexpected pair would fill the memory
+            raise WireError(f"trades for {pair[:40]!r}, which is not subscribed")
         aligner = self._aligners.get(pair)
         if aligner is None:
             key = self._trade_key

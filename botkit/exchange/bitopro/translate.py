@@ -24,14 +24,14 @@ _TYPES = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
     "STOP_LIMIT": OrderType.STOP_LIMIT,
-    # order types of the two legs that only the website creates
+    # order types of the two legs of an OCO order, which only the website can create
     "SP_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
     "SL_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
 }
 _CONDITIONS = {condition.value: condition for condition in Condition}
 
-#: the highest fee rate is 0.0045, and this is twice that; a USER_TRADE fee a thousand times higher must be scaled by
-#: 10^8 (Q10)
+#: more than twice the highest fee rate, in ten-thousandths; a USER_TRADE fee over a thousand times larger than this
+#: allows must have been scaled by 10^8 (Q10)
 _FEE_RATE_MAX_E4 = 45
 _FEE_SCALE = 10**8
 

@@ -1,4 +1,4 @@
-"""Makes HTTP calls to BitoPro, each sent once and limited in time and size. Errors say what to do next.
+"""Makes HTTP calls to BitoPro, each sent once and limited in time and size. The type of an error says what to do next.
 
 Two of aiohttp's defaults must be off: repeating GET, PUT and DELETE after a dropped keep-alive connection (a repeated
 cancel counts twice), and following redirects (to any host, with the ``X-BITOPRO-*`` headers).
@@ -99,10 +99,10 @@ _UNBOUNDED = 0
 def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
     """Return a session that sends every request exactly once, to the address given.
 
-    Two safeguards prevent repetition: a switch that aiohttp has for its own test client, and a connector that refuses a
-    call a second connection, because that switch is private and may disappear. ``for_streams`` also refuses redirects,
-    for which ``ws_connect`` has no parameter. Only streams use it: a trace adds 30 to 80 us to a request of about
-    1,500.
+    Two safeguards prevent repetition: a switch that aiohttp provides for its own test client and, because that switch
+    is private and may disappear, a connector that refuses to open a second connection for one call. ``for_streams``
+    also refuses redirects, for which ``ws_connect`` has no parameter. Only streams use it: a trace adds 30 to 80 us to
+    a request of about 1,500.
     """
     traces = []
     if for_streams:
@@ -138,9 +138,10 @@ class Transport:
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """Local time minus the exchange's, as far as the latest answers agree on it; None before the first.
+        """Local time minus the exchange's: the smallest difference that the latest answers show, or None before the
+        first answer.
 
-        A bot halts over this, so no single answer decides it.
+        A large skew halts a bot, so a single answer must not be able to cause one.
         """
         return min(self._skews_ms, key=abs, default=None)
 
@@ -190,7 +191,7 @@ class Transport:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, connect_timeout_s)),
             ) as response:
-                if response.content_type != "text/html":  # a page comes from whatever stands before the exchange
+                if response.content_type != "text/html":  # an HTML page comes from a proxy in front of the exchange
                     self._note_date(response.headers.get("Date"), started)
                 answer = await _read(response, size_max)
                 status = response.status
@@ -279,7 +280,7 @@ def _no_answer(
     elif isinstance(error, _SentTwiceError):
         reason = "the connection was dropped"
     else:
-        # show only the class and the first line, because some of aiohttp's messages quote what was received
+        # show only the class and the first line, because some of aiohttp's messages quote the received data
         reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
     if not connected:
         return NothingSent(f"{what}: nothing was sent: {reason}", text=reason)

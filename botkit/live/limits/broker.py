@@ -39,7 +39,7 @@ log = logging.getLogger("botkit.broker")
 
 
 class Hello(msgspec.Struct, array_like=True, tag=True):
-    """The first message on a connection to a port."""
+    """The first message on a connection to a loopback port."""
 
     token: str
 
@@ -94,7 +94,7 @@ class KeptLedger:
     """A ledger that survives its process."""
 
     def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``now`` counts from boot and continues while the machine sleeps."""
+        """``now`` returns the time since boot, which continues to count while the machine sleeps."""
         self._path = path
         self._files = files
         self._now = now

@@ -1,4 +1,4 @@
-"""A bot's share of the ledger: the slots it leases, its reports about them, and the exchange of messages.
+"""A bot's share of the ledger: the slots it leases, its reports about them, and the messages to and from the ledger.
 
 The router takes slots from `SharedLimits.leased`. If there are none, the need is noted here, the ledger is asked for
 more, and ``on_change`` delivers a `SlotsChanged`.
@@ -242,7 +242,7 @@ class SharedLimits:
 
         ``gather`` is how long reports are collected, or 0 if messages cost nothing. If ``endpoints`` is given, only
         their counters are shared, and all others belong to this process. ``keeps_stock`` is False for a short-lived
-        process, which leases nothing ahead. ``clock`` runs as fast as the ledger's.
+        process, which leases nothing ahead. ``clock`` must run as fast as the ledger's.
         """
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
@@ -323,7 +323,8 @@ class SharedLimits:
     def disown(self) -> None:
         """Mark the journal as incomplete, so that a successor does not rely on it for what was sent.
 
-        Once is enough until the journal names this holder again: each time the ledger counts all leases as used.
+        Nothing needs to be done again until the journal names this holder anew. After a disown, the ledger counts all
+        leases of a dead process as used.
         """
         if self._is_known:
             self._is_disowned = True
@@ -399,7 +400,7 @@ class SharedLimits:
             lease.lower = True
         if self._dirty_since is None:
             self._dirty_since = now
-            # not at once, so that granted requests leave first
+            # wake up a little later, so that granted requests leave first
             asyncio.get_running_loop().call_later(self._gather / NS_PER_S, self._wake.set)
 
     def _want(self, lease: _Lease, now: Nanos, *, is_urgent: bool) -> None:
@@ -476,7 +477,7 @@ class SharedLimits:
         return max(at, self._sent_at + self._here(LEAST_GAP))
 
     async def _join(self) -> None:
-        """Join as a new process; requests in flight are declared."""
+        """Join as a new process; requests in flight are declared to the ledger."""
         for lease in self._leases.values():
             lease.keep_stock(0)
         now = self._clock.now()

@@ -238,13 +238,15 @@ class SlotLedger(msgspec.Struct, array_like=True):
         return msgspec.structs.replace(self._reply(), usage=self._usage())
 
     def lose(self, now: Nanos) -> None:
-        """Treat everything counted until ``now`` as uncertain."""
+        """Assume that requests unknown to this ledger may have been sent until ``now``, because an earlier ledger was
+        lost.
+        """
         self.lost_at = now = self._advance(now)
         for window in self.windows.values():
             window.lost_at = now
 
     def keep_alive(self, now: Nanos) -> None:
-        """Ignore silence before ``now``, since no message could be received then."""
+        """Do not count the time before ``now`` as silence, because no message could be received then."""
         for holder in self.holders.values():
             holder.heard = max(holder.heard, now)
 
@@ -351,7 +353,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         self, name: str, holder: Holder, report: Report, urgent: int, plain: int, now: Nanos
     ) -> Nanos | None:
         """Update the waiting time, which restarts for a holder that got something. Return when to ask again, or None if
-        it has all.
+        the holder got everything that it needs.
         """
         pool = holder.pools[report.pool]
         windows = self._windows(pool)

@@ -70,8 +70,9 @@ class Sync(msgspec.Struct, array_like=True, tag=True):
 class Leave(msgspec.Struct, array_like=True, tag=True):
     """Sent when a process ends; its remaining leases count as in flight.
 
-    Or it is dead, and its successor has read from its journal what it ``sent``: for each pool, the time until the
-    latest arrival of each request, negative once answered. The latest of those used its leases.
+    If the process is dead, its successor sends this, with what it read from the journal in ``sent``: for each pool, the
+    time until the latest arrival of each request, negative once answered. The latest of these requests used the
+    process's leases.
     """
 
     holder: str

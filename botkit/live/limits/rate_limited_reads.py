@@ -59,8 +59,8 @@ class RateLimitedReads:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         """``shared`` are counters shared with other processes. ``latest_ns`` is how long after an abort the exchange
-        may still act on a request. ``hurries`` means to go ahead without a slot instead of waiting long, and to ``say``
-        so.
+        may still act on a request. ``hurries`` means to go ahead without a slot instead of waiting long, and to report
+        that through ``say``.
         """
         self.sender = sender
         self._clock = clock
@@ -167,7 +167,7 @@ class RateLimitedReads:
                     other.cool_down([SentBefore(endpoint=endpoint, sent=sent, answered=answered)], now)
 
     async def _granted(self, router: Router, endpoint: str, urgent: bool) -> int | None:
-        """Return the ticket of a request that may be sent now, or None if it should go ahead in its own windows."""
+        """Return the ticket of a request that may be sent now, or None if the request should be sent without a slot."""
         clock = self._clock
         may_give_up = self._own is not None and router is self._router and self._shared is not None
         if may_give_up and not self._is_joined:

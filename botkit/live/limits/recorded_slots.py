@@ -1,4 +1,4 @@
-"""The shared windows of a replayed run, whose leases are in the recording."""
+"""The shared windows of a replayed run. Its leases come from the recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a bot starts after having been killed, cleans up what that run left in the shared limits.
+"""When a bot starts after it was killed, frees the slots that the killed run still holds in the shared limits.
 
 The ledger holds every slot leased by a dead process until no request can arrive any more, since it does not know what
 was sent. The journal does: every request is in it before it is sent, and the next run holds the folder's lock, so

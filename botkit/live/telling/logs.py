@@ -33,7 +33,7 @@ _SECRET_LENGTH_MIN = 6
 
 
 class Redactor:
-    """Removes secrets from text. This is the second line of defence, since they should never get there."""
+    """Removes secrets from text. This is a second line of defence, because secrets should never reach that text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # longest first, in case one secret is part of another

@@ -33,7 +33,7 @@ _RETRIES_S: dict[Level, tuple[float, ...]] = {
     "error": (2.0, 10.0),
     "breaker": (2.0, 10.0, 30.0, 60.0, 120.0),
 }
-#: how long to wait, when the bot ends, until the last messages are sent
+#: how long to wait at shutdown for the last messages to be sent
 _CLOSE_S = 10.0
 _LOOK_S = 1.0
 
@@ -59,7 +59,7 @@ class _Worker:
         self._background = background
         self._waiting: queue.Queue[tuple[Level, str, Nanos]] = queue.Queue(_QUEUE_MAX)
         self._is_ending = False
-        #: messages to send, how often the first of them failed, and when it is retried
+        #: messages to send, how often sending the first of them has failed, and when it is retried
         self._unsent: deque[Message] = deque()
         self._failures = 0
         self._again_at: Nanos = 0
@@ -142,7 +142,9 @@ class Telling:
         redactor: Redactor | None = None,
         background: Background = THREADS,
     ) -> None:
-        """``clock`` is the machine's, because the user lives by that time even if the bot's runs faster."""
+        """``clock`` is the machine's, because days and pauses are meant in the user's time even if the bot's clock runs
+        faster.
+        """
         self._clock = clock
         self._day_start = day_start
         self._day = day_start(clock.now())
@@ -228,7 +230,7 @@ class AppriseNotifier:
             "error": apprise.NotifyType.FAILURE,
             "breaker": apprise.NotifyType.FAILURE,
         }
-        # its own log quotes the addresses that it does not understand, including their tokens
+        # Apprise's own log quotes the addresses that it does not understand, including their tokens
         logging.getLogger("apprise").disabled = True
         self._apprise: Any = apprise.Apprise()
         for number, url in enumerate(urls, 1):

@@ -1,4 +1,4 @@
-"""Messages about single orders: those in doubt, and those rejected by the exchange or not sent."""
+"""Reports single orders: those of unknown outcome, those rejected by the exchange, and those not sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports what happened in a turn."""
+"""Reports the strategies that failed in a turn."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is shown. Money is in ``currency``, and None while a price is missing."""
+    """Everything that is shown. Money is in ``currency``; a value is None while a price needed for it is missing."""
 
     name: str
     mode: str

@@ -81,7 +81,7 @@ class TerminalView:
     def tell(self, level: str, text: str) -> None:
         """Show an event, either among the last events on the screen or as a printed line.
 
-        Events from another thread are printed at once, since the loop that draws the screen may never come back.
+        Events from another thread are printed at once, because the loop that draws the screen may be blocked for good.
         """
         self._events.append((level, text))
         if self._live is None or not self._is_on_loop():

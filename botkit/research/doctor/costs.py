@@ -13,14 +13,16 @@ from botkit.project.project import Project
 
 __all__ = ["SLIPPAGE_LEAST", "doubled_costs", "readings"]
 
-#: half a spread that nobody can do without; a configuration that says 0 is tested with this
+#: the smallest realistic half spread, which is used in the test if the configuration has no slippage
 SLIPPAGE_LEAST = Decimal("0.0005")
 _LATENCY_LEAST_MS = Decimal(200)
 _RATE_MOST = Decimal("0.05")
 
 
 def doubled_costs(project: Project, now: Nanos) -> Iterator[tuple[str, Project]]:
-    """Yield (what is doubled, the project with it): fees, slippage, latency, and all of them."""
+    """Yield (name of the doubled cost, project with that cost doubled), for fees, slippage, latency, and all costs
+    together.
+    """
     section = project.config.backtest
     rates = project.fee_model(section.fees, "backtest.fees").rates(now)
     maker, taker = (Decimal(max(rate, 0)) * 2 / 10**8 for rate in (rates.maker_e8, rates.taker_e8))
@@ -48,7 +50,7 @@ def doubled_costs(project: Project, now: Nanos) -> Iterator[tuple[str, Project]]
 
 
 def readings(project: Project) -> Iterator[tuple[str, Project]]:
-    """Yield (reading, the project with it) for the queue readings that are not the configuration's own."""
+    """Yield (queue assumption, project with it) for each queue assumption other than the configuration's own."""
     section = project.config.backtest
     for reading in ("queue", "optimistic", "pessimistic"):
         if reading != section.fills.model:

@@ -1,4 +1,4 @@
-"""What the doctor finds: one sentence a rung, and one verdict."""
+"""The doctor's findings: one sentence per rung, and one verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 __all__ = ["VERDICTS", "Diagnosis", "Outcome", "Rung", "Verdict"]
 
-#: ``failed`` decides the verdict, ``warning`` does not; ``not tested`` says why
+#: only ``failed`` affects the verdict; for ``not tested`` the finding is the reason
 Outcome: TypeAlias = Literal["ok", "warning", "failed", "not tested"]
 Verdict: TypeAlias = Literal[
     "broken",
@@ -18,7 +18,7 @@ Verdict: TypeAlias = Literal[
     "in-sample only",
     "holds out of sample",
 ]
-#: in the order in which they are considered: the first that a rung calls for is the verdict
+#: all verdicts, by priority: the verdict is the first one that a failed rung calls for
 VERDICTS: tuple[Verdict, ...] = (
     "broken",
     "loses after costs",
@@ -30,7 +30,7 @@ VERDICTS: tuple[Verdict, ...] = (
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """One test. ``says`` is the finding, ``advice`` what to do; ``calls_for`` is the verdict that a failure means."""
+    """One test. ``says`` is the finding, ``advice`` says what to do; ``calls_for`` is the verdict if the test fails."""
 
     name: str
     outcome: Outcome
@@ -41,7 +41,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole ladder."""
+    """The findings of all rungs."""
 
     name: str
     verdict: Verdict
@@ -51,14 +51,14 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """The verdict in words, with the reminder that an invented market proves nothing."""
+        """The verdict in words; for a synthetic market, with a reminder that it proves nothing."""
         lead = "Invented market: " if self.is_synthetic else ""
         text = f"{lead}{self.verdict}; {self.why}."
         return text[0].upper() + text[1:]
 
     @classmethod
     def of(cls, name: str, rungs: list[Rung], *, is_synthetic: bool) -> Diagnosis:
-        """Return the diagnosis that these rungs lead to."""
+        """Return the diagnosis that follows from these rungs."""
         for verdict in VERDICTS:
             for rung in rungs:
                 if rung.outcome == "failed" and rung.calls_for == verdict:

@@ -1,4 +1,4 @@
-"""A tape whose future is another: a strategy that decides differently before the cut has seen beyond it."""
+"""Changes a tape's future: a strategy whose decisions before the cut then differ has looked ahead."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from botkit.tape.manifest import StreamInfo
 
 __all__ = ["altered_feed", "files_read"]
 
-_STEP = 0.003  # standard deviation of the new future's change a row, as a fraction of the price
+_STEP = 0.003  # standard deviation of the random walk's step per row, as a fraction of the price
 
 
 def altered_feed(feed: Feed, cut: Nanos, seed: int) -> Feed:
-    """Return the feed with other prices after ``cut``; the rows up to it, and every time, are the same."""
+    """Return the feed with different prices after ``cut``; the rows up to the cut, and all times, stay the same."""
     return Feed([_AlteredSource(source, cut, seed) for source in feed.sources], feed_ms=feed.feed_ms)
 
 
 class _AlteredSource:
-    """Another source, its prices after the cut moved by a random walk."""
+    """Wraps a source, and adds a random walk to its prices after the cut."""
 
     def __init__(self, source: FeedSource, cut: Nanos, seed: int) -> None:
         self.name, self.path, self.synthetic = source.name, source.path, source.synthetic
@@ -97,7 +97,9 @@ def _altered(columns: MarketColumns, cut: Nanos, seed: int) -> MarketColumns:
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
-_heard: list[set[str]] = []  # what is being listened for, innermost last: an audit hook cannot be taken away again
+# the sets to which opened files are added, innermost last; an audit hook cannot be removed, so it is installed only
+# once
+_heard: list[set[str]] = []
 _is_hooked = False
 _SUFFIXES = (".py", ".pyc", ".so", ".pyd", ".dll")
 
@@ -134,5 +136,5 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def is_below(path: str, folders: Sequence[Path]) -> bool:
-    """True if ``path`` is one of ``folders`` or inside it."""
+    """Return True if ``path`` is one of ``folders`` or inside one of them."""
     return any(Path(path) == folder or folder in Path(path).parents for folder in folders)

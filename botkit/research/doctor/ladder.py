@@ -1,6 +1,6 @@
-"""The ladder: from "does it run" to "does it hold on days it has not seen", one sentence a rung.
+"""The ladder of tests, from "does it run" to "does it hold on days that it has not seen"; each rung gives one sentence.
 
-Every rung runs offline on the recorded data. The doctor's own runs are no looks.
+Every rung runs offline on the recorded data. The doctor's own runs do not count as looks.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from botkit.research.search.worker import BenchRecipe, bench_of, span_of
 
 __all__ = ["examine"]
 
-#: what a p-value must not exceed, after Holm
+#: the highest p-value, after Holm's adjustment, that counts as significant
 LEVEL = 0.05
 CUTS = 20
 DECISIONS_LEAST = 20
 TRADES_LEAST = 30
-#: a search for a Sharpe ratio of this needs so many days; with fewer the doctor cannot tell
+#: the Sharpe ratio that the data must be long enough to show; with fewer days the doctor cannot tell
 SHARPE_SOUGHT = 2.0
-#: the last part of the span is the test
+#: the fraction of the span, at its end, that is the out-of-sample test
 TEST_SHARE = 0.3
 STARTS = 8
 _SAMPLES = 2_000
@@ -50,7 +50,7 @@ _NS_PER_DAY = 86_400 * 10**9
 
 
 def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: None) -> Diagnosis:
-    """Climb the ladder for a configuration. Raises ConfigError or DataError if it cannot even run."""
+    """Run all tests on a configuration. Raises ConfigError or DataError if it cannot run at all."""
     progress("configuration")
     project = Project.load(recipe.config, overrides=recipe.overrides)
     bench = bench_of(project, recipe)
@@ -115,7 +115,7 @@ class _Ladder:
             )
         random = Random(self._seed)
         times = sorted({order[0] for order in base})
-        # a cut right after a decision is where knowing the next row shows
+        # cut right after decisions, because that is where knowledge of the next row shows
         cuts = sorted(random.choice(times[len(times) // 10 :]) for _ in range(CUTS))
         for number, cut in enumerate(cuts):
             altered = Bench(
@@ -135,7 +135,7 @@ class _Ladder:
                     outcome="failed",
                     calls_for="broken",
                     says=f"with another future after {cut} ns it fails: {error}",
-                    advice="find what it reads beyond the rows it was given",
+                    advice="find out what it reads other than the rows that it is given",
                 )
             if found != expected:
                 return Rung(
@@ -143,7 +143,7 @@ class _Ladder:
                     outcome="failed",
                     calls_for="broken",
                     says="it decides differently when only the future is changed: it sees rows that have not happened",
-                    advice="look for data that it reads by itself, or for an array that holds the whole tape",
+                    advice="look for data that it reads by itself, or for an array that contains the whole tape",
                     figures={"cut_ns": cut},
                 )
         return Rung(
@@ -166,7 +166,7 @@ class _Ladder:
                 outcome="failed",
                 calls_for="broken",
                 says=f"the strategy opens the tape itself ({own[0]}), so it can know the future",
-                advice="take prices from the callbacks and series alone",
+                advice="take prices only from the callbacks and series",
                 figures={"files": read},
             )
         if read:
@@ -175,7 +175,7 @@ class _Ladder:
                 name="files",
                 outcome="warning",
                 says=f"the strategy reads {names}, which the look-ahead test does not change",
-                advice="make sure that each line was known at its time",
+                advice="make sure that each line of it was known at its time",
                 figures={"files": read},
             )
         return Rung(name="files", outcome="ok", says="it reads no files of its own")
@@ -192,7 +192,7 @@ class _Ladder:
                 outcome="failed",
                 calls_for="loses after costs",
                 says=f"it lost {-earned:,.2f} {self._result.currency.upper()} at the configured costs{before}",
-                advice="trade less often, or only where more can be earned than it costs",
+                advice="trade less often, or only when the expected profit exceeds the costs",
                 figures={"pnl": earned, "fees": fees},
             )
         found: dict[str, float] = {"configured": earned}
@@ -205,7 +205,7 @@ class _Ladder:
                     outcome="failed",
                     calls_for="loses after costs",
                     says=f"with {name} doubled it loses {-value:,.2f} in place of earning {earned:,.2f}",
-                    advice="costs of this size happen; look for a larger edge a trade",
+                    advice="costs of this size occur; look for a larger profit per trade",
                     figures=found,
                 )
         return Rung(
@@ -217,7 +217,7 @@ class _Ladder:
 
     def _fills(self) -> Rung:
         if not self._is_maker():
-            return Rung(name="fills", outcome="not tested", says="it takes: its fills do not depend on a queue")
+            return Rung(name="fills", outcome="not tested", says="it only takes, so its fills do not depend on a queue")
         found = {self._project.config.backtest.fills.model: _pnl(self._result.summary)}
         for reading, project in readings(self._project):
             found[reading] = self._pnl_of(project)
@@ -230,7 +230,7 @@ class _Ladder:
                 advice="its profit depends on fills that may not happen",
                 figures=found,
             )
-        return Rung(name="fills", outcome="ok", says="it earns in every reading of the queue", figures=found)
+        return Rung(name="fills", outcome="ok", says="it earns under every queue assumption", figures=found)
 
     # -- could it be luck -----------------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class _Ladder:
         needed = sharpe.days_needed(SHARPE_SOUGHT)
         days, trades = len(self._returns), len(self._trades)
         ratio = float(sharpe.of_days(self._returns)) * math.sqrt(365) if days >= 2 else 0.0
-        # a higher ratio shows in fewer days
+        # a higher ratio can be shown in fewer days
         wanted = sharpe.days_needed(max(ratio, SHARPE_SOUGHT)) if ratio > 0 else needed
         figures = {"days": days, "trades": trades, "days_needed": wanted}
         if trades < TRADES_LEAST and not self._is_maker():
@@ -265,14 +265,15 @@ class _Ladder:
     def _best_trades(self) -> Rung:
         if not self._trades:
             return Rung(name="best trades", outcome="not tested", says="it closed no trade")
-        # as fractions of the equity of their time: an account that grows would make its last trades its best
+        # measure profits as fractions of the equity at that time; otherwise a growing account's last trades would be
+        # its best
         equity = self._result.equity
         worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
         earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]
         whole, best = math.fsum(earned), math.fsum(sorted(earned)[-5:])
         figures = {"profit": whole, "best_five": best}
         if whole <= 0:
-            return Rung(name="best trades", outcome="not tested", says="its trades earned nothing", figures=figures)
+            return Rung(name="best trades", outcome="not tested", says="its trades made no profit", figures=figures)
         share = best / whole
         if share >= 1:
             return Rung(
@@ -280,7 +281,7 @@ class _Ladder:
                 outcome="failed",
                 calls_for="no better than chance",
                 says=f"without its best five trades of {len(earned)} it loses",
-                advice="five trades prove nothing; look for many that earn",
+                advice="five trades prove nothing; look for many profitable ones",
                 figures=figures,
             )
         return Rung(
@@ -306,7 +307,7 @@ class _Ladder:
             name="start",
             outcome="ok" if good >= 0.75 * len(found) else "warning",
             says=f"started later, at {len(found)} other moments, it earns in {good}",
-            advice="" if good >= 0.75 * len(found) else "a result that depends on the first day is luck",
+            advice="" if good >= 0.75 * len(found) else "a result that depends on its first day is luck",
             figures={"pnl": found},
         )
 
@@ -321,7 +322,7 @@ class _Ladder:
             name="parameters",
             outcome="warning" if is_few else "ok",
             says=f"{count} numbers can be tuned on {trades} trades",
-            advice="ten trades a number are the least; drop some" if is_few else "",
+            advice="it takes at least ten trades per number; remove some numbers" if is_few else "",
             figures={"parameters": count, "trades": trades},
         )
 
@@ -335,7 +336,9 @@ class _Ladder:
         return (int((drawn >= self._returns.mean()).sum()) + 1) / (_SAMPLES + 1)
 
     def _null_p(self) -> float | None:
-        """Return the p-value of what it would earn without knowing anything; None where that has no meaning."""
+        """Return the p-value of the result under the assumption that the strategy has no skill, or None if that is
+        undefined.
+        """
         if any(trade.kind == "loop" for trade in self._trades):
             return None
         prices = self._prices()
@@ -359,7 +362,7 @@ class _Ladder:
             return Rung(name="chance", outcome="not tested", says="there is too little data to test for chance")
         worst = max(adjusted, key=lambda name: adjusted[name])
         words = {
-            "mean": "days drawn anew earn as much",
+            "mean": "resampled days earn as much",
             "timing": "quotes without a signal do as well"
             if self._is_maker()
             else "the same positions at other times earn as much",
@@ -370,7 +373,7 @@ class _Ladder:
                 outcome="failed",
                 calls_for="no better than chance",
                 says=f"{words[worst]} in {adjusted[worst]:.0%} of the draws",
-                advice="there is no sign that it knows anything about the market",
+                advice="there is no sign of any skill",
                 figures=dict(adjusted),
             )
         return Rung(
@@ -397,8 +400,8 @@ class _Ladder:
             return Rung(
                 name="looks",
                 outcome="ok",
-                says="no search on this market is noted",
-                advice="what was tried elsewhere is not known here",
+                says="no search on this market is recorded",
+                advice="searches on other machines are not known here",
                 figures={"looks": len(looks)},
             )
         return self._picked(looks)
@@ -420,14 +423,14 @@ class _Ladder:
                 name="looks",
                 outcome="failed",
                 calls_for="in-sample only",
-                says=f"{len(looks):,} configurations were tried here, and the best of so many looks as good by luck",
+                says=f"{len(looks):,} configurations were tried here, and luck can make the best look as good",
                 advice="test it on data that no search has seen, or with `botkit walk-forward`",
                 figures=figures,
             )
         return Rung(
             name="looks",
             outcome="ok",
-            says=f"{len(looks):,} configurations were tried here, and it is better than luck makes the best of them",
+            says=f"{len(looks):,} configurations were tried here, and luck cannot make the best look as good",
             figures=figures,
         )
 
@@ -456,7 +459,7 @@ class _Ladder:
                 outcome="failed",
                 calls_for="in-sample only",
                 says=f"over the last {len(last)} days the lower 95 % bound of its mean return is {bounds[0]:.3%} a day",
-                advice="it has not earned lately, or not surely enough",
+                advice="it has not earned recently, or not reliably enough",
                 figures=figures,
             )
         return Rung(
@@ -490,7 +493,7 @@ def _pnl(figures: Any) -> float:
 
 
 def _decisions(result: BacktestResult, until: Nanos) -> list[tuple[Any, ...]]:
-    """Return what was ordered up to a time, in a form that two runs can be compared by."""
+    """Return the orders placed up to a time, in a form in which two runs can be compared."""
     return [
         (
             *(spec.created, str(spec.pair), spec.side.value, spec.type.value),

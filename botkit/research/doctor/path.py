@@ -1,4 +1,4 @@
-"""A run's positions over time, and what prices did after its fills."""
+"""Computes a run's positions over time, and the price moves after its fills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NS_PER_DAY = 86_400 * NS_PER_S
 
 
 class LastPrices:
-    """The last price of a pair at any time: times ascending, prices in ticks."""
+    """The last price of a pair at any time. Times ascend; prices are in ticks."""
 
     def __init__(self, times: npt.NDArray[np.int64], ticks: npt.NDArray[np.int64]) -> None:
         self.times, self.ticks = times, ticks
@@ -58,10 +58,10 @@ def _ticks(columns: MarketColumns) -> npt.NDArray[np.int64]:
 def position_path(
     fills: Sequence[FillRow], prices: dict[str, LastPrices], equity: Curve, start: Nanos, end: Nanos
 ) -> tuple[Floats, Floats] | None:
-    """Return (positions, changes) on an even grid of times, one column a pair.
+    """Return (positions, changes) on a regular grid of times, with one column per pair.
 
-    A position is its value as a fraction of the equity at that time, so that early and late trades of an account that
-    grows weigh the same; a change is the relative change of the price over the step that follows. None without fills.
+    A position is its value as a fraction of the equity at that time, so that early and late trades of a growing account
+    have equal weight; a change is the relative change of the price over the step that follows. None without fills.
     """
     pairs = sorted({str(fill.pair) for fill in fills} & set(prices))
     if not pairs or end <= start or not equity.times:
@@ -76,7 +76,8 @@ def position_path(
         held = np.cumsum([fill.lots if fill.side == "buy" else -fill.lots for fill in own])
         at = prices[pair].at(grid)
         last = own[-1]
-        rate = last.value / (last.lots * last.price_ticks)  # valuation currency of a lot at a tick
+        # value of one lot per tick of price, in the valuation currency
+        rate = last.value / (last.lots * last.price_ticks)
         places = np.searchsorted(times, grid[:-1], side="right") - 1
         value = np.where(places >= 0, held[np.maximum(places, 0)], 0) * at[:-1] * rate
         positions[:, column] = value / np.where(worth > 0, worth, np.inf)
@@ -85,9 +86,9 @@ def position_path(
 
 
 def daily_markouts(fills: Sequence[FillRow], prices: dict[str, LastPrices], after_s: float) -> Floats:
-    """Return, for each day with fills, the mean of what the price did for the fills ``after_s`` seconds later.
+    """Return, for each day with fills, the fills' mean markout after ``after_s`` seconds.
 
-    As fractions of the fill's price and net of its fee: positive means that the fill was good.
+    A markout is how far the price moved in the fill's favour, as a fraction of the fill's price and less its fee.
     """
     by_day: dict[int, list[float]] = {}
     for fill in fills:

@@ -1,4 +1,5 @@
-"""How far a result can be luck: resampled returns, Sharpe ratios deflated by the number of looks, shifted positions.
+"""Measures how far a result can be luck: resampled returns, Sharpe ratios deflated by the number of looks, shifted
+positions.
 
     bootstrap.py       intervals and samples of daily returns that keep their dependence
     sharpe.py          the probabilistic and the deflated Sharpe ratio

@@ -1,7 +1,7 @@
 """The stationary bootstrap (Politis and Romano 1994): days drawn in blocks of random length.
 
-Single days drawn on their own would lose what one day does to the next; blocks keep it. Several series use the same
-blocks, so that what they have in common is kept too.
+Drawing single days would destroy the dependence between consecutive days; blocks preserve it. Several series are drawn
+with the same blocks, so that the correlation between them is preserved too.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ __all__ = ["BLOCKS_LEAST", "Floats", "block_days", "interval", "resampled_days"]
 
 Floats = npt.NDArray[np.float64]
 
-#: with fewer blocks than this in the data, resampling says nothing
+#: with fewer blocks than this in the data, resampling is meaningless
 BLOCKS_LEAST = 20
 _DAY_S = 86_400.0
 
 
 def block_days(lookback_s: float, holding_s: float) -> float:
-    """Return the mean block's length in days: a day, the longest lookback or the median holding, whichever is longest.
+    """Return the mean block length in days: one day, the longest lookback, or the median holding period, whichever is
+    longest.
 
-    Returns within one lookback or one holding depend on each other.
+    Returns within one lookback or one holding period depend on each other.
     """
     return max(1.0, lookback_s / _DAY_S, holding_s / _DAY_S)
 
@@ -31,7 +32,7 @@ def block_days(lookback_s: float, holding_s: float) -> float:
 def resampled_days(count: int, mean_block: float, samples: int, seed: int) -> npt.NDArray[np.int64]:
     """Return ``samples`` rows of ``count`` day numbers, drawn in blocks of geometric length with the given mean.
 
-    A block that passes the last day goes on with the first.
+    A block that reaches the last day continues with the first.
     """
     assert count > 0, count
     assert mean_block >= 1, mean_block
@@ -40,7 +41,7 @@ def resampled_days(count: int, mean_block: float, samples: int, seed: int) -> np
     begins[:, 0] = True
     starts = random.integers(0, count, (samples, count))
     days = np.arange(count)
-    # the day on which each block began, carried forward over the block
+    # for each day, the position at which its block began
     began_at = np.maximum.accumulate(np.where(begins, days, 0), axis=1)
     first = np.take_along_axis(starts, began_at, axis=1)
     return np.asarray((first + days - began_at) % count, dtype=np.int64)
@@ -55,9 +56,10 @@ def interval(
     samples: int = 2_000,
     seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Return the two-sided interval of a statistic of daily returns; None with under `BLOCKS_LEAST` blocks of data.
+    """Return the two-sided interval of a statistic of daily returns; None if the data has fewer than `BLOCKS_LEAST`
+    blocks.
 
-    ``statistic`` takes (samples, days) and returns one value a row.
+    ``statistic`` takes an array of shape (samples, days) and returns one value per row.
     """
     if len(returns) / mean_block < BLOCKS_LEAST:
         return None

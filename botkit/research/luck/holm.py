@@ -1,4 +1,4 @@
-"""Holm's step-down (1979): which of several tests on the same data hold together."""
+"""Holm's step-down (1979): adjusts the p-values of several tests on the same data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ __all__ = ["holm"]
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return the adjusted p-values under the same names: at most ``a`` means that the test holds at ``a``."""
+    """Return the adjusted p-values under the same names: a test is significant at level ``a`` if its adjusted p-value
+    is at most ``a``.
+    """
     adjusted: dict[str, float] = {}
     running = 0.0
     for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):

@@ -1,7 +1,7 @@
-"""White's reality check (2000): could the best of all that was tried be luck?
+"""White's reality check (2000): could the best of all looks be due to luck?
 
-The best mean return of all looks is compared with what the best reaches when each look's mean is taken away and days
-are resampled. Looks that resemble each other count for less than their number, since they move together.
+The best mean return of all looks is compared with the best mean in resampled days after each look's own mean has been
+subtracted. Looks that resemble each other count for less than their number, because their returns move together.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from botkit.research.luck.bootstrap import BLOCKS_LEAST, Floats, resampled_days
 
 __all__ = ["reality_check"]
 
-_CELLS_MOST = 20_000_000  # resampled figures in memory at once
+_CELLS_MOST = 20_000_000  # the maximum number of resampled figures in memory at once
 
 
 def reality_check(returns: Floats, *, mean_block: float, samples: int = 1_000, seed: int = 0) -> float | None:
     """Return the p-value of "no look has a mean above 0" for (days, looks) daily returns.
 
-    None with under `BLOCKS_LEAST` blocks of data.
+    None if the data has fewer than `BLOCKS_LEAST` blocks.
     """
     days, looks = returns.shape
     assert looks > 0, looks
@@ -29,7 +29,7 @@ def reality_check(returns: Floats, *, mean_block: float, samples: int = 1_000, s
     best = math.sqrt(days) * float(returns.mean(axis=0).max())
     centred = returns - returns.mean(axis=0)
     drawn = resampled_days(days, mean_block, samples, seed)
-    # how often each day was drawn: the mean of a sample is a product of matrices then
+    # how often each day was drawn; the means of all samples are then a single matrix product
     counts = np.zeros((samples, days))
     np.add.at(counts, (np.arange(samples)[:, None], drawn), 1.0)
     at_once = max(1, _CELLS_MOST // samples)

@@ -1,7 +1,7 @@
-"""Sharpe ratios of single days, and how much of one is due to choosing the best of many.
+"""Daily Sharpe ratios, and how much of a ratio is due to choosing the best of many looks.
 
-Bailey and López de Prado, "The Sharpe Ratio Efficient Frontier" (2012) and "The Deflated Sharpe Ratio" (2014). Ratios
-here are of single days; the annual one is ``sqrt(365)`` times as large.
+Bailey and López de Prado, "The Sharpe Ratio Efficient Frontier" (2012) and "The Deflated Sharpe Ratio" (2014). All
+ratios here are daily; the annual ratio is ``sqrt(365)`` times as large.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def of_days(returns: Floats) -> Floats:
 
 
 def standard_error(returns: Floats, ratio: float | None = None) -> float:
-    """Return the standard error of the ratio of one series, by its skew and kurtosis. Needs two days.
+    """Return the standard error of one series' ratio, which depends on its skew and kurtosis. Needs at least two days.
 
-    ``ratio`` is the true one under test, by default the series' own.
+    ``ratio`` is the true ratio to assume, by default the series' own.
     """
     days = len(returns)
     assert days >= 2, days
@@ -52,7 +52,9 @@ def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
 
 
 def expected_best(looks: int, variance: float) -> float:
-    """Return the ratio that the best of ``looks`` reaches when none has any skill and their ratios vary so much."""
+    """Return the expected ratio of the best of ``looks`` looks if none has any skill and their ratios have this
+    ``variance``.
+    """
     assert looks >= 1, looks
     if looks == 1:
         return 0.0
@@ -62,12 +64,16 @@ def expected_best(looks: int, variance: float) -> float:
 
 
 def deflated(returns: Floats, looks: int, variance: float) -> float:
-    """Return the probability that the true ratio exceeds what the best of ``looks`` reaches by luck."""
+    """Return the probability that the true ratio exceeds the ratio that the best of ``looks`` looks would reach by
+    luck.
+    """
     return probabilistic(returns, expected_best(looks, variance))
 
 
 def days_needed(annual: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Return the days in which a strategy with this annual ratio shows it at ``level`` with probability ``power``."""
+    """Return how many days a strategy with this annual ratio needs to show it at significance ``level`` with
+    probability ``power``.
+    """
     daily = annual / math.sqrt(365)
     seen = _NORMAL.inv_cdf(level) + _NORMAL.inv_cdf(power)
     return math.ceil((seen / daily) ** 2 * (1 + daily**2 / 2)) + 1

@@ -1,7 +1,7 @@
-"""The circular shift: the same path of positions, met by the market at other times.
+"""The circular-shift test: the same path of positions, applied to the market at other times.
 
-A path that knows something about the market loses it when shifted; one that earned by being invested while prices rose
-does not. It keeps how long and how often positions are held, which drawing random entries would not.
+A path that is timed with skill earns less when it is shifted; one that earned only because it was invested while prices
+rose does not. Unlike random entries, shifting preserves how long and how often positions are held.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ __all__ = ["shift_test"]
 
 
 def shift_test(positions: Floats, changes: Floats, *, runs: int = 200, seed: int = 0) -> float | None:
-    """Return the p-value of a path of positions, (k + 1) / (runs + 1) for k shifts that earn at least as much.
+    """Return the p-value of a path of positions: (k + 1) / (runs + 1), where k shifts earn at least as much as the
+    path.
 
     ``positions[i]`` is held while the price changes by ``changes[i]``; for several pairs the last axis is the pair.
-    None if the path is too short to be shifted ``runs`` ways, or never changes.
+    None if the path never changes, or is too short for ``runs`` different shifts.
     """
     assert positions.shape == changes.shape, (positions.shape, changes.shape)
     count = len(positions)

@@ -1,4 +1,4 @@
-"""What was asked of a search, checked against the configuration before anything runs."""
+"""Checks a search's settings against the configuration before anything runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from botkit.research.search.where import Where
 
 __all__ = ["Asked", "SearchSettings", "asked", "plain_parameters", "range_texts", "where_text"]
 
-#: trials of random and tpe if the user gives no number
+#: the number of trials with random and tpe if the user gives none
 TRIALS_DEFAULT = 100
 
 
 class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What to search and how. ``params`` are texts such as ``sma.fast=5:50:5``; ``trials`` None is the whole grid, or
-    100 of another sampler; ``jobs`` None is one worker a core."""
+    """The search space and the search method. ``params`` are texts such as ``sma.fast=5:50:5``. If ``trials`` is None,
+    the grid sampler runs the whole grid and any other sampler 100 trials; if ``jobs`` is None, there is one worker per
+    core.
+    """
 
     params: Sequence[str]
     where: str | None = None
@@ -44,7 +46,7 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A search that can begin. ``fixed`` are the values of the parameters that are not searched."""
+    """The checked settings of a search. ``fixed`` are the values of the parameters that are not searched."""
 
     axes: Sequence[Axis]
     fixed: Point
@@ -55,12 +57,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
     def sampler(self) -> Sampler:
-        """Return a new sampler, which begins with trial 0."""
+        """Return a new sampler, which starts at trial 0."""
         return make_sampler(self.kind, self.axes, self.where, self.fixed, self.seed)
 
 
 def asked(project: Project, settings: SearchSettings, seed: int, objective: Objective | None = None) -> Asked:
-    """Check what was asked. ``objective`` replaces the settings' name of one. Raises ConfigError."""
+    """Check a search's settings. ``objective`` replaces the one that the settings name. Raises ConfigError."""
     axes, fixed = _axes(project, settings.params)
     where = None if settings.where is None else Where(settings.where, {**fixed, **{axis.name: 0 for axis in axes}})
     found = Asked(
@@ -72,7 +74,7 @@ def asked(project: Project, settings: SearchSettings, seed: int, objective: Obje
         trials=_trials(settings, axes, where, fixed),
         seed=seed,
     )
-    found.sampler()  # a sampler that is not installed is said now
+    found.sampler()  # create one now, so that a sampler whose library is missing is reported at once
     return found
 
 

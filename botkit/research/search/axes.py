@@ -25,18 +25,20 @@ from botkit.model.pairs import Pair
 
 __all__ = ["Axis", "Choices", "Point", "Range", "Value", "parse_axis", "points_of_grid"]
 
-#: a parameter's value as a configuration spells it
+#: a parameter's value, spelled as in a configuration
 Value: TypeAlias = int | float | str | bool
-#: ``sma.fast`` -> its value, in the order of the axes
+#: the value of each searched parameter by name, such as ``sma.fast``, in the order of the axes
 Point: TypeAlias = dict[str, Value]
 
-#: more points on one axis than anybody waits for; a mistyped step would otherwise fill the memory
+#: the maximum number of values on one axis; without a limit, a mistyped step could fill the memory
 MOST_VALUES = 100_000
 _SIGNIFICANT = 6
 
 
 class Choices(msgspec.Struct, frozen=True):
-    """A parameter that takes one of ``values``. ``is_ordered``: neighbours are alike, as the steps of a range are."""
+    """A parameter that takes one of ``values``. ``is_ordered`` means that neighbouring values are similar, like the
+    steps of a range.
+    """
 
     name: str
     values: tuple[Value, ...]
@@ -55,8 +57,8 @@ class Range(msgspec.Struct, frozen=True):
     def at(self, share: float) -> Value:
         """Return the number at ``share`` (0 to 1) of the range.
 
-        It is rounded to six significant digits, so that ``best.yaml`` stays readable and the last bit of ``exp`` does
-        not make two machines disagree.
+        It is rounded to six significant digits, so that ``best.yaml`` stays readable and a difference in the last bit
+        of ``exp`` between machines has no effect.
         """
         if self.is_log:
             number = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
@@ -72,7 +74,7 @@ Axis: TypeAlias = Choices | Range
 def parse_axis(text: str, parameters: Mapping[str, Mapping[str, Parameter]], pairs: Mapping[str, Pair]) -> Axis:
     """Parse one ``--param``. ``parameters`` maps each strategy's label to its parameters by name.
 
-    Raises ConfigError if the strategy, the parameter or a value does not exist or does not fit.
+    Raises ConfigError if the strategy or the parameter does not exist, or if a value is invalid.
     """
     name, equals, wanted = text.partition("=")
     name, wanted = name.strip(), wanted.strip()
@@ -132,7 +134,7 @@ def _range(text: str, name: str, parts: list[str], parameter: Parameter, pairs: 
             f"--param {text}: steps of {step} from {low} do not reach {high}; end at {reached} or {reached + step}"
         )
     if count >= MOST_VALUES:
-        raise ConfigError(f"--param {text}: that is {int(count) + 1:,} values; {MOST_VALUES:,} are the most")
+        raise ConfigError(f"--param {text}: that is {int(count) + 1:,} values; at most {MOST_VALUES:,} are possible")
     values = tuple(_checked(text, parameter, str(low + step * i), pairs) for i in range(int(count) + 1))
     return Choices(name, values, is_ordered=True)
 
@@ -143,7 +145,7 @@ def _number(text: str, part: str) -> Decimal:
     except InvalidOperation:
         raise ConfigError(f"--param {text}: {part.strip()!r} is not a number; a range is LOW:HIGH:STEP") from None
     if not number.is_finite() or abs(number.adjusted()) > 18:
-        raise ConfigError(f"--param {text}: {part.strip()} is not a number to search at")
+        raise ConfigError(f"--param {text}: {part.strip()} is not a finite number")
     return number
 
 
@@ -152,7 +154,7 @@ def _is_number(parameter: Parameter) -> bool:
 
 
 def _checked(text: str, parameter: Parameter, value: str, pairs: Mapping[str, Pair]) -> Value:
-    """Return a value as a configuration would spell it, once the parameter accepts it."""
+    """Return a value as a configuration would spell it, after checking that the parameter accepts it."""
     given: Any = {"true": True, "false": False}.get(value, value)
     try:
         checked = check_value(parameter, given, pairs)
@@ -161,7 +163,7 @@ def _checked(text: str, parameter: Parameter, value: str, pairs: Mapping[str, Pa
     if isinstance(checked, enum.Enum):
         return value
     if isinstance(checked, Decimal):
-        return str(checked)  # exact: a float would not be
+        return str(checked)  # as text, because a float would not be exact
     if isinstance(checked, (bool, int, float, str)):
         return checked
     raise ConfigError(f"--param {text}: a {parameter.kind_text} cannot be searched")

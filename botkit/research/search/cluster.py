@@ -2,9 +2,9 @@
 
     botkit optimize CONFIG --param ... --cluster 127.0.0.1:8786
 
-Before it gets trials, each worker repeats trial 0 and must decide exactly as the driver did; one that does not, say
-with another version of botkit or of a plugin's library, is left out with the reason. Dask runs the trials of a lost
-worker again on another.
+Before a worker gets trials, it repeats trial 0, and its decisions must equal the driver's exactly. A worker whose
+decisions differ, for example because of another version of botkit or of a plugin's library, is excluded and the reason
+is reported. If a worker is lost, Dask repeats its trials on another one.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from botkit.version import __version__
 
 __all__ = ["Cluster", "ClusterRecipe", "checked_address"]
 
-#: without a usable worker for so long, the search ends and keeps what is done
+#: after this long without a usable worker, the search ends and keeps the finished trials
 PATIENCE_S = 60.0
-#: a worker serves so many searches at once, and keeps their data in memory
+#: the maximum number of searches whose data a worker keeps in memory
 STUDIES_MOST = 4
-#: how often a trial is tried that ends in an error no backtest explains, such as a full memory
+#: how often to try a trial that fails with an error from outside the backtest, such as a lack of memory
 TRIES = 3
 _CONNECT_S = 10.0
 _LOOK_S = 1.0
 
 
 class ClusterRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker needs to make its bench, once it has the parcel."""
+    """The settings from which a worker builds its bench, once it has the parcel."""
 
     sha256: str
     version: str
@@ -63,7 +63,7 @@ class Cluster:
         is_insecure: bool = False,
         tell: Callable[[str], None] = lambda sentence: None,
     ) -> None:
-        """Connect, and send the parcel to every worker. Raises ConfigError."""
+        """Connect to the scheduler and send the parcel to every worker. Raises ConfigError."""
         try:
             import distributed
         except ImportError:
@@ -93,7 +93,7 @@ class Cluster:
         self._failures: dict[int, int] = {}
 
     def run(self, jobs: Sequence[TrialRun], done: Callable[[TrialRun, Evaluation], None]) -> None:
-        """Run ``jobs`` on the approved workers. Raises ConfigError if there has been none for a minute."""
+        """Run ``jobs`` on the approved workers. Raises ConfigError if there is no approved worker for a minute."""
         if self._reference is None:
             self._reference = self._run_here(jobs[0])
         left = {job.number: job for job in jobs}
@@ -117,7 +117,7 @@ class Cluster:
             self._collect(running, left, done)
 
     def close(self) -> None:
-        """Let go of the scheduler; running trials are cancelled."""
+        """Disconnect from the scheduler; running trials are cancelled."""
         self._client.close()
 
     def _collect(
@@ -126,12 +126,12 @@ class Cluster:
         left: dict[int, TrialRun],
         done: Callable[[TrialRun, Evaluation], None],
     ) -> None:
-        """Take what has ended within a second."""
+        """Collect the trials that end within a second."""
         try:
             with self._client.as_current():
                 ended = self._distributed.wait(list(running), timeout=_LOOK_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            # workers may have gone: trials bound to them would wait forever
+            # if an approved worker is gone, trials restricted to it would wait forever
             if self._approved - set(self._alive()):
                 self._cancel(running)
             return
@@ -148,7 +148,7 @@ class Cluster:
                     done(
                         job, Evaluation({}, "", f"failed {TRIES} times on the cluster: {type(error).__name__}: {error}")
                     )
-            # otherwise it was cancelled with its worker, and runs again
+            # a cancelled trial, whose worker is gone, runs again
 
     @staticmethod
     def _cancel(running: dict[Any, TrialRun]) -> None:
@@ -160,13 +160,14 @@ class Cluster:
         return list(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def _usable(self) -> list[str]:
-        """Return the workers that decide as the driver does; judge the new ones first."""
+        """Return the approved workers, after checking any new ones."""
         assert self._reference is not None
         alive = self._alive()
         self._approved &= set(alive)
         fresh = [worker for worker in alive if worker not in self._approved and worker not in self._refused]
         with warnings.catch_warnings():
-            # the parcel goes with the question: scattered data would be lost with the worker that holds it
+            # send the parcel with each check, because scattered data would be lost together with the worker that holds
+            # it
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             judging = {
                 worker: self._client.submit(
@@ -177,13 +178,13 @@ class Cluster:
         for worker, future in judging.items():
             try:
                 reason = future.result()
-            except Exception as error:  # whatever a stranger's machine raises is a reason not to use it
+            except Exception as error:  # any exception on an unknown machine is a reason not to use it
                 if worker not in self._alive():
                     continue
                 reason = f"{type(error).__name__}: {error}"
             if reason:
                 self._refused[worker] = reason
-                self._tell(f"worker {worker} is left out: {reason}")
+                self._tell(f"worker {worker} is not used: {reason}")
             else:
                 self._approved.add(worker)
         return sorted(self._approved)
@@ -198,14 +199,15 @@ class Cluster:
             return f"--cluster {self.address}: no worker can be used; {worker}: {reason}"
         return (
             f"--cluster {self.address}: the scheduler has had no worker for {PATIENCE_S:.0f} s; start one with "
-            f"`dask worker {self.address}`; the trials that ended are kept, and --continue goes on"
+            f"`dask worker {self.address}`; the finished trials are kept, and --continue resumes the search"
         )
 
 
 def checked_address(text: str, *, has_certificates: bool, is_insecure: bool) -> str:
-    """Return a scheduler's address with its protocol. Raises ConfigError for one whose traffic others could change.
+    """Return a scheduler's address with its protocol. Raises ConfigError for an address whose traffic others could
+    modify.
 
-    Whoever can change it can run code on the workers, since Dask carries Python objects.
+    Whoever can modify the traffic can run code on the workers, because Dask transmits pickled Python objects.
     """
     parts = urlsplit(text if "://" in text else f"tcp://{text}")
     try:
@@ -220,7 +222,7 @@ def checked_address(text: str, *, has_certificates: bool, is_insecure: bool) -> 
         )
     if parts.scheme == "tcp" and not is_insecure and not _is_loopback(host):
         raise ConfigError(
-            f"--cluster {text}: whoever is on the way can change what plain TCP carries, and Dask runs it; use tls:// "
+            f"--cluster {text}: anyone on the network can change plain TCP and so run code; use tls:// "
             "with --cluster-certs, a tunnel to this machine, or --insecure on a network of your own"
         )
     shown = f"[{host}]" if ":" in host else host
@@ -257,19 +259,19 @@ def _said(error: BaseException) -> str:
 
 # -- on a worker ------------------------------------------------------------------------------------------------------
 
-_benches: dict[ClusterRecipe, Evaluate] = {}  # of this worker's process
-_one_at_a_time = threading.Lock()  # a worker may have several threads, but its plugins serve one bot at a time
+_benches: dict[ClusterRecipe, Evaluate] = {}  # the benches of this worker process
+_one_at_a_time = threading.Lock()  # a worker may have several threads, but its plugins can serve only one bot at a time
 
 
 def _run_there(recipe: ClusterRecipe, job: TrialRun) -> Evaluation:
     with _one_at_a_time:
-        return _benches[recipe](job)  # made when this process was judged
+        return _benches[recipe](job)  # the bench was created when this worker was checked
 
 
 def _judge(parcel: Parcel, recipe: ClusterRecipe, job: TrialRun, reference: str) -> str:
-    """Return why this worker must not be used; "" if it decides trial 0 as the driver does."""
+    """Return the reason why this worker must not be used, or "" if its decisions in trial 0 equal the driver's."""
     if recipe.version != __version__:
-        return f"it has botkit {__version__}, and the driver {recipe.version}"
+        return f"it has botkit {__version__}, but the driver has {recipe.version}"
     try:
         with _one_at_a_time:
             _prepare(parcel, recipe)
@@ -278,7 +280,7 @@ def _judge(parcel: Parcel, recipe: ClusterRecipe, job: TrialRun, reference: str)
         return str(error)
     found = evaluation.journal_sha256 or evaluation.error
     if found != reference:
-        return f"trial {job.number} gave the decisions {found[:16]} there, and {reference[:16]} on the driver"
+        return f"trial {job.number} gave the decision hash {found[:16]} there, but {reference[:16]} on the driver"
     return ""
 
 

@@ -1,11 +1,11 @@
-"""A search's folder: its definition, every evaluation as it ends, and the best configuration.
+"""A search's folder: the definition of the search, every evaluation, and the best configuration.
 
     study.json       what is searched; a search is continued only by the same one
     trials.jsonl     one evaluation a line, in the order they ended
     best.yaml        the configuration with the best parameters, ready to run
     search.html      the page
 
-A line is complete or absent: a search that is interrupted while it writes loses that evaluation alone.
+An incomplete last line is dropped, so a search that is interrupted while it writes loses only that evaluation.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 
 
 class SearchFolder:
-    """Keeps what a search finds. Use it as a context manager."""
+    """Stores a search's evaluations and its result. Use it as a context manager."""
 
     def __init__(self, path: Path, definition: Mapping[str, Any], *, is_continued: bool) -> None:
-        """Create the folder, or open that of an earlier session. Raises ConfigError."""
+        """Create the folder, or open the folder of an earlier session. Raises ConfigError."""
         self.path = path
         self._definition = {"format": _FORMAT, **definition}
         self._file: FileIO | None = None
@@ -58,7 +58,7 @@ class SearchFolder:
             self._file = None
 
     def add(self, job: TrialRun, evaluation: Evaluation) -> None:
-        """Append one evaluation. Raises ConfigError if the disk refuses it."""
+        """Append one evaluation. Raises ConfigError if it cannot be written."""
         assert self._file is not None, "the folder is not open"
         row = {
             "number": job.number,
@@ -77,11 +77,11 @@ class SearchFolder:
         except OSError as error:
             raise ConfigError(
                 f"{self.path / TRIALS}: cannot be written ({error.strerror}); the trials before it are kept, and "
-                "--continue goes on once there is space"
+                "--continue resumes the search once there is space"
             ) from None
 
     def write_best(self, text: str) -> Path:
-        """Write the best configuration, whole or not at all, and return its path. Raises ConfigError."""
+        """Write the best configuration atomically and return its path. Raises ConfigError."""
         return self._write(BEST, text)
 
     def write_page(self, html: str) -> Path:
@@ -102,15 +102,15 @@ class SearchFolder:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise ConfigError(f"{path}: there is no search to continue here; leave --continue out") from None
+            raise ConfigError(f"{path}: there is no search to continue here; leave out --continue") from None
         if not isinstance(found, dict):
-            raise ConfigError(f"{path}: this does not describe a search; leave --continue out to begin a new one")
+            raise ConfigError(f"{path}: this does not describe a search; leave out --continue to start a new one")
         same = json.loads(json.dumps(self._definition))
         for key in {**found, **same}:
             if found.get(key) != same.get(key):
                 raise ConfigError(
                     f"{path}: that search had {key} = {json.dumps(found.get(key))}, this one has "
-                    f"{json.dumps(same.get(key))}; restore it, or leave --continue out to begin a new search"
+                    f"{json.dumps(same.get(key))}; restore that, or leave out --continue to start a new search"
                 )
 
     def _read(self) -> dict[tuple[int, float], Evaluation]:
@@ -119,7 +119,7 @@ class SearchFolder:
             return {}
         content = path.read_bytes()
         whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):  # interrupted within a line: that trial runs again
+        if len(whole) < len(content):  # the last line is incomplete, so its trial runs again
             with path.open("r+b") as file:
                 file.truncate(len(whole))
         known = {}
@@ -148,7 +148,7 @@ def newest_search(parent: Path) -> Path:
     """Return the newest search's folder below ``parent``. Raises ConfigError if there is none."""
     numbers = _numbers(parent)
     if not numbers:
-        raise ConfigError(f"{parent}: there is no search to continue; leave --continue out")
+        raise ConfigError(f"{parent}: there is no search to continue; leave out --continue")
     return parent / str(numbers[-1])
 
 

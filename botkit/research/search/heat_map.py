@@ -1,7 +1,7 @@
-"""Two searched parameters as a map, with the peak and the plateau.
+"""A heat map of two searched parameters, with its peak and its plateau.
 
-A peak whose neighbours are poor is luck more often than not. The plateau of a point is the median of the point and its
-neighbours on the grid (eight, fewer at an edge); the point with the highest plateau is the one to trust.
+A peak whose neighbours are poor is usually luck. The plateau of a cell is the median of the cell and its neighbours on
+the grid (eight, or fewer at an edge); the cell with the highest plateau is the one to trust.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from botkit.research.search.axes import Value
 
 __all__ = ["HeatMap", "heat_map"]
 
-#: a point's plateau needs so many values around it
+#: a cell needs at least this many neighbours with a value to have a plateau
 _NEIGHBOURS_LEAST = 3
 
 
 class HeatMap(msgspec.Struct, frozen=True):
-    """``cells[row][column]`` is the mean objective at ``ys[row]``, ``xs[column]``; None where nothing was tried.
+    """``cells[row][column]`` is the mean objective at ``ys[row]`` and ``xs[column]``, or None without a trial.
 
-    ``peak`` and ``plateau`` are (row, column) of the best cell and of the best plateau.
+    ``peak`` and ``plateau`` are the (row, column) of the best cell and of the cell with the best plateau.
     """
 
     x: str
@@ -39,9 +39,10 @@ class HeatMap(msgspec.Struct, frozen=True):
 def heat_map(
     axes: Sequence[str], tried: Iterable[tuple[Mapping[str, Value], float | None]], *, sign: int = 1
 ) -> HeatMap | None:
-    """Return the map of the first two axes; values at one place are averaged over the other axes.
+    """Return the heat map of the first two axes; the values in a cell are averaged over the other axes.
 
-    ``sign`` -1: less is better. None with fewer than two axes, or two values on each.
+    ``sign`` is -1 if lower values are better. Returns None with fewer than two axes, or fewer than two values on
+    either.
     """
     if len(axes) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Notes a search's trials in the ledger of looks, and says what luck makes of so many."""
+"""Records a search's trials in the ledger of looks, and computes what luck alone would reach with that many."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ __all__ = ["Luck", "NotedLooks", "code_hash", "config_hash", "note_backtest"]
 
 
 class Luck(msgspec.Struct, frozen=True):
-    """How many looks at this market there were, and the annual Sharpe ratio that the best of so many reaches without
-    any skill; None if the days are too few to say."""
+    """The number of looks at this market, and the annual Sharpe ratio that the best of that many reaches without any
+    skill, or None if there are too few days.
+    """
 
     looks: int
     days: int
@@ -49,7 +50,7 @@ class Luck(msgspec.Struct, frozen=True):
 
 
 class NotedLooks:
-    """Notes a search's looks in batches, and counts all that were taken at its market."""
+    """Records a search's looks in batches, and counts all looks at its market."""
 
     def __init__(
         self, project: Project, start: Nanos, end: Nanos, *, is_synthetic: bool, fixed: Point, command: str
@@ -68,7 +69,7 @@ class NotedLooks:
         self.notes: list[str] = []
 
     def add(self, job: TrialRun, evaluation: Evaluation) -> None:
-        """Note one whole backtest."""
+        """Record one complete backtest as a look."""
         if evaluation.error or self._is_off:
             return
         start, end = self._span
@@ -90,16 +91,16 @@ class NotedLooks:
             self.flush()
 
     def flush(self) -> None:
-        """Write the looks that wait. A ledger that cannot be written is a note, never an end of the search."""
+        """Write the pending looks. If the ledger cannot be written, this is reported and the search continues."""
         waiting, self._waiting = self._waiting, []
         try:
             self._ledger.note(self._market, waiting)
         except LooksError as error:
             self._is_off = True
-            self.notes.append(f"what was tried is not noted: {error}")
+            self.notes.append(f"the looks are not recorded: {error}")
 
     def luck(self) -> Luck | None:
-        """Return what the best of all looks reaches by luck; None if the ledger cannot be read."""
+        """Return what the best of all looks would reach by luck, or None if the ledger cannot be read."""
         start, end = self._span
         try:
             looks = distinct(self._ledger.looks(self._market, start, end))
@@ -140,12 +141,12 @@ def code_hash(project: Project) -> str:
 
 
 def config_hash(project: Project) -> str:
-    """Return a hash of the configuration, less its seed and parameters."""
+    """Return a hash of the configuration without its seed and parameters."""
     return content_hash(_without_seed(resolved(project.loaded)))
 
 
 def _without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without its seed and without the parameters, which a look names itself."""
+    """Return a configuration without its seed and without the parameters, which a look records separately."""
     plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
     plain.pop("seed", None)
     for strategy in plain.get("strategies") or ():

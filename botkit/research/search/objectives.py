@@ -1,4 +1,4 @@
-"""What a search maximises: a figure of the summary, or a function of the user's."""
+"""The objective that a search maximises: a figure of the summary, or the user's own function."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.errors import ConfigError
 
 __all__ = ["FIGURES", "Objective"]
 
-#: figures that a search can maximise; 1: more is better, -1: less is better
+#: figures that a search can optimise: 1 if more is better, -1 if less is better
 FIGURES: dict[str, int] = {
     "sharpe": 1,
     "sortino": 1,
@@ -31,12 +31,13 @@ FIGURES: dict[str, int] = {
 
 
 class Objective:
-    """How good a trial is, from its summary. Greater is better."""
+    """Measures how good a trial is from its summary."""
 
     def __init__(self, text: str, function: Callable[[dict[str, Any]], Any] | None = None) -> None:
-        """``text`` is one of `FIGURES`, or ``module:function``, or the name of ``function``.
+        """``text`` is one of `FIGURES`, ``module:function``, or the name of ``function``.
 
-        A function takes the summary, a dict, and returns a number, or None for "no value". Raises ConfigError.
+        A function takes the summary as a dict and returns a number, or None if the objective is undefined. Raises
+        ConfigError.
         """
         self.text = text
         self._function = _function(text) if function is None and ":" in text else function
@@ -49,7 +50,7 @@ class Objective:
             )
 
     def figure(self, summary: Mapping[str, Any]) -> float | None:
-        """Return the objective as the user knows it, such as a drawdown of 0.1; None if it is undefined."""
+        """Return the objective with its usual sign, such as a drawdown of 0.1, or None if it is undefined."""
         if self._function is None:
             value = summary.get(self.text)
         else:
@@ -60,7 +61,7 @@ class Objective:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f"--objective {self.text}: it gave {value!r}, which is not a number")
+            raise ConfigError(f"--objective {self.text}: it returned {value!r}, which is not a number")
         return float(value) if math.isfinite(value) else None
 
     def rank(self, figure: float | None) -> float | None:
@@ -74,7 +75,7 @@ def _function(text: str) -> Callable[[dict[str, Any]], Any]:
     module_name, _, name = text.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does
+        sys.path.insert(0, here)  # import from the current folder too, as `python -m` does
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A search from a configuration: checks what was asked, runs it, keeps it, and notes every look."""
+"""Runs a search on a configuration: checks its settings, runs trials, stores the results, and records every look."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["Progress", "SearchResult", "search", "search_here"]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a search has come: ``ended`` of ``trials`` (None: not known), and the best so far."""
+    """The progress of a search: ``ended`` of ``trials`` trials (None if the total is unknown), and the best so far."""
 
     ended: int
     trials: int | None
@@ -40,7 +40,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A search at its end. ``trials`` are in the order of their numbers, ``ranking`` from best to worst.
+    """The result of a search. ``trials`` are in the order of their numbers, ``ranking`` is from best to worst.
 
     ``notes`` are sentences that the user should read. ``luck`` is None if the looks could not be counted.
     """
@@ -80,7 +80,7 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
         return pd.DataFrame(rows)
 
     def plain(self) -> dict[str, Any]:
-        """Return what ``--json`` prints."""
+        """Return the JSON object that ``--json`` prints."""
         best = self.best
         return {
             "best": None if best is None else _plain(best),
@@ -101,15 +101,15 @@ def search(
     progress: Callable[[Progress], None] = lambda progress: None,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> SearchResult:
-    """Search a configuration's parameters. Ctrl-C ends the search early and keeps what is done.
+    """Search a configuration's parameters. Ctrl-C ends the search early and keeps the finished trials.
 
     ``progress`` is called after every trial, ``tell`` with sentences for the user while the search runs.
 
-    Raises ConfigError or DataError for what cannot be searched, before anything is written.
+    Raises ConfigError or DataError, before anything is written, if the search cannot run.
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
-    wanted = asked(project, settings, seed)  # before the data is opened
+    wanted = asked(project, settings, seed)  # check the settings before the data is opened
     bench = bench_of(project, recipe)
     return _search(
         bench, settings, wanted, lambda: make_runner(project, recipe, settings, wanted.trials, tell), progress
@@ -122,7 +122,9 @@ def search_here(
     progress: Callable[[Progress], None] = lambda progress: None,
     objective: Objective | None = None,
 ) -> SearchResult:
-    """Like `search`, on a bench of this process, one trial after the other. ``objective`` replaces the settings'."""
+    """Do the same as `search` on a bench in this process, one trial after another. ``objective`` replaces that of the
+    settings.
+    """
     wanted = asked(bench.project, settings, bench.seed, objective)
     return _search(bench, settings, wanted, lambda: InProcess(lambda: evaluator(bench)), progress)
 
@@ -251,6 +253,6 @@ def _notes(trials: Sequence[Trial], order: Sequence[Trial], objective: Objective
     failed = [trial for trial in trials if trial.state == "failed"]
     if failed:
         notes.append(
-            f"{len(failed)} of {len(trials)} trials could not run; trial {failed[0].number}: {failed[0].reason}"
+            f"{len(failed)} of {len(trials)} trials could not run, such as trial {failed[0].number}: {failed[0].reason}"
         )
     return notes

@@ -1,4 +1,4 @@
-"""The page of a search: its best trials, the map of two parameters, and what luck alone would reach."""
+"""Builds the page of a search: its best trials, the heat map of two parameters, and what luck alone would reach."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def search_page(
     return StudyPage(
         title=name,
         kind="search",
-        lead=luck_sentence(luck) or "The best of many tries looks better than it is.",
+        lead=luck_sentence(luck) or "The best of many trials looks better than it is.",
         is_synthetic=is_synthetic,
         warnings=tuple(notes),
         tiles=tuple(tiles),
@@ -72,19 +72,19 @@ def search_page(
 
 
 def luck_sentence(luck: Luck | None) -> str:
-    """Return what luck alone reaches, as a sentence; "" if it is not known."""
+    """Return a sentence on what luck alone would reach, or "" if that is not known."""
     if luck is None or luck.sharpe_by_luck is None:
         return ""
     return (
         f"{luck.looks:,} different configurations were tried on this market so far. If none has any skill, the best of "
-        f"so many still reaches a Sharpe ratio of {luck.sharpe_by_luck:.2f} over these {luck.days} days."
+        f"that many still reaches a Sharpe ratio of {luck.sharpe_by_luck:.2f} over these {luck.days} days."
     )
 
 
 def study_map(
     axes: Sequence[str], tried: Iterable[tuple[Mapping[str, Value], float | None]], objective: str
 ) -> StudyMap | None:
-    """Return the map of the first two axes; None if there is nothing to map."""
+    """Return the heat map of the first two axes, or None if there is none."""
     found = heat_map(axes, tried, sign=FIGURES.get(objective, 1))
     if found is None:
         return None

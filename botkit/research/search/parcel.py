@@ -1,7 +1,7 @@
-"""What travels to the workers of a cluster: the configuration without secrets, its plugins and its data, by content.
+"""The parcel that is sent to a cluster's workers: the configuration without secrets, its plugins and its data.
 
-The account, notifications and every other section that a backtest does not read stay with the driver. Paths are
-replaced by places in the parcel, so a worker needs nothing but botkit itself.
+The account, the notifiers and every other section that a backtest does not read stay on the driver. Paths are replaced
+by paths inside the parcel, so a worker needs only botkit itself.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from botkit.errors import ConfigError
 __all__ = ["Parcel", "pack", "unpack"]
 
 CONFIG = "bot.yaml"
-#: larger tapes would fill the scheduler's memory
+#: the maximum size; larger tapes would fill the scheduler's memory
 BYTES_MOST = 1 << 30
 _SKIPPED = {"__pycache__", ".git", ".venv"}
 
 
 class Parcel(msgspec.Struct, frozen=True):
-    """``content`` is a zip file, ``sha256`` its name on every worker."""
+    """``content`` is a zip file; ``sha256`` is its hash, which names it on every worker."""
 
     sha256: str
     content: bytes
 
 
 def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
-    """Pack a configuration. ``data`` replaces its recorded data. Raises ConfigError for what cannot travel."""
+    """Pack a configuration. ``data`` replaces its recorded data. Raises ConfigError if something cannot be sent."""
     config = loaded.config
     files: dict[str, Path] = {}
     latency = config.backtest.latency
@@ -47,7 +47,8 @@ def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
     plugins = []
     for index, place in enumerate(config.plugins if config.plugins is not None else _default_places()):
         if place.path is None:
-            plugins.append(place)  # an installed module: the worker must have it, and trial 0 shows whether it does
+            # an installed module must be installed on the worker too; trial 0 shows whether it is
+            plugins.append(place)
             continue
         name = f"plugins{index}" + (place.path.suffix if place.path.is_file() else "")
         _add(files, name, place.path)
@@ -73,9 +74,9 @@ def pack(loaded: LoadedConfig, data: Path | None = None) -> Parcel:
 
 
 def unpack(parcel: Parcel, below: Path) -> Path:
-    """Unpack a parcel once below a folder, and return its configuration's path.
+    """Unpack a parcel into a subfolder, unless that was done before, and return the path of its configuration.
 
-    Several workers may share the folder: the first to finish wins, and the others use its files.
+    Several workers may share the folder: all of them use the files of the first to finish.
     """
     folder = below / f"botkit-{parcel.sha256[:16]}"
     if not folder.is_dir():
@@ -110,7 +111,8 @@ def _zipped(config: BotConfig, loaded: LoadedConfig, files: dict[str, Path]) -> 
     buffer = io.BytesIO()
     digest = hashlib.sha256()
     size = 0
-    # stored, not deflated: tapes are compressed already; fixed dates, so that equal contents have one hash
+    # stored without compression, because tapes are compressed already; with fixed dates, so that equal contents have
+    # equal hashes
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         text = resolved_yaml(msgspec.structs.replace(loaded, config=config))
         assert "${" not in text, "a reference to a secret is left in the configuration"
@@ -118,8 +120,8 @@ def _zipped(config: BotConfig, loaded: LoadedConfig, files: dict[str, Path]) -> 
             size += len(content)
             if size > BYTES_MOST:
                 raise ConfigError(
-                    f"{loaded.path}: its plugins and data are larger than {BYTES_MOST >> 20} MiB, too much to send to "
-                    "a cluster; cut the tape with --from and --to of `botkit data`, or search on this machine"
+                    f"{loaded.path}: its plugins and data are larger than {BYTES_MOST >> 20} MiB, too large to send to "
+                    "a cluster; shorten the tape with --from and --to of `botkit data`, or search on this machine"
                 )
             archive.writestr(zipfile.ZipInfo(name), content)
             digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())

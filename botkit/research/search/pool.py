@@ -1,7 +1,7 @@
 """Runs trials in this process, or in worker processes of this machine.
 
-Each worker prepares the project and maps the tape once. A worker that dies takes only its trial with it: the pool is
-started again and the trial runs once more; a trial that kills its worker twice has failed.
+Each worker loads the project and the tape once. If a worker dies, only its trial is lost: the pool is restarted and the
+trial runs once more. A trial that kills its worker twice has failed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["Evaluate", "InProcess", "ProcessPool"]
 #: runs one job
 Evaluate = Callable[[TrialRun], Evaluation]
 
-# of a worker process, set once when it starts: how it runs a job, or why it cannot
+# set once when a worker process starts: the function that runs a job, or the error that prevents it
 _evaluate: Evaluate | None = None
 _unprepared: BotkitError | None = None
 
 
 class InProcess:
-    """Runs trials one after the other, here."""
+    """Runs trials one after another in this process."""
 
     def __init__(self, make: Callable[[], Evaluate]) -> None:
         self._evaluate = make()
@@ -42,7 +42,7 @@ class InProcess:
 
 
 class ProcessPool:
-    """Runs trials in ``count`` processes. ``make`` prepares one, and must be picklable."""
+    """Runs trials in ``count`` processes. ``make`` prepares each process, and must be picklable."""
 
     def __init__(self, make: Callable[[], Evaluate], count: int) -> None:
         """Raises ConfigError for a count below 1."""
@@ -53,7 +53,7 @@ class ProcessPool:
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
-        # spawn: a fork would copy threads' locks, and Windows has none
+        # spawn, because a fork would copy locks held by threads, and Windows has no fork
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._count, mp_context=context, initializer=_prepare, initargs=(self._make,))
 
@@ -62,7 +62,8 @@ class ProcessPool:
         deaths: dict[int, int] = {}
         left = {job.number: job for job in jobs}
         while left:
-            # after a death the culprit is unknown: run one by one, so that the next death has a name
+            # after a worker's death it is unknown which trial killed it, so run one at a time, so that the next death
+            # identifies its trial
             wide = self._count if not deaths else 1
             if not self._pass(list(left.values()), wide, left, deaths, done):
                 self._pool.shutdown(wait=True, cancel_futures=True)
@@ -76,7 +77,7 @@ class ProcessPool:
         deaths: dict[int, int],
         done: Callable[[TrialRun, Evaluation], None],
     ) -> bool:
-        """Run what is left until all is done or a worker has died; False if one has."""
+        """Run the remaining jobs until all have finished or a worker has died. Returns False if one has died."""
         waiting = list(reversed(jobs))
         running: dict[Future[Evaluation], TrialRun] = {}
         while waiting or running:
@@ -106,10 +107,10 @@ class ProcessPool:
             deaths[job.number] = deaths.get(job.number, 0) + 1
             if len(running) == 1 and deaths[job.number] > 1:
                 del left[job.number]
-                done(job, Evaluation({}, "", "its worker process died twice; is the memory too small?"))
+                done(job, Evaluation({}, "", "its worker process died twice, perhaps for lack of memory"))
 
     def close(self) -> None:
-        """Stop the workers; what runs is given up."""
+        """Stop the workers; running trials are abandoned."""
         for process in multiprocessing.active_children():
             process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -117,11 +118,13 @@ class ProcessPool:
 
 def _prepare(make: Callable[[], Evaluate]) -> None:
     global _evaluate, _unprepared
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's: it keeps what is done and stops the workers
+    # Ctrl-C is handled by the driver, which keeps the finished trials and stops the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         _evaluate = make()
     except BotkitError as error:
-        _unprepared = error  # raised by the first job: an initializer's error would only say "broken pool"
+        # the first job raises this, because an error in an initializer is reported only as a broken pool
+        _unprepared = error
 
 
 def _run(job: TrialRun) -> Evaluation:

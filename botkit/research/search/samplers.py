@@ -1,7 +1,7 @@
-"""Choosing the points of a search: all of a grid, at random, or by what earlier trials earned (tpe).
+"""Chooses the points of a search: the whole grid, at random, or guided by the results of earlier trials (tpe).
 
-A sampler is asked for a batch and told its outcome, in the order of trial numbers. It lives in the driver alone and
-workers know nothing of it, so a search visits the same points on one core and on many machines.
+A sampler is asked for a batch of points and told the results, in the order of trial numbers. Only the driver uses it,
+so a search visits the same points on one core as on many machines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from botkit.research.search.where import Where
 __all__ = ["SAMPLERS", "Sampler", "grid_size", "make_sampler"]
 
 SAMPLERS = ("grid", "random", "tpe")
-#: draws without a valid, new point before a sampler gives up
+#: how many consecutive draws without a new valid point make a sampler give up
 _DRAWS_MOST = 10_000
 
 
@@ -28,10 +28,10 @@ class Sampler(Protocol):
     """Chooses points and learns from their objectives."""
 
     def ask(self, count: int) -> list[Point]:
-        """Return up to ``count`` points to try next; fewer, or none, when there are no more."""
+        """Return up to ``count`` points to try next: fewer, or none, if no more are left."""
 
     def tell(self, points: Sequence[Point], values: Sequence[float | None]) -> None:
-        """Take the objectives of the last batch, greater being better; None for a trial that has none."""
+        """Accept the objectives of the last batch, where greater is better and None means that a trial has none."""
 
 
 def make_sampler(kind: str, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> Sampler:
@@ -57,7 +57,7 @@ def grid_size(axes: Sequence[Axis], where: Where | None, fixed: Point) -> int:
 
 
 def _grid_points(axes: Sequence[Axis]) -> Iterator[Point]:
-    """Yield the points of a grid; the last axis moves fastest."""
+    """Yield the points of a grid; the last axis varies fastest."""
     names = [axis.name for axis in axes]
     for values in itertools.product(*(axis.values for axis in axes if isinstance(axis, Choices))):
         yield dict(zip(names, values, strict=True))
@@ -76,7 +76,7 @@ class _Grid:
 
 
 class _Random:
-    """Draws points evenly, none twice."""
+    """Draws points uniformly, each at most once."""
 
     def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         self._axes = axes
@@ -110,7 +110,7 @@ class _Random:
 
 
 class _Tpe:
-    """Optuna's tree-structured Parzen estimator. It is asked and told in batches, so it cannot learn within one."""
+    """Optuna's tree-structured Parzen estimator. It is asked and told in batches, so it cannot learn within a batch."""
 
     def __init__(self, axes: Sequence[Axis], where: Where | None, fixed: Point, seed: int) -> None:
         try:
@@ -124,7 +124,7 @@ class _Tpe:
         self._axes = axes
         self._where = where
         self._fixed = fixed
-        # constant_liar: points of one batch do not crowd at one place
+        # constant_liar keeps the points of one batch apart
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(seed=seed % 2**32, multivariate=True, constant_liar=True)
@@ -145,7 +145,8 @@ class _Tpe:
             key = tuple(point.values())
             is_valid = self._where is None or self._where.holds(self._fixed | point)
             if key in self._seen or not is_valid:
-                # Optuna knows no conditions between parameters; a failed trial is not learnt from
+                # Optuna has no conditions between parameters, so mark the point as a failed trial, from which it does
+                # not learn
                 self._study.tell(trial, state=fail)
                 self._seen.add(key)
                 continue
@@ -172,5 +173,5 @@ class _Tpe:
 
 
 def _size(axes: Sequence[Axis]) -> float:
-    """Return the number of distinct points; infinite as soon as one axis has no steps."""
+    """Return the number of distinct points; infinite if any axis has no steps."""
     return math.prod(len(axis.values) if isinstance(axis, Choices) else math.inf for axis in axes)

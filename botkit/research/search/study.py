@@ -1,7 +1,7 @@
-"""The search itself: asks the sampler for batches, has them run, ranks what comes back.
+"""The search itself: asks the sampler for batches of points, has them run, and ranks the results.
 
-Trials are asked for and told in batches of 16, in the order of their numbers, whatever order they finish in and however
-many workers there are. So a search is the same on one core and on many machines.
+The sampler is asked for 16 trials at a time and told their results in the order of their numbers, whatever order they
+finish in and however many workers there are. A search therefore gives the same result on one core as on many machines.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from botkit.research.search.samplers import Sampler
 
 __all__ = ["BATCH", "Evaluation", "Runner", "Study", "Trial", "TrialRun", "ranked"]
 
-#: trials asked for at once. It belongs to the study, never to the number of workers
+#: how many trials are requested from the sampler at once. It is independent of the number of workers, so that results
+#: are too
 BATCH = 16
-#: with pruning, the fractions of the span after which a batch is compared
+#: with pruning, the fractions of the span after which the trials of a batch are compared
 RUNGS = (0.25, 0.5)
-#: trials to compare before any is pruned
+#: the minimum number of trials to compare before any is pruned
 _PRUNE_FROM = 4
 
 
 class TrialRun(msgspec.Struct, frozen=True):
     """One backtest: trial ``number`` with the parameters ``point``, over the first ``share`` of the span.
 
-    ``start`` and ``end`` are the span in nanoseconds, end exclusive; None is the worker's own.
+    ``start`` and ``end`` are the span in nanoseconds, end exclusive; None means the worker's default span.
     """
 
     number: int
@@ -42,9 +43,9 @@ class TrialRun(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """What a worker returns for a job. ``error`` says why it could not run; "" if it did.
+    """The result that a worker returns for a job. ``error`` says why it could not run; "" if it did.
 
-    ``returns`` are the daily returns from day ``first_day`` since 1970 on, for the ledger of looks; they are not kept
+    ``returns`` are the daily returns from day ``first_day`` since 1970 on, for the ledger of looks; they are not stored
     with the trial.
     """
 
@@ -56,7 +57,7 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """One trial at its end.
+    """A finished trial.
 
     ``state``: ``done``; ``few_trades``; ``no_value``: the objective is undefined; ``pruned``; ``failed``: the backtest
     could not run, and ``reason`` says why. Only ``done`` trials have a ``value``, the objective.
@@ -95,7 +96,8 @@ class Study:
         on_evaluation: Callable[[TrialRun, Evaluation], None],
         on_trial: Callable[[Trial], None],
     ) -> None:
-        """``trials`` is the most to run; ``span`` is that of every trial, None the workers' own.
+        """``trials`` is the maximum number of trials; ``span`` is the span of every trial, where None means the
+        workers' default.
 
         ``known`` are evaluations of an earlier session by (number, share), which are not run again. ``on_evaluation``
         receives each new one as it ends, ``on_trial`` each trial in order.
@@ -171,11 +173,14 @@ class Study:
     def _pruned(
         self, rung: float, jobs: Sequence[TrialRun], found: Mapping[int, Evaluation]
     ) -> Iterable[tuple[TrialRun, float]]:
-        """Return the trials below the median of all that came to this rung, this batch included."""
+        """Return the trials whose value is below the median of all trials that have reached this rung, including this
+        batch.
+        """
         values: dict[int, float] = {}
         for job in jobs:
             value = self._objective.rank(self._objective.figure(found[job.number].summary))
-            if value is not None:  # undefined so early in the span: it goes on
+            # a trial whose figure is still undefined this early in the span is never pruned
+            if value is not None:
                 values[job.number] = value
         self._rungs[rung] += values.values()
         if len(self._rungs[rung]) < _PRUNE_FROM:
@@ -186,7 +191,7 @@ class Study:
     def _judge(self, job: TrialRun, evaluation: Evaluation) -> Trial:
         if evaluation.error:
             return _failed(job, evaluation)
-        # equal keys of ten thousand summaries are one object
+        # intern the keys, so that ten thousand summaries share them
         summary = {sys.intern(key): value for key, value in evaluation.summary.items()}
         value = self._objective.figure(summary)
         trades = int(summary.get("round_trips") or 0)
@@ -207,7 +212,9 @@ class Study:
 
 
 def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
-    """Return the trials from best to worst; those without a value come last, by number. Of equals the first wins."""
+    """Return the trials from best to worst; those without a value come last, by number. Equal trials are ranked by
+    number.
+    """
 
     def key(trial: Trial) -> tuple[bool, float, int]:
         rank = objective.rank(trial.value)
@@ -217,7 +224,7 @@ def ranked(trials: Iterable[Trial], objective: Objective) -> list[Trial]:
 
 
 def explain_no_value(trials: Sequence[Trial], objective: Objective) -> str:
-    """Return why no trial has a value, in one sentence."""
+    """Return a sentence that says why no trial has a value."""
     reasons = [trial.reason for trial in trials]
     most = max(set(reasons), key=reasons.count)
     return f"none of {len(trials)} trials has a value for {objective.text}; the most frequent reason: {most}"

@@ -1,7 +1,8 @@
-"""``--where``: which points of a search are worth a run, such as ``sma.fast < sma.slow and sma.share <= 0.5``.
+"""``--where``: the condition that points of a search must satisfy, such as ``sma.fast < sma.slow and sma.share <=
+0.5``.
 
-Comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, texts and the names of parameters: nothing else is
-evaluated, so an expression from somebody else's notes cannot run code.
+Only comparisons, ``and``, ``or``, ``not``, arithmetic, numbers, texts and the names of parameters are evaluated, so an
+expression copied from elsewhere cannot run code.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 
 
 class Where:
-    """A condition on parameters by their names, such as ``sma.fast``."""
+    """A condition on parameters, which it refers to by names such as ``sma.fast``."""
 
     def __init__(self, text: str, names: Mapping[str, Any]) -> None:
-        """Parse ``text``. ``names`` are the parameters that may stand in it. Raises ConfigError."""
+        """Parse ``text``. ``names`` are the parameters that may occur in it. Raises ConfigError."""
         self.text = text
-        # a label may contain hyphens, which Python would read as minus: put plain names in place first
+        # labels may contain hyphens, which Python would read as minus signs, so replace them with plain names first
         prefix = "p"
         while prefix in text:
             prefix += "p"
@@ -48,7 +49,7 @@ class Where:
         self._check(self._tree, names)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """True if the condition holds for ``values``. Raises ConfigError if they cannot be compared."""
+        """Return True if the condition holds for ``values``. Raises ConfigError if they cannot be compared."""
         try:
             return bool(self._value(self._tree, values))
         except TypeError as error:
@@ -97,7 +98,7 @@ class Where:
                 return any(self._value(part, values) for part in parts)
             case ast.Compare(left, ops, rights):
                 return self._compare(self._value(left, values), ops, rights, values)
-        raise AssertionError(node)  # _check lets nothing else through
+        raise AssertionError(node)  # `_check` refuses all other nodes
 
     def _compare(self, left: Any, ops: list[ast.cmpop], rights: list[ast.expr], values: Mapping[str, Any]) -> bool:
         for op, node in zip(ops, rights, strict=True):

@@ -1,4 +1,4 @@
-"""Runs trials where the tape is: loads a project and its data once, then one backtest a job."""
+"""Runs trials in a worker: loads a project and its data once, then runs one backtest per job."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _NS_PER_DAY = 86_400 * 10**9
 
 
 class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker makes its bench: plain values, since they travel to other processes.
+    """The recipe from which a worker builds its bench. It holds only plain values, because it is sent to other
+    processes.
 
-    ``folder`` is the working directory, to which paths may be relative; None leaves it alone.
+    ``folder`` is the working directory, to which paths may be relative; None leaves it unchanged.
     """
 
     config: str
@@ -66,7 +67,8 @@ def bench_of(project: Project, recipe: BenchRecipe) -> Bench:
 
 
 def span_of(bench: Bench) -> tuple[Nanos, Nanos]:
-    """Return the span of a bench's runs, end exclusive: what was asked for, else all rows of the strategies' pairs.
+    """Return the span of a bench's runs, end exclusive: the requested span, or else that of all rows of the strategies'
+    pairs.
 
     Raises DataError if the data has none of the pairs.
     """
@@ -99,7 +101,7 @@ def _evaluation(bench: Bench, job: TrialRun, start: Nanos, end: Nanos) -> Evalua
 
 
 def daily_returns(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
-    """Return the first day's number since 1970 and each day's return; NaN for a partial day."""
+    """Return the first day, as a number of days since 1970, and each day's return; NaN for a partial day."""
     if not days:
         return 0, ()
     first = (days[0].end - 1) // _NS_PER_DAY

@@ -1,7 +1,9 @@
-"""Runs a walk-forward: a search in each training window, its best on the days after, the tests chained.
+"""Runs a walk-forward: searches each training window, tests the best parameters on the days after it, and chains the
+tests.
 
-A test window starts flat with the configuration's balances, warms its indicators up on the rows before it, and pays the
-taker fee and the slippage on what it still holds at its end. Its growth multiplies what the windows before it earned.
+A test window starts with the configuration's balances and no position. Its indicators are warmed up on the rows before
+it, and positions that it still holds at its end are charged the taker fee and slippage. The growth of all test windows
+is multiplied together.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ _NS_PER_DAY = 86_400 * NS_PER_S
 
 
 class WalkSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Lengths in days. ``gap_days`` None: between training and test lies the longest holding of the training."""
+    """Lengths in days. If ``gap_days`` is None, the gap between training and test is the longest holding period in
+    training.
+    """
 
     train_days: int
     test_days: int
@@ -45,9 +49,10 @@ class WalkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One window. ``best`` is None if no trial of its training has a value: it then stays out of the market.
+    """One window. ``best`` is None if no trial in training has a value; the strategy then stays out of the market.
 
-    ``growth`` is the test's final equity after closing, as a multiple of its opening equity; ``returns`` are its days'.
+    ``growth`` is the test's final equity after closing, as a multiple of its opening equity; ``returns`` are its daily
+    returns.
     """
 
     window: WalkWindow
@@ -62,21 +67,21 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     returns: tuple[float, ...]
     journal_sha256: str
     reason: str
-    #: every trial's parameters and objective, for the map of two parameters
+    #: every trial's parameters and objective value, for the heat map of two parameters
     tried: tuple[tuple[Point, float | None], ...]
 
     @property
     def test_return(self) -> float:
-        """The test's return after closing, as a fraction."""
+        """The test's return after closing all positions, as a fraction."""
         return self.growth - 1
 
 
 class WalkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A walk-forward at its end.
+    """The result of a walk-forward.
 
-    ``figures`` are of the chained tests: ``return``, ``sharpe``, ``cagr``, ``max_drawdown``, ``trades``, ``days``,
-    ``winning_windows`` (a fraction), ``in_sample_sharpe`` (the trainings' mean) and ``efficiency``, the tests' daily
-    return as a fraction of the trainings'. Undefined figures are None.
+    ``figures`` describe the chained tests: ``return``, ``sharpe``, ``cagr``, ``max_drawdown``, ``trades``, ``days``,
+    ``winning_windows`` (a fraction), ``in_sample_sharpe`` (the mean over the training windows) and ``efficiency`` (the
+    daily return in testing as a fraction of that in training). Undefined figures are None.
     """
 
     name: str
@@ -92,7 +97,7 @@ class WalkResult(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
     def plain(self) -> dict[str, Any]:
-        """Return what ``--json`` prints."""
+        """Return the JSON object that ``--json`` prints."""
         return {
             "figures": self.figures,
             "windows": [_plain(step) for step in self.steps],
@@ -113,8 +118,8 @@ def walk_forward(
 ) -> WalkResult:
     """Run a walk-forward and write its folder.
 
-    ``progress`` is called with (window, windows, trials ended in it, trials in it). Raises ConfigError or DataError for
-    what cannot run, before anything is written.
+    ``progress`` is called with (window, number of windows, finished trials in the window, all trials in the window).
+    Raises ConfigError or DataError, before anything is written, if it cannot run.
     """
     project = Project.load(recipe.config, overrides=recipe.overrides)
     seed = project.config.seed if recipe.seed is None else recipe.seed
@@ -130,7 +135,7 @@ def walk_forward(
         zone=project.config.zone,
     )
     if walk.gap_days is not None and not 0 <= walk.gap_days < walk.test_days:
-        raise ConfigError(f"--gap {walk.gap_days}d: this leaves nothing of a test of {walk.test_days} days")
+        raise ConfigError(f"--gap {walk.gap_days}d: the gap must be shorter than the test ({walk.test_days} days)")
     folder = settings.out if settings.out is not None else next_search(Path("out") / project.config.name / WALKS)
     looks: NotedLooks | None = None
     notes: list[str] = []
@@ -139,7 +144,7 @@ def walk_forward(
     try:
         with SearchFolder(folder, {"walk": msgspec.to_builtins(walk)}, is_continued=False) as kept:
             for window in laid:
-                # a window of another size or place is another look
+                # the same trial on a window of another size or position counts as a new look at the data
                 looks = NotedLooks(
                     project,
                     window.train_start,
@@ -236,10 +241,10 @@ def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, t
         )
 
     if best is None:
-        return step("no trial of the training has a value", 0)
+        return step("no trial in the training window has a value for the objective", 0)
     gap = walk.gap_days if walk.gap_days is not None else _holding_days(best)
     if gap >= walk.test_days:
-        return step(f"the longest holding of the training, {gap} days, leaves nothing of the test", gap)
+        return step(f"the longest holding period in training, {gap} days, leaves no days for the test", gap)
     start = window.test_start + gap * _NS_PER_DAY
     try:
         result = bench.result(by_strategy(best.params), start=start, end=window.test_end)
@@ -254,7 +259,7 @@ def _holding_days(best: Trial) -> int:
 
 
 def _closing_cost(bench: Bench, result: BacktestResult, end: Nanos) -> float:
-    """Return what selling all that is left would cost, in the valuation currency: taker fee and slippage."""
+    """Return the cost of closing all remaining positions, taker fee and slippage, in the valuation currency."""
     section = bench.project.config.backtest
     rates = bench.project.fee_model(section.fees, "backtest.fees").rates(end)
     share = rates.taker_e8 / 1e8 + float(section.slippage or 0)
@@ -294,7 +299,7 @@ def _figures(steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def _efficiency(steps: Sequence[Step]) -> float | None:
-    """Return the tests' mean daily log growth as a fraction of the trainings'; None where the trainings lost."""
+    """Return the mean daily log growth in testing as a fraction of that in training, or None if training lost money."""
     trained = tested = train_days = test_days = 0.0
     for step in steps:
         assert step.best is not None

@@ -1,4 +1,4 @@
-"""The page of a walk-forward: what the tests earned beside what the searches promised."""
+"""Builds the page of a walk-forward, which compares the tests' results with those in training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def walk_page(result: WalkResult) -> StudyPage:
         ("Return out of sample", figure("return", figures["return"]), f"{figures['days']} days, chained"),
         ("Sharpe out of sample", figure("sharpe", figures["sharpe"]), "" if figures["sharpe"] else "under 30 days"),
         ("Sharpe in sample", figure("sharpe", figures["in_sample_sharpe"]), "the trainings' mean"),
-        ("Efficiency", figure("", figures["efficiency"]), "earned a day: test / training"),
+        ("Efficiency", figure("", figures["efficiency"]), "daily return: test / training"),
     )
     rows = tuple(_row(step, result, zone) for step in result.steps)
     tried = [pair for step in result.steps for pair in step.tried]
@@ -44,7 +44,8 @@ def walk_page(result: WalkResult) -> StudyPage:
                     *(f"{result.objective} in sample", "out of sample", "return", "trades"),
                 ),
                 rows,
-                note="A test starts flat, after a gap as long as the training's longest holding, and closes at cost.",
+                note="A test starts flat, after a gap as long as the longest holding period in training, and "
+                "closes its positions at cost.",
             ),
         ),
         footer=luck_sentence(result.luck),
@@ -52,15 +53,15 @@ def walk_page(result: WalkResult) -> StudyPage:
 
 
 def verdict(result: WalkResult) -> str:
-    """Return what the walk-forward says, in one or two sentences."""
+    """Return the conclusion of the walk-forward in one or two sentences."""
     figures = result.figures
     earned = figures["return"]
-    lead = "Invented market: " if result.is_synthetic else ""
+    lead = "Synthetic market: " if result.is_synthetic else ""
     said = (
         f"out of sample, {figures['windows']} windows {'earned' if earned >= 0 else 'lost'} {abs(earned) * 100:,.2f} %"
     )
     if figures["efficiency"] is not None:
-        said += f", a day {figures['efficiency'] * 100:,.0f} % of what their searches found in sample"
+        said += f", per day {figures['efficiency'] * 100:,.0f} % of what the searches found in sample"
     text = f"{lead}{said}."
     return text[0].upper() + text[1:]
 

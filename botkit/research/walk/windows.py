@@ -1,4 +1,4 @@
-"""Where the windows of a walk-forward lie: whole calendar days, training before testing."""
+"""Computes the windows of a walk-forward in whole calendar days. A test window follows each training window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["WalkWindow", "windows"]
 
 
 class WalkWindow(msgspec.Struct, frozen=True):
-    """One step: search on [train_start, train_end), test on [test_start, test_end). Times are local midnights."""
+    """One step of a walk-forward: a search on [train_start, train_end) and a test on [test_start, test_end). All times
+    are local midnights.
+    """
 
     number: int
     train_start: Nanos
@@ -25,10 +27,10 @@ class WalkWindow(msgspec.Struct, frozen=True):
 def windows(
     start: Nanos, end: Nanos, *, train_days: int, test_days: int, is_anchored: bool, zone: tzinfo
 ) -> list[WalkWindow]:
-    """Return the windows of [start, end), first to last; days that fill no whole test window are left over.
+    """Return the windows in [start, end), in order; days at the end that do not fill a whole test window are not used.
 
-    ``is_anchored``: training always begins at the start, else it rolls along. Raises ConfigError if there is not even
-    one window.
+    If ``is_anchored``, every training window begins at ``start``; otherwise the training window moves along. Raises
+    ConfigError if there is not even one window.
     """
     if train_days < 1 or test_days < 1:
         raise ConfigError("--train and --test need at least a day each, such as --train 60d --test 20d")

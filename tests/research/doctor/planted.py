@@ -1,4 +1,4 @@
-"""Markets whose truth is known, and strategies that are good or bad in known ways."""
+"""Generates markets with known properties, and strategies that are good or bad in known ways."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def on_bar(self, bar):
 def closes(
     seed: int, days: int, *, momentum: float = 0.0, treble_on: int | None = None, drift: float = 0.0
 ) -> list[float]:
-    """Daily closes; ``momentum`` is how much of a day's move the next repeats."""
+    """Return daily closes; ``momentum`` is the fraction of a day's move that the next day repeats."""
     random = Random(seed)
     price, last, found = 1_000_000.0, 0.0, []
     for day in range(days):

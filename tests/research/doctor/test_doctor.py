@@ -1,4 +1,4 @@
-"""The doctor names what is planted."""
+"""The doctor gives the right verdict on strategies that are good or bad in known ways."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_a_strategy_that_sees_rows_to_come_is_broken(tmp_path: Path, capsys: pyt
     assert "it sees rows that have not happened" in found["sentence"]
 
 
-def test_costs_that_eat_the_profit_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_costs_that_exceed_the_profit_are_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted(tmp_path / "busy", BUSY, closes(4, YEARS, drift=0.001)))
     assert found["verdict"] == "loses after costs"
 
 
-def test_a_profit_that_needs_a_slippage_of_nothing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profit_that_depends_on_zero_slippage_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # half a per mille a trade is all it earns
     config = planted(tmp_path / "free", BUSY, closes(4, YEARS, drift=0.0012), taker="0", slippage="0")
     found = examined(capsys, config)
@@ -76,7 +76,7 @@ def test_a_profit_that_needs_a_slippage_of_nothing_is_named(tmp_path: Path, caps
     assert costs["outcome"] == "failed" or costs["figures"]["slippage"] < costs["figures"]["configured"]
 
 
-def test_one_lucky_trade_is_no_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_lucky_trade_does_not_count_as_an_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys, planted(tmp_path / "lucky", LUCKY, closes(3, YEARS, treble_on=305)))
     assert found["verdict"] in ("no better than chance", "loses after costs")
     assert found["rungs"]["best trades"]["outcome"] == "failed"
@@ -130,7 +130,7 @@ def test_a_mistake_of_the_user_is_exit_code_two(tmp_path: Path, capsys: pytest.C
     assert "there is no such file" in capsys.readouterr().err
 
 
-def test_an_invented_market_is_said_first() -> None:
+def test_a_synthetic_market_is_mentioned_first() -> None:
     found = Diagnosis.of("x", [], is_synthetic=True)
     assert found.sentence.startswith("Invented market: holds out of sample")
 

@@ -1,4 +1,4 @@
-"""Tests of luck, each held against what it must find on data whose truth is known."""
+"""Each test of luck finds what it must find in data with known properties."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_standard_error_of_normal_returns_is_lo_s() -> None:
     assert sharpe.standard_error(returns) == pytest.approx(math.sqrt((1 + ratio**2 / 2) / 100_000), rel=0.02)
 
 
-def test_the_best_of_many_without_skill_reaches_what_is_expected() -> None:
+def test_the_best_of_many_unskilled_looks_reaches_the_expected_ratio() -> None:
     days, looks = 500, 200
     best = [float(sharpe.of_days(noise(days, seed, looks=looks).T).max()) for seed in range(40)]
     assert float(np.mean(best)) == pytest.approx(sharpe.expected_best(looks, 1 / days), rel=0.05)
@@ -133,7 +133,7 @@ def test_a_path_that_knows_the_market_is_found_and_a_blind_one_is_not() -> None:
     assert sum(p is not None and p <= 0.05 for p in blind) <= 12
 
 
-def test_always_being_invested_is_no_knowledge() -> None:
+def test_always_being_invested_does_not_count_as_skill() -> None:
     changes = np.random.default_rng(4).standard_normal(1_000) + 0.5
     assert shift_test(np.ones(1_000), changes) is None
     refused = 0

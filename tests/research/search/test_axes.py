@@ -1,4 +1,4 @@
-"""Ranges of a search."""
+"""The ranges of a search, as given on the command line."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def test_a_range_of_a_whole_number_gives_whole_numbers() -> None:
         ("sma.share=0:1:log", "must be above 0"),
         ("sma.resolution=1:5:1", "list its values"),
         ("sma.weights=1", "must be a list of numbers"),
-        ("sma.spend=0:1000000:0.0001", "100,000 are the most"),
-        ("sma.spend=1:1e999999:1", "not a number to search at"),
-        ("sma.spend=nan:1:1", "not a number to search at"),
+        ("sma.spend=0:1000000:0.0001", "at most 100,000 are possible"),
+        ("sma.spend=1:1e999999:1", "is not a finite number"),
+        ("sma.spend=nan:1:1", "is not a finite number"),
     ],
 )
 def test_a_mistake_is_named(text: str, says: str) -> None:

@@ -51,7 +51,7 @@ def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
-    """The address of a scheduler without workers."""
+    """Return the address of a scheduler without workers."""
     file = tmp_path / "scheduler.json"
     with process(
         "dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)
@@ -89,7 +89,7 @@ def optimize(capsys: pytest.CaptureFixture[str], config: Path, *arguments: str) 
     return found
 
 
-def test_a_cluster_finds_what_one_core_finds_though_a_worker_is_killed(
+def test_a_cluster_gives_the_result_of_one_core_even_if_a_worker_is_killed(
     crossing: Path, scheduler: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = optimize(capsys, crossing, "--jobs", "1")
@@ -113,7 +113,7 @@ def test_a_cluster_finds_what_one_core_finds_though_a_worker_is_killed(
     assert two["trials"] == one["trials"]
 
 
-def test_a_worker_with_another_botkit_is_left_out_and_the_reason_is_said(
+def test_a_worker_with_another_botkit_version_is_excluded_with_the_reason(
     crossing: Path, scheduler: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "__version__", "99.0")
@@ -129,7 +129,7 @@ def test_a_worker_with_another_botkit_is_left_out_and_the_reason_is_said(
     assert "and the driver 99.0" in err
 
 
-def test_a_scheduler_without_workers_is_named(
+def test_a_scheduler_without_workers_is_reported(
     crossing: Path, scheduler: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "PATIENCE_S", 0.0)
@@ -137,7 +137,7 @@ def test_a_scheduler_without_workers_is_named(
     assert f"start one with `dask worker {scheduler}`" in capsys.readouterr().err
 
 
-def test_a_cluster_that_is_not_there_is_named(
+def test_an_unreachable_cluster_is_reported(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_CONNECT_S", 0.5)
@@ -166,7 +166,7 @@ def test_plain_tcp_to_another_machine_needs_insecure(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:1", "127.0.0.1:x", "tcp://", "tcp://127.0.0.1:1/path"])
-def test_an_address_that_is_none_is_named(text: str) -> None:
+def test_an_error_names_an_invalid_address(text: str) -> None:
     with pytest.raises(ConfigError, match="write HOST:PORT"):
         checked_address(text, has_certificates=False, is_insecure=False)
 

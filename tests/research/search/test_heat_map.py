@@ -1,4 +1,4 @@
-"""The map of two searched parameters."""
+"""The heat map of two searched parameters, its peak and its plateau."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AXES = ("s.x", "s.y")
 
 
 def tried(cells: list[list[float | None]]) -> list[tuple[dict[str, int], float | None]]:
-    """The trials of a map with these rows."""
+    """Return the trials of a heat map with these rows."""
     return [({"s.x": x, "s.y": y}, value) for y, row in enumerate(cells) for x, value in enumerate(row)]  # type: ignore[misc]
 
 
@@ -44,7 +44,7 @@ def test_other_parameters_are_averaged() -> None:
     assert found.cells == ((3.0, 3.0), (3.0, 3.0))
 
 
-def test_what_was_not_tried_is_empty() -> None:
+def test_a_cell_without_a_trial_is_empty() -> None:
     found = heat_map(AXES, tried([[1.0, None], [2.0, 3.0]]))
     assert found is not None
     assert found.cells[0][1] is None
@@ -54,7 +54,7 @@ def test_what_was_not_tried_is_empty() -> None:
     assert [cell.share for row in shown.rows for cell in row] == [0.0, None, 0.5, 1.0]
 
 
-def test_one_axis_or_one_value_is_no_map() -> None:
+def test_one_axis_or_one_value_gives_no_heat_map() -> None:
     assert heat_map(("s.x",), [({"s.x": 1}, 1.0)]) is None
     assert heat_map(AXES, tried([[1.0], [2.0]])) is None
     assert heat_map(AXES, tried([[None, None], [None, None]])) is None

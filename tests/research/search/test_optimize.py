@@ -54,7 +54,7 @@ def test_every_trial_equals_a_backtest_with_its_parameters(crossing: Path, capsy
     assert found["best"]["value"] == max(values) > min(values)
 
 
-def test_two_workers_find_what_one_finds(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_workers_give_the_same_result_as_one(crossing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = optimize(capsys, crossing, *ASKED, "--jobs", "1")
     two = optimize(capsys, crossing, *ASKED, "--jobs", "2")
     assert two["trials"] == one["trials"]
@@ -69,7 +69,7 @@ def test_the_best_configuration_gives_the_best_result_again(crossing: Path, caps
     assert {f"s.{name}": params[name] for name in ("fast", "slow")} == found["best"]["params"]
 
 
-def test_a_search_that_was_interrupted_goes_on_to_the_same_end(
+def test_an_interrupted_search_resumes_and_gives_the_same_result(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--out", "whole")
@@ -190,17 +190,17 @@ def test_looks_are_counted_once_for_each_combination(
     assert all(trades > 0 for *_, trades in rows)
 
 
-def test_a_ledger_that_cannot_be_written_is_said_and_the_search_goes_on(
+def test_a_ledger_that_cannot_be_written_is_reported_and_the_search_continues(
     crossing: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(noting, "is_test_running", lambda: False)
     Path("state").write_text("a file where a folder should be")
     found = optimize(capsys, crossing, *ASKED, "--jobs", "1", "--trials", "2")
     assert len(found["trials"]) == 2
-    assert any("what was tried is not noted" in note for note in found["notes"])
+    assert any("the looks are not recorded" in note for note in found["notes"])
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_gives_one_sentence(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no full disk to write to")
     folder = SearchFolder(tmp_path / "search", {"seed": 1}, is_continued=False)
@@ -223,7 +223,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
         (["--param", "s.fast=1:9:1", "--data", "nowhere"], "there is no such file or folder"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing(
+def test_a_mistake_gives_one_sentence_and_leaves_nothing_behind(
     crossing: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     assert main(["optimize", str(crossing), *arguments]) == 2
@@ -234,7 +234,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert not Path("out").exists()
 
 
-def test_without_a_value_for_any_trial_the_reason_is_said_and_the_exit_code_is_one(
+def test_if_no_trial_has_a_value_the_reason_is_printed_and_the_exit_code_is_one(
     crossing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = main(["optimize", str(crossing), "--param", "s.fast=3,5", "--jobs", "1", "--min-trades", "1"])
@@ -252,7 +252,7 @@ def test_a_table_of_the_best_is_printed(crossing: Path, capsys: pytest.CaptureFi
     assert "All 16 trials: out/test/searches/1/search.html" in out
 
 
-def test_an_interrupt_of_the_process_keeps_what_is_done(crossing: Path) -> None:
+def test_an_interrupted_process_keeps_the_finished_trials(crossing: Path) -> None:
     import subprocess
     import sys
 
@@ -266,7 +266,7 @@ def test_an_interrupt_of_the_process_keeps_what_is_done(crossing: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "--continue goes on from there" in out
+    assert "--continue resumes from them" in out
     assert "Traceback" not in err
     rows = [json.loads(line) for line in trials.read_text().splitlines()]
     assert len({row["number"] for row in rows}) == len(rows) >= 20

@@ -74,7 +74,7 @@ def test_a_class_is_searched_by_a_function_of_the_summary(crossing: Path) -> Non
         ({"fast": "9:3:1"}, "the range is empty"),
     ],
 )
-def test_a_mistake_is_one_sentence(crossing: Path, ranges: dict[str, Any], says: str) -> None:
+def test_a_mistake_gives_one_sentence(crossing: Path, ranges: dict[str, Any], says: str) -> None:
     with pytest.raises(BotkitError) as raised:
         botkit.optimize(crossing, ranges)
     assert says in str(raised.value)

@@ -1,4 +1,4 @@
-"""A search: the same points and the same ranking, whoever runs them."""
+"""A search tries the same points and gives the same ranking, whatever runs the trials."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ WIDE: list[Axis] = [*AXES, Range("s.c", 0.0, 1.0, is_log=False, is_whole=False)]
 
 
 def earn(job: TrialRun) -> Evaluation:
-    """A backtest whose return is best at a=7, b=y, c=0.25; it has 10 trades for each unit of ``a``."""
+    """Return a made-up backtest whose return is best at a=7, b=y, c=0.25, with 10 trades for each unit of ``a``."""
     a, b, c = int(job.point["s.a"]), job.point["s.b"], float(job.point.get("s.c", 0.25))
     value = -((a - 7) ** 2) - (0 if b == "y" else 5) - (c - 0.25) ** 2
     return Evaluation({"return": value * job.share, "round_trips": 10 * a}, f"hash {sorted(job.point.items())}")
 
 
 class Shuffled:
-    """Finishes jobs in an order of its own, as several workers do."""
+    """Finishes jobs in a different order, as several workers do."""
 
     def __init__(self, seed: int, run: Callable[[TrialRun], Evaluation] = earn) -> None:
         self._random = random.Random(seed)
@@ -157,7 +157,7 @@ def test_pruning_spares_the_worse_half_of_the_rest_of_the_span() -> None:
     assert ranked(trials, Objective("return"))[0].params == {"s.a": 7, "s.b": "y"}
 
 
-def test_a_trial_that_cannot_run_says_why_and_the_search_goes_on() -> None:
+def test_a_trial_that_cannot_run_gives_its_reason_and_the_search_continues() -> None:
     def run(job: TrialRun) -> Evaluation:
         return Evaluation({}, "", "fast is 9 and slow is 3") if job.point["s.a"] == 9 else earn(job)
 
@@ -167,7 +167,7 @@ def test_a_trial_that_cannot_run_says_why_and_the_search_goes_on() -> None:
     assert trials[0].state == "done"
 
 
-def test_where_nothing_has_a_value_the_most_frequent_reason_is_named() -> None:
+def test_if_no_trial_has_a_value_the_most_frequent_reason_is_given() -> None:
     trials = search("grid", min_trades=1000)
     assert explain_no_value(trials, Objective("return")).startswith(
         "none of 20 trials has a value for return; the most"
@@ -188,7 +188,7 @@ def test_an_objective_where_less_is_better_is_minimised() -> None:
         ("json:no_such", "json has no function 'no_such'"),
     ],
 )
-def test_an_objective_that_is_not_there_is_named(text: str, says: str) -> None:
+def test_an_error_names_an_unknown_objective(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Objective(text)
     assert says in str(raised.value)

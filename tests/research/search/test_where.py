@@ -1,4 +1,4 @@
-"""``--where``."""
+"""``--where``: the conditions that it accepts, and those that it refuses."""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ DAY = 86_400 * 10**9
 
 @pytest.fixture
 def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The configuration of a strategy that crosses averages of hourly waves over eight days of five-minute candles."""
+    """Return the configuration of a strategy that crosses averages, on eight days of five-minute candles with hourly
+    waves.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
     data = write_candles(tmp_path / "candles.csv", waves(8 * 1440, period=700, height=900.0))
@@ -84,7 +86,7 @@ def test_the_windows_growth_is_multiplied(days: Path, capsys: pytest.CaptureFixt
     assert found["figures"]["return"] == pytest.approx(whole)
 
 
-def test_what_is_held_at_the_end_of_a_test_is_closed_at_cost(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_positions_held_at_the_end_of_a_test_are_closed_at_cost(days: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # it never sells: each test ends with all that it bought
     days.write_text(days.read_text().replace("use: scripted", "use: holder"))
     write_strategy(days.parent, CROSS.partition("    elif")[0], name="holder")
@@ -110,13 +112,13 @@ def test_the_gap_is_as_long_as_the_longest_holding_of_the_training(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--gap", "2d"], "--gap 2d: this leaves nothing of a test of 2 days"),
+        (["--gap", "2d"], "--gap 2d: the gap must be shorter than the test (2 days)"),
         (["--train", "30d"], "the data has 8 whole days, and one window needs 30 + 2"),
         (["--test", "0d"], "--train and --test need at least a day each"),
         (["--train", "a week"], "'a week' is not a number of days"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing(
+def test_a_mistake_gives_one_sentence_and_leaves_nothing_behind(
     days: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     assert main(["walk-forward", str(days), *ASKED, *arguments]) == 2
@@ -142,4 +144,4 @@ def test_a_window_whose_training_has_no_value_stays_out_of_the_market(
 ) -> None:
     found = walk(capsys, days, "--min-trades", "1000")
     assert [window["return"] for window in found["windows"]] == [0.0, 0.0]
-    assert found["windows"][0]["reason"] == "no trial of the training has a value"
+    assert found["windows"][0]["reason"] == "no trial in the training window has a value for the objective"

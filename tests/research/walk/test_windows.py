@@ -1,4 +1,4 @@
-"""Where windows lie."""
+"""The windows of a walk-forward: their spans, and errors for spans that are too short."""
 
 from __future__ import annotations
 

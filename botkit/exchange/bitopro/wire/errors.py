@@ -1,6 +1,6 @@
 """The body of a refusal: ``{"error": "<message>"}``, or ``{"message": ...}`` if the path does not exist.
 
-A 429 or 5xx may come from the edge and be HTML or empty, so reading it never fails.
+A 429 or 5xx may come from a proxy in front of the exchange and be HTML or empty, so any body is accepted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Frames of the seven WebSocket streams: one JSON object per frame.
 
 The envelope's ``timestamp`` is true UTC in milliseconds. Its ``datetime`` is Taiwan time labelled ``Z``, so it is eight
-hours ahead: it is encoded because the wire has it, but never read.
+hours ahead: the emulator sends it because the exchange does, but nothing reads it.
 """
 
 from __future__ import annotations

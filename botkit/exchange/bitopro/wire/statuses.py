@@ -18,7 +18,7 @@ STATUS_STATES: Final[dict[int, OrderState]] = {
     4: OrderState.CANCELLED,
     6: OrderState.POST_ONLY_CANCELLED,
 }
-# two codes stand for a cancelled order; the later one is kept, which means that nothing was executed
+# two codes mean a cancelled order; this keeps the later one, which means that nothing was executed
 _STATUSES: Final = {state: status for status, state in STATUS_STATES.items()}
 
 
