@@ -14,7 +14,7 @@ import pytest
 from botkit.model.extension import ReportSection
 from botkit.model.results import SYNTHETIC, BacktestResult, Caution, IndicatorLine, PriceCandles
 from botkit.report import render
-from botkit.report.chart_data import LINES_MAX, LocalTimes, ascending, charts, line_values, thin
+from botkit.report.chart_data import LINES_MAX, LocalTimes, ascending, charts, hold_at, line_values, thin
 from botkit.report.packing import deltas, packed, unpacked
 from botkit.report.tables import fee_lines, reasons
 from botkit.report.wording import milliseconds, money, percent, ratio, span, zone_of
@@ -251,6 +251,28 @@ def test_a_line_has_its_last_value_within_each_candle() -> None:
     assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
     assert line_values(candles, late) == [None, None, 1.5]
+
+
+def test_buy_and_hold_does_not_know_a_candle_before_its_end() -> None:
+    start, second = 1_735_660_800 * 10**9, 10**9
+    # candles of a minute, kept in buckets of a second
+    candles = PriceCandles(pair(), second, [start, start + 60 * second], *[[100.0, 110.0]] * 3, [110.0, 121.0])
+    plain = sample_result(days=1, orders=1)
+    run = msgspec.structs.replace(
+        plain,
+        prices=[candles],
+        summary={**plain.summary, "opening_equity": 1_000.0},
+        data=msgspec.structs.replace(plain.data, kinds={"btc_twd": "candles 1m"}),
+        end=start + 120 * second,
+    )
+    times = start + np.asarray([0, 30, 59, 60, 119, 120]) * second
+    assert hold_at(run, times) == ([1_000.0, 1_000.0, 1_000.0, 1_100.0, 1_100.0, 1_210.0], True)
+    wide = msgspec.structs.replace(candles, width=60 * second)
+    books = msgspec.structs.replace(plain.data, kinds={"btc_twd": "books and trades"})
+    values, is_exact = hold_at(msgspec.structs.replace(run, prices=[wide], data=books), times)
+    assert not is_exact
+    assert values == pytest.approx([1_000.0, 1_050.0, 1_098.33, 1_100.0, 1_208.17, 1_210.0], abs=0.01)
+    assert hold_at(plain, times)[0] is None
 
 
 def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:
