@@ -49,7 +49,7 @@ async def run_lockstep(
     # bot and exchange share a fee model, as in a backtest, so that the bot knows its own rank if ranks follow the
     # volume
     fees = parts.fees()
-    # nonces for a key only grow within a process, so a second run from the same start needs its own key
+    # a key's nonces never go back within a process, so each run from the same start needs its own key
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
         accounts=(account,),

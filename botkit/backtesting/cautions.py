@@ -48,15 +48,15 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
         if fees.coin and any(name.startswith(f"{fees.coin}_") for name in lacking):
             found.append(
                 Caution(
-                    f"fees: {{bito: true}} has no effect: the data has no prices of {', '.join(lacking)}, so every "
+                    f"fees: {{bito: true}} has no effect: the data has no prices for {', '.join(lacking)}, so every "
                     "fee is charged at the full rate; add these prices to the data, or leave bito out"
                 )
             )
         elif lacking:
             found.append(
                 Caution(
-                    f"the data has no prices of {', '.join(lacking)}: fees that depend on a trade's worth in "
-                    f"{fees.volume} (rank: auto, bito: true) stay at the full rate of the lower rank"
+                    f"the data has no prices for {', '.join(lacking)}, so fees that depend on the traded value in "
+                    f"{fees.volume} (rank: auto, bito: true) stay at the lower rank's full rate"
                 )
             )
     if not parts.is_delayed:

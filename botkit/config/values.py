@@ -20,7 +20,7 @@ _DEPTH_MOST = 20
 
 def node_of(value: Any, source: Source, name: str = "") -> Node:
     """Return a Python value as a node: None, bool, a number, text, a path, a time, an enum's member, or a list or
-    mapping of these. Objects of numpy and pandas count as the plain values they hold.
+    mapping of these. numpy and pandas objects are converted to the plain values they hold.
 
     A float keeps up to 18 decimals. Raises ConfigError for anything else; ``name`` is what the message calls the value.
     """

@@ -120,7 +120,7 @@ class LiveDriver:
         self._timer_at: Nanos | None = None
         #: the rest of a pass waits until its requests have left
         self._unfinished = False
-        #: reads of unknown outcome to which there was a response: they do not arrive any more
+        #: reads of unknown outcome that got some response, so they can no longer arrive at the exchange later
         self._responded: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_dateti
 from botkit.model.money import UNIT
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, PriceCandles
-from botkit.report.holdings import Holdings, IntArray
+from botkit.report.holdings import FloatArray, Holdings, IntArray
 from botkit.report.packing import deltas
 from botkit.report.trade_list import trade_columns
 
@@ -111,6 +111,39 @@ def falls_below_peak(values: Sequence[float]) -> list[float]:
         # adding zero turns a negative zero into a plain one
         falls.append(round((value / peak - 1) * 100, 4) + 0.0 if peak > 0 else 0.0)
     return falls
+
+
+def with_quiet_fills(candles: PriceCandles, fills: Sequence[FillRow], length: Nanos) -> PriceCandles:
+    """Add a flat candle wherever there was a fill but no recorded trade, so that every fill is in a candle of its time.
+    Candles last ``length`` ns.
+    """
+    if not candles.times or not fills:
+        return candles
+    times = np.asarray(candles.times, np.int64)
+    at = np.asarray([fill.time for fill in fills], np.int64)
+    rows = np.searchsorted(times, at, side="right") - 1
+    outside = (rows < 0) | (at >= times[np.maximum(rows, 0)] + length)
+    starts = np.unique(at[outside] // length * length)
+    if not len(starts):
+        return candles
+    before = np.searchsorted(times, starts, side="right") - 1
+    flat = np.where(before < 0, candles.open[0], np.asarray(candles.close)[np.maximum(before, 0)])
+    order = np.argsort(np.concatenate((times, starts)), kind="stable")
+
+    def merged(column: Sequence[float], added: FloatArray) -> list[float]:
+        found: list[float] = np.concatenate((column, added))[order].tolist()
+        return found
+
+    return PriceCandles(
+        candles.pair,
+        candles.width,
+        np.concatenate((times, starts))[order].tolist(),
+        merged(candles.open, flat),
+        merged(candles.high, flat),
+        merged(candles.low, flat),
+        merged(candles.close, flat),
+        merged(candles.volume, np.zeros(len(starts))) if candles.volume else [],
+    )
 
 
 def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
@@ -214,7 +247,8 @@ def pair_chart(
     """Return one pair's price, volume and fills, with its strategies' indicators and plots. Recorded candles were
     ``bar`` ns long, if there were any.
     """
-    candles = join_candles(candles, candles_max)
+    whole = with_quiet_fills(candles, fills, max(bar, candles.width))
+    candles = join_candles(whole, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
     times = [candles.times[i] for i in rows]
     volume = [candles.volume[i] for i in rows] if any(candles.volume) else []
@@ -225,6 +259,7 @@ def pair_chart(
         "base": candles.pair.base.upper(),
         "decimals": candles.pair.rules.price_decimals,
         "width": max(bar, candles.width) // NS_PER_MS,
+        "joined": candles.width > whole.width,
         "t": deltas([local.ms(t) for t in candles.times]),
         **_price_columns(candles),
         **_volume_columns(volume),

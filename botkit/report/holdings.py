@@ -11,6 +11,7 @@ from botkit.model.clock import Nanos
 from botkit.model.results import FillRow
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
 class Holdings:

@@ -34,7 +34,7 @@ from tests.research.doctor.planted import (
 )
 
 DAYS = 3 * 365
-#: what each kind may be called
+#: the verdicts that are correct for each kind of strategy
 RIGHT: dict[str, tuple[str, ...]] = {
     "good": ("holds out of sample",),
     "null": ("loses after costs", "no better than chance", "in-sample only", "cannot tell"),

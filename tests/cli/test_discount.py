@@ -30,7 +30,7 @@ def test_a_backtest_without_the_price_of_bito_warns(tmp_path: Path, capsys: Prin
     bot = FirstBot(tmp_path, BODY)
     bot.write(FEES, balances="{twd: 1000000, bito: 1000}")
     assert bot.backtest() == 0  # coins that no strategy owns need no price
-    assert "! fees: {bito: true} has no effect: the data has no prices of bito_twd" in said(capsys)
+    assert "! fees: {bito: true} has no effect: the data has no prices for bito_twd" in said(capsys)
 
 
 def test_without_the_option_nothing_is_printed(tmp_path: Path, capsys: Printed) -> None:

@@ -182,7 +182,7 @@ def test_the_exchanges_open_order_cap_applies_across_strategies() -> None:
 
 def test_an_unknown_pair_is_an_error() -> None:
     b = bot()
-    with pytest.raises(ValueError, match="'doge_twd' is not a pair of this exchange, which has btc_twd, eth_twd"):
+    with pytest.raises(ValueError, match="'doge_twd' is not traded on this exchange; its pairs are btc_twd, eth_twd"):
         b.s.buy("doge_twd", amount=1, price=1)
 
 

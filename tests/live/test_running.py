@@ -448,7 +448,7 @@ async def test_a_quiet_book_is_read_and_the_second_differing_read_trips_the_brea
     monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
-    # no frame arrives any more, however often the stream reconnects, while the market goes on
+    # from here on no book frames arrive, however often the stream reconnects, although the market keeps moving
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
     await until(lambda: "and the stream reconnects" in told(bot), 40)
     assert bot.view.halted is None, "a single difference may be chance"

@@ -14,7 +14,17 @@ import pytest
 from botkit.model.extension import ReportSection
 from botkit.model.results import SYNTHETIC, BacktestResult, Caution, IndicatorLine, PriceCandles
 from botkit.report import render
-from botkit.report.chart_data import LINES_MAX, LocalTimes, ascending, charts, line_values, thin
+from botkit.report.chart_data import (
+    LINES_MAX,
+    LocalTimes,
+    ascending,
+    charts,
+    hold_at,
+    line_values,
+    marks,
+    thin,
+    with_quiet_fills,
+)
 from botkit.report.packing import deltas, packed, unpacked
 from botkit.report.tables import fee_lines, reasons
 from botkit.report.wording import milliseconds, money, percent, ratio, span, zone_of
@@ -234,10 +244,29 @@ def prices_of(chart: dict[str, Any]) -> tuple[list[float], list[float]]:
     return highs, lows
 
 
+def test_every_fill_is_in_a_candle_of_its_own_time() -> None:
+    second = 10**9
+    base = sample_result(days=1, orders=40)
+    fill = next(f for f in base.fills if f.pair == "btc_twd")
+    candles = PriceCandles(fill.pair, second, [100 * second, 105 * second], *[[7.0, 9.0]] * 3, [8.0, 10.0], [1.0, 2.0])
+    fills = [msgspec.structs.replace(fill, time=at * second // 10) for at in (995, 1_005, 1_032, 1_038, 1_050, 1_070)]
+    found = with_quiet_fills(candles, fills, second)
+    assert [time // second for time in found.times] == [99, 100, 103, 105, 107]
+    assert found.close == [7.0, 8.0, 8.0, 10.0, 10.0]
+    assert found.open == [7.0, 7.0, 8.0, 9.0, 10.0]
+    assert found.volume == [0.0, 1.0, 0.0, 2.0, 0.0]
+    rows = np.cumsum(marks(found, fills)["row"]).tolist()
+    assert sorted(set(rows)) == [0, 1, 2, 3, 4]
+    assert with_quiet_fills(candles, fills[1:2], second) is candles
+    # a candle of a minute that is kept in a bucket of a second covers its minute
+    assert with_quiet_fills(candles, fills[1:3], 60 * second) is candles
+
+
 def test_candles_are_packed_without_loss(result: BacktestResult) -> None:
     data: dict[str, Any] = charts(result, zone_of(result.timezone))
     for chart, candles in zip(data["prices"], result.prices, strict=True):
         highs, lows = prices_of(chart)
+        assert len(highs) == len(candles.times)  # its fills are all at minutes with a candle
         tick = 10.0 ** -chart["decimals"]
         assert highs == pytest.approx(candles.high, abs=tick / 2)
         assert lows == pytest.approx(candles.low, abs=tick / 2)
@@ -251,6 +280,28 @@ def test_a_line_has_its_last_value_within_each_candle() -> None:
     assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
     late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
     assert line_values(candles, late) == [None, None, 1.5]
+
+
+def test_buy_and_hold_does_not_know_a_candle_before_its_end() -> None:
+    start, second = 1_735_660_800 * 10**9, 10**9
+    # candles of a minute, kept in buckets of a second
+    candles = PriceCandles(pair(), second, [start, start + 60 * second], *[[100.0, 110.0]] * 3, [110.0, 121.0])
+    plain = sample_result(days=1, orders=1)
+    run = msgspec.structs.replace(
+        plain,
+        prices=[candles],
+        summary={**plain.summary, "opening_equity": 1_000.0},
+        data=msgspec.structs.replace(plain.data, kinds={"btc_twd": "candles 1m"}),
+        end=start + 120 * second,
+    )
+    times = start + np.asarray([0, 30, 59, 60, 119, 120]) * second
+    assert hold_at(run, times) == ([1_000.0, 1_000.0, 1_000.0, 1_100.0, 1_100.0, 1_210.0], True)
+    wide = msgspec.structs.replace(candles, width=60 * second)
+    books = msgspec.structs.replace(plain.data, kinds={"btc_twd": "books and trades"})
+    values, is_exact = hold_at(msgspec.structs.replace(run, prices=[wide], data=books), times)
+    assert not is_exact
+    assert values == pytest.approx([1_000.0, 1_050.0, 1_098.33, 1_100.0, 1_208.17, 1_210.0], abs=0.01)
+    assert hold_at(plain, times)[0] is None
 
 
 def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:

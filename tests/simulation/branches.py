@@ -28,6 +28,8 @@ class Branch:
     name: str
     module: str
     text: str
+    #: counted, and not demanded of a long run
+    is_rarest: bool = False
 
     def place(self, source: str) -> int:
         """Where the line begins. Raises Stale."""
@@ -76,7 +78,7 @@ BRANCHES: Final = (
     Branch("an order on its way at the crash was looked up", _DESK, "self._move(order, _UNKNOWN, now)"),
     Branch("an order was held back at its grant", _DESK, "self.finish(order, OrderState.NOT_SENT, now, refusal)"),
     # orders of unknown outcome
-    Branch("a look-up was refused", _RESOLUTION, "case.refusals += 1"),
+    Branch("a look-up was refused", _RESOLUTION, "case.refusals += 1", is_rarest=True),
     Branch("a proof of absence waited for its bound", _RESOLUTION, "due = bound"),
     Branch(
         "an order was found while it was looked up", _RESOLUTION,
@@ -123,7 +125,9 @@ BRANCHES: Final = (
     Branch("the ledger could not be reached", _LEASES, "self._tell_lost(error)"),
     # the guard
     Branch("a guard found its bot silent", _GUARD, "has_struck = self._strike(silent_s)"),
-    Branch("a guard could not cancel", _GUARD, "        if result.left != ():\n            return False"),
+    Branch(
+        "a guard could not cancel", _GUARD, "        if result.left != ():\n            return False", is_rarest=True,
+    ),
 )  # fmt: skip
 
 

@@ -230,7 +230,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._main.cancel("the loop is stuck")
 
     def run_until_complete(self, future: Any) -> Any:
-        """Do what asyncio's does. Raises Stuck if it can never complete, or not within the limit."""
+        """Run the loop until a future is done. Raises Stuck if it can never complete, or not within the limit."""
         main = asyncio.ensure_future(future, loop=self)
         if main is not future:
             main._log_destroy_pending = False
@@ -329,7 +329,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return True
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """Do what asyncio's does. A task belongs to the process in whose context it runs."""
+        """Create a task. It belongs to the process in whose context it runs."""
         task = super().create_task(coro, **options)
         context = options.get("context")
         process = PROCESS.get() if context is None else context.get(PROCESS)

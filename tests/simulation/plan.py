@@ -319,7 +319,7 @@ def _add_others(
     if chance.random() < 0.12:
         kind = chance.choice(("panic", "panic_own"))
         faults.append(Fault(at_ms=chance.randrange(1_000, active_ms), for_ms=1, kind=kind))
-        # one halt would hide another, so do not combine these
+        # a panic's halt would hide the halt for a damaged journal, so plan no damage
         crashes[:] = [msgspec.structs.replace(crash, damage=None) for crash in crashes]
     if chance.random() < 0.12:
         faults.append(

@@ -21,7 +21,7 @@ class SlotNews(enum.Enum):
     TAKEN = "taken"
     UNSENT = "unsent"  # no byte of the request was sent
     ANSWERED = "answered"  # the request has arrived by now
-    UNKNOWN = "unknown"  # the request may arrive until a given time
+    UNKNOWN = "unknown"  # the request may still arrive, up to a given time
     RESOLVED = "resolved"  # the request arrives no later than a given time
     EARLIER = "earlier"  # like RESOLVED, for a request of an earlier run
     REFUSED = "refused"  # the exchange answered 429

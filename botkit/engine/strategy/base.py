@@ -337,7 +337,7 @@ class Strategy:
         max_slippage_pct: float = 1,
         tag: str = "",
     ) -> None:
-        """Hold these shares of the total value of the pairs' positions and the free quote currency.
+        """Buy and sell so that each pair has its weight in the total of these positions and the free quote currency.
 
             self.rebalance({"btc_twd": 0.5, "eth_twd": 0.3})     # the rest stays in TWD
 

@@ -89,7 +89,8 @@ class Context:
         """Return the pair of that name. Raises ValueError listing the known pairs if there is none."""
         found = self._rooms.pairs.get(pair)
         if found is None:
-            raise ValueError(f"{str(pair)!r} is not a pair of this exchange, which has {', '.join(self._rooms.pairs)}")
+            known = ", ".join(self._rooms.pairs)
+            raise ValueError(f"{str(pair)!r} is not traded on this exchange; its pairs are {known}")
         return found
 
     def _market(self, pair: Pair | str) -> PairMarket:

@@ -371,7 +371,7 @@ def _unusable(kind: Any) -> str:
 
 
 def _number_kind(kind: Any) -> type | None:
-    """Return int, float or Decimal if the kind is such a number or a list of them, otherwise None."""
+    """Return the numeric type of a kind, or of its elements if it is a list; None if it is not numeric."""
     inner, _ = _optional_of(kind)
     if typing.get_origin(inner) is list:
         return _number_kind(typing.get_args(inner)[0])

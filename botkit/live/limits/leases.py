@@ -400,7 +400,7 @@ class SharedLimits:
             lease.lower = True
         if self._dirty_since is None:
             self._dirty_since = now
-            # not at once, so that granted requests leave first
+            # wake up a little later, so that granted requests leave first
             asyncio.get_running_loop().call_later(self._gather / NS_PER_S, self._wake.set)
 
     def _want(self, lease: _Lease, now: Nanos, *, is_urgent: bool) -> None:

@@ -163,7 +163,11 @@ const drawPrice = (pair, trades) => {
     { title: "buys", mark: "▲", color: "buy", at: spell(bySide(1)), last: total(1) },
     { title: "sells", mark: "▼", color: "sell", at: spell(bySide(-1)), last: total(-1) },
     ...plots.items,
-  ], name, (time) => `${when(time)} to ${when(time + pair.width / 1000)}`);
+  ], name, (time) => {
+    // joined candles may reach over gaps, up to the next one
+    const next = pair.joined ? t[lastAt(t, time) + 1] : undefined;
+    return `${when(time)} to ${when(next === undefined ? time + pair.width / 1000 : next)}`;
+  });
   if (pair.left_out) element("p", panel, "dim", `${pair.left_out} more lines were plotted but do not fit on the chart.`);
   chart.timeScale().fitContent();
   const note = element("p", panel, "chosen-trade");

@@ -48,7 +48,7 @@ const listTrades = () => {
     { title: "Opened", key: (i) => trades.opened(i), text: (i) => minute(trades.opened(i)) },
     { title: "Closed", wide: true, key: (i) => trades.closed[i], text: (i) => minute(trades.closed[i]) },
     { title: "Strategy", key: (i) => trades.strategy(i), text: (i) => trades.strategy(i), unless: all.strategies.length < 2 },
-    { title: "Pair", key: (i) => trades.market(i).name, text: (i) => titleOf(trades.market(i)), unless: all.markets.length < 2 && !all.markets.some((m) => m.loop) },
+    { title: "Pair", long: true, wide: all.markets.length < 2, key: (i) => trades.market(i).name, text: (i) => titleOf(trades.market(i)), unless: all.markets.length < 2 && !all.markets.some((m) => m.loop) },
     { title: "Side", key: (i) => trades.kind(i), text: (i) => trades.kind(i), tone: (i) => ({ long: "buy", short: "sell" })[trades.kind(i)] || "" },
     { title: `P&L ${data.currency}`, number: true, key: (i) => trades.pnl(i), text: (i) => grouped(trades.pnl(i), all.places, true), tone: (i) => toneOf(trades.pnl(i)) },
     { title: "Return", number: true, key: (i) => trades.share("return", i), text: shareText("return"), tone: (i) => toneOf(trades.share("return", i)) },
@@ -80,7 +80,7 @@ const listTrades = () => {
       row.dataset.trade = String(i);
       if (i === chosen) row.className = "chosen";
       columns.forEach((column, place) => {
-        const cell = element(place ? "td" : "th", row, [column.number ? "n" : "", column.wide ? "wide" : "", column.tone ? column.tone(i) : ""].join(" ").trim());
+        const cell = element(place ? "td" : "th", row, [column.number ? "n" : "", column.wide ? "wide" : "", column.long ? "long" : "", column.tone ? column.tone(i) : ""].join(" ").trim());
         if (place) { cell.textContent = column.text(i); return; }
         cell.scope = "row";
         control(cell, column.text(i), "", () => choose(i)).setAttribute("aria-label", `Show the trade opened ${column.text(i)} on the chart`);

@@ -144,7 +144,7 @@ def test_the_gravest_finding_decides() -> None:
     assert Diagnosis.of("x", rungs, is_synthetic=False).sentence == "Loses after costs; costs."
 
 
-def test_files_are_heard_only_inside_the_block(tmp_path: Path) -> None:
+def test_only_files_opened_inside_the_block_are_recorded(tmp_path: Path) -> None:
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
     for path in (one, two):
         path.write_text("x")

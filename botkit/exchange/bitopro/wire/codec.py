@@ -52,7 +52,7 @@ def refuse_repeated_names(body: bytes, what: str) -> None:
         names = [name for name, _ in items]
         if len(set(names)) < len(names):
             repeated = next(name for name in names if names.count(name) > 1)
-            raise WireError(f"{what}: {repeated[:40]!r} appears twice; it begins {excerpt(body)}")
+            raise WireError(f"{what}: the name {repeated[:40]!r} appears twice in the text that begins {excerpt(body)}")
 
     try:
         json.loads(body, object_pairs_hook=check)
