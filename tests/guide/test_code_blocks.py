@@ -185,7 +185,7 @@ def test_commands_that_are_only_shown_exist_with_their_options(line: str) -> Non
     context = click.Context(command_line)
     command: click.Command = command_line
     for name in names:
-        if not isinstance(command, click.Group) or not re.fullmatch(r"[a-z]+(\|[a-z]+)*", name):
+        if not isinstance(command, click.Group) or not re.fullmatch(r"[a-z]+(-[a-z]+)*(\|[a-z]+)*", name):
             break
         for alternative in name.split("|"):
             found = command.get_command(context, alternative)

@@ -126,7 +126,7 @@ def test_a_worker_with_another_botkit_version_is_excluded_with_the_reason(
         assert main(["optimize", str(crossing), "--param", "s.fast=3,5", "--cluster", scheduler]) == 2
     err = capsys.readouterr().err
     assert "no worker can be used" in err
-    assert "and the driver 99.0" in err
+    assert "but the driver has 99.0" in err
 
 
 def test_a_scheduler_without_workers_is_reported(
