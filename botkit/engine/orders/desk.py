@@ -656,7 +656,7 @@ class OrderDesk:
         if report.executed_lots > order.executed_lots:
             self._read_trades(order, now)
         elif order.cancel_requested and report.state not in FINAL_STATES:
-            self._router.cancel(order, now)  # the order is still live despite its cancel, so cancel it again
+            self._router.cancel(order, now)  # it is still live despite its cancel, so cancel it again
 
     def _read_again(self, order: Order, now: Nanos) -> None:
         """Read again, after a second and then at growing intervals, so that executions missing from a listing cost few
