@@ -255,7 +255,7 @@ def test_the_rank_follows_volume_in_twd_even_if_the_bot_trades_only_usdt(tmp_pat
     result = run(config)
     four = four_ms * 10**6
     rates = {(fill.time >= four, round(fill.fee_value / fill.value, 5)) for fill in result.fills}
-    warned = any("no prices of usdt_twd" in caution.text for caution in result.warnings)
+    warned = any("no prices for usdt_twd" in caution.text for caution in result.warnings)
     if with_twd:
         assert rates == {(False, 0.002), (True, 0.001)}  # over 300 million TWD in five hours: rank 4
         assert not warned

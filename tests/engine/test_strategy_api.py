@@ -56,7 +56,7 @@ def test_rules_fees_prices_and_money_are_read_by_pair_or_name() -> None:
     assert b.s.balance("TWD").available == RICH["twd"] / 10**8
     assert b.s.balance("xyz").total == 0.0
     assert b.s.position("btc_twd").amount == 100.0
-    with pytest.raises(ValueError, match="is not a pair"):
+    with pytest.raises(ValueError, match="is not traded on this exchange"):
         b.s.position("xyz_twd")
 
 

@@ -138,7 +138,7 @@ def test_an_error_in_the_bots_own_code_names_the_strategys_line() -> None:
     b = Bot(Listener(start=start, trade=lambda s, _: s.position("nothing")))
     b.trade(1_000)
     assert b.failures[0].where.startswith(__file__)
-    assert "is not a pair" in b.failures[0].error
+    assert "is not traded on this exchange" in b.failures[0].error
 
 
 def test_orders_placed_before_a_strategy_raised_are_withdrawn() -> None:
