@@ -412,7 +412,11 @@ class _Ladder:
         own = np.array([day.return_ or 0.0 for day in self._result.days])
         p = reality_check(np.column_stack([own, matrix]), mean_block=self._block, seed=self._seed)
         ratios = sharpe.of_days(matrix.T)
-        chance = sharpe.deflated(self._returns, len(looks), float(np.var(ratios))) if len(self._returns) > 2 else 0.0
+        chance = (
+            sharpe.deflated(self._returns, len(looks), sharpe.variance_by_luck(ratios, len(self._returns)))
+            if len(self._returns) > 2
+            else 0.0
+        )
         figures = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
         if p is None:
             return Rung(

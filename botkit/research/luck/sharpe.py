@@ -13,7 +13,7 @@ import numpy as np
 
 from botkit.research.luck.bootstrap import Floats
 
-__all__ = ["days_needed", "deflated", "expected_best", "of_days", "probabilistic", "standard_error"]
+__all__ = ["days_needed", "deflated", "expected_best", "of_days", "probabilistic", "standard_error", "variance_by_luck"]
 
 _NORMAL = NormalDist()
 _EULER = 0.5772156649015329
@@ -49,6 +49,16 @@ def probabilistic(returns: Floats, benchmark: float = 0.0) -> float:
     if error in (0.0, math.inf):
         return 0.5
     return _NORMAL.cdf((float(of_days(returns)) - benchmark) / error)
+
+
+def variance_by_luck(ratios: Floats, days: int) -> float:
+    """Return how much the ratios of looks without skill vary, from the ratios that were found over so many days.
+
+    Alone, each varies by 1 / days. Looks that resemble each other vary less, as their ratios show. They may also vary
+    more, because some are truly worse, trading themselves to death on fees for example; that is no luck of the best.
+    """
+    assert days >= 2, days
+    return min(float(np.var(ratios)), 1.0 / (days - 1))
 
 
 def expected_best(looks: int, variance: float) -> float:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from botkit.assembly.operations import state_root
 from botkit.config.show import resolved
@@ -29,7 +28,7 @@ from botkit.research.looks import (
     is_test_running,
     returns_matrix,
 )
-from botkit.research.luck.sharpe import expected_best, of_days
+from botkit.research.luck.sharpe import expected_best, of_days, variance_by_luck
 from botkit.research.search.asked import plain_parameters
 from botkit.research.search.axes import Point
 from botkit.research.search.study import BATCH, Evaluation, TrialRun
@@ -111,7 +110,7 @@ class NotedLooks:
             return Luck(len(looks), days, None)
         first = min(look.first_day for look in looks)
         ratios = of_days(returns_matrix(looks, first, days).T)
-        return Luck(len(looks), days, expected_best(len(looks), float(np.var(ratios))) * math.sqrt(365))
+        return Luck(len(looks), days, expected_best(len(looks), variance_by_luck(ratios, days)) * math.sqrt(365))
 
 
 def note_backtest(project: Project, result: BacktestResult) -> list[str]:

@@ -89,6 +89,15 @@ def test_the_best_of_many_unskilled_looks_reaches_the_expected_ratio() -> None:
     assert float(np.mean(best)) == pytest.approx(sharpe.expected_best(looks, 1 / days), rel=0.05)
 
 
+def test_looks_that_are_truly_worse_do_not_make_the_best_of_luck_better() -> None:
+    days = 365
+    ratios = sharpe.of_days(noise(days, 3, looks=100).T)
+    worse = ratios - np.linspace(0, 1, 100)  # fees take up to a ratio of 19 a year from them
+    assert sharpe.variance_by_luck(worse, days) == 1 / (days - 1)
+    assert sharpe.variance_by_luck(ratios, days) == pytest.approx(1 / days, rel=0.3)
+    assert sharpe.variance_by_luck(ratios / 3, days) < 0.2 / days
+
+
 def test_the_deflated_ratio_sees_through_the_best_of_a_thousand() -> None:
     holds_alone = holds_deflated = 0
     for seed in range(30):
