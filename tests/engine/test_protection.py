@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from botkit.model.inputs import Halt, Pause, Stop
+from botkit.model.inputs import Halt, JournalFailed, Pause, Stop
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.requests import Ending
 from tests.engine_world import BTC, RICH, Bot, Listener, S, cancelled_ids
@@ -154,6 +154,21 @@ def test_a_refused_exit_is_retried_but_not_at_every_price() -> None:
     b.now += S
     b.trade(900)
     assert sum(b.seen().refusals.values()) == 4
+
+
+@pytest.mark.parametrize("thin", [False, True])
+def test_an_exit_that_the_journal_holds_back_is_retried_a_second_later(thin: bool) -> None:
+    b = bot(stop_loss_pct=5)
+    if thin:  # no market order may be sent then, and the limit order in its place is held back
+        b.book([(900, 1)], [(950, 100)])
+    b.tell(JournalFailed("the disk is full"))
+    for _ in range(50):
+        b.trade(900)
+    assert [order.state for order in exits(b)] == [OrderState.NOT_SENT] * 2
+    b.tell(JournalFailed(None))
+    b.now += S
+    b.trade(900)
+    assert [order.state for order in exits(b)] == [OrderState.NOT_SENT] * 2 + [OrderState.SENDING]
 
 
 def test_protection_can_be_ended() -> None:

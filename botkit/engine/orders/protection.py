@@ -21,7 +21,7 @@ from botkit.engine.orders.table import OrderTable
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Fill
-from botkit.model.orders import Order, Side
+from botkit.model.orders import Order, OrderState, Side
 from botkit.model.pairs import Pair
 from botkit.model.percent import check_pct
 
@@ -36,7 +36,7 @@ _RETRY_AFTER: Nanos = 1 * NS_PER_S
 class _Watch:
     """One protected position."""
 
-    __slots__ = ("due", "entry", "order", "pair", "record", "retry_at", "stop_loss", "take_profit", "trail")
+    __slots__ = ("due", "entry", "held_at", "order", "pair", "record", "retry_at", "stop_loss", "take_profit", "trail")
 
     def __init__(
         self,
@@ -59,6 +59,8 @@ class _Watch:
         self.order: Order | None = None
         #: no attempt before this time
         self.retry_at: Nanos = 0
+        #: the time at which an exit was last not sent
+        self.held_at: Nanos | None = None
 
     @property
     def best(self) -> float | None:
@@ -118,8 +120,21 @@ class Protector:
         """Handle an order's new state: once the order is final, it no longer locks coins."""
         if self.watches and order.is_final and order.side is Side.SELL:
             watch = self.watches.get((order.strategy, str(order.pair)))
-            if watch is not None and watch.due:
+            if watch is not None and watch.order is order and self._is_held_back(watch, order):
+                watch.retry_at = self._clock.now + _RETRY_AFTER
+            elif watch is not None and watch.due:
                 self.again[id(watch)] = watch
+
+    def _is_held_back(self, watch: _Watch, order: Order) -> bool:
+        """Return True for the second exit at one moment that was not sent.
+
+        The first may be followed at once, by a limit order where no market order may go. What holds back both, such as
+        a journal that cannot be written, would hold back any number of them.
+        """
+        if order.state is not OrderState.NOT_SENT:
+            return False
+        before, watch.held_at = watch.held_at, self._clock.now
+        return before == watch.held_at
 
     def settle(self) -> None:
         """Continue closing positions whose coins are free again."""
