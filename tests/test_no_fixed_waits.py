@@ -28,7 +28,7 @@ PATIENCE_MIN_S = 60
 ALLOWED = {
     "waiting.py::wait_for": "the one place that waits on real time",
     "processes.py::end_all_but": "waits for processes to end, and for nothing else",
-    "live/test_several.py::looked": "blocks the loop, which the watchdog's thread must notice, until it is told of",
+    "live/test_several.py::looked": "blocks the loop until the watchdog's thread has noticed and said so",
     "live/kills.py::_from_outside": "kills a process at a random moment; no assertion depends on which",
     "live/kills.py::_command": "kills a process at a random moment; no assertion depends on which",
     "live/kills.py::_explained": "gives up after a minute",

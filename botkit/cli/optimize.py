@@ -172,6 +172,8 @@ def _print(console: Console, result: SearchResult) -> None:
 
 
 def _table(result: SearchResult) -> Table:
+    from botkit.research.search.page import figure
+
     names = list(result.ranking[0].params)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("trial", justify="right")
@@ -183,15 +185,9 @@ def _table(result: SearchResult) -> Table:
         table.add_column("trades" if name == "round_trips" else name, justify="right")
     for trial in result.ranking[:_SHOWN]:
         cells = [_figure(trial.value) if trial.value is not None else trial.state.replace("_", " ")]
-        cells += [_shown(name, trial.summary.get(name)) for name in figures]
+        cells += [figure(name, trial.summary.get(name)) for name in figures]
         table.add_row(f"{trial.number}", *(str(trial.params[name]) for name in names), *cells)
     return table
-
-
-def _shown(name: str, value: Any) -> str:
-    if not isinstance(value, (int, float)):
-        return "–"
-    return f"{value:,}" if name == "round_trips" else f"{value:.2f}" if name == "sharpe" else f"{value * 100:,.2f} %"
 
 
 def _figure(value: float | None) -> str:

@@ -15,10 +15,9 @@ from rich.table import Table
 from botkit.cli.optimize import search_options
 from botkit.cli.said import quieten_log
 from botkit.cli.screen import screen
-from botkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from botkit.research.walk.forward import WalkResult
+    from botkit.report.study import StudyPage
 
 
 def _days(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
@@ -63,6 +62,7 @@ def walk_forward(
     """
     from botkit.cli.optimize import recipe_of, settings_of
     from botkit.report.study import render_study
+    from botkit.research.search.folder import write_whole
     from botkit.research.walk.forward import WalkSettings, summary_json
     from botkit.research.walk.forward import walk_forward as walk
     from botkit.research.walk.page import walk_page
@@ -76,17 +76,14 @@ def walk_forward(
             progress,
             lambda sentence: click.echo(f"warning: {sentence}", err=True),
         )
-    page, summary = result.folder / "walk_forward.html", result.folder / "summary.json"
-    try:
-        page.write_text(render_study(walk_page(result)), encoding="utf-8")
-        summary.write_text(summary_json(result) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{result.folder}: cannot be written ({error.strerror})") from None
+    page, summary = walk_page(result), summary_json(result)
+    report = write_whole(result.folder / "walk_forward.html", render_study(page))
+    write_whole(result.folder / "summary.json", summary + "\n")
     if as_json:
-        click.echo(summary_json(result))
+        click.echo(summary)
     else:
-        _print(screen(), result)
-        click.echo(f"\nReport: {page}")
+        _print(screen(), page)
+        click.echo(f"\nReport: {report}")
 
 
 @contextmanager
@@ -107,11 +104,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, int, int], None]]:
         yield show
 
 
-def _print(console: Console, result: WalkResult) -> None:
-    from botkit.research.walk.page import verdict, walk_page
-
-    page = walk_page(result)
-    console.print(verdict(result), highlight=False)
+def _print(console: Console, page: StudyPage) -> None:
+    console.print(page.lead, highlight=False)
     for title, value, note in page.tiles:
         console.print(f"  {title:<22} {value:>10}  [dim]{note}[/dim]", highlight=False)
     (shown,) = page.tables
@@ -122,5 +116,5 @@ def _print(console: Console, result: WalkResult) -> None:
         table.add_row(*row)
     console.print()
     console.print(table)
-    for note in result.notes:
+    for note in page.warnings:
         console.print(f"note: {note}", highlight=False)

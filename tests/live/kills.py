@@ -208,7 +208,7 @@ class KillWorld:
         self.name = name
         self.told = folder / f"{name}.told"
         self.trading, self.watching = folder / f"{name}.yaml", folder / f"{name}.watching.yaml"
-        # not one folder for all: another world's bot may be reading the file just when it is written anew
+        # not one folder for all: another world's bot may be reading the file while it is being rewritten
         plugins = folder / f"{name}-plugins"
         plugins.mkdir()
         (plugins / "restless.py").write_text(STRATEGY)

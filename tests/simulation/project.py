@@ -2,7 +2,7 @@
 bot's life.
 
 Lives and replays share what none of them changes: the schema's values, the plugins and the exchange's facts. Each has
-a `Project` of its own, from which strategies are created anew. The first of its kind is loaded by `Project.load`, as
+a `Project` of its own, which creates new strategies. The first of its kind is loaded by `Project.load`, as
 every project is where nothing is simulated.
 """
 

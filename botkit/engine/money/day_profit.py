@@ -35,7 +35,7 @@ class DayProfit:
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Track the daily profit of a strategy (None: of all) in ``currency``, from now on and anew from each
+        """Track the daily profit of a strategy, or of all with None, in ``currency``, from now on and again from each
         `start`.
         """
         # there is no equity before the books are opened or restored

@@ -323,7 +323,7 @@ class SharedLimits:
     def disown(self) -> None:
         """Mark the journal as incomplete, so that a successor does not rely on it for what was sent.
 
-        Nothing needs to be done again until the journal names this holder anew. After a disown, the ledger counts all
+        Nothing needs to be repeated until the journal names this holder again. After a disown, the ledger counts all
         leases of a dead process as used.
         """
         if self._is_known:

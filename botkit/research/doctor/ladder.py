@@ -31,7 +31,8 @@ from botkit.research.luck.bootstrap import BLOCKS_LEAST, Floats, block_days, int
 from botkit.research.luck.holm import holm
 from botkit.research.luck.reality_check import reality_check
 from botkit.research.luck.shifted import shift_test
-from botkit.research.search.worker import BenchRecipe, bench_of, span_of
+from botkit.research.search.worker import BenchRecipe, bench_of, daily_returns, span_of
+from botkit.tape.feed import Feed
 
 __all__ = ["examine"]
 
@@ -46,7 +47,6 @@ SHARPE_SOUGHT = 2.0
 TEST_SHARE = 0.3
 STARTS = 8
 _SAMPLES = 2_000
-_NS_PER_DAY = 86_400 * 10**9
 
 
 def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: None) -> Diagnosis:
@@ -118,13 +118,7 @@ class _Ladder:
         # cut right after decisions, because that is where knowledge of the next row shows
         cuts = sorted(random.choice(times[len(times) // 10 :]) for _ in range(CUTS))
         for number, cut in enumerate(cuts):
-            altered = Bench(
-                self._project,
-                altered_feed(self._bench.feed, cut, self._seed + number),
-                start=self._start,
-                end=self._end,
-                seed=self._seed,
-            )
+            altered = self._bench_of(self._project, altered_feed(self._bench.feed, cut, self._seed + number))
             until = min(self._end, cut + 1)
             expected = [order for order in base if order[0] <= cut]
             try:
@@ -346,7 +340,7 @@ class _Ladder:
             worst = next(
                 p for name, p in [*readings(self._project), ("", self._project)] if name in ("pessimistic", "")
             )
-            result = Bench(worst, self._bench.feed, start=self._start, end=self._end, seed=self._seed).result()
+            result = self._bench_of(worst).result()
             days = daily_markouts(result.fills, prices, 60.0)
             if len(days) < BLOCKS_LEAST:
                 return None
@@ -407,9 +401,9 @@ class _Ladder:
         return self._picked(looks)
 
     def _picked(self, looks: Sequence[Look]) -> Rung:
-        first = (self._result.days[0].end - 1) // _NS_PER_DAY
-        matrix = returns_matrix(looks, first, len(self._result.days))
-        own = np.array([day.return_ or 0.0 for day in self._result.days])
+        first, returns = daily_returns(self._result.days)
+        matrix = returns_matrix(looks, first, len(returns))
+        own = np.nan_to_num(np.array(returns))
         p = reality_check(np.column_stack([own, matrix]), mean_block=self._block, seed=self._seed)
         ratios = sharpe.of_days(matrix.T)
         chance = (
@@ -487,8 +481,11 @@ class _Ladder:
         return {pair: prices for pair, prices in found.items() if prices is not None}
 
     def _pnl_of(self, project: Project) -> float:
-        bench = Bench(project, self._bench.feed, start=self._start, end=self._end, seed=self._seed)
-        return _pnl(bench.run().figures)
+        return _pnl(self._bench_of(project).run().figures)
+
+    def _bench_of(self, project: Project, feed: Feed | None = None) -> Bench:
+        """Return a bench with the same span and seed for another project, or over another feed."""
+        return Bench(project, feed or self._bench.feed, start=self._start, end=self._end, seed=self._seed)
 
 
 def _pnl(figures: Any) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.results import Curve, FillRow
 from botkit.research.luck.bootstrap import Floats
@@ -17,7 +17,6 @@ from botkit.tape.held import HeldSource
 __all__ = ["LastPrices", "daily_markouts", "last_prices", "position_path"]
 
 _GRID_MOST = 50_000
-_NS_PER_DAY = 86_400 * NS_PER_S
 
 
 class LastPrices:
@@ -98,5 +97,5 @@ def daily_markouts(fills: Sequence[FillRow], prices: dict[str, LastPrices], afte
         later = float(market.at(np.array([fill.time + int(after_s * NS_PER_S)], dtype=np.int64))[0])
         moved = later / fill.price_ticks - 1
         earned = (moved if fill.side == "buy" else -moved) - fill.fee_value / fill.value
-        by_day.setdefault(fill.time // _NS_PER_DAY, []).append(earned)
+        by_day.setdefault(fill.time // NS_PER_DAY, []).append(earned)
     return np.array([float(np.mean(values)) for _, values in sorted(by_day.items())])

@@ -26,11 +26,8 @@ def of_days(returns: Floats) -> Floats:
     return np.where(spread > 0, mean / np.where(spread > 0, spread, 1.0), 0.0)
 
 
-def standard_error(returns: Floats, ratio: float | None = None) -> float:
-    """Return the standard error of one series' ratio, which depends on its skew and kurtosis. Needs at least two days.
-
-    ``ratio`` is the true ratio to assume, by default the series' own.
-    """
+def standard_error(returns: Floats) -> float:
+    """Return the standard error of one series' ratio, by its skew and kurtosis. Needs at least two days."""
     days = len(returns)
     assert days >= 2, days
     spread = returns.std()
@@ -38,7 +35,7 @@ def standard_error(returns: Floats, ratio: float | None = None) -> float:
         return math.inf
     shape = (returns - returns.mean()) / spread
     skew, kurtosis = float((shape**3).mean()), float((shape**4).mean())
-    own = float(of_days(returns)) if ratio is None else ratio
+    own = float(of_days(returns))
     variance = 1 - skew * own + (kurtosis - 1) / 4 * own**2
     return math.sqrt(max(variance, 0.0) / (days - 1))
 

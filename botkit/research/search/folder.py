@@ -14,23 +14,22 @@ import contextlib
 import errno
 import json
 import os
-import re
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from botkit.backtesting.outputs import next_number, run_numbers
 from botkit.errors import ConfigError
 from botkit.research.search.study import Evaluation, TrialRun
 
-__all__ = ["SEARCHES", "SearchFolder", "newest_search", "next_search"]
+__all__ = ["SEARCHES", "SearchFolder", "newest_search", "next_search", "write_whole"]
 
 SEARCHES = "searches"
 DEFINITION, TRIALS, BEST = "study.json", "trials.jsonl", "best.yaml"
 PAGE = "search.html"
 _FORMAT = 1
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 
 
 class SearchFolder:
@@ -82,11 +81,11 @@ class SearchFolder:
 
     def write_best(self, text: str) -> Path:
         """Write the best configuration atomically and return its path. Raises ConfigError."""
-        return self._write(BEST, text)
+        return write_whole(self.path / BEST, text)
 
     def write_page(self, html: str) -> Path:
         """Write the page and return its path. Raises ConfigError."""
-        return self._write(PAGE, html)
+        return write_whole(self.path / PAGE, html)
 
     def _create(self) -> None:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
@@ -95,7 +94,7 @@ class SearchFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.path}: the folder cannot be created ({error.strerror})") from None
-        self._write(DEFINITION, json.dumps(self._definition, indent=2) + "\n")
+        write_whole(self.path / DEFINITION, json.dumps(self._definition, indent=2) + "\n")
 
     def _check_same(self) -> None:
         path = self.path / DEFINITION
@@ -132,21 +131,10 @@ class SearchFolder:
                 raise ConfigError(f"{path}:{line}: this line is damaged; delete it, and its trial runs again") from None
         return known
 
-    def _write(self, name: str, text: str) -> Path:
-        path, beside = self.path / name, self.path / f".{name}.{os.getpid()}"
-        try:
-            beside.write_text(text, encoding="utf-8", newline="\n")
-            beside.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
-        return path
-
 
 def newest_search(parent: Path) -> Path:
     """Return the newest search's folder below ``parent``. Raises ConfigError if there is none."""
-    numbers = _numbers(parent)
+    numbers = run_numbers(parent)
     if not numbers:
         raise ConfigError(f"{parent}: there is no search to continue; leave out --continue")
     return parent / str(numbers[-1])
@@ -154,10 +142,17 @@ def newest_search(parent: Path) -> Path:
 
 def next_search(parent: Path) -> Path:
     """Return the folder for the next search below ``parent``."""
-    return parent / str(max(_numbers(parent), default=0) + 1)
+    return parent / str(next_number(parent))
 
 
-def _numbers(parent: Path) -> list[int]:
-    if not parent.is_dir():
-        return []
-    return sorted(int(path.name) for path in parent.iterdir() if _NUMBER.match(path.name) and path.is_dir())
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file completely or not at all, and return its path. Raises ConfigError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
+    return path

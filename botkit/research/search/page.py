@@ -125,6 +125,8 @@ def figure(name: str, value: Any) -> str:
     """Return a figure as text: percents for fractions, two decimals for ratios, an en dash for none."""
     if not isinstance(value, (int, float)):
         return "–"
+    if name == "round_trips":
+        return f"{value:,}"
     return f"{value * 100:,.2f} %" if name in _PERCENT else f"{value:,.2f}"
 
 

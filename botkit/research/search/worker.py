@@ -11,7 +11,7 @@ import msgspec
 
 from botkit.backtesting.plan import first_moment
 from botkit.errors import BotkitError, DataError
-from botkit.model.clock import Nanos
+from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.results import DayRow
 from botkit.project.data import asked_span, backtest_feed
 from botkit.project.project import Project
@@ -20,8 +20,6 @@ from botkit.research.search.axes import Point
 from botkit.research.search.study import Evaluation, TrialRun
 
 __all__ = ["BenchRecipe", "bench_of", "by_strategy", "daily_returns", "evaluator", "span_of"]
-
-_NS_PER_DAY = 86_400 * 10**9
 
 
 class BenchRecipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,5 +102,5 @@ def daily_returns(days: list[DayRow]) -> tuple[int, tuple[float, ...]]:
     """Return the first day, as a number of days since 1970, and each day's return; NaN for a partial day."""
     if not days:
         return 0, ()
-    first = (days[0].end - 1) // _NS_PER_DAY
+    first = (days[0].end - 1) // NS_PER_DAY
     return first, tuple(float("nan") if day.return_ is None else day.return_ for day in days)

@@ -18,7 +18,7 @@ import msgspec
 
 from botkit.backtesting.statistics import cagr, sharpe
 from botkit.errors import BotkitError, ConfigError
-from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.results import BacktestResult
 from botkit.project.project import Project
 from botkit.research.bench import Bench
@@ -34,7 +34,6 @@ from botkit.research.walk.windows import WalkWindow, windows
 __all__ = ["WALKS", "Step", "WalkResult", "WalkSettings", "walk_forward"]
 
 WALKS = "walks"
-_NS_PER_DAY = 86_400 * NS_PER_S
 
 
 class WalkSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,7 +244,7 @@ def _test(bench: Bench, walk: WalkSettings, wanted: Asked, window: WalkWindow, t
     gap = walk.gap_days if walk.gap_days is not None else _holding_days(best)
     if gap >= walk.test_days:
         return step(f"the longest holding period in training, {gap} days, leaves no days for the test", gap)
-    start = window.test_start + gap * _NS_PER_DAY
+    start = window.test_start + gap * NS_PER_DAY
     try:
         result = bench.result(by_strategy(best.params), start=start, end=window.test_end)
     except BotkitError as error:
@@ -308,8 +307,8 @@ def _efficiency(steps: Sequence[Step]) -> float | None:
             return None
         trained += math.log1p(earned)
         tested += math.log(step.growth)
-        train_days += (step.window.train_end - step.window.train_start) / _NS_PER_DAY
-        test_days += (step.window.test_end - step.window.test_start) / _NS_PER_DAY
+        train_days += (step.window.train_end - step.window.train_start) / NS_PER_DAY
+        test_days += (step.window.test_end - step.window.test_start) / NS_PER_DAY
     if not steps or trained <= 0:
         return None
     return (tested / test_days) / (trained / train_days)
@@ -325,7 +324,7 @@ def _plain(step: Step) -> dict[str, Any]:
     return {
         "number": step.window.number,
         "train": [step.window.train_start, step.window.train_end],
-        "test": [step.window.test_start + step.gap_days * _NS_PER_DAY, step.window.test_end],
+        "test": [step.window.test_start + step.gap_days * NS_PER_DAY, step.window.test_end],
         "params": None if best is None else best.params,
         "in_sample": step.in_sample,
         "out_of_sample": step.out_of_sample,
