@@ -1,0 +1,102 @@
+"""The language of reports, pages and summaries: English, or traditional Chinese as written in Taiwan.
+
+The English text is the key, as in gettext: ``say("{} fills", 3)``. A result carries finished sentences, such as cautions
+and assumptions; ``told`` recognises them by the same keys, whose ``{}`` then match any text. Whatever has no
+translation stays in English: a plugin's sentences, or names that a user chose.
+"""
+
+from __future__ import annotations
+
+import json
+import locale
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib import resources
+
+#: overrides the system's language
+VARIABLE = "BOTKIT_LANG"
+
+ENGLISH, CHINESE = "en", "zh-TW"
+LANGUAGES = (ENGLISH, CHINESE)
+
+_current: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def preferred() -> str:
+    """Return the user's language: BOTKIT_LANG, otherwise the system's if botkit speaks it, otherwise English."""
+    given = os.environ.get(VARIABLE)
+    if given in LANGUAGES:
+        return given
+    # POSIX asks these in this order; Windows has none of them, but a locale with a name such as zh_TW
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    first = next((name for name in names if name), None) or _system() or ""
+    language = first.replace("-", "_").lower()
+    # a reader of simplified Chinese is better served by English than by the wrong characters
+    return CHINESE if language.startswith(("zh_tw", "zh_hk", "zh_hant")) else ENGLISH
+
+
+def _system() -> str | None:
+    try:
+        name = locale.getlocale()[0]
+    except ValueError:
+        return None
+    return "zh_TW" if name is not None and name.lower().startswith("chinese (traditional)") else name
+
+
+def current() -> str:
+    """Return the language in use: ``en`` or ``zh-TW``."""
+    return _current.get()
+
+
+@contextmanager
+def using(language: str) -> Iterator[None]:
+    """Use a language, one of `LANGUAGES`, within the block."""
+    assert language in LANGUAGES, language
+    token = _current.set(language)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@cache
+def phrases(language: str) -> Mapping[str, str]:
+    """Return the translations of a language by their English text; none for English."""
+    if language == ENGLISH:
+        return {}
+    text = (resources.files("botkit.report") / f"languages/{language}.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def say(template: str, *values: object) -> str:
+    """Return a text in the current language, with its ``{}`` filled in. A translation may number them: ``{1}``, ``{0}``."""
+    wanted = phrases(current()).get(template, template)
+    return wanted.format(*values) if values else wanted
+
+
+def told(sentence: str) -> str:
+    """Return the translation of a finished sentence, or the sentence itself if there is none."""
+    language = current()
+    known = phrases(language)
+    if not known:
+        return sentence
+    if sentence in known:
+        return known[sentence]
+    for pattern, template in _patterns(language):
+        match = pattern.fullmatch(sentence)
+        if match is not None:
+            return template.format(*(known.get(value, value) for value in match.groups()))
+    return sentence
+
+
+@cache
+def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """Return the phrases with places as patterns, those with the most fixed text first."""
+    found = [(key, text) for key, text in phrases(language).items() if "{}" in key]
+    found.sort(key=lambda phrase: -len(phrase[0].replace("{}", "")))
+    return [(re.compile("(.*?)".join(map(re.escape, key.split("{}"))), re.DOTALL), text) for key, text in found]
