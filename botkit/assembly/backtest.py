@@ -30,12 +30,13 @@ from botkit.project.data import asked_span, backtest_feed, pairs_with_data
 from botkit.project.project import Project, pairs_of
 from botkit.project.strategies import plain_parameters
 from botkit.report import render
+from botkit.report.doctor import read_findings
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
 from botkit.version import versions
 
-#: how many candles of a pair a report shows: three months of minutes. Runs of a search keep fewer
-REPORT_CANDLES_MAX = 140_000
+#: how many candles of a pair a report shows: two years of minutes. Runs of a search keep fewer
+REPORT_CANDLES_MAX = 1_050_000
 
 
 def backtest_parts(
@@ -148,6 +149,7 @@ def backtest_into(
     seed: int | None = None,
     readings: bool = True,
     benchmark: str | None = None,
+    command: str = "",
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
     finished: Callable[[Project, BacktestResult], None] = lambda project, result: None,
@@ -156,7 +158,8 @@ def backtest_into(
 
     Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
     appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
-    callbacks that would block a live bot. ``log: file`` is written. Raises BotkitError.
+    callbacks that would block a live bot. ``log: file`` is written. ``command`` is shown in the report, as what repeats
+    the run. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
@@ -170,8 +173,10 @@ def backtest_into(
         result = run_backtest(
             parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
         )
+        result.command = command
         sections = project.plugins.report_sections(result)
-        write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
+        page = render(result, sections, findings=read_findings(Path("out") / project.config.name))
+        write_outputs(run.path, result, report_html=page, config_yaml=parts.config_text)
     finished(project, result)
     return result, keeping.out, summary_json(result)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from botkit.backtesting.at_best import watched
 from botkit.backtesting.benchmark import BuyAndHold
 from botkit.backtesting.cautions import (
     cautions,
@@ -276,6 +277,7 @@ def _result(run: _Run) -> BacktestResult:
         withheld=recorder.withheld,
         max_book_age_s=parts.max_book_age_s,
         rows_max=SLICE_ROWS,
+        rests=watched(run.kernel.account(parts.account).orders.values(), plan.start, plan.end),
     )
     rows = _strategy_rows(run, matched.trades)
     summary = _summary(run, matched.trades)
@@ -303,6 +305,7 @@ def _result(run: _Run) -> BacktestResult:
         groups=grouped_trades(again.trades, parts.zone),
         marks=again.marks,
         makers=maker_rows(recorder.fills, again.marks, plan.start, plan.end),
+        rests=[row for row in again.rests if row.orders],
         open_lots=matched.open,
         drawdowns=curve.falls,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,7 @@ def backtest(
                 seed=seed,
                 readings=readings,
                 benchmark=benchmark,
+                command=repeating_command(config, own, data, start, end, out, seed, readings, benchmark),
                 progress=progress,
                 tell=said.tell,
                 finished=note,
@@ -111,6 +113,33 @@ def backtest(
         click.echo(summaries[0] if len(summaries) == 1 else f"[{', '.join(summaries)}]")
     elif len(configs) > 1:
         show_comparison(console, tuple(folders), Path("out"), Path("out") / "comparison.html")
+
+
+def repeating_command(
+    config: Path,
+    overrides: Sequence[str],
+    data: Path | None,
+    start: str | None,
+    end: str | None,
+    out: Path | None,
+    seed: int | None,
+    readings: bool,
+    benchmark: str | None,
+) -> str:
+    """Return the command that repeats one of the runs, without secrets."""
+    from botkit.config.decode import is_secret
+
+    def shown(override: str) -> str:
+        key = override.partition("=")[0]
+        return f"{key}=..." if is_secret(key.split(".")) else override
+
+    given = {"--data": data, "--from": start, "--to": end, "--out": out, "--seed": seed, "--benchmark": benchmark}
+    words = ["botkit", "backtest", str(config)]
+    for option, value in given.items():
+        words += [] if value is None else [option, str(value)]
+    for override in overrides:
+        words += ["--set", shown(override)]
+    return shlex.join(words if readings else [*words, "--no-readings"])
 
 
 @contextmanager

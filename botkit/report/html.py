@@ -20,17 +20,21 @@ from markupsafe import Markup
 from botkit.model.extension import ReportSection
 from botkit.model.money import format_units
 from botkit.model.results import MARKOUTS_S, SYNTHETIC, BacktestResult, Caution
-from botkit.report import chart_data, returns, tables, verdict, wording
+from botkit.report import chart_data, doctor, resting, returns, tables, verdict, wording
 from botkit.report.packing import packed
 
 ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
 
 
-def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> str:
-    """Render the whole page. Plugins' ``sections`` follow botkit's own; their HTML is not escaped."""
+def render(
+    result: BacktestResult, sections: Sequence[ReportSection] = (), *, findings: doctor.Findings | None = None
+) -> str:
+    """Render the whole page. Plugins' ``sections`` follow botkit's own; their HTML is not escaped. The doctor's
+    ``findings`` are shown if they are about the decisions of this run.
+    """
     zone = wording.zone_of(result.timezone)
     library, script = _file("vendor/lightweight-charts.standalone.production.js"), page_script()
-    return _template().render(
+    page = _template().render(
         r=result,
         s=result.summary,
         zone=zone,
@@ -56,11 +60,25 @@ def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> st
         orders=tables.latest_orders(result, ROWS_MAX),
         readings=[(title, [say(r.figures.get(key)) for r in result.queue_readings]) for title, key, say in _READINGS],
         sections=sections,
+        drawn_orders=_drawn_orders(len(resting.rested(result))),
+    )
+    if findings is not None and findings.decisions_sha256 == result.summary.get("journal_sha256"):
+        page = doctor.placed(page, findings)
+    return page
+
+
+def _drawn_orders(rested: int) -> str:
+    """Return the sentence about orders that are left out of the price charts, if any are."""
+    if rested <= resting.RESTING_MAX:
+        return ""
+    return (
+        f"Of {wording.count(rested)} orders that rested, the {wording.count(resting.RESTING_MAX)} that rested longest "
+        "are drawn."
     )
 
 
 #: the parts of the page's script, in the order in which they need each other; browsers load no module from a file
-_SCRIPTS = ("data.js", "say.js", "charts.js", "price.js", "trades.js", "report.js")
+_SCRIPTS = ("data.js", "say.js", "charts.js", "bars.js", "resting.js", "price.js", "trades.js", "report.js")
 
 
 @cache

@@ -26,7 +26,8 @@ class VenueOrder:
     """One order at the simulated exchange. ``rank`` is its time priority; ``lock_units`` are its locked funds.
 
     ``ahead`` lots of the recorded market are in front of it; ``book_row`` is the last recorded snapshot applied to
-    ``ahead``, and ``is_placed`` says whether a snapshot has reached its price yet.
+    ``ahead``, and ``is_placed`` says whether a snapshot has reached its price yet. ``joined_behind`` is the amount that
+    was ahead when it joined the queue, for reports; None if it never rested in a book.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class VenueOrder:
         "is_buy",
         "is_market_buy",
         "is_placed",
+        "joined_behind",
         "lock_units",
         "new",
         "open_ticks",
@@ -89,6 +91,7 @@ class VenueOrder:
         self.book_row = -1
         self.shown_lots = -1
         self.is_placed = False
+        self.joined_behind: int | None = None
         self.opens_at: Nanos = -1  # on candles, the time when it can be processed, and the open
         self.open_ticks = 0
         self.bar_lots = 0

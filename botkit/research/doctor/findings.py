@@ -48,6 +48,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     rungs: list[Rung]
     is_synthetic: bool
+    #: the hash of the examined run's decisions, which says of which reports this is true
+    decisions_sha256: str = ""
 
     @property
     def sentence(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from botkit.assembly.operations import state_root
@@ -54,7 +55,8 @@ def examine(recipe: BenchRecipe, progress: Callable[[str], None] = lambda rung: 
     progress("configuration")
     project = Project.load(recipe.config, overrides=recipe.overrides)
     bench = bench_of(project, recipe)
-    return _Ladder(bench, progress).climb()
+    ladder = _Ladder(bench, progress)
+    return msgspec.structs.replace(ladder.climb(), decisions_sha256=ladder.decisions_sha256)
 
 
 class _Ladder:
@@ -71,6 +73,11 @@ class _Ladder:
         self._trades = [trade for trade in self._result.trades if not trade.is_given]
         holdings = [(trade.closed - trade.opened) / 1e9 for trade in self._trades]
         self._block = block_days(0.0, float(np.median(holdings)) if holdings else 0.0)
+
+    @property
+    def decisions_sha256(self) -> str:
+        """The hash of the examined run's decisions."""
+        return str(self._result.summary["journal_sha256"])
 
     def climb(self) -> Diagnosis:
         rungs: list[Rung] = [self._configuration()]
