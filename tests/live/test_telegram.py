@@ -371,7 +371,7 @@ async def test_one_process_takes_the_commands_of_all_bots_and_another_takes_over
             server.write("/why three")
             await server.answer("three: tthree:", "waiting")
             server.write("/pause three tthree")
-            await server.answer("three: tthree is paused; its open orders are cancelled")
+            await server.answer("three: tthree is paused; its open orders are being cancelled")
             server.write("/pause one nobody")
             await server.answer("one: not done: ", "nobody")
             server.write("/stop two", user=USER + 1)
