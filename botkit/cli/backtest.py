@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from botkit.cli.compare import show_comparison
+from botkit.cli.languages import speaks
 from botkit.cli.said import Said, quieten_log
 from botkit.cli.screen import prints_aside, screen
 from botkit.errors import ConfigError
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     help="Also run with an optimistic and a pessimistic queue model.  [default: readings]",
 )
 @click.option("--benchmark", type=click.Choice([BUY_AND_HOLD]), help="Draw this line beside the equity.")
+@speaks
 def backtest(
     configs: tuple[Path, ...],
     data: Path | None,

@@ -18,9 +18,8 @@ import jinja2
 from markupsafe import Markup
 
 from botkit.model.extension import ReportSection
-from botkit.model.money import format_units
 from botkit.model.results import MARKOUTS_S, SYNTHETIC, BacktestResult, Caution
-from botkit.report import chart_data, doctor, resting, returns, tables, verdict, wording
+from botkit.report import chart_data, doctor, language, resting, returns, tables, trade_list, verdict, wording
 from botkit.report.packing import packed
 
 ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files have all of them
@@ -29,8 +28,8 @@ ROWS_MAX = 60  # how many latest orders and latest fills to show; the CSV files 
 def render(
     result: BacktestResult, sections: Sequence[ReportSection] = (), *, findings: doctor.Findings | None = None
 ) -> str:
-    """Render the whole page. Plugins' ``sections`` follow botkit's own; their HTML is not escaped. The doctor's
-    ``findings`` are shown if they are about the decisions of this run.
+    """Render the whole page in the current language (`botkit.report.language`). Plugins' ``sections`` follow botkit's
+    own; their HTML is not escaped. The doctor's ``findings`` are shown if they are about the decisions of this run.
     """
     zone = wording.zone_of(result.timezone)
     library, script = _file("vendor/lightweight-charts.standalone.production.js"), page_script()
@@ -43,7 +42,9 @@ def render(
         script=Markup(script),
         style=Markup(_file("page/report.css")),
         script_sources=f"'sha256-{_sha256(library)}' 'sha256-{_sha256(script)}'",
-        data=packed(chart_data.charts(result, zone)),
+        data=packed({**chart_data.charts(result, zone), "phrases": _phrases_of(result, script)}),
+        language=language.current(),
+        red_up=language.rises_in_red(),
         verdict=verdict.verdict(result),
         interval=verdict.sharpe_interval(result),
         z=verdict.Z_95,
@@ -54,7 +55,7 @@ def render(
         trade_groups=tables.trade_groups(result),
         markouts=MARKOUTS_S,
         fee_lines=tables.fee_lines(result.fills),
-        fees_paid={currency: format_units(units) for currency, units in tables.fee_currencies(result.fills).items()},
+        fees_paid=wording.amounts(tables.fee_currencies(result.fills)),
         reasons=tables.reasons(result.strategies, result.orders),
         fills=tables.latest_fills(result, ROWS_MAX),
         orders=tables.latest_orders(result, ROWS_MAX),
@@ -71,10 +72,15 @@ def _drawn_orders(rested: int) -> str:
     """Return the sentence about orders that are left out of the price charts, if any are."""
     if rested <= resting.RESTING_MAX:
         return ""
-    return (
-        f"Of {wording.count(rested)} orders that rested, the {wording.count(resting.RESTING_MAX)} that rested longest "
-        "are drawn."
-    )
+    most = wording.count(resting.RESTING_MAX)
+    return language.say("Of {} orders that rested, the {} that rested longest are drawn.", wording.count(rested), most)
+
+
+def _phrases_of(result: BacktestResult, script: str) -> dict[str, str]:
+    """Return the translations that the page's script may need: of texts in it, and of words in the trade list."""
+    words = {word.replace("_", " ") for t in result.trades for word in (t.kind, t.exit_reason)} | {trade_list.GIVEN}
+    known = language.phrases(language.current())
+    return {text: said for text, said in known.items() if f'"{text}"' in script or text in words}
 
 
 #: the parts of the page's script, in the order in which they need each other; browsers load no module from a file
@@ -140,4 +146,5 @@ def _template() -> jinja2.Template:
     ):
         environment.filters[name] = getattr(wording, name)
     environment.filters["wait"] = tables.queue_ms
+    environment.globals["_"], environment.globals["told"] = language.say, language.told
     return environment.from_string(_file("page/report.html.j2"))

@@ -1,7 +1,7 @@
 """The language of reports, pages and summaries: English, or traditional Chinese as written in Taiwan.
 
-The English text is the key, as in gettext: ``say("{} fills", 3)``. A result carries finished sentences, such as cautions
-and assumptions; ``told`` recognises them by the same keys, whose ``{}`` then match any text. Whatever has no
+The English text is the key, as in gettext: ``say("{} fills", 3)``. A result carries finished sentences, such as
+cautions and assumptions; ``told`` recognises them by the same keys, whose ``{}`` then match any text. Whatever has no
 translation stays in English: a plugin's sentences, or names that a user chose.
 """
 
@@ -17,20 +17,28 @@ from contextvars import ContextVar
 from functools import cache
 from importlib import resources
 
+from botkit.errors import ConfigError
+
 #: overrides the system's language
 VARIABLE = "BOTKIT_LANG"
 
 ENGLISH, CHINESE = "en", "zh-TW"
 LANGUAGES = (ENGLISH, CHINESE)
 
+#: overrides which colour means a gain: red or green
+COLOUR_VARIABLE = "BOTKIT_UP"
+
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def preferred() -> str:
-    """Return the user's language: BOTKIT_LANG, otherwise the system's if botkit speaks it, otherwise English."""
+    """Return the user's language: BOTKIT_LANG, otherwise the system's if botkit speaks it, otherwise English.
+
+    Raises ConfigError if BOTKIT_LANG names another one.
+    """
     given = os.environ.get(VARIABLE)
-    if given in LANGUAGES:
-        return given
+    if given:
+        return _chosen(VARIABLE, given, LANGUAGES)
     # POSIX asks these in this order; Windows has none of them, but a locale with a name such as zh_TW
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     first = next((name for name in names if name), None) or _system() or ""
@@ -50,6 +58,20 @@ def _system() -> str | None:
 def current() -> str:
     """Return the language in use: ``en`` or ``zh-TW``."""
     return _current.get()
+
+
+def rises_in_red() -> bool:
+    """Return whether gains are red and losses green, as in Taiwan: BOTKIT_UP says red or green, otherwise the language
+    decides. Raises ConfigError if BOTKIT_UP is neither.
+    """
+    given = os.environ.get(COLOUR_VARIABLE)
+    return _chosen(COLOUR_VARIABLE, given, ("red", "green")) == "red" if given else current() == CHINESE
+
+
+def _chosen(variable: str, given: str, choices: tuple[str, ...]) -> str:
+    if given not in choices:
+        raise ConfigError(f"{variable} is {given!r}; set it to {' or '.join(choices)}")
+    return given
 
 
 @contextmanager
@@ -74,7 +96,7 @@ def phrases(language: str) -> Mapping[str, str]:
 
 
 def say(template: str, *values: object) -> str:
-    """Return a text in the current language, with its ``{}`` filled in. A translation may number them: ``{1}``, ``{0}``."""
+    """Return a text in the current language with its ``{}`` filled in. A translation may number them: ``{1} {0}``."""
     wanted = phrases(current()).get(template, template)
     return wanted.format(*values) if values else wanted
 
@@ -90,13 +112,23 @@ def told(sentence: str) -> str:
     for pattern, template in _patterns(language):
         match = pattern.fullmatch(sentence)
         if match is not None:
-            return template.format(*(known.get(value, value) for value in match.groups()))
+            return template.format(*map(told, match.groups()))
     return sentence
+
+
+#: with less fixed text than this, a phrase such as "{} to {}" would match nearly any sentence, so its places match
+#: figures
+_FIXED_LEAST = 18
+_ANYTHING, _FIGURE = "(.*?)", r"([-+\u2212]?\d[\d,.]*)"
 
 
 @cache
 def _patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     """Return the phrases with places as patterns, those with the most fixed text first."""
-    found = [(key, text) for key, text in phrases(language).items() if "{}" in key]
-    found.sort(key=lambda phrase: -len(phrase[0].replace("{}", "")))
-    return [(re.compile("(.*?)".join(map(re.escape, key.split("{}"))), re.DOTALL), text) for key, text in found]
+    found = [(key.split("{}"), text) for key, text in phrases(language).items() if "{}" in key]
+    found.sort(key=lambda phrase: -sum(map(len, phrase[0])))
+    patterns = []
+    for fixed, text in found:
+        place = _ANYTHING if sum(map(len, fixed)) >= _FIXED_LEAST else _FIGURE
+        patterns.append((re.compile(place.join(map(re.escape, fixed)), re.DOTALL), text))
+    return patterns

@@ -43,7 +43,9 @@ def print_summary(console: Console, result: BacktestResult) -> None:
     if reasons and not summary.get("fills"):
         console.print(Text(say("Why it did not trade"), "bold"))
         for reason in reasons:
-            console.print(Text(f"  {wording.count(reason.times):>8}  {reason.strategy} {say(reason.kind)}: {told(reason.text)}"))
+            console.print(
+                Text(f"  {wording.count(reason.times):>8}  {reason.strategy} {say(reason.kind)}: {told(reason.text)}")
+            )
         console.print()
 
 

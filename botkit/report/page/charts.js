@@ -15,12 +15,12 @@ const QUIET = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, 
 
 const make = (place, logo, label) => {
   place.setAttribute("role", "application");
-  place.setAttribute("aria-roledescription", "chart");
-  place.setAttribute("aria-label", label + ". The arrow keys move the crosshair, plus and minus zoom.");
+  place.setAttribute("aria-roledescription", tr("chart"));
+  place.setAttribute("aria-label", tr("{}. The arrow keys move the crosshair, plus and minus zoom.", label));
   const chart = LC.createChart(place, {
     autoSize: true,
     layout: { attributionLogo: logo, fontFamily: getComputedStyle(document.body).fontFamily, panes: { enableResize: false } },
-    localization: { timeFormatter: (time) => when(time) },
+    localization: { locale: root.lang === "en" ? "en-US" : root.lang, timeFormatter: (time) => when(time) },
     rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
     timeScale: { borderVisible: false, timeVisible: true, secondsVisible: data.seconds, minBarSpacing: 0.001, enableConflation: true, lockVisibleTimeRangeOnResize: true, fixLeftEdge: true, fixRightEdge: true },
     // the wheel scrolls the page, so that scrolling does not get stuck in a chart
@@ -60,9 +60,9 @@ const legend = (place, chart, items, name, clockText = (time) => when(time), all
     const middle = (range.from + range.to) / 2, half = Math.max(2, (range.to - range.from) / 2 * factor);
     scale.setVisibleLogicalRange({ from: middle - half, to: middle + half });
   };
-  control(zoom, "+", "Zoom in", by(0.5));
-  control(zoom, "−", "Zoom out", by(2));
-  control(zoom, "all", "Show all", all);
+  control(zoom, "+", tr("Zoom in"), by(0.5));
+  control(zoom, "−", tr("Zoom out"), by(2));
+  control(zoom, tr("all"), tr("Show all"), all);
   const say = (time) => {
     clock.textContent = time === null ? "" : clockText(time);
     for (const item of items) item.out.textContent = time === null ? item.last : item.at(time);
@@ -100,7 +100,7 @@ const withKeys = (place, chart, say, held) => {
     const moves = { ArrowRight: () => put(start === null ? begin : start + leap), ArrowLeft: () => put(start === null ? end : start - leap), Home: () => put(begin), End: () => put(end), Escape: leave };
     const zooms = { "+": "Zoom in", "=": "Zoom in", "-": "Zoom out", "0": "Show all" };
     if (moves[event.key]) moves[event.key]();
-    else if (zooms[event.key]) place.previousElementSibling.querySelector(`[aria-label="${zooms[event.key]}"]`).click();
+    else if (zooms[event.key]) place.previousElementSibling.querySelector(`[aria-label="${tr(zooms[event.key])}"]`).click();
     else return;
     event.preventDefault();
   });
@@ -117,10 +117,10 @@ const pointsOf = (t, values) => Array.from(t, (time, i) => (values[i] === null ?
 const drawEquity = () => {
   const place = document.getElementById("equity");
   const own = data.equity, t = seconds(own.t);
-  if (!t.length) { place.classList.add("empty"); place.textContent = "There were no prices to value the holdings."; return; }
+  if (!t.length) { place.classList.add("empty"); place.textContent = tr("There were no prices to value the holdings."); return; }
   const panes = 2 + (own.exposure ? 1 : 0) + own.coins.length;
   place.style.height = (innerWidth < 760 ? 230 : 300) + 90 * (panes - 1) + "px";
-  const chart = make(place, true, "Equity, drawdown and holdings over time");
+  const chart = make(place, true, tr("Equity, drawdown and holdings over time"));
   const items = [];
   const add = (kind, pane, title, hue, values, format, last, options, paint) => {
     const series = themed(chart.addSeries(kind, { ...QUIET, ...options }, pane), paint);
@@ -132,17 +132,17 @@ const drawEquity = () => {
   const plain = (value) => money(value);
   if (own.hold) {
     const about = (value) => (own.hold_exact ? "" : "≈ ") + money(value);
-    add(LC.LineSeries, 0, "Buy and hold", "hold", own.hold, about, last(own.hold, plain), { lineStyle: LC.LineStyle.Dashed, priceFormat: inMoney }, () => ({ color: color("hold") }));
+    add(LC.LineSeries, 0, tr("Buy and hold"), "hold", own.hold, about, last(own.hold, plain), { lineStyle: LC.LineStyle.Dashed, priceFormat: inMoney }, () => ({ color: color("hold") }));
   }
-  const main = add(LC.AreaSeries, 0, "Equity " + data.currency, "accent", own.v, plain, last(own.v, plain), { lineWidth: 2, lastValueVisible: true, crosshairMarkerVisible: true, priceFormat: inMoney }, () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
+  const main = add(LC.AreaSeries, 0, tr("Equity {}", data.currency), "accent", own.v, plain, last(own.v, plain), { lineWidth: 2, lastValueVisible: true, crosshairMarkerVisible: true, priceFormat: inMoney }, () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
   items.reverse();
   const deepest = own.fall.reduce((least, value) => Math.min(least, value), 0);
-  const fall = add(LC.AreaSeries, 1, "Drawdown", "loss", own.fall, (value) => percent(value), "deepest " + percent(deepest), { invertFilledArea: true, priceFormat: inPercent }, () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
+  const fall = add(LC.AreaSeries, 1, tr("Drawdown"), "loss", own.fall, (value) => percent(value), tr("deepest {}", percent(deepest)), { invertFilledArea: true, priceFormat: inPercent }, () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
   fall.priceScale().applyOptions({ scaleMargins: { top: 0.04, bottom: 0.08 } });
   let pane = 2;
   const steps = { lineType: LC.LineType.WithSteps };
   if (own.exposure) {
-    add(LC.AreaSeries, pane++, `Not in ${data.currency}`, "hue2", own.exposure, (value) => percent(value), own.exposure[own.exposure.length - 1] === null ? "–" : last(own.exposure, percent), { priceFormat: inPercent }, () => ({ lineColor: color("hue2"), topColor: "rgba(42, 144, 112, .22)", bottomColor: "rgba(42, 144, 112, .05)" }));
+    add(LC.AreaSeries, pane++, tr("Not in {}", data.currency), "hue2", own.exposure, (value) => percent(value), own.exposure[own.exposure.length - 1] === null ? "–" : last(own.exposure, percent), { priceFormat: inPercent }, () => ({ lineColor: color("hue2"), topColor: "rgba(42, 144, 112, .22)", bottomColor: "rgba(42, 144, 112, .05)" }));
   }
   own.coins.forEach((coin, i) => {
     const hue = "hue" + (3 + i);
@@ -157,7 +157,7 @@ const drawEquity = () => {
 const drawStrategies = () => {
   const place = document.getElementById("strategies");
   if (!place) return;
-  const chart = make(place, false, "Profit and loss of each strategy over time");
+  const chart = make(place, false, tr("Profit and loss of each strategy over time"));
   const times = new Set();
   let first = null;
   const items = data.strategies.map((strategy, i) => {

@@ -75,7 +75,7 @@ const addLines = (chart, pair, bars, inPrice) => {
     loads.push((part, joined) => { const values = valuesOf(part, joined); series.setData(pointsOf(joined.t, values)); item.at = valuesAt(joined.t, values, format); });
   };
   const lastOf = (values) => values[values.length - 1];
-  if (bars.volume) add("Volume " + pair.base, "hold", LC.HistogramSeries, { priceFormat: inAmount }, "volume", shortAmount, shortAmount(lastOf(bars.volume)), (part, joined) => joined.volume);
+  if (bars.volume) add(tr("Volume {}", pair.base), "hold", LC.HistogramSeries, { priceFormat: inAmount }, "volume", shortAmount, shortAmount(lastOf(bars.volume)), (part, joined) => joined.volume);
   for (const found of pair.lines) {
     const onPrice = found.pane === "price";
     const isBars = found.field === "histogram";
@@ -113,7 +113,7 @@ const drawPrice = (pair, trades) => {
   place.setAttribute("data-chart", "");
   const price = (value) => grouped(value, pair.decimals);
   const name = pair.pair.toUpperCase().replace("_", " / ");
-  const chart = make(place, false, `Price of ${name} with fills and trades`);
+  const chart = make(place, false, tr("Price of {} with fills and trades", name));
   const scale = chart.timeScale();
   const bars = barsOf(pair), marks = marksOf(pair, bars), orders = restingOf(pair, bars);
   let part = { first: 0, last: 0, step: 1 }, t = [], rows = [];
@@ -191,7 +191,7 @@ const drawPrice = (pair, trades) => {
   load(partOf(bars, 0, bars.n));
   place.dataset.step = String(part.step);
   const total = (side) => grouped(marks.reduce((sum, m) => sum + (m.side === side ? m.fills : 0), 0), 0);
-  const spell = (side) => (time) => { const m = bySide[side].get(time); return m ? `${grouped(m.fills, 0)} (${amount(m.amount)} at ${price(m.value / m.amount)})` : "–"; };
+  const spell = (side) => (time) => { const m = bySide[side].get(time); return m ? tr("{} ({} at {})", grouped(m.fills, 0), amount(m.amount), price(m.value / m.amount)) : "–"; };
   // joined candles may reach over gaps, up to the next one
   const endOf = (time) => {
     if (!pair.joined && part.step === 1) return time + pair.width / 1000;
@@ -201,13 +201,13 @@ const drawPrice = (pair, trades) => {
   const kinds = RESTING.filter(({ kind }) => orders.kind.includes(kind));
   const say = legend(place, chart, [
     { title: "", color: "candle", at: (time) => { const row = figures.get(time); return row ? `O ${price(row.open)} H ${price(row.high)} L ${price(row.low)} C ${price(row.close)}` : "–"; }, last: bars.n ? price(bars.close[bars.n - 1]) : "" },
-    { title: "buys", mark: "▲", color: "buy", at: spell(0), last: total(1) },
-    { title: "sells", mark: "▼", color: "sell", at: spell(1), last: total(-1) },
-    ...kinds.map(({ title, hue, kind }) => ({ title, color: hue, at: (time) => restedIn(orders, kind, time, endOf(time), price), last: grouped(orders.kind.filter((each) => each === kind).length, 0) })),
+    { title: tr("buys"), mark: "▲", color: "buy", at: spell(0), last: total(1) },
+    { title: tr("sells"), mark: "▼", color: "sell", at: spell(1), last: total(-1) },
+    ...kinds.map(({ title, hue, kind }) => ({ title: tr(title), color: hue, at: (time) => restedIn(orders, kind, time, endOf(time), price), last: grouped(orders.kind.filter((each) => each === kind).length, 0) })),
     ...plots.items,
-  ], name, (time) => `${when(time)} to ${when(endOf(time))}`, () => { show(-0.5, bars.n - 0.5); scale.fitContent(); });
+  ], name, (time) => tr("{} to {}", when(time), when(endOf(time))), () => { show(-0.5, bars.n - 0.5); scale.fitContent(); });
   withKeys(place, chart, say, () => ({ t, series, value: (i) => rows[i].close }));
-  if (pair.left_out) element("p", panel, "dim", `${pair.left_out} more lines were plotted but do not fit on the chart.`);
+  if (pair.left_out) element("p", panel, "dim", tr("{} more lines were plotted but do not fit on the chart.", pair.left_out));
   scale.fitContent();
   const note = element("p", panel, "chosen-trade");
   note.hidden = true;

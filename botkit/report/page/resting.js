@@ -57,5 +57,5 @@ const restedIn = (orders, kind, begin, end, spell) => {
     count++;
     if (best === null || (kind === ASK ? orders.price[i] < best : orders.price[i] > best)) best = orders.price[i];
   }
-  return count ? `${grouped(count, 0)} at ${kind === STOP || count === 1 ? "" : "best "}${spell(best)}` : "–";
+  return count ? tr(kind === STOP || count === 1 ? "{} at {}" : "{} at best {}", grouped(count, 0), spell(best)) : "–";
 };
