@@ -42,5 +42,5 @@ def chapter(topic: str, language: str = "en") -> str:
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(CHAPTERS)}"
         raise ConfigError(f"the guide has no chapter {topic!r}; {hint}")
     folder = resources.files("botkit.guide")
-    translated = folder.joinpath(f"{topic}.{language}.md")
+    translated = folder.joinpath(language, f"{topic}.md")
     return (translated if translated.is_file() else folder.joinpath(f"{topic}.md")).read_text(encoding="utf-8")
