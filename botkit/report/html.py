@@ -33,7 +33,7 @@ def render(
     ``findings`` are shown if they are about the decisions of this run.
     """
     zone = wording.zone_of(result.timezone)
-    library, script = _file("vendor/lightweight-charts.standalone.production.js"), page_script()
+    library, script = package_file("vendor/lightweight-charts.standalone.production.js"), page_script()
     page = _template().render(
         r=result,
         s=result.summary,
@@ -41,8 +41,8 @@ def render(
         cur=result.currency.upper(),
         library=Markup(library),  # not escaped, because these are files of this package
         script=Markup(script),
-        style=Markup(_file("page/report.css")),
-        script_sources=f"'sha256-{_sha256(library)}' 'sha256-{_sha256(script)}'",
+        style=Markup(package_file("page/report.css")),
+        script_sources=f"'sha256-{sha256_of(library)}' 'sha256-{sha256_of(script)}'",
         data=packed(chart_data.charts(result, zone)),
         verdict=verdict.verdict(result),
         interval=verdict.sharpe_interval(result),
@@ -78,13 +78,18 @@ def _drawn_orders(rested: int) -> str:
 
 
 #: the parts of the page's script, in the order in which they need each other; browsers load no module from a file
-_SCRIPTS = ("data.js", "say.js", "charts.js", "bars.js", "resting.js", "price.js", "trades.js", "report.js")
+_SCRIPTS = ("data.js", "say.js", "theme.js", "charts.js", "bars.js", "resting.js", "price.js", "trades.js", "report.js")
 
 
 @cache
 def page_script() -> str:
-    """Return the page's own script: its parts, joined in one function."""
-    parts = "\n".join(_file(f"page/{name}") for name in _SCRIPTS)
+    """Return the report's own script."""
+    return joined_script(_SCRIPTS)
+
+
+def joined_script(names: Sequence[str]) -> str:
+    """Return parts of a page's script, joined in one function."""
+    parts = "\n".join(package_file(f"page/{name}") for name in names)
     return f'"use strict";\n(async () => {{\n{parts}}})();\n'
 
 
@@ -112,19 +117,19 @@ _READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
 
 
 @cache
-def _file(name: str) -> str:
+def package_file(name: str) -> str:
+    """Return the text of a file of this package."""
     return (resources.files("botkit.report") / name).read_text(encoding="utf-8")
 
 
-def _sha256(text: str) -> str:
+def sha256_of(text: str) -> str:
+    """Return a script's hash, as a content security policy names it."""
     return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+def environment() -> jinja2.Environment:
+    """Return an environment for a page's template, with the formats of figures as filters."""
+    made = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     for name in (
         "money",
         "amounts",
@@ -138,6 +143,11 @@ def _template() -> jinja2.Template:
         "tone",
         "lasting",
     ):
-        environment.filters[name] = getattr(wording, name)
-    environment.filters["wait"] = tables.queue_ms
-    return environment.from_string(_file("page/report.html.j2"))
+        made.filters[name] = getattr(wording, name)
+    made.filters["wait"] = tables.queue_ms
+    return made
+
+
+@cache
+def _template() -> jinja2.Template:
+    return environment().from_string(package_file("page/report.html.j2"))
