@@ -17,6 +17,8 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.view import EngineView
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Trade
+from botkit.model.inputs import Input
 from botkit.model.pairs import Pair
 from botkit.model.playback import BookSides, Playback, Standing
 from botkit.playback.frames import MOMENTS_MAX, PAIRS_MAX, FrameTaker
@@ -94,6 +96,41 @@ class BacktestWatch:
         return playback_of(taker, lines, name=config.name, mode="backtest", project=self._project, synthetic=synthetic)
 
 
+class ReplayWatch:
+    """Watches a recorded run while it is replayed, from the moment when its strategies have subscribed to something."""
+
+    def __init__(self, view: EngineView, decisions: DecisionLog, end: Nanos) -> None:
+        self._view = view
+        self._decisions = decisions
+        self._end = end
+        self._taker: FrameTaker | None = None
+
+    def before(self, moment: Nanos) -> None:
+        """Take the frames that are due."""
+        if self._taker is None:
+            pairs = [market.pair for market in self._view.markets()]
+            if not pairs or not self._view.is_trading:
+                return
+            self._taker = FrameTaker(self._view, self._decisions, pairs, moment, self._end)
+        self._taker.before(moment)
+
+    def heard(self, now: Nanos, given: Input | None) -> None:
+        """Keep public trades."""
+        if self._taker is not None and isinstance(given, Trade):
+            self._taker.heard(now, given)
+
+    def turned(self, now: Nanos) -> None:
+        """Look at what a turn decided."""
+        if self._taker is not None:
+            self._taker.turned(now)
+
+    def taker(self) -> FrameTaker:
+        """Return what was seen. Raises ConfigError if the run never traded."""
+        if self._taker is None:
+            raise ConfigError("the run ended before its strategies began, so there is nothing to play back")
+        return self._taker
+
+
 def _moment_of(option: str, text: str | None, zone: tzinfo, *, end: bool) -> Nanos | None:
     try:
         return None if text is None else moment(text, zone, end=end)
@@ -122,7 +159,7 @@ def playback_of(
         start=taker.start,
         step=taker.step,
         frames=taker.frames,
-        pairs=taker.pairs,
+        pairs=taker.taken(),
         equity=taker.equity,
         holdings=taker.holdings,
         gauges=taker.gauges,

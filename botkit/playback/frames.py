@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from botkit.engine.decisions import CANCEL, INTENT, DecisionLog
 from botkit.engine.view import EngineView
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns, TradeColumns
+from botkit.model.events import Trade
 from botkit.model.pairs import Pair
 from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, SkipCount, Standing
 from botkit.model.results import IndicatorLine
@@ -87,6 +90,7 @@ class FrameTaker:
         #: only every so many decisions have what the strategy saw
         self.stride = 1
         self._moments_seen = 0
+        self._heard: dict[str, list[tuple[Nanos, Nanos, int, int, int]]] = {}
         self._skips_before: dict[str, dict[str, int]] = {}
         self._written = decisions.count + len(decisions.pending)
 
@@ -126,6 +130,29 @@ class FrameTaker:
                         first, stop = columns.received.searchsorted([self.start, self.end + 1]).tolist()
                         if stop > first:
                             frames.trades.append(columns.rows(first, stop))
+
+    def heard(self, now: Nanos, trade: Trade) -> None:
+        """Keep a public trade that a running bot received."""
+        for frames in self.pairs:
+            if frames.pair == trade.pair and self.start <= now <= self.end:
+                self._heard.setdefault(str(frames.pair), []).append(
+                    (
+                        now,
+                        trade.time,
+                        round(trade.price * 10**frames.pair.rules.price_decimals),
+                        round(trade.amount * 10**frames.pair.rules.amount_decimals),
+                        trade.side.sign if trade.side is not None else 0,
+                    )
+                )
+
+    def taken(self) -> list[PairFrames]:
+        """Return the frames of each pair, with all public trades."""
+        for frames in self.pairs:
+            heard = self._heard.pop(str(frames.pair), [])
+            if heard:
+                received, time, ticks, lots, side = np.array(heard, np.int64).T
+                frames.trades.append(TradeColumns(frames.pair, received, time, ticks, lots, side.astype(np.int8)))
+        return self.pairs
 
     def lines(self) -> list[IndicatorLine]:
         """Return the indicators and plots of the run so far."""

@@ -28,11 +28,39 @@ BEGIN, END = "2025-04-03T07:00", "2025-04-03T07:10"
 SPAN = {"start": BEGIN, "end": END, "readings": False}
 
 
+#: joins the queue at the best prices, and goes to its end again after a while
+JOINING = """
+from botkit import Pair, Strategy, hookimpl
+
+
+class Joining(Strategy):
+    pair: Pair
+
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+        self.books = 0
+
+    def on_book(self, book):
+        self.books += 1
+        if self.books % 25 == 0:
+            for order in self.open_orders(self.pair):
+                self.cancel(order)
+        elif not self.open_orders(self.pair) and book.best_bid and book.best_ask:
+            self.buy(self.pair, amount=0.005, price=book.bids[1].price, post_only=True)
+            self.sell(self.pair, amount=0.005, price=book.asks[1].price, post_only=True)
+
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("joining", Joining)
+"""
+
+
 class Played:
     """A run, its page, and its recorded books and trades."""
 
-    def __init__(self, folder: Path) -> None:
-        self.result, _, _ = backtest_into(CONFIG, out=folder, playback=Asked(), **SPAN)  # type: ignore[arg-type]
+    def __init__(self, folder: Path, config: Path = CONFIG) -> None:
+        self.result, _, _ = backtest_into(config, out=folder, playback=Asked(), **SPAN)  # type: ignore[arg-type]
         self.page = folder / "playback.html"
         feed = backtest_feed(Project.load(CONFIG), None)
         keys = [("btc_usdt", "books", None), ("btc_usdt", "trades", None)]
@@ -58,6 +86,19 @@ class Played:
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     return Played(tmp_path_factory.mktemp("playback") / "run")
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    folder = tmp_path_factory.mktemp("joined")
+    (folder / "joining.py").write_text(JOINING)
+    config = folder / "bot.yaml"
+    config.write_text(
+        "name: joining\nplugins: [joining.py]\n"
+        "strategies: [{use: joining, params: {pair: btc_usdt}, capital: {usdt: '9000', btc: '0.1'}}]\n"
+        f"backtest: {{data: {json.dumps(str(ROOT / 'backtest_data'))}, latency: {{order_ms: 100, answer_ms: 100}}}}\n"
+    )
+    return Played(folder / "run", config)
 
 
 @pytest.fixture
@@ -145,22 +186,60 @@ def resting(rows: list[OrderRow], now: int) -> dict[int, OrderRow]:
     }
 
 
-def test_own_orders_stand_where_the_simulator_has_them(page: Browser, played: Played) -> None:
-    seen = 0
-    for frame in FRAMES[1:]:
+def shown_at(books: BookColumns, index: int, ticks: int, is_buy: bool) -> int | None:
+    """Return the lots of a recorded book at a price, 0 between its levels, None beyond them."""
+    side = (books.bid_ticks, books.bid_lots) if is_buy else (books.ask_ticks, books.ask_lots)
+    levels = {int(price): int(lots) for price, lots in zip(side[0][index], side[1][index], strict=True) if lots}
+    beyond = not levels or (ticks < min(levels) if is_buy else ticks > max(levels))
+    return None if beyond else levels.get(ticks, 0)
+
+
+def ahead_of(played: Played, row: OrderRow, now: int) -> int | None:
+    """Return the lots ahead of an order by the documented assumption, one recorded row after the other."""
+    (books,), (trades,) = played.books, played.trades
+    spec, arrived = row.spec, row.sent + 100 * 10**6
+    is_buy = spec.side.value == "buy"
+    before = int(books.received.searchsorted(arrived, side="right")) - 1
+    ahead = shown_at(books, before, spec.price_ticks, is_buy)
+    later = [(int(at), 0, index) for index, at in enumerate(books.received) if arrived < at < now]
+    later += [
+        (int(at), 1, index)
+        for index, at in enumerate(trades.received)
+        if arrived <= at < now
+        and trades.ticks[index] == spec.price_ticks
+        and trades.side[index] in (0, -1 if is_buy else 1)
+    ]
+    for _, is_trade, index in sorted(later):
+        if is_trade:
+            ahead = None if ahead is None else max(0, ahead - int(trades.lots[index]))
+        elif (shown := shown_at(books, index, spec.price_ticks, is_buy)) is not None:
+            ahead = shown if ahead is None else min(ahead, shown)
+    return ahead
+
+
+@pytest.mark.parametrize("run", ["played", "joined"])
+def test_own_orders_stand_where_the_simulator_has_them(
+    browser: Browser, run: str, request: pytest.FixtureRequest
+) -> None:
+    played: Played = request.getfixturevalue(run)
+    page = browser
+    page.open(played.page)
+    behind, seen = 0, 0
+    for frame in (*FRAMES[1:], *range(150, 2_400, 150)):
         now = seek(page, frame)
-        expected = sorted(row.spec.price_ticks / 100 for row in resting(played.result.orders, now).values())
-        shown = sorted(number(text) for text in page.texts("#own tbody td:nth-child(3)"))
-        assert shown == expected
-        # a price that the market does not show has nobody ahead
-        levels = {number(text) for text in page.texts("#ladder tbody tr:not(.own) th")}
-        for price, ahead in zip(
-            page.texts("#own tbody td:nth-child(3)"), page.texts("#own tbody td:nth-child(5)"), strict=True
-        ):
-            seen += 1
-            if number(price) not in levels:
-                assert ahead == "0"
-    assert seen > 6
+        expected = []
+        for row in resting(played.result.orders, now).values():
+            ahead = ahead_of(played, row, now)
+            expected.append((row.spec.price_ticks / 100, -1 if ahead is None else ahead / 10**8))
+            behind += bool(ahead)
+        columns = [page.texts(f"#own tbody td:nth-child({place})") for place in (3, 5)]
+        shown = [
+            (number(price), -1.0 if ahead == "–" else number(ahead)) for price, ahead in zip(*columns, strict=True)
+        ]
+        assert sorted(shown) == sorted(expected)
+        seen += len(shown)
+    assert seen > 12
+    assert run == "played" or behind > 12
 
 
 def test_limits_in_use_are_the_requests_of_the_last_window(page: Browser, played: Played) -> None:
