@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import tzinfo
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -131,7 +131,7 @@ class ReplayWatch:
         return self._taker
 
 
-def _moment_of(option: str, text: str | None, zone: tzinfo, *, end: bool) -> Nanos | None:
+def _moment_of(option: str, text: str | None, zone: ZoneInfo, *, end: bool) -> Nanos | None:
     try:
         return None if text is None else moment(text, zone, end=end)
     except ValueError as error:

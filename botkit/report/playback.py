@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from botkit.model.clock import NS_PER_MS, Nanos, to_datetime
-from botkit.model.playback import BookSides, Moment, PairFrames, PlacedOrder, Playback, Standing, Step
+from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, PlacedOrder, Playback, Standing, Step
 from botkit.report import html, wording
 from botkit.report.packing import deltas, packed
 
@@ -42,6 +42,7 @@ def render_playback(playback: Playback) -> str:
         end=playback.start + playback.step * max(0, playback.frames - 1),
         style=Markup(html.package_file("page/report.css") + html.package_file("page/playback.css")),
         script=Markup(script),
+        has_gauges=any(any(gauge.held) for gauge in playback.gauges),
         script_sources=f"'sha256-{html.sha256_of(script)}'",
         data=packed(playback_data(playback, offset)),
     )
@@ -68,17 +69,7 @@ def playback_data(playback: Playback, offset_ms: int) -> dict[str, Any]:
             name: {currency: deltas(units) for currency, units in held.items()}
             for name, held in playback.holdings.items()
         },
-        "gauges": [
-            {
-                "name": gauge.pool,
-                "scope": {"ip": "IP address", "account": "account"}.get(gauge.scope, gauge.scope),
-                "limit": gauge.limit,
-                "per_s": gauge.per_s,
-                "held": deltas(gauge.held),
-            }
-            for gauge in playback.gauges
-            if any(gauge.held)
-        ],
+        "gauges": _gauges(playback.gauges),
         "waiting": deltas(playback.waiting),
         "standing": _standing(playback.standing, places),
         "orders": _orders(playback.orders, ms),
@@ -101,6 +92,19 @@ def playback_data(playback: Playback, offset_ms: int) -> dict[str, Any]:
         ],
         "texts": list(texts),
     }
+
+
+def _gauges(gauges: Sequence[Gauge]) -> list[dict[str, Any]]:
+    """Return the windows that were used. One that counts per IP address and per account alike is shown once."""
+    found: dict[tuple[str, int, int, tuple[int, ...]], list[str]] = {}
+    for gauge in gauges:
+        if any(gauge.held):
+            scope = {"ip": "IP address"}.get(gauge.scope, gauge.scope)
+            found.setdefault((gauge.pool, gauge.limit, gauge.per_s, tuple(gauge.held)), []).append(scope)
+    return [
+        {"name": pool, "scope": " and ".join(scopes), "limit": limit, "per_s": per_s, "held": deltas(held)}
+        for (pool, limit, per_s, held), scopes in found.items()
+    ]
 
 
 def _offset_ms(start: Nanos, zone: tzinfo) -> int:

@@ -24,6 +24,8 @@ const pairs = data.pairs.map((packed) => {
     name: packed.pair, title: packed.pair.toUpperCase().replace("_", " / "), base: packed.base, quote: packed.quote,
     bids: sideOf(packed.bids), asks: sideOf(packed.asks), last: knownOf(packed.last),
     trades: { t: summed(packed.trades.t), ticks: summed(packed.trades.ticks), lots: packed.trades.lots, side: packed.trades.side },
+    places: packed.places,
+    aligned: (lots) => grouped(lots / sizes, pairNamed.get(packed.pair).shownPlaces),
     leftOut: packed.trades_left_out,
     price: (ticks) => (ticks === null || ticks === undefined ? "–" : grouped(ticks / scale, packed.decimals)),
     size: (lots) => amount(lots / sizes),

@@ -17,6 +17,8 @@ const quantile = (values, share) => { const sorted = Float64Array.from(values).s
 const large = pairs.map((pair) => {
   const found = [], every = Math.max(1, Math.floor(FRAMES / 300));
   for (let i = 0; i < FRAMES; i += every) for (const side of [pair.bids, pair.asks]) for (const [, lots] of levelsAt(side, i)) found.push(lots);
+  // amounts of a book stand under each other, so all have as many decimals as the finest of nearly all
+  pair.shownPlaces = Math.max(2, quantile(found.map((lots) => { let places = pair.places; while (places > 0 && lots % 10 === 0) { lots /= 10; places--; } return places; }), 0.98));
   return { book: quantile(found, 0.95) || 1, trade: quantile(pair.trades.lots, 0.98) || 1, trades: Float64Array.from(pair.trades.lots).sort() };
 });
 
@@ -28,7 +30,7 @@ const viewOf = (state, width, height) => {
   const first = frameAt(begin), last = frameAt(begin + span), every = Math.max(1, Math.floor((last - first) / 300));
   const take = (ticks) => { if (ticks < low) low = ticks; if (ticks > high) high = ticks; };
   for (let i = first; i <= last; i += every) {
-    for (const side of [pair.bids, pair.asks]) for (let k = 0; k < Math.min(side.depth, 8); k++) if (side.lots[k][i] > 0) take(side.ticks[k][i]);
+    for (const side of [pair.bids, pair.asks]) for (let k = 0; k < Math.min(side.depth, 6); k++) if (side.lots[k][i] > 0) take(side.ticks[k][i]);
     const price = pair.last(i);
     if (price !== null) take(price);
   }

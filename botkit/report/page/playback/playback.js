@@ -114,5 +114,8 @@ new ResizeObserver(show).observe(map.canvas);
 drawn.push(show);
 themeButton();
 pickPair(0);
+// an address that ends in #t=90 opens a minute and a half after the first frame
+const linked = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
+if (linked) seek(Number(linked[1]) * 1000);
 draw();
 root.dataset.charts = "2";

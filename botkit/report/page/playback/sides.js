@@ -46,9 +46,9 @@ const fillLadder = (pair, frame) => {
     name: [row.sign > 0 ? "bid" : "ask", row.own.length ? "own" : "", i && rows[i - 1].sign < 0 && row.sign > 0 ? "first-bid" : ""].join(" ").trim(),
     cells: [
       right(pair.price(row.ticks)),
-      { name: "n depth", fill: (cell) => { const bar = element("i", cell); bar.style.width = `${row.lots / most * 100}%`; element("span", cell, "", row.lots ? pair.size(row.lots) : "–"); } },
-      { name: `n ${row.sign > 0 ? "buy" : "sell"}`, text: row.own.length ? pair.size(row.own.reduce((sum, each) => sum + each.left, 0)) : "" },
-      right(row.own.length ? (row.own[0].ahead < 0 ? "?" : pair.size(row.own[0].ahead)) : "", "dim"),
+      { name: "n depth", fill: (cell) => { const bar = element("i", cell); bar.style.width = `${row.lots / most * 100}%`; element("span", cell, "", row.lots ? pair.aligned(row.lots) : "–"); } },
+      { name: `n ${row.sign > 0 ? "buy" : "sell"}`, text: row.own.length ? pair.aligned(row.own.reduce((sum, each) => sum + each.left, 0)) : "" },
+      right(row.own.length ? (row.own[0].ahead < 0 ? "?" : pair.aligned(row.own[0].ahead)) : "", "dim"),
     ],
   })));
 };

@@ -51,6 +51,7 @@ const fillSeen = (state) => {
   box.dataset.step = String(state.step);
   box.replaceChildren();
   box.hidden = state.step < 0;
+  place("no-seen").hidden = state.step >= 0;
   if (state.step < 0) return;
   const i = state.step, order = steps.order[i], at = steps.t[i];
   const strategy = order < 0 ? null : orders.strategy(order), name = order < 0 ? pairs[state.pair].name : orders.pairName(order), pair = pairNamed.get(name);
@@ -66,7 +67,7 @@ const fillSeen = (state) => {
     table.setAttribute("aria-label", "The book that the strategy saw");
     const asks = levelsAt(seen.asks, moment).slice(0, SEEN).reverse(), bids = levelsAt(seen.bids, moment).slice(0, SEEN);
     const rows = [...asks.map((level) => ["ask", level]), ...bids.map((level) => ["bid", level])];
-    fillRows(body, rows.map(([side, [ticks, lots]], n) => ({ name: `${side}${n === asks.length ? " first-bid" : ""}`, cells: [right(pair.price(ticks)), right(pair.size(lots))] })));
+    fillRows(body, rows.map(([side, [ticks, lots]], n) => ({ name: `${side}${n === asks.length ? " first-bid" : ""}`, cells: [right(pair.price(ticks)), right(pair.aligned(lots))] })));
     const facts = element("dl", left, "facts");
     fact(facts, "Received", seen.seen[moment] < 0 ? "no book yet" : `${lasting(seen.seen[moment] / 1000)} earlier`);
     fact(facts, "Last price", pair.price(seen.last[moment] < 0 ? null : seen.last[moment]));
