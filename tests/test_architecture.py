@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "exchange": {"model"},
     "tape": {"model"},
     "backtesting": {"model", "engine", "sim", "tape"},
+    "playback": {"model", "engine"},
     "live": {"model", "engine", "exchange"},
     "emulator": {"model", "sim", "tape", "exchange.bitopro.wire", "exchange.bitopro.sign"},
     "report": {"model"},

@@ -11,6 +11,7 @@ import msgspec
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.assembly.playback import PLAYBACK, Asked, BacktestWatch
 from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.parts import BacktestParts, first_client_id
@@ -31,6 +32,7 @@ from botkit.project.project import Project, pairs_of
 from botkit.project.strategies import plain_parameters
 from botkit.report import render
 from botkit.report.doctor import read_findings
+from botkit.report.playback import render_playback
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed
 from botkit.version import versions
@@ -150,6 +152,7 @@ def backtest_into(
     readings: bool = True,
     benchmark: str | None = None,
     command: str = "",
+    playback: Asked | None = None,
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
     finished: Callable[[Project, BacktestResult], None] = lambda project, result: None,
@@ -159,7 +162,7 @@ def backtest_into(
     Without ``out`` the folder is ``out/NAME/N``, with the next number, and ``out/NAME/latest`` points to it. The folder
     appears only once it is complete. ``tell`` receives (level, text, when) for strategies' warnings and errors, and for
     callbacks that would block a live bot. ``log: file`` is written. ``command`` is shown in the report, as what repeats
-    the run. Raises BotkitError.
+    the run. With ``playback``, the folder also has the page of that part of the run. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = backtest_parts(project, data=data, start=start, end=end, seed=seed, benchmark=benchmark)
@@ -169,14 +172,23 @@ def backtest_into(
     def in_the_run(level: str, text: str, now: Nanos) -> None:
         tell(level, text, format_time(now, project.config.zone))
 
+    watch = None if playback is None else BacktestWatch(project, playback)
     with keeping as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
         result = run_backtest(
-            parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
+            parts,
+            decisions_to=run.path / DECISIONS,
+            progress=progress,
+            readings=readings,
+            tell=in_the_run,
+            watching=None if watch is None else watch.watching,
         )
         result.command = command
         sections = project.plugins.report_sections(result)
         page = render(result, sections, findings=read_findings(Path("out") / project.config.name))
         write_outputs(run.path, result, report_html=page, config_yaml=parts.config_text)
+        if watch is not None:
+            page = render_playback(watch.playback(run.path, synthetic=result.data.synthetic))
+            (run.path / PLAYBACK).write_bytes(page.encode())
     finished(project, result)
     return result, keeping.out, summary_json(result)
 

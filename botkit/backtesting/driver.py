@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from botkit.backtesting.contiguous import GapFiller
 from botkit.engine.engine import Engine
@@ -34,6 +34,22 @@ DRAIN: Nanos = 10 * NS_PER_S
 _NEAR = 64
 
 
+class Watcher(Protocol):
+    """Looks at a run between its turns, and changes nothing."""
+
+    #: when it next wants to look: nothing that happens at this time or later has happened yet
+    due: Nanos
+
+    def before(self, moment: Nanos) -> None:
+        """Look, because something is about to happen at ``moment``, which is not before ``due``."""
+
+    def turned(self, now: Nanos) -> None:
+        """Look at what a turn did."""
+
+    def see(self, rows: Sequence[MarketColumns]) -> None:
+        """Look at the rows of a finished slice."""
+
+
 class StrategyRaised(BotkitError):
     """A strategy raised during a backtest. The message names the strategy, callback, file and line."""
 
@@ -42,7 +58,7 @@ class Driver:
     """One run of one bot over one feed.
 
     ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars before a given time
-    that series need.
+    that series need. ``watch`` looks on.
     """
 
     def __init__(
@@ -53,6 +69,7 @@ class Driver:
         *,
         observe: Callable[[Outcome, Nanos], None],
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
+        watch: Watcher | None = None,
     ) -> None:
         self.engine = engine
         self.kernel = kernel
@@ -60,6 +77,7 @@ class Driver:
         self.gap_fillers: dict[str, GapFiller] = {}
         self._observe = observe
         self._history = history
+        self._watch = watch
         self._out = Outcome()
         #: our executions, to be merged with the recorded trades. With zero latency, an order may react to one of a
         #: moment's trades; its execution comes after all trades of that moment, which were already on their way
@@ -88,6 +106,8 @@ class Driver:
         self.engine.turn(given, now, self._out)
         if changes.count != before:
             self._leave(now)
+        if self._watch is not None:
+            self._watch.turned(now)
 
     def _leave(self, now: Nanos) -> None:
         out = self._out
@@ -124,7 +144,7 @@ class Driver:
         return rows
 
     def _rows(self, rows: MergedRows) -> None:
-        engine, kernel = self.engine, self.kernel
+        engine, kernel, watch = self.engine, self.kernel, self._watch
         received, axis = rows.received, rows.received.data
         prints, changes, agenda = self._prints, engine.changes, engine.agenda
         row, stop = 0, len(rows)
@@ -137,6 +157,12 @@ class Driver:
                 wake = agenda.known_head if agenda.is_known else engine.wake_at()
             due = kernel.next_news  # the bot may run ahead while nothing new can reach it
             told_at = prints[0][0].at if prints else None
+            if watch is not None:
+                moments = (at, due, wake, told_at)
+                moment = min(each for each in moments if each is not None)
+                if watch.due <= moment:
+                    watch.before(moment)
+                    continue  # the exchange may have moved on
             if due is not None and due <= at and (wake is None or due <= wake) and (told_at is None or due <= told_at):
                 amid = row > 0 and received.item(row - 1) == due and isinstance(rows.at(row - 1)[0], TradeColumns)
                 self._publish(due, amid_trades=amid)
@@ -152,6 +178,8 @@ class Driver:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
                 if told_at is not None and (earliest is None or told_at < earliest):
                     earliest = told_at  # rows of the same moment must be merged one by one
+                if watch is not None and (earliest is None or watch.due < earliest):
+                    earliest = watch.due
                 if earliest is None or last < earliest:
                     end = stop
                 else:
@@ -164,6 +192,8 @@ class Driver:
                 row += engine.span(rows, row, end, self._out)
                 if changes.count != seen:
                     self._leave(received.item(row - 1))
+                if watch is not None:
+                    watch.turned(received.item(row - 1))
 
     def _publish(self, due: Nanos, *, amid_trades: bool = False) -> None:
         """Pass on the exchange's publications at ``due``. ``amid_trades`` is True if the bot has already seen some of
@@ -179,6 +209,8 @@ class Driver:
                 engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
                 if changes.count != before:
                     self._leave(publication.at)
+        if self._watch is not None:
+            self._watch.turned(due)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
         """Return True if our next execution comes before a row received at ``at``. Trades at one moment are ordered by
@@ -206,6 +238,11 @@ class Driver:
         while True:
             due, wake = self.kernel.next_moment, self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
+            if self._watch is not None:
+                moment = until if earliest is None else min(earliest, until)
+                if self._watch.due <= moment:
+                    self._watch.before(moment)
+                    continue
             if self._prints and (earliest is None or self._prints[0][0].at < earliest or earliest != due):
                 self._tell_print()
                 continue

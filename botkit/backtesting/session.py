@@ -19,7 +19,7 @@ from botkit.backtesting.cautions import (
     cautions_of_exchange,
     check_slippage,
 )
-from botkit.backtesting.driver import Driver, raise_failure
+from botkit.backtesting.driver import Driver, Watcher, raise_failure
 from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
 from botkit.backtesting.making import maker_rows
@@ -53,6 +53,7 @@ from botkit.model.results import (
     RouterUse,
     StrategyRow,
 )
+from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
 #: the figures to compare between queue assumptions
@@ -68,12 +69,16 @@ SLICE_ROWS = 1_000_000
 
 #: (level, text, the run's time): a message for the user
 Tell = Callable[[str, str, Nanos], None]
+#: makes what looks on at a run, once it is known what data the run reads
+Watching = Callable[[EngineView, Kernel, DecisionLog, Plan], Watcher]
 
 
 class _Run:
     """One run under one queue assumption."""
 
-    def __init__(self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
+    def __init__(
+        self, parts: BacktestParts, reading: str, decisions: DecisionLog, tell: Tell, watching: Watching | None = None
+    ) -> None:
         self.parts = parts
         self._tell = tell
         self._unkept: dict[str, str] = {}
@@ -105,7 +110,10 @@ class _Run:
         self.recorder = ResultRecorder(
             view, priced, traded, parts.zone, plan.start, benchmark=benchmark, candles_max=parts.candles_max
         )
-        self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
+        self.watch = None if watching is None else watching(view, kernel, decisions, plan)
+        self.driver = Driver(
+            engine, kernel, parts.account, observe=self._observe, history=self._history, watch=self.watch
+        )
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
         self.holes = Holes(parts.max_book_age_s)
@@ -152,6 +160,8 @@ class _Run:
 
         def done(piece: Slice, delivered: Sequence[MarketColumns]) -> None:
             self.recorder.slice_done(delivered)
+            if self.watch is not None:
+                self.watch.see(delivered)
             self._look_at_states()
             if progress is not None:
                 progress((piece.end - plan.start) / span)
@@ -194,18 +204,19 @@ def run_backtest(
     progress: Callable[[str, float], None] | None = None,
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
+    watching: Watching | None = None,
 ) -> BacktestResult:
     """Run a backtest. With ``readings``, also run it under the other queue assumptions, if orders rested in a book.
 
     ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the queue
     assumption and the completed fraction, 0 to 1. ``tell`` receives strategies' messages to the user, under the
-    chosen assumption only.
+    chosen assumption only. ``watching`` makes what looks on, likewise.
     """
     if decisions_to is None:
-        main = _one(parts, parts.reading, DecisionLog(), progress, tell)
+        main = _one(parts, parts.reading, DecisionLog(), progress, tell, watching)
     else:
         with decisions_to.open("wb") as file:
-            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell)
+            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell, watching)
             main.decisions.flush()
     result = _result(main)
     rested = any(fill.is_maker for fill in result.fills) or any(
@@ -253,8 +264,9 @@ def _one(
     decisions: DecisionLog,
     progress: Callable[[str, float], None] | None,
     tell: Tell,
+    watching: Watching | None = None,
 ) -> _Run:
-    run = _Run(parts, reading, decisions, tell)
+    run = _Run(parts, reading, decisions, tell, watching)
     run.run(None if progress is None else lambda share: progress(reading, share))
     return run
 

@@ -50,6 +50,11 @@ if TYPE_CHECKING:
     default=True,
     help="Also run with an optimistic and a pessimistic queue model.  [default: readings]",
 )
+@click.option(
+    "--playback", is_flag=True, help="Also write playback.html: the run to scrub through, with its order books."
+)
+@click.option("--playback-from", help="Start of the part to play back; a shorter part has finer frames.")
+@click.option("--playback-to", help="End of the part to play back.")
 @click.option("--benchmark", type=click.Choice([BUY_AND_HOLD]), help="Draw this line beside the equity.")
 @speaks
 def backtest(
@@ -62,6 +67,9 @@ def backtest(
     seed: int | None,
     as_json: bool,
     readings: bool,
+    playback: bool,
+    playback_from: str | None,
+    playback_to: str | None,
     benchmark: str | None,
 ) -> None:
     """Backtest the bot in CONFIG on recorded data and write a report; several are compared afterwards.
@@ -73,12 +81,14 @@ def backtest(
     the same as in `botkit run`.
     """
     from botkit.assembly.backtest import backtest_into
+    from botkit.assembly.playback import PLAYBACK, Asked
     from botkit.config.load import overrides_for
     from botkit.report import print_summary
     from botkit.research.search.noting import note_backtest
 
     if out is not None and len(configs) > 1:
         raise ConfigError("--out is the folder of one run, but several configurations are given; leave it out")
+    played = Asked(playback_from, playback_to) if playback or playback_from or playback_to else None
     quieten_log(["warning"])
     console, said = screen(), Said()
 
@@ -101,6 +111,7 @@ def backtest(
                 readings=readings,
                 benchmark=benchmark,
                 command=repeating_command(config, own, data, start, end, out, seed, readings, benchmark),
+                playback=played,
                 progress=progress,
                 tell=said.tell,
                 finished=note,
@@ -111,6 +122,8 @@ def backtest(
         if not as_json:
             print_summary(console, result)
             console.print(f"\nReport: [link={(folder / 'report.html').as_uri()}]{folder / 'report.html'}[/link]")
+            if played is not None:
+                console.print(f"Playback: [link={(folder / PLAYBACK).as_uri()}]{folder / PLAYBACK}[/link]")
     if as_json:
         click.echo(summaries[0] if len(summaries) == 1 else f"[{', '.join(summaries)}]")
     elif len(configs) > 1:

@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -297,11 +297,25 @@ class RecordedInputs:
         raise TypeError(kind.__name__)
 
 
-class Replay:
-    """Feeds a run's inputs to an engine that is built like the run's."""
+class Watcher(Protocol):
+    """Looks at a run between its turns, and changes nothing."""
 
-    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
+    def before(self, moment: Nanos) -> None:
+        """Look, because a turn is about to happen at ``moment``."""
+
+    def turned(self, now: Nanos) -> None:
+        """Look at what a turn did."""
+
+    def heard(self, now: Nanos, given: Input | None) -> None:
+        """Look at an input."""
+
+
+class Replay:
+    """Feeds a run's inputs to an engine that is built like the run's. ``watch`` looks on."""
+
+    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair], watch: Watcher | None = None) -> None:
         self._engine = engine
+        self._watch = watch
         self._inputs = RecordedInputs(run, pairs)
         #: an exception from the engine, which is to be expected if an earlier decision differed
         self.error: Exception | None = None
@@ -321,8 +335,13 @@ class Replay:
         out, inputs = Outcome(), iter(self._inputs)
         try:
             for now, given in inputs:
+                if self._watch is not None:
+                    self._watch.before(now)
+                    self._watch.heard(now, given)
                 self._engine.turn(given, now, out)
                 out.clear()
+                if self._watch is not None:
+                    self._watch.turned(now)
         except ReplayError:
             raise
         except Exception as error:  # for example an answer to a request that was not made this time

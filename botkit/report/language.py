@@ -11,7 +11,7 @@ import json
 import locale
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -93,6 +93,12 @@ def phrases(language: str) -> Mapping[str, str]:
     text = (resources.files("botkit.report") / f"languages/{language}.json").read_text(encoding="utf-8")
     found: dict[str, str] = json.loads(text)
     return found
+
+
+def phrases_in(script: str, words: Set[str] = frozenset()) -> dict[str, str]:
+    """Return the translations that a page's script needs: of the texts quoted in it, and of ``words`` in its data."""
+    known = phrases(current())
+    return {text: said for text, said in known.items() if f'"{text}"' in script or text in words}
 
 
 def say(template: str, *values: object) -> str:

@@ -63,14 +63,15 @@ def _written(data: bytes) -> str:
     extra = -len(data) % 4
     words = np.frombuffer(data + bytes(extra), ">u4").astype(np.uint64)
     digits = words[:, None] // _POWERS % np.uint64(85)
-    return str(extra) + np.frombuffer(DIGITS, np.uint8)[digits].tobytes().decode("ascii")
+    text: bytes = np.frombuffer(DIGITS, np.uint8)[digits].tobytes()
+    return str(extra) + text.decode("ascii")
 
 
 def _read(text: str) -> bytes:
     values = np.zeros(128, np.uint64)
     values[np.frombuffer(DIGITS, np.uint8)] = np.arange(85)
     digits = values[np.frombuffer(text[1:].encode("ascii"), np.uint8)].reshape(-1, 5)
-    data = (digits * _POWERS).sum(axis=1).astype(">u4").tobytes()
+    data: bytes = (digits * _POWERS).sum(axis=1).astype(">u4").tobytes()
     return data[: len(data) - int(text[0])]
 
 

@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import json
 import random
+import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,6 +30,7 @@ from botkit.live.recording import FORMAT, HEADER, INPUTS
 from botkit.live.replay import ReplayError, Verdict
 from botkit.live.run_files import DECISIONS
 from botkit.model import events, inputs, limits, requests
+from botkit.report import packing
 from tests.live.world import UNIT, World, make_world, puppet, told, until
 
 pytestmark = pytest.mark.virtual_time
@@ -103,6 +106,26 @@ async def test_every_decision_of_a_run_is_reproduced(trading: World) -> None:
     kinds = {json.loads(line)["k"] for line in lines}
     assert kinds >= {"intent", "request", "answer", "fill", "state", "cancel"}
     assert verdict.decisions == len(lines)
+
+
+async def test_a_recorded_run_can_be_played_back(trading: World, tmp_path: Path) -> None:
+    bot = await trading.start()
+    await kept(bot, 3)
+    run, page = run_folder(bot), tmp_path / "playback.html"
+    assert replay_run(run, playback=page).is_equal
+    (text,) = re.findall(r'id="data">([^<]+)<', page.read_text())
+    shown: Any = packing.unpacked(text)
+    lines = [json.loads(line) for line in (run / "decisions.jsonl").read_text().splitlines()]
+    begin = shown["start"] - 8 * 3_600_000  # the bot's zone is Taipei's
+    inside = [line for line in lines if line["t"] // 10**6 >= begin]
+    kinds = [shown["steps"]["kinds"][number] for number in shown["steps"]["kind"]]
+    for kind, name in (("intent", "place"), ("fill", "fill"), ("cancel", "cancel")):
+        assert kinds.count(name) == sum(line["k"] == kind for line in inside) > 0
+    assert shown["frames"] > 8
+    # a live exchange does not say where in the queue an order is
+    assert set(shown["standing"]["ahead"]) == {-1}
+    assert any(any(step) for step in shown["pairs"][0]["bids"]["lots"])
+    assert "The exchange does not say where in the queue an order is" in page.read_text()
 
 
 async def test_restarts_faults_halts_and_commands_are_replayed_too(trading: World) -> None:

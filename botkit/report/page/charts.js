@@ -1,14 +1,8 @@
 // What all charts share, and the charts of equity.
 const LC = window.LightweightCharts;
-const drawn = [];                                          // functions that repaint charts in the theme's colours
-const color = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
-const HUES = ["#3b78d8", "#c2761b", "#2a9070", "#a14bb5", "#c0453b", "#7a8420", "#3a9ab5", "#8a6cc9", "#b0527c", "#5c7f9e", "#96713d", "#4d9a4d"];
-HUES.forEach((hue, i) => root.style.setProperty("--hue" + i, hue));
 const inMoney = { type: "custom", formatter: (value) => grouped(value, Math.abs(value) >= 1e4 ? 0 : decimalsOf(value)), minMove: 1e-8 };
 const inPercent = { type: "custom", formatter: (value) => percent(value), minMove: 0.01 };
 const inAmount = { type: "custom", formatter: shortAmount, minMove: 1e-8 };
-// Paints now, and again whenever the theme changes.
-const painted = (paint) => { drawn.push(paint); paint(); };
 // Called before a series has data, because a change of colours goes through all of it.
 const themed = (series, options) => { painted(() => series.applyOptions(options())); return series; };
 const QUIET = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
@@ -181,11 +175,4 @@ const between = (t, values) => (time) => {
   if (t[low] === time) return money(values[low]);
   const share = (time - t[low]) / (t[low + 1] - t[low]);
   return "≈ " + money(values[low] + (values[low + 1] - values[low]) * share);
-};
-
-// The index of the last of some ascending times that is not later, or -1.
-const lastAt = (t, time) => {
-  let low = -1, high = t.length;
-  while (high - low > 1) { const middle = (low + high) >> 1; if (t[middle] <= time) low = middle; else high = middle; }
-  return low;
 };
