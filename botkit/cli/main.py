@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),
     "journal": ("botkit.cli.journal", "Show a bot's journal: orders, fills, what is open."),
     "replay": ("botkit.cli.replay", "Run a bot again on recorded inputs and compare its decisions."),
+    "audit": ("botkit.cli.audit", "Compare a session's fills with those of its simulation."),
     "stop": ("botkit.cli.control", "Stop a running bot cleanly."),
     "panic": ("botkit.cli.control", "Halt a bot and cancel everything."),
     "resume": ("botkit.cli.control", "Lift a bot's halt or a strategy's pause."),
