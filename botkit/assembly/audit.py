@@ -45,6 +45,7 @@ _LEAD_NS: Nanos = 5 * NS_PER_MINUTE
 #: what the simulated account owns of every coin, in units: never too little
 _PLENTY = 10**8 * 10**9
 #: requests that had no effect at the real exchange are not repeated
+_NEVER_THERE = ("absent", "not_sent", "refused", "rejected")
 _WITHOUT_EFFECT = ("not_sent", "refused", "rate_limited")
 
 
@@ -68,8 +69,8 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-class _RecordedOrders:
-    """What decisions.jsonl says about a run's orders."""
+class RecordedOrders:
+    """What decisions.jsonl says about a run's orders of these pairs."""
 
     def __init__(self, rows: Iterable[dict[str, Any]], pairs: Mapping[str, Pair]) -> None:
         rows = list(rows)
@@ -82,6 +83,9 @@ class _RecordedOrders:
         self.earlier = 0
         self.end: Nanos = rows[-1]["t"] if rows else 0
         outcomes = {row["id"]: row["outcome"] for row in rows if row["k"] == "answer"}
+        ends = {row["c"]: row["state"] for row in rows if row["k"] == "state"}
+        #: orders that never were at the exchange
+        self._never = {client_id for client_id, state in ends.items() if state in _NEVER_THERE}
         for row in rows:
             kind = row["k"]
             if kind == "intent" and row["pair"] in pairs:
@@ -124,6 +128,10 @@ class _RecordedOrders:
         left = self.orders[client_id].amount_lots - self._executed.get(client_id, 0)
         self._resting.append(Resting(time=time, client_id=client_id, remaining_lots=max(0, left)))
 
+    def _counts(self, client_id: int, start: Nanos) -> bool:
+        order = self.orders.get(client_id)
+        return order is not None and order.created >= start and client_id not in self._never
+
     def moments(self, start: Nanos) -> list[Moment]:
         """Return what was sent and what rested, for the orders that were placed from ``start`` on."""
         sent = [
@@ -133,7 +141,7 @@ class _RecordedOrders:
                 cancels=tuple(row["c"]) if row["endpoint"].startswith("cancel_") else (),
             )
             for row in self._requests
-            if row["c"] and all(c in self.orders and self.orders[c].created >= start for c in row["c"])
+            if row["c"] and all(self._counts(c, start) for c in row["c"])
         ]
         return merged(self._resting, sent)
 
@@ -178,12 +186,13 @@ def runs_of(place: Path, since_ns: Nanos | None) -> list[Path]:
 
 def _end_of(run: Path) -> Nanos:
     last: Nanos = 0
-    for row in _decisions(run):
+    for row in decisions_of(run):
         last = row["t"]
     return last
 
 
-def _decisions(run: Path) -> Iterator[dict[str, Any]]:
+def decisions_of(run: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a run's decisions.jsonl, up to a line that is still being written. Raises ReplayError."""
     try:
         with (run / DECISIONS).open(encoding="ascii", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
@@ -205,7 +214,7 @@ def audit(run: Path, *, config: Path | None = None, since_ns: Nanos | None = Non
     """
     header, notes = read_header(run), list[str]()
     project = _project(header, config, notes)
-    session = _RecordedOrders(_decisions(run), project.pairs)
+    session = RecordedOrders(decisions_of(run), project.pairs)
     start = 0 if since_ns is None else session.end - since_ns
     orders = {c: order for c, order in session.orders.items() if order.created >= start}
     real = [one for one in session.executions if one.client_id in orders]
@@ -262,7 +271,7 @@ def _measured(run: Path, notes: list[str]) -> MeasuredLatencies | None:
 
 
 def _simulated(
-    project: Project, header: RunHeader, run: Path, session: _RecordedOrders, start: Nanos, latency: LatencyConfig
+    project: Project, header: RunHeader, run: Path, session: RecordedOrders, start: Nanos, latency: LatencyConfig
 ) -> Resimulation:
     config, section = project.config, project.config.backtest
     traded = {order.pair for order in session.orders.values()}

@@ -15,9 +15,12 @@ from botkit.cli.durations import duration_s
 from botkit.cli.screen import prints_aside
 from botkit.model.clock import NS_PER_S, format_time
 from botkit.model.counts import counted
+from botkit.model.figures import fixed
 
 #: how many of the largest differences are listed
 _LISTED = 10
+#: a smaller difference of a matched fill is not listed, in quote currency
+_WORTH_A_LINE = 0.005
 
 
 @click.command()
@@ -92,8 +95,9 @@ def _lines(report: Any) -> list[str]:
     rows = [(name, [cell(figures) for _, figures in columns]) for name, cell in _ROWS]
     lines.append(f"{'simulation':<22}" + "".join(f"{title:>26}" for title, _ in columns))
     lines += [f"{name:<22}" + "".join(f"{cell:>26}" for cell in cells) for name, cells in rows]
-    worst = sorted(report.pairs, key=lambda pair: -abs(pair.money))[:_LISTED]
-    worst = [pair for pair in worst if pair.money]
+    # fees are rounded, so the last units may differ
+    worst = [pair for pair in report.pairs if pair.kind != "matched" or abs(pair.money) >= _WORTH_A_LINE]
+    worst = sorted(worst, key=lambda pair: -abs(pair.money))[:_LISTED]
     if worst:
         lines += ["", "largest differences (real | simulated):"]
         lines += [f"  {_difference(pair, zone)}" for pair in worst]
@@ -103,7 +107,7 @@ def _lines(report: Any) -> list[str]:
 
 
 def _money(figures: Any) -> str:
-    return ", ".join(f"{amount:+,.2f} {currency}" for currency, amount in figures.money.items()) or "0.00"
+    return ", ".join(f"{fixed(amount, signed=True)} {coin}" for coin, amount in figures.money.items()) or "0.00"
 
 
 _ROWS: Sequence[tuple[str, Any]] = (
@@ -111,8 +115,8 @@ _ROWS: Sequence[tuple[str, Any]] = (
     ("matched", lambda found: f"{found.matched:.1%}"),
     ("missed", lambda found: f"{found.missed:.1%}"),
     ("extra", lambda found: f"{found.extra:.1%}"),
-    ("real price worse by", lambda found: f"{found.worse_bps:+.2f} bps"),
-    ("real fill later by", lambda found: f"{found.later_s:+.3f} s"),
+    ("real price worse by", lambda found: f"{fixed(found.worse_bps, signed=True)} bps"),
+    ("real fill later by", lambda found: f"{fixed(found.later_s, 3, signed=True)} s"),
     ("maker/taker differs", lambda found: f"{found.roles_differ:,}"),
     ("real money more by", _money),
 )
@@ -121,7 +125,7 @@ _ROWS: Sequence[tuple[str, Any]] = (
 def _shares(found: Any) -> str:
     return (
         f"matched {found.matched:.1%}, missed {found.missed:.1%}, extra {found.extra:.1%}, "
-        f"price worse by {found.worse_bps:+.2f} bps, money {_money(found)}"
+        f"price worse by {fixed(found.worse_bps, signed=True)} bps, money {_money(found)}"
     )
 
 
@@ -130,5 +134,5 @@ def _difference(pair: Any, zone: ZoneInfo) -> str:
     prices = " | ".join("-" if one is None else f"{one.price:,.10g}" for one in (pair.real, pair.simulated))
     return (
         f"{format_time(leg.time, zone)} {pair.strategy} {pair.side} {pair.amount:,.8g} {pair.pair} at {prices}: "
-        f"{pair.kind}, {pair.money:+,.2f} {pair.quote}"
+        f"{pair.kind}, {fixed(pair.money, signed=True)} {pair.quote}"
     )

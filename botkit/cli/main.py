@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("botkit.cli.compare", "Compare past backtests: figures, curves, configurations."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
     "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),
+    "report": ("botkit.cli.report", "Say what a bot's sessions and backtests came to."),
     "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),
     "journal": ("botkit.cli.journal", "Show a bot's journal: orders, fills, what is open."),
     "replay": ("botkit.cli.replay", "Run a bot again on recorded inputs and compare its decisions."),
