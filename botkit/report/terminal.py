@@ -28,8 +28,8 @@ def print_summary(console: Console, result: BacktestResult) -> None:
         title.append(say(" SYNTHETIC DATA "), "bold black on yellow")
     console.print(title)
     span = wording.span(result.end - result.start)
-    times = wording.minute(result.start, zone), wording.minute(result.end, zone), span
-    console.print(Text(say("{} to {}, {}", *times), "dim"))
+    until = f"{wording.minute(result.end, zone)} {wording.offset(result.end, zone)}"
+    console.print(Text(say("{} to {}, {}", wording.minute(result.start, zone), until, span), "dim"))
     for warning in result.warnings:
         console.print(Text(f"! {told(warning.text)}", "bold red" if warning.grave else "yellow"))
     for row in result.strategies:
