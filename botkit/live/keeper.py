@@ -15,6 +15,7 @@ from botkit.live.journal_rows import JournalError
 from botkit.live.refused_key import key_ends_soon
 from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
+from botkit.live.telling.page_feed import spelled
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.counts import counted
@@ -120,6 +121,7 @@ class Keeper:
     def _care(self, bot: Bot, now: Nanos) -> None:
         bot.follow_markets()
         bot.files.flush()
+        bot.page.flush()
         bot.comparisons.look(now)
         self._watch_clock(bot)
         self._watch_time_of_day(bot)
@@ -260,8 +262,11 @@ class Keeper:
     # -- reporting ------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
-        """Write the current status for `botkit status`, or the final one with the reason why the bot ``ended``."""
-        status = summary_of(bot.standing(), ended)
+        """Write the current status for `botkit status`, or the final one with the reason why the bot ``ended``; and
+        for the live page, if somebody is looking at it.
+        """
+        standing = bot.standing()
+        status = summary_of(standing, ended)
         status["time"] = bot.driver.now()
         status["latest_fills"] = bot.fills.latest
         status["streams"] = {" ".join(key).strip(): state.value for key, state in bot.streams.connections.items()}
@@ -294,7 +299,7 @@ class Keeper:
             for p in money.positions(name)
         ]
         status["parameters"] = {
-            strategy.name: {name: _spelled(value) for name, value in strategy.parameters.items()}
+            strategy.name: {name: spelled(value) for name, value in strategy.parameters.items()}
             for strategy in bot.view.strategies()
         }
         status["address"] = list(bot.parts.address)
@@ -302,12 +307,12 @@ class Keeper:
         status["journal_waiting"] = bot.journal.filling.waiting if bot.journal.filling is not None else 0
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
+        status["page_hosts"] = list(bot.parts.page_hosts)
         with contextlib.suppress(OSError):  # if the disk is full, the bot continues without it
             bot.parts.folder.write_status(status)
-
-
-def _spelled(value: object) -> str:
-    return f"[{', '.join(map(_spelled, value))}]" if isinstance(value, (list, tuple)) else str(value)
+        bot.page.minutes.worth(bot.driver.now(), status["equity"])
+        if ended or bot.page.is_viewed():
+            bot.page.publish(standing, bot.journal.run, status)
 
 
 def _line(bot: Bot) -> str:

@@ -53,6 +53,9 @@ class BotParts(msgspec.Struct, frozen=True, kw_only=True):
     #: the day on which the account's key was created, if the configuration says so
     key_day: date | None
     sharing: LimitSharing
+    #: further names under which a browser may reach this bot's page, and whether the page may control the bot
+    page_hosts: tuple[str, ...] = ()
+    page_control: bool = False
     #: what a replay needs to rebuild the engine, as plain JSON values without secrets
     recipe: Mapping[str, Any]
     #: other bots of this process on the same account, by name

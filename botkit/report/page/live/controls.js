@@ -1,0 +1,4 @@
+// What a bot lets the page do.
+const orderControls = () => [];
+const strategyControls = () => [];
+const parameterControls = () => [];
