@@ -239,7 +239,7 @@ class Keeper:
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
-            return f"{strategy} is {'paused; its open orders are cancelled' if command == 'pause' else 'trading again'}"
+            return f"{strategy} is {'paused; its open orders are being cancelled' if command == 'pause' else 'trading again'}"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
             reply = bot.say(SetParameter(strategy, name, document["value"]))
