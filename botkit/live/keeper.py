@@ -12,6 +12,7 @@ from botkit.live import capital, commands
 from botkit.live.bot import Bot
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
+from botkit.live.page_control import refusal
 from botkit.live.refused_key import key_ends_soon
 from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
@@ -19,7 +20,7 @@ from botkit.live.telling.page_feed import spelled
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.counts import counted
-from botkit.model.inputs import Forget, Pause, Resume, SetParameter
+from botkit.model.inputs import CancelByHand, Forget, Pause, Resume, SetParameter
 from botkit.model.money import UNIT, format_units
 
 _LOOK_S = 0.2
@@ -230,6 +231,9 @@ class Keeper:
     def _do(self, bot: Bot, document: dict[str, Any]) -> str:
         now = bot.driver.now()
         command = document["command"]
+        why_not = refusal(bot, document)
+        if why_not is not None:
+            raise ValueError(why_not)
         if command == "stop":
             self.request_stop("command")
             return "stopping"
@@ -239,7 +243,8 @@ class Keeper:
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
-            return f"{strategy} is {'paused; its open orders are being cancelled' if command == 'pause' else 'trading again'}"
+            done = "paused; its open orders are being cancelled" if command == "pause" else "trading again"
+            return f"{strategy} is {done}"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
             reply = bot.say(SetParameter(strategy, name, document["value"]))
@@ -247,6 +252,12 @@ class Keeper:
                 raise ValueError(reply.refusal)
             bot.journal.parameter(strategy, name, document["value"], now)
             return f"{strategy}.{name} is {reply.value}"
+        if command == "cancel":
+            reply = bot.say(CancelByHand(int(document["order"])))
+            if reply.refusal is not None:
+                raise ValueError(reply.refusal)
+            bot.journal.note(command, f"order {document['order']}", now)
+            return f"order {document['order']} is being cancelled"
         if command == "capital":
             return capital.move(bot, str(document["strategy"]), dict(document["units"]), document.get("cost_e8"))
         raise ValueError(f"{command!r} is not a command of this bot")

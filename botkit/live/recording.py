@@ -34,7 +34,7 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.live")
 
 #: version of the format, increased whenever the shape of an input changes
-FORMAT = 5
+FORMAT = 6
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 

@@ -200,6 +200,11 @@ class ShownBot:
         with contextlib.suppress(OSError):
             self._page_files.view(time.time_ns())
 
+    @property
+    def name(self) -> str:
+        """The bot's name."""
+        return self.id.split("/")[0]
+
     # -- showing --------------------------------------------------------------------------------------------------
 
     def overview(self) -> dict[str, Any]:
@@ -209,7 +214,7 @@ class ShownBot:
         halt = self.folder.halt()
         return {
             "id": self.id,
-            "name": str(status.get("name", self.id.split("/")[0])),
+            "name": self.name,
             "mode": self.id.split("/")[1],
             "state": self.state,
             "ended": str(status.get("ended") or ""),

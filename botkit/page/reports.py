@@ -56,7 +56,11 @@ class Reports:
 
     def ticket(self, run_id: object) -> str | None:
         """Return a ticket for a run's report, or None if there is no such run. It is valid for a minute, and once."""
-        path = self._found.get(run_id) if isinstance(run_id, str) else None
+        if not isinstance(run_id, str):
+            return None
+        if run_id not in self._found:
+            self.all()
+        path = self._found.get(run_id)
         if path is None:
             return None
         now = time.monotonic()

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from botkit.errors import ConfigError
+from botkit.errors import BotkitError, ConfigError
 from botkit.page.access import ADDRESS, Access
 from botkit.page.bots import Bots
+from botkit.page.control import CommandRefused, carry_out, decoded
 from botkit.page.front import page_html, page_policy
 from botkit.page.reports import POLICY, Reports
 from botkit.page.viewers import PageView, Viewer
@@ -75,6 +76,7 @@ class PageServer:
         app.router.add_get("/", self._page)
         app.router.add_get("/live", self._live)
         app.router.add_post("/ticket", self._ticket)
+        app.router.add_post("/command", self._command)
         app.router.add_get("/report/{ticket}", self._report)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -155,10 +157,21 @@ class PageServer:
         asked = await request.json()
         ticket = None
         if self._reports is not None and isinstance(asked, dict):
-            ticket = self._reports.ticket(asked.get("run"))
+            ticket = await asyncio.to_thread(self._reports.ticket, asked.get("run"))
         if ticket is None:
             raise web.HTTPNotFound(text="there is no such report\n")
         return web.json_response({"ticket": ticket})
+
+    async def _command(self, request: web.Request) -> web.Response:
+        self.access.require(request)
+        try:
+            command = decoded(await request.read())
+            bot = self.bots.get(command.bot)
+            if bot is None:
+                raise CommandRefused(f"there is no bot {command.bot}")
+            return web.json_response({"text": await asyncio.to_thread(carry_out, bot, command)})
+        except BotkitError as error:
+            return web.Response(status=409, text=f"{error}\n")
 
     async def _report(self, request: web.Request) -> web.Response:
         content = None

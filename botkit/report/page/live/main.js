@@ -20,9 +20,10 @@ listeners.push((changed) => {
     const kept = sessionStorage.getItem(CHOICE), running = state.bots.find((bot) => bot.state === "running");
     chooses((state.bots.find((bot) => bot.id === kept) || running || state.bots[0]).id);
   }
+  if (changed.has("cleared")) said.hidden = true;
   if (has("begins", "cleared")) { clearPrice(); showEquity(true); }
   if (has("bots")) showBots();
-  if (has("bots", "head", "cleared")) { showHead(); showMoney(); }
+  if (has("bots", "head", "cleared")) { showHead(); showMoney(); showControls(); }
   if (has("head", "positions")) showPairs();
   if (has("orders", "head", "cleared")) { showOrders(); drawOrderLines(false); }
   if (has("positions", "head", "cleared")) showPositions();
