@@ -55,6 +55,9 @@ class PanicCommand(_Command, frozen=True, tag="panic"):
 
 PageCommand: TypeAlias = PauseCommand | ResumeCommand | SetCommand | CancelCommand | StopCommand | PanicCommand
 
+#: how long to wait for the bot's reply; a panic cancels until the exchange lists no order any more
+_ANSWER_S, _PANIC_S = 10.0, 60.0
+
 _decode = msgspec.json.Decoder(PageCommand).decode
 
 
@@ -82,7 +85,7 @@ def carry_out(bot: ShownBot, command: PageCommand) -> str:
         document.pop(key, None)
     if isinstance(command, SetCommand):
         document["value"] = _value(command.value)
-    return ask(bot.folder, name, by=PAGE, **document)
+    return ask(bot.folder, name, timeout_s=_PANIC_S if name == "panic" else _ANSWER_S, by=PAGE, **document)
 
 
 def _value(text: str) -> object:
