@@ -353,6 +353,8 @@ class Keeper:
         status["journal_waiting"] = bot.journal.filling.waiting if bot.journal.filling is not None else 0
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
+        log_file = bot.parts.log_file
+        status["log_file"] = None if log_file is None else str(log_file.absolute())
         status["page_hosts"] = list(bot.parts.page_hosts)
         with contextlib.suppress(OSError):  # if the disk is full, the bot continues without it
             bot.parts.folder.write_status(status)

@@ -18,18 +18,25 @@ from botkit.live.page_files import PageFiles
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.messages import MESSAGES
 from botkit.live.telling.minutes import MINUTES
+from botkit.live.telling.page_feed import PageState
 from botkit.model.money import UNIT, format_units
 from botkit.page.candles import PairCandles, candle_of
 from botkit.page.following import FollowedFile
 
-#: how many messages, fills and points of equity to keep and show of a run
+#: how many messages, fills, lines of the log and points of equity to keep and show of a run
 MESSAGES_MAX = 500
 FILLS_MAX = 2_000
+LOG_MAX = 500
 _EQUITY_MAX = 20_000
 #: a bot stamps its lock file every second; after this long without a stamp, its lock is tried
 _SILENT_S = 5.0
 #: how often a journal is read at most while fills come in
 _JOURNAL_EVERY_S = 1.0
+
+
+_decode_state = msgspec.json.Decoder(PageState).decode
+#: what figures of another version of botkit may raise
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, IndexError)
 
 
 class NumberedRow(msgspec.Struct):
@@ -94,6 +101,8 @@ class ShownBot:
         self.candles: dict[str, PairCandles] = {}
         self._minutes_file = FollowedFile(run / MINUTES)
         self._messages_file = FollowedFile(run / MESSAGES)
+        self.log = NumberedRows(LOG_MAX)
+        self._log_file: FollowedFile | None = None
         self._fills_seen: set[tuple[int, int]] = set()
         self._fills_count = -1
         self._fills_at = 0.0
@@ -120,15 +129,28 @@ class ShownBot:
         for row in self._rows_of(self._messages_file):
             if isinstance(row, dict):
                 self.messages.add([row.get("t", 0), str(row.get("level", "info")), str(row.get("text", ""))])
+        self._read_log()
         self._read_fills()
 
+    def _read_log(self) -> None:
+        name = self.status.get("log_file")
+        if not isinstance(name, str):
+            return
+        if self._log_file is None or str(self._log_file.path) != name:
+            self._log_file = FollowedFile(Path(name), tail_bytes=LOG_MAX * 200)
+        for row in self._log_file.new_rows()[1]:
+            if isinstance(row, dict):
+                text = str(row.get("message", "")) + ("\n" + str(row["traceback"]) if row.get("traceback") else "")
+                self.log.add([str(row.get(key, "")) for key in ("time", "level", "logger")] + [text[:4_000]])
+
     def _read_page(self) -> None:
-        content = self._page_files.read()
-        with contextlib.suppress(msgspec.DecodeError, RecursionError):
-            found = msgspec.json.decode(content or b"{}")
-            if isinstance(found, dict):
-                self.page = found
-                self.status = found.get("status") or self.status
+        content = self._page_files.read() or b""
+        try:
+            _decode_state(content)  # another version of botkit may have written it
+            self.page = msgspec.json.decode(content)
+            self.status = self.page["status"]
+        except (msgspec.DecodeError, RecursionError):
+            self.page = {}
 
     def _look_for_life(self) -> None:
         """Say whether the bot runs. Its lock is tried only if its heartbeat has stopped, because a bot that starts at
@@ -209,7 +231,12 @@ class ShownBot:
 
     def overview(self) -> dict[str, Any]:
         """Return the bot's line in the list of all bots."""
-        status = self.status
+        try:
+            return self._overview(self.status)
+        except _UNREADABLE:
+            return self._overview({"ended": "its figures were written by another version of botkit"})
+
+    def _overview(self, status: dict[str, Any]) -> dict[str, Any]:
         strategies = status.get("strategies", {})
         halt = self.folder.halt()
         return {
@@ -231,7 +258,12 @@ class ShownBot:
 
     def sections(self) -> dict[str, Any]:
         """Return what the page shows about the bot, by section. A section is sent again when it has changed."""
-        status, page = self.status, self.page
+        try:
+            return self._sections(self.status, self.page)
+        except _UNREADABLE:
+            return self._sections({}, {})
+
+    def _sections(self, status: dict[str, Any], page: dict[str, Any]) -> dict[str, Any]:
         picture = page.get("picture") or {}
         is_live = self.state == "running"
         facts = page.get("facts", {})

@@ -14,8 +14,10 @@ _READ_BYTES = 4 << 20
 class FollowedFile:
     """Reads what was appended since the last call. A file that was replaced or cut is read from its beginning."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, tail_bytes: int | None = None) -> None:
+        """With ``tail_bytes``, the first call skips everything but the file's end."""
         self.path = path
+        self._tail_bytes = tail_bytes
         self._at = 0
         self._file_id: tuple[int, int] | None = None
 
@@ -28,6 +30,8 @@ class FollowedFile:
                 begins = self._file_id is not None and (file_id != self._file_id or found.st_size < self._at)
                 if begins:
                     self._at = 0
+                if self._file_id is None and self._tail_bytes is not None:
+                    self._at = max(0, found.st_size - self._tail_bytes)
                 self._file_id = file_id
                 file.seek(self._at)
                 block = file.read(_READ_BYTES)

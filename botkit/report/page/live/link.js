@@ -1,10 +1,10 @@
 // The connection: one WebSocket, opened again whenever it is lost, and what has arrived so far.
 const TOKEN = "botkit-token", CHOICE = "botkit-bot";
-const STREAMS = ["messages", "fills", "equity"];
-const KEPT = { messages: 500, fills: 2000, equity: 20000 };
+const STREAMS = ["messages", "fills", "equity", "log"];
+const KEPT = { messages: 500, fills: 2000, equity: 20000, log: 500 };
 const state = { bots: [], runs: [], sections: {}, rows: {}, next: {}, epoch: null, bot: null, pair: null, width: 60 };
 const listeners = [];                                      // called with the names of the sections that have changed
-const forget = () => { state.sections = {}; state.rows = { messages: [], fills: [], equity: [] }; state.next = {}; state.epoch = null; };
+const forget = () => { state.sections = {}; state.rows = Object.fromEntries(STREAMS.map((name) => [name, []])); state.next = {}; state.epoch = null; };
 forget();
 
 let token = "", socket = null, tries = 0, timer = 0, refused = false;
@@ -91,7 +91,7 @@ const take = (message) => {
   const changed = [];
   for (const name of ["bots", "runs"]) if (message[name]) { state[name] = message[name]; changed.push(name); }
   if (message.bot && message.bot === state.bot) {
-    if (message.begins) { state.rows = { messages: [], fills: [], equity: [] }; state.next = {}; changed.push("begins"); }
+    if (message.begins) { state.rows = Object.fromEntries(STREAMS.map((name) => [name, []])); state.next = {}; changed.push("begins"); }
     for (const [name, content] of Object.entries(message.sections)) {
       if (STREAMS.includes(name)) {
         state.rows[name].push(...content.rows);

@@ -1,6 +1,14 @@
 // Everything beside the charts: figures, tables, gauges, events.
 const tile = (title, value, unit, tone, note) => ({ title, value, unit, tone, note });
-const figure = (value, plus) => (value === null || value === undefined ? "–" : grouped(value, decimalsOf(value), plus));
+// Money has two decimals, unless all of it is so little that they would say nothing, as in BTC.
+const figure = (value, plus) => {
+  if (value === null || value === undefined) return "–";
+  const bot = state.bots.find((found) => found.id === state.bot), worth = Math.max(Math.abs(value), Math.abs((bot && bot.equity) || 0));
+  return grouped(value, worth >= 10 || worth === 0 ? 2 : decimalsOf(worth / 100), plus);
+};
+// A cell with a second, smaller line.
+const twoLines = (cell) => { element("span", cell); element("span", cell, "sub"); };
+const putLines = (cell, first, second, tone) => { setText(cell.children[0], first); setClass(cell.children[0], tone || ""); setText(cell.children[1], second); };
 
 const totalsOf = (head, currency) => {
   // profits are in each pair's quote; a sum of several currencies would be no figure
@@ -109,25 +117,21 @@ const showOrders = () => {
   const orders = state.sections.orders || [];
   setText(byId("orders-count"), orders.length ? String(orders.length) : "");
   table("orders", [
-    { title: "Pair", text: (row) => pairName(row.pair) },
-    { title: "Side", text: (row) => row.side, tone: (row) => row.side },
+    { title: "Order", fill: twoLines, update: (cell, row) => putLines(cell, `${row.side} ${pairName(row.pair)}`, `${row.state} · ${row.strategy}${row.tag ? ` (${row.tag})` : ""}`, row.side) },
     { title: "Price", className: "n", text: (row) => (row.price === null ? "market" : grouped(row.price, decimalsOfPair(row.pair))) },
     { title: "Amount", className: "n", text: (row) => row.amount },
-    { title: "Executed", className: "n", text: (row) => row.executed },
-    { title: "State", text: (row) => row.state },
-    { title: "Strategy", className: "wide", text: (row) => row.strategy + (row.tag ? ` (${row.tag})` : "") },
-    { title: "Since", className: "wide", text: (row) => clockOnly(row.created) },
+    { title: "Executed", className: "n wide", text: (row) => row.executed },
+    { title: "Since", className: "n wide", text: (row) => clockOnly(row.created) },
     ...orderControls(),
   ], orders, (row) => String(row.id), "No open orders.");
 };
 
 const showPositions = () => table("positions", [
-  { title: "Pair", text: (row) => pairName(row.pair) },
+  { title: "Pair", fill: twoLines, update: (cell, row) => putLines(cell, pairName(row.pair), row.strategy) },
   { title: "Amount", className: "n", text: (row) => amount(row.amount) },
-  { title: "Entry", className: "n", text: (row) => (row.amount ? grouped(row.average_entry, decimalsOfPair(row.pair)) : "") },
+  { title: "Entry", className: "n wide", text: (row) => (row.amount ? grouped(row.average_entry, decimalsOfPair(row.pair)) : "") },
   { title: "Unrealised", className: "n", text: (row) => figure(row.unrealised, true), tone: (row) => toneOf(row.unrealised) },
   { title: "Realised", className: "n", text: (row) => figure(row.realised, true), tone: (row) => toneOf(row.realised) },
-  { title: "Strategy", text: (row) => row.strategy },
 ], (state.sections.positions || []).filter((row) => row.amount || row.realised), (row) => row.strategy + " " + row.pair, "No position.");
 
 const showBalances = () => table("balances", [
@@ -154,11 +158,8 @@ const showStrategies = () => {
   }
   reasons.sort((a, b) => (b.count === null ? Infinity : b.count) - (a.count === null ? Infinity : a.count));
   table("why", [
-    { title: "Reason", className: "wrap", text: (row) => row.reason },
+    { title: "Reason", className: "wrap", fill: twoLines, update: (cell, row) => putLines(cell, row.reason, `${row.kind} · ${row.strategy}${row.facts ? " · latest: " + row.facts : ""}`) },
     { title: "Times", className: "n", text: (row) => (row.count === null ? "" : grouped(row.count, 0)) },
-    { title: "What", text: (row) => row.kind },
-    { title: "Strategy", text: (row) => row.strategy },
-    { title: "Latest figures", className: "wrap dim wide", text: (row) => row.facts },
   ], reasons.slice(0, 40), (row) => `${row.strategy} ${row.kind} ${row.reason}`, "Nothing was skipped or refused in this run.");
 };
 
@@ -192,9 +193,8 @@ const showLimits = () => {
 };
 
 const showParameters = () => table("parameters", [
-  { title: "Parameter", text: (row) => row.name },
+  { title: "Parameter", fill: twoLines, update: (cell, row) => putLines(cell, row.name, row.strategy) },
   { title: "Value", className: "wrap", text: (row) => row.value },
-  { title: "Strategy", text: (row) => row.strategy },
   ...parameterControls(),
 ], state.sections.parameters || [], (row) => `${row.strategy} ${row.name}`, "No parameters.");
 
@@ -220,6 +220,15 @@ const showEvents = () => {
     node.dataset.level = item.level;
     return node;
   }, () => {});
+};
+
+const showLog = () => {
+  const rows = state.rows.log.slice(-300), place = byId("log");
+  const stick = place.scrollHeight - place.scrollTop - place.clientHeight < 40;
+  byId("log-none").hidden = rows.length > 0;
+  place.hidden = !rows.length;
+  setText(place, rows.map(([time, level, logger, text]) => `${time} ${level.padEnd(7)} ${logger}: ${text}`).join("\n"));
+  if (stick) place.scrollTop = place.scrollHeight;
 };
 
 const showRuns = () => {
