@@ -54,7 +54,7 @@ def kept_token(root: Path) -> str:
     return token
 
 
-class Access:
+class PageAccess:
     """Checks requests to one server. ``names`` returns the further Host names that the bots' configurations allow."""
 
     def __init__(self, token: str, names: Callable[[], Iterable[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -94,7 +95,7 @@ class ShownBot:
 
     def _begin_run(self) -> None:
         run = self.folder.path / "runs" / str(self._run)
-        self.epoch += 1
+        self.epoch = secrets.randbits(48)  # another server's numbers are not comparable, even for the same run
         self.messages = NumberedRows(MESSAGES_MAX)
         self.fills = NumberedRows(FILLS_MAX)
         self.equity = NumberedRows(_EQUITY_MAX)
@@ -111,12 +112,12 @@ class ShownBot:
 
     def look(self, *, whole: bool) -> None:
         """Read the status and, if ``whole``, everything else that is new."""
-        self._look_for_life()
         files = self.folder.disk.files
         with contextlib.suppress(OSError):
             found = files.identity(self.folder.path / "status.json")
             if found != self._status_id:
                 self._status_id, self.status = found, self.folder.read_status() or {}
+        self._look_for_life()
         if not whole:
             return
         with contextlib.suppress(OSError):
@@ -166,6 +167,8 @@ class ShownBot:
             self._is_held = self.folder.holder() is not None
             if self._beat_at == 0.0:
                 self._beat_at = now
+        if self.status.get("ended"):  # a bot that stops cleanly says so, and the next one overwrites it
+            self._is_held = False
         is_silent = now - self._beat_at > 2 * _SILENT_S
         self.state = "ended" if not self._is_held else "silent" if is_silent else "running"
 

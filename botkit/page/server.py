@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from botkit.errors import BotkitError, ConfigError
-from botkit.page.access import ADDRESS, Access
+from botkit.page.access import ADDRESS, PageAccess
 from botkit.page.bots import Bots
 from botkit.page.control import CommandRefused, carry_out, decoded
 from botkit.page.front import page_html, page_policy
@@ -27,6 +27,8 @@ _VIEWED_EVERY_S = 4.0
 _RUNS_EVERY_S = 10.0
 #: how long a connection may take to say the token
 _GREETING_S = 10.0
+#: how long a slow connection may take to hear the last news
+_FAREWELL_S = 2.0
 _MESSAGE_MAX = 16_384
 _VIEWERS_MAX = 32
 DEFAULT_PORT = 8_600
@@ -57,11 +59,12 @@ class PageServer:
         out: Path | None = None,
     ) -> None:
         self.bots = Bots(root, folders)
-        self.access = Access(token, self.bots.hosts)
+        self.access = PageAccess(token, self.bots.hosts)
         self._port = port
         self._reports = None if out is None else Reports(out)
         self._runs: list[dict[str, Any]] = []
         self._viewers: dict[Viewer, asyncio.Event] = {}
+        self._telling: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
         self._looking: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -104,15 +107,17 @@ class PageServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_closing = True
         if self._looking is not None:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
         with contextlib.suppress(OSError):
             await asyncio.to_thread(self._look, whole=True)  # the last figures of a bot that has just ended
+        self._is_closing = True
         for news in self._viewers.values():
             news.set()
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=_FAREWELL_S)
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -196,6 +201,8 @@ class PageServer:
         viewer, news = Viewer(), asyncio.Event()
         self._viewers[viewer] = news
         telling = asyncio.create_task(self._tell(socket, viewer, news), name="page viewer")
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
         try:
             await self._listen_to(socket, viewer, news)
         finally:

@@ -202,21 +202,30 @@ const EVENTS_SHOWN = 120;
 const showEvents = () => {
   const kind = byId("kind").value, items = [];
   if (kind !== "warning") {
-    state.rows.fills.forEach(([ns, strategy, pair, side, at, size, , fee, feeIn, maker], i) => {
+    for (const [ns, strategy, pair, side, at, size, , fee, feeIn, maker] of state.rows.fills) {
       const [base, quote] = pair.toUpperCase().split("_");
-      items.push({ key: `f${ns} ${i}`, ns, level: "fill", text: `${strategy} ${side === "buy" ? "bought" : "sold"} ${amount(size)} ${base} at ${grouped(at, decimalsOfPair(pair))} ${quote}, ${maker ? "maker" : "taker"}, fee ${fee} ${feeIn.toUpperCase()}` });
-    });
+      items.push({ ns, level: "fill", text: `${strategy} ${side === "buy" ? "bought" : "sold"} ${amount(size)} ${base} at ${grouped(at, decimalsOfPair(pair))} ${quote}, ${maker ? "maker" : "taker"}, fee ${fee} ${feeIn.toUpperCase()}` });
+    }
   }
   if (kind !== "fill") {
-    state.rows.messages.forEach(([ns, level, text], i) => { if (kind === "all" || level !== "info") items.push({ key: `m${ns} ${level} ${text}`, ns, level, text }); });
+    for (const [ns, level, text] of state.rows.messages) {
+      if (kind === "all" || level !== "info") items.push({ ns, level, text: level === "info" ? text : `${level}: ${text}` });
+    }
   }
   items.sort((a, b) => b.ns - a.ns);
-  const shown = items.slice(0, EVENTS_SHOWN);
-  sync(byId("events"), shown.length ? shown : [{ key: "none", ns: 0, level: "none", text: "Nothing yet." }], (item) => item.key, (item) => {
+  const shown = items.length ? items.slice(0, EVENTS_SHOWN) : [{ ns: 0, level: "none", text: "Nothing yet." }];
+  // several fills of one second may read the same
+  const seen = new Map();
+  for (const item of shown) {
+    const key = `${item.ns} ${item.level} ${item.text}`, count = seen.get(key) || 0;
+    seen.set(key, count + 1);
+    item.key = `${key} ${count}`;
+  }
+  sync(byId("events"), shown, (item) => item.key, (item) => {
     const node = element("li");
     const time = element("time", node, "", item.ns ? clock(item.ns) : "");
     if (item.ns) time.dateTime = new Date(item.ns / 1e6).toISOString();
-    element("span", node, "text", item.level === "info" || item.level === "fill" || item.level === "none" ? item.text : `${item.level}: ${item.text}`);
+    element("span", node, "text", item.text);
     node.dataset.level = item.level;
     return node;
   }, () => {});
