@@ -278,8 +278,8 @@ class Keeper:
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
-            done = "paused; its open orders are being cancelled" if command == "pause" else "trading again"
-            return f"{strategy} is {done}"
+            paused = "paused; its open orders are being cancelled"
+            return f"{strategy} is {paused if command == 'pause' else 'trading again'}"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
             reply = bot.say(SetParameter(strategy, name, document["value"]))
