@@ -26,6 +26,8 @@ def refusal(bot: Bot, document: Mapping[str, Any]) -> str | None:
     if command not in ALLOWED:
         return f"{command!r} is not a command of the page"
     if command == "resume":
+        if bot.view.halted is not None:
+            return f"the bot is halted ({bot.view.halted}), which only `botkit resume` on the command line lifts"
         strategy = str(document.get("strategy"))
         halt = bot.view.halts.get(strategy)
         if halt is not None and halt != PAUSED:

@@ -174,9 +174,9 @@ class PageServer:
             bot = self.bots.get(command.bot)
             if bot is None:
                 raise CommandRefused(f"there is no bot {command.bot}")
-            return web.json_response({"text": await asyncio.to_thread(carry_out, bot, command)})
+            return web.json_response({"ok": True, "text": await asyncio.to_thread(carry_out, bot, command)})
         except BotkitError as error:
-            return web.Response(status=409, text=f"{error}\n")
+            return web.json_response({"ok": False, "text": str(error)})
 
     async def _report(self, request: web.Request) -> web.Response:
         content = None

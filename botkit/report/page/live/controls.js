@@ -10,7 +10,10 @@ const says = (text, bad) => {
 };
 const commands = async (command, rest) => {
   says("…", false);
-  try { says((await send("/command", { command, bot: state.bot, ...rest })).text, false); } catch (error) { says(error.message, true); }
+  try {
+    const answer = await send("/command", { command, bot: state.bot, ...rest });
+    says(answer.text, !answer.ok);
+  } catch (error) { says(error.message, true); }
 };
 
 // Asks before something is done. With a field, calls back with what was typed; `must` is what has to be typed.
