@@ -85,6 +85,7 @@ class ShownBot:
         #: changes when another run begins, and with it all streams
         self.epoch = 0
         self._run = 0
+        self._run_key: tuple[object, ...] = ()
         self._page_id: tuple[int, int] | None = None
         self._status_id: tuple[int, int] | None = None
         self._beat: int | None = None
@@ -175,8 +176,10 @@ class ShownBot:
     def _look_for_run(self) -> None:
         runs = self.folder.disk.files.names(self.folder.path / "runs")
         latest = max((int(name) for name in runs if name.isdigit()), default=0)
-        if latest != self._run:
-            self._run = latest
+        # an emulator that ends with its bot begins with run 1 again
+        found = (latest, self.status.get("since"), self.status.get("process"))
+        if found != self._run_key:
+            self._run, self._run_key = latest, found
             self._begin_run()
 
     def _rows_of(self, followed: FollowedFile) -> list[Any]:

@@ -64,6 +64,8 @@ class PageServer:
         self._reports = None if out is None else Reports(out)
         self._runs: list[dict[str, Any]] = []
         self._viewers: dict[Viewer, asyncio.Event] = {}
+        #: a bot is either read, in another thread, or told of
+        self._reading = asyncio.Lock()
         self._telling: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -134,7 +136,8 @@ class PageServer:
                 if now - runs_at > _RUNS_EVERY_S and self._reports is not None:
                     runs_at = now
                     self._runs = await asyncio.to_thread(self._reports.all)
-                await asyncio.to_thread(self._look, whole=True)
+                async with self._reading:
+                    await asyncio.to_thread(self._look, whole=True)
                 for news in self._viewers.values():
                     news.set()
             await asyncio.sleep(_LOOK_S)
@@ -233,7 +236,8 @@ class PageServer:
             bot = self.bots.get(viewer.look.bot)
             if bot is not None:
                 bot.show_viewer()
-                await asyncio.to_thread(bot.look, whole=True)
+                async with self._reading:
+                    await asyncio.to_thread(bot.look, whole=True)
             news.set()
 
     async def _tell(self, socket: web.WebSocketResponse, viewer: Viewer, news: asyncio.Event) -> None:
@@ -242,7 +246,8 @@ class PageServer:
             while not socket.closed:
                 await news.wait()
                 news.clear()
-                message = viewer.news(self.bots, self.bots.all(), self._runs)
+                async with self._reading:
+                    message = viewer.news(self.bots, self.bots.all(), self._runs)
                 if message is not None:
                     await socket.send_str(_encode(message).decode())
                 if self._is_closing:

@@ -147,7 +147,7 @@ def test_a_loss_halt_is_not_lifted_by_the_page(tmp_path: Path, level: str) -> No
         bot.line("shown: mode")
         wait_for(lambda: "has reached max_daily_loss" in bot.said)
         folder = StateFolder(state / "shown" / "emulator" / "inside")
-        with pytest.raises(commands.CommandFailed, match="only `botkit resume`|was stopped"):
+        with pytest.raises(commands.CommandFailed, match=r"only `botkit resume`|was stopped"):
             commands.ask(folder, "resume", timeout_s=60, by="page", strategy="b")
         assert not ordered(address, command="resume", strategy="")[0]
         assert (folder.halt() is not None) is (level == "bot")
