@@ -60,7 +60,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "model",
         "guide",
         "backtesting.kept_runs",
+        "page",
     },
+    # a process of its own, which reads the folders of bots and runs
+    "page": {"live", "model", "backtesting.kept_runs"},
     "guide": {"config"},
 }
 #: the public interface and the code that wires everything may import anything

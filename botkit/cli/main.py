@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("botkit.cli.runs", "List past backtests."),
     "compare": ("botkit.cli.compare", "Compare past backtests: figures, curves, configurations."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
+    "page": ("botkit.cli.page", "Show all bots and finished runs in a browser."),
     "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),
     "report": ("botkit.cli.report", "Say what a bot's sessions and backtests came to."),
     "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),

@@ -42,6 +42,7 @@ from botkit.model.extension import FeeRates
 from botkit.model.inputs import (
     AccountEvents,
     Begin,
+    CancelByHand,
     CancelOrphans,
     Compare,
     Flatten,
@@ -145,6 +146,7 @@ class Engine:
             SetParameter: commands.set_parameter,
             MoveCapital: commands.move_capital,
             CancelOrphans: commands.cancel_orphans,
+            CancelByHand: commands.cancel_by_hand,
             Flatten: commands.flatten,
             Forget: commands.forget,
             JournalFailed: commands.journal_failed,

@@ -145,9 +145,11 @@ class JournalReading:
                 self.damage = str(damaged(self.path, wrong))
         return found
 
-    def fills(self, client_id: int | None = None) -> list[FillRecord]:
-        """Return every fill, or those of one order, in order of booking."""
+    def fills(self, client_id: int | None = None, *, since: Nanos | None = None) -> list[FillRecord]:
+        """Return every fill, those of one order, or those since a time, in order of booking."""
         where, values = ("", ()) if client_id is None else ("WHERE client_id = ?", (client_id,))
+        if since is not None:
+            where, values = "WHERE time >= ?", (since,)
         found = []
         for row in self._whole("fills", f"{where} ORDER BY time, client_id, length(executed_lots)", values):
             with self.reading(f"fill of order {row[0]}"):
