@@ -11,7 +11,7 @@ import msgspec
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
-from botkit.assembly.playback import PLAYBACK, Asked, BacktestWatch
+from botkit.assembly.playback import PLAYBACK, BacktestWatch, PlayedPart
 from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.parts import BacktestParts, first_client_id
@@ -152,7 +152,7 @@ def backtest_into(
     readings: bool = True,
     benchmark: str | None = None,
     command: str = "",
-    playback: Asked | None = None,
+    playback: PlayedPart | None = None,
     progress: Callable[[str, float], None] | None = None,
     tell: Callable[[str, str, str], None] = lambda level, text, when: None,
     finished: Callable[[Project, BacktestResult], None] = lambda project, result: None,

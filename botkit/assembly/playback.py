@@ -20,7 +20,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Trade
 from botkit.model.inputs import Input
 from botkit.model.pairs import Pair
-from botkit.model.playback import BookSides, Playback, Standing
+from botkit.model.playback import BookSides, Playback, QueuePlace
 from botkit.playback.frames import MOMENTS_MAX, PAIRS_MAX, FrameTaker
 from botkit.playback.steps import Steps
 from botkit.project.project import Project
@@ -32,7 +32,7 @@ from botkit.sim.kernel import Kernel
 PLAYBACK = "playback.html"
 
 
-class Asked(msgspec.Struct, frozen=True):
+class PlayedPart(msgspec.Struct, frozen=True):
     """The part of a run to play back, as text in the configuration's time zone; None for its begin or end."""
 
     start: str | None = None
@@ -56,10 +56,10 @@ class _Simulated:
         book = self._kernel.book(pair, depth, own=False)
         return book.bid_levels, book.ask_levels
 
-    def standing(self) -> list[Standing]:
+    def standing(self) -> list[QueuePlace]:
         """Return own orders in the books, with their places in the queue."""
         return [
-            Standing(order.new.client_id, order.ahead if order.ahead < WHOLE else None, order.remaining_lots)
+            QueuePlace(order.new.client_id, order.ahead if order.ahead < WHOLE else None, order.remaining_lots)
             for order in self._kernel.in_queues(self._account)
         ]
 
@@ -67,7 +67,7 @@ class _Simulated:
 class BacktestWatch:
     """Watches one backtest for its playback."""
 
-    def __init__(self, project: Project, asked: Asked) -> None:
+    def __init__(self, project: Project, asked: PlayedPart) -> None:
         self._project = project
         self._asked = asked
         self._taker: FrameTaker | None = None

@@ -81,14 +81,14 @@ def backtest(
     the same as in `botkit run`.
     """
     from botkit.assembly.backtest import backtest_into
-    from botkit.assembly.playback import PLAYBACK, Asked
+    from botkit.assembly.playback import PLAYBACK, PlayedPart
     from botkit.config.load import overrides_for
     from botkit.report import print_summary
     from botkit.research.search.noting import note_backtest
 
     if out is not None and len(configs) > 1:
         raise ConfigError("--out is the folder of one run, but several configurations are given; leave it out")
-    played = Asked(playback_from, playback_to) if playback or playback_from or playback_to else None
+    played = PlayedPart(playback_from, playback_to) if playback or playback_from or playback_to else None
     quieten_log(["warning"])
     console, said = screen(), Said()
 

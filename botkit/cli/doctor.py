@@ -79,23 +79,20 @@ def _into_reports(folder: Path, plain: dict[str, Any]) -> list[Path]:
     """Write the findings beside a bot's runs, and into the reports of those that made the same decisions. Returns these
     reports. A bot without runs keeps no findings.
     """
-    from botkit.backtesting.kept_runs import read_run
-    from botkit.backtesting.outputs import REPORT, run_numbers
+    from botkit.backtesting.kept_runs import kept_runs
     from botkit.report.doctor import FILE, placed, read_findings
     from botkit.research.search.folder import write_whole
 
-    numbers = run_numbers(folder)
-    if not numbers:
+    runs = kept_runs(folder.parent, folder.name)
+    if not runs:
         return []
     write_whole(folder / FILE, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     findings, reports = read_findings(folder), []
-    for number in numbers:
-        run, report = read_run(folder / str(number)), folder / str(number) / REPORT
-        if findings is None or run is None or run.summary["journal_sha256"] != findings.decisions_sha256:
+    for run in runs:
+        report = run.folder / "report.html"
+        if findings is None or run.summary["journal_sha256"] != findings.decisions_sha256 or not report.is_file():
             continue
-        if report.is_file():
-            write_whole(report, placed(report.read_text(encoding="utf-8"), findings))
-            reports.append(report)
+        reports.append(write_whole(report, placed(report.read_text(encoding="utf-8"), findings)))
     return reports
 
 

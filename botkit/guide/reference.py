@@ -48,6 +48,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.counts": "Counts with their nouns, as messages word them.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
     "botkit.model.resolutions": "Lengths of bars.",
+    "botkit.model.playback": "A run as it looked from moment to moment, for its playback.",
     "botkit.model.results": "The result of a backtest.",
     "botkit.model.venue": "A simulated exchange that a bot can run against.",
     "botkit.pytest_plugin": "Fixtures for tests against the emulator.",

@@ -297,7 +297,7 @@ class RecordedInputs:
         raise TypeError(kind.__name__)
 
 
-class Watcher(Protocol):
+class ReplayWatcher(Protocol):
     """Looks at a run between its turns, and changes nothing."""
 
     def before(self, moment: Nanos) -> None:
@@ -313,7 +313,9 @@ class Watcher(Protocol):
 class Replay:
     """Feeds a run's inputs to an engine that is built like the run's. ``watch`` looks on."""
 
-    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair], watch: Watcher | None = None) -> None:
+    def __init__(
+        self, engine: Engine, run: Path, pairs: Mapping[str, Pair], watch: ReplayWatcher | None = None
+    ) -> None:
         self._engine = engine
         self._watch = watch
         self._inputs = RecordedInputs(run, pairs)

@@ -13,13 +13,23 @@ from botkit.model.columns import TradeColumns
 from botkit.model.pairs import Pair
 from botkit.model.results import IndicatorLine
 
-__all__ = ["BookSides", "Gauge", "Moment", "PairFrames", "PlacedOrder", "Playback", "SkipCount", "Standing", "Step"]
+__all__ = [
+    "BookSides",
+    "Gauge",
+    "Moment",
+    "PairFrames",
+    "PlacedOrder",
+    "PlayStep",
+    "Playback",
+    "QueuePlace",
+    "SkipCount",
+]
 
 #: (ticks, lots) of the bids and of the asks, best first
 BookSides = tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class QueuePlace(msgspec.Struct, frozen=True, gc=False):
     """An order in the book. ``ahead_lots`` is the amount before it in the queue, None if that is not known."""
 
     client_id: int
@@ -88,7 +98,7 @@ class PlacedOrder(msgspec.Struct):
     why: str = ""
 
 
-class Step(msgspec.Struct, frozen=True, gc=False):
+class PlayStep(msgspec.Struct, frozen=True, gc=False):
     """One line of the run's decisions. ``kind`` is place, cancel, fill, a final state, or a note's kind.
 
     A fill has its price and lots, fee and whether it was a maker; a note has its text.
@@ -126,10 +136,10 @@ class Playback(msgspec.Struct, kw_only=True):
     #: requests that waited for a slot, in each frame
     waiting: list[int]
     #: own orders in the book, in each frame
-    standing: list[list[Standing]]
+    standing: list[list[QueuePlace]]
     skips: list[SkipCount]
     orders: list[PlacedOrder]
-    steps: list[Step]
+    steps: list[PlayStep]
     moments: list[Moment]
     lines: list[IndicatorLine]
     #: what the reader must know about this playback, such as what was left out

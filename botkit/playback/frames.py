@@ -13,7 +13,7 @@ from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS
 from botkit.model.columns import MarketColumns, TradeColumns
 from botkit.model.events import Trade
 from botkit.model.pairs import Pair
-from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, SkipCount, Standing
+from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, QueuePlace, SkipCount
 from botkit.model.results import IndicatorLine
 
 #: at most this many frames for all pairs together: four hours of seconds
@@ -35,7 +35,7 @@ _STEPS: tuple[Nanos, ...] = (
 )
 
 
-class Exchange(Protocol):
+class ExchangeSide(Protocol):
     """The exchange's side of a run, as far as a simulation knows it."""
 
     def to(self, before: Nanos) -> None:
@@ -44,7 +44,7 @@ class Exchange(Protocol):
     def book(self, pair: Pair, depth: int) -> BookSides:
         """Return the market's book, without own orders."""
 
-    def standing(self) -> list[Standing]:
+    def standing(self) -> list[QueuePlace]:
         """Return own orders in the books, with their places in the queue."""
 
 
@@ -67,7 +67,7 @@ class FrameTaker:
         pairs: Sequence[Pair],
         start: Nanos,
         end: Nanos,
-        exchange: Exchange | None = None,
+        exchange: ExchangeSide | None = None,
     ) -> None:
         self._view = view
         self._decisions = decisions
@@ -84,7 +84,7 @@ class FrameTaker:
         self.holdings: dict[str, dict[str, list[int]]] = {name: {} for name in view.names()}
         self.gauges: list[Gauge] = []
         self.waiting: list[int] = []
-        self.standing: list[list[Standing]] = []
+        self.standing: list[list[QueuePlace]] = []
         self.skips: list[SkipCount] = []
         self.moments: list[Moment] = []
         #: only every so many decisions have what the strategy saw
@@ -188,11 +188,11 @@ class FrameTaker:
         self._count_skips()
         self.frames += 1
 
-    def _standing(self) -> list[Standing]:
+    def _standing(self) -> list[QueuePlace]:
         if self._exchange is not None:
             return self._exchange.standing()
         return [
-            Standing(order.client_id, None, order.amount_lots - order.executed_lots)
+            QueuePlace(order.client_id, None, order.amount_lots - order.executed_lots)
             for order in self._view.open_orders()
             if order.order_id
         ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from botkit.model.clock import Nanos
-from botkit.model.playback import PlacedOrder, Step
+from botkit.model.playback import PlacedOrder, PlayStep
 
 _RESTING = {"open", "partly_filled", "untriggered"}
 _FINAL = {"refused", "expired", "not_sent", "rejected", "absent", "filled", "cancelled", "post_only_cancelled"}
@@ -23,7 +23,7 @@ class Steps:
     def __init__(self, start: Nanos, end: Nanos) -> None:
         self._start, self._end = start, end
         self._orders: dict[int, PlacedOrder] = {}
-        self.steps: list[Step] = []
+        self.steps: list[PlayStep] = []
 
     def read(self, lines: Iterable[str | bytes]) -> None:
         """Read lines of decisions.jsonl, from the beginning of the run. A line that is cut off ends the reading."""
@@ -56,7 +56,7 @@ class Steps:
                 tag=found.get("tag", ""),
                 asked=now,
             )
-            self._add(Step(now, "place", found["c"]))
+            self._add(PlayStep(now, "place", found["c"]))
         elif kind == "request" and found["endpoint"].startswith("create"):
             for client_id in found["c"]:
                 if client_id in self._orders:
@@ -65,15 +65,15 @@ class Steps:
             self._state(now, found["c"], found["state"], found.get("why", ""))
         elif kind == "fill":
             self._add(
-                Step(
+                PlayStep(
                     now, "fill", found["c"], found["price"], found["lots"], found["fee"], found["fee_in"],
                     bool(found["maker"]),
                 )
             )  # fmt: skip
         elif kind == "cancel":
-            self._add(Step(now, "cancel", found["c"]))
+            self._add(PlayStep(now, "cancel", found["c"]))
         elif kind not in _QUIET:
-            self._add(Step(now, kind, text=found.get("text", "")))
+            self._add(PlayStep(now, kind, text=found.get("text", "")))
 
     def _state(self, now: Nanos, client_id: int, state: str, why: str) -> None:
         order = self._orders.get(client_id)
@@ -85,8 +85,8 @@ class Steps:
         if state in _FINAL:
             order.ended, order.why = now, why
             if state in _TOLD:
-                self._add(Step(now, state, client_id, text=why))
+                self._add(PlayStep(now, state, client_id, text=why))
 
-    def _add(self, step: Step) -> None:
+    def _add(self, step: PlayStep) -> None:
         if step.time >= self._start:
             self.steps.append(step)

@@ -25,6 +25,8 @@ ChartData: TypeAlias = dict[str, Any]
 #: bytes
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
+#: points of an equity that never changed
+QUIET_POINTS = 1_000
 PAIRS_MAX = 8
 CANDLES_MAX = 1_050_000
 CANDLES_MAX_TOGETHER = 1_050_000
@@ -363,7 +365,7 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
 
     Exposure is the share of equity that is not in the valuation currency.
     """
-    curve = thin(result.equity, EQUITY_POINTS_MAX)
+    curve = thin(_to_the_end(result), EQUITY_POINTS_MAX)
     falls = falls_below_peak(curve.values)
     ms = [local.ms(t) for t in curve.times]
     rows = ascending(ms)
@@ -390,6 +392,21 @@ def equity_chart(result: BacktestResult, local: LocalTimes) -> ChartData:
         "exposure": exposure,
         "coins": coins,
     }
+
+
+def _to_the_end(result: BacktestResult) -> Curve:
+    """Return the equity, continued to the end of a run in which it never changed: it was valued only at the beginning,
+    while what it is compared with went on.
+    """
+    curve = result.equity
+    if not curve.times or len(set(curve.values)) > 1:
+        return curve
+    ends = {result.end}
+    for candles in result.prices[:1]:
+        length = max(bar_length(result, candles), candles.width)
+        ends |= {time + length for time in candles.times[:: -(-len(candles.times) // QUIET_POINTS) or 1]}
+    later = sorted(end for end in ends if curve.times[-1] < end <= result.end)
+    return Curve([*curve.times, *later], [*curve.values, *[curve.values[-1]] * len(later)])
 
 
 def _coins(result: BacktestResult) -> list[str]:

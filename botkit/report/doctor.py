@@ -21,7 +21,7 @@ FILE = "doctor.json"
 _PLACES = ("doctor-verdict", "doctor-ladder")
 
 
-class Step(msgspec.Struct, frozen=True):
+class LadderStep(msgspec.Struct, frozen=True):
     """One test: what it found, and what to do about it. ``outcome`` is ok, warning, failed or not tested."""
 
     name: str
@@ -35,7 +35,7 @@ class Findings(msgspec.Struct, frozen=True):
 
     verdict: str
     sentence: str
-    rungs: list[Step]
+    rungs: list[LadderStep]
     decisions_sha256: str
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from botkit.model.clock import NS_PER_MS, Nanos, to_datetime
-from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, PlacedOrder, Playback, Standing, Step
+from botkit.model.playback import BookSides, Gauge, Moment, PairFrames, PlacedOrder, Playback, PlayStep, QueuePlace
 from botkit.report import html, language, wording
 from botkit.report.packing import deltas, packed
 
@@ -190,7 +190,7 @@ def _trades(frames: PairFrames, ms: Any) -> dict[str, Any]:
     }
 
 
-def _standing(frames: Sequence[Sequence[Standing]], places: dict[int, int]) -> dict[str, Any]:
+def _standing(frames: Sequence[Sequence[QueuePlace]], places: dict[int, int]) -> dict[str, Any]:
     """Return own orders in the books: how many in each frame, then for each its number, the lots ahead (−1 if unknown)
     and its own.
     """
@@ -233,7 +233,7 @@ def _orders(orders: Sequence[PlacedOrder], ms: Any) -> dict[str, Any]:
     }
 
 
-def _steps(steps: Sequence[Step], places: dict[int, int], texts: dict[str, int], ms: Any) -> dict[str, Any]:
+def _steps(steps: Sequence[PlayStep], places: dict[int, int], texts: dict[str, int], ms: Any) -> dict[str, Any]:
     kept = [step for step in steps if not step.client_id or step.client_id in places]
     kinds: dict[str, int] = {}
     currencies: dict[str, int] = {}

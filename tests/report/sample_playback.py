@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from botkit.model.columns import TradeColumns
-from botkit.model.playback import Gauge, Moment, PairFrames, PlacedOrder, Playback, SkipCount, Standing, Step
+from botkit.model.playback import Gauge, Moment, PairFrames, PlacedOrder, Playback, PlayStep, QueuePlace, SkipCount
 from botkit.model.results import IndicatorLine
 from tests.report.sample_result import pair
 
@@ -35,7 +35,7 @@ def sample_playback(text: str = "maker", frames: int = 12) -> Playback:
         holdings={text: {"usdt": [10**10] * frames}},
         gauges=[Gauge("create_order", "account", 1_200, 60, [1] * frames)],
         waiting=[0] * frames,
-        standing=[[], *[[Standing(1, 3, 10)]] * (frames - 1)],
+        standing=[[], *[[QueuePlace(1, 3, 10)]] * (frames - 1)],
         skips=[SkipCount(2, text, text, 3)],
         orders=[
             PlacedOrder(
@@ -45,9 +45,9 @@ def sample_playback(text: str = "maker", frames: int = 12) -> Playback:
             )
         ],
         steps=[
-            Step(START + SECOND // 2, "place", 1),
-            Step(START + 4 * SECOND, "fill", 1, 99_00, 3, 2, text, True),
-            Step(START + 5 * SECOND, "halted", text=text),
+            PlayStep(START + SECOND // 2, "place", 1),
+            PlayStep(START + 4 * SECOND, "fill", 1, 99_00, 3, 2, text, True),
+            PlayStep(START + 5 * SECOND, "halted", text=text),
         ],
         moments=[
             Moment(START + SECOND // 2, {"btc_usdt": (START, book)}, {"btc_usdt": None}, {text: {"usdt": 10**10}})

@@ -12,7 +12,7 @@ import pytest
 from botkit.cli.backtest import repeating_command
 from botkit.cli.main import main
 from botkit.report import render
-from botkit.report.doctor import FILE, Findings, Step, placed, read_findings
+from botkit.report.doctor import FILE, Findings, LadderStep, placed, read_findings
 from tests.report.sample_result import sample_result
 from tests.research_world import write_crossing
 
@@ -21,9 +21,9 @@ SENTENCE = "Cannot tell; 31 days are <too> few."
 
 def findings(sha256: str) -> Findings:
     steps = [
-        Step("costs", "ok", "it earns with costs doubled", "no advice is needed"),
-        Step("data", "failed", "31 days are <too> few", "it takes 569 days"),
-        Step("fills", "not tested", "it only takes"),
+        LadderStep("costs", "ok", "it earns with costs doubled", "no advice is needed"),
+        LadderStep("data", "failed", "31 days are <too> few", "it takes 569 days"),
+        LadderStep("fills", "not tested", "it only takes"),
     ]
     return Findings("cannot tell", SENTENCE, steps, sha256)
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from botkit.model.extension import ReportSection
-from botkit.model.results import SYNTHETIC, BacktestResult, Caution, IndicatorLine, PriceCandles
+from botkit.model.results import SYNTHETIC, BacktestResult, Caution, Curve, IndicatorLine, PriceCandles
 from botkit.report import render
 from botkit.report.chart_data import (
     LINES_MAX,
     LocalTimes,
     ascending,
     charts,
+    equity_chart,
     hold_at,
     line_values,
     marks,
@@ -302,6 +303,29 @@ def test_buy_and_hold_does_not_know_a_candle_before_its_end() -> None:
     assert not is_exact
     assert values == pytest.approx([1_000.0, 1_050.0, 1_098.33, 1_100.0, 1_208.17, 1_210.0], abs=0.01)
     assert hold_at(plain, times)[0] is None
+
+
+def test_an_equity_that_never_changed_is_drawn_to_the_end_beside_buy_and_hold() -> None:
+    start, minute = 1_735_660_800 * 10**9, 60 * 10**9
+    times = [start + minute * n for n in range(5)]
+    candles = PriceCandles(pair(), minute, times, *[[100.0, 110.0, 120.0, 130.0, 140.0]] * 4)
+    plain = sample_result(days=1, orders=1)
+    run = msgspec.structs.replace(
+        plain,
+        start=start,
+        end=start + 5 * minute,
+        equity=Curve([start, start + minute], [1_000.0, 1_000.0]),
+        prices=[candles],
+        fills=[],
+        opening={"twd": 1_000 * 10**8},
+        summary={**plain.summary, "opening_equity": 1_000.0},
+        data=msgspec.structs.replace(plain.data, kinds={"btc_twd": "candles 1m"}),
+    )
+    chart = equity_chart(run, LocalTimes(zone_of("UTC")))
+    assert np.cumsum(chart["t"]).tolist() == [(start + minute * n) // 10**6 for n in range(6)]
+    assert chart["v"] == [1_000.0] * 6
+    assert chart["hold"][-1] == 1_400.0
+    assert chart["fall"] == [0.0] * 6
 
 
 def test_a_pairs_chart_has_volume_and_lines(result: BacktestResult) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from botkit.assembly.backtest import backtest_into
-from botkit.assembly.playback import Asked
+from botkit.assembly.playback import PlayedPart
 from botkit.errors import ConfigError
 from botkit.model.columns import BookColumns, TradeColumns
 from botkit.model.results import BacktestResult, OrderRow
@@ -60,7 +60,7 @@ class Played:
     """A run, its page, and its recorded books and trades."""
 
     def __init__(self, folder: Path, config: Path = CONFIG) -> None:
-        self.result, _, _ = backtest_into(config, out=folder, playback=Asked(), **SPAN)  # type: ignore[arg-type]
+        self.result, _, _ = backtest_into(config, out=folder, playback=PlayedPart(), **SPAN)  # type: ignore[arg-type]
         self.page = folder / "playback.html"
         feed = backtest_feed(Project.load(CONFIG), None)
         keys = [("btc_usdt", "books", None), ("btc_usdt", "trades", None)]
@@ -349,7 +349,7 @@ def test_watching_changes_no_decision(played: Played, tmp_path: Path) -> None:
     plain, _, _ = backtest_into(CONFIG, out=tmp_path / "plain", **SPAN)  # type: ignore[arg-type]
     sha256 = plain.summary["journal_sha256"]
     assert played.result.summary["journal_sha256"] == sha256
-    part = Asked("2025-04-03T07:02", "2025-04-03T07:04")
+    part = PlayedPart("2025-04-03T07:02", "2025-04-03T07:04")
     result, folder, _ = backtest_into(CONFIG, out=tmp_path / "part", playback=part, **SPAN)  # type: ignore[arg-type]
     assert result.summary["journal_sha256"] == sha256
     assert (folder / "playback.html").stat().st_size < played.page.stat().st_size
@@ -357,16 +357,16 @@ def test_watching_changes_no_decision(played: Played, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "says"),
-    [(Asked("yesterday"), "--playback-from"), (Asked("2025-04-03T09:00"), "leave nothing")],
+    [(PlayedPart("yesterday"), "--playback-from"), (PlayedPart("2025-04-03T09:00"), "leave nothing")],
 )
-def test_a_part_that_is_not_in_the_run_is_refused(asked: Asked, says: str, tmp_path: Path) -> None:
+def test_a_part_that_is_not_in_the_run_is_refused(asked: PlayedPart, says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         backtest_into(CONFIG, out=tmp_path / "run", playback=asked, **SPAN)  # type: ignore[arg-type]
 
 
 def test_a_run_on_candles_has_nothing_to_play_back(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs order books or trades"):
-        backtest_into(write_crossing(tmp_path), out=tmp_path / "run", playback=Asked())
+        backtest_into(write_crossing(tmp_path), out=tmp_path / "run", playback=PlayedPart())
 
 
 def test_names_in_the_run_stay_text(browser: Browser, tmp_path: Path) -> None:
