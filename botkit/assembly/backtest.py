@@ -13,7 +13,7 @@ from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
 from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
-from botkit.backtesting.parts import BacktestParts, first_client_id
+from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import FeeCurrencies
 from botkit.backtesting.session import run_backtest
 from botkit.backtesting.slow_callbacks import SlowCallbacks
@@ -82,7 +82,7 @@ def parts_over(
     def fees() -> FeeModel:
         return project.fee_model(section.fees, "backtest.fees")
 
-    def engine(decisions: DecisionLog, fees: FeeModel) -> Engine:
+    def engine(decisions: DecisionLog, fees: FeeModel, first_client_id: int) -> Engine:
         return make_engine(
             project,
             pairs=pairs,
@@ -91,7 +91,7 @@ def parts_over(
             latest_accept_ns=section.latest_accept_s * NS_PER_S,
             fee_rates=lambda pair, now: fees.rates(now),
             bar_grace_ns=config.bar_grace_ns(),
-            first_client_id=first_client_id(chosen_seed),
+            first_client_id=first_client_id,
             draws_indicators=is_described,
         )
 

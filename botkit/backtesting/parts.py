@@ -58,7 +58,8 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     #: creates a fee model; it follows its account's volume, so the bot and the exchange of a run share one
     fees: Callable[[], FeeModel]
-    engine: Callable[[DecisionLog, FeeModel], Engine]
+    #: creates the bot, whose orders get client ids from the given one on
+    engine: Callable[[DecisionLog, FeeModel, int], Engine]
     #: creates the exchange with a queue assumption
     kernel: Callable[[str, FeeModel], Kernel]
     #: the benchmark to compare the run with: `BUY_AND_HOLD`, or None

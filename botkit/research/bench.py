@@ -97,6 +97,10 @@ class Bench:
         """
         return run_backtest(self._parts(parameters, start, end, is_described=True), readings=readings)
 
+    def parts(self) -> BacktestParts:
+        """Return the parts of a new run, without what only a report needs."""
+        return self._parts(None, None, None, is_described=False)
+
     def _parts(
         self,
         parameters: Mapping[str, Mapping[str, Any]] | None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,11 @@ from botkit.assembly.operations import state_root
 from botkit.backtesting.session import READINGS
 from botkit.engine.strategy.parameters import parameters_of
 from botkit.errors import BotkitError
-from botkit.model.clock import Nanos
-from botkit.model.results import BacktestResult
 from botkit.project.project import Project
 from botkit.research.bench import Bench
 from botkit.research.doctor.costs import doubled_costs, readings
 from botkit.research.doctor.findings import Diagnosis, Rung
-from botkit.research.doctor.future import altered_feed, files_read, is_below
+from botkit.research.doctor.future import files_read, is_below, seen_ahead
 from botkit.research.doctor.path import LastPrices, daily_markouts, last_prices, position_path
 from botkit.research.looks import Look, LookLedger, LooksError, Market, distinct, returns_matrix
 from botkit.research.luck import sharpe
@@ -105,45 +102,36 @@ class _Ladder:
         )
 
     def _look_ahead(self) -> Rung:
-        base = _decisions(self._result, self._end)
-        if len(base) < DECISIONS_LEAST:
+        orders = [row.spec for row in self._result.orders if row.spec.created <= self._end]
+        if len(orders) < DECISIONS_LEAST:
             return Rung(
                 name="look-ahead",
                 outcome="not tested",
-                says=f"it made {len(base)} decisions, and the test needs {DECISIONS_LEAST}",
+                says=f"it made {len(orders)} decisions, and the test needs {DECISIONS_LEAST}",
                 advice="give more data",
             )
-        random = Random(self._seed)
-        times = sorted({order[0] for order in base})
-        # cut right after decisions, because that is where knowledge of the next row shows
-        cuts = sorted(random.choice(times[len(times) // 10 :]) for _ in range(CUTS))
-        for number, cut in enumerate(cuts):
-            altered = self._bench_of(self._project, altered_feed(self._bench.feed, cut, self._seed + number))
-            until = min(self._end, cut + 1)
-            expected = [order for order in base if order[0] <= cut]
-            try:
-                found = _decisions(altered.result(end=until), cut)
-            except BotkitError as error:
-                return Rung(
-                    name="look-ahead",
-                    outcome="failed",
-                    calls_for="broken",
-                    says=f"with another future after {cut} ns it fails: {error}",
-                    advice="find out what it reads other than the rows that it is given",
-                )
-            if found != expected:
-                return Rung(
-                    name="look-ahead",
-                    outcome="failed",
-                    calls_for="broken",
-                    says="it decides differently when only the future is changed: it sees rows that have not happened",
-                    advice="look for data that it reads by itself, or for an array that contains the whole tape",
-                    figures={"cut_ns": cut},
-                )
+        found = seen_ahead(self._bench_of(self._project), orders, self._start, self._end, CUTS)
+        if found is None:
+            return Rung(
+                name="look-ahead",
+                outcome="ok",
+                says=f"its decisions before {CUTS} cuts stay the same when everything after them is changed",
+            )
+        if found.error:
+            return Rung(
+                name="look-ahead",
+                outcome="failed",
+                calls_for="broken",
+                says=f"with another future after {found.cut} ns it fails: {found.error}",
+                advice="find out what it reads other than the rows that it is given",
+            )
         return Rung(
             name="look-ahead",
-            outcome="ok",
-            says=f"its decisions before {CUTS} cuts stay the same when everything after them is changed",
+            outcome="failed",
+            calls_for="broken",
+            says="it decides differently when only the future is changed: it sees rows that have not happened",
+            advice="look for data that it reads by itself, or for an array that contains the whole tape",
+            figures={"cut_ns": found.cut},
         )
 
     def _files(self) -> Rung:
@@ -491,15 +479,3 @@ class _Ladder:
 def _pnl(figures: Any) -> float:
     value = figures.get("pnl")
     return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _decisions(result: BacktestResult, until: Nanos) -> list[tuple[Any, ...]]:
-    """Return the orders placed up to a time, in a form in which two runs can be compared."""
-    return [
-        (
-            *(spec.created, str(spec.pair), spec.side.value, spec.type.value),
-            *(spec.price_ticks, spec.amount_lots, spec.spend_units, spec.stop_ticks, spec.post_only),
-        )
-        for spec in (row.spec for row in result.orders)
-        if spec.created <= until
-    ]
