@@ -91,12 +91,12 @@ class NotedLooks:
 
     def flush(self) -> None:
         """Write the pending looks. If the ledger cannot be written, this is reported and the search continues."""
-        waiting, self._waiting = self._waiting, []
         try:
-            self._ledger.note(self._market, waiting)
+            self._ledger.note(self._market, self._waiting)
         except LooksError as error:
             self._is_off = True
             self.notes.append(f"the looks are not recorded: {error}")
+        self._waiting = []  # only now: noting one twice does nothing, and an interrupted search flushes once more
 
     def luck(self) -> Luck | None:
         """Return what the best of all looks would reach by luck, or None if the ledger cannot be read."""
