@@ -23,7 +23,8 @@ from botkit.research.search.interrupts import Interrupts, born_deaf
 from botkit.research.search.pool import ProcessPool
 from botkit.research.search.study import Evaluation, TrialRun
 from botkit.research.search.worker import BenchRecipe
-from tests.backtest_world import run
+from tests.backtest_world import run, write_candles, write_config, write_strategy
+from tests.research_world import CROSS, waves
 
 ASKED = ["--param", "s.fast=3:9:2", "--param", "s.slow=10:40:10", "--objective", "return", "--min-trades", "1"]
 
@@ -191,6 +192,22 @@ def test_looks_are_counted_once_for_each_combination(
     db.close()
     assert {row[:2] for row in rows} == {("scripted", '["btc_usdt"]')}
     assert all(trades > 0 for *_, trades in rows)
+
+
+def test_a_search_over_pairs_notes_each_look_at_the_pair_that_was_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noting, "is_test_running", lambda: False)
+    rows = [write_candles(tmp_path / f"{name}.csv", waves(600)) for name in ("btc", "eth")]
+    data = f"[{{path: {rows[0]}, pair: btc_usdt, kind: candles}}, {{path: {rows[1]}, pair: eth_usdt, kind: candles}}]"
+    config = write_config(tmp_path, data, plugins=write_strategy(tmp_path, CROSS), balances='{usdt: "10000"}')
+    asked = ["--param", "s.pair=btc_usdt,eth_usdt", "--param", "s.fast=3,5"]
+    found = optimize(capsys, config, *asked, "--objective", "return", "--min-trades", "1", "--jobs", "1")
+    assert found["luck"]["looks"] == 4
+    with sqlite3.connect("state/looks.sqlite") as db:
+        rows_by_pair = dict(db.execute("SELECT pairs, COUNT(*) FROM looks GROUP BY pairs").fetchall())
+    db.close()
+    assert rows_by_pair == {'["btc_usdt"]': 2, '["eth_usdt"]': 2}
 
 
 def test_a_ledger_that_cannot_be_written_is_reported_and_the_search_continues(
