@@ -11,6 +11,7 @@ import msgspec
 
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
+from botkit.assembly.seals import sealed_end, sealed_note
 from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.parts import BacktestParts
@@ -74,6 +75,7 @@ def parts_over(
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
     config, section, facts = project.config, project.config.backtest, project.facts
+    end, closed = sealed_end(project, feed, start, end)
     chosen_seed = config.seed if seed is None else seed
     pairs, specs = pairs_with_data(project, feed), project.specs()
     balances = backtest_balances(project.loaded, project.currency)
@@ -128,6 +130,7 @@ def parts_over(
         is_delayed=section.latency.is_delayed,
         fee_currencies=FeeCurrencies.of(model, facts, balances),
         lacks_coin=no_discount(model, facts, balances),
+        sealed=None if closed is None else sealed_note(closed, project),
         balances=balances,
         account=ACCOUNT,
         fees=fees,

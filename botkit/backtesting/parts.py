@@ -53,6 +53,8 @@ class BacktestParts(msgspec.Struct, frozen=True, kw_only=True):
     fee_currencies: FeeCurrencies | None
     #: a caution if the account lacks the coin in which its fees are to be paid
     lacks_coin: str | None
+    #: a note if a part of the data is sealed
+    sealed: str | None
     balances: Mapping[str, int]
     #: the exchange's account
     account: str

@@ -17,11 +17,11 @@ def main() -> None:
     """Read the strategy and its market from standard input, and print the hash of its decisions."""
     path, file, name, asked, folder = pickle.load(sys.stdin.buffer)
     sys.path[:] = path
-    from botkit.testing.strategy_cases import Trial
+    from botkit.testing.strategy_cases import StrategyTrial
 
     strategy = _class_in(file, name) if file else name
     Path(folder).mkdir(parents=True)
-    trial = Trial(msgspec.structs.replace(asked, strategy=strategy), Path(folder))
+    trial = StrategyTrial(msgspec.structs.replace(asked, strategy=strategy), Path(folder))
     print(json.dumps({"journal_sha256": trial.run().summary["journal_sha256"]}))  # noqa: T201
 
 

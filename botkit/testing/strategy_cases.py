@@ -122,12 +122,12 @@ class StrategyCases:
     asked: ClassVar[_Asked]
 
     @pytest.fixture
-    def trial(self, tmp_path: Path) -> Trial:
+    def trial(self, tmp_path: Path) -> StrategyTrial:
         """Return the strategy with its market."""
         with _one_sentence():
-            return Trial(self.asked, tmp_path)
+            return StrategyTrial(self.asked, tmp_path)
 
-    def test_equal_inputs_give_equal_decisions(self, trial: Trial) -> None:
+    def test_equal_inputs_give_equal_decisions(self, trial: StrategyTrial) -> None:
         """Run twice in this process."""
         first = trial.decided()
         if trial.run().summary["journal_sha256"] != first.summary["journal_sha256"]:
@@ -136,7 +136,7 @@ class StrategyCases:
                 "clock or random numbers of its own; use self.now and self.random"
             )
 
-    def test_another_process_gives_equal_decisions(self, trial: Trial) -> None:
+    def test_another_process_gives_equal_decisions(self, trial: StrategyTrial) -> None:
         """Run in processes in which sets have another order."""
         expected = trial.decided().summary["journal_sha256"]
         if any(found != expected for found in trial.decided_elsewhere(_HASH_SEEDS)):
@@ -145,7 +145,7 @@ class StrategyCases:
                 "from process to process (use a list, a dict or sorted()), or read files or the clock"
             )
 
-    def test_the_future_changes_no_decision(self, trial: Trial) -> None:
+    def test_the_future_changes_no_decision(self, trial: StrategyTrial) -> None:
         """Replace all rows after some moments, and compare the decisions up to them."""
         orders = trial.specs(trial.decided())
         start, end = span_of(trial.bench)
@@ -156,7 +156,7 @@ class StrategyCases:
                 f"if only the prices after {trial.text(found.cut)} change, {what}; it reads rows that it was not given"
             )
 
-    def test_a_restart_changes_no_decision(self, trial: Trial) -> None:
+    def test_a_restart_changes_no_decision(self, trial: StrategyTrial) -> None:
         """Restart the bot at several moments, with what its journal holds."""
         orders = trial.specs(trial.decided())
         is_proved = False
@@ -183,7 +183,7 @@ class StrategyCases:
             _fail("proved nothing: orders were on their way at every moment, so the bot could never be restarted")
 
     @pytest.mark.parametrize("every", [1, 2], ids=["all", "every second one"])
-    def test_refused_orders_do_no_harm(self, trial: Trial, every: int) -> None:
+    def test_refused_orders_do_no_harm(self, trial: StrategyTrial, every: int) -> None:
         """Refuse its orders, as a risk rule or an empty account would."""
         most = _ASKS_MOST * (len(trial.decided().orders) + 10)
         result = trial.run(trial.project({f"risk.{_RULE}": every}))
@@ -199,7 +199,7 @@ class StrategyCases:
                 "otherwise: it tries again at once; wait for the next bar or a timer"
             )
 
-    def test_orders_stay_within_the_exchanges_limits(self, trial: Trial) -> None:
+    def test_orders_stay_within_the_exchanges_limits(self, trial: StrategyTrial) -> None:
         """Compare its busiest minute with the exchange's rate limits, and its open orders with the maximum."""
         result = trial.decided()
         for use in result.router.endpoints:
@@ -217,7 +217,7 @@ class StrategyCases:
             if "the exchange's maximum" in reason:
                 _fail(f"{count} orders were refused: {reason}; cancel old orders before placing new ones")
 
-    def test_log_calls_work_live(self, trial: Trial) -> None:
+    def test_log_calls_work_live(self, trial: StrategyTrial) -> None:
         """Format every record of every level, as a live bot with a log file does."""
         trial.decided()
         handler = _Records()
@@ -235,7 +235,7 @@ class StrategyCases:
         for place, why in handler.failures.items():
             _fail(f"the log call at {place} loses its message live: {why}")
 
-    def test_the_wire_gives_equal_decisions(self, trial: Trial) -> None:
+    def test_the_wire_gives_equal_decisions(self, trial: StrategyTrial) -> None:
         """Run over HTTP and WebSocket against an emulator whose clock the test moves."""
         trial.decided()
         with _one_sentence():
@@ -245,7 +245,7 @@ class StrategyCases:
         assert result.decisions, "the run over the wire logged no decision"
 
 
-class Trial:
+class StrategyTrial:
     """A strategy, the market for its cases, and its run on it."""
 
     def __init__(self, asked: _Asked, folder: Path) -> None:

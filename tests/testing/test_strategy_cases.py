@@ -13,7 +13,7 @@ import pytest
 from botkit import Bar, Order, Pair, Strategy, Trade
 from botkit.errors import ConfigError
 from botkit.model.columns import TradeColumns
-from botkit.testing.strategy_cases import StrategyCases, Trial, strategy_cases
+from botkit.testing.strategy_cases import StrategyCases, StrategyTrial, strategy_cases
 from botkit.testing.trial_market import lively_prices
 
 #: an hour and a half of swings, in which every strategy here trades often
@@ -172,7 +172,7 @@ def failed(strategy: type, case: str, folder: Path, **arguments: Any) -> str:
     cases = strategy_cases(strategy, {"pair": "btc_usdt"}, prices=PRICES, **arguments)()
     name, _, every = case.partition(" ")
     with pytest.raises(pytest.fail.Exception) as caught:
-        getattr(cases, name)(Trial(cases.asked, folder), *([int(every)] if every else []))
+        getattr(cases, name)(StrategyTrial(cases.asked, folder), *([int(every)] if every else []))
     return str(caught.value)
 
 
@@ -207,18 +207,18 @@ def test_a_case_without_orders_proves_nothing(case: str, tmp_path: Path) -> None
 
 def test_a_strategy_may_be_meant_to_decide_otherwise_after_a_restart(tmp_path: Path) -> None:
     cases = strategy_cases(ForgetsAtARestart, {"pair": "btc_usdt"}, prices=PRICES, same_after_restart=False)()
-    cases.test_a_restart_changes_no_decision(Trial(cases.asked, tmp_path))
+    cases.test_a_restart_changes_no_decision(StrategyTrial(cases.asked, tmp_path))
 
 
 def test_the_log_file_would_have_lost_that_message_without_a_word(tmp_path: Path) -> None:
     # the same strategy passes every other case, so it is the log call alone that fails it
     cases = strategy_cases(LogsWrongly, {"pair": "btc_usdt"}, prices=PRICES)()
-    cases.test_equal_inputs_give_equal_decisions(Trial(cases.asked, tmp_path))
+    cases.test_equal_inputs_give_equal_decisions(StrategyTrial(cases.asked, tmp_path))
 
 
 def test_the_default_market_moves_enough_and_is_the_same_everywhere(tmp_path: Path) -> None:
     cases = strategy_cases(Sound, {"pair": "btc_twd"})()
-    trial = Trial(cases.asked, tmp_path)
+    trial = StrategyTrial(cases.asked, tmp_path)
     assert len(trial.decided().fills) >= 20
     prices = lively_prices(trial.project().bot_pairs()[0])
     assert max(prices) / min(prices) > 1.05
@@ -227,4 +227,4 @@ def test_the_default_market_moves_enough_and_is_the_same_everywhere(tmp_path: Pa
 def test_prices_that_are_missing_give_one_sentence(tmp_path: Path) -> None:
     cases = strategy_cases(Sound, {"pair": "btc_usdt"}, prices={"eth_usdt": PRICES})()
     with pytest.raises(ConfigError, match="prices: there are none for btc_usdt"):
-        Trial(cases.asked, tmp_path)
+        StrategyTrial(cases.asked, tmp_path)

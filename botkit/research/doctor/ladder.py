@@ -14,9 +14,11 @@ import msgspec
 import numpy as np
 
 from botkit.assembly.operations import state_root
+from botkit.assembly.seals import seal_of
 from botkit.backtesting.session import READINGS
 from botkit.engine.strategy.parameters import parameters_of
 from botkit.errors import BotkitError
+from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.orders import OrderState
 from botkit.project.project import Project
 from botkit.research.bench import Bench
@@ -99,6 +101,7 @@ class _Ladder:
             ("chance", self._chance),
             ("looks", self._looks),
             ("out of sample", self._out_of_sample),
+            ("sealed", self._sealed),
         ):
             self._progress(name)
             rungs.append(rung())
@@ -428,6 +431,34 @@ class _Ladder:
                 **figures,
             )
         return passed("out of sample", f"{bound} above 0", **figures)
+
+    def _sealed(self) -> Rung:
+        found = seal_of(self._project, is_synthetic=self._bench.feed.synthetic)
+        if found is None:
+            return untested(
+                "sealed",
+                "no part of the data was sealed before the search",
+                "next time, `botkit trials CONFIG --sealed FROM` keeps the last part unseen",
+            )
+        since = format_time(found.start, self._project.config.zone)
+        if found.opened is None:
+            return untested(
+                "sealed", f"the data from {since} on is sealed", "open it, once, when everything is decided: --open"
+            )
+        days = np.array(
+            [d.return_ for d in self._result.days if d.return_ is not None and d.end - NS_PER_DAY >= found.start]
+        )
+        bounds = interval(days, mean_of, mean_block=self._block, level=0.9, seed=self._seed) if len(days) else None
+        if bounds is None:
+            return untested(
+                "sealed", f"the {len(days)} days from {since} on, sealed until they were opened, are too few"
+            )
+        figures = {"days": len(days), "mean": float(days.mean()), "lower_bound": bounds[0]}
+        bound = f"over {len(days)} days that were sealed the lower 95 % bound of its mean return is"
+        if bounds[0] <= 0:
+            advice = "it did not earn on days that no search had seen"
+            return failed("sealed", "in-sample only", f"{bound} {bounds[0]:.3%} a day", advice, **figures)
+        return passed("sealed", f"{bound} above 0", **figures)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 

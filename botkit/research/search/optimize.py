@@ -184,6 +184,8 @@ def _search(
                 trials=trials,
                 min_trades=settings.min_trades,
                 prune=settings.prune,
+                # a worker on another machine knows nothing of seals
+                span=(start, end),
                 known=folder.known,
                 on_evaluation=on_evaluation,
                 on_trial=on_trial,
