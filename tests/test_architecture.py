@@ -27,7 +27,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": {"model", "engine", "exchange"},
     "emulator": {"model", "sim", "tape", "exchange.bitopro.wire", "exchange.bitopro.sign"},
     "report": {"model"},
-    "testing": {"model"},
+    # runs an author's strategy in every way in which a bot may run it
+    "testing": {
+        *("assembly", "backtesting", "engine", "live", "model", "project", "research", "tape"),
+    },
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},

@@ -12,9 +12,10 @@ import msgspec
 from botkit.assembly.engine import make_engine
 from botkit.assembly.kernel import ACCOUNT, make_kernel
 from botkit.assembly.playback import PLAYBACK, BacktestWatch, PlayedPart
+from botkit.assembly.seals import sealed_end, sealed_note
 from botkit.backtesting.benchmark import BUY_AND_HOLD
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
-from botkit.backtesting.parts import BacktestParts, first_client_id
+from botkit.backtesting.parts import BacktestParts
 from botkit.backtesting.plan import FeeCurrencies
 from botkit.backtesting.session import run_backtest
 from botkit.backtesting.slow_callbacks import SlowCallbacks
@@ -77,6 +78,7 @@ def parts_over(
     if benchmark not in (None, BUY_AND_HOLD):
         raise ConfigError(f"there is no benchmark `{benchmark}`; use {BUY_AND_HOLD}")
     config, section, facts = project.config, project.config.backtest, project.facts
+    end, closed = sealed_end(project, feed, start, end)
     chosen_seed = config.seed if seed is None else seed
     pairs, specs = pairs_with_data(project, feed), project.specs()
     balances = backtest_balances(project.loaded, project.currency)
@@ -85,7 +87,7 @@ def parts_over(
     def fees() -> FeeModel:
         return project.fee_model(section.fees, "backtest.fees")
 
-    def engine(decisions: DecisionLog, fees: FeeModel) -> Engine:
+    def engine(decisions: DecisionLog, fees: FeeModel, first_client_id: int) -> Engine:
         return make_engine(
             project,
             pairs=pairs,
@@ -94,7 +96,7 @@ def parts_over(
             latest_accept_ns=section.latest_accept_s * NS_PER_S,
             fee_rates=lambda pair, now: fees.rates(now),
             bar_grace_ns=config.bar_grace_ns(),
-            first_client_id=first_client_id(chosen_seed),
+            first_client_id=first_client_id,
             draws_indicators=is_described,
         )
 
@@ -131,6 +133,7 @@ def parts_over(
         is_delayed=section.latency.is_delayed,
         fee_currencies=FeeCurrencies.of(model, facts, balances),
         lacks_coin=no_discount(model, facts, balances),
+        sealed=None if closed is None else sealed_note(closed, project),
         balances=balances,
         account=ACCOUNT,
         fees=fees,

@@ -42,6 +42,8 @@ def cautions(plan: Plan, parts: BacktestParts) -> list[Caution]:
     found += [Caution(note, grave=False) for note in feed.notes()]
     if parts.lacks_coin is not None:
         found.append(Caution(parts.lacks_coin))
+    if parts.sealed is not None:
+        found.append(Caution(parts.sealed, grave=False))
     if fees is not None and fees.is_certain:
         priced = {pair for pair, _, _ in plan.keys}
         lacking = [name for name in fees.wanted(plan.sources, parts.pairs) if name not in priced]

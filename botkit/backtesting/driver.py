@@ -229,12 +229,13 @@ class Driver:
 
     def _close(self, end: Nanos) -> None:
         """Stop the bot at ``end``, and wait for answers to the requests in flight."""
-        self._drain(end)
+        self.drain(end)
         now = max(end, self.engine.view.now)
         self.turn(Stop(), now)
-        self._drain(now + DRAIN)
+        self.drain(now + DRAIN)
 
-    def _drain(self, until: Nanos) -> None:
+    def drain(self, until: Nanos) -> None:
+        """Carry out everything up to ``until`` that needs no further row: news from the exchange, and what is due."""
         while True:
             due, wake = self.kernel.next_moment, self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake

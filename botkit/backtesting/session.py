@@ -24,7 +24,7 @@ from botkit.backtesting.history import history_before
 from botkit.backtesting.holes import Holes
 from botkit.backtesting.making import maker_rows
 from botkit.backtesting.metrics import complete_strategy, grouped_trades, summarise
-from botkit.backtesting.parts import BacktestParts
+from botkit.backtesting.parts import BacktestParts, first_client_id
 from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import ResultRecorder
 from botkit.backtesting.second_look import look_again
@@ -73,7 +73,7 @@ Tell = Callable[[str, str, Nanos], None]
 Watching = Callable[[EngineView, Kernel, DecisionLog, Plan], Watcher]
 
 
-class _Run:
+class Run:
     """One run under one queue assumption."""
 
     def __init__(
@@ -85,7 +85,7 @@ class _Run:
         self.decisions = decisions
         fees = parts.fees()
         self.kernel = kernel = parts.kernel(reading, fees)
-        self.engine = engine = parts.engine(decisions, fees)
+        self.engine = engine = parts.engine(decisions, fees, first_client_id(parts.seed))
         view, out = engine.view, Outcome()
         at = begin_of(parts)
         engine.turn(Restore(balances=parts.balances), at, out)
@@ -265,8 +265,8 @@ def _one(
     progress: Callable[[str, float], None] | None,
     tell: Tell,
     watching: Watching | None = None,
-) -> _Run:
-    run = _Run(parts, reading, decisions, tell, watching)
+) -> Run:
+    run = Run(parts, reading, decisions, tell, watching)
     run.run(None if progress is None else lambda share: progress(reading, share))
     return run
 
@@ -275,7 +275,7 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
     return QueueReading(name=name, chosen=chosen, figures={key: summary[key] for key in READING_FIGURES})
 
 
-def _result(run: _Run) -> BacktestResult:
+def _result(run: Run) -> BacktestResult:
     """Collect the figures of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
@@ -331,7 +331,7 @@ def _result(run: _Run) -> BacktestResult:
     )
 
 
-def _matched(run: _Run) -> Matched:
+def _matched(run: Run) -> Matched:
     end, orders = run.plan.end, run.engine.view.orders()
     return match_trades(
         run.recorder.fills,
@@ -343,13 +343,13 @@ def _matched(run: _Run) -> Matched:
     )
 
 
-def _router_use(run: _Run) -> RouterUse:
+def _router_use(run: Run) -> RouterUse:
     use = run.engine.view.router.statistics()
     use.refused_by_exchange = run.kernel.limits.refused
     return use
 
 
-def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
+def _summary(run: Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     parts, view, recorder = run.parts, run.engine.view, run.recorder
     orders = view.orders()
     return summarise(
@@ -367,7 +367,7 @@ def _summary(run: _Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     )
 
 
-def _strategy_rows(run: _Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
+def _strategy_rows(run: Run, trades: Sequence[ClosedTrade]) -> list[StrategyRow]:
     view, recorder = run.engine.view, run.recorder
     strategies = view.strategies()
     rows = []
@@ -414,7 +414,7 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
     )
 
 
-def _cautions(run: _Run) -> list[Caution]:
+def _cautions(run: Run) -> list[Caution]:
     parts, plan, view = run.parts, run.plan, run.engine.view
     return [
         *cautions(plan, parts),

@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("botkit.cli.plugins", "List plugins, what they offer, and all hooks."),
     "limits": ("botkit.cli.limits", "Print the exchange's rate limits and their sources."),
     "guide": ("botkit.cli.guide", "Read the guide: strategies, backtests, running, the reference."),
-    "new": ("botkit.cli.new", "Write a new strategy with its config and test."),
+    "new": ("botkit.cli.new", "Write a new strategy with its config and test, or a package."),
 }
 
 TRACEBACK_VARIABLE = "BOTKIT_TRACEBACK"

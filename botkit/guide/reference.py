@@ -53,6 +53,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.venue": "A simulated exchange that a bot can run against.",
     "botkit.pytest_plugin": "Fixtures for tests against the emulator.",
     "botkit.testing.adapter_cases": "Tests that an adapter fulfils its contract.",
+    "botkit.testing.strategy_cases": "Tests that a strategy is fit for live trading.",
 }
 
 MARKER = "<!-- Below this line: python -m botkit.guide.reference -->"

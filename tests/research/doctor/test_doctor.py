@@ -13,7 +13,25 @@ from botkit.model.clock import NS_PER_S
 from botkit.research.doctor.findings import Diagnosis, Rung
 from botkit.research.doctor.future import files_read
 from botkit.research.looks import Look, LookLedger, Market
-from tests.research.doctor.planted import BUSY, DAY_MS, FOLLOW, LUCKY, PEEKING, SEEING, START_MS, closes, planted
+from tests.research.doctor.planted import (
+    BUSY,
+    CYCLE,
+    DAY_MS,
+    FOLLOW,
+    LAGS,
+    LUCKY,
+    PEEKING,
+    QUICK,
+    SEEING,
+    STALE,
+    START_MS,
+    STORMY,
+    closes,
+    fitted_cycle,
+    fitted_lags,
+    planted,
+    planted_on_books,
+)
 
 YEARS = 3 * 365
 
@@ -74,6 +92,37 @@ def test_a_profit_that_depends_on_zero_slippage_is_detected(tmp_path: Path, caps
     found = examined(capsys, config)
     costs = found["rungs"]["costs"]
     assert costs["outcome"] == "failed" or costs["figures"]["slippage"] < costs["figures"]["configured"]
+
+
+def test_a_profit_from_a_book_that_has_gone_is_no_profit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted_on_books(tmp_path, STALE, 1, days=10, delay_ms=60_000, sweeps=True))
+    assert found["verdict"] == "loses after costs"
+    assert "it lost" in found["rungs"]["costs"]["says"]
+
+
+def test_a_profit_that_depends_on_being_first_is_detected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(capsys, planted_on_books(tmp_path, QUICK, 1, days=10, delay_ms=120, sweeps=False))
+    assert found["verdict"] == "loses after costs"
+    assert "with latency doubled it loses" in found["sentence"]
+
+
+def test_a_storm_of_orders_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = "limits: {create_order: 40, batching: false}\n"
+    found = examined(capsys, planted(tmp_path, STORMY, closes(1, 30, momentum=0.4), more=limits))
+    assert found["verdict"] == "broken"
+    assert "wait for the exchange's rate limits" in found["sentence"]
+
+
+def test_numbers_that_describe_the_past_are_in_sample_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prices = closes(1, YEARS)
+    cycle = f", weights: {fitted_cycle(prices, 60)}"
+    found = examined(capsys, planted(tmp_path / "cycle", CYCLE, prices, params=cycle))
+    assert found["rungs"]["parameters"]["outcome"] == "failed"
+    assert found["rungs"]["parameters"]["figures"]["parameters"] == 60
+    assert found["verdict"] in ("in-sample only", "no better than chance")
+    lags = f", weights: {fitted_lags(prices, 20)}"
+    found = examined(capsys, planted(tmp_path / "lags", LAGS, prices, params=lags))
+    assert found["rungs"]["out of sample"]["outcome"] == "failed"
 
 
 def test_one_lucky_trade_does_not_count_as_an_edge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
