@@ -230,6 +230,8 @@ class EngineView:
     def lines(self) -> list[IndicatorLine]:
         """Return the strategies' plots, and the values of attached indicators if they are kept."""
         contexts = self._rooms.contexts.values()
+        for market in self._rooms.markets.all():
+            market.settle()
         return [line for context in contexts for line in context.plots.lines(context.subscriptions.first_pair)]
 
     def orders(self) -> list[Order]:

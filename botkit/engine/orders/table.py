@@ -65,8 +65,8 @@ class OrderTable:
     def forget_before(self, time: Nanos) -> list[Order]:
         """Drop orders that were final before ``time``, so that a bot can run for months.
 
-        Returns them, oldest first. Orders that ended before they were sent are dropped at once: no report about them can
-        arrive, and a strategy that keeps placing orders while the bot is halted produces thousands.
+        Returns them, oldest first. Orders that ended before they were sent are dropped at once: no report about them
+        can arrive, and a strategy that keeps placing orders while the bot is halted produces thousands.
         """
         old = [
             order
