@@ -9,11 +9,11 @@ from pathlib import Path
 
 #: by the name used here: what pip installs
 PACKAGES = {
-    "backtesting.py": "backtesting",
-    "basana": "basana",
-    "vectorbt": "vectorbt",
-    "hftbacktest": "hftbacktest",
-    "nautilus_trader": "nautilus_trader",
+    "backtesting.py": ("backtesting",),
+    "basana": ("basana", "numpy"),
+    "vectorbt": ("vectorbt",),
+    "hftbacktest": ("hftbacktest",),
+    "nautilus_trader": ("nautilus_trader",),
 }
 _DONE = "installed"
 
@@ -32,7 +32,7 @@ def python_of(name: str, cache: Path) -> Path:
     if not (folder / _DONE).exists():
         print(f"  installing {name} into {folder} ...", flush=True)
         venv.create(folder, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", PACKAGES[name]]
+        command = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES[name]]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()]

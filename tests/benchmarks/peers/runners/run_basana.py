@@ -12,7 +12,7 @@ from importlib.metadata import version
 import basana as bs
 import numpy as np
 from basana.backtesting import exchange as backtesting_exchange
-from basana.backtesting import fees
+from basana.backtesting import fees, liquidity
 from basana.core.event import FifoQueueEventSource
 
 PAIR = bs.Pair("BTC", "USDT")
@@ -44,7 +44,8 @@ class Cross:
             await self.exchange.create_market_order(bs.OrderOperation.BUY, PAIR, Decimal(1))
             self.holds, self.fills = True, self.fills + 1
         elif before >= 0 > now and self.holds:
-            await self.exchange.create_market_order(bs.OrderOperation.SELL, PAIR, Decimal(1))
+            held = (await self.exchange.get_balance("BTC")).available
+            await self.exchange.create_market_order(bs.OrderOperation.SELL, PAIR, held)
             self.holds, self.fills = False, self.fills + 1
 
 
@@ -65,6 +66,7 @@ async def run(events):
     exchange = backtesting_exchange.Exchange(
         dispatcher,
         initial_balances={"USDT": Decimal(10_000_000)},
+        liquidity_strategy_factory=liquidity.InfiniteLiquidity,
         fee_strategy=fees.Percentage(percentage=Decimal("0.005")),
     )
     exchange.set_pair_info(PAIR, bs.PairInfo(8, 2))

@@ -12,8 +12,7 @@ import numpy as np
 from hftbacktest import GTC, GTX, LIMIT, MARKET, BacktestAsset, HashMapMarketDepthBacktest
 from hftbacktest.types import (
     BUY_EVENT,
-    DEPTH_CLEAR_EVENT,
-    DEPTH_SNAPSHOT_EVENT,
+    DEPTH_EVENT,
     EXCH_EVENT,
     LOCAL_EVENT,
     SELL_EVENT,
@@ -46,7 +45,7 @@ def trade_tape(data):
     n = len(price)
     rows = np.zeros((n, 3), event_dtype)
     rows["exch_ts"], rows["local_ts"] = exchange[:, None], local[:, None]
-    rows["ev"][:, 0], rows["ev"][:, 1] = (DEPTH_SNAPSHOT_EVENT | BOTH | side for side in (BUY_EVENT, SELL_EVENT))
+    rows["ev"][:, 0], rows["ev"][:, 1] = (DEPTH_EVENT | BOTH | side for side in (BUY_EVENT, SELL_EVENT))
     rows["px"][:, 0], rows["px"][:, 1] = price - 0.01, price + 0.01
     rows["qty"][:, :2] = 1_000.0
     rows[:, 2] = _trades(data)
@@ -54,17 +53,16 @@ def trade_tape(data):
 
 
 def book_tape(data):
-    """Return W3's events: each book clears the one before, and its levels follow; trades in between."""
+    """Return W3's events: each book takes away the levels of the one before, and its own follow; trades in between."""
     exchange, local = data["book_time"], data["book_received"]
     n, depth = data["bid_price"].shape
-    rows = np.zeros((n, 2 + 2 * depth), event_dtype)
-    rows["exch_ts"], rows["local_ts"] = exchange[:, None], local[:, None]
-    for at, name, side, far in ((0, "bid", BUY_EVENT, 0.0), (1 + depth, "ask", SELL_EVENT, 1e9)):
-        rows["ev"][:, at] = DEPTH_CLEAR_EVENT | BOTH | side
-        rows["px"][:, at] = far
-        rows["ev"][:, at + 1 : at + 1 + depth] = DEPTH_SNAPSHOT_EVENT | BOTH | side
-        rows["px"][:, at + 1 : at + 1 + depth] = data[f"{name}_price"]
-        rows["qty"][:, at + 1 : at + 1 + depth] = data[f"{name}_amount"]
+    rows = np.zeros((n, 4, depth), event_dtype)
+    rows["exch_ts"], rows["local_ts"] = exchange[:, None, None], local[:, None, None]
+    for at, name, side in ((0, "bid", BUY_EVENT), (1, "ask", SELL_EVENT)):
+        rows["ev"][:, [at, at + 2]] = DEPTH_EVENT | BOTH | side
+        rows["px"][0, at], rows["px"][1:, at] = data[f"{name}_price"][0], data[f"{name}_price"][:-1]
+        rows["px"][:, at + 2] = data[f"{name}_price"]
+        rows["qty"][:, at + 2] = data[f"{name}_amount"]
     both = np.concatenate((rows.ravel(), _trades(data)))
     return both[np.argsort(both["local_ts"], kind="stable")]
 
@@ -74,6 +72,7 @@ def averages(backtest, prices, received):
     """Trade W2's averages. Every trade is seen when it is received."""
     fast_weight, slow_weight, band = 2 / 101, 2 / 401, 0.00015
     fast = slow = prices[0]
+    backtest.elapse(1)  # its clock is not set before
     side, number = 0, 0
     for row in range(1, len(prices)):
         price = prices[row]
@@ -99,6 +98,7 @@ def averages(backtest, prices, received):
 def quotes(backtest, received):
     """Replace a bid and an ask at each book."""
     away, amount, tick, number = 0.0002, 0.01, 0.01, 0
+    backtest.elapse(1)  # its clock is not set before
     for row in range(len(received)):
         backtest.elapse(received[row] - backtest.current_timestamp)
         depth = backtest.depth(0)

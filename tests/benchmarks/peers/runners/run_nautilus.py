@@ -46,7 +46,7 @@ class Counting(Strategy):
 
     def __init__(self, amount):
         super().__init__()
-        self.amount = Quantity.from_str(amount)
+        self.amount = Quantity(float(amount), 8)
         self.fills = self.orders_sent = 0
         self.last = 0.0
 
