@@ -23,8 +23,9 @@ from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Trade
-from botkit.model.inputs import AccountEvents, History, Input, Stop
+from botkit.model.inputs import AccountEvents, Forget, History, Input, Stop
 from botkit.model.merged_rows import MergedRows
+from botkit.model.orders import Order
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
@@ -108,6 +109,18 @@ class Driver:
             self._leave(now)
         if self._watch is not None:
             self._watch.turned(now)
+
+    def forget_before(self, time: Nanos) -> tuple[Order, ...]:
+        """Let bot and exchange drop orders that were final before ``time``. Returns the bot's."""
+        self.kernel.forget_before(time)
+        now, changes = self.engine.view.now, self.engine.changes.count
+        self.engine.turn(Forget(time), now, self._out)
+        reply, self._out.reply = self._out.reply, None
+        if self.engine.changes.count != changes:
+            self._leave(now)
+        assert reply is not None
+        forgotten: tuple[Order, ...] = reply.value
+        return forgotten
 
     def _leave(self, now: Nanos) -> None:
         out = self._out

@@ -35,7 +35,7 @@ from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
-from botkit.model.clock import Nanos
+from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.inputs import Begin, History, Restore
 from botkit.model.money import from_units
@@ -47,7 +47,6 @@ from botkit.model.results import (
     DataDescription,
     DayRow,
     Figure,
-    OrderRow,
     PositionRow,
     QueueReading,
     RouterUse,
@@ -64,8 +63,11 @@ READING_FIGURES = (
 READINGS = ("queue", "optimistic", "pessimistic")
 #: the figures in the summary that depend on the machine
 MACHINE_FIGURES = ("events_per_second", "wall_s")
-#: maximum rows in memory at once, including one slice ahead; a smaller number only takes more time
-SLICE_ROWS = 1_000_000
+#: about how many rows a slice has. Two of them are in memory at once; a smaller number only takes more time
+SLICE_ROWS = 131_072
+#: how long bot and exchange remember an order after its end: longer than any news about it is on its way
+REMEMBERED: Nanos = NS_PER_HOUR
+_REFUSED = OrderState.REFUSED.value
 
 #: (level, text, the run's time): a message for the user
 Tell = Callable[[str, str, Nanos], None]
@@ -162,6 +164,7 @@ class Run:
             self.recorder.slice_done(delivered)
             if self.watch is not None:
                 self.watch.see(delivered)
+            self.recorder.keep_orders(self.driver.forget_before(self.engine.view.now - REMEMBERED))
             self._look_at_states()
             if progress is not None:
                 progress((piece.end - plan.start) / span)
@@ -171,7 +174,7 @@ class Run:
         with _collecting_seldom():
             self.driver.turn(self._opening, plan.start)
             self.driver.run(slices, done)
-        self.recorder.finish(plan.end)
+        self.recorder.finish(plan.end, self.engine.view.orders())
         self.wall_s = time.perf_counter() - began
         self.kernel.check()
         self.engine.view.money.check()
@@ -279,7 +282,6 @@ def _result(run: Run) -> BacktestResult:
     """Collect the figures of a finished run."""
     parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
-    orders = view.orders()
     matched = _matched(run)
     again = look_again(
         parts.feed,
@@ -310,7 +312,7 @@ def _result(run: Run) -> BacktestResult:
         strategies=rows,
         strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
-        orders=[OrderRow.of(order) for order in orders],
+        orders=recorder.orders,
         fills=recorder.fills,
         trades=again.trades,
         opening={currency: units for currency, units in recorder.opening.items() if units},
@@ -332,14 +334,14 @@ def _result(run: Run) -> BacktestResult:
 
 
 def _matched(run: Run) -> Matched:
-    end, orders = run.plan.end, run.engine.view.orders()
+    end, orders = run.plan.end, run.recorder.orders
     return match_trades(
         run.recorder.fills,
         run.recorder.opening_positions(),
         start=run.plan.start,
         # the bot stops when the data ends, and only on_stop places orders after that
-        at_stop={order.client_id for order in orders if order.spec.created >= end},
-        links={order.client_id: order.closes for order in orders if order.closes},
+        at_stop={order.spec.client_id for order in orders if order.spec.created >= end},
+        links=run.recorder.closes,
     )
 
 
@@ -351,13 +353,13 @@ def _router_use(run: Run) -> RouterUse:
 
 def _summary(run: Run, trades: Sequence[ClosedTrade]) -> dict[str, Figure]:
     parts, view, recorder = run.parts, run.engine.view, run.recorder
-    orders = view.orders()
+    orders = recorder.orders
     return summarise(
         strategies=[parts.strategy_uses[name] for name in view.names()],
         currency=parts.currency,
         curve=recorder.curve,
         orders=len(orders),
-        refused=sum(order.state is OrderState.REFUSED for order in orders),
+        refused=sum(order.state == _REFUSED for order in orders),
         fills=recorder.fills,
         trades=trades,
         router=_router_use(run),

@@ -7,6 +7,7 @@ of a single day, is None and never NaN, because JSON has no NaN.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -300,13 +301,13 @@ class PriceCandles(msgspec.Struct):
 
     pair: Pair
     width: Nanos
-    times: list[Nanos]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
+    times: Sequence[Nanos]
+    open: Sequence[float]
+    high: Sequence[float]
+    low: Sequence[float]
+    close: Sequence[float]
     #: traded amounts in base currency; empty if unknown
-    volume: list[float] = msgspec.field(default_factory=list)
+    volume: Sequence[float] = ()
 
 
 class IndicatorLine(msgspec.Struct):

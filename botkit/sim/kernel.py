@@ -571,6 +571,11 @@ class Kernel:
         self._tell(deed)
         self._look_ahead()
 
+    def forget_before(self, time: Nanos) -> None:
+        """Drop orders and executions from before ``time`` that no request will ask about any more."""
+        for account in self._ledger.accounts.values():
+            account.forget_before(time)
+
     def last_price(self, pair: Pair) -> int | None:
         """Return the last traded price in ticks, or None before the first."""
         return self._last_ticks(pair)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -214,6 +215,13 @@ class Account:
         self.trades = Trades()
         # the time when its newest event becomes known, because events must not overtake each other
         self.known_at: Nanos = 0
+
+    def forget_before(self, time: Nanos) -> None:
+        """Drop orders that ended before ``time``, and executions made before it."""
+        for order in [o for o in self.orders.values() if o.updated < time and o.state in FINAL_STATES]:
+            del self.orders[order.order_id]
+        kept = bisect_left(self.trades, time, key=lambda trade: trade.time)
+        del self.trades[:kept]
 
     def available(self, currency: str) -> int:
         """Return the available funds, in units."""

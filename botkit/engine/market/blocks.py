@@ -23,6 +23,8 @@ from botkit.model.orders import Side
 BLOCK_ROWS = 8_192
 #: up to this many bars are added to a series one by one, because numpy takes ten times as long for a single row
 _FEW_BARS = 8
+#: with fewer rows left in a block, window indicators are fed row by row
+_PREPARED_LEAST = 64
 
 #: taker sides, indexed by the column's value + 1
 _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
@@ -172,7 +174,7 @@ class SeriesSource:
         self.series = series
         self.block = block
         self.given = begin
-        series.pull_from(self.pull)
+        series.pull_from(self.pull, self.prepare)
 
     def pull(self) -> None:
         """Add the rows since the last call to the series."""
@@ -184,6 +186,12 @@ class SeriesSource:
             self.series.append_all(self.block.events[given:done])
         else:
             self.series.extend(*(column[given:done] for column in self.block.columns))
+
+    def prepare(self) -> None:
+        """Let the series compute its window indicators over the rest of the block, if that is worth it."""
+        done = self.block.done
+        if len(self.block.events) - done >= _PREPARED_LEAST:
+            self.series.prepare(self.block, done, self.block.columns)
 
     def end(self) -> None:
         """Add the remaining rows. From now on, rows are appended one by one again."""
