@@ -229,7 +229,7 @@ MUTANTS = (
     ),
     Mutant(
         "balances are compared while executions are being read", "reconcile", "botkit.engine.orders.reconcile",
-        "        if self._unexplained():\n", "        if False:\n",
+        "        return any(self._desk.is_unread(order) for order in self._unsure)", "        return False",
     ),
     Mutant(
         "after a standstill orders leave at once", "reconcile", "botkit.live.standstill",
