@@ -35,7 +35,7 @@ from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import JOURNAL_HALT
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.counts import counted
-from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
+from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder
 from botkit.model.orders import LIVE_STATES, Order
 
 #: a start is abandoned after this many consecutive requests, a second apart, without a connection
@@ -64,7 +64,7 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         gone = _restore(bot, opened, orphans)
         await _claim_pool(bot)
         await connect(bot)
-        await _settle(bot, gone, orphans, opened.unwritten)
+        await _settle(bot, gone, orphans, opened)
         await _claim(bot)
         await _begin(bot)
         stack.pop_all()
@@ -196,15 +196,17 @@ async def _claim(bot: Bot) -> None:
     bot.persistence.keep_books()
 
 
-async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten: Unwritten | None) -> None:
+async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, opened: Opened) -> None:
     if gone:
         await _end_orphans(bot, gone, orphans)
-    bot.comparisons.at_once(unwritten)
+    bot.comparisons.at_once(opened.unwritten)
     await _until(bot, lambda: _is_settled(bot), _SETTLE_S)
     if bot.driver.key_refusal is not None:
         raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
-        raise StartRefused(bot.compare_refusal)
+        # what is missing may be in positions that only the lost journal knows
+        also = f". Also, {opened.starts_over}" if opened.starts_over is not None else ""
+        raise StartRefused(f"{bot.compare_refusal}{also}")
     if bot.comparisons.first is None:
         waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(
@@ -225,6 +227,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
         evidence = f"the exchange has {count} of this bot's that the journal does not know: {'; '.join(lost[:5])}"
         bot.latch.set(JOURNAL_HALT, losses_of(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal, bot.comparisons.first.unwritten_until)
+    if opened.starts_over is not None:
+        bot.notices.tell("warning", opened.starts_over)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:

@@ -218,15 +218,20 @@ class Books:
             if lots > there:
                 raise Broken(f"I10: {lots} lots of {client_id} were told as filled, and {there} are")
 
-    def check_recovered(self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any]) -> None:
+    def check_recovered(
+        self, words: str, demands: bool, before: Mapping[int, Any], now: Mapping[int, Any], *, starts_over: bool = False
+    ) -> None:
         """Check that a bot that trades on a damaged journal has lost nothing that matters. ``before`` are the rows
         before the damage. Raises Broken.
+
+        A bot without any journal ``starts_over`` if it says so: its earlier orders are foreign then, as after the user
+        has moved the journal away.
         """
         if demands:
             raise Broken(f"journal: {words}, and the bot trades on it")
         lost = [client_id for client_id in before if client_id not in now]
         there = [client_id for client_id in lost if client_id in self._by_client_id]
-        if there:
+        if there and not starts_over:
             raise Broken(
                 f"journal: {words}, and the bot trades without the rows of {there[:5]}, which the exchange has"
             )
