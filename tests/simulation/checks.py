@@ -210,6 +210,16 @@ class Books:
                 found.append(f"{client_id} is {row['state']} in the journal and unknown at the exchange")
         return found
 
+    def check_explained(self, resting: Iterable[int], before: int) -> None:
+        """Check a bot that begins to trade: none of the orders that are ``resting`` by its books, by client id, had
+        ended ``before`` its start (nanoseconds, the exchange's time). Raises Broken.
+        """
+        for client_id in resting:
+            order_id = self._by_client_id.get(client_id)
+            order = None if order_id is None else self._account.orders[order_id]
+            if order is not None and order.state not in _LIVING and order.updated < before:
+                raise Broken(f"restart: the bot trades, and does not know that {client_id} had ended before: {order!r}")
+
     def check_told(self, told: Mapping[str, int]) -> None:
         """Check I10: no fill was reported twice, and none that did not happen. Raises Broken."""
         for client_id, lots in told.items():

@@ -146,18 +146,20 @@ MUTANTS = (
     Mutant(
         "a request without an answer gives its slot back", "router", "botkit.engine.router.router",
         "                window.hold_late(request_id, now + late)", "                window.give_back()",
+        needs=("full_windows_late",),
     ),
     Mutant(
         "a restart forgets what was sent before", "router", "botkit.live.starting",
         "            sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),",
         "            sends=(),",
+        needs=("full_windows_death",),
     ),
     Mutant(
         "the ledger lends a slot again as soon as it is returned", "ledger", "botkit.live.limits.ledger",
         '                window.hold_until(now + wait + window.hold, f"{name}:{key}" if key else None)\n'
         "            window.advance",
         "                pass\n            window.advance",
-        needs=("ledger",),
+        needs=("full_windows_shared",),
     ),
     Mutant(
         "a bot leaves the ledger at every pass while its journal fails", "ledger", "botkit.live.limits.leases",

@@ -544,6 +544,7 @@ class Run:
         notices = Notices()
         notices.listeners.append(lambda level, text: self.heard(life, level, text))
         self._arm()
+        began = self.emulator.venue.now
         try:
             parts = self.parts(life)
             bot = await start(parts, notices)
@@ -561,6 +562,8 @@ class Run:
         life.bot = bot
         if self._damaged is not None and await self._halts_for_its_journal(self._damaged, life, bot):
             return
+        resting = [order.client_id for order in bot.view.open_orders() if order.state.value in _RESTING]
+        self.books.check_explained(resting, began)
         self.tell(f"{life.process.name} trades")
         life.traded_at = self.loop.time()
         if self.plan.guard_s:
