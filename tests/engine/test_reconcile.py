@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from botkit.model.events import BalanceReport
 from botkit.model.inputs import Compare, Unwritten
 from botkit.model.orders import Order, OrderState
 from botkit.model.requests import Ending, GetBalances, GetOrder, ListOpenOrders, ListOrders, ListTrades
@@ -111,3 +112,25 @@ def test_an_unwritten_order_is_found_though_its_id_is_smaller_than_the_last_one_
     b.answer(b.last(GetBalances), body=b.exact_balances())
     assert [comparison.unwritten for comparison in b.comparisons] == [("E4 of btc_twd",)]
     assert b.comparisons[0].unwritten_until == 5
+
+
+def test_balances_from_before_an_execution_are_no_withdrawal_however_often_they_arrive() -> None:
+    b, order = resting()
+    resting_too = b.s.sell(BTC, amount=0.5, price=2_000)
+    b.end_turn()
+    b.rest(resting_too)
+    older = BalanceReport({"twd": b.exact_balances().balances["twd"], "btc": b.exact_balances().balances["btc"]})
+    b.execute(order, BTC_LOTS)
+    b.push(order, 2, BTC_LOTS)
+    for second in (1.5, 3, 4, 5.5):  # the stream of balances lags behind the one of executions
+        b.to(second)
+        b.tell(older)
+    b.to(7)
+    b.tell(BalanceReport({"btc": b.exact_balances().balances["btc"]}))
+    assert b.messages == []
+    assert min(b.portfolio.unassigned.values(), default=0) >= 0
+    poorer = b.exact_balances().balances["btc"][0] - 2 * UNIT
+    b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))
+    b.to(10)
+    b.tell(BalanceReport({"btc": (poorer, poorer - UNIT // 2)}))  # this one is
+    assert "1.5 btc less than its strategies own" in b.messages[-1][1]
