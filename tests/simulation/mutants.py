@@ -150,8 +150,7 @@ MUTANTS = (
     ),
     Mutant(
         "a restart forgets what was sent before", "router", "botkit.live.starting",
-        "            sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),",
-        "            sends=(),",
+        "            sends=() if parts.is_new_world else tuple(_sent_before(bot, opened)),", "            sends=(),",
         needs=("full_windows_death",),
     ),
     Mutant(
