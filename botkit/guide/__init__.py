@@ -21,6 +21,7 @@ CHAPTERS: dict[str, str] = {
     "research": "Backtests from Python, figures, searches, walk-forward, and a doctor for results.",
     "data": "Record, download, import and check market data.",
     "running": "Emulator, paper and live; restarts, halts, and what can go wrong.",
+    "reliability": "What is promised about orders, what was run to show it, and what is not covered.",
     "emulator": "BitoPro on your machine: endpoints, faults, and your own tests.",
     "limits": "Rate limits, and how bots share them.",
     "plugins": "Hooks, models, and adapters for other exchanges.",

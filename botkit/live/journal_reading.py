@@ -27,9 +27,10 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, R
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """A journal's newest client id and time, and the reserved client ids according to the journal and to the file
-    beside it."""
+    """A journal's first and last client id, its newest time, and the reserved client ids according to the journal and
+    to the file beside it."""
 
+    first_id: int | None
     last_id: int | None
     last_time: Nanos
     reserved: int
@@ -209,17 +210,23 @@ class JournalReading:
 
     def reach(self) -> Reach:
         """Return how much the journal knows (`botkit.live.journal_losses`)."""
-        [(last_id, *times)] = self._ask(
-            "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
-            "(SELECT MAX(sent) FROM sends)"
+        [(first_id, last_id, *times)] = self._ask(
+            "SELECT (SELECT MIN(client_id) FROM orders), (SELECT MAX(client_id) FROM orders), "
+            "(SELECT MAX(updated) FROM orders), (SELECT MAX(sent) FROM sends)"
         )
         with self.reading("the newest order"):
             return Reach(
+                first_id=None if first_id is None else int(first_id),
                 last_id=None if last_id is None else int(last_id),
                 last_time=max((int(time) for time in times if time is not None), default=0),
                 reserved=self._number("client_ids"),
                 counted=self._counted(),
             )
+
+    def ids_since(self, first_id: int) -> tuple[int, ...]:
+        """Return the client ids of all orders from ``first_id`` on."""
+        rows = self._ask("SELECT client_id FROM orders WHERE client_id >= ? ORDER BY client_id", (first_id,))
+        return tuple(client_id for (client_id,) in rows)
 
     def _number(self, key: str) -> int:
         found = self.meta(key)

@@ -361,7 +361,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "deleted journal": Shown(
         (_DISK + "test_a_deleted_journal_leaves_its_orders_foreign_and_untouched",),
-        "2 open orders are not this bot's and will not be touched",
+        "is new, but this bot has traded before...2 open orders are not this bot's and will not be touched",
     ),
     "journal deleted while running": Shown(
         (_DISK + "test_a_journal_removed_under_the_bot_blocks_new_orders_until_it_is_back",),

@@ -71,6 +71,13 @@ class Gate:
         """Register a strategy of the bot."""
         self._records[record.name] = record
 
+    @property
+    def is_closed(self) -> bool:
+        """True while every order that adds exposure is refused, or every one of a pair, whatever a strategy asks
+        for.
+        """
+        return bool(self.is_stopping or self.shortage is not None or self._halts or self._unknown)
+
     def when_placed(self, order: Order) -> str | None:
         """Return the reason to refuse an order that would enter the queue at once, or None."""
         if (
