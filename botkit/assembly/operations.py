@@ -10,9 +10,10 @@ from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
-from botkit.live.panic import OwnOrders, hold_back, panic
+from botkit.live.panic import OwnOrders, hold_back, outcome_of, panic
 from botkit.live.state_folder import StateFolder, state_root
-from botkit.live.telling.summary import stopped_lines, summary_lines
+from botkit.live.telling.status_text import reasons_of, status_lines, status_of, stopped_of, why_lines
+from botkit.live.telling.summary import summary_lines
 
 __all__ = [
     "Journal",
@@ -26,12 +27,17 @@ __all__ = [
     "kept_positions",
     "ledger_usage",
     "move_stopped",
+    "outcome_of",
     "panic",
     "parse_amounts",
     "parse_cost",
     "read_account",
+    "reasons_of",
     "state_root",
-    "stopped_lines",
+    "status_lines",
+    "status_of",
+    "stopped_of",
     "summary_lines",
     "this_machine",
+    "why_lines",
 ]

@@ -60,4 +60,6 @@ def _channel(project: Project, index: int, options: SecretOptions) -> Channel:
         policy, own = policy_of(section.level, resolved)
         return Channel(section.use, made("notifiers", found, own), policy)
     except (ValueError, TypeError) as error:
-        raise loaded.error(place, Redactor(options.found).clean(str(error))) from None
+        key = getattr(error, "key", None)
+        at = f"{place}.{key}" if key in section.options else place
+        raise loaded.error(at, Redactor(options.found).clean(str(error))) from None

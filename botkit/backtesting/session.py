@@ -114,7 +114,7 @@ class _Run:
         if out.fills or out.withheld:
             self.recorder.observe(out, now)
         for note in out.notes:
-            if note.is_logged:
+            if note.is_logged or note.level == "message":
                 self._tell(note.level, note.text, now)
 
     def _look_at_states(self) -> None:

@@ -122,7 +122,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     Works whether the bot runs, hangs or is dead. Orders that this bot did not create are listed first, and cancelled
     too unless you pass --own. `botkit resume` lifts the halt.
     """
-    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, hold_back
+    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, hold_back, outcome_of
     from botkit.assembly.operations import panic as run_panic
     from botkit.project.without_strategies import account_of
 
@@ -160,24 +160,11 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
             project, mode, rest=rest or address[0], ws=address[1], hurries=True, say=click.echo
         ) as access:
             result = await run_panic(access, known, own_only=own, can=access.sender.capabilities, say=click.echo)
-            code = _told(result, is_running=folder.holder() is not None)
-            return code if is_held else 1
+            is_failed = result.left is None or bool(result.left)
+            click.echo(outcome_of(result, is_running=folder.holder() is not None), err=is_failed)
+            return 1 if is_failed or not is_held else 0
 
     return asyncio.run(main())
-
-
-def _told(result: Any, *, is_running: bool) -> int:
-    if result.left:
-        click.echo("STILL OPEN:\n  " + "\n  ".join(result.left), err=True)
-        return 1
-    if result.left is None:
-        click.echo("the exchange could not be read; check its website for open orders", err=True)
-        return 1
-    if not result.cancelled and is_running:
-        click.echo("none still open; the running bot cancels its own orders when it is halted")
-    else:
-        click.echo(f"{result.cancelled} order{'s'[: result.cancelled != 1]} cancelled, none still open")
-    return 0
 
 
 @click.command()

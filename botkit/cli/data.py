@@ -346,8 +346,7 @@ def check(
                     )
                 else:
                     sentences.append(finding.sentence())
-            note = report.note()
-            notes += [note] if note else []
+            notes += report.notes()
             streams, rows = streams + 1, rows + report.rows
     except DataError as error:
         sentences.append(str(error))

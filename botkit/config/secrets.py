@@ -24,6 +24,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z", re.ASCII)
 _SIZE_MAX = 100_000
+#: options of notifiers that are secrets even if they are written out
+_SECRET_OPTIONS = ("token", "password", "secret")
 
 
 class AccountKeys(msgspec.Struct, frozen=True):
@@ -85,7 +87,9 @@ class SecretOptions:
         self.found: set[str] = set()
 
     def resolve(self, value: Any, where: str) -> Any:
-        """Resolve options, or a single option, at a dotted path. Raises ConfigError."""
+        """Resolve options, or a single option, at a dotted path. Raises ConfigError, also if a secret is written into a
+        file that others can read.
+        """
         if isinstance(value, dict):
             return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
         if isinstance(value, list):
@@ -93,7 +97,10 @@ class SecretOptions:
         if not isinstance(value, str):
             return value
         text = self._resolver.substitute(value, where)
-        if text != value or "://" in text:  # a notifier's address contains its token, whether filled in or not
+        is_written = text == value and where.rpartition(".")[2] in _SECRET_OPTIONS
+        if is_written:
+            self._resolver.check_written(where)
+        if text != value or is_written or "://" in text:  # a notifier's address contains its token, filled in or not
             self.found.add(text)
         return text
 
@@ -142,15 +149,19 @@ class _Resolver:
     def value(self, field: str) -> str:
         text: str = getattr(self.config, field)
         where = f"{self.section}.{field}"
-        if field == "secret" and _REFERENCE.search(text) is None and self.loaded.where(where).startswith("--set"):
-            # other users can see a process's arguments
-            raise self.loaded.error(where, "a secret must not be on the command line; write ${NAME}")
         if field == "secret" and _REFERENCE.search(text) is None:
-            check_private(self.loaded.path, self.loaded.where(where))
+            self.check_written(where)
         result = self.substitute(text, where)
         if not result or not result.isprintable():
             raise self.loaded.error(where, "the value is empty or contains characters that cannot be sent; correct it")
         return result
+
+    def check_written(self, where: str) -> None:
+        """Raise ConfigError if others can see where a secret is written out."""
+        place = self.loaded.where(where)
+        if place.startswith("--set"):  # other users can see a process's arguments
+            raise self.loaded.error(where, "a secret must not be on the command line; write ${NAME}")
+        check_private(self.loaded.path, place)
 
     def substitute(self, text: str, where: str) -> str:
         return _REFERENCE.sub(lambda match: self.lookup(match[1], where), text)

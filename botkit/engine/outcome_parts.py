@@ -9,7 +9,8 @@ import msgspec
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
 
-Level = Literal["info", "warning", "error"]
+#: ``message`` is what a strategy wants the user to read (`Strategy.notify`), whatever level a notifier begins at
+Level = Literal["info", "warning", "error", "message"]
 
 
 class Note(msgspec.Struct, frozen=True):

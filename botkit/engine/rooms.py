@@ -54,6 +54,8 @@ from botkit.model.pairs import Pair
 REFUSALS_A_TURN_MAX = 100
 #: this many consecutive rejections by the exchange, over all strategies, halt the bot
 REJECTIONS_MAX = 10
+#: the most characters of a message to the user that are sent and recorded
+_MESSAGE_MAX = 1_000
 _REFUSED = OrderState.REFUSED
 _REJECTED = OrderState.REJECTED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
@@ -169,8 +171,14 @@ class BotRooms:
             targets=self.targets,
             protector=self.protector,
             tell=self.outbox.logged,
+            notify=self._notify,
             fee_rates=fee_rates,
         )
+
+    def _notify(self, strategy: str, text: str) -> None:
+        line = f"{strategy}: {text if len(text) <= _MESSAGE_MAX else text[: _MESSAGE_MAX - 3] + '...'}"
+        self.decisions.note("notify", self.clock.now, line)
+        self.outbox.note("message", line)
 
     def _make_stops(self) -> Stops:
         return Stops(

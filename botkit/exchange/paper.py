@@ -99,9 +99,9 @@ class PaperAdapter(Lifetime):
 
         def on_market(event: AdapterEvent) -> None:
             if type(event) is OrderBook:
-                self._take(_book_row(event, self._clock.now()))
+                self._take(book_row(event, self._clock.now()))
             elif type(event) is Trade:
-                self._take(_trade_row(event, self._clock.now()))
+                self._take(trade_row(event, self._clock.now()))
             sink(event)
 
         trades, tickers = list(trades), list(tickers)
@@ -156,7 +156,8 @@ def _column(*values: int) -> Any:
     return np.array(values, dtype=np.int64)
 
 
-def _trade_row(trade: Trade, now: Nanos) -> TradeColumns:
+def trade_row(trade: Trade, now: Nanos) -> TradeColumns:
+    """Return a trade received at ``now`` as a row of recorded data."""
     rules = trade.pair.rules
     side = 0 if trade.side is None else trade.side.sign
     return TradeColumns(
@@ -169,7 +170,9 @@ def _trade_row(trade: Trade, now: Nanos) -> TradeColumns:
     )
 
 
-def _book_row(book: OrderBook, now: Nanos) -> BookColumns:
+def book_row(book: OrderBook, now: Nanos) -> BookColumns:
+    """Return a book received at ``now`` as a row of recorded data."""
+
     def side(levels: tuple[tuple[int, int], ...], part: int) -> Any:
         cells = [level[part] for level in levels[:_DEPTH]]
         return np.array([cells + [0] * (_DEPTH - len(cells))], dtype=np.int64)
@@ -180,4 +183,4 @@ def _book_row(book: OrderBook, now: Nanos) -> BookColumns:
     )
 
 
-__all__ = ["MARKET_READS", "PaperAdapter"]
+__all__ = ["MARKET_READS", "PaperAdapter", "book_row", "trade_row"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from botkit.live import capital, commands
 from botkit.live.bot import Bot
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
+from botkit.live.panic import OwnOrders, hold_back, outcome_of, panic
 from botkit.live.refused_key import key_ends_soon
 from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
@@ -20,6 +23,8 @@ from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_dat
 from botkit.model.counts import counted
 from botkit.model.inputs import Forget, Pause, Resume, SetParameter
 from botkit.model.money import UNIT, format_units
+
+log = logging.getLogger("botkit.live")
 
 _LOOK_S = 0.2
 _STATUS_S = 1.0
@@ -49,6 +54,7 @@ class Keeper:
         self._moved_s = 0.0
         self._key_told: int | None = None
         self._reasons_kept: dict[tuple[str, str, str], int] = {}
+        self._panics: set[asyncio.Task[None]] = set()
 
     def request_stop(self, why: str) -> None:
         """Request an orderly stop."""
@@ -93,9 +99,9 @@ class Keeper:
                 wait_s = _LOOK_S if until is None else min(_LOOK_S, max(0.0, until - now))
                 await asyncio.wait(ends, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for end in ends:
+            for end in (*ends, *self._panics):
                 end.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
+            await asyncio.gather(*ends, *self._panics, return_exceptions=True)
         if self._left.is_set():
             return "left"
         return "fault" if driver.fault is not None else self._why
@@ -218,12 +224,40 @@ class Keeper:
 
     def _obey(self, bot: Bot) -> None:
         for path, document in commands.take(bot.parts.folder):
+            if document["command"] == "panic":
+                task = asyncio.create_task(self._panic(bot, path), name="panic")
+                self._panics.add(task)
+                task.add_done_callback(self._panics.discard)
+                continue
             try:
                 ok, text = True, self._do(bot, document)
             except (ValueError, KeyError, TypeError, JournalError) as error:
                 ok, text = False, str(error)
-            with contextlib.suppress(OSError):
-                commands.answer(bot.parts.folder, path, ok=ok, text=text)
+            _answer(bot, path, ok=ok, text=text)
+
+    async def _panic(self, bot: Bot, path: Path) -> None:
+        """Cancel every order on the account from within, for a process that does not have the account's key. The halt
+        comes first, like in `botkit panic`.
+        """
+        said: list[str] = []
+        parts = bot.parts
+        try:
+            hold_back(parts.folder, bot.driver.now(), said.append)
+            bot.latch.look()
+            if parts.mode == "paper":
+                said.append("the bot cancels its own orders; a paper account has no others")
+            else:
+                async with parts.outside_router(hurries=True, say=said.append) as sender:
+                    own, can = OwnOrders(bot.journal.order_rows()), parts.adapter.capabilities
+                    result = await panic(sender, own, own_only=False, can=can, say=said.append)
+                said.append(outcome_of(result))
+                if result.left or result.left is None:
+                    raise ValueError("\n".join(said))
+        except Exception as error:
+            log.exception("a panic failed")
+            _answer(bot, path, ok=False, text=str(error) or type(error).__name__)
+        else:
+            _answer(bot, path, ok=True, text="\n".join(said))
 
     def _do(self, bot: Bot, document: dict[str, Any]) -> str:
         now = bot.driver.now()
@@ -237,7 +271,8 @@ class Keeper:
             if reply.refusal is not None:
                 raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
-            return f"{strategy} is {'paused; its open orders are cancelled' if command == 'pause' else 'trading again'}"
+            paused = "paused; its open orders are being cancelled"
+            return f"{strategy} is {paused if command == 'pause' else 'trading again'}"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
             reply = bot.say(SetParameter(strategy, name, document["value"]))
@@ -304,6 +339,11 @@ class Keeper:
         status["tasks"] = len(asyncio.all_tasks())
         with contextlib.suppress(OSError):  # if the disk is full, the bot continues without it
             bot.parts.folder.write_status(status)
+
+
+def _answer(bot: Bot, path: Path, *, ok: bool, text: str) -> None:
+    with contextlib.suppress(OSError):
+        commands.answer(bot.parts.folder, path, ok=ok, text=text)
 
 
 def _spelled(value: object) -> str:

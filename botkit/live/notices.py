@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 log = logging.getLogger("botkit.live")
 
+_NUMBERS = {"info": logging.INFO, "message": logging.INFO, "warning": logging.WARNING}
+
 
 class Notices:
     """Delivers messages for the user to its subscribers, which may be called from any thread."""
@@ -15,11 +17,10 @@ class Notices:
         self.listeners: list[Callable[[str, str], None]] = []
 
     def tell(self, level: str, text: str, *, is_logged: bool = False) -> None:
-        """Publish one sentence at level info, warning, error or breaker. ``is_logged`` means that it is already in the
-        log.
+        """Publish one sentence at level info, warning, error, breaker or message (from a strategy to the user).
+        ``is_logged`` means that it is already in the log.
         """
         if not is_logged:
-            number = {"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR)
-            log.log(number, "%s", text)
+            log.log(_NUMBERS.get(level, logging.ERROR), "%s", text)
         for listener in self.listeners:
             listener(level, text)

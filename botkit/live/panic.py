@@ -16,6 +16,7 @@ from botkit.live.refused_key import REFUSED_STATUS, key_refused
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.adapter import Capabilities, Sender
 from botkit.model.clock import Nanos
+from botkit.model.counts import counted
 from botkit.model.events import OrderReport
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, Ending, ListOpenOrders, Request
 
@@ -34,6 +35,17 @@ class PanicResult(msgspec.Struct, kw_only=True):
     #: True if the exchange does not accept the key, so nothing else was tried
     is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
+
+
+def outcome_of(result: PanicResult, *, is_running: bool = True) -> str:
+    """Return a panic's result as text. ``is_running`` means that the bot runs, and so cancels its own orders too."""
+    if result.left:
+        return "STILL OPEN:\n  " + "\n  ".join(result.left)
+    if result.left is None:
+        return "the exchange could not be read; check its website for open orders"
+    if not result.cancelled and is_running:
+        return "none still open; the running bot cancels its own orders when it is halted"
+    return f"{counted(result.cancelled, 'order')} cancelled, none still open"
 
 
 class OwnOrders:

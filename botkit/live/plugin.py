@@ -9,8 +9,11 @@ from botkit.model.extension import Notifier, Options, hookimpl
 
 @hookimpl
 def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
-    """Register ``bell``, which rings the terminal bell, and ``apprise``, which reaches phones and chats."""
+    """Register ``bell``, which rings the terminal bell, ``telegram``, which also takes commands, and ``apprise``, which
+    reaches other phones and chats.
+    """
     register("bell", _bell)
+    register("telegram", _telegram)
     register("apprise", _apprise)
 
 
@@ -20,6 +23,12 @@ def _bell(options: Options) -> Notifier:
     if options:
         raise ValueError(f"bell takes no options, not {next(iter(options))!r}")
     return Bell()
+
+
+def _telegram(options: Options) -> Notifier:
+    from botkit.live.telling.telegram.notifier import TelegramNotifier
+
+    return TelegramNotifier(options)
 
 
 def _apprise(options: Options) -> Notifier:

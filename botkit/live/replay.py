@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -217,23 +217,24 @@ def _header_damaged(path: Path, why: object) -> str:
     return f"{path} is damaged ({why}); without it the run cannot be replayed: restore it from a copy"
 
 
-class Replay:
-    """Feeds a run's inputs to an engine that is built like the run's."""
+class RecordedInputs:
+    """The inputs of a recorded run as (time, input), in order; a turn without an input is None. Iterate once.
 
-    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
-        self._engine = engine
+    Raises ReplayError for a damaged file.
+    """
+
+    def __init__(self, run: Path, pairs: Mapping[str, Pair]) -> None:
         self._pairs = dict(pairs)
         self._run = run
         self.end: RecordingEnd = "cut"
         #: (lines, sha256) of decisions.jsonl at the run's end, if the recording says so
         self.decisions: tuple[int, str] | None = None
-        #: an exception from the engine, which is to be expected if an earlier decision differed
-        self.error: Exception | None = None
+        #: the number of entries that were read
+        self.taken = 0
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
-    def run(self) -> int:
-        """Feed all entries to the engine and return how many there were. Raises ReplayError for a damaged file."""
-        out = Outcome()
+    def __iter__(self) -> Generator[tuple[Nanos, Input | None], None, None]:
+        """Yield the inputs."""
         try:
             entries = Entries(self._run / INPUTS)
         except OSError as error:
@@ -249,16 +250,10 @@ class Replay:
                 elif name == FULL:
                     self.end = "full"
                 else:
-                    given = self._input(name, content)
-                    self._engine.turn(given, now, out)
-                    out.clear()
-        except ReplayError:
-            raise
-        except Exception as error:  # for example an answer to a request that was not made this time
-            self.error = error
+                    yield now, self._input(name, content)
         finally:
+            self.taken = entries.taken
             entries.close()
-        return entries.taken
 
     # -- entries --------------------------------------------------------------------------------------------------
 
@@ -305,6 +300,41 @@ class Replay:
             bids, asks = (tuple([(ticks, lots) for ticks, lots in side]) for side in sides)
             return OrderBook(self._pairs[pair], time, bids, asks)
         raise TypeError(kind.__name__)
+
+
+class Replay:
+    """Feeds a run's inputs to an engine that is built like the run's."""
+
+    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
+        self._engine = engine
+        self._inputs = RecordedInputs(run, pairs)
+        #: an exception from the engine, which is to be expected if an earlier decision differed
+        self.error: Exception | None = None
+
+    @property
+    def end(self) -> RecordingEnd:
+        """How the recording ends."""
+        return self._inputs.end
+
+    @property
+    def decisions(self) -> tuple[int, str] | None:
+        """(lines, sha256) of decisions.jsonl at the run's end, if the recording says so."""
+        return self._inputs.decisions
+
+    def run(self) -> int:
+        """Feed all entries to the engine and return how many there were. Raises ReplayError for a damaged file."""
+        out, inputs = Outcome(), iter(self._inputs)
+        try:
+            for now, given in inputs:
+                self._engine.turn(given, now, out)
+                out.clear()
+        except ReplayError:
+            raise
+        except Exception as error:  # for example an answer to a request that was not made this time
+            self.error = error
+        finally:
+            inputs.close()
+        return self._inputs.taken
 
 
 def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole: bool) -> Verdict:
@@ -370,6 +400,7 @@ def _is_json(line: str) -> bool:
 
 __all__ = [
     "DecisionDifference",
+    "RecordedInputs",
     "RecordingEnd",
     "Replay",
     "ReplayError",

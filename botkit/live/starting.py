@@ -135,8 +135,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     halt = parts.folder.halt()
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
-    if opened.losses is not None and halt is not None and halt.reason != opened.losses:
-        bot.notices.tell("error", opened.losses)  # it was already halted for another reason, which stays in force
+    if opened.losses is not None and halt is not None and opened.losses not in halt.reason:
+        bot.notices.tell("error", opened.losses)  # an earlier loss, not yet looked at, stays in force
     for name, reason in halts.items():
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(

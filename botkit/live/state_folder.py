@@ -172,9 +172,17 @@ class StateFolder:
             return KeptHalt(kind="breaker", reason=f"{self._halt_path} cannot be read ({error})", time=0)
 
     def set_halt(self, halt: KeptHalt) -> None:
-        """Set the latch. If it is already set, the first reason stays."""
-        if not self.is_halted():
-            self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
+        """Set the latch. If it is already set, the first reason stays, unless the journal has lost commits since: then
+        not even orders that seem to reduce a position may be sent, and whoever lifts the halt must know.
+        """
+        earlier = self.halt()
+        if earlier is not None:
+            if halt.kind != JOURNAL_HALT or earlier.kind == JOURNAL_HALT:
+                return
+            halt = msgspec.structs.replace(
+                halt, reason=f"{halt.reason}. Halted before ({earlier.kind}): {earlier.reason}"
+            )
+        self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
         """Lift the latch. Only `botkit resume` calls this. Raises FolderUnusable."""

@@ -22,6 +22,9 @@ from botkit.tape.tape import Tape
 
 #: the finding of a candle stream with holes
 NO_CANDLE = "candles are missing before this row"
+#: trades may stop for this long without a word, and for this many times their mean interval; were they independent of
+#: each other, the longest of a million intervals would be some 14 times the mean
+_QUIET_S, _QUIET_INTERVALS = 3600, 50
 #: a price at least this many times the previous one, or at most that fraction of it, counts as a jump
 _SPIKE = 2
 
@@ -51,14 +54,33 @@ class StreamReport(msgspec.Struct, kw_only=True):
     gaps: int = 0
     missing_candles: int = 0
     longest_silence_s: float = 0.0
+    #: when the longest silence began
+    silent_from: Nanos = 0
     findings: list[Finding] = []
 
-    def note(self) -> str | None:
-        """Return a note on gaps that occurred while the stream was recorded or imported, or None. They are not errors
-        in the file.
+    def notes(self) -> list[str]:
+        """Return notes on what need not be an error in the file: gaps while it was recorded or imported, and trades
+        that stop for unusually long.
         """
+        if self.info.kind == "candles":
+            return []
+        return [note for note in (self._gaps_note(), self._silence_note()) if note]
+
+    def _silence_note(self) -> str | None:
+        # books have a limit of their own, and a recorded gap is named already
+        if self.info.kind != "trades" or self.info.gaps or self.rows < 2:
+            return None
+        mean_s = (self.info.end - self.info.start) / NS_PER_S / (self.rows - 1)
+        if self.longest_silence_s < max(_QUIET_S, _QUIET_INTERVALS * mean_s):
+            return None
+        return (
+            f"{self.info.label}: no trade for {self.longest_silence_s:,.0f} s from {format_time(self.silent_from)}, "
+            f"but one every {mean_s:,.1f} s on average; rows may be missing"
+        )
+
+    def _gaps_note(self) -> str | None:
         gaps = self.info.gaps
-        if self.info.kind == "candles" or not gaps:
+        if not gaps:
             return None
         start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
         many = (
@@ -112,8 +134,9 @@ class _Inspector:
     def _common(self, columns: MarketColumns, start: int, skip: int) -> None:
         received = columns.received
         steps = np.diff(received)
-        if len(steps):
-            self.report.longest_silence_s = max(self.report.longest_silence_s, float(steps.max()) / NS_PER_S)
+        if len(steps) and (silence_s := float(steps.max()) / NS_PER_S) > self.report.longest_silence_s:
+            self.report.longest_silence_s = silence_s
+            self.report.silent_from = int(received[int(steps.argmax())])
         if isinstance(columns, BookColumns):
             hole = np.concatenate(([False], steps > MAX_BOOK_AGE_S * NS_PER_S))
             self._note(f"more than {MAX_BOOK_AGE_S} s since the previous book", hole, start, received)

@@ -44,6 +44,31 @@ def test_a_backtests_warnings_and_errors_are_printed_once_with_level_and_time(tm
     assert not any("quiet start" in line for line in lines)
 
 
+def test_a_strategys_message_to_the_user_is_printed_and_recorded_in_a_backtest(tmp_path: Path, capsys: Printed) -> None:
+    body = """
+    def on_start(self):
+        self.subscribe_bars(self.pair, "5m")
+        self.count = 0
+    def on_bar(self, bar):
+        self.count += 1
+        if self.count == 2:
+            self.notify(f"two bars, now {bar.close:.0f}")
+            self.notify("x" * 5_000)
+    """
+    bot = FirstBot(tmp_path, body, extra="notify: [bell]\n")
+    assert bot.backtest() == 0
+    said = capsys.readouterr().err
+    assert "message: 2024-01-01T08:10:00.000+08:00 mine: two bars, now 1000020\n" in said
+    assert "\a" not in said, "a backtest sends nothing"
+    rows = [json.loads(line) for line in (bot.out / "decisions.jsonl").read_text().splitlines()]
+    notes = [row for row in rows if row["k"] == "notify"]
+    assert [(row["t"], row["text"][:30]) for row in notes] == [
+        (1_704_067_800_000_000_000, "mine: two bars, now 1000020"),
+        (1_704_067_800_000_000_000, "mine: " + "x" * 24),
+    ]
+    assert len(notes[1]["text"]) < 1_100
+
+
 def test_log_file_and_level_work_in_a_backtest(tmp_path: Path) -> None:
     file = tmp_path / "bot.log"
     bot = FirstBot(tmp_path, TALKS, extra="log: {level: info, file: bot.log}\n")

@@ -31,6 +31,7 @@ from tests.waiting import PATIENCE_S
 SECRET = "canary-secret-5e1f0c77"
 KEY = "canary-key-a93b41d2"
 REDIS = "canary-redis/91#c4"
+TELEGRAM = "7000000002:AAcanary-b1d0_77e2c9f4a8-5d3e6f10"
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl
 
@@ -62,7 +63,9 @@ plugins: [plugins]
 strategies:
   - {name: c, use: clumsy, params: {pair: btc_usdt}}
 log: {level: debug}
-notify: [{use: bell, level: info, digest_s: 0}]
+notify:
+  - {use: bell, level: info, digest_s: 0}
+  - {use: telegram, token: "${CANARY_TELEGRAM}", chat: 5, user: 6, digest_s: 0, address: "http://127.0.0.1:9"}
 emulator:
   account: {email: canary@example.com, key: "${CANARY_KEY}", secret: "${CANARY_SECRET}"}
 """
@@ -80,7 +83,7 @@ def forms(text: str) -> list[bytes]:
 
 
 def assert_absent(what: str, content: bytes) -> None:
-    for secret in (SECRET, KEY, REDIS, quote(REDIS, safe="")):
+    for secret in (SECRET, KEY, REDIS, quote(REDIS, safe=""), TELEGRAM, TELEGRAM.partition(":")[2]):
         for form in forms(secret):
             assert form not in content, f"{what} contains the secret"
 
@@ -169,6 +172,7 @@ async def test_no_secret_is_left_behind(
         "BOTKIT_STATE": str(tmp_path / "state"),
         "BOTKIT_TRACEBACK": "1",
         "CANARY_KEY": KEY,
+        "CANARY_TELEGRAM": TELEGRAM,
         "CANARY_SECRET": SECRET + ("x" if fault == "wrong secret" else ""),
         "PYTHONASYNCIODEBUG": "1",
     }
@@ -206,6 +210,7 @@ async def test_no_secret_is_left_behind(
         assert {"journal.sqlite", "decisions.jsonl", "inputs.bin", "inputs.json"} <= names
         assert b"this strategy fails" in bot.err
         assert b"canary (emulator): error: " in bot.err, "the notifier has reported it"
+        assert b"commands from Telegram: Telegram cannot be reached" in bot.err
         assert b"botkit_up" in bot.metrics
         header = json.loads(next(path for path in files if path.name == "inputs.json").read_text())
         assert header["mode"] == "emulator"
@@ -255,6 +260,7 @@ async def test_a_shared_ledgers_password_appears_nowhere(tmp_path: Path) -> None
         "BOTKIT_STATE": str(tmp_path / "state"),
         "BOTKIT_TRACEBACK": "1",
         "CANARY_KEY": KEY,
+        "CANARY_TELEGRAM": TELEGRAM,
         "CANARY_SECRET": SECRET,
         "CANARY_REDIS": REDIS,
         "PYTHONASYNCIODEBUG": "1",

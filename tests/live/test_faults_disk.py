@@ -18,7 +18,7 @@ from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.starting import StartRefused
-from botkit.live.state_folder import AlreadyRunning, FolderUnusable, StateFolder
+from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
@@ -182,7 +182,8 @@ async def test_a_whole_folder_restored_from_before_the_last_start_halts_the_bot_
     assert new.state is OrderState.OPEN
 
 
-async def test_after_lost_commits_not_even_a_sale_is_sent(world: World) -> None:
+@pytest.mark.parametrize("panicked", [False, True], ids=["not halted before", "halted by a panic before"])
+async def test_after_lost_commits_not_even_a_sale_is_sent(panicked: bool, world: World) -> None:
     bot = await world.start()
     bought = puppet(bot).market_buy("btc_usdt", spend=500)
     bot.driver.wake()
@@ -196,8 +197,13 @@ async def test_after_lost_commits_not_even_a_sale_is_sent(world: World) -> None:
     log = second.journal.log.file
     await world.crash(second)
     flip(log)
+    if panicked:
+        StateFolder(world.folder / "state").set_halt(KeptHalt(kind="panic", reason="botkit panic", time=1))
     again = await world.start()
     assert "has lost its latest commits" in told(again)
+    halt = StateFolder(world.folder / "state").halt()
+    assert halt is not None
+    assert (halt.kind, halt.reason.endswith(". Halted before (panic): botkit panic")) == ("journal", panicked)
     count = len(exchange_rows(world.emulator))
     await until(lambda: puppet(again).book("btc_usdt").best_bid)
     sold = puppet(again).close("btc_usdt")  # by the books that are left

@@ -15,7 +15,7 @@ from botkit.assembly.outputs import bot_outputs
 from botkit.errors import ConfigError
 from botkit.live.telling import notify
 from botkit.live.telling.logs import HIDDEN, Redactor
-from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, policy_of
+from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, TryLater, policy_of
 from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
 from botkit.project.project import Project
@@ -58,6 +58,17 @@ def test_messages_below_the_minimum_level_are_dropped() -> None:
     for level in LEVELS:
         box.tell(level, level, NOW)
     assert [m.text for m in box.take(NOW)] == ["breaker", "error"]
+
+
+def test_a_strategys_message_passes_the_minimum_level_but_not_the_daily_cap() -> None:
+    box = outbox(level="error", digest_s=5, daily_cap=1)
+    box.tell("info", "a fill", NOW)
+    box.tell("info", "the level is reached", NOW, is_wanted=True)
+    box.tell("info", "and passed", NOW + S, is_wanted=True)
+    [message] = box.take(NOW + 5 * S)
+    assert (message.level, message.text.split("\n")[:2]) == ("info", ["the level is reached", "and passed"])
+    box.tell("info", "once more", NOW + 6 * S, is_wanted=True)
+    assert box.take(NOW + 60 * S) == []
 
 
 def test_over_the_daily_cap_only_breaker_messages_are_sent_until_the_next_day() -> None:
@@ -159,6 +170,26 @@ def test_a_hanging_notifier_delays_neither_the_bot_nor_the_others() -> None:
     gate.set()
     told.close()
     assert stuck.messages
+
+
+def test_a_message_that_must_wait_is_sent_later_and_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, ()))  # a failure would lose the message
+
+    class Busy(Collected):
+        waits = 3
+
+        def notify(self, level: str, title: str, text: str) -> None:
+            self.waits -= 1
+            if self.waits >= 0:
+                raise TryLater(0.01)
+            super().notify(level, title, text)
+
+    busy = Busy()
+    told = telling(busy)
+    told.tell("error", "broken")
+    wait_for(lambda: busy.messages)
+    told.close()
+    assert told.figures == {"sent": 1, "failed": 0, "dropped": 0}
 
 
 def test_failures_are_retried_and_the_log_shows_no_address(

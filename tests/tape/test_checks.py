@@ -71,6 +71,19 @@ def test_a_hole_in_the_books_is_found(make_books: Callable[..., BookColumns]) ->
         assert found(look(*parts)) == {"more than 300 s since the previous book": (1, 3)}
 
 
+def test_trades_that_stop_for_hours_are_noted_unless_they_are_always_that_rare(
+    make_trades: Callable[..., TradeColumns],
+) -> None:
+    busy = [*range(0, 5_000, 10), *range(20_000, 25_000, 10)]
+    columns = make_trades(busy)
+    for parts in ((columns,), (columns.rows(0, 500), columns.rows(500, len(busy)))):
+        (note,) = look(*parts).notes()
+        assert note.startswith("btc_usdt trades: no trade for 15,010 s from 1970-01-01T01:23:10.040Z, but ")
+        assert "one every 25.0 s on average" in note
+    assert look(make_trades([n * 4_000 for n in range(1_000)])).notes() == []
+    assert look(make_trades([*range(0, 5_000, 10), 5_000 + 3_000])).notes() == []  # less than an hour
+
+
 def test_neighbours_are_compared_across_chunks(make_candles: Callable[..., CandleColumns]) -> None:
     candles = make_candles([1, 2, 5, 5, 6])
     twin = msgspec.structs.replace(

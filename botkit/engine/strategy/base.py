@@ -426,6 +426,14 @@ class Strategy:
         """
         self._context.plots.plot(self.now, name, value, pane=pane, pair=str(pair))
 
+    def notify(self, text: str) -> None:
+        """Send the user a message through every notifier of the configuration, whatever its ``level``.
+
+        It is sent outside the trading loop, together with others of the same moment, and counts toward ``daily_cap``.
+        A backtest sends nothing: it prints the line with its time and records it in decisions.jsonl.
+        """
+        self._context.notify(str(text))
+
     def skip(self, reason: str, /, **values: Any) -> None:
         """Record the reason why you are not trading now. Reasons are counted, and shown in the report and by ``botkit
         why``.

@@ -50,6 +50,8 @@ class Rooms:
     protector: Protector
     #: sends a message to the user
     tell: Tell
+    #: (strategy, text) -> None: sends a message that the strategy's author wants the user to read
+    notify: Callable[[str, str], None]
     #: (pair, now) -> rates in force
     fee_rates: Callable[[Pair, Nanos], FeeRates]
 
@@ -73,6 +75,10 @@ class Context:
         self.log: logging.LoggerAdapter[logging.Logger] = StrategyLog(record.name, rooms.clock, rooms.zone, rooms.tell)
         self._rooms = rooms
         self._doubted: set[str] = set()
+
+    def notify(self, text: str) -> None:
+        """Send the user a message."""
+        self._rooms.notify(self.record.name, text)
 
     # -- reads ----------------------------------------------------------------------------------------------------
 

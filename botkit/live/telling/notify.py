@@ -10,16 +10,18 @@ import contextlib
 import logging
 import queue
 import sys
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from botkit.live.background import THREADS
-from botkit.live.ports import Background, Repeating
+from botkit.live.ports import Background, Machine, Repeating
+from botkit.live.state_folder import StateFolder
 from botkit.live.telling.logs import Redactor
-from botkit.live.telling.outbox import LEVELS, Level, Message, NotifierOutbox, Policy
+from botkit.live.telling.outbox import LEVELS, MESSAGE, Level, Message, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.extension import Notifier, Options
 
@@ -36,6 +38,37 @@ _RETRIES_S: dict[Level, tuple[float, ...]] = {
 #: how long to wait at shutdown for the last messages to be sent
 _CLOSE_S = 10.0
 _LOOK_S = 1.0
+
+
+class NotSent(Exception):
+    """A message was not sent. The text is a sentence for the log that shows no address and no token."""
+
+
+class TryLater(NotSent):
+    """A message may only be sent after a pause, which the service asks for."""
+
+    def __init__(self, pause_s: float, why: str = "the service asks for a pause") -> None:
+        super().__init__(f"{why} of {pause_s:.0f} s")
+        self.pause_s = pause_s
+
+
+class Listening(Protocol):
+    """What takes a notifier's commands, for as long as its bot runs."""
+
+    def close(self) -> None:
+        """Stop taking commands, once the current one is answered."""
+        ...
+
+
+class TakesCommands(ABC):
+    """A notifier whose service can also carry commands from the user to the bot."""
+
+    @abstractmethod
+    def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
+        """Begin to take commands for the running bot with this folder. Return None if none are configured.
+
+        ``tell`` tells the user of the bot what is wrong (level, text).
+        """
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -57,7 +90,7 @@ class _Worker:
         self._clock = clock
         self._redactor = redactor
         self._background = background
-        self._waiting: queue.Queue[tuple[Level, str, Nanos]] = queue.Queue(_QUEUE_MAX)
+        self._waiting: queue.Queue[tuple[Level, str, Nanos, bool]] = queue.Queue(_QUEUE_MAX)
         self._is_ending = False
         #: messages to send, how often sending the first of them has failed, and when it is retried
         self._unsent: deque[Message] = deque()
@@ -71,9 +104,9 @@ class _Worker:
     def start(self) -> None:
         self._work = self._background.repeat(f"notify {self._channel.name}", self._step)
 
-    def tell(self, level: Level, text: str, now: Nanos) -> None:
+    def tell(self, level: Level, text: str, now: Nanos, *, is_wanted: bool) -> None:
         try:
-            self._waiting.put_nowait((level, text, now))
+            self._waiting.put_nowait((level, text, now, is_wanted))
         except queue.Full:
             self.dropped += 1
         if self._work is not None:
@@ -89,7 +122,8 @@ class _Worker:
         is_ending = self._is_ending  # read this before the queue: messages that arrive later may stay unsent
         with contextlib.suppress(queue.Empty):
             while True:
-                self._outbox.tell(*self._waiting.get_nowait())
+                level, text, now, is_wanted = self._waiting.get_nowait()
+                self._outbox.tell(level, text, now, is_wanted=is_wanted)
         if self._again_at > self._clock.now() and not is_ending:
             return self._wait_s(self._again_at)
         while True:
@@ -111,9 +145,13 @@ class _Worker:
         clean = self._redactor.clean
         try:
             self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
+        except TryLater as later:
+            # the service only asks for patience, so this is no failed attempt
+            return min(later.pause_s, _CLOSE_S) if is_ending else later.pause_s
         except BaseException as error:  # even sys.exit() in a plugin must not stop the bot or the other notifiers
-            # log only the type, because the text of a library's error may contain the address with its token
-            log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
+            # of a library's error log only the type, because its text may contain the address with its token
+            why = str(error) if isinstance(error, NotSent) else type(error).__name__
+            log.warning("the notifier %s failed: %s", self._channel.name, why)
             pauses = _RETRIES_S[message.level]
             self._failures += 1
             if self._failures <= len(pauses):
@@ -164,10 +202,10 @@ class Telling:
 
     def tell(self, level: str, text: str) -> None:
         """Send a message to every notifier that accepts its level. Never waits and never raises."""
-        known: Level = level if level in LEVELS else "warning"
+        known: Level = "info" if level == MESSAGE else level if level in LEVELS else "warning"
         now = self._clock.now()
         for worker in self._workers:
-            worker.tell(known, text, now)
+            worker.tell(known, text, now, is_wanted=level == MESSAGE)
 
     def tell_of_the_day(self, summary: Callable[[], str]) -> None:
         """Send a day's summary once the day has ended. Called periodically."""

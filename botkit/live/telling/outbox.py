@@ -1,6 +1,6 @@
 """Decides what one notifier sends, and when: minimum level, digest, daily cap. It uses no clock, thread or network.
 
-* messages below its minimum level are dropped;
+* messages below its minimum level are dropped, except those that a strategy wants the user to read;
 * info and warnings wait a little and go out together, so that fifty fills become one message;
 * errors go at once; breaker messages go at once and are never held back;
 * above the daily cap everything but breaker messages is only counted, and the count is sent when the next day begins.
@@ -18,6 +18,8 @@ from botkit.model.clock import NS_PER_S, Nanos
 
 Level: TypeAlias = Literal["info", "warning", "error", "breaker"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "error", "breaker")
+#: a message that a strategy wants the user to read; a notifier gets it as ``info``, whatever its lowest level
+MESSAGE = "message"
 
 #: the largest number of lines that a digest spells out
 LINES_MAX = 30
@@ -59,10 +61,10 @@ class NotifierOutbox:
         self._sent_today = 0
         self._held_back = 0
 
-    def tell(self, level: Level, text: str, now: Nanos) -> None:
-        """Add a message at ``now``."""
+    def tell(self, level: Level, text: str, now: Nanos, *, is_wanted: bool = False) -> None:
+        """Add a message at ``now``. One that ``is_wanted`` is sent whatever its level."""
         rank = LEVELS.index(level)
-        if rank < self._least:
+        if rank < self._least and not is_wanted:
             return
         self._new_day(now)
         if level == "breaker":

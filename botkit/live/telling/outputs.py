@@ -13,7 +13,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.notices import Notices
 from botkit.live.ports import Machine
 from botkit.live.telling.logs import LogFile, Redactor
-from botkit.live.telling.notify import Channel, Telling
+from botkit.live.telling.notify import Channel, TakesCommands, Telling
 from botkit.live.telling.picture import Picture, picture_of
 from botkit.live.telling.summary import summary_lines, summary_of
 from botkit.model.clock import Nanos
@@ -51,6 +51,8 @@ class BotOutputs:
         self.state = "starting"
         #: these receive every message, in addition to the notifiers
         self.listeners: list[Callable[[str, str], None]] = []
+        self._commanded = [one.notifier for one in channels if isinstance(one.notifier, TakesCommands)]
+        self._machine = machine
         self._bot: Bot | None = None
         self._stack = contextlib.AsyncExitStack()
 
@@ -81,6 +83,10 @@ class BotOutputs:
         self._bot = bot
         self.state = "running"
         bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
+        for notifier in self._commanded:
+            listening = notifier.listen(bot.parts.folder, self._machine, bot.notices.tell)
+            if listening is not None:
+                self._stack.push_async_callback(self._background.run, listening.close)
 
     async def _days(self) -> None:
         while True:

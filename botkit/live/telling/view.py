@@ -33,7 +33,7 @@ _ORDERS_SHOWN = 12
 _LIMITS_SHOWN = 5
 #: with fewer lines than this per bot, only the table of all bots is shown
 _SECTION_LINES_MIN = 3
-_STYLES = {"info": "", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
+_STYLES = {"info": "", "message": "bold", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
 
 class TerminalView:

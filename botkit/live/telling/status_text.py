@@ -1,0 +1,169 @@
+"""Puts a bot's status into words, for `botkit status`, `botkit why` and the commands of a chat. It reads the files in
+the bot's folder, so it works for every process and whether the bot runs or not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from botkit.live.journal import Journal
+from botkit.live.state_folder import StateFolder
+from botkit.live.telling.summary import stopped_lines, summary_lines
+from botkit.model.clock import Nanos, format_time
+from botkit.model.reasons import grouped
+
+#: the zone of a status that does not name its own
+_ZONE = "Asia/Taipei"
+#: with more commits than this not yet copied into SQLite, the journal is reported as behind: they are normally copied
+#: several times a second
+_WAITING_TOLD = 100
+#: how many reasons to show for each strategy, most frequent first
+_REASONS_SHOWN = 20
+
+
+def status_of(folder: StateFolder) -> dict[str, Any]:
+    """Return the latest status of a bot, with whether it runs and whether it is halted."""
+    holder, halt = folder.holder(), folder.halt()
+    found = folder.read_status() or {}
+    found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
+    found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
+    return found
+
+
+def stopped_of(found: dict[str, Any]) -> list[str]:
+    """Return a line for each strategy that was stopped. Another version of botkit may have written the status."""
+    try:
+        return stopped_lines(found)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return []
+
+
+def status_lines(folder: StateFolder, found: dict[str, Any] | None = None) -> list[str]:
+    """Return a bot's status as text, stopped strategies first. ``found`` is the result of `status_of`, if it is
+    known.
+    """
+    found = status_of(folder) if found is None else found
+    halt = found["halt"]
+    lines = [*stopped_of(found), f"{_standing(found)}; mode {found['mode']}"]
+    if halt is not None:
+        lines.append(f"HALTED ({halt['kind']}): {halt['reason']}; `botkit resume` lifts it")
+    return lines + _figures(found)
+
+
+def why_lines(folder: StateFolder, span: Nanos, said: str) -> list[str]:
+    """Return why a bot did not trade in the last ``span``, which is ``said`` in words."""
+    found, halt = folder.read_status() or {}, folder.halt()
+    stopped, (rows, notes) = stopped_of(found), reasons_of(folder, found, span)
+    lines = list(stopped)
+    if halt is not None:
+        lines.append(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
+    if not rows and not notes and not lines:
+        lines.append(f"nothing was skipped or refused in {said}")
+    for strategy in dict.fromkeys(row[0] for row in rows):
+        lines.append(f"{strategy}:")
+        for kind in ("skipped", "refused"):
+            counts: dict[str, int] = {}
+            for name, what, reason, count in rows:
+                if (name, what) == (strategy, kind):
+                    counts[reason] = counts.get(reason, 0) + count
+            for number, (reason, count) in enumerate(grouped(counts).items()):
+                if number == _REASONS_SHOWN:
+                    lines.append(f"  ... and {len(grouped(counts)) - number} more reasons; --json has them all")
+                    break
+                lines.append(f"  {count:>8,} {kind}: {reason}")
+    return lines + [f"{kind}: {text}" for _, kind, text in notes]
+
+
+def reasons_of(
+    folder: StateFolder, found: dict[str, Any], span: Nanos
+) -> tuple[list[tuple[str, str, str, int]], list[tuple[Nanos, str, str]]]:
+    """Return (reasons not to trade, notes) of the last ``span`` from the journal. Raises JournalError."""
+    time = found.get("time", 0)
+    # count back from the bot's own clock, which differs from the machine's on an emulator
+    since = (time if isinstance(time, int) else 0) - span
+    journal = Journal.open(folder.journal, read_only=True)
+    try:
+        return journal.reasons_since(since), journal.notes(since)
+    finally:
+        journal.close()
+
+
+def _figures(found: dict[str, Any]) -> list[str]:
+    if "strategies" not in found:
+        return []
+    try:
+        lines = summary_lines(found)[len(stopped_lines(found)) :]
+        lines += _money_lines(found)
+        for name, values in found.get("parameters", {}).items():
+            if values:
+                lines.append(f"  {name} has {', '.join(f'{key}={value}' for key, value in values.items())}")
+        for row in found.get("limits", ()):
+            lines.append(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
+        waiting = found.get("journal_waiting", 0)
+        if waiting > _WAITING_TOLD:
+            lines.append(f"  journal: {waiting} commits are in its log and not yet in journal.sqlite")
+        streams = found.get("streams", {})
+        bad = {name: state for name, state in streams.items() if state in ("lost", "stale")}
+        if streams:
+            lines.append(f"  streams: {len(streams) - len(bad)} connected, {len(bad)} not")
+        lines += [f"  stream {name}: {state}" for name, state in bad.items()]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return ["  its figures cannot be read, because another version of botkit wrote them"]
+    return lines
+
+
+def _money_lines(found: dict[str, Any]) -> list[str]:
+    """Return lines with equity, the day's profit, profit since the first start, and balances."""
+    currency, lines = found["currency"].upper(), []
+    equity, day = found.get("equity"), found.get("day_pnl")
+    figures = [f"equity {equity:,.2f} {currency}"] if equity is not None else ["equity unknown: a price is missing"]
+    if day is not None:
+        figures.append(f"today {day:+,.2f} {currency}")
+    lines.append("  " + ", ".join(figures))
+    for row in found.get("profits", ()):
+        if row["realised"] or row["unrealised"]:
+            lines.append(
+                f"  {row['strategy']} {row['pair']} since its first start: realised {row['realised']:+,.2f}, "
+                f"unrealised {row['unrealised']:+,.2f} {row['quote']}"
+            )
+    for name, held in found.get("balances", {}).items():
+        nobody = f", of these no strategy's {held['unassigned']}" if float(held["unassigned"]) else ""
+        lines.append(f"  balance {held['total']} {name}{nobody}")
+    return lines
+
+
+def _standing(status: dict[str, Any]) -> str:
+    """Say since when the bot has been running or, if it is not running, when the figures shown were written, in the
+    bot's time zone.
+    """
+    if status["running"]:
+        since = status.get("since")
+        begun = f", since {_local(status, since)}" if isinstance(since, int) and since else ""
+        return f"running, process {status['pid']}{begun}{_uptime(status.get('uptime_s'))}"
+    at = _local(status, status["time"]) if isinstance(status.get("time"), int) else ""
+    if status.get("ended"):
+        return f"not running, ended ({status['ended']})" + (f" at {at}" if at else "")
+    if at:
+        return f"not running, did not stop cleanly; last status from {at}"
+    return "not running"
+
+
+def _uptime(seconds: object) -> str:
+    if not isinstance(seconds, (int, float)):
+        return ""
+    minutes = int(seconds) // 60
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return f" ({days} d {hours} h)"
+    if hours:
+        return f" ({hours} h {minutes % 60} min)"
+    return f" ({minutes} min)" if minutes else f" ({seconds:.0f} s)"
+
+
+def _local(status: dict[str, Any], time: int) -> str:
+    """Return a time in the zone of the bot's configuration."""
+    try:
+        return format_time(time, ZoneInfo(str(status.get("timezone", _ZONE))))
+    except (KeyError, ValueError, OverflowError, OSError):
+        return "an unknown time"

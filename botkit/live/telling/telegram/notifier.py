@@ -1,0 +1,78 @@
+"""The notifier ``telegram``: ``notify: {use: telegram, token: '${TELEGRAM_TOKEN}', chat: 123, user: 456}``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from botkit.live.ports import Machine
+from botkit.live.state_folder import StateFolder
+from botkit.live.telling.notify import Listening, TakesCommands
+from botkit.live.telling.outbox import Level
+from botkit.live.telling.telegram.api import ADDRESS, check_address, check_token
+from botkit.live.telling.telegram.sender import sender_of
+from botkit.model.extension import Options
+
+_KEYS = ("token", "chat", "user", "address")
+
+
+class OptionError(ValueError):
+    """An option is wrong. ``key`` names it."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"telegram: {key}: {message}")
+        self.key = key
+
+
+class TelegramNotifier(TakesCommands):
+    """Sends messages to one chat and, if a user is named, takes this user's commands from it."""
+
+    def __init__(self, options: Options) -> None:
+        """The options are token, chat, user and address. Raises OptionError, which shows no value of a token."""
+        for key in options:
+            if key not in _KEYS:
+                raise OptionError(str(key), f"unknown key; telegram takes {', '.join(_KEYS)}")
+        self._token = _checked("token", check_token, options.get("token"))
+        self._address = _checked("address", check_address, options.get("address", ADDRESS))
+        self._chat = _checked("chat", _number, options.get("chat"))
+        self._user = None if options.get("user") is None else _checked("user", _number, options["user"])
+        if self._user is not None and self._user <= 0:
+            raise OptionError("user", "a user's number is positive; a negative one is a group's")
+        self._sender = sender_of(self._token, self._address)
+
+    def __repr__(self) -> str:
+        return "<TelegramNotifier, hidden>"
+
+    def notify(self, level: Level, title: str, text: str) -> None:
+        """Send one message, without a sound if it is only information. Raises TryLater and NotSent."""
+        self._sender.send(self._chat, f"{title}\n{text}", is_silent=level == "info")
+
+    def listen(self, folder: StateFolder, machine: Machine, tell: Callable[[str, str], None]) -> Listening | None:
+        """Begin to take commands for the bot with this folder, if a user is named."""
+        if self._user is None:
+            return None
+        from botkit.live.telling.telegram.listener import CommandListener
+        from botkit.live.telling.telegram.reach import Access, allow
+
+        allow(folder, Access(mark=self._sender.mark, chat=self._chat, user=self._user), machine.clock.wall_ns())
+        return CommandListener(self._token, self._address, self._sender, folder, machine, tell)
+
+
+def _checked(key: str, check: Callable[[object], Any], value: object) -> Any:
+    problem = "it is missing; @BotFather gives a token" if key == "token" else "it is missing"
+    if value is not None:
+        try:
+            return check(value)
+        except ValueError as error:
+            problem = str(error)
+    raise OptionError(key, problem)
+
+
+def _number(value: object) -> int:
+    """Return a chat's or user's number, which may come from a secrets file as text."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError("write the number that Telegram uses, such as 123456789")
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError("write the number that Telegram uses, such as 123456789, not a name") from None

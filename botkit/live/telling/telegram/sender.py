@@ -1,0 +1,95 @@
+"""Sends messages of one Telegram bot to its chats, within Telegram's limits. All bots of a process that have the same
+token share one `TelegramSender`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from botkit.live.background import THREADS
+from botkit.live.clock import REAL_CLOCK
+from botkit.live.ports import MachineClock
+from botkit.live.telling.notify import NotSent, TryLater
+from botkit.live.telling.telegram.api import BotApi, TelegramError, mark_of
+from botkit.live.telling.telegram.pace import SendPace
+from botkit.model.clock import NS_PER_S, Nanos
+
+#: Telegram's limit, in UTF-16 units
+TEXT_MAX = 4_096
+_CUT = "\n..."
+
+
+class TelegramSender:
+    """The way to the chats of one Telegram bot."""
+
+    def __init__(self, token: str, address: str, clock: MachineClock = REAL_CLOCK) -> None:
+        self.mark = mark_of(token)
+        self._api = BotApi(token, address)
+        self._clock = clock
+        self._pace = SendPace()
+        self._mutex = THREADS.mutex()
+
+    def __repr__(self) -> str:
+        return f"<TelegramSender {self.mark}>"
+
+    def send(
+        self, chat: int, text: str, *, is_silent: bool = False, buttons: Sequence[tuple[str, str]] = ()
+    ) -> Mapping[str, Any]:
+        """Send a message and return it as Telegram shows it. ``buttons`` are (label, data).
+
+        Raises TryLater if it has to wait, and NotSent.
+        """
+        with self._mutex:
+            wait = self._pace.take(chat, self._now())
+        if wait:
+            raise TryLater(wait / NS_PER_S, "Telegram's limits ask for a pause")
+        keys = [[{"text": label, "callback_data": data} for label, data in buttons]]
+        sent: Mapping[str, Any] = self.call(
+            "sendMessage",
+            chat_id=chat,
+            text=clipped(text),
+            disable_notification=is_silent or None,
+            link_preview_options={"is_disabled": True},
+            reply_markup={"inline_keyboard": keys} if buttons else None,
+        )
+        return sent
+
+    def call(self, method: str, **parameters: Any) -> Any:
+        """Call another method. Raises TryLater and NotSent."""
+        problem: NotSent
+        try:
+            return self._api.call(method, **parameters)
+        except TelegramError as error:
+            problem = NotSent(str(error))
+            if error.retry_after_s:
+                problem = TryLater(error.retry_after_s, "Telegram asks for a pause")
+                with self._mutex:
+                    self._pace.hold(self._now() + int(error.retry_after_s * NS_PER_S))
+        raise problem
+
+    def _now(self) -> Nanos:
+        return int(self._clock.monotonic_s() * NS_PER_S)
+
+
+_senders: WeakValueDictionary[tuple[str, str], TelegramSender] = WeakValueDictionary()
+
+
+def sender_of(token: str, address: str) -> TelegramSender:
+    """Return this process's sender for a token."""
+    key = (token, address)
+    found = _senders.get(key)
+    if found is None:
+        found = _senders[key] = TelegramSender(token, address)
+    return found
+
+
+def clipped(text: str) -> str:
+    """Shorten a text to what Telegram accepts."""
+    units = text.encode("utf-16-le", errors="surrogatepass")
+    if len(units) <= 2 * TEXT_MAX:
+        return text
+    # a character outside the basic plane takes two units and must not be cut in half
+    kept = units[: 2 * (TEXT_MAX - len(_CUT))].decode("utf-16-le", errors="ignore")
+    return kept + _CUT
