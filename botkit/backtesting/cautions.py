@@ -83,7 +83,7 @@ def cautions_of_exchange(kernel: Kernel, gaps_filled: int) -> list[Caution]:
         found.append(
             Caution(f"the simulated exchange refused {kernel.limits.refused} requests for exceeding its rate limits")
         )
-    large = kernel.large_fills
+    large = kernel.matcher.large_fills
     if large:
         found.append(
             Caution(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn, Protocol
 
 from botkit.backtesting.contiguous import GapFiller
+from botkit.engine.agenda import earliest
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.engine.outcome_parts import HistoryWanted, StrategyFailure
@@ -26,6 +27,7 @@ from botkit.model.events import Trade
 from botkit.model.inputs import AccountEvents, Forget, History, Input, Stop
 from botkit.model.merged_rows import MergedRows
 from botkit.model.orders import Order
+from botkit.model.published_books import PublishedBooks
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
@@ -161,18 +163,25 @@ class Driver:
         received, axis = rows.received, rows.received.data
         prints, changes, agenda = self._prints, engine.changes, engine.agenda
         row, stop = 0, len(rows)
-        last: int = received.item(stop - 1) if stop else 0
         seen, wake = -1, None
         while row < stop:
             at: int = axis[row]
             if changes.count != seen:  # if nothing changed, the engine's wake time is still the same
                 seen = changes.count
                 wake = agenda.known_head if agenda.is_known else engine.wake_at()
-            due = kernel.next_news  # the bot may run ahead while nothing new can reach it
             told_at = prints[0][0].at if prints else None
+            if watch is None and kernel.is_calm:  # a watch looks on between the books, too
+                books = kernel.books_ahead()
+                if books is not None:
+                    assert not prints, "an execution is told before the book that follows it"
+                    limit = earliest(books.until, wake)
+                    if limit is None or at < limit or books.times[books.done] < limit:
+                        row += self._span_with_books(rows, row, books, limit)
+                        continue
+            due = kernel.next_news  # the bot may run ahead while nothing new can reach it
             if watch is not None:
-                moments = (at, due, wake, told_at)
-                moment = min(each for each in moments if each is not None)
+                moment = earliest(at, due, wake, told_at)
+                assert moment is not None
                 if watch.due <= moment:
                     watch.before(moment)
                     continue  # the exchange may have moved on
@@ -188,25 +197,25 @@ class Driver:
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
-                earliest = due if wake is None or (due is not None and due < wake) else wake
-                if told_at is not None and (earliest is None or told_at < earliest):
-                    earliest = told_at  # rows of the same moment must be merged one by one
-                if watch is not None and (earliest is None or watch.due < earliest):
-                    earliest = watch.due
-                if earliest is None or last < earliest:
-                    end = stop
-                else:
-                    # nearly always a few rows on, where Python's search beats numpy's
-                    near = row + _NEAR
-                    if near < stop and received.item(near) < earliest:
-                        end = near + int(received[near:stop].searchsorted(earliest))
-                    else:
-                        end = bisect_left(axis, earliest, row, min(near, stop))
-                row += engine.span(rows, row, end, self._out)
+                limit = due if wake is None or (due is not None and due < wake) else wake
+                if told_at is not None and (limit is None or told_at < limit):
+                    limit = told_at  # rows of the same moment must be merged one by one
+                if watch is not None and (limit is None or watch.due < limit):
+                    limit = watch.due
+                row += engine.span(rows, row, _first_from(rows, row, limit), self._out)
                 if changes.count != seen:
                     self._leave(received.item(row - 1))
                 if watch is not None:
                     watch.turned(received.item(row - 1))
+
+    def _span_with_books(self, rows: MergedRows, row: int, books: PublishedBooks, limit: Nanos | None) -> int:
+        """Process rows and books before ``limit``. Returns how many rows were processed."""
+        engine, before = self.engine, self.engine.changes.count
+        taken = engine.span(rows, row, _first_from(rows, row, limit), self._out, books, limit)
+        self.kernel.books_taken()
+        if engine.changes.count != before:
+            self._leave(engine.view.now)
+        return taken
 
     def _publish(self, due: Nanos, *, amid_trades: bool = False) -> None:
         """Pass on the exchange's publications at ``due``. ``amid_trades`` is True if the bot has already seen some of
@@ -266,6 +275,18 @@ class Driver:
                 self._publish(earliest)
             else:
                 self.turn(None, max(earliest, self.engine.view.now))
+
+
+def _first_from(rows: MergedRows, begin: int, time: Nanos | None) -> int:
+    """Return the position of the first row from ``begin`` on that is received at ``time`` or later."""
+    received, axis, stop = rows.received, rows.received.data, len(rows)
+    if time is None or received.item(stop - 1) < time:
+        return stop
+    # nearly always a few rows on, where Python's search beats numpy's
+    near = begin + _NEAR
+    if near < stop and received.item(near) < time:
+        return near + int(received[near:stop].searchsorted(time))
+    return bisect_left(axis, time, begin, min(near, stop))
 
 
 def raise_failure(failure: StrategyFailure) -> NoReturn:

@@ -22,11 +22,12 @@ from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.errors import BotkitError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
-from botkit.live.recording import BEGUN, CLOSED, FORMAT, FULL, HEADER, INPUTS, PREFIX
+from botkit.live.recording import BEGUN, BOOK_FIELDS, CLOSED, FORMAT, FULL, HEADER, INPUTS, PREFIX
 from botkit.live.run_files import DECISIONS
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
 from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input
+from botkit.model.order_book import OrderBook
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer
@@ -294,6 +295,10 @@ class RecordedInputs:
             return self._pairs[value]
         if kind is Order:
             return order_of(dict(zip(ORDER_FIELDS, value, strict=True)), self._pairs)
+        if kind is OrderBook:
+            pair, time, *sides = (value[name] for name in BOOK_FIELDS)
+            bids, asks = (tuple([(ticks, lots) for ticks, lots in side]) for side in sides)
+            return OrderBook(self._pairs[pair], time, bids, asks)
         raise TypeError(kind.__name__)
 
 
