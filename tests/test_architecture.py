@@ -16,6 +16,7 @@ BOTKIT = ROOT / "botkit"
 #: the botkit packages (or modules) that each package may import; every package may import ``errors``
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "compiled": {"_compiled_sources"},  # generated when it is compiled
     "version": set(),
     "model": set(),
     "engine": {"model"},
@@ -60,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config",
         "tape",
         "version",
+        "compiled",
         "model",
         "guide",
         "backtesting.kept_runs",

@@ -23,6 +23,7 @@ from botkit.engine.outcome_parts import HistoryWanted, StrategyFailure
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
+from botkit.model.compiling import mypyc_attr
 from botkit.model.events import Trade
 from botkit.model.inputs import AccountEvents, Forget, History, Input, Stop
 from botkit.model.merged_rows import MergedRows
@@ -57,6 +58,7 @@ class StrategyRaised(BotkitError):
     """A strategy raised during a backtest. The message names the strategy, callback, file and line."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Driver:
     """One run of one bot over one feed.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from botkit.compiled import form
 from botkit.errors import BotkitError
 from botkit.version import __version__
 
@@ -105,7 +106,7 @@ class LazyGroup(click.Group):
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="botkit", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="botkit", message=f"%(prog)s %(version)s ({form()})")
 def botkit() -> None:
     """Strategy bots for the BitoPro exchange: backtest, emulator and live from one configuration.
 

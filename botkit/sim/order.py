@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.compiling import mypyc_attr
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, FINAL_STATES, LIMIT, MARKET, STOP_LIMIT, OrderState
@@ -125,6 +126,7 @@ class VenueOrder:
         )
 
 
+@mypyc_attr(native_class=False)
 class Orders(dict[str, VenueOrder]):
     """An account's orders by id, in order of creation."""
 
@@ -155,6 +157,7 @@ def is_listed(order: VenueOrder, request: ListOrders) -> bool:
     )
 
 
+@mypyc_attr(native_class=False)
 class Trades(list[TradeReport]):
     """An account's executions, in order."""
 
