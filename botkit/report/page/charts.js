@@ -61,7 +61,8 @@ const legend = (place, chart, items, name, clockText = (time) => when(time), all
     clock.textContent = time === null ? "" : clockText(time);
     for (const item of items) item.out.textContent = time === null ? item.last : item.at(time);
   };
-  chart.subscribeCrosshairMove((event) => say(event.time === undefined || event.point === undefined ? null : event.time));
+  // while keys move the crosshair, the chart's own events are about where it last was
+  chart.subscribeCrosshairMove((event) => { if (!place.hasKeys) say(event.time === undefined || event.point === undefined ? null : event.time); });
   return say;
 };
 
@@ -80,11 +81,15 @@ const withKeys = (place, chart, say, held) => {
     const width = range.to - range.from;
     if (at < range.from || at > range.to) scale.setVisibleLogicalRange(at < range.from ? { from: at - 0.5, to: at - 0.5 + width } : { from: at + 0.5 - width, to: at + 0.5 });
     const shown = value(at);
-    chart.setCrosshairPosition(shown === null ? 0 : shown, t[at], series);
+    const set = () => { if (at !== null) chart.setCrosshairPosition(shown === null ? 0 : shown, held().t[at], series); };
+    place.hasKeys = true;
+    set();
+    requestAnimationFrame(set);                            // where it is once the view has moved
     say(t[at]);
     said.textContent = [...place.previousElementSibling.querySelectorAll(".clock, div > span:not(.name, .zoom)")].map((each) => each.textContent).join(", ");
   };
-  const leave = () => { if (at === null) return; at = null; chart.clearCrosshairPosition(); say(null); };
+  const leave = () => { if (at === null) return; at = null; place.hasKeys = false; chart.clearCrosshairPosition(); say(null); };
+  place.addEventListener("pointermove", leave);
   place.addEventListener("keydown", (event) => {
     const range = scale.getVisibleLogicalRange();
     if (!range || event.ctrlKey || event.metaKey || event.altKey) return;

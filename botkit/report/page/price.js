@@ -133,7 +133,7 @@ const drawPrice = (pair, trades) => {
       position: m.side > 0 ? "atPriceBottom" : "atPriceTop",
       shape: m.side > 0 ? "arrowUp" : "arrowDown",
       color: color(m.side > 0 ? "buy" : "sell"),
-      text: m.fills > 1 && groups.length <= 60 ? "×" + m.fills : "",
+      text: m.fills > 1 && groups.length <= place.clientWidth / 20 ? "×" + m.fills : "",
     })));
   };
   drawn.push(() => { if (block) mark(); });
