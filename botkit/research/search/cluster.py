@@ -297,4 +297,7 @@ def _prepare(parcel: Parcel, recipe: ClusterRecipe) -> None:
     config = unpack(parcel, Path(tempfile.gettempdir()) / "botkit-cluster")
     while len(_benches) >= STUDIES_MOST:
         del _benches[next(iter(_benches))]
-    _benches[recipe] = BenchRecipe(config=str(config), start=recipe.start, end=recipe.end, seed=recipe.seed)()
+    shared = str(config.parent / "rows")
+    _benches[recipe] = BenchRecipe(
+        config=str(config), start=recipe.start, end=recipe.end, seed=recipe.seed, shared=shared
+    )()

@@ -53,10 +53,13 @@ class InProcess:
 
 
 class ProcessPool:
-    """Runs trials in ``count`` processes. ``make`` prepares each process, and must be picklable."""
+    """Runs trials in ``count`` processes. ``make`` prepares each process, and must be picklable. ``clean`` is called
+    when they have ended.
+    """
 
-    def __init__(self, make: Callable[[], Evaluate], count: int) -> None:
+    def __init__(self, make: Callable[[], Evaluate], count: int, clean: Callable[[], None] = lambda: None) -> None:
         """Raises ConfigError for a count below 1."""
+        self._clean = clean
         if count < 1:
             raise ConfigError(f"--jobs {count}: at least one")
         self._make = make
@@ -133,6 +136,7 @@ class ProcessPool:
         for process in multiprocessing.active_children():
             process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._clean()
 
 
 def _prepare(make: Callable[[], Evaluate]) -> None:
