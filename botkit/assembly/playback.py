@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -42,9 +42,10 @@ class PlayedPart(msgspec.Struct, frozen=True):
 class _Simulated:
     """The simulated exchange of a backtest, for frames."""
 
-    def __init__(self, kernel: Kernel, account: str) -> None:
+    def __init__(self, kernel: Kernel, account: str, pairs: Sequence[Pair]) -> None:
         self._kernel = kernel
         self._account = account
+        self._markets = [kernel.market(pair) for pair in pairs]
 
     def to(self, before: Nanos) -> None:
         """Let everything happen that happens before a time. Nothing may become known by then, so nothing is lost."""
@@ -58,10 +59,15 @@ class _Simulated:
 
     def standing(self) -> list[QueuePlace]:
         """Return own orders in the books, with their places in the queue."""
-        return [
-            QueuePlace(order.new.client_id, order.ahead if order.ahead < WHOLE else None, order.remaining_lots)
-            for order in self._kernel.in_queues(self._account)
-        ]
+        kernel, found = self._kernel, []
+        for market in self._markets:
+            row = market.book_row(kernel.now)
+            for order in (*market.buys, *market.sells):
+                if order.account.name == self._account:
+                    kernel.matcher.settle(order, market, row)  # brings the amount ahead of it up to now
+                    ahead = order.ahead if order.ahead < WHOLE else None
+                    found.append(QueuePlace(order.new.client_id, ahead, order.remaining_lots))
+        return found
 
 
 class BacktestWatch:
@@ -85,7 +91,7 @@ class BacktestWatch:
         stop = min(plan.end, _moment_of("--playback-to", asked.end, zone, end=True) or plan.end)
         if start >= stop:
             raise ConfigError("--playback-from and --playback-to leave nothing of the run to play back")
-        self._taker = FrameTaker(view, decisions, pairs, start, stop, _Simulated(kernel, ACCOUNT))
+        self._taker = FrameTaker(view, decisions, pairs, start, stop, _Simulated(kernel, ACCOUNT, pairs))
         return self._taker
 
     def playback(self, folder: Path, *, synthetic: bool) -> Playback:

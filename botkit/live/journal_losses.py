@@ -43,7 +43,8 @@ def unwritten_orders(journal: Journal) -> Unwritten | None:
     end_id = min(reserved + _LOST_STARTS * SKIPPED_MAX, ID_MAX) if reserved else 0
     if not 0 < first_id < end_id:
         return None
-    return Unwritten(max(0, reach.last_time - _CLOCKS_APART), first_id, end_id, journal.ids_since(first_id))
+    known = tuple(client_id for client_id in reach.latest_ids if client_id >= first_id)
+    return Unwritten(max(0, reach.last_time - _CLOCKS_APART), first_id, end_id, known)
 
 
 def write_off(journal: Journal, until: int = 0) -> None:

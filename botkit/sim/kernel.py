@@ -582,17 +582,6 @@ class Kernel:
         row = market.book_row(self.now)
         return book_event(market, row, compose(market, row, depth, own=own), self.now)
 
-    def in_queues(self, account: str) -> list[VenueOrder]:
-        """Return the account's orders that rest in books, with the amounts ahead of them brought up to now."""
-        found = []
-        for market in self._busy.values():
-            row = market.book_row(self.now)
-            for order in (*market.buys, *market.sells):
-                if order.account.name == account:
-                    self._matcher.settle(order, market, row)
-                    found.append(order)
-        return found
-
     def orders(self, account: str) -> list[OrderReport]:
         """Return every order of the account, in order of arrival."""
         return [order.report() for order in self._ledger.accounts[account].orders.values()]
@@ -600,10 +589,6 @@ class Kernel:
     def trades(self, account: str) -> list[TradeReport]:
         """Return every execution of the account, in order."""
         return list(self._ledger.accounts[account].trades)
-
-    def ledger(self, account: str) -> dict[str, tuple[int, int]]:
-        """Return currency -> (total, available), in units."""
-        return self._ledger.accounts[account].balances().balances
 
     def account(self, name: str) -> Account:
         """Return an account's books, read-only. Raises KeyError for an unknown account."""

@@ -288,7 +288,7 @@ class _Ladder:
         worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
         earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]
         whole, best = math.fsum(earned), math.fsum(sorted(earned)[-5:])
-        figures = {"profit": whole, "best_five": best}
+        figures: dict[str, Any] = {"profit": whole, "best_five": best}
         if whole <= 0:
             return untested("best trades", "its trades made no profit", **figures)
         if best >= whole:
@@ -399,7 +399,7 @@ class _Ladder:
         ratios = sharpe.of_days(matrix.T)
         days = len(self._returns)
         chance = sharpe.deflated(self._returns, len(looks), sharpe.variance_by_luck(ratios, days)) if days > 2 else 0.0
-        figures = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
+        figures: dict[str, Any] = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
         if p is None:
             return untested("looks", "too few days for White's reality check", **figures)
         tried = f"{len(looks):,} configurations were tried here, and luck"
