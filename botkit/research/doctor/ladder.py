@@ -25,7 +25,7 @@ from botkit.research.bench import Bench
 from botkit.research.doctor.costs import doubled_costs, readings
 from botkit.research.doctor.findings import Diagnosis, Rung, failed, passed, untested, warned
 from botkit.research.doctor.future import files_read, is_below, seen_ahead
-from botkit.research.doctor.path import LastPrices, daily_markouts, last_prices, position_path
+from botkit.research.doctor.path import LastPrices, daily_markouts, last_middles, last_prices, position_path
 from botkit.research.doctor.quotes import symmetric_quotes
 from botkit.research.looks import Look, LookLedger, LooksError, Market, distinct, returns_matrix
 from botkit.research.luck import sharpe
@@ -282,7 +282,7 @@ class _Ladder:
         worth = np.interp([trade.closed for trade in self._trades], equity.times, equity.values)
         earned = [trade.pnl / value for trade, value in zip(self._trades, worth, strict=True) if value > 0]
         whole, best = math.fsum(earned), math.fsum(sorted(earned)[-5:])
-        figures = {"profit": whole, "best_five": best}
+        figures: dict[str, Any] = {"profit": whole, "best_five": best}
         if whole <= 0:
             return untested("best trades", "its trades made no profit", **figures)
         if best >= whole:
@@ -353,7 +353,9 @@ class _Ladder:
 
     def _quotes_p(self) -> float | None:
         """Return the p-value of "symmetric quotes of the same width and size earn as much"."""
-        project = symmetric_quotes(self._project, self._result, self._prices())
+        pairs = {str(fill.pair) for fill in self._result.fills}
+        middles = {pair: found for pair in pairs if (found := last_middles(self._bench.feed, pair)) is not None}
+        project = symmetric_quotes(self._project, self._result, middles)
         if project is None:
             return None
         try:
@@ -393,7 +395,7 @@ class _Ladder:
         ratios = sharpe.of_days(matrix.T)
         days = len(self._returns)
         chance = sharpe.deflated(self._returns, len(looks), sharpe.variance_by_luck(ratios, days)) if days > 2 else 0.0
-        figures = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
+        figures: dict[str, Any] = {"looks": len(looks), "reality_check_p": p, "deflated_sharpe": chance}
         if p is None:
             return untested("looks", "too few days for White's reality check", **figures)
         tried = f"{len(looks):,} configurations were tried here, and luck"
