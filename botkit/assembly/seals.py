@@ -107,7 +107,7 @@ def _read() -> list[Seal]:
     path = state_root() / FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[Seal])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, msgspec.MsgspecError) as error:
         raise ConfigError(f"{path}: the seals cannot be read ({error}); mend the file, or move it away") from None

@@ -54,7 +54,7 @@ from botkit.research.search.worker import span_of
 from botkit.testing.restarted import run_restarted
 from botkit.testing.trial_market import lively_prices, write_market
 
-__all__ = ["StrategyCases", "strategy_cases"]
+__all__ = ["StrategyCases", "StrategyTrial", "strategy_cases"]
 
 _CUTS = 12
 _RESTARTS = 3

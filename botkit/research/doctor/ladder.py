@@ -25,7 +25,7 @@ from botkit.research.bench import Bench
 from botkit.research.doctor.costs import doubled_costs, readings
 from botkit.research.doctor.findings import Diagnosis, Rung, failed, passed, untested, warned
 from botkit.research.doctor.future import files_read, is_below, seen_ahead
-from botkit.research.doctor.path import LastPrices, daily_markouts, last_prices, position_path
+from botkit.research.doctor.path import LastPrices, daily_markouts, last_middles, last_prices, position_path
 from botkit.research.doctor.quotes import symmetric_quotes
 from botkit.research.looks import Look, LookLedger, LooksError, Market, distinct, returns_matrix
 from botkit.research.luck import sharpe
@@ -359,7 +359,9 @@ class _Ladder:
 
     def _quotes_p(self) -> float | None:
         """Return the p-value of "symmetric quotes of the same width and size earn as much"."""
-        project = symmetric_quotes(self._project, self._result, self._prices())
+        pairs = {str(fill.pair) for fill in self._result.fills}
+        middles = {pair: found for pair in pairs if (found := last_middles(self._bench.feed, pair)) is not None}
+        project = symmetric_quotes(self._project, self._result, middles)
         if project is None:
             return None
         try:

@@ -59,14 +59,14 @@ class _Offer:
         register(_USE, SymmetricQuotes)
 
 
-def symmetric_quotes(project: Project, result: BacktestResult, prices: Mapping[str, LastPrices]) -> Project | None:
+def symmetric_quotes(project: Project, result: BacktestResult, middles: Mapping[str, LastPrices]) -> Project | None:
     """Return a project that quotes as widely and as much as a maker did, with the same money, or None if the maker has
-    several strategies or its quotes cannot be measured.
+    several strategies or its quotes cannot be measured. ``middles`` are those of the recorded books, by pair.
     """
     if len(project.config.strategies) != 1:
         return None
     maker = project.config.strategies[0]
-    measured = {pair: found for pair in prices if (found := _measured(result.orders, pair, prices[pair])) is not None}
+    measured = {pair: found for pair in middles if (found := _measured(result.orders, pair, middles[pair])) is not None}
     if not measured:
         return None
     quoter = StrategyConfig(
@@ -86,13 +86,13 @@ def symmetric_quotes(project: Project, result: BacktestResult, prices: Mapping[s
     return null
 
 
-def _measured(rows: list[OrderRow], pair: str, prices: LastPrices) -> tuple[float, float] | None:
-    """Return the mean distance of a pair's resting orders from the last price, and their median size."""
+def _measured(rows: list[OrderRow], pair: str, middles: LastPrices) -> tuple[float, float] | None:
+    """Return the median distance of a pair's limit orders from the middle, as a fraction, and their median size."""
     own = [row.spec for row in rows if row.sent and row.spec.pair == pair and row.spec.type is OrderType.LIMIT]
     if not own:
         return None
-    last = prices.at(np.array([spec.created for spec in own], dtype=np.int64))
+    middle = middles.at(np.array([spec.created for spec in own], dtype=np.int64))
     asked = np.array([spec.price_ticks for spec in own], dtype=np.float64)
     rules = own[0].pair.rules
-    width = float(np.mean(np.abs(asked / last - 1)))
+    width = float(np.median(np.abs(asked / middle - 1)))
     return max(width, 1e-6), median(spec.amount_lots for spec in own) / 10**rules.amount_decimals

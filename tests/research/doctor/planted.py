@@ -195,6 +195,19 @@ def on_book(self, book):
 """
 
 
+#: quotes both sides, a little closer to the middle than the exchange's other quotes
+QUOTING = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair, depth=5)
+
+def on_book(self, book):
+    middle = self.book(self.pair, own=False).mid
+    self.quote(self.pair, bids=[(middle * 0.9997, 0.1)], asks=[(middle * 1.0003, 0.1)])
+"""
+
+
 def closes(
     seed: int, days: int, *, momentum: float = 0.0, treble_on: int | None = None, drift: float = 0.0
 ) -> list[float]:
