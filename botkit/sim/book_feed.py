@@ -114,7 +114,7 @@ class BookFeed:
         is_exact = self._is_exact()
         rounded = composed if is_exact else (self._rounded(composed[0]), self._rounded(composed[1]))
         last = self._last
-        if last is not None and rounded[0] == last.bid_levels and rounded[1] == last.ask_levels:
+        if last is not None and last.shows(rounded):
             return None  # rounding an amount that was exact in the first frame is not a change
         book = self._last = book_event(market, row, rounded, now)
         self._last_at = now
